@@ -1,0 +1,1 @@
+"""Saros: durable workflows in Lua."""

@@ -1,0 +1,173 @@
+"""Values that cross a boundary, and their JSON.
+
+A value is data: ``None``, ``bool``, a 64-bit ``int``, a finite ``float``, ``str``, ``bytes``, a list, a
+dict with string keys, or an `Error`. On the wire it is plain JSON; the three things that JSON lacks are
+objects with one reserved key:
+
+    bytes            {"$bin": "<base64>"}
+    error            {"$error": {"message": ..., "kind": ..., ...}}
+    such an object   {"$$bin": ...}     (one more "$" in front of the key)
+
+``3`` and ``3.0`` stay apart because JSON text keeps the point.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import datetime as dt
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from .errors import INVALID, Error, ErrorData
+
+Json = bytes
+"""UTF-8 JSON text of one value."""
+
+_RESERVED: Final = re.compile(r"^\$+(bin|error)$")
+_INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
+_MAX_DEPTH: Final = 128
+_to_json = msgspec.json.Encoder().encode
+_from_json = msgspec.json.Decoder().decode
+NULL: Final[Json] = b"null"
+
+
+def encode(value: Any) -> Json:
+    """Return the JSON of a value.
+
+    Also accepted, as what they plainly stand for: tuples, dataclasses, msgspec structs, dates and UUIDs.
+
+    :raises Error: INVALID, with the path to the part that is not data.
+    """
+    return _to_json(_plain(value, "value", 0))
+
+
+def encode_args(args: tuple[Any, ...] | list[Any]) -> Json:
+    """Return the JSON array of a call's arguments; paths in errors start at ``argument 1``."""
+    return _to_json([_plain(value, f"argument {index}", 0) for index, value in enumerate(args, 1)])
+
+
+def decode(data: Json | msgspec.Raw) -> Any:
+    """Return the value of a JSON text that `encode`, or any other JSON writer, made.
+
+    :raises Error: INVALID when the text is not JSON.
+    """
+    try:
+        return _rich(_from_json(data))
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise Error(f"not valid JSON: {exc}", INVALID, retryable=False) from exc
+
+
+def error_data(error: Error) -> ErrorData:
+    """Return the boundary form of an exception."""
+    details = None if error.details is None else msgspec.Raw(encode(error.details))
+    return ErrorData(error.message, error.kind, error.retryable, details, error.stack)
+
+
+def to_error(data: ErrorData) -> Error:
+    """Return the exception of a boundary form."""
+    details = None if data.details is None else decode(data.details)
+    return Error(data.message, data.kind, retryable=data.retryable, details=details, stack=data.stack)
+
+
+def _plain(value: Any, path: str, depth: int) -> Any:
+    kind = type(value)
+    if kind is str:
+        return _text(value, path)
+    if value is None or kind is bool:
+        return value
+    if kind is int:
+        if _INT_MIN <= value <= _INT_MAX:
+            return value
+        raise _refused(path, "an integer of more than 64 bits")
+    if kind is float:
+        if math.isfinite(value):
+            return value
+        raise _refused(path, "NaN" if math.isnan(value) else "an infinite number")
+    if depth >= _MAX_DEPTH:
+        raise _refused(path, f"nested deeper than {_MAX_DEPTH} levels, or a cycle")
+    if isinstance(value, Mapping):
+        return _plain_map(value, path, depth)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value, 1)]
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return {"$bin": base64.b64encode(value).decode()}
+    if isinstance(value, Error):
+        return {"$error": error_data(value)}
+    return _plain_other(value, path, depth)
+
+
+def _text(value: str, path: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _refused(path, "text with a lone surrogate; pass bytes instead") from None
+    return value
+
+
+def _plain_map(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise _refused(path, f"a map with the key {key!r}; keys are text")
+        plain[_text(str(key), path)] = _plain(item, f"{path}.{key}", depth + 1)
+    if len(plain) == 1 and _RESERVED.match(next(iter(plain))):
+        ((key, item),) = plain.items()
+        return {"$" + key: item}
+    return plain
+
+
+def _plain_other(value: Any, path: str, depth: int) -> Any:
+    if isinstance(value, bool):
+        return bool(value)
+    if isinstance(value, int):  # an IntEnum, a numpy-like subclass
+        return _plain(int(value), path, depth)
+    if isinstance(value, float):
+        return _plain(float(value), path, depth)
+    if isinstance(value, str):
+        return _text(str(value), path)
+    if isinstance(value, (dt.datetime, dt.date, dt.time, uuid.UUID)):
+        return msgspec.to_builtins(value)
+    if isinstance(value, msgspec.Struct):
+        return _plain_map(msgspec.structs.asdict(value), path, depth)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain_map({f.name: getattr(value, f.name) for f in dataclasses.fields(value)}, path, depth)
+    raise _refused(path, f"a {type(value).__name__}")
+
+
+def _refused(path: str, what: str) -> Error:
+    return Error(f"{path} is {what}, which cannot cross a boundary", INVALID, retryable=False)
+
+
+def _rich(value: Any) -> Any:
+    if isinstance(value, dict):
+        if len(value) == 1:
+            ((key, item),) = value.items()
+            if _RESERVED.match(key):
+                return _rich_tagged(key, item)
+        return {key: _rich(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rich(item) for item in value]
+    if isinstance(value, int) and not _INT_MIN <= value <= _INT_MAX:
+        return float(value)  # as Lua reads such a number
+    return value
+
+
+def _rich_tagged(key: str, item: Any) -> Any:
+    if key == "$bin" and isinstance(item, str):
+        try:
+            return base64.b64decode(item, validate=True)
+        except binascii.Error:
+            return {key: item}
+    if key == "$error" and isinstance(item, dict):
+        details = _rich(item.pop("details", None))
+        error = to_error(msgspec.convert(item, ErrorData))
+        error.details = details
+        return error
+    return {key[1:] if key.startswith("$$") else key: _rich(item)}
