@@ -1,0 +1,188 @@
+-- Option tables of executors and spawners, checked and turned into wire options.
+local rt = ...
+local raw = rt.raw
+local type, next = raw.type, raw.next
+local gsub, find, sub = raw.string.gsub, raw.string.find, raw.string.sub
+local env_type = rt.env.type
+
+local MS = 1000000
+
+-- Each reader returns the wire value, or nil and what is wanted instead.
+local function milliseconds(value)
+  local ns, why = rt.duration.parse_ns(value, MS)
+  if not ns then
+    return nil, "a duration such as \"30s\", or milliseconds (" .. why .. ")"
+  elseif ns < 0 then
+    return nil, "a duration that is not negative"
+  end
+  return (ns + MS - 1) // MS
+end
+
+local function text(value)
+  if type(value) == "string" then
+    return value
+  end
+  return nil, "a text"
+end
+
+local function boolean(value)
+  if type(value) == "boolean" then
+    return value
+  end
+  return nil, "true or false"
+end
+
+local function count(value)
+  local n = raw.math.tointeger(value)
+  if n and n >= 0 then
+    return n
+  end
+  return nil, "a whole number that is not negative"
+end
+
+local function coefficient(value)
+  if type(value) == "number" and value >= 1 then
+    return value + 0.0
+  end
+  return nil, "a number of at least 1"
+end
+
+local function texts(value)
+  if type(value) == "table" then
+    for i = 1, #value do
+      if type(value[i]) ~= "string" then
+        return nil, "a list of texts"
+      end
+    end
+    return value
+  end
+  return nil, "a list of texts"
+end
+
+local function map(value)
+  if env_type(value) == "table" then
+    return value
+  end
+  return nil, "a table"
+end
+
+local function one_of(...)
+  local words = { ... }
+  return function(value)
+    for i = 1, #words do
+      if words[i] == value then
+        return value
+      end
+    end
+    return nil, "one of " .. raw.table.concat(words, ", ")
+  end
+end
+
+local retry_policy -- a reader too
+
+local ACTIVITY = {
+  start_to_close_timeout = milliseconds,
+  schedule_to_close_timeout = milliseconds,
+  schedule_to_start_timeout = milliseconds,
+  heartbeat_timeout = milliseconds,
+  id = text,
+  task_queue = text,
+  wait_for_cancellation = boolean,
+  ["local"] = boolean,
+  retry_policy = function(value)
+    return retry_policy(value)
+  end,
+}
+
+local WORKFLOW = {
+  id = text,
+  task_queue = text,
+  execution_timeout = milliseconds,
+  run_timeout = milliseconds,
+  task_timeout = milliseconds,
+  id_conflict_policy = one_of("use_existing", "fail", "terminate_existing"),
+  id_reuse_policy = one_of("allow_duplicate", "allow_duplicate_failed_only", "reject_duplicate"),
+  execution_error_when_already_started = boolean,
+  retry_policy = ACTIVITY.retry_policy,
+  cron_schedule = text,
+  memo = map,
+  search_attributes = map,
+  start_delay = milliseconds,
+  parent_close_policy = one_of("terminate", "abandon", "request_cancel"),
+  wait_for_cancellation = boolean,
+}
+
+local RETRY = {
+  initial_interval = milliseconds,
+  backoff_coefficient = coefficient,
+  maximum_interval = milliseconds,
+  maximum_attempts = count,
+  non_retryable_error_types = texts,
+}
+
+-- Reads the known keys of `given` into a new table; nil, message at the first that is wrong.
+local function read(given, readers, prefix, into)
+  for key, value in next, given do
+    local name = type(key) == "string" and key or ""
+    if prefix then
+      if sub(name, 1, 9) == "temporal." then
+        name = sub(name, 10)
+      end
+      name = sub(name, 1, #prefix) == prefix and sub(name, #prefix + 1) or ""
+    end
+    local reader = readers[name]
+    if reader then
+      local wire, wanted = reader(value)
+      if wire == nil then
+        return nil, "option " .. key .. " must be " .. wanted
+      end
+      into[name] = wire
+    end
+  end
+  return into
+end
+
+function retry_policy(value)
+  if env_type(value) ~= "table" then
+    return nil, "a table"
+  end
+  local policy, why = read(value, RETRY, nil, {})
+  if not policy then
+    return nil, "a retry policy, but its " .. why
+  end
+  return policy
+end
+
+local options = {}
+
+-- `activity.*` options as a wire table; nil, message.
+function options.activity(given)
+  local wire, why = read(given, ACTIVITY, "activity.", {})
+  if wire and not rt.workflow and given.timeout ~= nil and given.timeout ~= 0 then
+    local ms, wanted = milliseconds(given.timeout)
+    if not ms then
+      return nil, "option timeout must be " .. wanted
+    end
+    wire.start_to_close_timeout = ms
+  end
+  return wire, why
+end
+
+-- `workflow.*` options as a wire table; nil, message.
+function options.workflow(given)
+  return read(given, WORKFLOW, "workflow.", {})
+end
+
+-- A copy of a, and b's entries over it.
+function options.merge(a, b)
+  local merged = {}
+  for key, value in next, a do
+    merged[key] = value
+  end
+  for key, value in next, b do
+    merged[key] = value
+  end
+  return merged
+end
+
+return options

@@ -1,0 +1,353 @@
+-- The process module: pids, messages, events, spawning (lua-surface §6).
+local rt = ...
+local raw = rt.raw
+local env = rt.env
+local type, next, select = raw.type, raw.next, raw.select
+local encode, decode = rt.encode, rt.decode
+local command, await = rt.command, rt.await
+local sub, find = raw.string.sub, raw.string.find
+
+local UNBOUNDED = raw.math.maxinteger
+
+-- Messages -----------------------------------------------------------------------------------------
+
+local inbox -- channel of all that has no listener; made with the first message or inbox()
+local listeners = {} -- topic -> {channel, messages = true?}
+local topics = {} -- listener channel -> topic
+
+local new_payload = rt.payload_new
+local new_message, message_of
+
+local function mailbox()
+  if not inbox then
+    inbox = rt.channel_new(UNBOUNDED)
+  end
+  return inbox
+end
+
+new_message, message_of = rt.class("message", {
+  topic = function(self)
+    return message_of(self).topic
+  end,
+  from = function(self)
+    return message_of(self).from
+  end,
+  -- One payload per value that was sent; a message that was sent without any has one of nil.
+  payload = function(self)
+    local state = message_of(self)
+    if not state.objects then
+      local objects = {}
+      for i = 1, raw.math.max(1, state.n) do
+        objects[i] = new_payload(state.payloads[i])
+      end
+      state.objects = objects
+    end
+    return raw.table.unpack(state.objects)
+  end,
+}, {
+  __tostring = function(self)
+    return "message: " .. message_of(self).topic
+  end,
+})
+
+local function hand_over(listener, message)
+  if listener.messages then
+    rt.channel_offer(listener.channel, message)
+    return
+  end
+  local state = message_of(message)
+  for i = 1, raw.math.max(1, state.n) do
+    rt.channel_offer(listener.channel, state.payloads[i])
+  end
+end
+
+local function route(wire)
+  local payloads = wire.payloads or {}
+  local message = new_message({
+    topic = wire.topic,
+    from = wire.sender or "",
+    payloads = payloads,
+    n = rt.length(payloads),
+  })
+  local listener = listeners[wire.topic]
+  if listener then
+    hand_over(listener, message)
+  else
+    rt.channel_offer(mailbox(), message)
+  end
+end
+
+function rt.on.message(body)
+  route(decode(body))
+end
+
+-- Messages that no code has received yet, as JSON, for the run that continues this one.
+function rt.unread_mail()
+  local mail = {}
+  local function collect(message)
+    local state = message_of(message)
+    local payloads = rt.pack("payload", raw.table.unpack(state.payloads, 1, state.n))
+    mail[#mail + 1] = '{"topic":'
+      .. encode(state.topic, "topic")
+      .. ',"sender":'
+      .. encode(state.from, "sender")
+      .. ',"payloads":'
+      .. payloads
+      .. "}"
+  end
+  local names = {}
+  for topic in next, listeners do
+    names[#names + 1] = topic
+  end
+  raw.table.sort(names)
+  local function every()
+    return true
+  end
+  for _, topic in raw.ipairs(names) do
+    local listener = listeners[topic]
+    for _, value in raw.ipairs(rt.channel_extract(listener.channel, every)) do
+      if listener.messages then
+        collect(value)
+      else
+        collect(new_message({ topic = topic, from = "", payloads = { value }, n = 1 }))
+      end
+    end
+  end
+  if inbox then
+    for _, message in raw.ipairs(rt.channel_extract(inbox, every)) do
+      collect(message)
+    end
+  end
+  return mail
+end
+
+-- Events: EXIT, CANCEL, LINK_DOWN ------------------------------------------------------------------
+
+local events -- the channel; queued into from the first event on
+local asked = false -- whether the code has ever asked for it
+local options = { trap_links = false }
+
+local function event_channel()
+  if not events then
+    events = rt.channel_new(UNBOUNDED)
+  end
+  return events
+end
+
+local function exit_event(kind, body)
+  local wire = decode(body)
+  local err = wire.err and rt.decode_error(wire.err) or nil
+  local result = { value = wire.ok, error = err }
+  return { kind = kind, from = wire.sender, result = result, error = err }
+end
+
+function rt.on.exit(body)
+  rt.channel_offer(event_channel(), exit_event("EXIT", body))
+end
+
+function rt.on.link_down(body)
+  local event = exit_event("LINK_DOWN", body)
+  if options.trap_links then
+    rt.channel_offer(event_channel(), event)
+    return
+  end
+  local message = "linked process " .. event.from .. " failed"
+  if event.error then
+    message = message .. ": " .. event.error:message()
+  end
+  rt.end_with(rt.error({ kind = "Internal", message = message, retryable = false }))
+end
+
+function rt.on.cancel(body)
+  local wire = decode(body)
+  local reason = wire.reason or ""
+  local event = { kind = "CANCEL", from = wire.sender or "", reason = reason }
+  rt.channel_offer(event_channel(), event)
+  if not asked then
+    rt.cancel_blocked(rt.canceled_error(reason))
+  end
+end
+
+-- Requests -----------------------------------------------------------------------------------------
+
+local function text(value)
+  return type(value) == "string" and value ~= "" and value or nil
+end
+
+local function ask(fields)
+  return await(command("ask", encode(fields, "request")))
+end
+
+local function ask_true(verb, dest, reason)
+  if not text(dest) then
+    return rt.fail("Invalid", "process." .. verb .. " wants a pid or a registered name")
+  end
+  local _, err = ask({ verb = verb, to = dest, reason = reason })
+  if err then
+    return nil, err
+  end
+  return true
+end
+
+local process = {}
+
+function process.pid()
+  return rt.pid
+end
+
+function process.id()
+  return rt.start.entry .. "#" .. rt.pid
+end
+
+function process.send(dest, topic, ...)
+  if not text(dest) then
+    return rt.fail("Invalid", "process.send wants a pid or a registered name as its first argument")
+  elseif not text(topic) then
+    return rt.fail("Invalid", "process.send wants a topic as its second argument")
+  elseif sub(topic, 1, 1) == "@" then
+    return rt.fail("Invalid", "the topic " .. topic .. " is reserved: topics of your own do not start with @")
+  end
+  local payloads, err = rt.pack("payload", ...)
+  if not payloads then
+    return nil, err
+  end
+  local body = '{"to":' .. encode(dest, "to") .. ',"topic":' .. encode(topic, "topic")
+  local _, failure = await(command("send", body .. ',"payloads":' .. payloads .. "}"))
+  if failure then
+    return nil, failure
+  end
+  return true
+end
+
+function process.inbox()
+  return mailbox()
+end
+
+function process.listen(topic, opts)
+  if not text(topic) or sub(topic, 1, 1) == "@" then
+    return rt.fail("Invalid", "process.listen wants a topic that does not start with @")
+  end
+  local listener = listeners[topic]
+  if listener then
+    return listener.channel
+  end
+  local messages = type(opts) == "table" and opts.message == true
+  listener = { channel = rt.channel_new(UNBOUNDED), messages = messages }
+  listeners[topic] = listener
+  topics[listener.channel] = topic
+  if inbox then -- what came before anybody listened
+    local function mine(message)
+      return message_of(message).topic == topic
+    end
+    for _, message in raw.ipairs(rt.channel_extract(inbox, mine)) do
+      hand_over(listener, message)
+    end
+  end
+  return listener.channel
+end
+
+function process.unlisten(ch)
+  local topic = ch ~= nil and topics[ch]
+  if not topic then
+    return false
+  end
+  listeners[topic] = nil
+  topics[ch] = nil
+  rt.channel_close(ch)
+  return true
+end
+
+function process.events()
+  asked = true
+  return event_channel()
+end
+
+process.event = { EXIT = "EXIT", CANCEL = "CANCEL", LINK_DOWN = "LINK_DOWN", OUTDATED = "OUTDATED" }
+
+function process.monitor(dest)
+  return ask_true("monitor", dest)
+end
+
+function process.unmonitor(dest)
+  return ask_true("unmonitor", dest)
+end
+
+local NO_LINKS = "links are not supported in workflow context; use process.monitor"
+
+function process.link(dest)
+  if rt.workflow then
+    return rt.fail("Invalid", NO_LINKS)
+  end
+  return ask_true("link", dest)
+end
+
+function process.unlink(dest)
+  if rt.workflow then
+    return rt.fail("Invalid", NO_LINKS)
+  end
+  return ask_true("unlink", dest)
+end
+
+function process.cancel(dest, reason)
+  return ask_true("cancel", dest, text(reason))
+end
+
+function process.terminate(dest)
+  return ask_true("terminate", dest)
+end
+
+function process.get_options()
+  return { trap_links = options.trap_links }
+end
+
+function process.set_options(opts)
+  if type(opts) ~= "table" or type(opts.trap_links) ~= "boolean" then
+    return rt.fail("Invalid", "process.set_options wants {trap_links = true or false}")
+  end
+  options.trap_links = opts.trap_links
+  return true
+end
+
+process.registry = {
+  register = function(name, pid)
+    if not text(name) then
+      return rt.fail("Invalid", "process.registry.register wants a name")
+    end
+    local _, err = ask({ verb = "register", name = name, to = text(pid) or rt.pid })
+    if err then
+      return nil, err
+    end
+    return true
+  end,
+  lookup = function(name)
+    if not text(name) then
+      return rt.fail("Invalid", "process.registry.lookup wants a name")
+    end
+    return ask({ verb = "lookup", name = name })
+  end,
+  unregister = function(name)
+    if not text(name) then
+      return rt.fail("Invalid", "process.registry.unregister wants a name")
+    end
+    return ask({ verb = "unregister", name = name })
+  end,
+}
+
+function process.upgrade(entry, ...)
+  if entry ~= nil and not text(entry) then
+    return rt.fail("Invalid", "process.upgrade wants an entry id, or nil for the same entry")
+  end
+  return rt.continue_as_new(entry, rt.context_json(), ...)
+end
+
+-- Spawning -----------------------------------------------------------------------------------------
+
+local spawner = rt.library("spawner")
+
+process.with_context = spawner.with_context
+process.with_options = spawner.with_options
+for name, fn in next, spawner.plain do
+  process[name] = fn
+end
+
+return process

@@ -1,0 +1,333 @@
+-- One execution: events come in, commands go out. Python calls rt.advance once per activation.
+--
+-- advance(length, size, op, ref, body, time, op, ref, body, time, ...) returns, flat, for every event
+-- that was delivered: n, then n times op, ref, body. Or, when the task (not the program) failed:
+-- false, reason, message.
+local rt = ...
+local raw = rt.raw
+local env = rt.env
+local select, type, pcall = raw.select, raw.type, raw.pcall
+local encode, decode = rt.encode, rt.decode
+local block, wake, current = rt.block, rt.wake, rt.current
+local format = raw.string.format
+local unpack = raw.table.unpack
+local CANCELLED = rt.CANCELLED
+
+-- More commands than this between two blocking points is a runaway loop, not a workflow.
+local MAX_COMMANDS = 50000
+
+local out, len, mark -- commands of this activation, flat; index of the present event's count
+local seq = 0 -- the last command's ref
+local settlers = {} -- ref -> function(outcome) for commands that are under way
+local answering -- the id of the query that is being answered: commands are refused meanwhile
+local lines = rt.trace and {} or nil -- ref -> file:line
+local time_ns = 0
+local length, size = 0, 0
+
+function rt.now()
+  return time_ns
+end
+
+-- Number of events and bytes of the history so far, this activation's included.
+-- The size counts each record's body and 32 bytes for the rest, on every backend.
+function rt.history()
+  return length, size
+end
+
+local function command(op, body)
+  if answering then
+    raw.error("a query handler only reads: it may not call, sleep, send or change anything", 0)
+  end
+  seq = seq + 1
+  out[len + 1], out[len + 2], out[len + 3] = op, seq, body
+  len = len + 3
+  length, size = length + 1, size + #body + 32
+  if lines then
+    lines[seq] = rt.where()
+  end
+  if len - mark > 3 * MAX_COMMANDS then
+    raw.error("more than " .. MAX_COMMANDS .. " commands without blocking: is this an endless loop?", 0)
+  end
+  return seq
+end
+rt.command = command
+
+function rt.line_of(ref)
+  return lines and lines[ref]
+end
+
+-- Encodes arguments ... as a JSON array; nil, err when one of them cannot cross.
+function rt.pack(what, ...)
+  local n = select("#", ...)
+  if n == 0 then
+    return "[]"
+  elseif n == 1 then
+    local ok, json = pcall(encode, (...), what .. " 1")
+    if not ok then
+      return rt.fail("Invalid", json)
+    end
+    return "[" .. json .. "]"
+  end
+  local parts, args = {}, { ... }
+  for i = 1, n do
+    local ok, json = pcall(encode, args[i], what .. " " .. i)
+    if not ok then
+      return rt.fail("Invalid", json)
+    end
+    parts[i] = json
+  end
+  return "[" .. raw.table.concat(parts, ",") .. "]"
+end
+
+-- Calls settle(outcome) when the command is done; outcome is {ok = value} or {err = ErrorData}.
+function rt.on_done(ref, settle)
+  settlers[ref] = settle
+end
+
+function rt.forget(ref)
+  settlers[ref] = nil
+end
+
+-- Cancels a command that is under way. Returns false when it was done already.
+function rt.rescind(ref, reason)
+  if not settlers[ref] then
+    return false
+  end
+  command("rescind", reason and encode({ ref = ref, reason = reason }, "rescind") or '{"ref":' .. ref .. "}")
+  return true
+end
+
+function rt.canceled_error(reason)
+  local message = "canceled"
+  if reason and reason ~= "" then
+    message = message .. ": " .. reason
+  end
+  return rt.error({ kind = "Canceled", message = message, retryable = false })
+end
+
+function rt.unwrap(outcome)
+  if outcome.err then
+    return nil, rt.decode_error(outcome.err)
+  end
+  return outcome.ok, nil
+end
+
+-- Blocks until the command is done: value, nil or nil, err. A cooperative cancellation rescinds the
+-- command; with `patient` the command's own end is waited for all the same.
+function rt.await(ref, patient)
+  local task = current()
+  settlers[ref] = function(outcome)
+    wake(task, outcome)
+  end
+  local outcome, err = block(function()
+    rt.rescind(ref)
+    if patient then
+      return false
+    end
+    settlers[ref] = nil
+  end)
+  if outcome == CANCELLED then
+    return nil, err
+  end
+  return rt.unwrap(outcome)
+end
+
+-- Timers -------------------------------------------------------------------------------------------
+
+function rt.timer(ns, fire)
+  local ref = command("timer", '{"ns":' .. ns .. "}")
+  settlers[ref] = fire
+  return ref
+end
+
+function rt.timer_stop(ref)
+  local stopped = rt.rescind(ref)
+  settlers[ref] = nil
+  return stopped
+end
+
+function rt.sleep(ns)
+  if ns <= 0 then
+    return true
+  end
+  local _, err = rt.await(command("timer", '{"ns":' .. ns .. "}"))
+  if err then
+    return nil, err
+  end
+  return true
+end
+
+-- Ends ---------------------------------------------------------------------------------------------
+
+local function close(op, body)
+  command(op, body)
+  rt.closed = true
+end
+
+local function fail(err, stack)
+  err = rt.as_error(err, stack)
+  local ok, json = pcall(rt.encode_error, err)
+  if not ok then
+    json = rt.encode_error(rt.error({ kind = "Internal", retryable = false, message = json }))
+  end
+  close("fail", json)
+end
+
+local function finish(...)
+  local result, err = ...
+  if result == nil and err ~= nil then
+    if type(err) == "string" then
+      err = rt.error({ message = err })
+    end
+    return fail(err)
+  end
+  local ok, json = pcall(encode, result, "result")
+  if ok then
+    close("complete", json)
+  else
+    fail(rt.error({ kind = "Invalid", message = json, retryable = false }))
+  end
+end
+
+-- Ends this run from within any of its coroutines, which never resumes.
+function rt.continue_as_new(entry, context, ...)
+  local args, err = rt.pack("argument", ...)
+  if not args then
+    return nil, err
+  end
+  local parts = { '{"args":', args, ',"entry":', encode(entry or "", "entry"), ',"context":', context }
+  local mail = rt.unread_mail and rt.unread_mail() or {}
+  if #mail > 0 then
+    parts[#parts + 1] = ',"mail":[' .. raw.table.concat(mail, ",") .. "]"
+  end
+  parts[#parts + 1] = "}"
+  close("continue", raw.table.concat(parts))
+  block()
+end
+
+-- Fails the workflow task, not the workflow: the driver parks it until code or limits are put right.
+function rt.abort(reason, message)
+  rt.failed = { reason, message }
+  rt.closed = true
+  block()
+end
+
+-- Events -------------------------------------------------------------------------------------------
+
+local on = {} -- op -> function(body, ref)
+rt.on = on
+
+function on.start(body)
+  local start = decode(body)
+  rt.start = start
+  rt.pid = start.pid or ""
+  rt.context = start.context or {}
+  local args = start.args or {}
+  local n = rt.length(args)
+  rt.spawn(function()
+    local main = rt.load_entry()
+    rt.running = true
+    finish(main(unpack(args, 1, n)))
+  end)
+end
+
+function on.done(body, ref)
+  local settle = settlers[ref]
+  if settle then
+    settlers[ref] = nil
+    settle(decode(body))
+  end
+end
+
+local function run()
+  local task, err = rt.run()
+  if not task then
+    return
+  end
+  local stack = rt.traceback(task.co)
+  if task.handle then
+    task.handle(err, stack)
+    return run()
+  elseif not rt.running then
+    rt.failed = { "code", rt.env.tostring(err) }
+    rt.closed = true
+  else
+    fail(err, stack)
+  end
+end
+
+-- Runs a handler as a task, and answer(value, err) with what it returned or raised.
+function rt.run_handler(fn, args, answer)
+  local task = rt.spawn(function()
+    answer(fn(unpack(args, 1, #args)))
+  end)
+  task.handle = function(err, stack)
+    answer(nil, rt.as_error(err, stack))
+  end
+end
+
+function rt.answer(id, value, err)
+  local ok, json
+  if err ~= nil then
+    ok, json = pcall(rt.encode_error, rt.as_error(err))
+  else
+    ok, json = pcall(encode, value, "answer")
+  end
+  if not ok then
+    err = rt.error({ kind = "Invalid", message = json, retryable = false })
+    json = rt.encode_error(err)
+  end
+  answering = nil
+  command("answer", '{"id":' .. encode(id, "id") .. ',"' .. (err ~= nil and "err" or "ok") .. '":' .. json .. "}")
+end
+
+function on.query(body)
+  local query = decode(body)
+  local fn = rt.queries and rt.queries[query.name]
+  if not fn then
+    local message = "there is no query " .. query.name .. "; define it with workflow.on_query(name, fn)"
+    return rt.answer(query.id, nil, rt.error({ kind = "NotFound", message = message, retryable = false }))
+  end
+  local answered = false
+  answering = query.id
+  rt.run_handler(fn, query.args or {}, function(value, err)
+    answered = true
+    rt.answer(query.id, value, err)
+  end)
+  run()
+  if not answered then
+    local message = "the query handler " .. query.name .. " blocked; a query only reads"
+    rt.answer(query.id, nil, rt.error({ kind = "Invalid", message = message, retryable = false }))
+  end
+end
+
+function rt.advance(history_length, history_size, ...)
+  local events, n = { ... }, select("#", ...)
+  out, len = {}, 0
+  length, size = history_length, history_size
+  for i = 1, n, 4 do
+    local op, body = events[i], events[i + 2]
+    time_ns = events[i + 3]
+    if op ~= "query" then
+      length, size = length + 1, size + #body + 32
+    end
+    len = len + 1
+    mark = len
+    rt.refuel()
+    on[op](body, events[i + 1])
+    run()
+    local why, message = rt.killed()
+    if why then
+      return false, why, message
+    elseif rt.failed then
+      return false, rt.failed[1], rt.failed[2]
+    end
+    out[mark] = (len - mark) // 3
+    if rt.closed then
+      break
+    end
+  end
+  local result, count = out, len
+  out = nil
+  return unpack(result, 1, count)
+end

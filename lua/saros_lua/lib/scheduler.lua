@@ -1,0 +1,122 @@
+-- The scheduler: runs the coroutines of one execution until all are blocked.
+--
+-- A *task* is a coroutine of user code. A blocking operation registers its task with whatever will wake
+-- it and calls rt.block(); everything else of the surface (channels, futures, timers, inboxes) is built
+-- on block and wake. Python is crossed once per activation: events in, commands out (see program.lua).
+local rt = ...
+local raw = rt.raw
+local resume, yield = raw.coroutine_resume, raw.coroutine_yield
+local status = raw.coroutine_status
+local sort, next = raw.table.sort, raw.next
+local BLOCK = rt.BLOCK
+
+local ready, head, tail = {}, 1, 0 -- tasks that can run, in the order in which they became ready
+local blocked = {} -- task id -> task
+local last_id = 0
+local current -- the task that is running
+
+-- Wakes a blocked task: its rt.block() returns a, b, c.
+local function wake(task, a, b, c)
+  task.a, task.b, task.c = a, b, c
+  tail = tail + 1
+  ready[tail] = task
+end
+rt.wake = wake
+
+function rt.current()
+  return current
+end
+
+-- Suspends the running task until wake(task, a, b, c). When the execution is cancelled cooperatively
+-- first, `on_cancel()` deregisters the task; it returns false to stay blocked nevertheless.
+function rt.block(on_cancel)
+  local task = current
+  if not task then
+    raw.error("this blocks, and may only be called from the code of an entry", 0)
+  end
+  task.on_cancel = on_cancel
+  blocked[task.id] = task
+  yield(BLOCK)
+  blocked[task.id] = nil
+  return task.a, task.b, task.c
+end
+
+-- Starts fn(...) as a task of its own; it runs after the running one blocks.
+function rt.spawn(fn, ...)
+  last_id = last_id + 1
+  local task = { id = last_id, co = rt.spawn_thread(fn) }
+  local n = raw.select("#", ...)
+  if n <= 3 then
+    task.a, task.b, task.c = ...
+  else
+    task.args = raw.table.pack(...)
+  end
+  task.count = n
+  tail = tail + 1
+  ready[tail] = task
+  return task
+end
+
+local function first_resume(task)
+  local n, co = task.count, task.co
+  task.count = nil
+  if n == 0 then
+    return resume(co)
+  elseif n == 1 then
+    return resume(co, task.a)
+  elseif n <= 3 then
+    return resume(co, task.a, task.b, task.c)
+  end
+  return resume(co, raw.table.unpack(task.args, 1, n))
+end
+
+-- Runs every ready task until all are blocked, or until rt.closed is set.
+-- Returns nil, or a task and the error that it raised.
+function rt.run()
+  while head <= tail do
+    local task = ready[head]
+    ready[head] = nil
+    head = head + 1
+    current = task
+    local ok, err
+    if task.count then
+      ok, err = first_resume(task)
+    else
+      ok, err = resume(task.co)
+    end
+    current = nil
+    if not ok then
+      return task, err
+    end
+    if rt.closed or rt.killed() then
+      return nil
+    end
+    -- A task whose function has returned is simply forgotten.
+  end
+  head, tail = 1, 0
+  return nil
+end
+
+-- Delivers a cooperative cancellation to every task that is blocked now.
+function rt.cancel_blocked(err)
+  local ids = {}
+  for id in next, blocked do
+    ids[#ids + 1] = id
+  end
+  sort(ids)
+  for i = 1, #ids do
+    local task = blocked[ids[i]]
+    local on_cancel = task.on_cancel
+    if status(task.co) == "suspended" and (not on_cancel or on_cancel() ~= false) then
+      wake(task, rt.CANCELLED, err)
+    end
+  end
+end
+rt.CANCELLED = {}
+
+rt.env.coroutine.spawn = function(fn, ...)
+  if raw.type(fn) ~= "function" then
+    raw.error("coroutine.spawn wants a function, not a " .. rt.env.type(fn), 2)
+  end
+  rt.spawn(fn, ...)
+end

@@ -1,0 +1,149 @@
+-- The workflow module (lua-surface §8); only in workflow code.
+local rt = ...
+local raw = rt.raw
+local type = raw.type
+local encode = rt.encode
+local env_type = rt.env.type
+local spawner = rt.library("spawner")
+
+local workflow = {}
+
+function workflow.info()
+  local info = {}
+  for key, value in raw.next, rt.start.info or {} do
+    info[key] = value
+  end
+  info.history_length, info.history_size = rt.history()
+  return info
+end
+
+function workflow.history_length()
+  return (rt.history())
+end
+
+function workflow.history_size()
+  local _, size = rt.history()
+  return size
+end
+
+local versions = {} -- change id -> the answer, which never changes within an execution
+
+function workflow.version(change_id, lowest, highest)
+  local integer = raw.math.tointeger
+  if type(change_id) ~= "string" or change_id == "" or raw.string.find(change_id, "#", 1, true) then
+    raw.error("workflow.version wants a change id, a text without '#', as its first argument", 2)
+  end
+  lowest, highest = integer(lowest), integer(highest)
+  if not lowest or not highest or lowest > highest then
+    raw.error("workflow.version wants two whole numbers, min_supported <= max_supported", 2)
+  end
+  local version = versions[change_id]
+  if not version then
+    local record, why
+    version, record, why = rt.facts_version(change_id, lowest, highest)
+    if not version then
+      rt.abort("version", why)
+    end
+    versions[change_id] = version
+    if record then
+      rt.command("version", '{"id":' .. encode(change_id, "change id") .. ',"version":' .. version .. "}")
+    end
+  end
+  if version < lowest or version > highest then
+    rt.abort("version", raw.string.format(
+      "version %d of the change %s is recorded, but the code supports only %d to %d",
+      version, change_id, lowest, highest
+    ))
+  end
+  return version
+end
+
+local function attributes(given, what)
+  if given == nil then
+    return "{}"
+  elseif env_type(given) ~= "table" then
+    return nil, "workflow.attrs: " .. what .. " must be a table"
+  end
+  local ok, json = raw.pcall(encode, given, what)
+  if not ok then
+    return nil, json
+  end
+  return json == "[]" and "{}" or json
+end
+
+function workflow.attrs(given)
+  if env_type(given) ~= "table" then
+    return rt.fail("Invalid", "workflow.attrs wants {search = {...}, memo = {...}}")
+  end
+  local search, why = attributes(given.search, "search")
+  local memo
+  if search then
+    memo, why = attributes(given.memo, "memo")
+  end
+  if search and raw.string.sub(search, 1, 1) ~= "{" then
+    search, why = nil, "workflow.attrs: search must have names as keys"
+  elseif memo and raw.string.sub(memo, 1, 1) ~= "{" then
+    memo, why = nil, "workflow.attrs: memo must have names as keys"
+  end
+  if search and memo then
+    why = rt.facts_attributes(search)
+  end
+  if why then
+    return rt.fail("Invalid", why)
+  end
+  rt.command("attrs", '{"search":' .. search .. ',"memo":' .. memo .. "}")
+  return true
+end
+
+function workflow.call(entry, ...)
+  return spawner.exec(entry, ...)
+end
+workflow.exec = workflow.call
+
+function workflow.continue_as_new(...)
+  return rt.continue_as_new(nil, rt.context_json(), ...)
+end
+
+function workflow.side_effect(fn)
+  if type(fn) ~= "function" then
+    raw.error("workflow.side_effect wants a function", 2)
+  end
+  local recorded = rt.facts_side_effect()
+  if not recorded then
+    local ok, json = raw.pcall(encode, fn(), "side effect")
+    if not ok then
+      raw.error(json, 2)
+    end
+    recorded = json
+  end
+  rt.command("side_effect", recorded)
+  return rt.decode(recorded)
+end
+
+local function handler(kind, name, fn)
+  if type(name) ~= "string" or name == "" then
+    raw.error("workflow.on_" .. kind .. " wants a name as its first argument", 3)
+  elseif type(fn) ~= "function" then
+    raw.error("workflow.on_" .. kind .. " wants a function as its second argument", 3)
+  end
+end
+
+function workflow.on_query(name, fn)
+  handler("query", name, fn)
+  rt.queries = rt.queries or {}
+  rt.queries[name] = fn
+end
+
+local updates = {} -- name -> {fn, validator}
+
+function workflow.on_update(name, fn, validator)
+  handler("update", name, fn)
+  if validator ~= nil then
+    handler("update", name, validator)
+  end
+  updates[name] = { fn = fn, validator = validator }
+end
+
+rt.updates = updates
+
+return workflow
