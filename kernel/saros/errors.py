@@ -34,6 +34,7 @@ class ErrorData(msgspec.Struct, frozen=True, omit_defaults=True):
     retryable: bool | None = None
     details: msgspec.Raw | None = None
     stack: str | None = None
+    context: str = ""  # what `errors.wrap` put in front of the message
 
     def may_retry(self) -> bool:
         """Whether a retry policy applies (see "Failure semantics" in the documentation)."""
@@ -47,6 +48,7 @@ class Error(Exception):
     :param kind: one of the constants of this module, or a word of the application's own.
     :param retryable: ``None`` leaves the decision to the kind.
     :param details: any value that can cross a boundary.
+    :param context: what `errors.wrap` put in front of the message.
     :param where: the place of a user's mistake, such as ``app/_index.yaml:12``.
     :param hint: what to do about it.
     """
@@ -61,9 +63,11 @@ class Error(Exception):
         where: str | None = None,
         hint: str | None = None,
         stack: str | None = None,
+        context: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.context = context
         self.kind = kind
         self.retryable = retryable
         self.details = details
@@ -72,7 +76,8 @@ class Error(Exception):
         self.stack = stack
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.where})" if self.where else self.message
+        text = f"{self.context}: {self.message}" if self.context else self.message
+        return f"{text} ({self.where})" if self.where else text
 
     def __repr__(self) -> str:
         return f"saros.Error({self.message!r}, kind={self.kind!r}, retryable={self.retryable!r})"

@@ -67,13 +67,20 @@ def decode(data: Json | msgspec.Raw) -> Any:
 def error_data(error: Error) -> ErrorData:
     """Return the boundary form of an exception."""
     details = None if error.details is None else msgspec.Raw(encode(error.details))
-    return ErrorData(error.message, error.kind, error.retryable, details, error.stack)
+    return ErrorData(error.message, error.kind, error.retryable, details, error.stack, error.context)
 
 
 def to_error(data: ErrorData) -> Error:
     """Return the exception of a boundary form."""
     details = None if data.details is None else decode(data.details)
-    return Error(data.message, data.kind, retryable=data.retryable, details=details, stack=data.stack)
+    return Error(
+        data.message,
+        data.kind,
+        retryable=data.retryable,
+        details=details,
+        stack=data.stack,
+        context=data.context,
+    )
 
 
 def _plain(value: Any, path: str, depth: int) -> Any:
