@@ -78,7 +78,11 @@ function logger.named(self, name)
   if type(name) ~= "string" or name == "" then
     raw.error("logger:named wants a name", 2)
   end
-  return new(merged(own, { [NAME] = own[NAME] and own[NAME] .. "." .. name or name }))
+  local outer = own[NAME]
+  if type(outer) == "string" then
+    name = outer .. "." .. name
+  end
+  return new(merged(own, { [NAME] = name }))
 end
 
 local methods = {}
