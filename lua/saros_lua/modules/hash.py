@@ -28,8 +28,11 @@ def decode_base64(text: bytes) -> bytes:
 
     :raises Error: INVALID, not retryable.
     """
+    text = text.translate(None, b"\r\n")
     try:
-        return binascii.a2b_base64(text.translate(None, b"\r\n"), strict_mode=True)
+        if len(text) % 4 or text.endswith(b"==="):  # what even the strict mode lets pass
+            raise binascii.Error("Incorrect padding")
+        return binascii.a2b_base64(text, strict_mode=True)
     except binascii.Error as exc:
         raise Error(f"illegal base64 data: {exc}", INVALID, retryable=False) from exc
 
