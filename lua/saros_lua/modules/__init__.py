@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from saros.modules import HostFunction, Module, Service
 
-from . import crypto, env, http_client
+from . import crypto, env
 from . import hash as digests
 
 _LIB: Final = Path(__file__).parent.parent / "lib"
@@ -36,6 +36,12 @@ def _module(
     )
 
 
+async def _http_client(pid: str, args: list[Any]) -> dict[str, Any]:
+    from . import http_client  # its library takes longer to import than all the rest: only its users wait
+
+    return await http_client.request(pid, args)
+
+
 SURFACE: Final[tuple[Module, ...]] = (
     # Globals, which may be required as well.
     _module("process"),
@@ -50,6 +56,6 @@ SURFACE: Final[tuple[Module, ...]] = (
     _module("base64", host=digests.HOST),
     _module("crypto", host=crypto.HOST),
     _module("env", workflows=False, host=env.HOST, instead=_READ),
-    _module("http_client", workflows=False, services=http_client.SERVICES, instead=_IO),
+    _module("http_client", workflows=False, services={"http_client": _http_client}, instead=_IO),
     _module("activity", workflows=False, instead="a workflow tells of itself with workflow.info()"),
 )

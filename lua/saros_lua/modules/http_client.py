@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 
 import httpx
 from saros.errors import INTERNAL, INVALID, TIMEOUT, UNAVAILABLE, Error
-from saros.modules import Service
 
 MAX_BODY: Final = 16 * 1024 * 1024
 DEFAULT_TIMEOUT: Final = 30_000  # milliseconds
@@ -201,6 +200,3 @@ async def _close_with_loop(
     finally:
         del _clients[loop]
         await client.aclose()
-
-
-SERVICES: dict[str, Service] = {"http_client": request}
