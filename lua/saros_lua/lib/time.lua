@@ -6,7 +6,10 @@ local rt = ...
 local raw = rt.raw
 local type, error, integer = raw.type, raw.error, raw.math.tointeger
 local library, fail, env_type = rt.library, rt.fail, rt.env.type
-local duration = rt.duration or library("duration")
+if not rt.duration then
+  library("duration")
+end
+local duration = rt.duration
 local parse_ns = duration.parse_ns
 
 local SECOND = 1000000000

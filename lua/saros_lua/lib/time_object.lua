@@ -262,23 +262,23 @@ new, get = rt.class("time", methods, {
   __add = function(a, b)
     local t = get(a)
     if t then
-      return shifted(t, b, 1, "add")
+      return (shifted(t, b, 1, "add")) -- no tail call: the error level counts frames
     end
-    return shifted(get(b), a, 1, "add")
+    return (shifted(get(b), a, 1, "add"))
   end,
   __sub = function(a, b)
     local t, u = operand(a, "subtract"), get(b)
     if u then
       return duration.new(difference(t, u))
     end
-    return shifted(t, b, -1, "subtract")
+    return (shifted(t, b, -1, "subtract"))
   end,
 })
 
 
 if rt.wire then
-  rt.wire.time = function(t)
-    return text_of(t, true)
+  rt.wire.time = function(state, object)
+    return text_of(get(object) or state, true)
   end
 end
 

@@ -216,17 +216,18 @@ function READERS.abbr(p, text)
   return p.abbr and sub(text, #p.abbr + 1)
 end
 
--- Drops a literal of the layout from the front of the text, or returns nil. A run of spaces fits any run.
+-- Drops a literal of the layout from the front of the text: what is left, or nil and from where it differs.
+-- A run of spaces fits any run.
 local function skip(text, literal)
   local at, from = 1, 1
   while from <= #literal do
     if sub(literal, from, from) == " " then
       if at <= #text and sub(text, at, at) ~= " " then
-        return nil
+        return nil, sub(text, at)
       end
       from, at = find(literal, "[^ ]", from) or #literal + 1, find(text, "[^ ]", at) or #text + 1
     elseif sub(text, at, at) ~= sub(literal, from, from) then
-      return nil
+      return nil, sub(text, at)
     else
       from, at = from + 1, at + 1
     end
@@ -248,25 +249,25 @@ local function scan(layout, text)
   local tokens = layouts.tokens_of(layout)
   local p, rest = { year = 0, hour = 0, minute = 0, second = 0, ns = 0 }, text
   local function mismatch(got, wanted)
-    return nil, "parsing time " .. quote(text) .. " as " .. quote(layout) .. ": cannot parse " .. quote(got)
-      .. " as " .. quote(wanted)
+    local head = "parsing time " .. quote(text) .. " as " .. quote(layout)
+    return nil, head .. ": cannot parse " .. quote(got) .. " as " .. quote(wanted)
   end
   for i = 1, #tokens do
     local token = tokens[i]
-    local start = skip(rest, token.prefix)
+    local start, differs = skip(rest, token.prefix)
     if not start then
-      return mismatch(rest, token.prefix)
+      return mismatch(differs, token.prefix)
     end
-    rest = READERS[token.kind](p, start, token, tokens[i + 1] and tokens[i + 1].prefix == "" and tokens[i + 1])
+    rest = READERS[token.kind](p, start, token, tokens[i + 1])
     if p.range then
       return nil, "parsing time " .. quote(text) .. ": " .. p.range .. " out of range"
     elseif not rest then
       return mismatch(start, token.text)
     end
   end
-  local left = skip(rest, tokens.tail)
+  local left, differs = skip(rest, tokens.tail)
   if not left then
-    return mismatch(rest, tokens.tail)
+    return mismatch(differs, tokens.tail)
   elseif left ~= "" then
     return nil, "parsing time " .. quote(text) .. ": extra text: " .. quote(left)
   end

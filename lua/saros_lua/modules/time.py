@@ -162,7 +162,6 @@ def _read(name: str) -> bytes | None:
     return found.read_bytes() if found.is_file() else None
 
 
-@functools.cache
 def _local() -> Zone:
     """The host's zone, found as Go finds it: TZ, /etc/localtime, else UTC."""
     name = os.environ.get("TZ")
