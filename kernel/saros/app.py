@@ -35,7 +35,7 @@ def load_app(path: str | Path, plugins: Plugins | None = None, env: Mapping[str,
     registry = load(path, plugins.kinds(), env, known_modules=modules)
     programs, functions = {}, {}
     for runtime in plugins.runtimes():
-        made: Any = runtime.make(modules, str(registry.root))
+        made: Any = runtime.make(registry, modules)
         (functions if runtime.functions else programs)[runtime.name] = made
     return Deployment(registry, programs, functions, modules)
 

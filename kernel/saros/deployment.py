@@ -128,6 +128,11 @@ class Deployment:
             return False
         return entry.local if options.local is None else options.local
 
+    def refresh(self) -> None:
+        """Have sources read anew, after code could not run."""
+        for runtime in self.programs.values():
+            runtime.refresh()
+
     def log(self, level: str, message: str, fields: Json, name: str) -> None:
         """Write what an entry's code logs; `name` is its entry and execution."""
         logger = logging.getLogger("saros.app")

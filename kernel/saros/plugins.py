@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pluggy
 
 from . import hookspecs
-from .entries import Kind
+from .entries import Kind, Registry
 from .errors import INVALID, NOT_FOUND, Error
 from .modules import Module
 
@@ -47,10 +47,10 @@ class BackendPlugin(NamedTuple):
 
 
 class RuntimePlugin(NamedTuple):
-    """:param make: ``make(modules, root)`` gives the runtime; modules by name, root is the app's directory."""
+    """:param make: ``make(registry, modules)`` gives the runtime of an app; modules by name."""
 
     name: str
-    make: Callable[[Mapping[str, Module], str], Runtime | Functions]
+    make: Callable[[Registry, Mapping[str, Module]], Runtime | Functions]
     functions: bool = False  # whether it makes `Functions` instead of a `Runtime`
 
 

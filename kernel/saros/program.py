@@ -346,6 +346,10 @@ class Runtime(Protocol):
         """Raise `CodeError` when the entry's code cannot run (syntax, missing method)."""
         ...
 
+    def refresh(self) -> None:
+        """Read sources anew when they are next needed: somebody may have repaired them."""
+        ...
+
     def program(self, entry: Any, *, workflow: bool, facts: Facts, trace: bool = False) -> Program:
         """Return a fresh program that waits for its START event; with `trace` its `where` knows every line.
 

@@ -18,7 +18,7 @@ from typing import Any
 import anyio.to_thread
 
 from . import values
-from .entries import CORE_KINDS, Entry, Kind
+from .entries import CORE_KINDS, Entry, Kind, Registry
 from .errors import CodeError
 from .hookspecs import hookimpl
 from .modules import Module
@@ -81,8 +81,8 @@ class PythonFunctions:
         return result
 
 
-def _make(modules: Mapping[str, Module], root: str) -> PythonFunctions:
-    return PythonFunctions(root)
+def _make(registry: Registry, modules: Mapping[str, Module]) -> PythonFunctions:
+    return PythonFunctions(str(registry.root))
 
 
 @hookimpl

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import saros
-from saros.entries import Kind
+from saros.entries import Kind, Registry
 from saros.modules import Module
 from saros.plugins import RuntimePlugin
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from .runtime import LuaRuntime
 
 
-def _make(modules: Mapping[str, Module], root: str) -> LuaRuntime:
+def _make(registry: Registry, modules: Mapping[str, Module]) -> LuaRuntime:
     from .runtime import LuaRuntime
 
-    return LuaRuntime(modules, root)
+    return LuaRuntime(registry, modules)
 
 
 @saros.hookimpl

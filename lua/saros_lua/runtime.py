@@ -21,19 +21,15 @@ Source = tuple[bytes, bytes, bytes, bytes, bytes]
 class LuaRuntime:
     """See `saros.program.Runtime`."""
 
-    def __init__(self, modules: Mapping[str, Module], root: str) -> None:
+    def __init__(self, registry: Registry, modules: Mapping[str, Module]) -> None:
+        self._registry = registry
         self._modules = {name: module for name, module in modules.items() if module.runtime == "lua"}
-        self._root = Path(root)
+        self._root = Path(registry.root).resolve()
         self._sources: dict[str, Source] = {}
-        self._registry: Registry | None = None
         self._host: dict[str, HostFunction] = {}
         for module in self._modules.values():
             self._host.update(module.host)
         self._pool = VmPool({module.name: module.source for module in self._modules.values()})
-
-    def bind(self, registry: Registry) -> None:
-        """Learn the app whose entries import each other."""
-        self._registry = registry
 
     def check(self, entry: Entry) -> None:
         if entry.role == "library":
@@ -55,7 +51,7 @@ class LuaRuntime:
         self._pool.give_back(vm)
 
     def entry(self, id: str) -> Entry | None:
-        return self._registry.get(id) if self._registry is not None else None
+        return self._registry.get(id)
 
     def source(self, entry: Entry) -> Source:
         """:raises CodeError: for a missing file or bad syntax, with file:line."""
@@ -73,7 +69,7 @@ class LuaRuntime:
         except OSError as exc:
             raise CodeError(f"cannot read the source of {entry.id}: {exc}", where=entry.where("source")) from exc
         try:
-            name = str(path.relative_to(self._root.resolve().parent))
+            name = str(path.relative_to(self._root.parent))
         except ValueError:
             name = path.name
         bytecode = compile_user(text, name)
