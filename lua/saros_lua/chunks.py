@@ -12,7 +12,7 @@ import lupa.lua54 as lupa
 from saros.errors import INTERNAL, INVALID, CodeError, Error
 
 #: The chunks that make the sandbox, in order; everything else builds on them.
-SANDBOX: Final = ("sandbox", "objects", "ordered", "guard", "env")
+SANDBOX: Final = ("sandbox", "objects", "ordered", "guard", "globals")
 
 _MAX_SOURCE: Final = 4 << 20  # bytes
 _MAX_MEMORY: Final = 256 << 20  # bytes; for compiling one source
