@@ -1,4 +1,4 @@
--- string, table and utf8 for user code: as in Lua, but what one C call may cost is bounded and charged.
+-- string and table for user code: as in Lua, but what one C call may cost is bounded and charged.
 --
 -- A C function counts as one instruction however long it runs. Those whose time grows with their input
 -- are charged by size; those that could run for ever get another way (pattern.lua, loops in Lua).
@@ -6,11 +6,16 @@
 local rt = ...
 local raw, env = rt.raw, rt.env
 local type, error, pcall, select = raw.type, raw.error, raw.pcall, raw.select
-local metatable, next, rawget = raw.getmetatable, raw.next, raw.rawget
+local metatable, next = raw.getmetatable, raw.next
 local charge, reserve, finish, class_of = rt.charge, rt.reserve, rt.finish, rt.class_of
 local text, tables = raw.string, raw.table
-local byte, sub, find, gsub = text.byte, text.sub, text.find, text.gsub
+local byte, find, gsub = text.byte, text.find, text.gsub
 local tostring = env.tostring
+local math_type = raw.math.type
+
+local function is_integer(value)
+  return math_type(value) == "integer"
+end
 
 local function copy(from)
   local to = {}
@@ -59,7 +64,7 @@ local MAX_REPEAT = 16 << 20 -- bytes
 
 function str.rep(...)
   local s, n, separator = ...
-  if type(s) == "string" and raw.math.type(n) == "integer" and n > 0 then
+  if type(s) == "string" and is_integer(n) and n > 0 then
     local size = #s + (type(separator) == "string" and #separator or 0)
     if size == 0 then
       return ""
@@ -281,15 +286,18 @@ local string_meta = metatable("")
 string_meta.__index = str
 string_meta.__metatable = false
 
-env.utf8 = copy(raw.utf8)
-env.utf8.len, env.utf8.offset = linear(raw.utf8.len), linear(raw.utf8.offset)
-env.utf8.codepoint = linear(raw.utf8.codepoint)
+rt.linear = linear -- for utf8.lua
 
 -- Tables ---------------------------------------------------------------------------------------------
 
 local tbl = copy(tables)
 env.table = tbl
-tbl.sort = rt.sort
+
+local sorter
+function tbl.sort(...)
+  sorter = sorter or rt.library("sort")
+  return sorter(...)
+end
 
 local function want_table(t, name)
   if type(t) ~= "table" or class_of(t) then
@@ -297,82 +305,51 @@ local function want_table(t, name)
   end
 end
 
+-- With a metatable, elements come from metamethods: see proxied.lua.
+local function proxied(name, ...)
+  return finish(pcall(rt.library("proxied")[name], ...))
+end
+
 function tbl.insert(t, ...)
   want_table(t, "insert")
-  local given = select("#", ...)
-  local n = #t
-  if given == 1 then
-    t[n + 1] = ...
-    return
-  elseif not metatable(t) then
-    charge(n // 8)
+  if select("#", ...) == 1 then
+    t[#t + 1] = ...
+  elseif metatable(t) then
+    return proxied("insert", t, ...)
+  else
+    charge(#t // 8)
     return finish(pcall(tables.insert, t, ...))
   end
-  local at, value = ...
-  if given ~= 2 then
-    error("wrong number of arguments to 'insert'", 2)
-  elseif raw.math.type(at) ~= "integer" or at < 1 or at > n + 1 then
-    error("bad argument #2 to 'insert' (position out of bounds)", 2)
-  end
-  for i = n, at, -1 do
-    t[i + 1] = t[i]
-  end
-  t[at] = value
 end
 
 function tbl.remove(t, ...)
   want_table(t, "remove")
-  if not metatable(t) then
-    if select("#", ...) > 0 then
-      charge(#t // 8)
-    end
-    return finish(pcall(tables.remove, t, ...))
+  if metatable(t) then
+    return proxied("remove", t, ...)
+  elseif select("#", ...) > 0 then
+    charge(#t // 8)
   end
-  local n = #t
-  local at = ...
-  if at == nil then
-    at = n
-  elseif raw.math.type(at) ~= "integer" or n + 1 ~= at and (at < 1 or at > n + 1) and not (n == 0 and at == 0) then
-    error("bad argument #2 to 'remove' (position out of bounds)", 2)
-  end
-  local value = t[at]
-  for i = at, n - 1 do
-    t[i] = t[i + 1]
-  end
-  if at <= n then
-    t[n] = nil
-  elseif n == 0 or at == n + 1 then
-    t[at] = nil
-  end
-  return value
+  return finish(pcall(tables.remove, t, ...))
 end
 
-function tbl.concat(t, separator, i, j)
+function tbl.concat(t, ...)
   want_table(t, "concat")
   if metatable(t) then
-    local list, n = {}, 0
-    for at = i or 1, j or #t do
-      local item = t[at]
-      if type(item) ~= "string" and type(item) ~= "number" then
-        error("invalid value (at index " .. at .. ") in table for 'concat'", 2)
-      end
-      n = n + 1
-      list[n] = item
-    end
-    t, i, j = list, 1, n
+    return proxied("concat", t, ...)
   end
   charge(#t // 8)
-  return charged_result(pcall(tables.concat, t, separator, i, j))
+  return charged_result(pcall(tables.concat, t, ...))
 end
 
 function tbl.unpack(t, i, j)
-  if type(t) == "table" and (i == nil or raw.math.type(i) == "integer") and (j == nil or raw.math.type(j) == "integer") then
-    local last = j or #t
-    local n = last - (i or 1) + 1
+  if type(t) == "table" and not j then
+    j = #t
+  end
+  if is_integer(j) and (i == nil or is_integer(i)) then
+    local n = j - (i or 1)
     if n > 100 and n <= 1000000 then
       charge(n // 8)
     end
-    return finish(pcall(tables.unpack, t, i, last))
   end
   return finish(pcall(tables.unpack, t, i, j))
 end
@@ -380,36 +357,22 @@ env.unpack = tbl.unpack
 
 function tbl.move(from, first, last, at, to)
   want_table(from, "move")
-  local target = to == nil and from or to
-  if type(target) ~= "table" or class_of(target) then
-    error("bad argument #5 to 'move' (table expected, got " .. env.type(target) .. ")", 2)
-  end
-  local math_type = raw.math.type
-  if math_type(first) ~= "integer" or math_type(last) ~= "integer" or math_type(at) ~= "integer" then
-    return finish(pcall(tables.move, from, first, last, at, target))
-  elseif last < first then
-    return target
-  end
-  local many = (last + 0.0) - (first + 0.0)
-  if many > 1e9 then
-    error("too many elements to move", 2)
-  elseif not metatable(from) and not metatable(target) then
+  to = to == nil and from or to
+  if type(to) ~= "table" or class_of(to) then
+    error("bad argument #5 to 'move' (table expected, got " .. env.type(to) .. ")", 2)
+  elseif is_integer(first) and is_integer(last) and is_integer(at) and last >= first then
+    if (last + 0.0) - first > 1e9 then
+      error("too many elements to move", 2)
+    elseif metatable(from) or metatable(to) then
+      return proxied("move", from, first, last, at, to)
+    end
     charge(last - first + 1)
-    return finish(pcall(tables.move, from, first, last, at, target))
-  elseif at > last or at <= first or target ~= from then
-    for i = 0, last - first do
-      target[at + i] = from[first + i]
-    end
-  else
-    for i = last - first, 0, -1 do
-      target[at + i] = from[first + i]
-    end
   end
-  return target
+  return finish(pcall(tables.move, from, first, last, at, to))
 end
 
 function tbl.create(narr, nhash)
-  if raw.math.type(narr) ~= "integer" or nhash ~= nil and raw.math.type(nhash) ~= "integer" then
+  if not is_integer(narr) or nhash ~= nil and not is_integer(nhash) then
     error("table.create wants the number of items (and of keys), whole numbers", 2)
   end
   return {}
