@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+import zoneinfo
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from saros.errors import Error
 from saros_lua.modules.time import time_abbreviation, time_span, zone
 from time_harness import evaluate
 
@@ -64,6 +67,14 @@ def test_spans_do_not_depend_on_what_was_asked_before() -> None:
     forward = [time_span(b"America/New_York", at) for at in asked]
     zone.cache_clear()
     assert [time_span(b"America/New_York", at) for at in reversed(asked)] == forward[::-1]
+
+
+def test_a_damaged_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Broken").write_bytes(b"TZif2 and no more")
+    monkeypatch.setattr(zoneinfo, "TZPATH", (str(tmp_path),))
+    with pytest.raises(Error, match="the time zone file of 'Broken' is damaged") as caught:
+        time_span(b"Broken", 0)
+    assert caught.value.kind == "Internal"
 
 
 def test_abbreviations() -> None:
