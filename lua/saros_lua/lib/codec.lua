@@ -1,10 +1,113 @@
--- The wire codec: values that cross a boundary, as JSON (the rules are in saros/values.py).
+-- The wire codec: values that cross a boundary, as JSON (the rules are those of saros/values.py).
 local rt = ...
 local raw = rt.raw
-local core = rt.library("json_core")
-local type, next = raw.type, raw.next
-local gsub, find, sub = raw.string.gsub, raw.string.find, raw.string.sub
+local type, math_type = raw.type, raw.math.type
+local find, sub, concat, utf8_len = raw.string.find, raw.string.sub, raw.table.concat, raw.utf8.len
+local encoding, decoding, base64 = rt.library("json_encode"), rt.library("json_decode"), rt.library("binary")
 
--- Tables that were `{}` on the wire, so that an empty one stays an object when it crosses again.
-local empty_objects = raw.setmetatable({}, { __mode = "k" })
+local MAX_WIRE_DEPTH = 1000 -- more than any value has; a text from elsewhere must not exhaust the stack
 
+-- class -> function(state, object): the value that crosses for an object, and the reserved key it goes
+-- under, if any. A class without one stays where it was made.
+rt.wire = rt.wire or {}
+
+-- The bytes as text: what is not UTF-8 becomes U+FFFD.
+local function text(bytes)
+  local parts, n, pos = {}, 0, 1
+  local length, bad = utf8_len(bytes)
+  if length then
+    return bytes
+  end
+  while bad do
+    n = n + 1
+    parts[n] = sub(bytes, pos, bad - 1)
+    pos = bad + 1
+    length, bad = utf8_len(bytes, pos)
+  end
+  return concat(parts, "\u{FFFD}") .. "\u{FFFD}" .. sub(bytes, pos)
+end
+rt.text = text
+
+-- The fields of ErrorData are text: a message with odd bytes must not stop the error.
+function rt.wire.error(_, err)
+  local state = rt.error_state(err)
+  local wire = {
+    message = text(state.message),
+    kind = state.kind ~= "" and text(state.kind) or nil,
+    retryable = state.retryable,
+    details = state.details,
+    stack = state.stack and text(state.stack),
+    context = state.context and text(state.context),
+  }
+  return wire, "$error"
+end
+
+local function a(word)
+  return (find(word, "^[aeiou]") and "an " or "a ") .. word
+end
+
+-- Whether a table is one that the runtime made, not data.
+function rt.is_object(x)
+  return rt.class_of(x) ~= nil or type(x) == "userdata"
+end
+
+-- For an object that may cross: true, the value that crosses, its reserved key; else false, what it is.
+function rt.wire_object(object)
+  local class, state = rt.class_of(object)
+  local hook = class and rt.wire[class]
+  if not hook then
+    return false, a(class or "userdata")
+  end
+  return true, hook(state, object)
+end
+
+local encode = encoding.encoder({
+  is_object = rt.is_object,
+  object = rt.wire_object,
+  binary = function(bytes)
+    return '{"$bin":"' .. base64.encode(bytes) .. '"}'
+  end,
+  not_finite = function(what)
+    return nil, what
+  end,
+  guard = function(key)
+    if find(key, "^%$+bin$") or find(key, "^%$+error$") then
+      return "$" .. key
+    end
+    return key
+  end,
+})
+
+-- The JSON of a value. Raises a text that names the part that is not data; `path` is what the value itself
+-- is called there.
+function rt.encode(value, path)
+  local kind = type(value)
+  if kind == "string" and not find(value, '["\\\0-\31\128-\255]') then
+    return '"' .. value .. '"'
+  elseif math_type(value) == "integer" then
+    return value .. ""
+  end
+  local json, where, what = encode(value)
+  if not json then
+    raw.error((path or "value") .. where .. " is " .. what .. ", which cannot cross a boundary", 0)
+  end
+  return json
+end
+
+-- What an object with one reserved key stands for; nil when it is just an object.
+local function revive(key, value)
+  if key == "$bin" and type(value) == "string" then
+    return base64.decode(value)
+  elseif key == "$error" and type(value) == "table" and type(value.message) == "string" then
+    return rt.decode_error(value)
+  elseif value ~= nil and (find(key, "^%$%$+bin$") or find(key, "^%$%$+error$")) then
+    return { [sub(key, 2)] = value }
+  end
+  return nil
+end
+
+-- The value of a JSON text. Raises a text when it is not JSON.
+rt.decode = decoding.decoder(MAX_WIRE_DEPTH, revive)
+
+-- The length of an array that was decoded, nulls included.
+rt.length = decoding.length
