@@ -1,8 +1,8 @@
 """Saros: durable workflows in Lua, in memory, on Redis Streams or on Temporal.
 
-    async with saros.open("examples/orders") as app:
-        order = await app.start("app:order_workflow", {"id": "123"}, id="order-123")
-        print(await order.result())
+async with saros.open("examples/orders") as app:
+    order = await app.start("app:order_workflow", {"id": "123"}, id="order-123")
+    print(await order.result())
 """
 
 from . import activity, errors

@@ -1,10 +1,10 @@
 """For Python activities: what ``require("activity")`` is in Lua.
 
-    from saros import activity
+from saros import activity
 
-    def charge(order):
-        activity.heartbeat({"step": 1})
-        if activity.is_canceled(): ...
+def charge(order):
+    activity.heartbeat({"step": 1})
+    if activity.is_canceled(): ...
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def info() -> Info:
     """
     found = _scope().info
     if not found:
-        raise Error("this function was not called by a workflow, so it has no activity info", INVALID, retryable=False)
+        raise Error(
+            "this function was not called by a workflow, so it has no activity info", INVALID, retryable=False
+        )
     details = found.get("heartbeat_details")
     known = {name: found.get(name) for name in Info._fields}
     known["heartbeat_details"] = None if details is None else values.decode(details)

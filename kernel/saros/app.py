@@ -25,7 +25,9 @@ from .program import CANCEL, MESSAGE, Ask, CancelRequest, Message, Outcome, Star
 DEFAULT_BACKEND = "memory://"
 
 
-def load_app(path: str | Path, plugins: Plugins | None = None, env: Mapping[str, str] | None = None) -> Deployment:
+def load_app(
+    path: str | Path, plugins: Plugins | None = None, env: Mapping[str, str] | None = None
+) -> Deployment:
     """Load an app and the runtimes for it.
 
     :raises AppError: with every problem of its YAML files at once.
@@ -33,10 +35,10 @@ def load_app(path: str | Path, plugins: Plugins | None = None, env: Mapping[str,
     plugins = plugins or installed()
     modules = plugins.modules()
     registry = load(path, plugins.kinds(), env, known_modules=modules)
-    programs, functions = {}, {}
+    programs: dict[str, Any] = {}
+    functions: dict[str, Any] = {}
     for runtime in plugins.runtimes():
-        made: Any = runtime.make(registry, modules)
-        (functions if runtime.functions else programs)[runtime.name] = made
+        (functions if runtime.functions else programs)[runtime.name] = runtime.make(registry, modules)
     return Deployment(registry, programs, functions, modules)
 
 
@@ -101,7 +103,9 @@ class Handle:
 
         :raises Error: NOT_FOUND, or what the handler failed with.
         """
-        return values.decode(await self._app.backend.query(self.id, name, values.encode_args(args), self.run_id))
+        return values.decode(
+            await self._app.backend.query(self.id, name, values.encode_args(args), self.run_id)
+        )
 
     async def update(self, name: str, *args: Any) -> Any:
         """Have a handler of ``workflow.on_update`` do something, and give what it returns.
@@ -199,7 +203,11 @@ class App:
         worker_id, queue = self.deployment.worker_and_queue(workflow, worker)
         start_options = start_options_of(options or {})
         request = StartRequest(
-            check_id(new_id() if id is None and not name and not start_options.id else id or start_options.id or name),
+            check_id(
+                new_id()
+                if id is None and not name and not start_options.id
+                else id or start_options.id or name
+            ),
             workflow.id,
             workflow.type_name,
             worker_id,
@@ -233,7 +241,7 @@ class App:
         parts = [query] if query else []
         if status:
             parts.append(f"status = '{status}'")
-        async for description in self.backend.list(" and ".join(parts)):
+        async for description in self.backend.executions(" and ".join(parts)):
             yield description
 
     # --- life -------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ class Backend(Protocol):
         """:raises Error: NOT_FOUND."""
         ...
 
-    def list(self, query: str = "") -> AsyncIterator[Description]:
+    def executions(self, query: str = "") -> AsyncIterator[Description]:
         """:raises Error: INVALID for a bad query (see `saros.query`)."""
         ...
 

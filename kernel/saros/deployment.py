@@ -11,7 +11,6 @@ from .errors import INVALID, NOT_FOUND, CodeError, Error, ErrorData
 from .modules import Module, Service
 from .program import CallOptions, Facts, Program, Runtime
 from .scope import CallScope
-from .execution import Run
 from .values import Json, Raw
 
 DEFAULT_QUEUE = "default"
@@ -64,7 +63,9 @@ class Deployment:
         if entry is None:
             raise Error(f"the app has no workflow {id}", NOT_FOUND, retryable=True)
         if entry.role != "workflow":
-            raise Error(f"{id} is a {entry.kind}, not a workflow", INVALID, retryable=False, where=entry.where())
+            raise Error(
+                f"{id} is a {entry.kind}, not a workflow", INVALID, retryable=False, where=entry.where()
+            )
         return entry
 
     def callable(self, id: str) -> Entry:
@@ -104,14 +105,16 @@ class Deployment:
             return worker, registry.task_queue(worker)
         found = registry.resolve(host, entry.namespace)
         if found is None:
-            for worker in registry.of_kind("temporal.worker"):
-                if registry.task_queue(worker.id) == host:
-                    return worker.id, host
+            for candidate in registry.of_kind("temporal.worker"):
+                if registry.task_queue(candidate.id) == host:
+                    return candidate.id, host
             if host == DEFAULT_QUEUE and not registry.of_kind("temporal.worker"):
                 return "", host
             raise Error(f"there is no worker {host}", NOT_FOUND, retryable=False)
         if found.kind != "temporal.worker":
-            raise Error(f"{host} is a {found.kind}; workflows run on a temporal.worker", INVALID, retryable=False)
+            raise Error(
+                f"{host} is a {found.kind}; workflows run on a temporal.worker", INVALID, retryable=False
+            )
         return found.id, registry.task_queue(found.id)
 
     def call_queue(self, entry: Entry | None, options: CallOptions, caller_queue: str) -> str:

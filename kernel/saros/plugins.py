@@ -117,11 +117,15 @@ class Plugins:
         """
         scheme = urlsplit(url).scheme
         if not scheme:
-            raise Error(f"{url!r} is no backend URL", INVALID, hint="for example memory:// or redis://localhost")
+            raise Error(
+                f"{url!r} is no backend URL", INVALID, hint="for example memory:// or redis://localhost"
+            )
         known = self.backends()
         if scheme in known:
             return known[scheme]
-        raise Error(f"no installed plugin supplies the backend {scheme}://", NOT_FOUND, hint=self._hint(scheme, known))
+        raise Error(
+            f"no installed plugin supplies the backend {scheme}://", NOT_FOUND, hint=self._hint(scheme, known)
+        )
 
     def _hint(self, scheme: str, known: Mapping[str, BackendPlugin]) -> str:
         distribution = FIRST_PARTY.get(scheme)

@@ -114,7 +114,9 @@ def summary_of(op: str, body: Any) -> str:
     if op == "rescind":
         return f"#{body.get('ref')}"
     if op == "attrs":
-        return ", ".join(f"{k}={_short(v)}" for part in ("search", "memo") for k, v in body.get(part, {}).items())
+        return ", ".join(
+            f"{k}={_short(v)}" for part in ("search", "memo") for k, v in body.get(part, {}).items()
+        )
     return _short(body)
 
 

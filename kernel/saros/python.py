@@ -51,7 +51,11 @@ class PythonFunctions:
         """Run a callable in a thread, whose heartbeats then cross to the event loop."""
         loop, beat = asyncio.get_running_loop(), scope.heartbeat
         if beat is not None:
-            scope.heartbeat = lambda details: loop.call_soon_threadsafe(beat, details) and None
+
+            def cross(details: Json) -> None:
+                loop.call_soon_threadsafe(beat, details)
+
+            scope.heartbeat = cross
         context = contextvars.copy_context()
         result = await anyio.to_thread.run_sync(
             functools.partial(context.run, function, *arguments), abandon_on_cancel=True

@@ -1,9 +1,9 @@
 """List queries: ``status = 'running' and customer_id = 'c-42' and order_total > 100``.
 
-    query      = condition { "and" condition }
-    condition  = name ("=" | "!=" | ">" | ">=" | "<" | "<=") literal | name "in" "(" literal {"," literal} ")"
-    name       = a search attribute, or one of the fields below (any case, Temporal's names too)
-    literal    = 'text' | "text" | number | true | false
+query      = condition { "and" condition }
+condition  = name ("=" | "!=" | ">" | ">=" | "<" | "<=") literal | name "in" "(" literal {"," literal} ")"
+name       = a search attribute, or one of the fields below (any case, Temporal's names too)
+literal    = 'text' | "text" | number | true | false
 """
 
 from __future__ import annotations

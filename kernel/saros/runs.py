@@ -118,5 +118,3 @@ def _with_mail(run: Run, messages: tuple[Message, ...], delay: int) -> NewRun:
     mails = [Mail(START, 0, pack(start), run.run_id)]
     mails += [Mail(MESSAGE, 0, pack(message)) for message in messages]
     return NewRun(run, tuple(mails), delay)
-
-

@@ -189,7 +189,7 @@ class Store(Protocol):
         """Tell about a run; the newest of its execution by default."""
         ...
 
-    def list(self, query: str = "") -> AsyncIterator[Description]:
+    def executions(self, query: str = "") -> AsyncIterator[Description]:
         """Every run that a query (see `saros.query`) selects, newest start first."""
         ...
 

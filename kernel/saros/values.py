@@ -70,7 +70,7 @@ def decode(data: Json | msgspec.Raw) -> Any:
 def same_json(one: Json, other: Json) -> bool:
     """Whether two JSON texts say the same, however they are spelled (3 and 3.0 stay apart)."""
     try:
-        return _spelled(_from_json(one)) == _spelled(_from_json(other))
+        return bool(_spelled(_from_json(one)) == _spelled(_from_json(other)))
     except msgspec.DecodeError:
         return False
 

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 _OPS = {
     op.encode(): op
-    for op in (
-        "call timer rescind spawn send ask attrs version side_effect answer continue complete fail"
-    ).split()
+    for op in ["call", "timer", "rescind", "spawn", "send", "ask", "attrs", "version", "side_effect", "answer", "continue", "complete", "fail"]
 }
 _TASK_HINTS = {
     "budget": "block now and then (sleep, call, receive), or leave heavy work to an activity",

@@ -1,8 +1,8 @@
 """Registers ``memory://``: everything in this process, for laptops and tests.
 
-    memory://             a store of its own
-    memory://name         a store that everybody in this process who says the same name shares
-    memory://?time=skip   virtual time: when nothing can run, the clock jumps to the next timer
+memory://             a store of its own
+memory://name         a store that everybody in this process who says the same name shares
+memory://?time=skip   virtual time: when nothing can run, the clock jumps to the next timer
 """
 
 from __future__ import annotations

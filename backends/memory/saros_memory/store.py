@@ -9,17 +9,15 @@ import asyncio
 import itertools
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Any
+from functools import partial
 
 import msgspec
-
 from saros import query as queries
 from saros.clock import Clock
 from saros.errors import ALREADY_EXISTS, Error
 from saros.execution import (
     COMPLETED,
     CONTINUED,
-    RUNNING,
     TERMINATE,
     TERMINATED,
     TIME_OUT,
@@ -32,7 +30,6 @@ from saros.execution import (
     Started,
     StartRequest,
     Watcher,
-    new_id,
 )
 from saros.program import ASK, DONE, EXIT, MESSAGE, Ask, Attributes, pack
 from saros.store import (
@@ -146,7 +143,7 @@ class MemoryStore:
             (options.execution_timeout, new.run.first_start_time),
         ):
             if ms:
-                self._at(execution, start + ms * MS, lambda ms=ms: self._time_out(execution, ms))
+                self._at(execution, start + ms * MS, partial(self._time_out, execution, ms))
         return execution
 
     def _at(self, execution: Execution, due: int, call: Callable[[], None]) -> None:
@@ -203,7 +200,7 @@ class MemoryStore:
         execution = self._find(id, run_id)
         return execution.description() if execution else None
 
-    async def list(self, query: str = "") -> AsyncIterator[Description]:
+    async def executions(self, query: str = "") -> AsyncIterator[Description]:
         conditions = queries.parse(query)
         for execution in reversed(list(self._runs.values())):
             description = execution.description()
@@ -454,7 +451,9 @@ class MemoryStore:
             current = self._current.get(child)
             if verb is not None and current is not None and current.running:
                 body = pack(Ask(verb, str(current.run.pid), reason="the parent has ended"))
-                self._outbox.put("", Outgoing(run.id, run.run_id, pid, 0, ASK, body, f"{run.run_id}:{verb}:{child}"))
+                self._outbox.put(
+                    "", Outgoing(run.id, run.run_id, pid, 0, ASK, body, f"{run.run_id}:{verb}:{child}")
+                )
 
     def _forget(self, run_id: str) -> None:
         execution = self._runs.pop(run_id)
@@ -482,5 +481,3 @@ def already(id: str, run_id: str, what: str) -> Error:
 
 def _terminated(why: str) -> Json:
     return pack({"err": {"message": f"terminated: {why}", "kind": "Canceled", "retryable": False}})
-
-

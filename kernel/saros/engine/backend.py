@@ -139,8 +139,8 @@ class StoreBackend:
             raise _unknown(id)
         return found
 
-    def list(self, query: str = "") -> AsyncIterator[Description]:
-        return self.store.list(query)
+    def executions(self, query: str = "") -> AsyncIterator[Description]:
+        return self.store.executions(query)
 
     async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
         while True:
@@ -203,7 +203,9 @@ class StoreBackend:
             await self.store.unwatch(pid.id, asker)
             return True
         if ask.verb == "cancel":
-            return await self.store.post(pid.id, Mail(CANCEL, 0, pack(CancelRequest(asker, ask.reason)), key=key))
+            return await self.store.post(
+                pid.id, Mail(CANCEL, 0, pack(CancelRequest(asker, ask.reason)), key=key)
+            )
         text = "terminated" + (f": {ask.reason}" if ask.reason else "")
         outcome = pack(Outcome(err=ErrorData(text, "Canceled", False)))
         return await self.store.terminate(pid.id, outcome)
@@ -211,7 +213,9 @@ class StoreBackend:
     async def notify_end(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
         pid = Pid.parse(watcher)
         if pid is not None and pid.is_workflow:
-            await self.store.post(pid.id, exit_mail(ended, outcome, Watcher(watcher), f"{ended}:exit:{watcher}"))
+            await self.store.post(
+                pid.id, exit_mail(ended, outcome, Watcher(watcher), f"{ended}:exit:{watcher}")
+            )
 
     async def register(self, name: str, pid: str) -> bool:
         return await self.store.register(name, pid)
@@ -240,5 +244,3 @@ def _answered(answer: Answer) -> Json:
     if answer.err is not None:
         raise values.to_error(answer.err)
     return bytes(answer.ok) if answer.ok is not None else values.NULL
-
-

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..attributes import check_search
 from ..deployment import Deployment
 from ..entries import Entry
-from ..attributes import check_search
 from ..errors import INVALID, CodeError, Error, NonDeterminism
 from ..execution import Record, Run
 from ..presentation import describe_command
@@ -52,10 +52,10 @@ class Live:
         self.open: dict[int, Command] = {}  # what is under way
         self.rescinded: dict[int, Command] = {}  # cancelled by the code, and not yet carried out
         self.closed = False
+        self.fresh = True  # not yet looked at by its worker
         self.replaying = False
         self._versions: dict[str, int] = {}
         self._side_effects: dict[int, Json] = {}
-        self.problem: str | None = None
         self.program = deployment.program(self.entry, workflow=True, facts=self, trace=trace)
 
     # --- Facts ------------------------------------------------------------------------------

@@ -69,7 +69,9 @@ class LocalCalls:
                 now + delay * MS, lambda: self._attempt(run, call, number + 1, scheduled, finished)
             )
 
-        info: dict[str, Any] = call_info(run.id, run.run_id, run.type, call.ref, run.task_queue, number, scheduled)
+        info: dict[str, Any] = call_info(
+            run.id, run.run_id, run.type, call.ref, run.task_queue, number, scheduled
+        )
         try:
             start_limited(self._attempts, call.call, info, done)
         except Error as error:

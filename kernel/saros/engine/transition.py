@@ -34,8 +34,7 @@ from ..program import (
     unpack,
 )
 from ..store import TO_CLOSE, TO_START, CallTask, Close, Commit, Deadline, Mail, Outgoing, WorkflowTask
-from ..values import Json
-from ..values import error_data
+from ..values import Json, error_data
 from .live import Live, waits_for_cancellation
 
 MS = 1_000_000
@@ -214,4 +213,3 @@ def timeout_error(timeout_type: str, ms: int) -> ErrorData:
     details = pack({"timeout_type": timeout_type})
     limit = f"{ms / 1000:g} s"
     return ErrorData(f"{timeout_type} timeout of {limit} exceeded", "Timeout", None, msgspec.Raw(details))
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from ..deployment import Deployment, error_of
@@ -30,7 +30,12 @@ class WorkflowWorker:
     """Serves task queues of one store in one process."""
 
     def __init__(
-        self, store: Store, deployment: Deployment, attempts: Attempts, queues: Sequence[str], cache: int = CACHE
+        self,
+        store: Store,
+        deployment: Deployment,
+        attempts: Attempts,
+        queues: Sequence[str],
+        cache: int = CACHE,
     ) -> None:
         self.store = store
         self.deployment = deployment
@@ -38,7 +43,7 @@ class WorkflowWorker:
         self._cache: OrderedDict[str, Live] = OrderedDict()
         self._cache_size = cache
         self._local = LocalCalls(attempts)
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._waiting: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> None:
         """Work until cancelled; begun tasks are finished first."""
@@ -93,7 +98,6 @@ class WorkflowWorker:
                 live = Live(task.run, self.deployment)
             else:
                 live = load(task.run, self.deployment, await self._records(task, 0))
-            live.fresh = True
         elif live.length < task.length:
             live.replay(await self._records(task, live.length))
         self._cache[key] = live
@@ -140,7 +144,7 @@ class WorkflowWorker:
     async def _post(self, id: str, mail: Mail) -> None:
         await self.store.post(id, mail)
 
-    def _later(self, work: Any) -> None:
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)

@@ -37,8 +37,7 @@ from ..program import (
     pack,
 )
 from ..scope import CallScope
-from ..values import Json
-from ..values import error_data
+from ..values import Json, error_data
 
 if TYPE_CHECKING:
     from ..clock import Handle

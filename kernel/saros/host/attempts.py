@@ -101,7 +101,9 @@ class Attempts:
         self.running.add(attempt)
         functions = self.host.deployment.functions.get(entry.runtime)
         if functions is not None:
-            attempt.run_task(self._run_function(attempt, entry, call, functions.call(entry, call.args, scope)))
+            attempt.run_task(
+                self._run_function(attempt, entry, call, functions.call(entry, call.args, scope))
+            )
             return attempt
         try:
             actor = Actor(self.host, scope.pid, entry, scope, attempt.finish)

@@ -133,7 +133,9 @@ class ProcessHost:
     def _call_service(self, call: Call, caller: Actor | None, done: Done) -> Callable[[], None]:
         service = self.deployment.services.get(call.target[1:])
         if service is None:
-            error = Error(f"no installed plugin supplies the service {call.target}", NOT_FOUND, retryable=False)
+            error = Error(
+                f"no installed plugin supplies the service {call.target}", NOT_FOUND, retryable=False
+            )
             done(pack(Outcome(err=values.error_data(error))))
             return lambda: None
         args = values.decode(call.args)
@@ -158,7 +160,8 @@ class ProcessHost:
                 self.clock.busy(-1)
             done(outcome)
 
-        return self._background(work()).cancel
+        task = self._background(work())
+        return lambda: _cancel(task)
 
     def _background(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
         async def run() -> None:
@@ -215,7 +218,9 @@ class ProcessHost:
             if not future.done():
                 future.set_result(outcome)
 
-        actor = self.start_process(entry, spawn.args, spawn.context, spawn.messages, done, watcher, spawn.name)
+        actor = self.start_process(
+            entry, spawn.args, spawn.context, spawn.messages, done, watcher, spawn.name
+        )
         if not spawn.exec:
             return pack(actor.pid)
         outcome = msgspec.json.decode(await future, type=Outcome)
@@ -260,7 +265,9 @@ class ProcessHost:
         if found is None:
             raise Error(f"there is no process host {host}", NOT_FOUND, retryable=False)
         if found.kind not in ("process.host", "temporal.worker"):
-            raise Error(f"{host} is a {found.kind}; processes run on a process.host", INVALID, retryable=False)
+            raise Error(
+                f"{host} is a {found.kind}; processes run on a process.host", INVALID, retryable=False
+            )
         limit = found.get("host.max_processes") if found.kind == "process.host" else None
         if isinstance(limit, int) and limit and self._process_count() >= limit:
             raise Error(f"the process host {host} runs its {limit} processes already", RATE_LIMITED)
@@ -382,6 +389,10 @@ class ProcessHost:
             task.cancel()
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
 
 
 def not_found(dest: str) -> Error:
