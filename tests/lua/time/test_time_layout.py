@@ -231,3 +231,54 @@ def test_many_layouts_do_not_pile_up(evaluate: Run) -> None:
         "for i = 1, 200 do local x = ('x'):rep(i) ok = ok and t:format(x .. '2006') == x .. '2024' end "
         "return ok"
     )
+
+
+def test_nothing_makes_format_or_parse_raise(evaluate: Run) -> None:
+    chance = random.Random(5)
+    pieces = [
+        "2006",
+        "06",
+        "01",
+        "1",
+        "Jan",
+        "January",
+        "02",
+        "_2",
+        "2",
+        "__2",
+        "002",
+        "15",
+        "03",
+        "3",
+        "04",
+        "4",
+        "05",
+        "5",
+        ".000",
+        ",999",
+        "PM",
+        "pm",
+        "MST",
+        "Z07:00",
+        "-07",
+        "Mon",
+    ]
+    pieces += [
+        *list(" -:T.,_Z+09AM"),
+        "GMT+99999999999999999999",
+        "-070000",
+        "Z07:00:00",
+        "\\0",
+        "\\xff",
+        "%d",
+    ]
+    rows = ",".join(
+        '{"' + '","'.join("".join(chance.choices(pieces, k=chance.randint(0, 8))) for _ in range(2)) + '"}'
+        for _ in range(400)
+    )
+    raised = evaluate(
+        f"local out, t = {{}}, time.unix(1e9) for _, c in ipairs{{{rows}}} do for _, text in ipairs{{"
+        "c[2], t:format(c[1])} do local ok, v, e = pcall(time.parse, c[1], text) "
+        "if not ok or (v == nil and e:kind() ~= 'Invalid') then out[#out + 1] = tostring(v) end end end return out"
+    )
+    assert raised == []
