@@ -11,8 +11,10 @@ from saros.errors import PERMISSION_DENIED, CodeError, Error
 from saros.modules import HostFunction, Module
 from saros.program import Facts
 
+from .check import check_method
+from .chunks import compile_library, compile_user, has_chunk, library_chunk
 from .program import LuaProgram
-from .vm import Vm, VmPool, compile_user
+from .vm import Vm, VmPool
 
 Source = tuple[bytes, bytes, bytes, bytes, bytes]
 """Bytecode, method, modules and imports (a line each, ``alias=id``), name of the entry."""
@@ -29,15 +31,14 @@ class LuaRuntime:
         self._host: dict[str, HostFunction] = {}
         for module in self._modules.values():
             self._host.update(module.host)
-        self._pool = VmPool({module.name: module.source for module in self._modules.values()})
+        self._pool = VmPool()
+        self._chunks: dict[str, bytes] = {}
 
     def check(self, entry: Entry) -> None:
         if entry.role == "library":
             self.source(entry)
-            return
-        from .check import check_method
-
-        check_method(self, entry)
+        else:
+            check_method(self, entry)
 
     def refresh(self) -> None:
         """Read sources anew: a parked execution goes on when its code has been repaired."""
@@ -45,10 +46,19 @@ class LuaRuntime:
 
     def program(self, entry: Entry, *, workflow: bool, facts: Facts, trace: bool = False) -> LuaProgram:
         self.source(entry)
-        return LuaProgram(self, entry, self._pool.take(workflow, trace=trace), facts)
+        vm = Vm(workflow=workflow, trace=True) if trace else self._pool.take(workflow)
+        vm.loaders["library"] = self._chunk
+        return LuaProgram(self, entry, vm, facts)
 
-    def give_back(self, vm: Vm) -> None:
-        self._pool.give_back(vm)
+    def _chunk(self, name: str) -> bytes:
+        """Bytecode of a chunk of the library, or of a module that a plugin supplies."""
+        found = self._chunks.get(name)
+        if found is None:
+            module = self._modules.get(name)
+            plugged = module is not None and not has_chunk(name)
+            found = compile_library(module.source.encode(), name) if module and plugged else library_chunk(name)
+            self._chunks[name] = found
+        return found
 
     def entry(self, id: str) -> Entry | None:
         return self._registry.get(id)
@@ -82,17 +92,16 @@ class LuaRuntime:
             entry.id.encode(),
         )
 
-    def check_module(self, name: str, entry: Entry, *, workflow: bool) -> None:
+    def check_module(self, name: str, *, workflow: bool) -> None:
         """:raises Error: when there is no such module, or not for this kind of code."""
         module = self._modules.get(name)
         if module is None:
-            raise Error(
-                f'there is no module "{name}"; installed are {", ".join(sorted(self._modules))}', PERMISSION_DENIED
-            )
+            known = ", ".join(sorted(self._modules))
+            raise Error(f'there is no module "{name}"; installed are {known}', PERMISSION_DENIED)
         if workflow and not module.workflows:
             raise Error(f'workflow code may not require "{name}"; {module.instead}', PERMISSION_DENIED)
         if not workflow and not module.functions:
-            raise Error(f'only workflow code may require "{name}"{"; " if module.instead else ""}{module.instead}', PERMISSION_DENIED)
+            raise Error(f'only workflow code may require "{name}"; {module.instead}', PERMISSION_DENIED)
 
     def host_function(self, name: str) -> Callable[..., Any]:
         found = self._host.get(name)

@@ -9,7 +9,6 @@ local env = rt.env
 local select, type, pcall = raw.select, raw.type, raw.pcall
 local encode, decode = rt.encode, rt.decode
 local block, wake, current = rt.block, rt.wake, rt.current
-local format = raw.string.format
 local unpack = raw.table.unpack
 local CANCELLED = rt.CANCELLED
 
@@ -226,7 +225,13 @@ end
 
 -- Events -------------------------------------------------------------------------------------------
 
-local on = {} -- op -> function(body, ref)
+-- op -> function(body, ref); those of messages and other executions come with the process module
+local on = raw.setmetatable({}, {
+  __index = function(handlers, op)
+    rt.library("process")
+    return raw.rawget(handlers, op)
+  end,
+})
 rt.on = on
 
 function on.start(body)
@@ -266,6 +271,17 @@ local function run()
     rt.closed = true
   else
     fail(err, stack)
+  end
+end
+
+-- Loads the entry's code without running its function: nil, or why that fails.
+function rt.try_load()
+  rt.start, rt.pid, rt.context = { entry = "" }, "", {}
+  rt.seed_from("")
+  local task = rt.spawn(rt.load_entry)
+  local failed, err = rt.run()
+  if failed == task then
+    return rt.env.tostring(err)
   end
 end
 

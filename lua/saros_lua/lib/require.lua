@@ -4,8 +4,13 @@ local raw = rt.raw
 local type, error = raw.type, raw.error
 local gmatch = raw.string.gmatch
 
--- Modules that need no listing: they are globals, too.
+-- Modules that need no listing: they are globals, too, and made on first use.
 local ALWAYS = { process = true, channel = true, payload = true, errors = true }
+for name in raw.next, ALWAYS do
+  rt.lazy[name] = function()
+    return rt.library(name)
+  end
+end
 local PLAIN = { string = true, table = true, math = true, coroutine = true, utf8 = true, os = true }
 
 local loaded = {} -- entry id -> what its source gave (for imports)
