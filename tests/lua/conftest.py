@@ -8,13 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from saros_lua.chunks import compile_user
-from saros_lua.modules import SURFACE
-from saros_lua.vm import Vm
-
 from saros import values
 from saros.errors import ErrorData
 from saros.program import COMPLETE, FAIL, START, unpack
+from saros_lua.chunks import compile_user
+from saros_lua.modules import SURFACE
+from saros_lua.vm import Vm
 
 NOW = 1_700_000_000_000_000_000
 MODULES = "\n".join(module.name for module in SURFACE).encode()
@@ -46,7 +45,9 @@ def run_program(
         "is_canceled": lambda: canceled,
     }
     if logs is not None:
-        own["log"] = lambda level, text, fields: logs.append((level.decode(), text.decode(), json.loads(fields)))
+        own["log"] = lambda level, text, fields: logs.append(
+            (level.decode(), text.decode(), json.loads(fields))
+        )
     if beats is not None:
         own["heartbeat"] = beats.append
     source = f"return function(...) {code}\nend".encode()

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from saros import errors
+from saros import errors, values
 from saros.errors import Error
 from saros_lua.modules import http_client
 
@@ -107,6 +107,13 @@ def test_head_has_no_body() -> None:
     got = fetch(answer, "HEAD")
     assert got["body"] == ""
     assert got["headers"]["Content-Length"] == "9"
+
+
+@pytest.mark.parametrize("body", [b"\0" * 10_000, b"\xff" * 10_000, b'"\n' * 5_000, b"text" * 2_500])
+def test_a_response_grows_by_a_third_at_most_on_its_way_to_lua(body: bytes) -> None:
+    got = fetch(reply("200 OK", body))["body"]
+    assert (got.encode() if isinstance(got, str) else got) == body
+    assert len(values.encode(got)) < len(body) * 4 / 3 + 100
 
 
 def test_query_is_added_to_the_url() -> None:

@@ -19,7 +19,11 @@ def test_the_surface_is_complete() -> None:
 
 
 def test_some_modules_are_for_workflows_or_functions_only() -> None:
-    assert {name for name, module in BY_NAME.items() if not module.workflows} == {"http_client", "env", "activity"}
+    assert {name for name, module in BY_NAME.items() if not module.workflows} == {
+        "http_client",
+        "env",
+        "activity",
+    }
     assert {name for name, module in BY_NAME.items() if not module.functions} == {"workflow"}
     for module in SURFACE:
         assert bool(module.instead) == (not module.workflows or not module.functions)

@@ -11,9 +11,10 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import httpx
+import msgspec
 from saros.errors import INTERNAL, INVALID, TIMEOUT, UNAVAILABLE, Error
 
-MAX_BODY: Final = 16 * 1024 * 1024
+MAX_BODY: Final = 10 << 20  # in base64 it must still fit into one value that Lua takes (16 MiB)
 DEFAULT_TIMEOUT: Final = 30_000  # milliseconds
 MAX_REDIRECTS: Final = 10
 OPTIONS: Final = ("auth", "body", "form", "headers", "query", "timeout")
@@ -70,11 +71,12 @@ def _canonical(name: str) -> str:
 
 
 def _text_or_bytes(body: bytes) -> str | bytes:
-    # To Lua they are the same; text crosses as it is, bytes as base64.
+    # To Lua they are the same. Bytes cross as base64, and so does a text that JSON would make even longer.
     try:
-        return body.decode()
+        text = body.decode()
     except UnicodeDecodeError:
         return body
+    return text if 3 * len(msgspec.json.encode(text)) <= 4 * len(body) + 64 else body
 
 
 # The request ---------------------------------------------------------------------------------------
