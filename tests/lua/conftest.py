@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from saros import values
 from saros.errors import ErrorData
 from saros.program import COMPLETE, FAIL, START, unpack

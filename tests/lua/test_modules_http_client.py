@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+
 from saros import errors, values
 from saros.errors import Error
 from saros_lua.modules import http_client

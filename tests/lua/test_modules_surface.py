@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lupa.lua54
 import pytest
+
 from saros_lua.modules import SURFACE
 
 NAMES = {

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import httpx
 import msgspec
+
 from saros.errors import INTERNAL, INVALID, TIMEOUT, UNAVAILABLE, Error
 
 MAX_BODY: Final = 8 << 20  # bytes; a program's memory has room for it three times over
