@@ -8,7 +8,6 @@ from importlib import resources
 from typing import Final
 
 import lupa.lua54 as lupa
-
 from saros.errors import INTERNAL, INVALID, CodeError, Error
 
 #: The chunks that make the sandbox, in order; everything else builds on them.
@@ -41,8 +40,8 @@ def _compile(source: bytes, name: bytes, *, strip: bool) -> tuple[bool, bytes]:
 
 
 def has_chunk(name: str) -> bool:
-    """Whether ``lib/<name>.lua`` exists."""
-    return name.isidentifier() and resources.files(__package__).joinpath("lib", f"{name}.lua").is_file()
+    """Whether the library has ``lib/<name>.lua``."""
+    return resources.files(__package__).joinpath("lib", f"{name}.lua").is_file()
 
 
 @cache

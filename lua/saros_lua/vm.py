@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 
 import lupa.lua54 as lupa
-
 from saros.errors import INTERNAL, INVALID, Error
 
 from .chunks import SANDBOX, compile_user, library_chunk
@@ -25,7 +24,7 @@ from .chunks import SANDBOX, compile_user, library_chunk
 __all__ = ["CORE", "SANDBOX", "Limits", "Stopped", "Vm", "VmPool", "compile_user"]
 
 #: All that every program needs, in order of loading; other chunks are loaded when first required.
-CORE: Final = (*SANDBOX, "errors", "scheduler", "codec", "facts", "program", "require")
+CORE: Final = (*SANDBOX, "errors", "scheduler", "codec", "program", "facts", "require")
 
 MAX_VALUE: Final = 16 << 20  # bytes
 HEADROOM: Final = 40 << 20  # bytes

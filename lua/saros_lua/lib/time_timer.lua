@@ -1,6 +1,7 @@
 -- Timers and tickers of the time module: channels that get a time.
 local rt = ...
 local raw = rt.raw
+rt.library("channel")
 local now = rt.time.now
 local parse_ns = rt.duration.parse_ns
 local start, stop = rt.timer, rt.timer_stop

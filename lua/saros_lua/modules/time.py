@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from saros.errors import NOT_FOUND, Error
+from saros.errors import INTERNAL, NOT_FOUND, Error
 from saros.modules import HostFunction
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
@@ -49,7 +49,7 @@ class Zone:
     """One zone of the database.
 
     :param data: the contents of its TZif file (RFC 8536).
-    :raises ValueError: when it is none.
+    :raises ValueError: when it is none; also `LookupError` and `struct.error`.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -183,7 +183,7 @@ _UTC_FILE: Final = b"TZif" + bytes(16) + struct.pack(">6I", 0, 0, 0, 0, 1, 4) + 
 def zone(name: bytes) -> Zone:
     """Return the zone of that name; ``Local`` is the host's own.
 
-    :raises Error: NOT_FOUND, not retryable.
+    :raises Error: NOT_FOUND, or INTERNAL when its file is damaged; not retryable.
     """
     if name == b"Local":
         return _local()
@@ -194,7 +194,10 @@ def zone(name: bytes) -> Zone:
         if _read("Europe/Berlin") is None:
             hint = "this machine has no time zone database: install tzdata (the system's or Python's package)"
         raise Error(f"unknown time zone {text!r}; {hint}", NOT_FOUND, retryable=False)
-    return Zone(data)
+    try:
+        return Zone(data)
+    except (ValueError, LookupError, struct.error) as exc:
+        raise Error(f"the time zone file of {text!r} is damaged: {exc}", INTERNAL, retryable=False) from exc
 
 
 def time_span(name: bytes, at: int) -> Span:

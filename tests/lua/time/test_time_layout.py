@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-from time_harness import evaluate
+
+Run = Callable[..., Any]
 
 PST = "local t = time.unix(0, 1233810057012345600):in_location(time.fixed_zone('PST', -8 * 3600)) "
 
@@ -46,11 +49,11 @@ PST = "local t = time.unix(0, 1233810057012345600):in_location(time.fixed_zone('
         ("MS PX pM -7 J 0 _ . , 00 007", "MS PX pM -7 J 0 _ . , 00 007"),
     ],
 )
-def test_format(layout: str, expected: str) -> None:
+def test_format(evaluate: Run, layout: str, expected: str) -> None:
     assert evaluate(PST + f"return t:format({layout!r})") == expected
 
 
-def test_format_of_noon_midnight_and_utc() -> None:
+def test_format_of_noon_midnight_and_utc(evaluate: Run) -> None:
     assert evaluate(
         "local function at(h) return time.date(2024, 1, 1, h, 0, 0, 0, time.utc) end "
         "local out = {} for i, h in ipairs{0, 1, 11, 12, 13, 23} do out[i] = at(h):format('3PM 03pm') end "
@@ -66,7 +69,7 @@ def test_format_of_noon_midnight_and_utc() -> None:
     ]
 
 
-def test_format_of_zones_without_a_name_and_with_seconds() -> None:
+def test_format_of_zones_without_a_name_and_with_seconds(evaluate: Run) -> None:
     assert evaluate(
         "local function at(name, s) return time.date(2024, 1, 1, 0, 0, 0, 0, time.fixed_zone(name, s)) end "
         "return {at('', 12600):format('MST'), at('', -5 * 3600):format('MST'),"
@@ -75,7 +78,7 @@ def test_format_of_zones_without_a_name_and_with_seconds() -> None:
 
 
 @pytest.mark.parametrize("year", [-100001, -9999, -999, -99, -1, 0, 1, 99, 999, 9999, 10000, 100001])
-def test_years_of_any_size(year: int) -> None:
+def test_years_of_any_size(evaluate: Run, year: int) -> None:
     expected = f"-{-year:04d}.01.01" if year < 0 else f"{year:04d}.01.01"
     assert evaluate(f"return time.date({year}, 1, 1, 0, 0, 0, 0, time.utc):format('2006.01.02')") == expected
 
@@ -133,7 +136,7 @@ NAMED = "2006-01-02 15:04:05{} -0700 MST"
         ("", "", "0000-01-01T00:00:00Z"),
     ],
 )  # fmt: skip
-def test_parse(layout: str, text: str, expected: str) -> None:
+def test_parse(evaluate: Run, layout: str, text: str, expected: str) -> None:
     code = f"local t, e = time.parse({layout!r}, {text!r}) return t and tostring(t) or e:message()"
     assert evaluate(code, workflow=True) == expected
 
@@ -174,7 +177,7 @@ def test_parse(layout: str, text: str, expected: str) -> None:
         ("2006", '2024"\n', 'extra text: "\\"\\x0a"'),
     ],
 )  # fmt: skip
-def test_parse_errors_say_what_is_wrong(layout: str, text: str, message: str) -> None:
+def test_parse_errors_say_what_is_wrong(evaluate: Run, layout: str, text: str, message: str) -> None:
     code = f"local t, e = time.parse({layout!r}, {text!r}) return {{t == nil, e:kind(), e:message()}}"
     nothing, kind, found = evaluate(code)
     assert (nothing, kind) == (True, "Invalid")
@@ -182,7 +185,7 @@ def test_parse_errors_say_what_is_wrong(layout: str, text: str, message: str) ->
     assert message in found
 
 
-def test_parse_in_a_location() -> None:
+def test_parse_in_a_location(evaluate: Run) -> None:
     assert evaluate(
         "local berlin = time.load_location('Europe/Berlin')"
         "local function go(layout, text) local t = time.parse(layout, text, berlin) "
@@ -203,7 +206,7 @@ def test_parse_in_a_location() -> None:
     ]
 
 
-def test_what_is_formatted_parses_back() -> None:
+def test_what_is_formatted_parses_back(evaluate: Run) -> None:
     chance = random.Random(3)
     low, high = -62135596800, 253402300799
     rows = ",".join(f"{{{chance.randint(low, high)},{chance.randint(0, 10**9 - 1)}}}" for _ in range(150))
@@ -222,9 +225,60 @@ def test_what_is_formatted_parses_back() -> None:
     assert failures == []
 
 
-def test_many_layouts_do_not_pile_up() -> None:
+def test_many_layouts_do_not_pile_up(evaluate: Run) -> None:
     assert evaluate(
         "local t = time.date(2024, 1, 1, 0, 0, 0, 0, time.utc) local ok = true "
         "for i = 1, 200 do local x = ('x'):rep(i) ok = ok and t:format(x .. '2006') == x .. '2024' end "
         "return ok"
     )
+
+
+def test_nothing_makes_format_or_parse_raise(evaluate: Run) -> None:
+    chance = random.Random(5)
+    pieces = [
+        "2006",
+        "06",
+        "01",
+        "1",
+        "Jan",
+        "January",
+        "02",
+        "_2",
+        "2",
+        "__2",
+        "002",
+        "15",
+        "03",
+        "3",
+        "04",
+        "4",
+        "05",
+        "5",
+        ".000",
+        ",999",
+        "PM",
+        "pm",
+        "MST",
+        "Z07:00",
+        "-07",
+        "Mon",
+    ]
+    pieces += [
+        *list(" -:T.,_Z+09AM"),
+        "GMT+99999999999999999999",
+        "-070000",
+        "Z07:00:00",
+        "\\0",
+        "\\xff",
+        "%d",
+    ]
+    rows = ",".join(
+        '{"' + '","'.join("".join(chance.choices(pieces, k=chance.randint(0, 8))) for _ in range(2)) + '"}'
+        for _ in range(400)
+    )
+    raised = evaluate(
+        f"local out, t = {{}}, time.unix(1e9) for _, c in ipairs{{{rows}}} do for _, text in ipairs{{"
+        "c[2], t:format(c[1])} do local ok, v, e = pcall(time.parse, c[1], text) "
+        "if not ok or (v == nil and e:kind() ~= 'Invalid') then out[#out + 1] = tostring(v) end end end return out"
+    )
+    assert raised == []

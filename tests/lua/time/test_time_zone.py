@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import random
+import zoneinfo
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from saros.errors import Error
 from saros_lua.modules.time import time_abbreviation, time_span, zone
-from time_harness import evaluate
+
+Run = Callable[..., Any]
 
 ZONES = [
     "Europe/Berlin",
@@ -66,12 +72,20 @@ def test_spans_do_not_depend_on_what_was_asked_before() -> None:
     assert [time_span(b"America/New_York", at) for at in reversed(asked)] == forward[::-1]
 
 
+def test_a_damaged_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Broken").write_bytes(b"TZif2 and no more")
+    monkeypatch.setattr(zoneinfo, "TZPATH", (str(tmp_path),))
+    with pytest.raises(Error, match="the time zone file of 'Broken' is damaged") as caught:
+        time_span(b"Broken", 0)
+    assert caught.value.kind == "Internal"
+
+
 def test_abbreviations() -> None:
     assert time_abbreviation(b"Europe/Berlin", b"CEST", 1_700_000_000) == 7200
     assert time_abbreviation(b"Europe/Berlin", b"PST", 1_700_000_000) is None
 
 
-def test_times_are_shown_in_their_location() -> None:
+def test_times_are_shown_in_their_location(evaluate: Run) -> None:
     assert evaluate(
         "local berlin = time.load_location('Europe/Berlin')"
         "local t = time.unix(1700000000):in_location(berlin)"
@@ -89,7 +103,7 @@ def test_times_are_shown_in_their_location() -> None:
 
 
 @pytest.mark.parametrize("name", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia"])
-def test_dates_in_a_location_agree_with_zoneinfo(name: str) -> None:
+def test_dates_in_a_location_agree_with_zoneinfo(evaluate: Run, name: str) -> None:
     info, chance = ZoneInfo(name), random.Random(name)
     days = [
         datetime(1950, 1, 1) + timedelta(minutes=chance.randint(0, 60 * 24 * 365 * 120)) for _ in range(200)
@@ -117,20 +131,20 @@ def test_dates_in_a_location_agree_with_zoneinfo(name: str) -> None:
         ("2011, 11, 6, 2, 0", 1320573600),
     ],
 )
-def test_when_the_clocks_change_in_los_angeles(fields: str, expected: int) -> None:
+def test_when_the_clocks_change_in_los_angeles(evaluate: Run, fields: str, expected: int) -> None:
     code = f"local y, mo, d, h, mi, s = {fields} "
     code += "return time.date(y, mo, d, h, mi, s, 0, time.load_location('America/Los_Angeles')):unix()"
     assert evaluate(code) == expected
 
 
-def test_add_keeps_the_instant_and_add_date_the_clock() -> None:
+def test_add_keeps_the_instant_and_add_date_the_clock(evaluate: Run) -> None:
     assert evaluate(
         "local t = time.date(2024, 3, 30, 12, 0, 0, 0, time.load_location('Europe/Berlin'))"
         "return {tostring(t:add('24h')), tostring(t:add_date(0, 0, 1))}"
     ) == ["2024-03-31T13:00:00+02:00", "2024-03-31T12:00:00+02:00"]
 
 
-def test_in_workflow_code_the_local_zone_is_utc() -> None:
+def test_in_workflow_code_the_local_zone_is_utc(evaluate: Run) -> None:
     code = (
         "return {time.localtz == time.utc, tostring(time.now():location()), tostring(time.now():in_local()),"
         "time.load_location('Local') == time.utc}"
@@ -143,7 +157,9 @@ def test_in_workflow_code_the_local_zone_is_utc() -> None:
     [("Asia/Kolkata", "2023-11-15T03:43:20+05:30"), (":Asia/Kolkata", "2023-11-15T03:43:20+05:30")]
     + [(tz, "2023-11-14T22:13:20Z") for tz in ("", "Nowhere/Town", "/etc/passwd")],
 )
-def test_elsewhere_it_is_that_of_the_host(monkeypatch: pytest.MonkeyPatch, tz: str, expected: str) -> None:
+def test_elsewhere_it_is_that_of_the_host(
+    evaluate: Run, monkeypatch: pytest.MonkeyPatch, tz: str, expected: str
+) -> None:
     monkeypatch.setenv("TZ", tz)
     zone.cache_clear()
     try:
@@ -153,7 +169,7 @@ def test_elsewhere_it_is_that_of_the_host(monkeypatch: pytest.MonkeyPatch, tz: s
     assert got == [expected, "Local"]
 
 
-def test_fixed_zones() -> None:
+def test_fixed_zones(evaluate: Run) -> None:
     assert evaluate(
         "local east = time.fixed_zone('EAST', 19800) local t = time.date(2024, 1, 1, 0, 0, 0, 0, east)"
         "return {tostring(t), t:format(time.RFC822), tostring(east), t:unix(),"
