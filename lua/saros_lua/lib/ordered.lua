@@ -9,10 +9,6 @@ local type, error, next, rawget, rawequal = raw.type, raw.error, raw.next, raw.r
 local metatable, sort = raw.getmetatable, raw.table.sort
 local charge, class_of, hidden = rt.charge, rt.class_of, rt.hidden_keys
 
-local function refuse(value, name)
-  error("bad argument #1 to '" .. name .. "' (table expected, got " .. env.type(value) .. ")", 3)
-end
-
 -- Walking, outside workflows -------------------------------------------------------------------------
 
 local function walkable(t, name)
@@ -32,16 +28,16 @@ end
 
 if not rt.workflow then
   -- Objects give away their private key first, so looking at the key found is enough.
-  local function checked(t, key, value)
+  local function checked(t, key, ...)
     if hidden[key] then
-      refuse(t, "next")
+      error("bad argument #1 to 'next' (table expected, got userdata)", 3)
     end
-    return key, value
+    return key, ...
   end
 
   function env.next(t, key)
     if type(t) ~= "table" then
-      refuse(t, "next")
+      walkable(t, "next")
     end
     return checked(t, next(t, key))
   end

@@ -103,6 +103,14 @@ local function compile(pattern, anchors)
       i = next_i + (kind and 1 or 0)
     end
   end
+  local at = 1
+  while nodes[at] and (nodes[at].kind == "open" or nodes[at].kind == "position") do
+    at = at + 1
+  end
+  local first = nodes[at]
+  if first and (first.kind == "one" or first.kind == "+") then
+    nodes.first = first.set -- what every match starts with
+  end
   return nodes
 end
 
@@ -121,7 +129,8 @@ end
 -- Matching -----------------------------------------------------------------------------------------
 
 -- The search under way. A callback may start another one, so it is set anew for every attempt.
-local s, nodes, level, starts, ends, depth
+local s, nodes, level, depth
+local starts, ends = {}, {} -- of the captures so far; an open one has no end, a position has 0
 local step = {}
 
 local function match(i, at)
@@ -274,7 +283,11 @@ end
 
 -- One attempt at position i: the position after the match, or nil.
 local function attempt(subject, program, i)
-  s, nodes, level, depth, starts, ends = subject, program, 0, 0, {}, {}
+  local first = program.first
+  if first and not first[byte(subject, i)] then
+    return nil
+  end
+  s, nodes, level, depth = subject, program, 0, 0
   return match(i, 1)
 end
 

@@ -83,7 +83,7 @@ local function reserve(bytes)
   if collectgarbage("count") + extra > memory_limit then
     local before = collectgarbage("count")
     collectgarbage("collect")
-    fuel = fuel - before * 100 // 1 -- a full collection is work too, or it could be provoked for ever
+    fuel = fuel - before * 50 // 1 -- a full collection is work too, or it could be provoked for ever
     if collectgarbage("count") + extra > memory_limit then
       kill_memory()
     end
