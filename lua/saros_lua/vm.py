@@ -41,7 +41,7 @@ class Limits(NamedTuple):
     """What one activation (the delivery of one event) may use."""
 
     instructions: int = 50_000_000  # of the VM; a second or less
-    seconds: float = 10.0  # of the process's CPU time: the last resort, the budget comes first
+    seconds: int = 5  # of wall time and of CPU time; the last resort, the budget comes first
     memory: int = 64 << 20  # bytes, of the whole VM
 
 

@@ -61,6 +61,7 @@ function str.pack(...)
 end
 
 local MAX_REPEAT = 16 << 20 -- bytes
+local repeated = text.rep
 
 function str.rep(...)
   local s, n, separator = ...
@@ -71,8 +72,12 @@ function str.rep(...)
     elseif n > MAX_REPEAT // size then
       error("string.rep: the result would be larger than 16 MiB", 2)
     end
-    reserve(n * size)
-    charge(n // 4 + n * size // 64)
+    if n > 1000 or size > 1000 then
+      reserve(n * size)
+      charge(n // 4 + n * size // 64)
+    elseif separator == nil then
+      return repeated(s, n)
+    end
   elseif n ~= nil then -- a float or a text as a count, or a mistake
     local integer = raw.math.tointeger(raw.tonumber(n))
     if type(s) == "number" then
@@ -82,7 +87,7 @@ function str.rep(...)
       return str.rep(s, integer, separator)
     end
   end
-  return finish(pcall(text.rep, ...))
+  return finish(pcall(repeated, ...))
 end
 
 -- Patterns -------------------------------------------------------------------------------------------
@@ -113,13 +118,21 @@ local function class_end(pattern, i)
   return i + 1
 end
 
+-- loops: repetitions that something follows; factor: ways to take the optional items; quick: the longest
+-- text for which a search needs no second thought (none when the pattern may be malformed).
 local function analyse(pattern)
   local anchored = byte(pattern, 1) == 94
   local i, n = anchored and 2 or 1, #pattern
   local loops, factor, open_loop, open_option = 0, 1, 0, 0
+  local sound, open_captures, captures = true, 0, 0
   while i <= n do
     local c, following = byte(pattern, i), byte(pattern, i + 1)
-    if c == 40 or c == 41 then -- ( )
+    if c == 40 then -- (
+      open_captures, captures = open_captures + 1, captures + 1
+      i = i + 1
+    elseif c == 41 then -- )
+      open_captures = open_captures - 1
+      sound = sound and open_captures >= 0
       i = i + 1
     else
       -- Something that can fail sends all that came before it back.
@@ -127,8 +140,10 @@ local function analyse(pattern)
       factor, open_option = factor * (1 + open_option), 0
       if c == 37 and (following == 98 or following and following >= 48 and following <= 57) then -- %b %1
         loops = loops + 1
+        sound = false
         i = i + (following == 98 and 4 or 2)
       elseif c == 37 and following == 102 then -- %f
+        sound = sound and byte(pattern, i + 2) == 91
         i = class_end(pattern, i + 2)
       else
         i = class_end(pattern, i)
@@ -143,11 +158,15 @@ local function analyse(pattern)
       end
     end
   end
-  return { loops = loops, factor = factor, anchored = anchored }
+  local cost = { loops = loops, factor = factor, anchored = anchored, quick = -1 }
+  if sound and open_captures == 0 and captures <= 32 and i == n + 1 then
+    cost.quick = raw.math.floor((1e5 / factor) ^ (1 / (loops + 1)))
+  end
+  cost.plain = not find(pattern, "[%^%$%*%+%?%.%(%[%%%-]")
+  return cost
 end
 
--- Charges for a search and tells whether C may do it. `many`: the anchor does not count.
-local function affordable(s, pattern, many)
+local function cost_of(pattern)
   local cost = costs[pattern]
   if not cost then
     charge(#pattern)
@@ -157,6 +176,12 @@ local function affordable(s, pattern, many)
     cost = analyse(pattern)
     costs[pattern], n_costs = cost, n_costs + 1
   end
+  return cost
+end
+
+-- Charges for a search and tells whether C may do it. `many`: the anchor does not count.
+local function affordable(s, pattern, many)
+  local cost = cost_of(pattern)
   local n = #s + 1
   charge(n // 8)
   local steps = cost.factor * (cost.anchored and not many and 1 or n)
@@ -189,9 +214,14 @@ end
 local function searcher(name)
   local fn = text[name]
   return function(s, pattern, init, plain)
+    local cost = costs[pattern]
+    if cost and init == nil and not plain and type(s) == "string" and #s <= cost.quick then
+      charge(#s // 8)
+      return fn(s, pattern)
+    end
     s, pattern = as_text(s), as_text(pattern)
     if type(s) == "string" and type(pattern) == "string" then
-      if name == "find" and (plain or not find(pattern, "[%^%$%*%+%?%.%(%[%%%-]")) then
+      if name == "find" and (plain or cost_of(pattern).plain) then
         return plain_find(s, pattern, init)
       elseif not affordable(s, pattern) then
         return finish(pcall(in_lua(name), s, pattern, init))
@@ -224,8 +254,14 @@ local function substituted(kind, ok, err, ...)
 end
 
 function str.gsub(s, pattern, replacement, limit)
+  local kind, cost = type(replacement), costs[pattern]
+  if kind == "string" and cost and limit == nil and type(s) == "string" and #s <= cost.quick then
+    if not find(replacement, "%", 1, true) then
+      charge(#s // 8)
+      return charged_result(true, gsub(s, pattern, replacement))
+    end
+  end
   s, pattern = as_text(s), as_text(pattern)
-  local kind = type(replacement)
   if type(s) == "string" and type(pattern) == "string" then
     if not affordable(s, pattern) or kind == "table" and metatable(replacement) then
       return substituted(kind, pcall(in_lua("gsub"), s, pattern, replacement, limit))
@@ -265,14 +301,20 @@ local function tamed(fmt, ...)
   return text.format(fmt, tables.unpack(args, 1, args.n))
 end
 
+local formats, n_formats = {}, 0 -- those that are known to be without %p
+
 function str.format(fmt, ...)
   local n = select("#", ...)
   if type(fmt) == "string" then
-    if find(fmt, "%%[-+ #0-9.]*p") and find(gsub(fmt, "%%%%", ""), "%%[-+ #0-9.]*p") then
-      error("string.format: %p is not available, addresses differ from run to run; use %s", 2)
-    end
-    if #fmt > 1024 then
+    if not formats[fmt] then
       charge(#fmt)
+      if find(fmt, "%%[-+ #0-9.]*p") and find(gsub(fmt, "%%%%", ""), "%%[-+ #0-9.]*p") then
+        error("string.format: %p is not available, addresses differ from run to run; use %s", 2)
+      end
+      if n_formats >= 200 then
+        formats, n_formats = {}, 0
+      end
+      formats[fmt], n_formats = true, n_formats + 1
     end
     if n > 0 and not all_plain(n, ...) then
       return charged_result(pcall(tamed, fmt, ...))
@@ -311,10 +353,13 @@ local function proxied(name, ...)
 end
 
 function tbl.insert(t, ...)
-  want_table(t, "insert")
+  local mt = metatable(t)
+  if mt or type(t) ~= "table" then
+    want_table(t, "insert")
+  end
   if select("#", ...) == 1 then
     t[#t + 1] = ...
-  elseif metatable(t) then
+  elseif mt then
     return proxied("insert", t, ...)
   else
     charge(#t // 8)

@@ -88,8 +88,8 @@ end
 local NO_ORDER = "pairs and next cannot walk this table: several of its keys are tables, functions or coroutines, "
   .. "whose order would differ in a replay; keep them in an array, or use texts or numbers as keys"
 
--- The keys of t in order, and their number.
-local function sorted_keys(t)
+-- The keys of t in order, and their number; with `first_only` just the first one is in its place.
+local function sorted_keys(t, first_only)
   local keys, n, strings, numbers, others, nameless = {}, 0, 0, 0, 0, 0
   for key in next, t do
     n = n + 1
@@ -111,10 +111,18 @@ local function sorted_keys(t)
   end
   if n > 1 then
     charge(n * 5)
-    if strings == n or numbers == n then
-      sort(keys)
-    else
+    if strings ~= n and numbers ~= n then
       sort(keys, key_less)
+    elseif first_only then
+      local least = keys[1]
+      for i = 2, n do
+        if keys[i] < least then
+          least = keys[i]
+        end
+      end
+      keys[1] = least
+    else
+      sort(keys)
     end
   end
   return keys, n
@@ -206,13 +214,20 @@ end
 function env.next(t, key)
   walkable(t, "next")
   local i
-  if key ~= nil and rawequal(last_table, t) and rawequal(last_keys[last_i], key) then
+  if key == nil then -- most often the question whether the table is empty
+    last_table = nil
+    local keys, n = sorted_keys(t, true)
+    if n == 0 then
+      return nil
+    end
+    return keys[1], rawget(t, keys[1])
+  elseif rawequal(last_table, t) and rawequal(last_keys[last_i], key) then
     i = last_i
   else
     last_table, last_i = nil, nil
     last_keys, last_n = sorted_keys(t)
     last_table = t
-    i = key == nil and 0 or position_after(key)
+    i = position_after(key)
   end
   while i < last_n do
     i = i + 1

@@ -8,7 +8,7 @@
 -- catch an error raises again. A killed VM is of no further use; the host asks rt.killed() and drops it.
 local rt = ...
 local error, pcall, xpcall, type, select = error, pcall, xpcall, type, select
-local setmetatable, collectgarbage, clock = setmetatable, collectgarbage, os.clock
+local setmetatable, collectgarbage, clock, time = setmetatable, collectgarbage, os.clock, os.time
 local byte, sub, format = string.byte, string.sub, string.format
 local sethook, getinfo = debug.sethook, debug.getinfo
 local create, resume, yield, status = coroutine.create, coroutine.resume, coroutine.yield, coroutine.status
@@ -30,6 +30,16 @@ rt.lazy = {}
 local BLOCK = function() end
 rt.BLOCK = BLOCK
 
+-- Texts are compared and numbers are written as the locale says: other than in C, the same code would do
+-- something else, and JSON have commas in its numbers.
+for _, category in ipairs({ "collate", "numeric" }) do
+  local locale = os.setlocale(nil, category)
+  if locale ~= "C" and locale ~= "POSIX" and sub(locale, 1, 2) ~= "C." then
+    error("Lua code needs the C locale for LC_" .. category:upper() .. ", and this process has set " .. locale
+      .. "; call locale.setlocale(locale.LC_" .. category:upper() .. ', "C") after what sets it', 0)
+  end
+end
+
 -- lupa looks up the global `debug` outside any protected call whenever Python calls Lua, so it has to
 -- be plainly absent. Nothing of Python may be reachable either.
 debug, python, package.loaded.python = nil, nil, nil
@@ -39,9 +49,10 @@ debug, python, package.loaded.python = nil, nil, nil
 local STEP = 1000
 local STOPPED = "the execution was stopped"
 local OUT_OF_MEMORY = "not enough memory" -- Lua's own text
-local CLOCK_EVERY = 4 -- reading the clock is dear
 local budget, memory_limit, seconds = rt.budget, rt.memory_limit / 1024, rt.seconds
-local fuel, deadline, until_clock = budget, clock() + seconds, CLOCK_EVERY
+-- The last resort against what the fuel does not see. Both clocks have to agree: other threads use CPU
+-- time as well, and wall time passes while the machine sleeps.
+local fuel, deadline, cpu_deadline = budget, time() + seconds, clock() + seconds
 local killed, killed_text
 local hook
 
@@ -96,17 +107,15 @@ local function check()
     kill()
   elseif fuel <= 0 then
     kill("budget", format("this used more than %d instructions without blocking: is there an endless loop%%s?", budget))
-  elseif clock() > deadline then
-    kill("budget", format("this ran for more than %g s without blocking: is there an endless loop%%s?", seconds))
+  elseif time() > deadline and clock() > cpu_deadline then
+    kill("budget", format("this ran for more than %d s without blocking: is there an endless loop%%s?", seconds))
   end
   reserve(0)
 end
 
 function hook()
   fuel = fuel - STEP
-  until_clock = until_clock - 1
-  if fuel <= 0 or killed or until_clock <= 0 or collectgarbage("count") > memory_limit then
-    until_clock = CLOCK_EVERY
+  if fuel <= 0 or killed or time() > deadline or collectgarbage("count") > memory_limit then
     check()
   end
 end
@@ -136,7 +145,7 @@ end
 rt.charge = charge
 
 function rt.refuel()
-  fuel, deadline = budget, clock() + seconds
+  fuel, deadline, cpu_deadline = budget, time() + seconds, clock() + seconds
 end
 
 -- nil, or why the execution was stopped ("budget" or "memory") and a sentence about it.
