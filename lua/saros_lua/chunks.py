@@ -12,10 +12,12 @@ import lupa.lua54 as lupa
 from saros.errors import INTERNAL, INVALID, CodeError, Error
 
 #: The chunks that make the sandbox, in order; everything else builds on them.
-SANDBOX: Final = ("sandbox", "objects", "ordered", "guard", "globals")
+SANDBOX: Final = ("ground", "sandbox", "objects", "ordered", "texts", "search", "tables", "globals")
 
 # Chunks without line numbers: what their functions raise for their caller must not mention them.
-_STRIPPED: Final = frozenset({*SANDBOX, "boot", "sort", "pattern", "proxied", "math", "os", "utf8"})
+_STRIPPED: Final = frozenset(
+    {*SANDBOX, "boot", "sort", "pattern", "pattern_compile", "proxied", "math", "os", "utf8"}
+)
 
 _MAX_SOURCE: Final = 4 << 20  # bytes
 _MAX_MEMORY: Final = 256 << 20  # bytes; for compiling one source
