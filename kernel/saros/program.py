@@ -286,19 +286,34 @@ class Facts(Protocol):
         """Number of events and bytes of the history before the present batch of events."""
         ...
 
-    def version(self, change_id: str, lowest: int, highest: int) -> tuple[int, bool]:
+    def version_of(self, change_id: str, lowest: int, highest: int) -> tuple[int, bool]:
         """The version of a change for this execution, and whether a VERSION command records it.
 
         :raises Error: when a recorded version lies outside [lowest, highest]; it fails the task.
         """
         ...
 
-    def side_effect(self, ref: int) -> Json | None:
+    def recorded(self, ref: int) -> Json | None:
         """The recorded value of the SIDE_EFFECT command `ref`, or None when it is new."""
         ...
 
     def log(self, level: str, message: str, fields: Json) -> None:
         """Write a log record; a replaying driver drops it."""
+        ...
+
+    def heartbeat(self, details: Json) -> None:
+        """Record that this attempt of an activity lives.
+
+        :raises Error: INVALID when this is no activity.
+        """
+        ...
+
+    def is_canceled(self) -> bool:
+        """Whether this attempt of an activity has been cancelled."""
+        ...
+
+    def refuse_attributes(self, search: Json) -> str | None:
+        """Why these search attributes cannot be upserted, or None."""
         ...
 
 
@@ -331,8 +346,12 @@ class Runtime(Protocol):
         """Raise `CodeError` when the entry's code cannot run (syntax, missing method)."""
         ...
 
-    def program(self, entry: Any, *, workflow: bool, facts: Facts) -> Program:
-        """Return a fresh program that waits for its START event.
+    def refresh(self) -> None:
+        """Read sources anew when they are next needed: somebody may have repaired them."""
+        ...
+
+    def program(self, entry: Any, *, workflow: bool, facts: Facts, trace: bool = False) -> Program:
+        """Return a fresh program that waits for its START event; with `trace` its `where` knows every line.
 
         :raises CodeError: when the code cannot be loaded.
         """

@@ -30,6 +30,9 @@ from .errors import INVALID, Error, ErrorData
 Json = bytes
 """UTF-8 JSON text of one value."""
 
+Raw = msgspec.Raw
+"""`Json` inside a struct."""
+
 _RESERVED: Final = re.compile(r"^\$+(bin|error)$")
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _MAX_DEPTH: Final = 128
@@ -62,6 +65,22 @@ def decode(data: Json | msgspec.Raw) -> Any:
         return _rich(_from_json(data))
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise Error(f"not valid JSON: {exc}", INVALID, retryable=False) from exc
+
+
+def same_json(one: Json, other: Json) -> bool:
+    """Whether two JSON texts say the same, however they are spelled (3 and 3.0 stay apart)."""
+    try:
+        return bool(_spelled(_from_json(one)) == _spelled(_from_json(other)))
+    except msgspec.DecodeError:
+        return False
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _spelled(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_spelled(item) for item in value]
+    return (type(value), value)
 
 
 def error_data(error: Error) -> ErrorData:

@@ -7,6 +7,9 @@ local encode = rt.encode
 local options = rt.library("options")
 local env_type = rt.env.type
 
+rt.library("channel")
+rt.library("payload")
+
 local EMPTY = {}
 local base = { options = EMPTY }
 

@@ -6,6 +6,7 @@ local gsub, find, sub = raw.string.gsub, raw.string.find, raw.string.sub
 local env_type = rt.env.type
 
 local MS = 1000000
+rt.library("duration")
 
 -- Each reader returns the wire value, or nil and what is wanted instead.
 local function milliseconds(value)

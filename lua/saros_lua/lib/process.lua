@@ -15,6 +15,8 @@ local inbox -- channel of all that has no listener; made with the first message 
 local listeners = {} -- topic -> {channel, messages = true?}
 local topics = {} -- listener channel -> topic
 
+rt.library("channel")
+rt.library("payload")
 local new_payload = rt.payload_new
 local new_message, message_of
 

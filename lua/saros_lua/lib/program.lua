@@ -9,7 +9,6 @@ local env = rt.env
 local select, type, pcall = raw.select, raw.type, raw.pcall
 local encode, decode = rt.encode, rt.decode
 local block, wake, current = rt.block, rt.wake, rt.current
-local format = raw.string.format
 local unpack = raw.table.unpack
 local CANCELLED = rt.CANCELLED
 
@@ -51,6 +50,11 @@ local function command(op, body)
   return seq
 end
 rt.command = command
+
+-- The ref that the next command will have.
+function rt.next_ref()
+  return seq + 1
+end
 
 function rt.line_of(ref)
   return lines and lines[ref]
@@ -173,6 +177,13 @@ local function fail(err, stack)
   close("fail", json)
 end
 
+-- Fails the program from outside of its coroutines, as when a linked peer has failed.
+function rt.end_with(err)
+  if not rt.closed then
+    fail(err)
+  end
+end
+
 local function finish(...)
   local result, err = ...
   if result == nil and err ~= nil then
@@ -214,7 +225,13 @@ end
 
 -- Events -------------------------------------------------------------------------------------------
 
-local on = {} -- op -> function(body, ref)
+-- op -> function(body, ref); those of messages and other executions come with the process module
+local on = raw.setmetatable({}, {
+  __index = function(handlers, op)
+    rt.library("process")
+    return raw.rawget(handlers, op)
+  end,
+})
 rt.on = on
 
 function on.start(body)
@@ -222,6 +239,7 @@ function on.start(body)
   rt.start = start
   rt.pid = start.pid or ""
   rt.context = start.context or {}
+  rt.seed_from(start.seed or rt.pid)
   local args = start.args or {}
   local n = rt.length(args)
   rt.spawn(function()
@@ -256,10 +274,22 @@ local function run()
   end
 end
 
+-- Loads the entry's code without running its function: nil, or why that fails.
+function rt.try_load()
+  rt.start, rt.pid, rt.context = { entry = "" }, "", {}
+  rt.seed_from("")
+  local task = rt.spawn(rt.load_entry)
+  local failed, err = rt.run()
+  if failed == task then
+    return rt.env.tostring(err)
+  end
+end
+
 -- Runs a handler as a task, and answer(value, err) with what it returned or raised.
 function rt.run_handler(fn, args, answer)
+  local n = rt.length(args)
   local task = rt.spawn(function()
-    answer(fn(unpack(args, 1, #args)))
+    answer(fn(unpack(args, 1, n)))
   end)
   task.handle = function(err, stack)
     answer(nil, rt.as_error(err, stack))
@@ -299,6 +329,40 @@ function on.query(body)
     local message = "the query handler " .. query.name .. " blocked; a query only reads"
     rt.answer(query.id, nil, rt.error({ kind = "Invalid", message = message, retryable = false }))
   end
+end
+
+local function answer_later(id)
+  return function(value, err)
+    rt.answer(id, value, err)
+  end
+end
+
+-- An update: its validator may refuse it; then its handler runs like any coroutine, and may block.
+function on.update(body)
+  local update = decode(body)
+  local args = update.args or {}
+  local handler = rt.updates and rt.updates[update.name]
+  if not handler then
+    local message = "there is no update " .. update.name .. "; define it with workflow.on_update(name, fn)"
+    return rt.answer(update.id, nil, rt.error({ kind = "NotFound", message = message, retryable = false }))
+  end
+  if handler.validator then
+    local refused
+    rt.run_handler(handler.validator, args, function(value, err)
+      if err ~= nil then
+        refused = rt.as_error(err)
+      elseif value == false then
+        refused = rt.error({ kind = "Invalid", message = "the update was refused", retryable = false })
+      end
+    end)
+    run()
+    if rt.closed or rt.killed() then
+      return
+    elseif refused then
+      return rt.answer(update.id, nil, refused)
+    end
+  end
+  rt.run_handler(handler.fn, args, answer_later(update.id))
 end
 
 function rt.advance(history_length, history_size, ...)

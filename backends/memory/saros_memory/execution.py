@@ -1,0 +1,127 @@
+"""One run in memory: history, inbox, and what is under way."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from saros.clock import Handle
+from saros.execution import RUNNING, Description, Record, Run, Watcher
+from saros.program import Attributes
+from saros.store import CallTask, Mail
+
+
+class OpenCall:
+    """A call that has not settled; `token` is that of the attempt that runs, if one does."""
+
+    __slots__ = ("canceled", "task", "token")
+
+    def __init__(self, task: CallTask) -> None:
+        self.task = task
+        self.token = ""
+        self.canceled = False
+
+
+class Execution:
+    __slots__ = (
+        "alarms",
+        "calls",
+        "children",
+        "close_time",
+        "delayed",
+        "failures",
+        "fence",
+        "inbox",
+        "memo",
+        "next_run_id",
+        "problem",
+        "queued",
+        "records",
+        "run",
+        "search",
+        "size",
+        "status",
+        "timers",
+        "watchers",
+    )
+
+    def __init__(self, run: Run, mails: Iterable[Mail], watchers: Iterable[Watcher]) -> None:
+        self.run = run
+        self.status = RUNNING
+        self.records: list[Record] = []
+        self.size = 0
+        self.inbox: deque[Mail] = deque(mails)
+        self.watchers = list(watchers)
+        self.children: dict[str, str] = {}  # id -> parent close policy
+        self.calls: dict[int, OpenCall] = {}
+        self.timers: dict[int, list[Handle]] = {}
+        self.alarms: list[Handle] = []
+        self.search: dict[str, msgspec.Raw] = {}
+        self.memo: dict[str, msgspec.Raw] = {}
+        self.queued = False  # waits for a worker
+        self.delayed = False  # may not run yet
+        self.fence = ""  # of the worker that runs it
+        self.failures = 0
+        self.problem: str | None = None
+        self.close_time: int | None = None
+        self.next_run_id = ""
+
+    @property
+    def running(self) -> bool:
+        return self.status == RUNNING
+
+    def append(self, records: Sequence[Record]) -> None:
+        self.records.extend(records)
+        for record in records:
+            self.size += record.size
+
+    def upsert(self, attributes: Attributes) -> None:
+        self.search = _merged(self.search, attributes.search)
+        self.memo = _merged(self.memo, attributes.memo)
+
+    def clear(self, ref: int) -> None:
+        """Stop whatever waits under `ref`."""
+        for handle in self.timers.pop(ref, ()):
+            handle.cancel()
+
+    def drop_call(self, ref: int) -> None:
+        self.calls.pop(ref, None)
+        self.clear(ref)
+
+    def close(self, status: str, now: int) -> None:
+        self.status, self.close_time = status, now
+        for ref in list(self.timers):
+            self.clear(ref)
+        for alarm in self.alarms:
+            alarm.cancel()
+        self.alarms.clear()
+        self.calls.clear()
+        self.problem = None
+
+    def description(self) -> Description:
+        run = self.run
+        return Description(
+            run.id,
+            run.run_id,
+            str(run.pid),
+            run.type,
+            run.entry,
+            self.status,
+            run.task_queue,
+            run.start_time,
+            self.close_time,
+            len(self.records),
+            self.size,
+            run.attempt,
+            run.parent.pid if run.parent else None,
+            self.search,
+            self.memo,
+            self.problem,
+        )
+
+
+def _merged(old: dict[str, msgspec.Raw], new: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+    """A merged copy: both may be shared with other runs."""
+    merged = {**old, **{name: msgspec.Raw(bytes(value)) for name, value in new.items()}}
+    return {name: value for name, value in merged.items() if value != b"null"}

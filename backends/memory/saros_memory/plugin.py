@@ -1,0 +1,50 @@
+"""Registers ``memory://``: everything in this process, for laptops and tests.
+
+memory://             a store of its own
+memory://name         a store that everybody in this process who says the same name shares
+memory://?time=skip   virtual time: when nothing can run, the clock jumps to the next timer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import saros
+from saros.backend import Backend
+from saros.clock import Clock, RealClock, VirtualClock
+from saros.errors import INVALID, Error
+from saros.plugins import BackendPlugin
+
+_shared: dict[str, tuple[Any, Clock]] = {}
+
+
+def make(url: str, options: Mapping[str, Any]) -> Backend:
+    """A backend for a ``memory://`` URL.
+
+    :raises Error: INVALID for options that it does not know.
+    """
+    from saros.engine import StoreBackend
+
+    from .store import MemoryStore
+
+    parts = urlsplit(url)
+    query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
+    time = query.pop("time", "real")
+    if query or time not in ("real", "skip"):
+        raise Error(f"{url} is no memory backend", INVALID, hint="use memory:// or memory://?time=skip")
+    name = parts.netloc + parts.path
+    if name and name in _shared:
+        store, clock = _shared[name]
+        return StoreBackend(store, clock)
+    clock = VirtualClock() if time == "skip" else RealClock()
+    store = MemoryStore(url, clock, clock.touch if isinstance(clock, VirtualClock) else lambda: None)
+    if name:
+        _shared[name] = store, clock
+    return StoreBackend(store, clock)
+
+
+@saros.hookimpl
+def saros_backends() -> list[BackendPlugin]:
+    return [BackendPlugin("memory", make, "in this process; nothing survives it")]

@@ -1,0 +1,45 @@
+"""Named queues that one reader may wait on together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Queues(Generic[T]):
+    def __init__(self) -> None:
+        self._queues: dict[str, deque[T]] = defaultdict(deque)
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
+
+    def put(self, name: str, item: T) -> None:
+        self._queues[name].append(item)
+        waiting = self._waiting.get(name)
+        while waiting:
+            future = waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+                return
+
+    async def take(self, names: Sequence[str], limit: int) -> list[T]:
+        """Up to `limit` items of these queues; blocks until there is one."""
+        while True:
+            items: list[T] = []
+            for name in names:
+                queue = self._queues[name]
+                while queue and len(items) < limit:
+                    items.append(queue.popleft())
+            if items:
+                return items
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            for name in names:
+                self._waiting[name].append(future)
+            try:
+                await future
+            finally:
+                for name in names:
+                    if future in self._waiting[name]:
+                        self._waiting[name].remove(future)

@@ -1,0 +1,72 @@
+"""For Python activities: what ``require("activity")`` is in Lua.
+
+from saros import activity
+
+def charge(order):
+    activity.heartbeat({"step": 1})
+    if activity.is_canceled(): ...
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from . import scope, values
+from .errors import INVALID, Error
+
+
+class Info(NamedTuple):
+    """`scheduled_time` is nanoseconds since 1970; `heartbeat_details` what the last attempt recorded."""
+
+    activity_id: str
+    attempt: int
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+    task_queue: str
+    scheduled_time: int
+    heartbeat_details: Any = None
+
+
+def info() -> Info:
+    """About the present attempt.
+
+    :raises Error: INVALID outside of an activity.
+    """
+    found = _scope().info
+    if not found:
+        raise Error(
+            "this function was not called by a workflow, so it has no activity info", INVALID, retryable=False
+        )
+    details = found.get("heartbeat_details")
+    known = {name: found.get(name) for name in Info._fields}
+    known["heartbeat_details"] = None if details is None else values.decode(details)
+    return Info(**known)  # type: ignore[arg-type]
+
+
+def heartbeat(details: Any = None) -> None:
+    """Say that this attempt lives; a later attempt finds `details` in its info. Callable from any thread.
+
+    :raises Error: INVALID outside of an activity, or for details that are no data.
+    """
+    current = _scope()
+    if current.heartbeat is None or not current.info:
+        raise Error("only an activity has a heartbeat", INVALID, retryable=False)
+    current.heartbeat(values.encode(details))
+
+
+def is_canceled() -> bool:
+    """Whether the call was cancelled. Heartbeats learn of it."""
+    return _scope().canceled
+
+
+def context() -> dict[str, Any]:
+    """The context values that flowed here, as ``ctx.all()`` in Lua."""
+    return dict(_scope().context)
+
+
+def _scope() -> scope.CallScope:
+    found = scope.current.get()
+    if found is None:
+        raise Error("this is only known inside of a function that Saros called", INVALID, retryable=False)
+    return found

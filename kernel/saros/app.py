@@ -1,0 +1,334 @@
+"""The Python API: an opened application, and handles to its executions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from . import values
+from .backend import Backend
+from .clock import Clock
+from .deployment import Deployment
+from .entries import AppError, Problem, Registry, load
+from .errors import NOT_FOUND, TIMEOUT, CodeError, Error
+from .execution import RUNNING, Description, HistoryPage, Pid, StartRequest, check_id, new_id
+from .host import ProcessHost
+from .plugins import Plugins, installed
+from .presentation import Line, lines
+from .program import CANCEL, MESSAGE, Ask, CancelRequest, Message, Outcome, StartOptions, pack
+
+DEFAULT_BACKEND = "memory://"
+
+
+def load_app(
+    path: str | Path, plugins: Plugins | None = None, env: Mapping[str, str] | None = None
+) -> Deployment:
+    """Load an app and the runtimes for it.
+
+    :raises AppError: with every problem of its YAML files at once.
+    """
+    plugins = plugins or installed()
+    modules = plugins.modules()
+    registry = load(path, plugins.kinds(), env, known_modules=modules)
+    programs: dict[str, Any] = {}
+    functions: dict[str, Any] = {}
+    for runtime in plugins.runtimes():
+        (functions if runtime.functions else programs)[runtime.name] = runtime.make(registry, modules)
+    return Deployment(registry, programs, functions, modules)
+
+
+def check_app(path: str | Path, plugins: Plugins | None = None) -> Deployment:
+    """Load an app and compile all its code.
+
+    :raises AppError: with every problem of YAML and code.
+    """
+    deployment = load_app(path, plugins)
+    problems: list[Problem] = []
+    for entry in deployment.registry.entries.values():
+        runner: Any = deployment.programs.get(entry.runtime) or deployment.functions.get(entry.runtime)
+        if runner is None:
+            continue
+        try:
+            runner.check(entry)
+        except CodeError as error:
+            problems.append(Problem(error.message, error.where or entry.where(), entry.id, error.hint or ""))
+    if problems:
+        raise AppError(problems)
+    return deployment
+
+
+class Handle:
+    """One execution. Without `run_id` every method means its newest run."""
+
+    def __init__(self, app: App, id: str, run_id: str = "", pid: str = "") -> None:
+        self._app = app
+        self.id = id
+        self.run_id = run_id
+        self.pid = pid
+
+    def __repr__(self) -> str:
+        return f"Handle({self.id!r}, run_id={self.run_id!r})"
+
+    async def result(self, timeout: float | None = None) -> Any:
+        """Wait for the end, at most `timeout` seconds, and give the result.
+
+        :raises Error: what the execution failed with; TIMEOUT when it did not end in time.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                body = await self._app.backend.result(self.id, self.run_id)
+        except TimeoutError:
+            raise Error(f"{self.id} did not end within {timeout:g} s", TIMEOUT) from None
+        outcome = msgspec.json.decode(body, type=Outcome)
+        if outcome.err is not None:
+            raise values.to_error(outcome.err)
+        return None if outcome.ok is None else values.decode(outcome.ok)
+
+    async def signal(self, topic: str, *payloads: Any) -> None:
+        """Send a message.
+
+        :raises Error: NOT_FOUND when it does not run.
+        """
+        message = Message(topic, "", msgspec.Raw(values.encode_args(payloads)))
+        if not await self._app.backend.send(Pid("", self.id), MESSAGE, pack(message), new_id()):
+            raise _not_running(self.id)
+
+    async def query(self, name: str, *args: Any) -> Any:
+        """Ask a handler of ``workflow.on_query``.
+
+        :raises Error: NOT_FOUND, or what the handler failed with.
+        """
+        return values.decode(
+            await self._app.backend.query(self.id, name, values.encode_args(args), self.run_id)
+        )
+
+    async def update(self, name: str, *args: Any) -> Any:
+        """Have a handler of ``workflow.on_update`` do something, and give what it returns.
+
+        :raises Error: NOT_FOUND, or what the validator or handler failed with.
+        """
+        return values.decode(await self._app.backend.update(self.id, name, values.encode_args(args)))
+
+    async def cancel(self, reason: str = "") -> None:
+        """Ask the execution to end.
+
+        :raises Error: NOT_FOUND when it does not run.
+        """
+        body = pack(CancelRequest("", reason))
+        if not await self._app.backend.send(Pid("", self.id), CANCEL, body, new_id()):
+            raise _not_running(self.id)
+
+    async def terminate(self, reason: str = "") -> None:
+        """End the execution at once.
+
+        :raises Error: NOT_FOUND when it does not run.
+        """
+        if not await self._app.backend.ask(Pid("", self.id), Ask("terminate", reason=reason), ""):
+            raise _not_running(self.id)
+
+    async def describe(self) -> Description:
+        """:raises Error: NOT_FOUND."""
+        return await self._app.backend.describe(self.id, self.run_id)
+
+    async def history(self) -> list[Line]:
+        """The readable history of the run.
+
+        :raises Error: NOT_FOUND.
+        """
+        page = await self._app.backend.history(self.id, self.run_id)
+        return lines(page.records, page.start)
+
+    async def export(self) -> Any:
+        """The history as JSON data that `saros replay` reads."""
+        return await self._app.backend.export(self.id, self.run_id)
+
+    async def watch(self) -> AsyncIterator[Line]:
+        """Readable events as they happen, from the first on, until the execution has ended."""
+        run_id, start = self.run_id, 0
+        opened: dict[int, Any] = {}
+        while True:
+            page: HistoryPage = await self._app.backend.history(self.id, run_id, start, wait=True)
+            for line in lines(page.records, start, opened):
+                yield line
+            run_id, start = page.run.run_id, start + len(page.records)
+            if page.status == RUNNING:
+                continue
+            if not page.next_run_id:
+                return
+            run_id, start, opened = page.next_run_id, 0, {}
+
+
+class App:
+    """An opened application; made by `saros.open`."""
+
+    def __init__(self, deployment: Deployment, backend: Backend, plugins: Plugins) -> None:
+        self.deployment = deployment
+        self.backend = backend
+        self.plugins = plugins
+        self.host = ProcessHost(deployment, backend, backend.clock)
+        self._workers: asyncio.Task[None] | None = None
+
+    @property
+    def registry(self) -> Registry:
+        return self.deployment.registry
+
+    @property
+    def clock(self) -> Clock:
+        return self.backend.clock
+
+    async def start(
+        self,
+        entry: str,
+        *args: Any,
+        id: str | None = None,
+        name: str = "",
+        worker: str = "@",
+        options: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        messages: Sequence[tuple[str, Any]] = (),
+    ) -> Handle:
+        """Start a workflow.
+
+        :param entry: entry id or type name.
+        :param options: start options as in Lua, without prefix: ``{"id_reuse_policy": ...}``; times in ms.
+        :param messages: (topic, payload) pairs that it finds in its inbox before any other.
+        :raises Error: NOT_FOUND, ALREADY_EXISTS, INVALID.
+        """
+        workflow = self.deployment.workflow(entry)
+        worker_id, queue = self.deployment.worker_and_queue(workflow, worker)
+        start_options = start_options_of(options or {})
+        request = StartRequest(
+            check_id(
+                new_id()
+                if id is None and not name and not start_options.id
+                else id or start_options.id or name
+            ),
+            workflow.id,
+            workflow.type_name,
+            worker_id,
+            start_options.task_queue or queue,
+            msgspec.Raw(values.encode_args(args)),
+            msgspec.Raw(values.encode(dict(context or {}))),
+            start_options,
+            tuple(Message(topic, "", msgspec.Raw(values.encode_args([body]))) for topic, body in messages),
+            name,
+            request_id=new_id(),
+        )
+        started = await self.backend.start(request)
+        return Handle(self, started.id, started.run_id, started.pid)
+
+    async def call(self, entry: str, *args: Any, context: Mapping[str, Any] | None = None) -> Any:
+        """Run a function in this process and give its result.
+
+        :raises Error: what the function failed with.
+        """
+        return await self.host.run(entry, list(args), dict(context or {}))
+
+    def get(self, id: str, run_id: str = "") -> Handle:
+        """A handle to an existing execution."""
+        return Handle(self, id, run_id)
+
+    async def list(self, query: str = "", *, status: str = "") -> AsyncIterator[Description]:
+        """Runs that a query (see `saros.query`) selects, newest first.
+
+        :raises Error: INVALID for a bad query.
+        """
+        parts = [query] if query else []
+        if status:
+            parts.append(f"status = '{status}'")
+        async for description in self.backend.executions(" and ".join(parts)):
+            yield description
+
+    # --- life -------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for service in self.plugins.services():
+                context = service.serve(self)
+                if context is not None:
+                    await stack.enter_async_context(context)
+            await self.backend.work(self.host)
+
+    def start_workers(self) -> asyncio.Task[None]:
+        """Serve the app's task queues and services in the background."""
+        if self._workers is None:
+            self._workers = asyncio.get_running_loop().create_task(self._work())
+        return self._workers
+
+    async def close(self) -> None:
+        """Drain the workers and close the backend."""
+        workers, self._workers = self._workers, None
+        try:
+            if workers is not None:
+                failed = workers.done() and not workers.cancelled() and workers.exception() is not None
+                workers.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await workers
+                if failed:
+                    return
+        finally:
+            await self.host.close()
+            await self.backend.close()
+
+
+@contextlib.asynccontextmanager
+async def open_app(
+    path: str | Path,
+    backend: str | None = None,
+    *,
+    workers: bool = True,
+    plugins: Plugins | None = None,
+    options: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] | None = None,
+    check: Callable[[Deployment], None] | None = None,
+) -> AsyncIterator[App]:
+    """Open an application directory on a backend.
+
+    :param backend: its URL; by default that in ``SAROS_BACKEND``, or ``memory://``.
+    :param workers: serve the app's task queues here; False makes a client only.
+    :raises AppError: for a bad app, with every problem.
+    :raises Error: when the backend is unknown or cannot be reached.
+    """
+    import os
+
+    plugins = plugins or installed()
+    url = backend or os.environ.get("SAROS_BACKEND") or DEFAULT_BACKEND
+    deployment = load_app(path, plugins, env)
+    if check is not None:
+        check(deployment)
+    made = plugins.backend(url).make(url, {"root": str(deployment.registry.root), **(options or {})})
+    await made.open(deployment)
+    app = App(deployment, made, plugins)
+    try:
+        if workers:
+            app.start_workers()
+        yield app
+    finally:
+        await app.close()
+
+
+def start_options_of(options: Mapping[str, Any]) -> StartOptions:
+    """Start options from plain values, as Lua's ``process.with_options`` takes them.
+
+    :raises Error: INVALID, naming the option.
+    """
+    plain: dict[str, Any] = {}
+    for key, value in options.items():
+        name = key.removeprefix("temporal.").removeprefix("workflow.")
+        plain[name] = value
+    unknown = set(plain) - set(StartOptions.__struct_fields__)
+    if unknown:
+        raise Error(f"unknown start option {sorted(unknown)[0]}", "Invalid", retryable=False)
+    try:
+        return msgspec.json.decode(values.encode(plain), type=StartOptions)
+    except msgspec.ValidationError as exc:
+        raise Error(f"bad start option: {exc}", "Invalid", retryable=False) from exc
+
+
+def _not_running(id: str) -> Error:
+    return Error(f"workflow {id} not found, or it has ended", NOT_FOUND, retryable=False)

@@ -1,0 +1,56 @@
+"""Search attributes: which values they may have."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Final
+
+from . import values
+from .values import Json
+
+STRING: Final = "string"
+INTEGER: Final = "integer"
+FLOAT: Final = "float"
+BOOLEAN: Final = "boolean"
+TIME: Final = "time"
+LIST: Final = "list"
+
+
+def type_of(value: Any) -> str | None:
+    """The search attribute type of a value; None when it can be none."""
+    if isinstance(value, bool):
+        return BOOLEAN
+    if isinstance(value, int):
+        return INTEGER
+    if isinstance(value, float):
+        return FLOAT
+    if isinstance(value, str):
+        return TIME if parse_time(value) else STRING
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return LIST
+    return None
+
+
+def parse_time(text: str) -> dt.datetime | None:
+    """The time that an RFC 3339 text with a time zone is, else None."""
+    if len(text) < 20 or text[4] != "-" or text[10] not in "Tt ":
+        return None
+    try:
+        time = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time if time.tzinfo else None
+
+
+def check_search(search: Json) -> str | None:
+    """Say why these attributes (a JSON object) cannot be upserted; None when they can."""
+    found = values.decode(search)
+    if not isinstance(found, dict):
+        return "search attributes must be a table with names as keys"
+    for name, value in found.items():
+        if value is not None and type_of(value) is None:
+            return (
+                f"the search attribute {name} must be a text, a number, true or false, a time "
+                "or a list of texts"
+            )
+    return None

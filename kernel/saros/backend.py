@@ -1,0 +1,121 @@
+"""The contract of a `Backend`: where workflows live, as clients, processes and workers see it.
+
+Memory and Redis get theirs from `saros.engine.StoreBackend` over a `saros.store.Store`; Temporal has its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .clock import Clock
+from .execution import Description, HistoryPage, Pid, Started, StartRequest
+from .program import Ask
+from .values import Json
+
+if TYPE_CHECKING:
+    from .deployment import Deployment
+    from .host import ProcessHost
+
+
+class Backend(Protocol):
+    """Every method raises `saros.Error` of kind UNAVAILABLE when the server cannot be reached."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, without secrets; for messages."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of everything in this process that waits."""
+        ...
+
+    async def open(self, deployment: Deployment) -> None:
+        """Connect.
+
+        :raises Error: UNAVAILABLE or INVALID, naming the server.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+    async def work(self, host: ProcessHost) -> None:
+        """Serve the deployment's task queues until cancelled; then drain: no new tasks, finish those begun."""
+        ...
+
+    # --- executions -------------------------------------------------------------------------
+
+    async def start(self, request: StartRequest) -> Started:
+        """:raises Error: ALREADY_EXISTS under the request's policies; INVALID for bad search attributes."""
+        ...
+
+    async def result(self, id: str, run_id: str = "") -> Json:
+        """The `Outcome` of a run and of those that continue it; waits for it.
+
+        :raises Error: NOT_FOUND.
+        """
+        ...
+
+    async def describe(self, id: str, run_id: str = "") -> Description:
+        """:raises Error: NOT_FOUND."""
+        ...
+
+    def executions(self, query: str = "") -> AsyncIterator[Description]:
+        """:raises Error: INVALID for a bad query (see `saros.query`)."""
+        ...
+
+    async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
+        """The records of a run from number `start` on; with `wait`, blocks until there are any or it is closed.
+
+        :raises Error: NOT_FOUND.
+        """
+        ...
+
+    async def export(self, id: str, run_id: str = "") -> Any:
+        """A run's history as JSON data that `replay` accepts.
+
+        :raises Error: NOT_FOUND.
+        """
+        ...
+
+    async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
+        """Ask a workflow; gives its handler's result.
+
+        :raises Error: NOT_FOUND, or what the handler failed with.
+        """
+        ...
+
+    async def update(self, id: str, name: str, args: Json) -> Json:
+        """Have a workflow carry out an update, and give its handler's result.
+
+        :raises Error: NOT_FOUND, or what the handler failed with.
+        """
+        ...
+
+    # --- requests about executions, for actors too --------------------------------------------
+
+    async def send(self, pid: Pid, op: str, body: Json, key: str = "") -> bool:
+        """Put an event (MESSAGE, EXIT...) into the mail of a workflow, or of a process of another node.
+
+        False when it does not run. A second event with the same `key` is dropped, where the backend can.
+        """
+        ...
+
+    async def ask(self, pid: Pid, ask: Ask, asker: str, key: str = "") -> bool:
+        """Monitor, link, cancel or terminate for `asker`; False when `pid` does not run."""
+        ...
+
+    async def notify_end(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
+        """Tell a watcher that is no actor of this process that an actor has ended."""
+        ...
+
+    async def register(self, name: str, pid: str) -> bool:
+        """Give a pid a name; False when another has it."""
+        ...
+
+    async def lookup(self, name: str) -> str | None: ...
+
+    async def unregister(self, name: str, pid: str = "") -> bool:
+        """Free a name (only if it is that pid's, when given); False when it was free."""
+        ...

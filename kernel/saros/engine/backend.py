@@ -1,0 +1,246 @@
+"""A `Backend` over any `Store`: what memory and Redis are to the rest of Saros."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from .. import runs, values
+from ..attributes import check_search
+from ..clock import Clock, RealClock
+from ..deployment import Deployment
+from ..errors import INVALID, NOT_FOUND, UNAVAILABLE, Error, ErrorData
+from ..execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest, Watcher, new_id
+from ..export import export_history
+from ..host import ProcessHost
+from ..program import (
+    ANSWER,
+    CANCEL,
+    COMPLETE,
+    FAIL,
+    QUERY,
+    UPDATE,
+    Answer,
+    Ask,
+    CancelRequest,
+    Event,
+    Inquiry,
+    Outcome,
+    outcome_ok,
+    pack,
+    unpack,
+)
+from ..store import Mail, Store
+from ..values import Json
+from .calls import CallWorker
+from .courier import Courier, exit_mail
+from .live import load
+from .worker import WorkflowWorker
+
+log = logging.getLogger("saros.engine")
+
+BACKOFF_S = 0.1
+BACKOFF_MAX_S = 5.0
+
+
+class StoreBackend:
+    """:param grace_s: seconds that running activities get to end when the workers stop."""
+
+    def __init__(
+        self, store: Store, clock: Clock | None = None, *, concurrency: int = 100, grace_s: float = 10.0
+    ) -> None:
+        self.store = store
+        self.clock: Clock = clock or RealClock()
+        self._concurrency = concurrency
+        self._grace_s = grace_s
+        self._deployment: Deployment | None = None
+        self.workflow_worker: WorkflowWorker | None = None
+
+    @property
+    def url(self) -> str:
+        return self.store.url
+
+    async def open(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        await self.store.open()
+
+    async def close(self) -> None:
+        await self.store.close()
+
+    # --- workers ----------------------------------------------------------------------------
+
+    async def work(self, host: ProcessHost) -> None:
+        queues = host.deployment.task_queues()
+        calls = CallWorker(self.store, host.attempts, queues, self._concurrency)
+        courier = Courier(self.store, host)
+        self.workflow_worker = WorkflowWorker(self.store, host.deployment, host.attempts, queues)
+        loops: list[Callable[[], Awaitable[None]]] = [
+            self.store.run,
+            courier.run,
+            self.workflow_worker.run,
+            calls.run,
+        ]
+        tasks = [asyncio.create_task(self._keep_running(loop)) for loop in loops]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            tasks[3].cancel()
+            await calls.drain(self._grace_s)
+            for task in reversed(tasks):
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            await courier.close()
+
+    async def _keep_running(self, loop: Callable[[], Awaitable[None]]) -> None:
+        """Run a loop for ever; while the server is away, try again with growing pauses."""
+        pause = BACKOFF_S
+        while True:
+            started = asyncio.get_running_loop().time()
+            try:
+                await loop()
+            except Error as error:
+                if error.kind != UNAVAILABLE:
+                    raise
+                if asyncio.get_running_loop().time() - started > BACKOFF_MAX_S:
+                    pause = BACKOFF_S
+                log.warning("%s; trying again in %.1f s", error, pause)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, BACKOFF_MAX_S)
+
+    # --- executions -------------------------------------------------------------------------
+
+    async def start(self, request: StartRequest) -> Started:
+        if request.options.search_attributes is not None:
+            why = check_search(bytes(request.options.search_attributes))
+            if why:
+                raise Error(why, INVALID, retryable=False)
+        return await self.store.start(runs.first(request, self.clock.now()), request)
+
+    async def result(self, id: str, run_id: str = "") -> Json:
+        length = 0
+        while True:
+            page = await self.history(id, run_id, length, wait=True)
+            run_id = page.run.run_id
+            length = page.start + len(page.records)
+            if page.status == RUNNING:
+                continue
+            if page.next_run_id:
+                run_id, length = page.next_run_id, 0
+                continue
+            return _outcome(page)
+
+    async def describe(self, id: str, run_id: str = "") -> Description:
+        found = await self.store.describe(id, run_id)
+        if found is None:
+            raise _unknown(id)
+        return found
+
+    def executions(self, query: str = "") -> AsyncIterator[Description]:
+        return self.store.executions(query)
+
+    async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
+        while True:
+            page = await self.store.history(id, run_id, start)
+            if page is None:
+                raise _unknown(id)
+            if page.records or page.status != RUNNING or not wait:
+                return page
+            await self.store.changed(id, page.run.run_id, start)
+
+    async def export(self, id: str, run_id: str = "") -> Any:
+        page = await self.history(id, run_id)
+        return export_history(page)
+
+    async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
+        """Replays the history here: no worker is needed, and nothing is recorded."""
+        if self._deployment is None:
+            raise RuntimeError("the backend is not open")
+        page = await self.history(id, run_id)
+        live = load(page.run, self._deployment, page.records)
+        try:
+            body = pack(Inquiry("query", name, msgspec.Raw(args)))
+            outputs = live.program.advance([Event(QUERY, 0, body, live.time)]) if not live.closed else []
+        finally:
+            live.close()
+        for command in outputs[0] if outputs else ():
+            if command.op == ANSWER:
+                return _answered(unpack(command.body, Answer))
+        raise Error(f"{id} has ended; only running executions are queried", NOT_FOUND, retryable=False)
+
+    async def update(self, id: str, name: str, args: Json) -> Json:
+        inquiry = Inquiry(new_id(), name, msgspec.Raw(args))
+        page = await self.history(id)
+        length = page.start + len(page.records)
+        run_id = page.run.run_id
+        if not await self.store.post(id, Mail(UPDATE, 0, pack(inquiry), key=inquiry.id)):
+            raise Error(f"{id} has ended; only running executions are updated", NOT_FOUND, retryable=False)
+        while True:
+            page = await self.history(id, run_id, length, wait=True)
+            length = page.start + len(page.records)
+            for record in page.records:
+                if record.op == ANSWER:
+                    answer = unpack(record.body, Answer)
+                    if answer.id == inquiry.id:
+                        return _answered(answer)
+            if page.status != RUNNING:
+                raise Error(f"{id} ended before it answered the update {name}", UNAVAILABLE)
+
+    # --- requests ---------------------------------------------------------------------------
+
+    async def send(self, pid: Pid, op: str, body: Json, key: str = "") -> bool:
+        return pid.is_workflow and await self.store.post(pid.id, Mail(op, 0, body, key=key))
+
+    async def ask(self, pid: Pid, ask: Ask, asker: str, key: str = "") -> bool:
+        if not pid.is_workflow:
+            return False
+        if ask.verb in ("monitor", "link"):
+            return await self.store.watch(pid.id, Watcher(asker, link=ask.verb == "link"))
+        if ask.verb in ("unmonitor", "unlink"):
+            await self.store.unwatch(pid.id, asker)
+            return True
+        if ask.verb == "cancel":
+            return await self.store.post(
+                pid.id, Mail(CANCEL, 0, pack(CancelRequest(asker, ask.reason)), key=key)
+            )
+        text = "terminated" + (f": {ask.reason}" if ask.reason else "")
+        outcome = pack(Outcome(err=ErrorData(text, "Canceled", False)))
+        return await self.store.terminate(pid.id, outcome)
+
+    async def notify_end(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
+        pid = Pid.parse(watcher)
+        if pid is not None and pid.is_workflow:
+            await self.store.post(
+                pid.id, exit_mail(ended, outcome, Watcher(watcher), f"{ended}:exit:{watcher}")
+            )
+
+    async def register(self, name: str, pid: str) -> bool:
+        return await self.store.register(name, pid)
+
+    async def lookup(self, name: str) -> str | None:
+        return await self.store.lookup(name)
+
+    async def unregister(self, name: str, pid: str = "") -> bool:
+        return await self.store.unregister(name, pid)
+
+
+def _unknown(id: str) -> Error:
+    return Error(f"workflow {id} not found", NOT_FOUND, retryable=False)
+
+
+def _outcome(page: HistoryPage) -> Json:
+    last = page.records[-1]
+    if last.op == COMPLETE:
+        return outcome_ok(last.body)
+    if last.op == FAIL:
+        return b'{"err":' + last.body + b"}"
+    return last.body  # ended from outside, with an Outcome
+
+
+def _answered(answer: Answer) -> Json:
+    if answer.err is not None:
+        raise values.to_error(answer.err)
+    return bytes(answer.ok) if answer.ok is not None else values.NULL

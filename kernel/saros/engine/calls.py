@@ -1,0 +1,123 @@
+"""The activity worker: takes calls, runs attempts, settles them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from ..errors import Error
+from ..host import Attempt, Attempts
+from ..program import Outcome, pack
+from ..store import CallLease, Settled, Store
+from ..values import Json, error_data
+from .retry import call_info, failure_of, limit_heartbeat, next_delay_ms, start_limited
+
+log = logging.getLogger("saros.engine")
+
+BATCH = 64
+MS = 1_000_000
+
+
+class CallWorker:
+    """Serves the calls of task queues of one store in one process, `limit` at a time."""
+
+    def __init__(self, store: Store, attempts: Attempts, queues: Sequence[str], limit: int) -> None:
+        self._store = store
+        self._attempts = attempts
+        self._queues = queues
+        self._free = limit
+        self._limit = limit
+        self._room: asyncio.Event = asyncio.Event()
+        self._settled: list[Settled] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            while self._free <= 0:
+                self._room.clear()
+                await self._room.wait()
+            leases = await self._store.take_calls(self._queues, min(BATCH, self._free))
+            for lease in leases:
+                self._start(lease)
+
+    async def drain(self, grace_s: float) -> None:
+        """Wait for running attempts, at most `grace_s` seconds; those left over are given back by their leases."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._idle.wait()
+                while self._flushing is not None:
+                    await asyncio.shield(self._flushing)
+
+    def _start(self, lease: CallLease) -> None:
+        task = lease.task
+        self._free -= 1
+        self._idle.clear()
+        info = call_info(
+            task.id, task.run_id, task.type, task.ref, task.task_queue, task.attempt, task.scheduled
+        )
+        if task.heartbeat is not None:
+            info["heartbeat_details"] = task.heartbeat
+        attempt: Attempt | None = None
+
+        def heartbeat(details: Json) -> None:
+            if attempt is not None:
+                limit_heartbeat(attempt, task.call.options)
+            self._later(self._heartbeat(lease, lambda: attempt, details))
+
+        try:
+            attempt = start_limited(
+                self._attempts, task.call, info, lambda outcome: self._done(lease, outcome), heartbeat
+            )
+        except Error as error:
+            self._done(lease, pack(Outcome(err=error_data(error))))
+            return
+        limit_heartbeat(attempt, task.call.options)
+
+    async def _heartbeat(
+        self, lease: CallLease, attempt: Callable[[], Attempt | None], details: Json
+    ) -> None:
+        if await self._store.heartbeat(lease, details):
+            running = attempt()
+            if running is not None:
+                running.cancel()
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _done(self, lease: CallLease, outcome: Json) -> None:
+        task = lease.task
+        failure = failure_of(outcome)
+        retry_at = 0
+        if failure is not None:
+            now = self._attempts.host.clock.now()
+            delay = next_delay_ms(task.call.options, failure, task.attempt, now - task.scheduled)
+            if delay is not None:
+                retry_at = now + delay * MS
+        self._settled.append(Settled(lease, outcome, retry_at))
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+
+    async def _flush(self) -> None:
+        try:
+            while self._settled:
+                results, self._settled = self._settled, []
+                try:
+                    await self._store.settle(results)
+                except Error as error:  # their leases end, and the calls are tried again
+                    log.warning("%d results of activities were not stored: %s", len(results), error)
+                finally:
+                    self._free += len(results)
+                    self._room.set()
+        finally:
+            self._flushing = None
+            if self._free == self._limit:
+                self._idle.set()

@@ -1,0 +1,254 @@
+"""A live execution: a run's program in memory, kept equal to the run's history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..attributes import check_search
+from ..deployment import Deployment
+from ..entries import Entry
+from ..errors import INVALID, CodeError, Error, NonDeterminism
+from ..execution import Record, Run
+from ..presentation import describe_command
+from ..program import (
+    ASK,
+    CALL,
+    CLOSING_OPS,
+    DONE,
+    EVENT_OPS,
+    RESCIND,
+    SEND,
+    SIDE_EFFECT,
+    SPAWN,
+    TIMER,
+    VERSION,
+    Call,
+    Command,
+    Event,
+    Rescind,
+    VersionMark,
+    unpack,
+)
+from ..values import Json, same_json
+
+SETTLED_OPS = frozenset({CALL, TIMER, SPAWN, SEND, ASK})
+"""Commands that a DONE event settles."""
+
+CHUNK = 256
+"""Events per crossing into the program during a replay."""
+
+
+class Live:
+    """One program and what its driver knows about it. It is the program's `Facts`, too."""
+
+    def __init__(self, run: Run, deployment: Deployment, *, trace: bool = False) -> None:
+        """:raises CodeError: when the entry is gone or its code cannot be loaded."""
+        self.run = run
+        self.deployment = deployment
+        self.entry = _workflow_entry(run, deployment)
+        self.length = 0
+        self.size = 0
+        self.time = 0
+        self.open: dict[int, Command] = {}  # what is under way
+        self.rescinded: dict[int, Command] = {}  # cancelled by the code, and not yet carried out
+        self.closed = False
+        self.fresh = True  # not yet looked at by its worker
+        self.replaying = False
+        self._versions: dict[str, int] = {}
+        self._side_effects: dict[int, Json] = {}
+        self.program = deployment.program(self.entry, workflow=True, facts=self, trace=trace)
+
+    # --- Facts ------------------------------------------------------------------------------
+
+    def history(self) -> tuple[int, int]:
+        return self.length, self.size
+
+    def version_of(self, change_id: str, lowest: int, highest: int) -> tuple[int, bool]:
+        known = self._versions.get(change_id)
+        if known is not None:
+            return known, self.replaying
+        if self.replaying:
+            return lowest, False  # history passed this point before the call existed
+        self._versions[change_id] = highest
+        return highest, True
+
+    def recorded(self, ref: int) -> Json | None:
+        return self._side_effects.get(ref)
+
+    def log(self, level: str, message: str, fields: Json) -> None:
+        if not self.replaying:
+            self.deployment.log(level, message, fields, f"{self.run.entry} {self.run.id}")
+
+    def heartbeat(self, details: Json) -> None:
+        raise Error("a workflow has no heartbeat; only activities do", INVALID, retryable=False)
+
+    def is_canceled(self) -> bool:
+        return False
+
+    def refuse_attributes(self, search: Json) -> str | None:
+        return check_search(search)
+
+    # --- running ----------------------------------------------------------------------------
+
+    def deliver(self, events: Sequence[Event]) -> list[Record]:
+        """Run new events, and return the records of them and of the commands that they caused.
+
+        Fewer events than given are recorded when the program closes in between.
+
+        :raises Error: when the workflow task failed.
+        """
+        outputs = self.program.advance(events)
+        records: list[Record] = []
+        for event, commands in zip(events, outputs, strict=False):
+            records.append(Record(*event))
+            if event.op == DONE:
+                self.open.pop(event.ref, None)
+            for command in commands:
+                op, ref, body = command
+                records.append(Record(op, ref, body, event.time))
+                self._note(command)
+        self._count(records)
+        return records
+
+    def replay(self, records: Sequence[Record]) -> None:
+        """Bring the program from its present length to the end of `records`, which follow it.
+
+        :raises NonDeterminism: when the program's commands are not the recorded ones.
+        :raises Error: when the workflow task failed otherwise.
+        """
+        for record in records:
+            if record.op == VERSION:
+                mark = unpack(record.body, VersionMark)
+                self._versions[mark.id] = mark.version
+            elif record.op == SIDE_EFFECT:
+                self._side_effects[record.ref] = record.body
+        self.replaying = True
+        try:
+            position = 0
+            while position < len(records):
+                position = self._replay_chunk(records, position)
+        finally:
+            self.replaying = False
+        self._side_effects.clear()
+        self.rescinded.clear()
+
+    def _replay_chunk(self, records: Sequence[Record], start: int) -> int:
+        events: list[Event] = []
+        position = start
+        while position < len(records) and len(events) < CHUNK:
+            record = records[position]
+            if record.op in EVENT_OPS:
+                events.append(Event(*record))
+            position += 1
+        while position < len(records) and records[position].op not in EVENT_OPS:
+            position += 1
+        outputs = self.program.advance(events) if events else []
+        self._compare(records[start:position], outputs)
+        self._count(records[start:position])
+        return position
+
+    def _compare(self, records: Sequence[Record], outputs: Sequence[Sequence[Command]]) -> None:
+        number = self.length
+        actual: Sequence[Command] = ()
+        index = at = 0
+        for record in records:
+            number += 1
+            if record.op in EVENT_OPS:
+                if at < len(actual):
+                    raise self._mismatch(number, None, actual[at])
+                if index >= len(outputs):
+                    raise self._mismatch(number, Command(*record[:3]), None)
+                actual, at, index = outputs[index], 0, index + 1
+                if record.op == DONE:
+                    self.open.pop(record.ref, None)
+                continue
+            if record.op not in KNOWN_OPS:
+                continue  # how the run was ended from outside
+            command = actual[at] if at < len(actual) else None
+            if command is None or not _same(record, command):
+                raise self._mismatch(number, Command(*record[:3]), command)
+            at += 1
+            self._note(command)
+        if at < len(actual):
+            raise self._mismatch(number + 1, None, actual[at])
+
+    def _note(self, command: Command) -> None:
+        op, ref, body = command
+        if op in SETTLED_OPS:
+            self.open[ref] = command
+        elif op == RESCIND:
+            target = unpack(body, Rescind).ref
+            waiting = self.open.get(target)
+            if waiting is not None:
+                self.rescinded[target] = waiting
+                if not waits_for_cancellation(waiting):
+                    del self.open[target]
+        elif op in CLOSING_OPS:
+            self.closed = True
+
+    def _count(self, records: Sequence[Record]) -> None:
+        self.length += len(records)
+        for record in records:
+            self.size += len(record.body) + 32
+        if records:
+            self.time = max(self.time, records[-1].time)
+
+    def _mismatch(self, number: int, expected: Command | None, actual: Command | None) -> NonDeterminism:
+        wanted = describe_command(expected) if expected else "nothing more at this point"
+        got = describe_command(actual) if actual else "nothing"
+        return NonDeterminism(
+            f"the code of {self.run.type} no longer matches the history of {self.run.id}: "
+            f"event {number} is {wanted}, but the code asks for {got}",
+            event=number,
+            expected=wanted,
+            actual=got,
+            where=self.program.where(actual.ref) if actual else self.entry.where(),
+        )
+
+    def close(self) -> None:
+        self.program.close()
+
+
+KNOWN_OPS = SETTLED_OPS | CLOSING_OPS | {RESCIND, VERSION, SIDE_EFFECT, "attrs", "answer"}
+
+
+def load(run: Run, deployment: Deployment, records: Sequence[Record]) -> Live:
+    """A live execution from a run's whole history.
+
+    :raises NonDeterminism: with the Lua line, for which a mismatch is looked at a second time with a trace.
+    """
+    live = Live(run, deployment)
+    try:
+        live.replay(records)
+    except NonDeterminism as mismatch:
+        live.close()
+        if mismatch.where is not None and mismatch.where != live.entry.where():
+            raise
+        traced = Live(run, deployment, trace=True)
+        try:
+            traced.replay(records)
+        finally:
+            traced.close()
+        raise
+    except Error:
+        live.close()
+        raise
+    return live
+
+
+def waits_for_cancellation(command: Command) -> bool:
+    """Whether a rescinded call counts until it has ended itself."""
+    return command.op == CALL and unpack(command.body, Call).options.wait_for_cancellation
+
+
+def _same(record: Record, command: Command) -> bool:
+    if record.ref != command.ref or record.op != command.op:
+        return False
+    return record.body == command.body or same_json(record.body, command.body)
+
+
+def _workflow_entry(run: Run, deployment: Deployment) -> Entry:
+    try:
+        return deployment.workflow(run.entry)
+    except Error as error:
+        raise CodeError(f"cannot run {run.id}: {error.message}", where=error.where) from None

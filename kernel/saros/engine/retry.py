@@ -1,0 +1,88 @@
+"""What every attempt of an activity shares, regular or local: info, limits, whether another one follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ..errors import ErrorData
+from ..host import Attempt, Attempts
+from ..host.actor import Done
+from ..program import Call, CallOptions, Outcome, pack
+from ..values import Json
+from .transition import timeout_error
+
+MS = 1_000_000
+
+
+def call_info(
+    workflow_id: str, run_id: str, workflow_type: str, ref: int, queue: str, attempt: int, scheduled: int
+) -> dict[str, Any]:
+    """What ``activity.info()`` tells; `scheduled_time` is nanoseconds since 1970."""
+    return {
+        "activity_id": str(ref),
+        "attempt": attempt,
+        "workflow_id": workflow_id,
+        "run_id": run_id,
+        "workflow_type": workflow_type,
+        "task_queue": queue,
+        "scheduled_time": scheduled,
+    }
+
+
+def start_limited(
+    attempts: Attempts,
+    call: Call,
+    info: dict[str, Any],
+    done: Done,
+    heartbeat: Callable[[Json], None] | None = None,
+) -> Attempt:
+    """Start an attempt under the call's start-to-close timeout.
+
+    :raises Error: when the function is missing or its code cannot be loaded.
+    """
+    options = call.options
+    entry = attempts.host.deployment.callable(call.target)
+    if options.id:
+        info["activity_id"] = options.id
+    scope = attempts.scope(info, call)
+    scope.heartbeat = heartbeat or (lambda details: None)
+    attempt = attempts.start(entry, call, scope, done)
+    limit = options.start_to_close_timeout
+    attempt.limit("start_to_close", limit, lambda: _timed_out("start_to_close", limit))
+    return attempt
+
+
+def limit_heartbeat(attempt: Attempt, options: CallOptions) -> None:
+    """(Re)arm the heartbeat timeout of a running attempt."""
+    limit = options.heartbeat_timeout
+    attempt.limit("heartbeat", limit, lambda: _timed_out("heartbeat", limit))
+
+
+def _timed_out(timeout_type: str, ms: int) -> bytes:
+    return pack(Outcome(err=timeout_error(timeout_type, ms)))
+
+
+def next_delay_ms(
+    options: CallOptions, failure: ErrorData | None, attempt: int, elapsed_ns: int
+) -> int | None:
+    """Milliseconds until the attempt after number `attempt`, or None when the last outcome stands."""
+    policy = options.retry_policy
+    if failure is None or not failure.may_retry() or failure.kind in policy.non_retryable_error_types:
+        return None
+    if policy.maximum_attempts and attempt >= policy.maximum_attempts:
+        return None
+    delay = policy.delay_ms(attempt)
+    total = options.schedule_to_close_timeout
+    if total and elapsed_ns + delay * MS >= total * MS:
+        return None  # it could not start in time
+    return delay
+
+
+def failure_of(outcome: bytes) -> ErrorData | None:
+    """The error of an `Outcome`, if it is one."""
+    if outcome.startswith(b'{"ok"') or outcome == b"{}":
+        return None
+    return msgspec.json.decode(outcome, type=Outcome).err

@@ -1,0 +1,215 @@
+"""A transition: the four ports of a durable workflow, collecting one commit."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .. import runs
+from ..deployment import Deployment
+from ..errors import CANCELED, Error, ErrorData
+from ..execution import CANCELED as STATUS_CANCELED
+from ..execution import COMPLETED, CONTINUED, FAILED, Pid
+from ..ports import Ports, dispatch
+from ..program import (
+    ASK,
+    CALL,
+    DONE,
+    EVENT_OPS,
+    SEND,
+    SPAWN,
+    TIMER,
+    Answer,
+    Ask,
+    Attributes,
+    Call,
+    Command,
+    ContinueAsNew,
+    Event,
+    Outcome,
+    Send,
+    Spawn,
+    VersionMark,
+    outcome_ok,
+    pack,
+    unpack,
+)
+from ..store import TO_CLOSE, TO_START, CallTask, Close, Commit, Deadline, Mail, Outgoing, WorkflowTask
+from ..values import Json, error_data
+from .live import Live, waits_for_cancellation
+
+MS = 1_000_000
+
+
+class LocalCall(msgspec.Struct, frozen=True):
+    ref: int
+    call: Call
+
+
+class Transition:
+    """What one workflow task does to its run. It is each of the four ports itself."""
+
+    def __init__(self, task: WorkflowTask, live: Live) -> None:
+        self.task = task
+        self.live = live
+        self.run = task.run
+        self.deployment: Deployment = live.deployment
+        self.commit = Commit(task.run, task.fence, live.length, len(task.mails))
+        self.local: list[LocalCall] = []
+        self._replies: list[Event] = []  # to commands that are answered at once
+        self._ports = Ports(self, self, self, self)
+        self._now = max(task.now, live.time)
+
+    def deliver(self, events: list[Event]) -> None:
+        """Run events, and whatever they cause that is answered at once.
+
+        :raises Error: when the workflow task failed.
+        """
+        while events and not self.live.closed:
+            records = self.live.deliver(events)
+            self.commit.records += records
+            for record in records:
+                if record.op not in EVENT_OPS:
+                    dispatch(Command(record.op, record.ref, record.body), self._ports)
+            events, self._replies = self._replies, []
+
+    def events(self, now: int) -> list[Event]:
+        """The task's mail as events; what settles nothing any more is left out."""
+        self._now = now = max(now, self.live.time)
+        open_refs = self.live.open
+        return [
+            Event(mail.op, mail.ref, mail.body, now)
+            for mail in self.task.mails
+            if mail.op != DONE or mail.ref in open_refs
+        ]
+
+    def restart_local(self) -> None:
+        """Take up local calls that a lost worker left unfinished."""
+        for ref, command in self.live.open.items():
+            if command.op == CALL:
+                call = unpack(command.body, Call)
+                if self._is_local(call):
+                    self.local.append(LocalCall(ref, call))
+
+    def _reply(self, ref: int, error: Error | ErrorData) -> None:
+        data = error_data(error) if isinstance(error, Error) else error
+        self._replies.append(Event(DONE, ref, pack(Outcome(err=data)), self._now))
+
+    # --- activities -------------------------------------------------------------------------
+
+    def _is_local(self, call: Call) -> bool:
+        return self.deployment.is_local(self.deployment.registry.get(call.target), call.options)
+
+    def schedule(self, ref: int, call: Call) -> None:
+        options = call.options
+        entry = self.deployment.registry.get(call.target)
+        if not options.task_queue:  # a queue of another app may well know the function
+            try:
+                entry = self.deployment.callable(call.target)
+            except Error as error:
+                self._reply(ref, error)
+                return
+        if self.deployment.is_local(entry, options):
+            self.local.append(LocalCall(ref, call))
+            return
+        queue = self.deployment.call_queue(entry, options, self.run.task_queue)
+        run = self.run
+        task = CallTask(run.id, run.run_id, ref, queue, str(run.pid), run.type, call, self._now)
+        self.commit.calls.append(task)
+        self._limit(ref, options.schedule_to_start_timeout, TO_START)
+        self._limit(ref, options.schedule_to_close_timeout, TO_CLOSE)
+
+    def _limit(self, ref: int, timeout: int, guard: str) -> None:
+        if timeout:
+            body = pack(Outcome(err=timeout_error(f"schedule_to_{guard}", timeout)))
+            mail = Mail(DONE, ref, body, self.run.run_id)
+            self.commit.deadlines.append(Deadline(ref, self._now + timeout * MS, mail, guard))
+
+    def cancel(self, ref: int, reason: str = "") -> bool:
+        """Cancel whatever `ref` is: the one method serves three ports."""
+        for index, task in enumerate(self.commit.calls):
+            if task.ref == ref:  # scheduled in this very task
+                del self.commit.calls[index]
+                self.commit.deadlines = [d for d in self.commit.deadlines if d.ref != ref]
+                if task.call.options.wait_for_cancellation:
+                    self._reply(ref, canceled(reason))
+                return True
+        for local in self.local:
+            if local.ref == ref:
+                self.local.remove(local)
+                return True
+        for deadline in self.commit.deadlines:
+            if deadline.ref == ref:
+                self.commit.deadlines.remove(deadline)
+                return True
+        command = self.live.rescinded.pop(ref, None)
+        if command is None:
+            return True
+        if command.op == CALL:
+            (self.commit.asked if waits_for_cancellation(command) else self.commit.canceled).append(ref)
+        elif command.op == TIMER:
+            self.commit.cleared.append(ref)
+        elif command.op == SPAWN:
+            child = runs.child_id(self.run.run_id, ref, unpack(command.body, Spawn))
+            self._out(0, ASK, pack(Ask("cancel", str(Pid("", child)), reason=reason)), key=f"cancel:{ref}")
+        return True
+
+    # --- timers -----------------------------------------------------------------------------
+
+    def start(self, ref: int, ns: int) -> None:
+        mail = Mail(DONE, ref, b"{}", self.run.run_id)
+        self.commit.deadlines.append(Deadline(ref, self._now + ns, mail))
+
+    # --- signals ----------------------------------------------------------------------------
+
+    def spawn(self, ref: int, spawn: Spawn) -> None:
+        self._out(ref, SPAWN, pack(spawn))
+
+    def send(self, ref: int, send: Send) -> None:
+        self._out(ref, SEND, pack(send))
+
+    def ask(self, ref: int, ask: Ask) -> None:
+        self._out(ref, ASK, pack(ask))
+
+    def _out(self, ref: int, op: str, body: Json, key: str = "") -> None:
+        run = self.run
+        key = f"{run.run_id}:{key or ref}"
+        self.commit.outbox.append(Outgoing(run.id, run.run_id, str(run.pid), ref, op, body, key))
+
+    # --- history ----------------------------------------------------------------------------
+
+    def attributes(self, upserts: Attributes) -> None:
+        self.commit.search = {**self.commit.search, **upserts.search}
+        self.commit.memo = {**self.commit.memo, **upserts.memo}
+
+    def version(self, mark: VersionMark) -> None:
+        pass  # the record is all of it
+
+    def side_effect(self, ref: int, value: Json) -> None:
+        pass
+
+    def answer(self, answer: Answer) -> None:
+        pass  # whoever asked reads the record
+
+    def complete(self, result: Json) -> None:
+        outcome = outcome_ok(result)
+        self.commit.close = Close(COMPLETED, outcome, runs.after(self.run, self._now))
+
+    def fail(self, error: ErrorData) -> None:
+        status = STATUS_CANCELED if error.kind == CANCELED else FAILED
+        outcome = pack(Outcome(err=error))
+        self.commit.close = Close(status, outcome, runs.after(self.run, self._now, error))
+
+    def continue_as_new(self, request: ContinueAsNew) -> None:
+        next_run = runs.continued(self.run, request, self.deployment, self._now)
+        self.commit.close = Close(CONTINUED, b"{}", next_run)
+
+
+def canceled(reason: str) -> ErrorData:
+    return ErrorData(f"canceled: {reason}" if reason else "canceled", CANCELED, False)
+
+
+def timeout_error(timeout_type: str, ms: int) -> ErrorData:
+    """The error of a call that ran into one of its four timeouts (given in milliseconds)."""
+    details = pack({"timeout_type": timeout_type})
+    limit = f"{ms / 1000:g} s"
+    return ErrorData(f"{timeout_type} timeout of {limit} exceeded", "Timeout", None, msgspec.Raw(details))

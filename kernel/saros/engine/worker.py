@@ -1,0 +1,181 @@
+"""The workflow worker: takes tasks, runs programs, commits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from ..deployment import Deployment, error_of
+from ..errors import Error
+from ..host import Attempts
+from ..program import DONE, Event
+from ..store import FENCED, OK, Mail, Store, WorkflowTask
+from .live import Live, load
+from .local import LocalCalls
+from .transition import LocalCall, Transition
+
+log = logging.getLogger("saros.engine")
+
+BATCH = 64
+CACHE = 1_000
+"""Live programs that a worker keeps."""
+PARK_NS = 1_000_000_000
+PARK_MAX_NS = 60_000_000_000
+
+
+class WorkflowWorker:
+    """Serves task queues of one store in one process."""
+
+    def __init__(
+        self,
+        store: Store,
+        deployment: Deployment,
+        attempts: Attempts,
+        queues: Sequence[str],
+        cache: int = CACHE,
+    ) -> None:
+        self.store = store
+        self.deployment = deployment
+        self.queues = queues
+        self._cache: OrderedDict[str, Live] = OrderedDict()
+        self._cache_size = cache
+        self._local = LocalCalls(attempts)
+        self._waiting: set[asyncio.Task[Any]] = set()
+
+    async def run(self) -> None:
+        """Work until cancelled; begun tasks are finished first."""
+        try:
+            while True:
+                tasks = await self.store.take(self.queues, BATCH)
+                await self.handle(tasks)
+        finally:
+            if self._waiting:
+                await asyncio.gather(*self._waiting, return_exceptions=True)
+            self.drop_all()
+
+    async def handle(self, tasks: Sequence[WorkflowTask]) -> None:
+        """Run a batch of tasks and commit what they did."""
+        finished: list[Transition] = []
+        for task in tasks:
+            transition = await self._begin(task)
+            if transition is None:
+                continue
+            if transition.local:
+                self._later(self._finish_local(transition))
+            else:
+                finished.append(transition)
+        if finished:
+            await self._commit(finished)
+
+    async def _begin(self, task: WorkflowTask) -> Transition | None:
+        """Bring the run's program to the task's history, and deliver the mail; None when the task failed."""
+        try:
+            live = await self._live(task)
+            transition = Transition(task, live)
+            if live.fresh:
+                live.fresh = False
+                transition.restart_local()
+            transition.deliver(transition.events(task.now))
+            return transition
+        except Error as error:
+            await self._park(task, error)
+        except Exception as error:  # an error of ours: the execution waits, the worker goes on
+            log.exception("workflow task of %s failed", task.run.id)
+            await self._park(task, error)
+        return None
+
+    async def _live(self, task: WorkflowTask) -> Live:
+        key = task.run.run_id
+        live = self._cache.pop(key, None)
+        if live is not None and live.length > task.length:
+            live.close()  # it ran ahead with a commit that was lost
+            live = None
+        if live is None:
+            if task.length == 0:
+                live = Live(task.run, self.deployment)
+            else:
+                live = load(task.run, self.deployment, await self._records(task, 0))
+        elif live.length < task.length:
+            live.replay(await self._records(task, live.length))
+        self._cache[key] = live
+        while len(self._cache) > self._cache_size:
+            self._cache.popitem(last=False)[1].close()
+        return live
+
+    async def _records(self, task: WorkflowTask, start: int) -> list[Any]:
+        page = await self.store.history(task.run.id, task.run.run_id, start)
+        return page.records[: task.length - start] if page is not None else []
+
+    # --- local calls ------------------------------------------------------------------------
+
+    async def _finish_local(self, transition: Transition) -> None:
+        """Run local calls within the task, and commit when none is left or they take too long."""
+        run, live = transition.run, transition.live
+        try:
+            while transition.local and not live.closed:
+                calls, transition.local = transition.local, []
+                done = await self._local.run(run, calls, self._poster(transition))
+                if not done:
+                    break  # the rest posts its results when it has them
+                now = self._local.now()
+                events = [Event(DONE, call.ref, outcome, now) for call, outcome in done]
+                transition.deliver([event for event in events if event.ref in live.open])
+        except Error as error:
+            await self._park(transition.task, error)
+            return
+        except Exception as error:  # see _begin
+            log.exception("workflow task of %s failed", run.id)
+            await self._park(transition.task, error)
+            return
+        await self._commit([transition])
+
+    def _poster(self, transition: Transition) -> Callable[[LocalCall, bytes], None]:
+        run = transition.run
+
+        def post(call: LocalCall, outcome: bytes) -> None:
+            mail = Mail(DONE, call.ref, outcome, run.run_id)
+            self._later(self._post(run.id, mail))
+
+        return post
+
+    async def _post(self, id: str, mail: Mail) -> None:
+        await self.store.post(id, mail)
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+    # --- ends of tasks ----------------------------------------------------------------------
+
+    async def _commit(self, transitions: list[Transition]) -> None:
+        results = await self.store.commit([transition.commit for transition in transitions])
+        for transition, result in zip(transitions, results, strict=True):
+            if result != OK:
+                level = logging.INFO if result == FENCED else logging.DEBUG
+                log.log(level, "a commit of %s was refused: %s", transition.run.id, result)
+            if result != OK or transition.live.closed:
+                self._drop(transition.run.run_id)
+
+    async def _park(self, task: WorkflowTask, error: Exception) -> None:
+        self._drop(task.run.run_id)
+        data = error_of(error)
+        where = error.where if isinstance(error, Error) else None
+        problem = f"{data.message} ({where})" if where else data.message
+        delay = min(PARK_NS * 2 ** min(task.failures, 10), PARK_MAX_NS)
+        log.warning("the workflow task of %s is parked: %s", task.run.id, problem)
+        self.deployment.refresh()
+        await self.store.park(task, problem, delay)
+
+    def _drop(self, run_id: str) -> None:
+        live = self._cache.pop(run_id, None)
+        if live is not None:
+            live.close()
+
+    def drop_all(self) -> None:
+        """Forget every live program; their next tasks replay."""
+        while self._cache:
+            self._cache.popitem()[1].close()

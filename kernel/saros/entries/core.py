@@ -1,0 +1,202 @@
+"""The kinds that exist whatever language an app is written in."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from .fields import MapOf, Reference, Table
+from .kinds import ACTIVITY_META, CLIENT, HOST, LIFECYCLE_KEYS, POOL, RESTART, WORKER, Kind
+from .scalars import Choice, Data, Duration, Flag, Number, Text
+
+if TYPE_CHECKING:
+    from .entry import Entry
+    from .problems import Problem
+    from .registry import Registry
+
+FUNCTION_PYTHON: Final = Kind(
+    "function.python",
+    role="function",
+    runtime="python",
+    doc="A function or activity in Python, where real I/O is done.",
+    fields={
+        "call": Text(
+            pattern=r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*",
+            form='"package.module:callable"',
+            required=True,
+            doc="The callable, sync or async; modules of the app directory come first.",
+        ),
+        "pool": POOL,
+        "meta": ACTIVITY_META,
+    },
+)
+
+
+def _check_client(entry: Entry, registry: Registry) -> Iterator[Problem]:
+    auth = entry.get("auth", {})
+    if auth.get("type") == "api_key" and not (auth.get("api_key") or auth.get("api_key_file")):
+        yield entry.problem("`auth` of type api_key needs `api_key` or `api_key_file`", "auth")
+    if auth.get("type") == "mtls":
+        for what in ("cert", "key"):
+            if not (auth.get(f"{what}_file") or auth.get(f"{what}_pem")):
+                yield entry.problem(f"`auth` of type mtls needs `{what}_file` or `{what}_pem`", "auth")
+
+
+TEMPORAL_CLIENT: Final = Kind(
+    CLIENT,
+    role="config",
+    doc="The connection to a Temporal service.",
+    check=_check_client,
+    fields={
+        "address": Text(default="localhost:7233", doc="host:port."),
+        "namespace": Text(default="default", doc="Temporal's namespace."),
+        "tq_prefix": Text(doc="Put in front of every task queue's name."),
+        "auth": Table(
+            {
+                "type": Choice(("none", "api_key", "mtls"), default="none"),
+                "api_key": Text(),
+                "api_key_file": Text(),
+                "cert_file": Text(),
+                "cert_pem": Text(),
+                "key_file": Text(),
+                "key_pem": Text(),
+            }
+        ),
+        "tls": Table(
+            {
+                "enabled": Flag(),
+                "ca_file": Text(),
+                "server_name": Text(doc="The name that the certificate must have."),
+                "insecure_skip_verify": Flag(doc="For development only."),
+            }
+        ),
+        "connection_timeout": Duration(positive=True),
+        "keep_alive_time": Duration(positive=True),
+        "keep_alive_timeout": Duration(positive=True),
+        "search_attributes": MapOf(
+            Choice(("keyword", "text", "integer", "float", "boolean", "time", "keyword_list")),
+            doc="Search attributes that the worker registers: name and type.",
+        ),
+    },
+)
+
+_COUNT: Final = Number(whole=True, least=1)
+_RATE: Final = Number(least=0, doc="Per second; 0: without limit.")
+
+WORKER_OPTIONS: Final = Table(
+    {
+        "identity": Text(doc="How the worker is called in Temporal's UI."),
+        "max_concurrent_workflow_task_execution_size": _COUNT,
+        "max_concurrent_activity_execution_size": _COUNT,
+        "max_concurrent_local_activity_execution_size": _COUNT,
+        "max_concurrent_workflow_task_pollers": _COUNT,
+        "max_concurrent_activity_task_pollers": _COUNT,
+        "max_cached_workflows": Number(whole=True, least=0),
+        "worker_activities_per_second": _RATE,
+        "task_queue_activities_per_second": _RATE,
+        "sticky_schedule_to_start_timeout": Duration(),
+        "worker_stop_timeout": Duration(doc="How long running activities may go on after a stop."),
+        "max_heartbeat_throttle_interval": Duration(),
+        "default_heartbeat_throttle_interval": Duration(),
+        "disable_workflow_worker": Flag(),
+        "local_activity_worker_only": Flag(),
+        "disable_eager_activities": Flag(),
+        "deployment_name": Text(),
+        "build_id": Text(),
+        "use_versioning": Flag(),
+        "default_versioning_behavior": Choice(("pinned", "auto_upgrade")),
+    },
+    doc="Tuning; absent keys have the backend's defaults, and 0 durations as well.",
+)
+
+TEMPORAL_WORKER: Final = Kind(
+    WORKER,
+    role="service",
+    doc="Runs workflows and activities of one task queue, on every backend.",
+    fields={
+        "client": Reference(kinds=(CLIENT,), doc="Used on Temporal only; default: the app's only client."),
+        "task_queue": Text(doc="Default: the worker's id."),
+        "worker_options": WORKER_OPTIONS,
+    },
+)
+
+PROCESS_HOST: Final = Kind(
+    HOST,
+    role="service",
+    doc="Where plain processes run.",
+    fields={
+        "host": Table(
+            {
+                "max_processes": Number(whole=True, least=0, doc="0: without limit."),
+                "workers": Number(whole=True, least=1),
+            }
+        )
+    },
+)
+
+PROCESS_SERVICE: Final = Kind(
+    "process.service",
+    role="service",
+    doc="A supervised process.",
+    fields={
+        "process": Reference(roles=("process",), required=True, doc="What to run."),
+        "host": Reference(kinds=(HOST,), doc="Where to run it; default: the app's own host."),
+        "lifecycle": Table({**LIFECYCLE_KEYS, "restart": RESTART}, doc="When it starts, and starts again."),
+    },
+)
+
+
+def _check_schedule(entry: Entry, registry: Registry) -> Iterator[Problem]:
+    cron, every, timezone = entry.get("cron"), entry.get("every"), entry.get("timezone")
+    if (cron is None) == (every is None):
+        what = "neither `cron` nor `every`" if cron is None else "both `cron` and `every`"
+        yield entry.problem(
+            f"the schedule has {what}", hint='write for instance cron: "0 9 * * 1-5", or every: 15m'
+        )
+    if cron is not None:
+        from croniter import croniter  # slow to import, and few apps have schedules
+
+        if not croniter.is_valid(cron):
+            yield entry.problem(
+                f'`cron` is not a cron expression: "{cron}"',
+                "cron",
+                hint='give minute, hour, day, month and weekday, as in "0 9 * * 1-5"',
+            )
+    if timezone is not None:
+        try:
+            zoneinfo.ZoneInfo(timezone)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            yield entry.problem(
+                f'`timezone` is unknown: "{timezone}"', "timezone", hint='give a name such as "Europe/Berlin"'
+            )
+
+
+SCHEDULE: Final = Kind(
+    "schedule",
+    role="service",
+    doc="Starts a workflow again and again.",
+    check=_check_schedule,
+    fields={
+        "workflow": Reference(roles=("workflow",), required=True, doc="What to start."),
+        "worker": Reference(kinds=(WORKER,), doc="Default: the workflow's worker."),
+        "cron": Text(doc="Minute, hour, day, month, weekday."),
+        "every": Duration(positive=True),
+        "input": Data(doc="What the workflow gets."),
+        "overlap": Choice(
+            ("skip", "buffer_one", "buffer_all", "cancel_other", "terminate_other", "allow_all"),
+            default="skip",
+            doc="What happens when the last run is still going on.",
+        ),
+        "timezone": Text(doc="Of `cron`; default: UTC."),
+    },
+)
+
+CORE_KINDS: Final[tuple[Kind, ...]] = (
+    FUNCTION_PYTHON,
+    TEMPORAL_CLIENT,
+    TEMPORAL_WORKER,
+    PROCESS_HOST,
+    PROCESS_SERVICE,
+    SCHEDULE,
+)

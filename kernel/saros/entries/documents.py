@@ -1,0 +1,157 @@
+"""From a YAML document to the entries that it declares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from .problems import BAD, Problem, did_you_mean
+from .yamlfile import Tree, line_of
+
+_HEADER: Final = ("namespace", "version", "entries", "meta")
+_VERSIONS: Final = ("1.0", 1.0, "1")
+_NAMESPACE: Final = re.compile(r"[\w-]+(\.[\w-]+)*")
+_NAME: Final = re.compile(r"\w[\w.-]*")
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """An entry whose id and kind are known, and nothing else."""
+
+    id: str
+    namespace: str
+    name: str
+    kind: str
+    tree: Tree
+    file: Path
+    label: str
+
+    @property
+    def where(self) -> str:
+        return f"{self.label}:{self.tree.lines['']}"
+
+
+class Document:
+    """One YAML document of an app.
+
+    :param label: how problems call its file.
+    """
+
+    def __init__(self, root: Node, file: Path, label: str, env: Mapping[str, str]) -> None:
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.complete = True  # whether it is known which entries there are
+        self._root = root
+        self._file = file
+        self._label = label
+        self._env = env
+
+    def drafts(self) -> Iterator[Draft]:
+        """The entries; none, without a problem, when the document is of another kind of YAML."""
+        if not isinstance(self._root, MappingNode):
+            return
+        nodes = {key.value: value for key, value in self._root.value if isinstance(key, ScalarNode)}
+        if "namespace" not in nodes and "entries" not in nodes:
+            return
+        single = "entries" not in nodes and ("kind" in nodes or "name" in nodes)
+        header = self._header(single)
+        namespace = self._namespace(header)
+        if not single and "entries" not in nodes:
+            self._problem("the file has a namespace, but neither `entries` nor a `name` and a `kind`", 0)
+        elif namespace is None:
+            self.complete = False
+        elif single:
+            yield from self._draft(self._without_header(self._root), namespace)
+        else:
+            yield from self._list(nodes["entries"], namespace)
+
+    def _header(self, single: bool) -> Tree:
+        """The keys of the file itself; the entries are left for later."""
+        nothing = ScalarNode("tag:yaml.org,2002:null", "", self._root.start_mark, self._root.end_mark)
+        pairs = [
+            (key, nothing if key.value == "entries" else value)
+            for key, value in self._root.value
+            if not single or key.value in _HEADER[:2]
+        ]
+        tree = Tree(MappingNode(self._root.tag, pairs, self._root.start_mark, self._root.end_mark), self._env)
+        self._report_faults(tree, "")
+        header = tree.value if isinstance(tree.value, dict) else {}
+        version = header.get("version")
+        if version is not None and version is not BAD and version not in _VERSIONS:
+            self._problem(f'`version` must be "1.0", not "{version}"', tree.lines["version"])
+        for key in () if single else header:
+            if key not in _HEADER and not key.startswith("x-"):
+                where = f"{self._label}:{tree.lines[key]}"
+                self.warnings.append(
+                    Problem(f"`{key}` means nothing here", where, hint=did_you_mean(key, _HEADER))
+                )
+        return tree
+
+    def _namespace(self, header: Tree) -> str | None:
+        value = header.value.get("namespace") if isinstance(header.value, dict) else BAD
+        if value is BAD:
+            return None
+        if value is None:
+            self._problem("the file has entries, but no `namespace`", header.lines[""], "add namespace: app")
+            return None
+        if not isinstance(value, str) or not _NAMESPACE.fullmatch(value):
+            hint = 'use letters, digits, "_" and "-", and "." between the parts, as in "shop.orders"'
+            self._problem(f'"{value}" is not a namespace', header.lines["namespace"], hint)
+            return None
+        return value
+
+    def _list(self, node: Node, namespace: str) -> Iterator[Draft]:
+        if not isinstance(node, SequenceNode):
+            self.complete = False
+            self._problem("`entries` must be a list", line_of(node), "begin each entry with `- name: …`")
+            return
+        for item in node.value:
+            yield from self._draft(item, namespace)
+
+    def _draft(self, node: Node, namespace: str) -> Iterator[Draft]:
+        tree = Tree(node, self._env)
+        data = tree.value
+        if not isinstance(data, dict):
+            self._report_faults(tree, "")
+            self._problem("an entry must be a mapping with `name` and `kind`", tree.lines[""])
+            return
+        name, kind = data.pop("name", None), data.pop("kind", None)
+        name_known = self._is_text(tree, "name", name)
+        if name_known and not _NAME.fullmatch(name):
+            hint = 'begin with a letter or digit, and use letters, digits, "_", "-" and "."'
+            self._problem(f'"{name}" is not a name for an entry', tree.lines["name"], hint)
+            name_known = False
+        entry_id = f"{namespace}:{name}" if name_known else ""
+        self._report_faults(tree, entry_id)
+        if not name_known:
+            self.complete = False
+        # An entry without a kind is declared all the same: references to it are not to blame.
+        kind_known = self._is_text(tree, "kind", kind, entry_id)
+        if name_known:
+            yield Draft(entry_id, namespace, name, kind if kind_known else "", tree, self._file, self._label)
+
+    def _is_text(self, tree: Tree, key: str, value: Any, entry_id: str = "") -> bool:
+        if isinstance(value, str) and value:
+            return True
+        if value is not BAD:
+            message = f"the entry has no `{key}`" if value in (None, "") else f"`{key}` must be a text"
+            self._problem(message, tree.lines.get(key, tree.lines[""]), entry=entry_id)
+        return False
+
+    def _report_faults(self, tree: Tree, entry_id: str) -> None:
+        for line, message, hint in tree.faults:
+            self._problem(message, line, hint, entry_id)
+
+    def _problem(self, message: str, line: int, hint: str | None = None, entry: str = "") -> None:
+        where = f"{self._label}:{line or line_of(self._root)}"
+        self.problems.append(Problem(message, where, entry, hint))
+
+    @staticmethod
+    def _without_header(root: Node) -> Node:
+        pairs = [(key, value) for key, value in root.value if key.value not in _HEADER[:2]]
+        return MappingNode(root.tag, pairs, root.start_mark, root.end_mark)

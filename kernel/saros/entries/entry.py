@@ -1,0 +1,116 @@
+"""One entry of an application."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .problems import Problem
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Entry:
+    """One entry, read and checked.
+
+    :param id: ``namespace:name``.
+    :param kind: name of its kind, such as ``workflow.lua``.
+    :param role: what it is to the rest of the app (see `Kind`).
+    :param runtime: who runs its code; empty if it has none.
+    :param data: its keys besides ``name`` and ``kind``: defaults filled in, ``${env:…}`` resolved, references
+        as full ids, durations as given. ``meta`` is always there.
+    :param file: the YAML file.
+    :param line: where the entry begins in it.
+    :param label: how errors call the file.
+    :param lines: dotted path of each key -> line.
+    :param paths: dotted path of each key that names a file or directory of the app -> where that is.
+    """
+
+    id: str
+    namespace: str
+    name: str
+    kind: str
+    role: str
+    runtime: str
+    data: dict[str, Any]
+    file: Path
+    line: int
+    label: str
+    lines: Mapping[str, int]
+    paths: Mapping[str, Path]
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.id}>"
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What the entry says about itself."""
+        meta: dict[str, Any] = self.data["meta"]
+        return meta
+
+    def get(self, path: str, default: Any = None) -> Any:
+        """The value at a dotted path such as ``meta.temporal.workflow.name``."""
+        value: Any = self.data
+        for key in path.split("."):
+            if not isinstance(value, dict) or key not in value:
+                return default
+            value = value[key]
+        return value
+
+    def where(self, path: str | None = None) -> str:
+        """``file:line`` of the entry, or of the key at a dotted path (if absent, of the nearest above it)."""
+        return f"{self.label}:{nearest_line(self.lines, path or '')}"
+
+    def problem(self, message: str, path: str | None = None, hint: str | None = None) -> Problem:
+        """A problem with this entry, at the key at `path`."""
+        return Problem(message, self.where(path), self.id, hint)
+
+    @property
+    def source_path(self) -> Path | None:
+        """The file that ``source`` names."""
+        return self.paths.get("source")
+
+    @property
+    def method(self) -> str | None:
+        """What to run in the table that the source gives; ``None``: the source gives the function itself."""
+        method: str | None = self.data.get("method")
+        return method
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules that it may require."""
+        return tuple(self.data.get("modules", ()))
+
+    @property
+    def imports(self) -> dict[str, str]:
+        """Alias -> id of the entry that ``require(alias)`` gives."""
+        return dict(self.data.get("imports", {}))
+
+    @property
+    def type_name(self) -> str:
+        """The name under which a workflow is started: its id, or what its meta says."""
+        name: str = self.get("meta.temporal.workflow.name", self.id) if self.role == "workflow" else self.id
+        return name
+
+    @property
+    def worker(self) -> str | None:
+        """Id of the worker that the entry itself names (see `Registry.worker_of`)."""
+        if self.kind == "schedule":
+            worker: str | None = self.data.get("worker")
+        else:
+            part = "workflow" if self.role == "workflow" else "activity"
+            worker = self.get(f"meta.temporal.{part}.worker")
+        return worker
+
+    @property
+    def local(self) -> bool:
+        """Whether it runs as a local activity."""
+        return self.get("meta.temporal.activity.local") is True
+
+
+def nearest_line(lines: Mapping[str, int], path: str) -> int:
+    """Line of the key at `path`, or of the nearest one above it; ``""`` is the whole."""
+    while path and path not in lines:
+        path = path.rpartition(".")[0]
+    return lines[path]

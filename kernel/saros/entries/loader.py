@@ -1,0 +1,166 @@
+"""Loads an application."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+
+from ..errors import ALREADY_EXISTS, Error
+from . import rules
+from .documents import Document, Draft
+from .entry import Entry
+from .files import AppFiles
+from .kinds import Kind
+from .problems import AppError, Problem, did_you_mean, in_order, listing
+from .reading import Declared, Reading
+from .registry import Registry
+from .yamlfile import compose
+
+_PLUGINS: Final = {"http": "saros-http"}
+"""First word of a kind -> the plugin that supplies it, for hints."""
+
+
+def load(
+    path: str | os.PathLike[str],
+    kinds: Iterable[Kind],
+    env: Mapping[str, str] | None = None,
+    known_modules: Collection[str] | None = None,
+) -> Registry:
+    """Reads and checks all entries of an app.
+
+    :param path: the app directory.
+    :param kinds: the kinds that entries may have.
+    :param env: what ``${env:NAME}`` refers to; default: the environment.
+    :param known_modules: names that ``modules`` may list; ``None`` leaves that unchecked.
+    :raises AppError: with all problems at once.
+    """
+    return _Loading(AppFiles(path), by_name(kinds), os.environ if env is None else env).load(known_modules)
+
+
+def by_name(kinds: Iterable[Kind]) -> dict[str, Kind]:
+    """Name -> kind.
+
+    :raises Error: of kind ``AlreadyExists``, when two have the same name.
+    """
+    result: dict[str, Kind] = {}
+    for kind in kinds:
+        if result.setdefault(kind.name, kind) is not kind:
+            raise Error(
+                f'the kind "{kind.name}" is declared twice',
+                ALREADY_EXISTS,
+                retryable=False,
+                hint="two plugins supply it: remove one of them",
+            )
+    return result
+
+
+class _Loading:
+    def __init__(self, files: AppFiles, kinds: Mapping[str, Kind], env: Mapping[str, str]) -> None:
+        self.files = files
+        self.kinds = kinds
+        self.env = env
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.drafts: dict[str, Draft] = {}
+        self.faulty: set[str] = set()  # ids of entries that have a problem
+        self.references: dict[str, set[str]] = {}
+        self.complete = True  # whether it is known which entries there are
+
+    def load(self, known_modules: Collection[str] | None) -> Registry:
+        for file in self.files.yaml_files():
+            label = self.files.label(file)
+            for node in compose(file, label):
+                if isinstance(node, Problem):
+                    self.problems.append(node)
+                    self.complete = False
+                else:
+                    self.declare(Document(node, file, label, self.env))
+        self.problems += self.files.problems
+        self.warnings += self.files.warnings
+        if not self.drafts and not self.problems:
+            raise AppError([Problem(f'the app "{self.files.root.name}" has no entries', hint=_FIRST_ENTRY)])
+        entries = self.read()
+        self.check_together(entries, known_modules)
+        self.check_each(entries)
+        if self.problems:
+            raise AppError(self.problems)
+        return Registry(self.files.root, entries, in_order(self.warnings))
+
+    def declare(self, document: Document) -> None:
+        """Takes note of the ids and kinds of a document's entries."""
+        for draft in document.drafts():
+            first = self.drafts.setdefault(draft.id, draft)
+            if first is not draft:
+                message = f"the id is given twice, first at {first.where}"
+                self.report(Problem(message, draft.where, draft.id, "rename one of the two"))
+            elif draft.kind and draft.kind not in self.kinds:
+                where = f"{draft.label}:{draft.tree.lines['kind']}"
+                message = f'the kind "{draft.kind}" is unknown'
+                self.report(Problem(message, where, draft.id, self.kind_hint(draft.kind)))
+        for problem in document.problems:
+            self.report(problem)
+        self.warnings += document.warnings
+        self.complete = self.complete and document.complete
+
+    def read(self) -> dict[str, Entry]:
+        """The entries of known kinds."""
+        declared = Declared(self.drafts, self.kinds, self.complete)
+        entries = {}
+        for draft in self.drafts.values():
+            kind = self.kinds.get(draft.kind)
+            if kind is None:
+                self.faulty.add(draft.id)
+                continue
+            reading = Reading(draft, kind, declared, self.files)
+            entries[draft.id] = reading.entry()
+            self.references[draft.id] = reading.references
+            self.warnings += reading.warnings
+            for problem in reading.problems:
+                self.report(problem)
+        return entries
+
+    def check_together(self, entries: Mapping[str, Entry], known_modules: Collection[str] | None) -> None:
+        valid = [entry for entry in entries.values() if entry.id not in self.faulty]
+        found = [
+            *rules.one_type_one_workflow(valid),
+            *rules.every_workflow_has_a_worker(valid),
+            *rules.no_import_cycles(entries),
+            *rules.no_dependency_cycles(entries),
+        ]
+        if known_modules is not None:
+            found += rules.modules_exist(entries.values(), known_modules)
+        for problem in found:
+            self.report(problem)
+
+    def check_each(self, entries: Mapping[str, Entry]) -> None:
+        """The kinds' own checks, which may rely on valid entries only."""
+        valid = self.valid(entries)
+        registry = Registry(self.files.root, valid)
+        for entry in valid.values():
+            self.problems += self.kinds[entry.kind].check(entry, registry)
+
+    def valid(self, entries: Mapping[str, Entry]) -> dict[str, Entry]:
+        """The entries that have no problem, nor refer to one that has."""
+        valid = {entry_id: entry for entry_id, entry in entries.items() if entry_id not in self.faulty}
+        while lost := [entry_id for entry_id in valid if not self.references[entry_id] <= valid.keys()]:
+            for entry_id in lost:
+                del valid[entry_id]
+        return valid
+
+    def report(self, problem: Problem) -> None:
+        self.problems.append(problem)
+        if problem.entry:
+            self.faulty.add(problem.entry)
+
+    def kind_hint(self, kind: str) -> str:
+        family = kind.partition(".")[0]
+        plugin = _PLUGINS.get(family)
+        if plugin is not None and not any(name.startswith(f"{family}.") for name in self.kinds):
+            return f"install the plugin {plugin}, which supplies the kinds {family}.*"
+        return did_you_mean(kind, self.kinds) or f"the kinds are {listing(sorted(self.kinds), 'and')}"
+
+
+_FIRST_ENTRY: Final = (
+    "write an `_index.yaml` with a `namespace` and `entries`; `saros new DIR` makes an example"
+)

@@ -1,0 +1,87 @@
+"""What is wrong with an application, told all at once."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from ..errors import INVALID, Error
+
+BAD: Final = object()
+"""Stands for a value that was reported as a problem, so that nothing more is said about it."""
+
+_PLACE = re.compile(r"(.*?):(\d+)(?::(\d+))?$", re.DOTALL)
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One mistake in an application.
+
+    :param message: what is wrong and what is expected; no final period.
+    :param where: ``file:line`` or ``file:line:column``; empty when there is no such place.
+    :param entry: id of the entry, if the mistake is in one.
+    :param hint: what to do about it.
+    """
+
+    message: str
+    where: str = ""
+    entry: str = ""
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.entry}: {self.message}" if self.entry else self.message
+        return f"{text} ({self.where})" if self.where else text
+
+    def position(self) -> tuple[str, int, int]:
+        """File, line and column, to sort by."""
+        place = _PLACE.match(self.where)
+        if place is None:
+            return self.where, 0, 0
+        return place[1], int(place[2]), int(place[3] or 0)
+
+
+class AppError(Error):
+    """An application cannot be loaded; `problems` holds every reason, sorted by file and line.
+
+    Its text has one line per problem. With a single one, `where` and `hint` are those of the problem.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: list[Problem] = in_order(problems)
+        only = self.problems[0] if len(self.problems) == 1 else None
+        text = "\n".join(f"{p}; {p.hint}" if p.hint else str(p) for p in self.problems)
+        super().__init__(
+            _sentence(only) if only else text,
+            INVALID,
+            retryable=False,
+            where=only.where or None if only else None,
+            hint=only.hint if only else None,
+        )
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Sorted by file, line and column, without repetitions."""
+    return sorted(dict.fromkeys(problems), key=Problem.position)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A hint that names the nearest of `known`, or ``None`` if none is near."""
+    near = difflib.get_close_matches(word, list(known), n=2, cutoff=0.6)
+    return f"did you mean {listing(near, 'or')}?" if near else None
+
+
+def listing(words: Sequence[str], last: str) -> str:
+    """``"a", "b" or "c"``."""
+    quoted = [f'"{word}"' for word in words]
+    return f" {last} ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
+
+
+def _sentence(problem: Problem) -> str:
+    return f"{problem.entry}: {problem.message}" if problem.entry else problem.message

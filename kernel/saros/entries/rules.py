@@ -1,0 +1,96 @@
+"""What entries must be to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from .entry import Entry
+from .kinds import WORKER
+from .problems import Problem, did_you_mean, listing
+
+
+def one_type_one_workflow(entries: Collection[Entry]) -> Iterator[Problem]:
+    """Two workflows may not be started by the same name."""
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.role != "workflow":
+            continue
+        other = first.setdefault(entry.type_name, entry)
+        if other is not entry:
+            yield entry.problem(
+                f'the workflow type "{entry.type_name}" is also that of {other.id}, at {other.where()}',
+                "meta.temporal.workflow.name",
+                "give each workflow a name of its own",
+            )
+
+
+def every_workflow_has_a_worker(entries: Collection[Entry]) -> Iterator[Problem]:
+    """With several workers, each workflow names one."""
+    workers = [entry.id for entry in entries if entry.kind == WORKER]
+    if len(workers) < 2:
+        return
+    for entry in entries:
+        if entry.role == "workflow" and entry.worker is None:
+            yield entry.problem(
+                "`meta.temporal.workflow.worker` is missing, and the app has several workers",
+                "meta.temporal.workflow",
+                f"name {listing(workers[:5], 'or')}",
+            )
+
+
+def modules_exist(entries: Collection[Entry], known: Collection[str]) -> Iterator[Problem]:
+    """`modules` lists what the runtimes have."""
+    for entry in entries:
+        for index, name in enumerate(entry.modules):
+            if name not in known and name not in entry.imports:
+                yield entry.problem(
+                    f'there is no module "{name}"',
+                    f"modules.{index}",
+                    did_you_mean(name, [*known, *entry.imports]),
+                )
+
+
+def no_import_cycles(entries: Mapping[str, Entry]) -> Iterator[Problem]:
+    """Libraries do not import each other in a circle."""
+    libraries = {entry_id: entry for entry_id, entry in entries.items() if entry.role == "library"}
+    graph = {
+        entry_id: [target for target in entry.imports.values() if target in libraries]
+        for entry_id, entry in libraries.items()
+    }
+    for circle in circles(graph):
+        yield _circle(libraries, circle, "the library imports itself", "imports")
+
+
+def no_dependency_cycles(entries: Mapping[str, Entry]) -> Iterator[Problem]:
+    """Services do not wait for each other in a circle."""
+    graph = {
+        entry_id: [target for target in entry.get("lifecycle.depends_on", ()) if target in entries]
+        for entry_id, entry in entries.items()
+    }
+    for circle in circles(graph):
+        yield _circle(entries, circle, "the entry waits for itself to start", "lifecycle.depends_on")
+
+
+def _circle(entries: Mapping[str, Entry], circle: Sequence[str], what: str, path: str) -> Problem:
+    return entries[circle[0]].problem(f"{what}: {' → '.join([*circle, circle[0]])}", path)
+
+
+def circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
+    """One circle for each edge that closes one, in the order of the graph; every target must be in it."""
+    done: set[str] = set()
+    for start in graph:
+        trail: list[str] = []
+        on_trail: set[str] = set()
+        todo: list[tuple[str, bool]] = [(start, True)]
+        while todo:
+            node, entering = todo.pop()
+            if not entering:
+                on_trail.discard(trail.pop())
+                done.add(node)
+            elif node in on_trail:
+                yield trail[trail.index(node) :]
+            elif node not in done:
+                trail.append(node)
+                on_trail.add(node)
+                todo.append((node, False))
+                todo.extend((target, True) for target in reversed(graph[node]))

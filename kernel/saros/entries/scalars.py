@@ -1,0 +1,179 @@
+"""The types of single values."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..errors import Error
+from .durations import parse_duration
+from .field import Field, Place
+from .problems import BAD, listing
+
+ENV_SCHEMA: Final = {"type": "string", "pattern": r"\$\{env:[A-Za-z_][A-Za-z0-9_]*(\|[^}]*)?\}"}
+"""What any text may hold instead of its value."""
+
+
+@dataclass(frozen=True)
+class Text(Field):
+    """A text. `pattern` must match all of it; `form` says in words what it means."""
+
+    pattern: str | None = None
+    form: str = "a text"
+
+    @property
+    def expected(self) -> str:
+        return self.form
+
+    def accept(self, value: Any, path: str, at: Place) -> Any:
+        if not isinstance(value, str) or (self.required and not value):
+            return NotImplemented
+        if self.pattern is not None and re.fullmatch(self.pattern, value) is None:
+            return NotImplemented
+        return value
+
+    def advice(self, value: Any) -> str | None:
+        return "put it in quotes" if isinstance(value, int | float) and self.pattern is None else None
+
+    def shape(self) -> dict[str, Any]:
+        result: dict[str, Any] = {"type": "string"}
+        if self.required:
+            result["minLength"] = 1
+        if self.pattern is not None:
+            return {"anyOf": [{**result, "pattern": f"^(?:{self.pattern})$"}, dict(ENV_SCHEMA)]}
+        return result
+
+
+@dataclass(frozen=True)
+class Flag(Field):
+    """``true`` or ``false``; unquoted, ``yes``, ``no``, ``on`` and ``off`` will do as well."""
+
+    @property
+    def expected(self) -> str:
+        return "true or false"
+
+    def from_text(self, text: str) -> Any:
+        words = {
+            "true": True,
+            "yes": True,
+            "on": True,
+            "1": True,
+            "false": False,
+            "no": False,
+            "off": False,
+            "0": False,
+        }
+        return words.get(text.lower(), text)
+
+    def accept(self, value: Any, path: str, at: Place) -> Any:
+        return value if isinstance(value, bool) else NotImplemented
+
+    def advice(self, value: Any) -> str | None:
+        return "remove the quotes" if value in ("true", "false") else None
+
+    def shape(self) -> dict[str, Any]:
+        words = ["yes", "no", "on", "off"]
+        return {"anyOf": [{"type": "boolean"}, {"enum": words}, dict(ENV_SCHEMA)]}
+
+
+@dataclass(frozen=True)
+class Number(Field):
+    """A finite number from `least` to `most`; with `whole`, an integer."""
+
+    whole: bool = False
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def expected(self) -> str:
+        noun = "an integer" if self.whole else "a number"
+        if self.least is not None and self.most is not None:
+            return f"{noun} from {self.least} to {self.most}"
+        if self.least is not None:
+            return f"{noun} of {self.least} or more"
+        return noun if self.most is None else f"{noun} of {self.most} or less"
+
+    def from_text(self, text: str) -> Any:
+        try:
+            return int(text) if self.whole or text.lstrip("+-").isdecimal() else float(text)
+        except ValueError:
+            return text
+
+    def accept(self, value: Any, path: str, at: Place) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
+            return NotImplemented
+        fits = (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+        return value if fits and math.isfinite(value) else NotImplemented
+
+    def shape(self) -> dict[str, Any]:
+        number: dict[str, Any] = {"type": "integer" if self.whole else "number"}
+        if self.least is not None:
+            number["minimum"] = self.least
+        if self.most is not None:
+            number["maximum"] = self.most
+        return {"anyOf": [number, dict(ENV_SCHEMA)]}
+
+
+@dataclass(frozen=True)
+class Duration(Field):
+    """A duration, kept as given; `positive` refuses zero. Read it with `parse_duration`."""
+
+    positive: bool = False
+
+    @property
+    def expected(self) -> str:
+        more = " of more than zero" if self.positive else ""
+        return f'a duration{more} such as "30s", or a number of milliseconds'
+
+    def from_text(self, text: str) -> Any:
+        return int(text) if text.isascii() and text.isdigit() else text
+
+    def accept(self, value: Any, path: str, at: Place) -> Any:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            return NotImplemented
+        try:
+            nanoseconds = parse_duration(value)
+        except Error as error:
+            if at.loose(path) is not None:
+                return NotImplemented
+            at.problem(path, f"`{path}`: {error.message}")
+            return BAD
+        return value if nanoseconds > 0 or (nanoseconds == 0 and not self.positive) else NotImplemented
+
+    def shape(self) -> dict[str, Any]:
+        text = {"type": "string", "pattern": r"^(\+?([0-9.]+(ns|us|µs|μs|ms|s|m|h))+|0)$"}
+        return {"anyOf": [text, {"type": "number", "minimum": 0}, dict(ENV_SCHEMA)]}
+
+
+@dataclass(frozen=True)
+class Choice(Field):
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    @property
+    def expected(self) -> str:
+        return listing(self.words, "or")
+
+    def accept(self, value: Any, path: str, at: Place) -> Any:
+        return value if isinstance(value, str) and value in self.words else NotImplemented
+
+    def shape(self) -> dict[str, Any]:
+        return {"anyOf": [{"enum": list(self.words)}, dict(ENV_SCHEMA)]}
+
+
+@dataclass(frozen=True)
+class Data(Field):
+    """Any value."""
+
+    @property
+    def expected(self) -> str:
+        return "a value"
+
+    def accept(self, value: Any, path: str, at: Place) -> Any:
+        return value
+
+    def shape(self) -> dict[str, Any]:
+        return {}

@@ -1,0 +1,234 @@
+"""YAML to plain data that remembers its lines.
+
+Nodes are composed, not constructed, so that every key keeps its place. Scalars follow YAML 1.2: ``yes``,
+``on`` and ``12:30`` are texts, and dates stay texts too. Keys are always texts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from .problems import BAD, Problem
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times as fast
+
+_TAG: Final = "tag:yaml.org,2002:"
+_TEXT_TAGS: Final = frozenset({f"{_TAG}str", f"{_TAG}timestamp", f"{_TAG}value", f"{_TAG}merge", "!"})
+_MERGE: Final = f"{_TAG}merge"
+_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_WORDS: Final = frozenset({"yes", "no", "on", "off"})  # booleans of YAML 1.1
+
+_ENV: Final = re.compile(r"\$\{env:([^}|]*)(?:\|([^}]*))?(\}?)")
+_ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+_MOST_NODES: Final = 1_000_000  # aliases of aliases can blow up a small file
+_DEEPEST: Final = 100
+_MANY_BRACKETS: Final = 2_000
+_NESTED_ITEMS: Final = re.compile(r"(?:[-?] +){100}")
+
+
+class Tree:
+    """The data below one node.
+
+    :param value: dict, list, text, number, boolean or ``None``; `BAD` where there is a fault.
+    :param lines: dotted path of each key and list item -> line.
+    :param loose: paths of texts whose type is for the key to say (``yes``, or what came out of
+        ``${env:NAME}``) -> the text in the file.
+    :param faults: line, message and hint of what is wrong with the YAML itself.
+    """
+
+    def __init__(self, node: Node, env: Mapping[str, str]) -> None:
+        self.lines: dict[str, int] = {"": line_of(node)}
+        self.loose: dict[str, str] = {}
+        self.faults: list[tuple[int, str, str | None]] = []
+        self._env = env
+        self._open: set[int] = set()  # nodes that are being read: an alias to one of them is endless
+        self._count = 0
+        self._spent = False  # said once, an endless expansion is left alone
+        self.value: Any = self._read(node, "")
+
+    def _read(self, node: Node, path: str) -> Any:
+        if self._spent:
+            return BAD
+        self._count += 1
+        if id(node) in self._open or len(self._open) >= _DEEPEST or self._count > _MOST_NODES:
+            self._spent = True
+            self._fault(node, "the YAML here is nested too deeply, or its aliases expand without end", None)
+            return BAD
+        if isinstance(node, ScalarNode):
+            return self._scalar(node, path)
+        self._open.add(id(node))
+        try:
+            return self._mapping(node, path) if isinstance(node, MappingNode) else self._sequence(node, path)
+        finally:
+            self._open.discard(id(node))
+
+    def _mapping(self, node: MappingNode, path: str) -> Any:
+        if node.tag != f"{_TAG}map":
+            return self._foreign(node)
+        data: dict[str, Any] = {}
+        self._fill(data, node, path)
+        return data
+
+    def _fill(self, data: dict[str, Any], node: MappingNode, path: str) -> None:
+        """Puts in what is not there yet; the keys of ``<<`` come after those that stand beside it."""
+        first: dict[str, int] = {}
+        merged: list[Node] = []
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, ScalarNode):
+                self._fault(key_node, "a key must be a text", None)
+                continue
+            if key_node.tag == _MERGE:
+                merged.append(value_node)
+                continue
+            key, line = key_node.value, line_of(key_node)
+            if key in first:
+                self._fault(
+                    key_node, f"`{key}` is given twice, first in line {first[key]}", "remove one of the two"
+                )
+                continue
+            first[key] = line
+            if key not in data:
+                sub = f"{path}.{key}" if path else key
+                self.lines[sub] = line
+                data[key] = self._read(value_node, sub)
+        for value_node in merged:
+            for source in value_node.value if isinstance(value_node, SequenceNode) else [value_node]:
+                if not isinstance(source, MappingNode) or id(source) in self._open:
+                    self._fault(value_node, "`<<` must name another mapping, or a list of mappings", None)
+                    continue
+                self._open.add(id(source))
+                self._fill(data, source, path)
+                self._open.discard(id(source))
+
+    def _sequence(self, node: Node, path: str) -> Any:
+        if node.tag != f"{_TAG}seq":
+            return self._foreign(node)
+        data = []
+        for index, item in enumerate(node.value):
+            sub = f"{path}.{index}" if path else str(index)
+            self.lines[sub] = line_of(item)
+            data.append(self._read(item, sub))
+        return data
+
+    def _scalar(self, node: ScalarNode, path: str) -> Any:
+        text: str = node.value
+        kind = node.tag.removeprefix(_TAG)
+        if node.tag in _TEXT_TAGS:
+            plain = node.style is None
+            if plain and _FLOAT.fullmatch(text):
+                return float(text)  # "1e3", which YAML 1.1 takes for a text
+            return self._text(node, text, path)
+        if kind == "null":
+            return None
+        if kind == "bool":
+            if text.lower() not in _WORDS:
+                return text.lower() == "true"
+            self.loose[path] = text
+            return text
+        if kind in ("int", "float"):
+            return text if ":" in text else self._number(node, text)
+        return self._foreign(node)
+
+    def _number(self, node: ScalarNode, text: str) -> Any:
+        digits = text.replace("_", "")
+        try:
+            if node.tag == f"{_TAG}float":
+                if _FLOAT.fullmatch(digits) is None:
+                    self._fault(node, f"{text} has no place in an entry", "use a finite number")
+                    return BAD
+                return float(digits)
+            octal = re.fullmatch(r"[-+]?0[0-7]+", digits)
+            return int(digits, 8 if octal else 0)
+        except ValueError:
+            self._fault(node, f'"{text}" is not a number', "put it in quotes if it is a text")
+            return BAD
+
+    def _text(self, node: ScalarNode, text: str, path: str) -> Any:
+        if "${env:" not in text:
+            return text
+        self.loose[path] = text
+        faults = len(self.faults)
+        resolved = _ENV.sub(lambda match: self._variable(node, match), text)
+        return resolved if len(self.faults) == faults else BAD
+
+    def _variable(self, node: ScalarNode, match: re.Match[str]) -> str:
+        name, default, closed = match.groups()
+        if not closed or not _ENV_NAME.fullmatch(name):
+            self._fault(
+                node,
+                f"`{match[0]}` is not a reference to an environment variable",
+                "write ${env:NAME} or ${env:NAME|default}",
+            )
+            return ""
+        if name in self._env:
+            return self._env[name]
+        if default is None:
+            self._fault(
+                node,
+                f"the environment variable {name} is not set",
+                f"set it, or give a default: ${{env:{name}|default}}",
+            )
+            return ""
+        return str(default)
+
+    def _foreign(self, node: Node) -> Any:
+        self._fault(node, f"the YAML tag {node.tag} is not supported", "write the value plainly")
+        return BAD
+
+    def _fault(self, node: Node, message: str, hint: str | None) -> None:
+        self.faults.append((line_of(node), message, hint))
+
+
+def line_of(node: Node) -> int:
+    """Line of a node in its file, from 1."""
+    return int(node.start_mark.line) + 1
+
+
+def compose(file: Path, label: str) -> Iterator[Node | Problem]:
+    """The documents of a file, or the reason why there are none.
+
+    :param label: how problems call the file.
+    """
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        yield Problem(f"the file cannot be read: {error.strerror or error}", label)
+        return
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        yield Problem("the file is not UTF-8 text", f"{label}:{line}", hint="save it in UTF-8")
+        return
+    try:
+        if _too_deep(text):
+            yield Problem("the YAML is nested too deeply", label)
+            return
+        yield from [node for node in yaml.compose_all(text, Loader=_Loader) if node is not None]
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{label}:{mark.line + 1}:{mark.column + 1}" if mark else label
+        parts = [part for part in (error.context, error.problem) if part]
+        yield Problem(f"this is not valid YAML: {', '.join(parts)}", where)
+    except yaml.YAMLError as error:
+        yield Problem(f"this is not valid YAML: {str(error).splitlines()[0]}", label)
+
+
+def _too_deep(text: str) -> bool:
+    """Whether composing would exhaust the C stack, which libyaml's binding does not guard."""
+    if text.count("[") + text.count("{") < _MANY_BRACKETS and not _NESTED_ITEMS.search(text):
+        return False
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST:
+                return True
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return False

@@ -1,0 +1,126 @@
+"""Attempts: one run of a function's code, whatever its runtime, with a time limit and a heartbeat."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..clock import Handle
+from ..deployment import error_of
+from ..entries import Entry
+from ..errors import CANCELED, ErrorData
+from ..execution import Pid
+from ..program import Call, Outcome, outcome_ok, pack
+from ..scope import CallScope
+from ..values import Json
+from .actor import Actor, Done
+
+if TYPE_CHECKING:
+    from .processes import ProcessHost
+
+MS = 1_000_000
+_CANCELED = pack(Outcome(err=ErrorData("canceled", CANCELED, False)))
+
+
+class Attempt:
+    """One attempt that is under way. Its `done` is called exactly once, whichever way it ends."""
+
+    def __init__(self, attempts: Attempts, scope: CallScope, done: Done) -> None:
+        self.scope = scope
+        self._attempts = attempts
+        self._done: Done | None = done
+        self._limits: dict[str, Handle] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._actor: Actor | None = None
+
+    def finish(self, outcome: Json) -> None:
+        """Settle with an `Outcome`; the first one counts."""
+        done, self._done = self._done, None
+        if done is None:
+            return
+        for limit in self._limits.values():
+            limit.cancel()
+        self._attempts.running.discard(self)
+        done(outcome)
+
+    def abandon(self, outcome: Json = _CANCELED) -> None:
+        """Settle now and stop the code."""
+        self.finish(outcome)
+        if self._actor is not None:
+            self._actor.end(outcome)
+        if self._task is not None:
+            self._task.cancel()
+
+    def cancel(self) -> None:
+        """Ask the code to end: a Lua function hears CANCEL, an async Python function is cancelled."""
+        self.scope.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def limit(self, name: str, ms: int, outcome: Callable[[], Json]) -> None:
+        """(Re)arm a time limit, after which the attempt is abandoned with `outcome()`."""
+        old = self._limits.pop(name, None)
+        if old is not None:
+            old.cancel()
+        if ms and self._done is not None:
+            clock = self._attempts.host.clock
+            self._limits[name] = clock.call_at(clock.now() + ms * MS, lambda: self.abandon(outcome()))
+
+    def run_actor(self, actor: Actor, call: Call) -> None:
+        self._actor = actor
+        actor.begin(call.args, call.context)
+
+    def run_task(self, work: Coroutine[Any, Any, None]) -> None:
+        self._task = asyncio.get_running_loop().create_task(work)
+
+
+class Attempts:
+    """Starts attempts of functions on one process host."""
+
+    def __init__(self, host: ProcessHost) -> None:
+        self.host = host
+        self.running: set[Attempt] = set()
+        self._numbers = itertools.count(1)
+
+    def scope(self, info: dict[str, Any], call: Call) -> CallScope:
+        """The surroundings of a new attempt, with a fresh pid."""
+        pid = str(Pid(self.host.node, f"f{next(self._numbers)}"))
+        context = msgspec.json.decode(call.context)
+        return CallScope(pid, info, context if isinstance(context, dict) else {})
+
+    def start(self, entry: Entry, call: Call, scope: CallScope, done: Done) -> Attempt:
+        """Begin an attempt; `done` may be called before this returns.
+
+        :raises Error: when the code cannot be loaded.
+        """
+        attempt = Attempt(self, scope, done)
+        self.running.add(attempt)
+        functions = self.host.deployment.functions.get(entry.runtime)
+        if functions is not None:
+            attempt.run_task(
+                self._run_function(attempt, entry, call, functions.call(entry, call.args, scope))
+            )
+            return attempt
+        try:
+            actor = Actor(self.host, scope.pid, entry, scope, attempt.finish)
+        except BaseException:
+            self.running.discard(attempt)
+            raise
+        self.host.add(actor)
+        attempt.run_actor(actor, call)
+        return attempt
+
+    async def _run_function(self, attempt: Attempt, entry: Entry, call: Call, work: Any) -> None:
+        self.host.clock.busy(1)
+        try:
+            attempt.finish(outcome_ok(await work))
+        except asyncio.CancelledError:
+            attempt.finish(_CANCELED)
+        except Exception as raised:  # a function may raise anything; its caller gets it as an error
+            attempt.finish(pack(Outcome(err=error_of(raised))))
+        finally:
+            self.host.clock.busy(-1)

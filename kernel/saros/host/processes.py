@@ -1,0 +1,399 @@
+"""The process host: every actor of this process, and how they reach each other and the workflows."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .. import values
+from ..clock import Clock
+from ..deployment import Deployment, error_of
+from ..entries import Entry
+from ..errors import ALREADY_EXISTS, INTERNAL, INVALID, NOT_FOUND, RATE_LIMITED, Error, ErrorData
+from ..execution import Pid, StartRequest, Watcher, check_id, new_id
+from ..program import (
+    CANCEL,
+    MESSAGE,
+    Answer,
+    Ask,
+    Call,
+    CallOptions,
+    CancelRequest,
+    ContinueAsNew,
+    Message,
+    Outcome,
+    Send,
+    Spawn,
+    outcome_ok,
+    pack,
+)
+from ..scope import CallScope
+from ..values import Json
+from .actor import Actor, Done
+from .attempts import Attempt, Attempts
+
+if TYPE_CHECKING:
+    from ..backend import Backend
+
+_DEFAULT_LIMIT = CallOptions().start_to_close_timeout
+
+
+class ProcessHost:
+    """:param backend: where workflows live; actors start, signal, monitor and cancel them through it."""
+
+    def __init__(self, deployment: Deployment, backend: Backend, clock: Clock) -> None:
+        self.deployment = deployment
+        self.backend = backend
+        self.clock = clock
+        self.node = "@" + new_id()[:8]
+        self.attempts = Attempts(self)
+        self._actors: dict[str, Actor] = {}
+        self._names: dict[str, str] = {}  # of this node's actors, which end with this process
+        self._numbers = itertools.count(1)
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # --- actors -----------------------------------------------------------------------------
+
+    def add(self, actor: Actor) -> None:
+        self._actors[actor.pid] = actor
+
+    def get(self, pid: str) -> Actor | None:
+        return self._actors.get(pid)
+
+    def forget(self, actor: Actor, outcome: Json) -> None:
+        """Take an ended actor out, free its names, tell its watchers."""
+        self._actors.pop(actor.pid, None)
+        for name in [name for name, pid in self._names.items() if pid == actor.pid]:
+            del self._names[name]
+            self._background(self.backend.unregister(name, actor.pid))
+        for watcher, link in actor.watchers.items():
+            self._tell(watcher, actor.pid, outcome, link)
+        for peer in actor.links:
+            if peer not in actor.watchers:
+                self._tell(peer, actor.pid, outcome, True)
+
+    def _tell(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
+        peer = self._actors.get(watcher)
+        if peer is not None:
+            asyncio.get_running_loop().call_soon(peer.watched_end, ended, outcome, link)
+        else:
+            self._background(self.backend.notify_end(watcher, ended, outcome, link))
+
+    # --- calls ------------------------------------------------------------------------------
+
+    async def run(self, entry_id: str, args: list[Any], context: dict[str, Any] | None = None) -> Any:
+        """Call a function and return its value.
+
+        :raises Error: what the function failed with.
+        """
+        call = Call(
+            entry_id, msgspec.Raw(values.encode_args(args)), msgspec.Raw(values.encode(context or {}))
+        )
+        future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+
+        def done(outcome: Json) -> None:
+            if not future.done():
+                future.set_result(outcome)
+
+        cancel = self.call(call, None, done)
+        try:
+            outcome = msgspec.json.decode(await future, type=Outcome)
+        except asyncio.CancelledError:
+            cancel()
+            raise
+        if outcome.err is not None:
+            raise values.to_error(outcome.err)
+        return None if outcome.ok is None else values.decode(outcome.ok)
+
+    def call(self, call: Call, caller: Actor | None, done: Done) -> Callable[[], None]:
+        """Call a function or a module's service; returns what cancels it. `done` may be called at once."""
+        if call.target.startswith("@"):
+            return self._call_service(call, caller, done)
+        try:
+            entry = self.deployment.callable(call.target)
+            attempt = self._start_call(entry, call, done)
+        except Error as error:
+            done(pack(Outcome(err=values.error_data(error))))
+            return lambda: None
+        return attempt.abandon
+
+    def _start_call(self, entry: Entry, call: Call, done: Done) -> Attempt:
+        scope = self.attempts.scope({}, call)
+        attempt = self.attempts.start(entry, call, scope, done)
+        limit = call.options.start_to_close_timeout
+        if limit != _DEFAULT_LIMIT:
+            error = ErrorData(f"{call.target} took longer than {limit / 1000:g} s", "Timeout")
+            attempt.limit("call", limit, lambda: pack(Outcome(err=error)))
+        return attempt
+
+    def _call_service(self, call: Call, caller: Actor | None, done: Done) -> Callable[[], None]:
+        service = self.deployment.services.get(call.target[1:])
+        if service is None:
+            error = Error(
+                f"no installed plugin supplies the service {call.target}", NOT_FOUND, retryable=False
+            )
+            done(pack(Outcome(err=values.error_data(error))))
+            return lambda: None
+        args = values.decode(call.args)
+
+        async def run() -> Json:
+            return values.encode(await service(caller.pid if caller else "", args))
+
+        return self.later(run(), done)
+
+    def later(self, request: Any, done: Done) -> Callable[[], None]:
+        """Run a coroutine that gives JSON; `done` gets its outcome. Returns what cancels it."""
+
+        async def work() -> None:
+            self.clock.busy(1)
+            try:
+                outcome = outcome_ok(await request)
+            except asyncio.CancelledError:
+                return
+            except Exception as raised:  # becomes the caller's error
+                outcome = pack(Outcome(err=error_of(raised)))
+            finally:
+                self.clock.busy(-1)
+            done(outcome)
+
+        task = self._background(work())
+        return lambda: _cancel(task)
+
+    def _background(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
+        async def run() -> None:
+            await work
+
+        task = asyncio.get_running_loop().create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # --- spawning ---------------------------------------------------------------------------
+
+    async def spawn(self, spawn: Spawn, actor: Actor | None) -> Json:
+        """Start a workflow or a process; gives its pid, or with `exec` its result (as JSON)."""
+        entry = self.deployment.registry.get(spawn.entry) or self.deployment.registry.by_type(spawn.entry)
+        if entry is None:
+            raise Error(f"the app has no entry {spawn.entry}", NOT_FOUND, retryable=True)
+        watcher = Watcher(actor.pid, link=spawn.link) if actor and (spawn.monitor or spawn.link) else None
+        if entry.role == "workflow":
+            return await self._spawn_workflow(entry, spawn, watcher)
+        return await self._spawn_process(entry, spawn, watcher)
+
+    async def _spawn_workflow(self, entry: Entry, spawn: Spawn, watcher: Watcher | None) -> Json:
+        worker, queue = self.deployment.worker_and_queue(entry, spawn.host)
+        request = StartRequest(
+            check_id(spawn.options.id or spawn.name or new_id()),
+            entry.id,
+            entry.type_name,
+            worker,
+            spawn.options.task_queue or queue,
+            spawn.args,
+            spawn.context,
+            spawn.options,
+            spawn.messages,
+            spawn.name,
+            watcher=watcher,
+            request_id=new_id(),
+        )
+        started = await self.backend.start(request)
+        if not spawn.exec:
+            return pack(started.pid)
+        outcome = msgspec.json.decode(await self.backend.result(started.id, started.run_id), type=Outcome)
+        if outcome.err is not None:
+            raise values.to_error(outcome.err)
+        return bytes(outcome.ok) if outcome.ok is not None else values.NULL
+
+    async def _spawn_process(self, entry: Entry, spawn: Spawn, watcher: Watcher | None) -> Json:
+        if entry.role not in ("process", "function"):
+            raise Error(f"{entry.id} is a {entry.kind}, which cannot be spawned", INVALID, retryable=False)
+        self._check_host(entry, spawn.host)
+        future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+
+        def done(outcome: Json) -> None:
+            if not future.done():
+                future.set_result(outcome)
+
+        actor = self.start_process(
+            entry, spawn.args, spawn.context, spawn.messages, done, watcher, spawn.name
+        )
+        if not spawn.exec:
+            return pack(actor.pid)
+        outcome = msgspec.json.decode(await future, type=Outcome)
+        if outcome.err is not None:
+            raise values.to_error(outcome.err)
+        return bytes(outcome.ok) if outcome.ok is not None else values.NULL
+
+    def start_process(
+        self,
+        entry: Entry,
+        args: msgspec.Raw,
+        context: msgspec.Raw,
+        messages: tuple[Message, ...] = (),
+        done: Done | None = None,
+        watcher: Watcher | None = None,
+        name: str = "",
+    ) -> Actor:
+        """Start a process (or reach the one that has the name already, which gets the messages).
+
+        :raises Error: when the code cannot be loaded.
+        """
+        bodies = tuple(pack(message) for message in messages)
+        running = self._actors.get(self._names.get(name, "")) if name else None
+        if running is not None:
+            for body in bodies:
+                running.deliver(MESSAGE, 0, body)
+            return running
+        pid = str(Pid(self.node, f"p{next(self._numbers)}"))
+        scope = CallScope(pid, {}, {})
+        actor = Actor(self, pid, entry, scope, done or (lambda outcome: None))
+        self.add(actor)
+        if name:
+            self._names[name] = pid
+            self._background(self.backend.register(name, pid))
+        if watcher is not None:
+            self._watch(actor, watcher.pid, watcher.link)
+        asyncio.get_running_loop().call_soon(actor.begin, args, context, bodies)
+        return actor
+
+    def _check_host(self, entry: Entry, host: str) -> None:
+        found = self.deployment.registry.resolve(host, entry.namespace)
+        if found is None:
+            raise Error(f"there is no process host {host}", NOT_FOUND, retryable=False)
+        if found.kind not in ("process.host", "temporal.worker"):
+            raise Error(
+                f"{host} is a {found.kind}; processes run on a process.host", INVALID, retryable=False
+            )
+        limit = found.get("host.max_processes") if found.kind == "process.host" else None
+        if isinstance(limit, int) and limit and self._process_count() >= limit:
+            raise Error(f"the process host {host} runs its {limit} processes already", RATE_LIMITED)
+
+    def _process_count(self) -> int:
+        return sum(1 for actor in self._actors.values() if actor.entry.role == "process")
+
+    def upgrade(self, actor: Actor, request: ContinueAsNew) -> None:
+        """Replace an actor's program by a new one with the same pid, watchers and name."""
+        entry = self.deployment.registry.get(request.entry) if request.entry else actor.entry
+        if entry is None:
+            error = ErrorData(f"the app has no entry {request.entry}", NOT_FOUND, True)
+            actor.end(pack(Outcome(err=error)))
+            return
+        actor.restart(entry, request)
+
+    def answered(self, actor: Actor, answer: Answer) -> None:
+        raise Error(f"{actor.entry.id} answered a query, but only workflows are asked", INTERNAL)
+
+    # --- messages ---------------------------------------------------------------------------
+
+    def send_here(self, send: Send, sender: str) -> bool:
+        """Deliver to an actor of this node at once; False when `send.to` is none."""
+        target = self._actors.get(send.to) or self._actors.get(self._names.get(send.to, ""))
+        if target is None:
+            return False
+        target.deliver(MESSAGE, 0, pack(Message(send.topic, sender, send.payloads)))
+        return True
+
+    async def send(self, send: Send, sender: str, key: str = "") -> Json:
+        """Deliver anywhere; gives true. `key` makes a repeated delivery harmless.
+
+        :raises Error: NOT_FOUND.
+        """
+        if self.send_here(send, sender):
+            return b"true"
+        pid = Pid.parse(await self.resolve(send.to))
+        body = pack(Message(send.topic, sender, send.payloads))
+        if pid is None or not await self.backend.send(pid, MESSAGE, body, key):
+            raise not_found(send.to)
+        return b"true"
+
+    async def resolve(self, dest: str) -> str:
+        """The pid that a destination is or names; the destination itself when nothing has that name."""
+        if Pid.parse(dest) is not None:
+            return dest
+        return self._names.get(dest) or await self.backend.lookup(dest) or dest
+
+    # --- requests ---------------------------------------------------------------------------
+
+    async def ask(self, ask: Ask, asker: str, key: str = "") -> Json:
+        """Carry out a request about another execution; gives a pid or true as JSON."""
+        if ask.verb == "register":
+            return await self._register(ask)
+        if ask.verb == "lookup":
+            found = self._names.get(ask.name) or await self.backend.lookup(ask.name)
+            if found is None:
+                raise Error(f"nothing is registered as {ask.name}", NOT_FOUND, retryable=False)
+            return pack(found)
+        if ask.verb == "unregister":
+            known = self._names.pop(ask.name, None)
+            return pack(bool(await self.backend.unregister(ask.name, "")) or known is not None)
+        dest = await self.resolve(ask.to)
+        await self.ask_about(dest, ask, asker, key)
+        return b"true"
+
+    async def _register(self, ask: Ask) -> Json:
+        if not await self.backend.register(ask.name, ask.to):
+            raise Error(f"the name {ask.name} is taken", ALREADY_EXISTS, retryable=False)
+        if ask.to in self._actors:
+            self._names[ask.name] = ask.to
+        return b"true"
+
+    async def ask_about(self, dest: str, ask: Ask, asker: str, key: str = "") -> None:
+        """Monitor, link, cancel or terminate the execution `dest` for `asker`.
+
+        :raises Error: NOT_FOUND.
+        """
+        target = self._actors.get(dest)
+        if target is None:
+            pid = Pid.parse(dest)
+            if pid is None or not await self.backend.ask(pid, ask, asker, key):
+                raise not_found(ask.to)
+        elif ask.verb in ("monitor", "link"):
+            self._watch(target, asker, ask.verb == "link")
+        elif ask.verb in ("unmonitor", "unlink"):
+            target.watchers.pop(asker, None)
+            target.links.discard(asker)
+            self._unlink(asker, dest)
+        elif ask.verb == "cancel":
+            target.deliver(CANCEL, 0, pack(CancelRequest(asker, ask.reason)))
+        elif ask.verb == "terminate":
+            error = ErrorData(f"terminated by {asker}" if asker else "terminated", "Canceled", False)
+            target.end(pack(Outcome(err=error)))
+
+    def _watch(self, target: Actor, watcher: str, link: bool) -> None:
+        target.watchers[watcher] = link or target.watchers.get(watcher, False)
+        peer = self._actors.get(watcher)
+        if link and peer is not None:
+            peer.links.add(target.pid)
+            target.links.add(watcher)
+
+    def _unlink(self, asker: str, dest: str) -> None:
+        peer = self._actors.get(asker)
+        if peer is not None:
+            peer.links.discard(dest)
+
+    # --- life -------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """End every actor and wait for what still runs."""
+        end = pack(Outcome(err=ErrorData("the process host shut down", "Unavailable")))
+        for attempt in list(self.attempts.running):
+            attempt.abandon(end)
+        for actor in list(self._actors.values()):
+            actor.end(end)
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+
+
+def not_found(dest: str) -> Error:
+    return Error(f"process {dest} not found", NOT_FOUND, retryable=False)

@@ -1,0 +1,99 @@
+"""Entries of kind ``function.python``: where real I/O is done.
+
+``call: package.module:callable`` is looked up in the app's directory first. An async callable runs on the
+event loop, any other in a worker thread; both get the call's arguments by position.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import anyio.to_thread
+
+from . import values
+from .entries import CORE_KINDS, Entry, Kind, Registry
+from .errors import CodeError
+from .hookspecs import hookimpl
+from .modules import Module
+from .plugins import RuntimePlugin
+from .scope import CallScope, current
+from .values import Json, Raw
+
+
+class PythonFunctions:
+    """See `saros.deployment.Functions`."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._found: dict[str, Callable[..., Any]] = {}
+
+    def check(self, entry: Entry) -> None:
+        self._callable(entry)
+
+    async def call(self, entry: Entry, args: Raw, scope: CallScope) -> Json:
+        function = self._callable(entry)
+        arguments = values.decode(args)
+        current.set(scope)
+        if inspect.iscoroutinefunction(function):
+            result = await function(*arguments)
+        else:
+            result = await self._in_thread(function, arguments, scope)
+        return values.encode(result)
+
+    async def _in_thread(self, function: Callable[..., Any], arguments: list[Any], scope: CallScope) -> Any:
+        """Run a callable in a thread, whose heartbeats then cross to the event loop."""
+        loop, beat = asyncio.get_running_loop(), scope.heartbeat
+        if beat is not None:
+
+            def cross(details: Json) -> None:
+                loop.call_soon_threadsafe(beat, details)
+
+            scope.heartbeat = cross
+        context = contextvars.copy_context()
+        result = await anyio.to_thread.run_sync(
+            functools.partial(context.run, function, *arguments), abandon_on_cancel=True
+        )
+        return await result if inspect.isawaitable(result) else result
+
+    def _callable(self, entry: Entry) -> Callable[..., Any]:
+        name = str(entry.data["call"])
+        found = self._found.get(name)
+        if found is None:
+            found = self._found[name] = self._import(name, entry)
+        return found
+
+    def _import(self, name: str, entry: Entry) -> Callable[..., Any]:
+        module_name, _, path = name.partition(":")
+        if self._root not in sys.path:
+            sys.path.insert(0, self._root)
+        try:
+            found: Any = importlib.import_module(module_name)
+            for part in path.split("."):
+                found = getattr(found, part)
+        except (ImportError, AttributeError) as exc:
+            raise CodeError(f"{entry.id} cannot be called: {exc}", where=entry.where("call")) from exc
+        if not callable(found):
+            raise CodeError(f"{entry.id}: {name} is not callable", where=entry.where("call"))
+        result: Callable[..., Any] = found
+        return result
+
+
+def _make(registry: Registry, modules: Mapping[str, Module]) -> PythonFunctions:
+    return PythonFunctions(str(registry.root))
+
+
+@hookimpl
+def saros_runtimes() -> Sequence[RuntimePlugin]:
+    return [RuntimePlugin("python", _make, functions=True)]
+
+
+@hookimpl
+def saros_kinds() -> Sequence[Kind]:
+    return CORE_KINDS

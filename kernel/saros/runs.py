@@ -1,0 +1,120 @@
+"""How runs come to be: from a start request, by continue-as-new, by a retry policy, by a cron schedule."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import msgspec
+from croniter import croniter
+
+from .deployment import Deployment
+from .errors import INVALID, Error, ErrorData
+from .execution import Run, StartRequest, new_id
+from .program import MESSAGE, START, ContinueAsNew, Message, Spawn, Start, pack
+from .store import Mail, NewRun
+
+MS = 1_000_000
+
+
+def first(request: StartRequest, now: int) -> NewRun:
+    """The first run that a start request makes."""
+    run_id = new_id()
+    run = Run(
+        request.id,
+        run_id,
+        request.entry,
+        request.type,
+        request.worker,
+        request.task_queue,
+        now,
+        request.args,
+        request.context,
+        request.options,
+        request.parent,
+        first_run_id=run_id,
+        first_start_time=now,
+        request_id=request.request_id,
+        name=request.name,
+    )
+    delay = request.options.start_delay * MS
+    if request.options.cron_schedule:
+        delay = max(delay, next_cron(request.options.cron_schedule, now) - now)
+    return _with_mail(run, request.messages, delay)
+
+
+def continued(run: Run, request: ContinueAsNew, deployment: Deployment, now: int) -> NewRun:
+    """The run that continues another as its code asked."""
+    entry_id, type_name = run.entry, run.type
+    if request.entry:
+        entry = deployment.workflow(request.entry)
+        entry_id, type_name = entry.id, entry.type_name
+    context = request.context if request.context != b"{}" else run.context
+    following = msgspec.structs.replace(
+        _following(run, now), entry=entry_id, type=type_name, args=request.args, context=context, attempt=1
+    )
+    return _with_mail(following, request.mail, 0)
+
+
+def after(run: Run, now: int, error: ErrorData | None = None) -> NewRun | None:
+    """The run that follows a completed or failed one by its retry policy or cron schedule, if any."""
+    options = run.options
+    policy = options.retry_policy
+    if error is not None and policy is not None:
+        tries_left = not policy.maximum_attempts or run.attempt < policy.maximum_attempts
+        if tries_left and error.may_retry() and error.kind not in policy.non_retryable_error_types:
+            again = msgspec.structs.replace(_following(run, now), attempt=run.attempt + 1)
+            return _with_mail(again, (), policy.delay_ms(run.attempt) * MS)
+    if options.cron_schedule:
+        again = msgspec.structs.replace(_following(run, now), attempt=1)
+        return _with_mail(again, (), next_cron(options.cron_schedule, now) - now)
+    return None
+
+
+def next_cron(expression: str, now: int, zone: dt.tzinfo = dt.UTC) -> int:
+    """The next time, in nanoseconds since 1970, that a cron expression names after `now`.
+
+    :raises Error: INVALID when it is no cron expression.
+    """
+    try:
+        start = dt.datetime.fromtimestamp(now / 1e9, zone)
+        return int(croniter(expression, start).get_next(dt.datetime).timestamp()) * 1_000_000_000
+    except (ValueError, KeyError) as exc:
+        raise Error(f"{expression!r} is no cron expression: {exc}", INVALID, retryable=False) from exc
+
+
+def child_id(parent_run_id: str, ref: int, spawn: Spawn) -> str:
+    """The workflow id of a child: the one it is given, or one that a repeated delivery gives again."""
+    return spawn.options.id or spawn.name or f"{parent_run_id}/{ref}"
+
+
+def _following(run: Run, now: int) -> Run:
+    return msgspec.structs.replace(
+        run, run_id=new_id(), start_time=now, continued_from=run.run_id, request_id=""
+    )
+
+
+def _with_mail(run: Run, messages: tuple[Message, ...], delay: int) -> NewRun:
+    info = {
+        "workflow_id": run.id,
+        "run_id": run.run_id,
+        "workflow_type": run.type,
+        "task_queue": run.task_queue,
+        "namespace": "default",
+        "attempt": run.attempt,
+        "start_time": run.start_time,
+        "parent": run.parent.pid if run.parent else None,
+        "search_attributes": run.options.search_attributes,
+        "first_run_id": run.first_run_id,
+        "continued_from": run.continued_from or None,
+    }
+    start = Start(
+        run.args,
+        run.context,
+        msgspec.Raw(pack({key: item for key, item in info.items() if item is not None})),
+        str(run.pid),
+        run.entry,
+        run.run_id,
+    )
+    mails = [Mail(START, 0, pack(start), run.run_id)]
+    mails += [Mail(MESSAGE, 0, pack(message)) for message in messages]
+    return NewRun(run, tuple(mails), delay)

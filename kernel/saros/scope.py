@@ -1,0 +1,48 @@
+"""What surrounds one attempt of a call: its info, its heartbeat, its cancellation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from .values import Json
+
+
+class CallScope:
+    """:param pid: of the function that runs.
+    :param info: what ``activity.info()`` tells; empty when it runs for no workflow.
+    :param heartbeat: called with the details' JSON; None where there is nobody to hear it.
+    """
+
+    def __init__(
+        self,
+        pid: str,
+        info: dict[str, Any],
+        context: dict[str, Any],
+        heartbeat: Callable[[Json], None] | None = None,
+    ) -> None:
+        self.pid = pid
+        self.info = info
+        self.context = context
+        self.heartbeat = heartbeat
+        self.canceled = False
+        self._on_cancel: list[Callable[[], None]] = []
+
+    def cancel(self) -> None:
+        """Tell the attempt that it is cancelled; what it does then is its own affair."""
+        if self.canceled:
+            return
+        self.canceled = True
+        for call in self._on_cancel:
+            call()
+
+    def on_cancel(self, call: Callable[[], None]) -> None:
+        """Call once when the attempt is cancelled, at once if it is already."""
+        if self.canceled:
+            call()
+        else:
+            self._on_cancel.append(call)
+
+
+current: ContextVar[CallScope | None] = ContextVar("saros_call_scope", default=None)

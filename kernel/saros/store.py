@@ -1,0 +1,258 @@
+"""The contract of a `Store`: all that the durable engine needs of a database.
+
+One rule keeps it small: **everything that reaches an execution is mail in its inbox**: its start, messages,
+results of calls, fired timers, exits of children. A workflow task is *take* (mail and a fence), run the
+program, *commit*; the commit is one atomic transition, or nothing (see invariant 1 of the architecture).
+
+What a transition does to *others* leaves through its outbox: the store hands the entries out, the engine's
+courier delivers them, and the reply comes back as mail. Entries are delivered at least once; `Mail.key`
+makes a repeated delivery harmless.
+
+All times are nanoseconds since 1970 by the store's own clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+from .execution import Description, HistoryPage, Record, Run, Started, StartRequest, Watcher
+from .program import Call
+from .values import Json
+
+
+class Mail(NamedTuple):
+    """An event on its way into an execution (`op`, `ref` and `body` as in `saros.program.Event`)."""
+
+    op: str
+    ref: int
+    body: Json
+    run_id: str = ""  # only this run may receive it; "" means whichever runs
+    key: str = ""  # a second mail with the same key is dropped; "" is never compared
+
+
+class WorkflowTask(NamedTuple):
+    """A run with mail, leased to one worker: only a commit with this `fence` is accepted."""
+
+    run: Run
+    fence: str
+    length: int  # records of history
+    mails: Sequence[Mail]
+    now: int
+    failures: int  # how often in a row this task was parked
+
+
+class CallTask(msgspec.Struct, omit_defaults=True):
+    """A call on its way to a worker. `id`, `run_id` and `ref` name it."""
+
+    id: str
+    run_id: str
+    ref: int
+    task_queue: str
+    pid: str  # of the caller
+    type: str  # of the calling workflow
+    call: Call
+    scheduled: int = 0
+    attempt: int = 1
+    heartbeat: msgspec.Raw | None = None  # the details that the last attempt recorded
+
+
+class CallLease(NamedTuple):
+    """One attempt of a call, leased to one worker."""
+
+    task: CallTask
+    token: str
+    now: int
+
+
+class Deadline(NamedTuple):
+    """Something that happens at `due`, unless the transition `clear` comes first.
+
+    `guard` says to what it applies: ``timer`` (always), ``start`` (only while no worker has taken call
+    `ref`), ``close`` (only while call `ref` is open), ``run`` (ends the whole run with `mail.body`,
+    an `Outcome`). A fired ``start`` or ``close`` closes its call.
+    """
+
+    ref: int
+    due: int
+    mail: Mail
+    guard: str = "timer"
+
+
+TIMER: Final = "timer"
+TO_START: Final = "start"
+TO_CLOSE: Final = "close"
+TO_RUN: Final = "run"
+
+
+class Outgoing(NamedTuple):
+    """A request of one execution that concerns another.
+
+    `op` and `body` are a SPAWN, SEND or ASK command; or EXIT or DONE mail for a watcher (`to`). The reply
+    goes to run `run_id` of `id` as DONE of `ref`; `ref` 0 wants none. `key` names it for ever.
+    """
+
+    id: str
+    run_id: str
+    pid: str
+    ref: int
+    op: str
+    body: Json
+    key: str
+    to: Watcher | None = None
+
+
+class NewRun(NamedTuple):
+    """A run to create, with its first mail (START, then messages)."""
+
+    run: Run
+    mails: tuple[Mail, ...]
+    delay: int = 0  # nanoseconds until its first task
+
+
+class Close(NamedTuple):
+    """The end of a run; `next` continues the execution (continue-as-new, retry, cron)."""
+
+    status: str
+    outcome: Json  # an `Outcome`
+    next: NewRun | None = None
+
+
+class Commit(msgspec.Struct):
+    """One workflow task's whole effect."""
+
+    run: Run
+    fence: str
+    expected: int  # history length that the task was computed from
+    consumed: int  # number of mails
+    records: list[Record] = []
+    calls: list[CallTask] = []
+    canceled: list[int] = []  # calls to drop; a running attempt hears of it with its next heartbeat
+    asked: list[int] = []  # calls to cancel whose own end still counts
+    deadlines: list[Deadline] = []
+    cleared: list[int] = []  # timers to drop
+    outbox: list[Outgoing] = []
+    search: dict[str, msgspec.Raw] = {}  # upserts; JSON null removes
+    memo: dict[str, msgspec.Raw] = {}
+    close: Close | None = None
+
+
+class Settled(NamedTuple):
+    """The end of a call's attempt. With `retry_at` another attempt follows instead of a result."""
+
+    lease: CallLease
+    outcome: Json  # an `Outcome`
+    retry_at: int = 0
+
+
+OK: Final = "ok"
+FENCED: Final = "fenced"  # another worker owns the task: forget the program
+CONFLICT: Final = "conflict"  # the history is not what the task was computed from: load it again
+
+
+class Store(Protocol):
+    """A database of executions. Every method raises `saros.Error` of kind UNAVAILABLE when it cannot be reached."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, without secrets; for messages."""
+        ...
+
+    # --- clients ----------------------------------------------------------------------------
+
+    async def start(self, new: NewRun, request: StartRequest) -> Started:
+        """Create an execution, under the request's id policies.
+
+        An execution that runs already gets the request's messages and watcher (`use_existing`).
+
+        :raises Error: ALREADY_EXISTS, with the running or last run's id in the details.
+        """
+        ...
+
+    async def post(self, id: str, mail: Mail) -> bool:
+        """Put mail into the inbox of a running execution; False when there is none."""
+        ...
+
+    async def terminate(self, id: str, outcome: Json, run_id: str = "") -> bool:
+        """End a run at once as terminated; False when none runs."""
+        ...
+
+    async def watch(self, id: str, watcher: Watcher) -> bool:
+        """Make `watcher` hear of the end of a running execution; False when none runs."""
+        ...
+
+    async def unwatch(self, id: str, pid: str) -> None: ...
+
+    async def describe(self, id: str, run_id: str = "") -> Description | None:
+        """Tell about a run; the newest of its execution by default."""
+        ...
+
+    def executions(self, query: str = "") -> AsyncIterator[Description]:
+        """Every run that a query (see `saros.query`) selects, newest start first."""
+        ...
+
+    async def history(self, id: str, run_id: str = "", start: int = 0) -> HistoryPage | None:
+        """The records of a run from number `start` on."""
+        ...
+
+    async def changed(self, id: str, run_id: str, length: int) -> None:
+        """Return once the run has more than `length` records or is closed (or, at the latest, after a while)."""
+        ...
+
+    # --- names ------------------------------------------------------------------------------
+
+    async def register(self, name: str, pid: str) -> bool:
+        """Give a pid a name; False when another live pid has it."""
+        ...
+
+    async def lookup(self, name: str) -> str | None: ...
+
+    async def unregister(self, name: str, pid: str = "") -> bool:
+        """Free a name (only if it is that pid's, when given); False when it was free."""
+        ...
+
+    # --- workers ----------------------------------------------------------------------------
+
+    async def take(self, queues: Sequence[str], limit: int) -> list[WorkflowTask]:
+        """Lease runs that have mail; blocks until there is at least one."""
+        ...
+
+    async def commit(self, commits: Sequence[Commit]) -> list[str]:
+        """Apply each commit atomically; OK, FENCED or CONFLICT for each."""
+        ...
+
+    async def park(self, task: WorkflowTask, problem: str, delay: int) -> None:
+        """Give a failed task back, to be taken again after `delay` ns; its mail stays."""
+        ...
+
+    async def take_calls(self, queues: Sequence[str], limit: int) -> list[CallLease]:
+        """Lease calls for an attempt; blocks until there is at least one."""
+        ...
+
+    async def settle(self, results: Sequence[Settled]) -> None:
+        """End attempts. A result of an attempt that no longer counts is dropped."""
+        ...
+
+    async def heartbeat(self, lease: CallLease, details: Json | None) -> bool:
+        """Keep a lease and record details; True when the call has been cancelled (or is lost)."""
+        ...
+
+    async def outbox(self, limit: int) -> list[Outgoing]:
+        """Lease entries to deliver; blocks until there is at least one."""
+        ...
+
+    async def delivered(self, entry: Outgoing, reply: Mail | None) -> None:
+        """Take an entry out of the outbox and put the reply into its sender's inbox, atomically."""
+        ...
+
+    # --- life -------------------------------------------------------------------------------
+
+    async def open(self) -> None: ...
+
+    async def run(self) -> None:
+        """Fire deadlines, reclaim lost leases: what each worker process does for all. Runs until cancelled."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,57 @@
+"""Checks that the source of an entry holds its method, by loading it as a program would."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from saros.entries import Entry
+from saros.errors import CodeError, Error
+from saros.program import Facts
+from saros.values import Json
+
+if TYPE_CHECKING:
+    from .runtime import LuaRuntime
+
+
+class _NoFacts:
+    """Nothing runs, so nothing is asked; what is logged while loading is dropped."""
+
+    replaying = True
+
+    def history(self) -> tuple[int, int]:
+        return 0, 0
+
+    def version_of(self, change_id: str, lowest: int, highest: int) -> tuple[int, bool]:
+        return highest, False
+
+    def recorded(self, ref: int) -> Json | None:
+        return None
+
+    def log(self, level: str, message: str, fields: Json) -> None:
+        pass
+
+    def heartbeat(self, details: Json) -> None:
+        pass
+
+    def is_canceled(self) -> bool:
+        return False
+
+    def refuse_attributes(self, search: Json) -> str | None:
+        return None
+
+
+def check_method(runtime: LuaRuntime, entry: Entry) -> None:
+    """Load an entry's code without running its function.
+
+    :raises CodeError: with file:line.
+    """
+    facts: Facts = _NoFacts()
+    program = runtime.program(entry, workflow=entry.role == "workflow", facts=facts)
+    try:
+        program.load()
+    except CodeError:
+        raise
+    except Error as error:
+        raise CodeError(error.message, where=error.where or entry.where()) from None
+    finally:
+        program.close()

@@ -1,0 +1,96 @@
+"""Compiling: library chunks and user code become bytecode, once per process."""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+from importlib import resources
+from typing import Final
+
+import lupa.lua54 as lupa
+
+from saros.errors import INTERNAL, INVALID, CodeError, Error
+
+#: The chunks that make the sandbox, in order; everything else builds on them.
+SANDBOX: Final = ("sandbox", "objects", "ordered", "guard", "globals")
+
+_MAX_SOURCE: Final = 4 << 20  # bytes
+_MAX_MEMORY: Final = 256 << 20  # bytes; for compiling one source
+_MESSAGE: Final = re.compile(r"^.*?:(\d+): (.*)$", re.DOTALL)
+
+# `false, message` for what is wrong with the source: an error would carry a traceback.
+_COMPILER: Final = rb"""
+local load, dump = load, string.dump
+return function(source, name, strip)
+  local fn, message = load(source, name, "t")
+  if not fn then
+    return false, message
+  end
+  return true, dump(fn, strip)
+end
+"""
+
+
+def _compile(source: bytes, name: bytes, *, strip: bool) -> tuple[bool, bytes]:
+    """Compile in a VM of its own: nothing that a source does to it outlives the call."""
+    builder = lupa.LuaRuntime(
+        encoding=None, register_eval=False, register_builtins=False, max_memory=_MAX_MEMORY
+    )
+    ok, result = builder.execute(_COMPILER)(source, name, strip)
+    return bool(ok), bytes(result)
+
+
+@cache
+def library_chunk(name: str) -> bytes:
+    """Return the bytecode of ``lib/<name>.lua``.
+
+    The sandbox has no line numbers: an error that its functions raise for their caller must not
+    mention them.
+
+    :raises Error: when the library has no such chunk, or it does not compile.
+    """
+    file = resources.files(__package__).joinpath("lib", f"{name}.lua")
+    try:
+        source = file.read_bytes()
+    except FileNotFoundError:
+        raise Error(f"the Lua library has no chunk {name}", INTERNAL, retryable=False) from None
+    return compile_library(source, name, strip=name in SANDBOX or name == "boot")
+
+
+def compile_library(source: bytes, name: str, *, strip: bool = False) -> bytes:
+    """Return the bytecode of a module of the surface (`saros.modules.Module.source`).
+
+    :raises Error: INTERNAL, when it does not compile.
+    """
+    ok, result = _compile(source, f"=saros/{name}.lua".encode(), strip=strip)
+    if not ok:
+        raise Error(f"module {name}: {result.decode(errors='replace')}", INTERNAL, retryable=False)
+    return result
+
+
+@lru_cache(maxsize=2048)
+def compile_user(source: bytes, chunkname: str) -> bytes:
+    """Return the bytecode of user code.
+
+    :param source: the text; bytecode is refused.
+    :param chunkname: the file's name, as errors and tracebacks show it.
+    :raises CodeError: when the text is not Lua; `where` is file:line.
+    """
+    if len(source) > _MAX_SOURCE:
+        size = _MAX_SOURCE >> 20
+        raise CodeError(f"the source is larger than {size} MiB", INVALID, retryable=False, where=chunkname)
+    if source.startswith(b"\xef\xbb\xbf"):
+        source = source[3:]
+    if source.startswith(b"#"):  # a "#!" line, as in scripts
+        source = b"--" + source
+    try:
+        ok, result = _compile(source, b"@" + chunkname.encode(), strip=False)
+    except lupa.LuaError as exc:  # out of memory
+        message = exc.args[0].decode(errors="replace") if isinstance(exc.args[0], bytes) else str(exc)
+        ok, result = False, message.encode()
+    if not ok:
+        text = result.decode(errors="replace")
+        found = _MESSAGE.match(text)
+        line, message = found.groups() if found else ("1", text)
+        raise CodeError(message, INVALID, retryable=False, where=f"{chunkname}:{line}")
+    return result

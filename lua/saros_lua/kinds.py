@@ -1,0 +1,54 @@
+"""The kinds of entries that are written in Lua."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from saros.entries import ACTIVITY_META, POOL, WORKFLOW_META, Kind, ListOf, MapOf, Reference, Source, Text
+
+_SOURCE: Final = Source(required=True, doc="The Lua file, relative to this one.")
+_METHOD: Final = Text(
+    pattern=r"\S+",
+    form="a name",
+    doc="What to run in the source's table; absent: the source gives the function.",
+)
+_MODULES: Final = ListOf(Text(required=True), doc="The modules that the code may require.")
+_IMPORTS: Final = MapOf(
+    Reference(runtimes=("lua",)), doc="Alias, as in require(alias), and the entry it gives."
+)
+
+_CODE: Final = {"source": _SOURCE, "modules": _MODULES, "imports": _IMPORTS}
+
+WORKFLOW: Final = Kind(
+    "workflow.lua",
+    role="workflow",
+    runtime="lua",
+    doc="A durable workflow.",
+    fields={**_CODE, "method": _METHOD, "meta": WORKFLOW_META},
+)
+
+FUNCTION: Final = Kind(
+    "function.lua",
+    role="function",
+    runtime="lua",
+    doc="A function; when a workflow calls it, it runs as an activity.",
+    fields={**_CODE, "method": _METHOD, "pool": POOL, "meta": ACTIVITY_META},
+)
+
+PROCESS: Final = Kind(
+    "process.lua",
+    role="process",
+    runtime="lua",
+    doc="A long-lived actor with an inbox; may also be an activity.",
+    fields={**_CODE, "method": _METHOD, "pool": POOL, "meta": ACTIVITY_META},
+)
+
+LIBRARY: Final = Kind(
+    "library.lua",
+    role="library",
+    runtime="lua",
+    doc="Code that other entries import.",
+    fields=dict(_CODE),
+)
+
+LUA_KINDS: Final[tuple[Kind, ...]] = (WORKFLOW, FUNCTION, PROCESS, LIBRARY)

@@ -1,0 +1,165 @@
+-- Runtime objects (channels, errors, times...): tables that pass for sealed userdata, and the basic
+-- functions that keep up the appearance: type, tostring, rawget, setmetatable...
+--
+-- The state of an object is in it, under a key that only its class has. What could show that key to
+-- user code (next, pairs, rawget...) refuses objects.
+local rt = ...
+local raw, env = rt.raw, rt.env
+local type, error, rawget, rawset, rawlen = raw.type, raw.error, raw.rawget, raw.rawset, raw.rawlen
+local metatable, setmetatable, raw_tostring = raw.getmetatable, raw.setmetatable, raw.tostring
+
+local classes = {} -- metatable -> class name
+local hidden = {} -- private keys
+local ORDINAL = {}
+hidden[ORDINAL] = true
+rt.hidden_keys = hidden
+local made = 0 -- objects, counted: the order of objects as keys
+
+local function sealed(self, key)
+  error("a " .. classes[metatable(self)] .. " cannot be changed (field '" .. env.tostring(key) .. "')", 2)
+end
+
+local function show(self)
+  return "<" .. classes[metatable(self)] .. ">"
+end
+
+-- A class: new(state) -> object, get(object) -> state or nil. `meta` may add metamethods.
+function rt.class(name, methods, meta)
+  local key = {}
+  local mt = meta or {}
+  mt.__index = mt.__index or methods
+  mt.__newindex = sealed
+  mt.__metatable = false
+  mt.__name = name -- Lua's own messages then speak of "a channel value"
+  mt.__tostring = mt.__tostring or show
+  classes[mt] = name
+  hidden[key] = true
+  return function(state)
+    made = made + 1
+    return setmetatable({ [key] = state, [ORDINAL] = made }, mt)
+  end, function(object)
+    if type(object) == "table" then
+      return rawget(object, key)
+    end
+  end
+end
+
+function rt.class_of(value)
+  return classes[metatable(value)]
+end
+
+-- The place of an object among all objects, in order of creation.
+function rt.ordinal_of(object)
+  return rawget(object, ORDINAL)
+end
+
+function env.type(...)
+  local value = ...
+  local kind = type(...)
+  if kind == "table" and classes[metatable(value)] then
+    return "userdata"
+  end
+  return kind
+end
+
+-- A table, function or coroutine is named by a number that it gets when its name is first asked for:
+-- addresses differ from run to run.
+local names = setmetatable({}, { __mode = "k" })
+local named = 0
+
+function rt.name_number(value)
+  return names[value]
+end
+
+function env.tostring(...)
+  local value = ...
+  local kind = type(...)
+  if kind == "string" then
+    return value
+  elseif kind == "number" then
+    return value == value and raw_tostring(value) or "nan" -- x86 says "-nan", ARM "nan"
+  elseif kind == "nil" or kind == "boolean" then
+    return raw_tostring(value)
+  end
+  local mt = metatable(value)
+  if mt then
+    local method = rawget(mt, "__tostring")
+    if method ~= nil then
+      local text = method(value)
+      if type(text) ~= "string" then
+        if type(text) == "number" then
+          return env.tostring(text)
+        end
+        error("'__tostring' must return a string", 2)
+      end
+      return text
+    end
+    local name = rawget(mt, "__name")
+    kind = type(name) == "string" and name or kind
+  end
+  local number = names[value]
+  if not number then
+    named = named + 1
+    number = named
+    names[value] = number
+  end
+  return kind .. ": #" .. number
+end
+
+local function want_table(value, name)
+  if type(value) ~= "table" or classes[metatable(value)] then
+    error("bad argument #1 to '" .. name .. "' (table expected, got " .. env.type(value) .. ")", 3)
+  end
+end
+
+-- Chains of tables that call each other are followed by Lua in C, where nothing could stop them.
+local function want_callable(value)
+  if value ~= nil and type(value) ~= "function" then
+    error("__call must be a function, not a " .. env.type(value), 3)
+  end
+end
+
+function env.rawget(t, key)
+  want_table(t, "rawget")
+  return rawget(t, key)
+end
+
+function env.rawset(t, key, value)
+  want_table(t, "rawset")
+  if key == "__call" then
+    want_callable(value)
+  elseif key == nil or key ~= key then
+    error("index is " .. (key == nil and "nil" or "NaN"), 2)
+  end
+  return rawset(t, key, value)
+end
+
+function env.rawlen(value)
+  if type(value) == "string" then
+    return #value
+  elseif type(value) ~= "table" or classes[metatable(value)] then
+    error("table or string expected", 2)
+  end
+  return rawlen(value)
+end
+
+function env.setmetatable(t, mt)
+  want_table(t, "setmetatable")
+  if mt ~= nil then
+    if type(mt) ~= "table" or classes[metatable(mt)] then
+      error("bad argument #2 to 'setmetatable' (nil or table expected)", 2)
+    elseif rawget(mt, "__gc") ~= nil then
+      error("__gc is not available: use a <close> variable to clean up", 2)
+    elseif rt.workflow and rawget(mt, "__mode") ~= nil then
+      error("weak tables (__mode) are not available in workflow code: what they hold would differ in a replay", 2)
+    end
+    want_callable(rawget(mt, "__call"))
+  end
+  local old = metatable(t)
+  if old and rawget(old, "__metatable") ~= nil then
+    error("cannot change a protected metatable", 2)
+  end
+  return setmetatable(t, mt)
+end
+
+env.getmetatable = getmetatable -- Lua's own: it heeds __metatable, unlike raw.getmetatable

@@ -1,0 +1,321 @@
+-- pairs, next and table.sort. In workflows their order may not depend on addresses or hash seeds.
+--
+-- Keys are walked in this order: numbers, texts, false, true, runtime objects (in order of creation),
+-- then tables, functions and coroutines that have been named by tostring. Other tables, functions and
+-- coroutines have no order that a replay would repeat: a table with several of them cannot be walked.
+local rt = ...
+local raw, env = rt.raw, rt.env
+local type, error, next, rawget, rawequal = raw.type, raw.error, raw.next, raw.rawget, raw.rawequal
+local metatable, pcall, setmetatable = raw.getmetatable, raw.pcall, raw.setmetatable
+local sort, math_type = raw.table.sort, raw.math.type
+local charge, class_of, finish, hidden = rt.charge, rt.class_of, rt.finish, rt.hidden_keys
+
+local function refuse(value, name)
+  error("bad argument #1 to '" .. name .. "' (table expected, got " .. env.type(value) .. ")", 3)
+end
+
+-- Sorting ------------------------------------------------------------------------------------------
+
+local function less(a, b)
+  return a < b
+end
+
+local RUN = 8
+
+-- Sorts list[1..n] in place, stably; `lt` may yield, and may be as inconsistent as it likes.
+local function merge_sort(list, n, lt)
+  for first = 1, n, RUN do
+    for i = first + 1, first + RUN - 1 < n and first + RUN - 1 or n do
+      local item, at = list[i], i - 1
+      while at >= first and lt(item, list[at]) do
+        list[at + 1] = list[at]
+        at = at - 1
+      end
+      list[at + 1] = item
+    end
+  end
+  local width, from, to = RUN, list, {}
+  while width < n do
+    for first = 1, n, 2 * width do
+      local a, b = first, first + width
+      local a_end, b_end = b <= n and b - 1 or n, b + width - 1 < n and b + width - 1 or n
+      for at = first, b_end do
+        if a <= a_end and (b > b_end or not lt(from[b], from[a])) then
+          to[at] = from[a]
+          a = a + 1
+        else
+          to[at] = from[b]
+          b = b + 1
+        end
+      end
+    end
+    from, to = to, from
+    width = 2 * width
+  end
+  return from
+end
+
+-- Whether all items are texts, or all are integers: then equal items are the same and C may sort.
+local function is_plain(list, n)
+  local first = list[1]
+  if type(first) == "string" then
+    for i = 2, n do
+      if type(list[i]) ~= "string" then
+        return false
+      end
+    end
+    return true
+  elseif math_type(first) == "integer" then
+    for i = 2, n do
+      if math_type(list[i]) ~= "integer" then
+        return false
+      end
+    end
+    return true
+  end
+  return false
+end
+
+local function sort_table(t, lt)
+  local n = #t
+  if not lt and not metatable(t) and is_plain(t, n) then
+    charge(n * 5)
+    sort(t)
+    return
+  end
+  local list = {}
+  for i = 1, n do
+    list[i] = t[i]
+  end
+  list = merge_sort(list, n, lt or less)
+  for i = 1, n do
+    t[i] = list[i]
+  end
+end
+
+function rt.sort(t, lt)
+  if type(t) ~= "table" or class_of(t) then
+    refuse(t, "sort")
+  elseif lt ~= nil and type(lt) ~= "function" then
+    error("bad argument #2 to 'sort' (function expected, got " .. env.type(lt) .. ")", 2)
+  end
+  return finish(pcall(sort_table, t, lt))
+end
+
+-- Walking, outside workflows -------------------------------------------------------------------------
+
+local function walkable(t, name)
+  if type(t) ~= "table" or class_of(t) then
+    error("bad argument #1 to '" .. name .. "' (table expected, got " .. env.type(t) .. ")", 3)
+  end
+end
+
+-- __pairs's answer, when t has one.
+local function custom_pairs(mt, t)
+  local method = rawget(mt, "__pairs")
+  if method ~= nil then
+    local iterate, state, first = method(t)
+    return true, iterate, state, first
+  end
+end
+
+if not rt.workflow then
+  -- Objects give away their private key first, so looking at the key found is enough.
+  local function checked(t, key, value)
+    if hidden[key] then
+      refuse(t, "next")
+    end
+    return key, value
+  end
+
+  function env.next(t, key)
+    if type(t) ~= "table" then
+      refuse(t, "next")
+    end
+    return checked(t, next(t, key))
+  end
+  local env_next = env.next
+
+  function env.pairs(t)
+    local mt = metatable(t)
+    if mt then
+      local custom, iterate, state, first = custom_pairs(mt, t)
+      if custom then
+        return iterate, state, first
+      end
+    end
+    walkable(t, "for iterator")
+    return env_next, t, nil
+  end
+  return
+end
+
+-- Walking, in workflows ------------------------------------------------------------------------------
+
+local ordinal_of, name_number = rt.ordinal_of, rt.name_number
+
+-- Rank of a key's type, and what orders keys of that rank.
+local function rank_of(key)
+  local kind = type(key)
+  if kind == "number" then
+    return 1, key
+  elseif kind == "string" then
+    return 2, key
+  elseif kind == "boolean" then
+    return 3, key and 1 or 0
+  elseif class_of(key) then
+    return 4, ordinal_of(key)
+  end
+  return 5, name_number(key)
+end
+
+local function key_less(a, b)
+  local rank_a, in_a = rank_of(a)
+  local rank_b, in_b = rank_of(b)
+  if rank_a ~= rank_b then
+    return rank_a < rank_b
+  end
+  return in_a < in_b
+end
+
+local NO_ORDER = "pairs and next cannot walk this table: several of its keys are tables, functions or coroutines, "
+  .. "whose order would differ in a replay; keep them in an array, or use texts or numbers as keys"
+
+-- The keys of t in order, and their number.
+local function sorted_keys(t)
+  local keys, n, strings, numbers, others, nameless = {}, 0, 0, 0, 0, 0
+  for key in next, t do
+    n = n + 1
+    keys[n] = key
+    local kind = type(key)
+    if kind == "string" then
+      strings = strings + 1
+    elseif kind == "number" then
+      numbers = numbers + 1
+    elseif kind ~= "boolean" and not class_of(key) then
+      others = others + 1
+      if not name_number(key) then
+        nameless = nameless + 1
+      end
+    end
+  end
+  if nameless > 0 and others > 1 then
+    error(NO_ORDER, 3)
+  end
+  if n > 1 then
+    charge(n * 5)
+    if strings == n or numbers == n then
+      sort(keys)
+    else
+      sort(keys, key_less)
+    end
+  end
+  return keys, n
+end
+
+local function nothing() end
+
+-- Walks the keys that t had at the start: those removed since are left out, as are new ones.
+local function walk(t, keys, n)
+  local i = 0
+  return function()
+    while i < n do
+      i = i + 1
+      local key = keys[i]
+      local value = rawget(t, key)
+      if value ~= nil then
+        return key, value
+      end
+    end
+  end
+end
+
+local function walk_array(t, n)
+  local i = 0
+  return function()
+    while i < n do
+      i = i + 1
+      local value = rawget(t, i)
+      if value ~= nil then
+        return i, value
+      end
+    end
+  end
+end
+
+-- n when the keys of t are exactly 1..n and stored in that order, else nil.
+local function length_of_array(t)
+  local n = 0
+  for key in next, t do
+    n = n + 1
+    if key ~= n then
+      return nil
+    end
+  end
+  return n
+end
+
+function env.pairs(t)
+  local mt = metatable(t)
+  if mt then
+    local custom, iterate, state, first = custom_pairs(mt, t)
+    if custom then
+      return iterate, state, first
+    end
+  end
+  walkable(t, "for iterator")
+  local n = length_of_array(t)
+  if n == 0 then
+    return nothing, t, nil
+  elseif n then
+    return walk_array(t, n), t, nil
+  end
+  return walk(t, sorted_keys(t)), t, nil
+end
+
+-- `next` has no state of its own: the keys of the table that is being walked are remembered, and
+-- recomputed when some other walk came between.
+local last_table, last_keys, last_n, last_i
+
+local function position_after(key)
+  for i = 1, last_n do
+    if rawequal(last_keys[i], key) then
+      return i
+    end
+  end
+  for i = 1, last_n do -- the key was removed since: go on with the first one beyond it
+    local rank, inner = rank_of(key)
+    if inner == nil then
+      error("invalid key to 'next'", 3)
+    end
+    local rank_i, inner_i = rank_of(last_keys[i])
+    if rank_i > rank or rank_i == rank and inner_i ~= nil and inner_i > inner then
+      return i - 1
+    end
+  end
+  return last_n
+end
+
+function env.next(t, key)
+  walkable(t, "next")
+  local i
+  if key ~= nil and rawequal(last_table, t) and rawequal(last_keys[last_i], key) then
+    i = last_i
+  else
+    last_table, last_i = nil, nil
+    last_keys, last_n = sorted_keys(t)
+    last_table = t
+    i = key == nil and 0 or position_after(key)
+  end
+  while i < last_n do
+    i = i + 1
+    local found = last_keys[i]
+    local value = rawget(t, found)
+    if value ~= nil then
+      last_i = i
+      return found, value
+    end
+  end
+  last_table, last_keys = nil, nil
+  return nil
+end

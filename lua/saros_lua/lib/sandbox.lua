@@ -1,0 +1,398 @@
+-- The ground of a VM: what the library may use (rt.raw), how user code is bounded (budget, memory), and
+-- the functions that have to know about both (pcall, xpcall, coroutine.*).
+--
+-- This chunk is the first to run, in the real globals. User code never sees those: it gets rt.env.
+-- Bounds work like this: a hook runs every STEP instructions of every coroutine and takes them off the
+-- fuel; C functions that do a lot in one instruction are charged for it (guard.lua). When the fuel is
+-- gone the execution is *killed*: the hook raises at every instruction from then on, and whatever could
+-- catch an error raises again. A killed VM is of no further use; the host asks rt.killed() and drops it.
+local rt = ...
+local error, pcall, xpcall, type, select = error, pcall, xpcall, type, select
+local setmetatable, collectgarbage, clock = setmetatable, collectgarbage, os.clock
+local byte, sub, format = string.byte, string.sub, string.format
+local sethook, getinfo = debug.sethook, debug.getinfo
+local create, resume, yield, status = coroutine.create, coroutine.resume, coroutine.yield, coroutine.status
+local running, isyieldable, close = coroutine.running, coroutine.isyieldable, coroutine.close
+local load = load
+
+local raw = {
+  assert = assert, error = error, getmetatable = debug.getmetatable, ipairs = ipairs, next = next,
+  pairs = pairs, pcall = pcall, rawequal = rawequal, rawget = rawget, rawlen = rawlen, rawset = rawset,
+  select = select, setmetatable = setmetatable, tonumber = tonumber, tostring = tostring, type = type,
+  xpcall = xpcall,
+  coroutine_close = close, coroutine_create = create, coroutine_isyieldable = isyieldable,
+  coroutine_running = running, coroutine_status = status, coroutine_yield = yield,
+  string = string, table = table, math = math, utf8 = utf8, os = os,
+}
+rt.raw = raw
+rt.lazy = {}
+-- A function, not a table: comparing it with a user's table must not run the user's __eq.
+local BLOCK = function() end
+rt.BLOCK = BLOCK
+
+-- lupa looks up the global `debug` outside any protected call whenever Python calls Lua, so it has to
+-- be plainly absent. Nothing of Python may be reachable either.
+debug, python, package.loaded.python = nil, nil, nil
+
+-- Bounds ------------------------------------------------------------------------------------------
+
+local STEP = 1000
+local STOPPED = "the execution was stopped"
+local OUT_OF_MEMORY = "not enough memory" -- Lua's own text
+local CLOCK_EVERY = 4 -- reading the clock is dear
+local budget, memory_limit, seconds = rt.budget, rt.memory_limit / 1024, rt.seconds
+local fuel, deadline, until_clock = budget, clock() + seconds, CLOCK_EVERY
+local killed, killed_text
+local hook
+
+-- Where a user's code is: library chunks are named "=...", files of the app "@...".
+local function where()
+  local level = 2
+  local info = getinfo(level, "Sl")
+  while info do
+    if byte(info.source) == 64 then
+      return sub(info.source, 2) .. ":" .. info.currentline
+    end
+    level = level + 1
+    info = getinfo(level, "Sl")
+  end
+end
+rt.where = where
+
+-- Stops everything. `text` has one %s for the place.
+local function kill(reason, text)
+  if not killed then
+    local place = where()
+    killed = reason
+    killed_text = format(text, place and " at " .. place or "")
+  end
+  local _, main = running()
+  if not main then
+    sethook(hook, "", 1)
+  end
+  error(STOPPED, 0)
+end
+
+local function kill_memory()
+  kill("memory", format("this needs more than %d MiB of memory%%s: does a table or a text grow without end?", memory_limit // 1024))
+end
+
+-- Fails unless `bytes` more fit under the memory limit.
+local function reserve(bytes)
+  local extra = bytes / 1024
+  if collectgarbage("count") + extra > memory_limit then
+    local before = collectgarbage("count")
+    collectgarbage("collect")
+    fuel = fuel - before * 100 // 1 -- a full collection is work too, or it could be provoked for ever
+    if collectgarbage("count") + extra > memory_limit then
+      kill_memory()
+    end
+  end
+end
+rt.reserve = reserve
+
+local function check()
+  if killed then
+    kill()
+  elseif fuel <= 0 then
+    kill("budget", format("this used more than %d instructions without blocking: is there an endless loop%%s?", budget))
+  elseif clock() > deadline then
+    kill("budget", format("this ran for more than %g s without blocking: is there an endless loop%%s?", seconds))
+  end
+  reserve(0)
+end
+
+function hook()
+  fuel = fuel - STEP
+  until_clock = until_clock - 1
+  if fuel <= 0 or killed or until_clock <= 0 or collectgarbage("count") > memory_limit then
+    until_clock = CLOCK_EVERY
+    check()
+  end
+end
+
+-- Stops the execution because the host was interrupted.
+function rt.interrupt()
+  kill("interrupt", "this was interrupted%s")
+end
+
+-- The VM's main thread runs the scheduler, which has to finish its report after a kill.
+local grace = 1000
+sethook(function()
+  if killed and grace > 0 then
+    grace = grace - 1
+  else
+    hook()
+  end
+end, "", STEP)
+
+-- Charges for work that a C function does within one instruction.
+local function charge(instructions)
+  fuel = fuel - instructions
+  if fuel <= 0 or killed or instructions >= STEP then
+    check()
+  end
+end
+rt.charge = charge
+
+function rt.refuel()
+  fuel, deadline = budget, clock() + seconds
+end
+
+-- nil, or why the execution was stopped ("budget" or "memory") and a sentence about it.
+function rt.killed()
+  return killed, killed_text
+end
+
+-- The user's frames of a coroutine (default: the running one), innermost first, one per line.
+function rt.traceback(co)
+  local lines, n = {}, 0
+  for level = co and 0 or 2, 200 do
+    local info
+    if co then
+      info = getinfo(co, level, "Sln")
+    else
+      info = getinfo(level, "Sln")
+    end
+    if not info or n == 30 then
+      break
+    end
+    if byte(info.source) == 64 then
+      local name = info.what == "main" and "main chunk" or info.name or "function <line " .. info.linedefined .. ">"
+      n = n + 1
+      lines[n] = sub(info.source, 2) .. ":" .. info.currentline .. ": in " .. name
+    end
+  end
+  return raw.table.concat(lines, "\n")
+end
+
+-- Calls that catch ---------------------------------------------------------------------------------
+
+local env = {}
+rt.env = env
+
+local function caught(ok, ...)
+  if killed then
+    kill()
+  elseif not ok and (...) == OUT_OF_MEMORY then
+    kill_memory()
+  end
+  return ok, ...
+end
+
+function env.pcall(...)
+  return caught(pcall(...))
+end
+
+function env.xpcall(fn, handler, ...)
+  if type(handler) ~= "function" then
+    error("bad argument #2 to 'xpcall' (function expected, got " .. env.type(handler) .. ")", 2)
+  end
+  return caught(xpcall(fn, function(err)
+    if killed then -- raised in the hook: hooks are off in here, so nothing could stop the handler
+      return err
+    end
+    return handler(err)
+  end, ...))
+end
+
+-- Errors that a C function raised have no position when a wrapper called it. These are given that of
+-- the user's code. For: return finish(pcall(fn, ...)).
+local function finish(ok, ...)
+  if ok then
+    return ...
+  end
+  local err = ...
+  if killed then
+    kill()
+  elseif err == OUT_OF_MEMORY then
+    kill_memory()
+  elseif type(err) == "string" then
+    err = raw.string.gsub(err, "^%?:%-1: ", "")
+    err = raw.string.gsub(err, "^(bad argument #%d+ to )'[%w_]+%.([%w_]+)'", "%1'%2'")
+    if not raw.string.find(err, "^[^\n:]+:%d+: ") then
+      local place = where()
+      err = place and place .. ": " .. err or err
+    end
+  end
+  error(err, 0)
+end
+rt.finish = finish
+
+-- The same for an error that is a user's own and stays as it is.
+function rt.pass(...)
+  local ok, err = caught(...)
+  if not ok then
+    error(err, 0)
+  end
+  return select(2, ...)
+end
+
+-- Coroutines ---------------------------------------------------------------------------------------
+
+-- Every coroutine costs STEP, for it has that many instructions before its hook runs first.
+local function new_thread(fn)
+  charge(STEP)
+  local co = create(fn)
+  sethook(co, hook, "", STEP)
+  return co
+end
+
+local WEAK = { __mode = "k" }
+local tasks = setmetatable({}, WEAK) -- the scheduler's own coroutines
+local busy = setmetatable({}, WEAK) -- users' coroutines in which a library call blocks
+
+function rt.spawn_thread(fn)
+  local co = new_thread(fn)
+  tasks[co] = true
+  return co
+end
+
+local function noticed(ok, ...)
+  if not ok and not killed and (...) == OUT_OF_MEMORY then
+    pcall(kill_memory)
+  end
+  return ok, ...
+end
+
+-- For the scheduler: a task that ran out of memory has to stop the execution.
+function raw.coroutine_resume(...)
+  return noticed(resume(...))
+end
+
+-- A blocking library call inside a user's coroutine yields BLOCK, which blocks the whole task: it is
+-- passed outward to the scheduler, and the coroutine goes on when the task does.
+local function block_in(co)
+  busy[co] = true
+  if not isyieldable() then
+    error("this blocks, and cannot be called from within a metamethod or a callback of string.gsub", 0)
+  end
+  yield(BLOCK)
+  busy[co] = nil
+  return resume(co)
+end
+
+local function resumed(co, ok, ...)
+  if killed then
+    kill()
+  elseif not ok then
+    if (...) == OUT_OF_MEMORY then
+      kill_memory()
+    end
+  elseif (...) == BLOCK then
+    return resumed(co, block_in(co))
+  end
+  return ok, ...
+end
+
+local function wrapped(co, ok, ...)
+  if killed then
+    kill()
+  elseif ok then
+    if (...) == BLOCK then
+      return wrapped(co, block_in(co))
+    end
+    return ...
+  end
+  local err = ...
+  if err == OUT_OF_MEMORY then
+    kill_memory()
+  end
+  if status(co) == "dead" then
+    local clean, late = close(co)
+    if killed then
+      kill()
+    elseif not clean then
+      err = late
+    end
+  end
+  error(err, 2)
+end
+
+local function want_thread(co, name)
+  if type(co) ~= "thread" then
+    error("bad argument #1 to '" .. name .. "' (coroutine expected)", 3)
+  end
+end
+
+local function want_function(fn, name)
+  if type(fn) ~= "function" then
+    error("bad argument #1 to '" .. name .. "' (function expected)", 3)
+  end
+end
+
+local co_env = {}
+env.coroutine = co_env
+
+function co_env.create(fn)
+  want_function(fn, "create")
+  return new_thread(fn)
+end
+
+function co_env.resume(co, ...)
+  want_thread(co, "resume")
+  if busy[co] or tasks[co] then
+    return false, "cannot resume non-suspended coroutine"
+  end
+  return resumed(co, resume(co, ...))
+end
+
+function co_env.wrap(fn)
+  want_function(fn, "wrap")
+  local co = new_thread(fn)
+  return function(...)
+    if busy[co] then
+      error("cannot resume non-suspended coroutine", 2)
+    end
+    return wrapped(co, resume(co, ...))
+  end
+end
+
+function co_env.yield(...)
+  if tasks[running()] then
+    error("attempt to yield from outside a coroutine", 2)
+  end
+  return yield(...)
+end
+
+function co_env.status(co)
+  want_thread(co, "status")
+  if busy[co] or tasks[co] and co ~= running() and status(co) ~= "dead" then
+    return "normal"
+  end
+  return status(co)
+end
+
+function co_env.running()
+  local co, main = running()
+  return co, main or tasks[co] or false
+end
+
+function co_env.isyieldable(co)
+  if co ~= nil then
+    want_thread(co, "isyieldable")
+    return not tasks[co] and isyieldable(co)
+  end
+  return not tasks[running()] and isyieldable()
+end
+
+function co_env.close(co)
+  want_thread(co, "close")
+  if busy[co] or tasks[co] then
+    error("cannot close a " .. co_env.status(co) .. " coroutine", 2)
+  elseif killed then -- its pending __close would run with the hook off
+    kill()
+  end
+  return finish(pcall(caught, close(co)))
+end
+
+-- Code ---------------------------------------------------------------------------------------------
+
+-- Loads text, or bytecode that the host made (user code never gets here).
+function rt.load(code, name, chunk_env)
+  return load(code, name, byte(code, 1) == 27 and "b" or "t", chunk_env)
+end
+
+function rt.compile_user(bytecode, chunk_env)
+  return load(bytecode, "=user", "b", chunk_env)
+end

@@ -1,0 +1,61 @@
+"""The modules of the surface: what ``require`` finds in Lua code, without plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from saros.modules import HostFunction, Module, Service
+
+from . import crypto, env
+from . import hash as digests
+
+_LIB: Final = Path(__file__).parent.parent / "lib"
+_IO: Final = "do it in a function, and call that with funcs.call"
+_READ: Final = "read it in a function, and call that with funcs.call, or pass it as an argument"
+
+
+def _module(
+    name: str,
+    *,
+    workflows: bool = True,
+    functions: bool = True,
+    instead: str = "",
+    host: Mapping[str, HostFunction] | None = None,
+    services: Mapping[str, Service] | None = None,
+) -> Module:
+    return Module(
+        name=name,
+        source=(_LIB / f"{name}.lua").read_text("utf-8"),
+        workflows=workflows,
+        functions=functions,
+        instead=instead,
+        host=host or {},
+        services=services or {},
+    )
+
+
+async def _http_client(pid: str, args: list[Any]) -> dict[str, Any]:
+    from . import http_client  # its library takes longer to import than all the rest: only its users wait
+
+    return await http_client.request(pid, args)
+
+
+SURFACE: Final[tuple[Module, ...]] = (
+    # Globals, which may be required as well.
+    _module("process"),
+    _module("channel"),
+    _module("errors"),
+    _module("funcs"),
+    _module("workflow", functions=False, instead="an activity tells of itself with activity.info()"),
+    _module("ctx"),
+    _module("logger"),
+    _module("uuid", host=digests.HOST),
+    _module("hash", host=digests.HOST),
+    _module("base64", host=digests.HOST),
+    _module("crypto", host=crypto.HOST),
+    _module("env", workflows=False, host=env.HOST, instead=_READ),
+    _module("http_client", workflows=False, services={"http_client": _http_client}, instead=_IO),
+    _module("activity", workflows=False, instead="a workflow tells of itself with workflow.info()"),
+)

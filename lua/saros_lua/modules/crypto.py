@@ -1,0 +1,117 @@
+"""Host side of the crypto module: ciphers, key derivation, JSON web tokens (arguments are checked in Lua)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from typing import Final
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from saros.errors import INTERNAL, INVALID, Error
+from saros.modules import HostFunction
+
+from .hash import keyed_digest
+
+# A worker's other programs wait meanwhile: this many rounds take about a third of a second.
+MAX_ROUNDS: Final = 1_000_000
+_DIGEST_SIZES: Final = {"sha256": 32, "sha512": 64}
+
+
+def encrypt(cipher: bytes, key: bytes, nonce: bytes, data: bytes, aad: bytes) -> bytes:
+    """Return nonce, ciphertext and tag in one."""
+    return nonce + _cipher(cipher, key).encrypt(nonce, data, aad)
+
+
+def decrypt(cipher: bytes, key: bytes, nonce: bytes, data: bytes, aad: bytes) -> bytes:
+    """Return the plaintext.
+
+    :raises Error: INTERNAL, not retryable, when any part is not what `encrypt` saw or made.
+    """
+    try:
+        return _cipher(cipher, key).decrypt(nonce, data, aad)
+    except (InvalidTag, ValueError) as exc:  # ValueError: too short to hold a nonce
+        message = "decryption failed: the key or aad is another, or the data is damaged"
+        raise Error(message, INTERNAL, retryable=False) from exc
+
+
+def _cipher(name: bytes, key: bytes) -> AESGCM | ChaCha20Poly1305:
+    return AESGCM(key) if name == b"aes" else ChaCha20Poly1305(key)
+
+
+def derive(algorithm: bytes, password: bytes, salt: bytes, iterations: int, length: int) -> bytes:
+    """Return a key of `length` bytes (PBKDF2).
+
+    :raises Error: INVALID, not retryable, when it would take more than `MAX_ROUNDS`.
+    """
+    name = algorithm.decode()
+    rounds = iterations * -(-length // _DIGEST_SIZES[name])
+    if rounds > MAX_ROUNDS:
+        message = (
+            f"crypto.pbkdf2: {rounds} rounds (iterations x blocks of the key); the limit is {MAX_ROUNDS}"
+        )
+        raise Error(message, INVALID, retryable=False)
+    return hashlib.pbkdf2_hmac(name, password, salt, iterations, length)
+
+
+def sign(digest: bytes, key: bytes, header: bytes, claims: bytes) -> bytes:
+    """Return the token of a header and claims, both JSON texts."""
+    signed = _to_base64url(header) + b"." + _to_base64url(claims)
+    return signed + b"." + _to_base64url(keyed_digest(digest, signed, key, True))
+
+
+def open_token(algorithm: bytes, digest: bytes, key: bytes, token: bytes) -> bytes:
+    """Return the claims of a token as JSON text.
+
+    :raises Error: INTERNAL, not retryable, when it is no token, is signed by another algorithm (``none``
+        included) or key, or has header fields that may not be ignored.
+    """
+    signed, _, signature = token.rpartition(b".")
+    head, _, body = signed.partition(b".")
+    try:
+        header = msgspec.json.decode(_from_base64url(head), type=dict[str, msgspec.Raw])
+        claims = _from_base64url(body)
+        given = _from_base64url(signature)
+        alg = msgspec.json.decode(header.get("alg", b"null"))
+    except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise _refused(f"is malformed: {exc}") from exc
+    if alg != algorithm.decode():
+        raise _refused(f"is signed with {alg}, not with {algorithm.decode()}")
+    if "crit" in header:
+        raise _refused("has critical header fields, which are not supported")
+    if not hmac.compare_digest(given, keyed_digest(digest, signed, key, True)):
+        raise _refused("has a wrong signature")
+    try:
+        msgspec.json.decode(claims, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise _refused(f"has claims that are no JSON object: {exc}") from exc
+    return claims
+
+
+def _refused(why: str) -> Error:
+    return Error(f"crypto.jwt.verify: the token {why}", INTERNAL, retryable=False)
+
+
+def _to_base64url(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def _from_base64url(text: bytes) -> bytes:
+    if b"=" in text or b"+" in text or b"/" in text:
+        raise binascii.Error("a part is not base64url without padding")
+    text = text.translate(bytes.maketrans(b"-_", b"+/")) + b"=" * (-len(text) % 4)
+    return binascii.a2b_base64(text, strict_mode=True)
+
+
+HOST: dict[str, HostFunction] = {
+    "encrypt": encrypt,
+    "decrypt": decrypt,
+    "pbkdf2": derive,
+    "same_bytes": hmac.compare_digest,
+    "jwt_sign": sign,
+    "jwt_open": open_token,
+    "hmac": keyed_digest,
+}

@@ -1,0 +1,39 @@
+"""Registers Lua: the kinds of entries, the runtime, the modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import saros
+from saros.entries import Kind, Registry
+from saros.modules import Module
+from saros.plugins import RuntimePlugin
+
+from .kinds import LUA_KINDS
+
+if TYPE_CHECKING:
+    from .runtime import LuaRuntime
+
+
+def _make(registry: Registry, modules: Mapping[str, Module]) -> LuaRuntime:
+    from .runtime import LuaRuntime
+
+    return LuaRuntime(registry, modules)
+
+
+@saros.hookimpl
+def saros_kinds() -> Sequence[Kind]:
+    return LUA_KINDS
+
+
+@saros.hookimpl
+def saros_runtimes() -> Sequence[RuntimePlugin]:
+    return [RuntimePlugin("lua", _make)]
+
+
+@saros.hookimpl
+def saros_modules() -> Sequence[Module]:
+    from .modules import SURFACE
+
+    return SURFACE

@@ -1,0 +1,151 @@
+"""A Lua program: one `Vm` that runs one execution (see `saros.program.Program`)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from saros.entries import Entry
+from saros.errors import INTERNAL, CodeError, Error
+from saros.program import Command, Event, Facts
+
+from .vm import Stopped, Vm
+
+if TYPE_CHECKING:
+    from .runtime import LuaRuntime
+
+_COMMANDS = (
+    *("call", "timer", "rescind", "spawn", "send", "ask", "attrs", "version", "side_effect", "answer"),
+    *("continue", "complete", "fail"),
+)
+_OPS = {op.encode(): op for op in _COMMANDS}
+_HINTS = {
+    "budget": "block now and then (sleep, call, receive), or leave heavy work to an activity",
+    "memory": "keep less data in the program, and pass references instead of values",
+}
+
+
+class LuaProgram:
+    def __init__(self, runtime: LuaRuntime, entry: Entry, vm: Vm, facts: Facts) -> None:
+        self._runtime = runtime
+        self._entry = entry
+        self._vm: Vm | None = vm
+        self._facts = facts
+        self._advance = vm.fn("advance")
+        vm.host = self._answer
+
+    def advance(self, events: Sequence[Event]) -> list[Sequence[Command]]:
+        vm = self._vm
+        if vm is None:
+            raise Error(f"the program of {self._entry.id} is closed", INTERNAL)
+        length, size = self._facts.history()
+        flat: list[Any] = []
+        for op, ref, body, time in events:
+            flat += (op.encode(), ref, bytes(body), time)
+        try:
+            output = vm.call(self._advance, length, size, *flat)
+        except Stopped as stopped:
+            raise self._failed(stopped.reason, stopped.message) from None
+        if not isinstance(output, tuple):
+            output = (output,)
+        if output[0] is False:
+            raise self._failed(output[1].decode(), output[2].decode(errors="replace"))
+        return _outputs(output)
+
+    def _failed(self, reason: str, message: str) -> Error:
+        if reason == "code":
+            place, _, text = message.partition(": ")
+            if place.rpartition(":")[2].isdigit():
+                return CodeError(text, where=place)
+            return CodeError(message, where=self._entry.where())
+        hint = _HINTS.get(reason)
+        return Error(message, INTERNAL, retryable=False, where=self._entry.where(), hint=hint)
+
+    def load(self) -> None:
+        """Load the entry's code, and run nothing but the top level of its source.
+
+        :raises CodeError: when there is no function to run, or the source fails.
+        """
+        if self._vm is not None:
+            failure = self._vm.call(self._vm.fn("try_load"))
+            if failure is not None:
+                raise self._failed("code", failure.decode(errors="replace"))
+
+    def where(self, ref: int) -> str | None:
+        if self._vm is None:
+            return None
+        line = self._vm.call(self._vm.fn("line_of"), ref)
+        return line.decode() if line else None
+
+    def close(self) -> None:
+        vm, self._vm = self._vm, None
+        if vm is not None:
+            self._advance = None
+            vm.close()
+
+    # --- what rt.host(name, ...) asks ---------------------------------------------------------
+
+    def _answer(self, name: str, *args: Any) -> Any:
+        answer = _ANSWERS.get(name)
+        if answer is not None:
+            return answer(self, *args)
+        return self._runtime.host_function(name)(*args)
+
+    def _source(self, id: bytes) -> tuple[bytes, ...]:
+        entry = self._entry
+        if id:
+            found = self._runtime.entry(id.decode())
+            if found is None:
+                raise CodeError(f"{entry.id} imports {id.decode()}, which the app does not have")
+            entry = found
+        return self._runtime.source(entry)
+
+    def _module(self, name: bytes) -> None:
+        if self._vm is not None:
+            self._runtime.check_module(name.decode(), workflow=self._vm.workflow)
+
+    def _version(self, change_id: bytes, lowest: int, highest: int) -> tuple[int, bool]:
+        return self._facts.version_of(change_id.decode(), lowest, highest)
+
+    def _recorded(self, ref: int) -> bytes | None:
+        return self._facts.recorded(ref)
+
+    def _refuse_attributes(self, search: bytes) -> str | None:
+        return self._facts.refuse_attributes(search)
+
+    def _log(self, level: bytes, message: bytes, fields: bytes) -> None:
+        self._facts.log(level.decode(), message.decode(errors="replace"), fields)
+
+    def _heartbeat(self, details: bytes) -> None:
+        self._facts.heartbeat(details)
+
+    def _is_canceled(self) -> bool:
+        return self._facts.is_canceled()
+
+    def _random(self, count: int) -> bytes:
+        return os.urandom(min(int(count), 1 << 20))
+
+
+_ANSWERS: dict[str, Callable[..., Any]] = {
+    "source": LuaProgram._source,
+    "module": LuaProgram._module,
+    "version": LuaProgram._version,
+    "recorded": LuaProgram._recorded,
+    "refuse_attributes": LuaProgram._refuse_attributes,
+    "log": LuaProgram._log,
+    "heartbeat": LuaProgram._heartbeat,
+    "is_canceled": LuaProgram._is_canceled,
+    "random": LuaProgram._random,
+}
+
+
+def _outputs(flat: tuple[Any, ...]) -> list[Sequence[Command]]:
+    """Commands per event, from the flat ``n, op, ref, body, ..., n, ...`` that Lua returns."""
+    outputs: list[Sequence[Command]] = []
+    at, end = 0, len(flat)
+    while at < end:
+        first, stop = at + 1, at + 1 + 3 * flat[at]
+        outputs.append([Command(_OPS[flat[i]], flat[i + 1], flat[i + 2]) for i in range(first, stop, 3)])
+        at = stop
+    return outputs

@@ -1,0 +1,110 @@
+"""The Lua runtime of one app: entries' code, compiled once, and the modules that it may require."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from saros.entries import Entry, Registry
+from saros.errors import PERMISSION_DENIED, CodeError, Error
+from saros.modules import HostFunction, Module
+from saros.program import Facts
+
+from .check import check_method
+from .chunks import compile_library, compile_user, has_chunk, library_chunk
+from .program import LuaProgram
+from .vm import Vm, VmPool
+
+Source = tuple[bytes, bytes, bytes, bytes, bytes]
+"""Bytecode, method, modules and imports (a line each, ``alias=id``), name of the entry."""
+
+
+class LuaRuntime:
+    """See `saros.program.Runtime`."""
+
+    def __init__(self, registry: Registry, modules: Mapping[str, Module]) -> None:
+        self._registry = registry
+        self._modules = {name: module for name, module in modules.items() if module.runtime == "lua"}
+        self._root = Path(registry.root).resolve()
+        self._sources: dict[str, Source] = {}
+        self._host: dict[str, HostFunction] = {}
+        for module in self._modules.values():
+            self._host.update(module.host)
+        self._pool = VmPool()
+        self._chunks: dict[str, bytes] = {}
+
+    def check(self, entry: Entry) -> None:
+        if entry.role == "library":
+            self.source(entry)
+        else:
+            check_method(self, entry)
+
+    def refresh(self) -> None:
+        """Read sources anew: a parked execution goes on when its code has been repaired."""
+        self._sources.clear()
+
+    def program(self, entry: Entry, *, workflow: bool, facts: Facts, trace: bool = False) -> LuaProgram:
+        self.source(entry)
+        vm = Vm(workflow=workflow, trace=True) if trace else self._pool.take(workflow)
+        vm.loaders["library"] = self._chunk
+        return LuaProgram(self, entry, vm, facts)
+
+    def _chunk(self, name: str) -> bytes:
+        """Bytecode of a chunk of the library, or of a module that a plugin supplies."""
+        found = self._chunks.get(name)
+        if found is None:
+            module = self._modules.get(name)
+            plugged = module is not None and not has_chunk(name)
+            found = compile_library(module.source.encode(), name) if module and plugged else library_chunk(name)
+            self._chunks[name] = found
+        return found
+
+    def entry(self, id: str) -> Entry | None:
+        return self._registry.get(id)
+
+    def source(self, entry: Entry) -> Source:
+        """:raises CodeError: for a missing file or bad syntax, with file:line."""
+        found = self._sources.get(entry.id)
+        if found is None:
+            found = self._sources[entry.id] = self._compile(entry)
+        return found
+
+    def _compile(self, entry: Entry) -> Source:
+        path = entry.source_path
+        if path is None:
+            raise CodeError(f"{entry.id} has no source", where=entry.where())
+        try:
+            text = path.read_bytes()
+        except OSError as exc:
+            raise CodeError(f"cannot read the source of {entry.id}: {exc}", where=entry.where("source")) from exc
+        try:
+            name = str(path.relative_to(self._root.parent))
+        except ValueError:
+            name = path.name
+        bytecode = compile_user(text, name)
+        imports = "\n".join(f"{alias}={id}" for alias, id in entry.imports.items())
+        return (
+            bytecode,
+            (entry.method or "").encode(),
+            "\n".join(entry.modules).encode(),
+            imports.encode(),
+            entry.id.encode(),
+        )
+
+    def check_module(self, name: str, *, workflow: bool) -> None:
+        """:raises Error: when there is no such module, or not for this kind of code."""
+        module = self._modules.get(name)
+        if module is None:
+            known = ", ".join(sorted(self._modules))
+            raise Error(f'there is no module "{name}"; installed are {known}', PERMISSION_DENIED)
+        if workflow and not module.workflows:
+            raise Error(f'workflow code may not require "{name}"; {module.instead}', PERMISSION_DENIED)
+        if not workflow and not module.functions:
+            raise Error(f'only workflow code may require "{name}"; {module.instead}', PERMISSION_DENIED)
+
+    def host_function(self, name: str) -> Callable[..., Any]:
+        found = self._host.get(name)
+        if found is None:
+            raise Error(f"no installed module supplies the host function {name}", PERMISSION_DENIED)
+        return found

@@ -1,0 +1,281 @@
+"""One Lua VM: the only place that touches lupa.
+
+Rules that keep the process alive (each has a test):
+
+* Python objects never reach user code, and Python's exceptions never cross Lua.
+* What crosses is bytes, int, float, bool or None. Anything pushed into Lua is pushed outside its
+  protected calls, so there must be room for it: the hard memory limit lies `HEADROOM` above the soft
+  one that stops user code, and no single value may be larger than `MAX_VALUE`.
+* A VM that was stopped (budget, memory) is dropped; nothing in it runs again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple, NoReturn
+
+import lupa.lua54 as lupa
+
+from saros.errors import INTERNAL, INVALID, Error
+
+from .chunks import SANDBOX, compile_user, library_chunk
+
+__all__ = ["CORE", "SANDBOX", "Limits", "Stopped", "Vm", "VmPool", "compile_user"]
+
+#: All that every program needs, in order of loading; other chunks are loaded when first required.
+CORE: Final = (*SANDBOX, "errors", "scheduler", "channel", "codec", "payload", "program", "process")
+
+MAX_VALUE: Final = 16 << 20  # bytes
+HEADROOM: Final = 40 << 20  # bytes
+
+_log = logging.getLogger(__name__)
+_INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
+
+Host = Callable[..., Any]
+"""``host(name, *args)``: returns a value or a tuple of values, or raises `saros.Error`."""
+
+
+class Limits(NamedTuple):
+    """What one activation (the delivery of one event) may use."""
+
+    instructions: int = 50_000_000  # of the VM; a second or less
+    seconds: float = 10.0  # of the process's CPU time: the last resort, the budget comes first
+    memory: int = 64 << 20  # bytes, of the whole VM
+
+
+class Stopped(Error):
+    """User code exceeded a limit; its VM is of no further use.
+
+    :ivar reason: ``budget`` or ``memory``.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message, INTERNAL, retryable=False)
+        self.reason = reason
+
+
+def _no_attributes(_obj: object, name: object, _setting: bool) -> NoReturn:
+    raise AttributeError(f"{name!r} is not available to Lua")
+
+
+def _pushable(value: Any) -> Any:
+    """Return a value as Lua gets it, or raise `Error` when it must not be pushed."""
+    if value is None or value is True or value is False or type(value) is float:
+        return value
+    if isinstance(value, str):
+        value = value.encode()
+    if isinstance(value, bytes):
+        if len(value) > MAX_VALUE:
+            raise Error(f"a value of {len(value)} bytes is too large for Lua", INVALID, retryable=False)
+        return value
+    if isinstance(value, int):
+        if _INT_MIN <= value <= _INT_MAX:
+            return int(value)
+        raise Error(f"{value} does not fit into 64 bits", INVALID, retryable=False)
+    raise Error(f"a {type(value).__name__} cannot be given to Lua", INTERNAL, retryable=False)
+
+
+class _Bridge:
+    """What Lua holds of Python. It must not refer to the VM: a cycle through Lua is never collected."""
+
+    def __init__(self, host: Host | None) -> None:
+        self.host = host
+        self.loaders: dict[str, Callable[..., Any]] = {"library": library_chunk}
+        self.interrupt: BaseException | None = None
+
+    def call(self, name: bytes, *args: Any) -> tuple[Any, ...]:
+        return self._answer(self.host, name, args)
+
+    def load(self, kind: bytes, *args: Any) -> tuple[Any, ...]:
+        loader = self.loaders.get(kind.decode())
+        texts = [arg.decode() if isinstance(arg, bytes) else arg for arg in args[1:]]
+        first = args[0] if args else b""
+        ok, *rest = self._answer(loader, first, texts)
+        return (ok, *rest) if ok else (ok, None, rest[-1] if rest else None)
+
+    def _answer(self, fn: Host | None, name: bytes, args: Iterable[Any]) -> tuple[Any, ...]:
+        """Call `fn`; no exception may leave, for Lua code could catch it and see our stack."""
+        text = name.decode(errors="replace")
+        try:
+            if fn is None:
+                raise Error(f"nothing answers the host function {text} here", INTERNAL, retryable=False)
+            value = fn(text, *args)
+            values = value if isinstance(value, tuple) else (value,)
+            answer = (True, *[_pushable(item) for item in values])
+            if sum(len(item) for item in answer if isinstance(item, bytes)) > MAX_VALUE:
+                raise Error(f"the answer of {text} is too large for Lua", INVALID, retryable=False)
+        except Error as exc:
+            return False, exc.kind.encode(), str(exc).encode()[: 1 << 16]
+        except Exception as exc:
+            _log.exception("host function %s failed", text)
+            return False, INTERNAL.encode(), f"{text}: {type(exc).__name__}: {exc}".encode()[: 1 << 16]
+        except BaseException as exc:
+            self.interrupt = exc
+            return (None,)
+        return answer
+
+
+class Vm:
+    """One sandbox.
+
+    :param workflow: whether workflow code runs in it, so that all has to be deterministic.
+    :param host: answers ``rt.host(name, ...)``; may be set later as `host`.
+    :param trace: whether programs note which line issued which command.
+    :param boot: the library chunks to run at once.
+
+    A `Vm` whose host refers back to it is freed by `close` only.
+    """
+
+    def __init__(
+        self,
+        *,
+        workflow: bool,
+        limits: Limits = Limits(),
+        host: Host | None = None,
+        trace: bool = False,
+        boot: tuple[str, ...] = CORE,
+    ) -> None:
+        self.workflow = workflow
+        self.limits = limits
+        self._bridge = _Bridge(host)
+        self._hard = limits.memory + HEADROOM
+        self._lua = lupa.LuaRuntime(
+            encoding=None,
+            unpack_returned_tuples=True,
+            register_eval=False,
+            register_builtins=False,
+            attribute_filter=_no_attributes,
+            max_memory=self._hard,
+        )
+        chunks: list[bytes] = []
+        for name in boot:
+            chunks += (name.encode(), library_chunk(name))
+        #: The library's private table; fields by ``vm.rt[b"name"]``.
+        self.rt: Any = self._run(
+            self._lua.execute,
+            library_chunk("boot"),
+            workflow,
+            trace,
+            limits.instructions,
+            limits.seconds,
+            limits.memory,
+            self._bridge.call,
+            self._bridge.load,
+            *chunks,
+        )
+
+    @property
+    def host(self) -> Host | None:
+        return self._bridge.host
+
+    @host.setter
+    def host(self, host: Host | None) -> None:
+        self._bridge.host = host
+
+    @property
+    def loaders(self) -> dict[str, Callable[..., Any]]:
+        """kind -> function(text, ...) behind ``rt.host_load(kind, text, ...)``; ``library`` is there."""
+        return self._bridge.loaders
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the VM uses."""
+        return int(self._lua.get_memory_used(total=True))
+
+    def call(self, fn: Any, *args: Any) -> Any:
+        """Call a Lua function with bytes, str, int, float, bool or None; return what it returns.
+
+        Several results come as a tuple. Gives a full budget.
+
+        :raises Stopped: when the code used too much.
+        :raises Error: INVALID when an argument is too large; INTERNAL when the library raised.
+        """
+        pushed = [_pushable(arg) for arg in args]
+        size = sum(len(arg) + 64 for arg in pushed if isinstance(arg, bytes))
+        if size > MAX_VALUE:
+            raise Error(f"{size} bytes of arguments are too large for Lua", INVALID, retryable=False)
+        return self._run(fn, *pushed, need=size)
+
+    def fn(self, name: str) -> Any:
+        """The library function ``rt.<name>``."""
+        return self.rt[name.encode()]
+
+    def close(self) -> None:
+        """Free the VM. Calling it afterwards is an error."""
+        self._bridge.host = None
+        self._bridge.loaders = {}
+        self.rt = None
+        self._lua = None
+
+    def _run(self, fn: Callable[..., Any], *args: Any, need: int = 0) -> Any:
+        lua = self._lua
+        room = self._hard - (1 << 20) - need
+        if lua.get_memory_used(total=True) > room:
+            lua.gccollect()
+            if lua.get_memory_used(total=True) > room:
+                raise Stopped("memory", f"this needs more than {self.limits.memory >> 20} MiB of memory")
+        try:
+            return fn(*args)
+        except lupa.LuaMemoryError:
+            text = f"this needs more than {self.limits.memory >> 20} MiB of memory"
+            raise Stopped("memory", text) from None
+        except lupa.LuaError as exc:
+            self._explain(exc)
+        finally:
+            if self._bridge.interrupt is not None:
+                interrupt, self._bridge.interrupt = self._bridge.interrupt, None
+                raise interrupt
+
+    def _explain(self, exc: Exception) -> NoReturn:
+        rt = getattr(self, "rt", None)
+        if rt is not None:
+            try:
+                reason, message = rt[b"killed"]()
+            except (lupa.LuaError, TypeError):  # it was not stopped
+                reason = None
+            if reason is not None:
+                raise Stopped(reason.decode(), message.decode(errors="replace")) from None
+        raised = exc.args[0] if exc.args else exc
+        text = raised.decode(errors="replace") if isinstance(raised, bytes) else str(raised)
+        raise Error(text, INTERNAL, retryable=False) from None
+
+
+class VmPool:
+    """Booted VMs, ready for use. Not for use from several threads at once.
+
+    :param size: how many VMs of each kind `refill` keeps ready.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int = 4,
+        limits: Limits = Limits(),
+        trace: bool = False,
+        boot: tuple[str, ...] = CORE,
+    ) -> None:
+        self._size = size
+        self._limits = limits
+        self._trace = trace
+        self._boot = boot
+        self._ready: Mapping[bool, deque[Vm]] = {True: deque(), False: deque()}
+
+    def take(self, workflow: bool) -> Vm:
+        """Return a fresh VM, from the pool or made on the spot; set its `host`."""
+        ready = self._ready[workflow]
+        return ready.popleft() if ready else self._make(workflow)
+
+    def refill(self, workflow: bool | None = None) -> None:
+        """Make VMs until the pool is full; with `workflow`, those of one kind only."""
+        for kind, ready in self._ready.items():
+            if workflow is None or workflow is kind:
+                while len(ready) < self._size:
+                    ready.append(self._make(kind))
+
+    def __len__(self) -> int:
+        return sum(map(len, self._ready.values()))
+
+    def _make(self, workflow: bool) -> Vm:
+        return Vm(workflow=workflow, limits=self._limits, trace=self._trace, boot=self._boot)

@@ -1,0 +1,76 @@
+"""Runs snippets of user code in a VM that has the sandbox and the scheduler, and nothing else."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from saros_lua.chunks import compile_library, compile_user, library_chunk
+from saros_lua.vm import SANDBOX, Limits, Vm
+
+BOOT = (*SANDBOX, "errors", "scheduler", "channel")
+QUICK = Limits(instructions=2_000_000, memory=16 << 20)
+
+_KIT = compile_library(
+    rb"""
+local rt = ...
+local raw = rt.raw
+local lines
+rt.print = function(text) lines[#lines + 1] = text end
+local clock = 1700000000 * 1000000000
+rt.now = function() return clock end
+return {
+  run = function(bytecode)
+    lines = {}
+    rt.refuel()
+    local main = rt.compile_user(bytecode, rt.env)
+    rt.spawn(function() main() end)
+    local task, err = rt.run()
+    local why, text = rt.killed()
+    local outcome, message = "ok", ""
+    if why then
+      outcome, message = why, text
+    elseif task then
+      outcome, message = "error", rt.env.tostring(err) .. "\n" .. rt.traceback(task.co)
+    end
+    return outcome, message, raw.table.concat(lines, "\n")
+  end,
+}
+""",
+    "kit",
+)
+
+
+class Ran(NamedTuple):
+    """How a snippet ended (ok, error, budget, memory), the error's text and what was printed."""
+
+    outcome: str
+    message: str
+    printed: str
+
+
+def make(workflow: bool = True, limits: Limits = QUICK) -> Vm:
+    vm = Vm(workflow=workflow, limits=limits, boot=BOOT)
+    vm.loaders["library"] = lambda name: _KIT if name == "kit" else library_chunk(name)
+    return vm
+
+
+def run(source: str, vm: Vm | None = None, *, workflow: bool = True) -> Ran:
+    """Run a snippet as the file app.lua; its line 1 is the first line of `source`."""
+    vm = vm or make(workflow)
+    kit = vm.fn("library")(b"kit")
+    outcome, message, printed = vm.call(kit[b"run"], compile_user(source.encode(), "app.lua"))
+    return Ran(outcome.decode(), message.decode(), printed.decode(errors="replace"))
+
+
+def printed(source: str, *, workflow: bool = True) -> str:
+    """What a snippet that ends well prints."""
+    ran = run(source, workflow=workflow)
+    assert ran.outcome == "ok", ran.message
+    return ran.printed
+
+
+def raised(source: str, *, workflow: bool = True) -> str:
+    """The text of the error that a snippet raises."""
+    ran = run(source, workflow=workflow)
+    assert ran.outcome == "error", ran
+    return ran.message
