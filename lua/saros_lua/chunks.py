@@ -40,6 +40,11 @@ def _compile(source: bytes, name: bytes, *, strip: bool) -> tuple[bool, bytes]:
     return bool(ok), bytes(result)
 
 
+def has_chunk(name: str) -> bool:
+    """Whether the library has ``lib/<name>.lua``."""
+    return resources.files(__package__).joinpath("lib", f"{name}.lua").is_file()
+
+
 @cache
 def library_chunk(name: str) -> bytes:
     """Return the bytecode of ``lib/<name>.lua``.

@@ -88,7 +88,7 @@ local function hmac(algorithm)
     if why then
       return invalid("hmac." .. algorithm .. ": " .. why)
     end
-    return host("hmac", algorithm, data, key, false)
+    return host("hash_hmac", algorithm, data, key, false)
   end
 end
 
@@ -99,7 +99,7 @@ function crypto.constant_time_compare(a, b)
   if why then
     return invalid("constant_time_compare: " .. why)
   end
-  return host("same_bytes", a, b)
+  return host("crypto_same", a, b)
 end
 
 -- Hashes by name; the host bounds the work.
@@ -116,7 +116,7 @@ function crypto.pbkdf2(password, salt, iterations, key_length, algorithm)
   elseif algorithm ~= "sha256" and algorithm ~= "sha512" then
     return invalid("pbkdf2: the hash is sha256 or sha512, not " .. rt.env.tostring(algorithm))
   end
-  return host("pbkdf2", algorithm, password, salt, rounds, length)
+  return host("crypto_pbkdf2", algorithm, password, salt, rounds, length)
 end
 
 -- Ciphers ------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ for cipher, sizes in next, KEYS do
     if why then
       return invalid(why)
     end
-    return host("encrypt", cipher, key, rt.random_bytes(NONCE), data, aad or "")
+    return host("crypto_encrypt", cipher, key, rt.random_bytes(NONCE), data, aad or "")
   end
 
   crypto.decrypt[cipher] = function(data, key, aad)
@@ -148,7 +148,7 @@ for cipher, sizes in next, KEYS do
     if why then
       return invalid(why)
     end
-    return host("decrypt", cipher, key, sub(data, 1, NONCE), sub(data, NONCE + 1), aad or "")
+    return host("crypto_decrypt", cipher, key, sub(data, 1, NONCE), sub(data, NONCE + 1), aad or "")
   end
 end
 
@@ -213,7 +213,7 @@ function crypto.jwt.encode(claims, key, algorithm)
   if not body then
     return nil, err
   end
-  return host("jwt_sign", ALGORITHMS[name], key, head, body)
+  return host("crypto_jwt_sign", ALGORITHMS[name], key, head, body)
 end
 
 -- Checks the algorithm, the signature and (with `check_times`, the default) exp and nbf.
@@ -223,7 +223,7 @@ function crypto.jwt.verify(token, key, algorithm, check_times)
   if why then
     return invalid("jwt.verify: " .. why)
   end
-  local text, err = host("jwt_open", name, ALGORITHMS[name], key, token)
+  local text, err = host("crypto_jwt_open", name, ALGORITHMS[name], key, token)
   if not text then
     return nil, err
   end

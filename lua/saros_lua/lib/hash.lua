@@ -26,7 +26,7 @@ for i = 1, #ALGORITHMS do
     if type(data) ~= "string" then
       return not_text(algorithm, "data", data)
     end
-    return host("hash", algorithm, data, as_bytes == true)
+    return host("hash_digest", algorithm, data, as_bytes == true)
   end
   hash["hmac_" .. algorithm] = function(data, key, as_bytes)
     if type(data) ~= "string" then
@@ -34,7 +34,7 @@ for i = 1, #ALGORITHMS do
     elseif type(key) ~= "string" then
       return not_text("hmac_" .. algorithm, "a key", key)
     end
-    return host("hmac", algorithm, data, key, as_bytes == true)
+    return host("hash_hmac", algorithm, data, key, as_bytes == true)
   end
 end
 

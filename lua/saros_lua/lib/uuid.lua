@@ -65,7 +65,7 @@ local function hashed(version, algorithm, namespace, name)
   elseif type(name) ~= "string" then
     return rt.fail("Invalid", what .. " wants a name, a text, not a " .. env_type(name))
   end
-  local ok, digest, why = rt.host("hash", algorithm, bytes .. name, true)
+  local ok, digest, why = rt.host("hash_digest", algorithm, bytes .. name, true)
   if not ok then
     return rt.fail(digest, why)
   end

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from saros.modules import HostFunction, Module, Service
 
-from . import crypto, env
+from . import crypto, env, json, payload, time
 from . import hash as digests
 
 _LIB: Final = Path(__file__).parent.parent / "lib"
@@ -46,10 +46,13 @@ SURFACE: Final[tuple[Module, ...]] = (
     # Globals, which may be required as well.
     _module("process"),
     _module("channel"),
+    _module("payload", host=payload.HOST),
     _module("errors"),
     _module("funcs"),
     _module("workflow", functions=False, instead="an activity tells of itself with activity.info()"),
+    _module("time", host=time.HOST),
     _module("ctx"),
+    _module("json", host=json.HOST),
     _module("logger"),
     _module("uuid", host=digests.HOST),
     _module("hash", host=digests.HOST),

@@ -107,11 +107,11 @@ def _from_base64url(text: bytes) -> bytes:
 
 
 HOST: dict[str, HostFunction] = {
-    "encrypt": encrypt,
-    "decrypt": decrypt,
-    "pbkdf2": derive,
-    "same_bytes": hmac.compare_digest,
-    "jwt_sign": sign,
-    "jwt_open": open_token,
-    "hmac": keyed_digest,
+    "crypto_encrypt": encrypt,
+    "crypto_decrypt": decrypt,
+    "crypto_pbkdf2": derive,
+    "crypto_same": hmac.compare_digest,
+    "crypto_jwt_sign": sign,
+    "crypto_jwt_open": open_token,
+    "hash_hmac": keyed_digest,
 }

@@ -38,8 +38,8 @@ def decode_base64(text: bytes) -> bytes:
 
 
 HOST: dict[str, HostFunction] = {
-    "hash": digest,
-    "hmac": keyed_digest,
+    "hash_digest": digest,
+    "hash_hmac": keyed_digest,
     "base64_encode": base64.b64encode,
     "base64_decode": decode_base64,
 }
