@@ -29,7 +29,7 @@ def run(lua: Any) -> Any:
 
 
 def test_the_global_is_the_module(run: Any) -> None:
-    assert run("return rt.lazy.payload() == payload and payload.new == rt.payload_new")
+    assert run("return rt.env.payload == payload and payload.new == rt.payload_new")
 
 
 def test_format_constants(run: Any) -> None:
@@ -79,7 +79,7 @@ def test_an_error_has_its_own_format(run: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "format", "data"),
+    ("source", "name", "data"),
     [
         ('{b = {1, 2.0}, a = "x"}', "JSON", '{"a":"x","b":[1,2.0]}'),
         ('{b = {1, 2.0}, a = "x"}', "YAML", "a: x\nb:\n- 1\n- 2.0\n"),
@@ -93,9 +93,9 @@ def test_an_error_has_its_own_format(run: Any) -> None:
         ("{rt.error{message = 'm', details = {a = 1}}}", "YAML", "- message: m\n  details:\n    a: 1\n"),
     ],
 )
-def test_transcodes(run: Any, source: str, format: str, data: str) -> None:
+def test_transcodes(run: Any, source: str, name: str, data: str) -> None:
     got = run(
-        f"local p = payload.new({source}):transcode(F.{format}) return p:data(), p:get_format() == F.{format}"
+        f"local p = payload.new({source}):transcode(F.{name}) return p:data(), p:get_format() == F.{name}"
     )
     assert got == (data.encode(), True)
 
@@ -109,7 +109,7 @@ def test_bytes_pass_as_they_are(run: Any) -> None:
     assert run(r"return payload.new('\0\255'):transcode(F.BYTES):data()") == b"\0\xff"
 
 
-@pytest.mark.parametrize("format", ["JSON", "YAML", "MSGPACK"])
+@pytest.mark.parametrize("name", ["JSON", "YAML", "MSGPACK"])
 @QUICK
 @given(value=st.recursive(
     st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -118,10 +118,10 @@ def test_bytes_pass_as_they_are(run: Any) -> None:
     | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=9), inner, max_size=4),
     max_leaves=10,
 ))  # fmt: skip
-def test_there_and_back(run: Any, format: str, value: Any) -> None:
+def test_there_and_back(run: Any, name: str, value: Any) -> None:
     source = f"""
       local _, wire = ...
-      local p = payload.new(rt.decode(wire)):transcode(F.{format})
+      local p = payload.new(rt.decode(wire)):transcode(F.{name})
       return rt.encode(p:transcode(F.LUA):data(), "v"), rt.encode(p:unmarshal(), "v"), rt.encode(p, "v")
     """
     there, copy, crossed = run(source, values.encode(value))

@@ -81,7 +81,8 @@ def test_depth_is_limited(run: Any) -> None:
 
 @QUICK
 @given(st.recursive(
-    st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner | st.none()) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 ))  # fmt: skip
@@ -189,8 +190,9 @@ def test_what_does_not_match_is_invalid(run: Any, source: str, message: str) -> 
 
 def test_a_schema_may_use_empty_tables_for_empty_maps(run: Any) -> None:
     schema = """{
-      type = "object", properties = {a = {}, l = {items = {}}}, patternProperties = {}, additionalProperties = {},
-      allOf = {{}, {type = "object"}}, ["not"] = {required = {"z"}}, required = {}, default = {},
+      type = "object", properties = {a = {}, l = {items = {}}}, patternProperties = {},
+      additionalProperties = {}, allOf = {{}, {type = "object"}}, ["not"] = {required = {"z"}},
+      required = {}, default = {},
     }"""
     assert run(f"return json.validate({schema}, {{a = 1, l = {{1}}}})") == (True, None)
     assert run(f"return fault(json.validate({schema}, {{z = 1}}))")[0] == "Invalid"
