@@ -7,7 +7,7 @@ async with saros.open("examples/orders") as app:
 
 from . import activity, errors
 from .app import App, Handle
-from .app import open_app as open  # noqa: A004 - the module is its namespace: saros.open
+from .app import open_app as open
 from .errors import CodeError, Error, NonDeterminism
 from .hookspecs import hookimpl
 

@@ -87,7 +87,7 @@ class Handle:
         outcome = msgspec.json.decode(body, type=Outcome)
         if outcome.err is not None:
             raise values.to_error(outcome.err)
-        return None if outcome.ok is None else values.decode(outcome.ok)
+        return values.decode(outcome.ok) if outcome.ok else None
 
     async def signal(self, topic: str, *payloads: Any) -> None:
         """Send a message.

@@ -10,8 +10,9 @@ from .entries import Entry, Registry
 from .errors import INVALID, NOT_FOUND, CodeError, Error, ErrorData
 from .modules import Module, Service
 from .program import CallOptions, Facts, Program, Runtime
+from .raw import Raw
 from .scope import CallScope
-from .values import Json, Raw
+from .values import Json
 
 DEFAULT_QUEUE = "default"
 
@@ -76,7 +77,7 @@ class Deployment:
         entry = self.entry(id)
         if entry.role not in ("function", "process"):
             raise Error(
-                f"{id} is a {entry.kind}, which cannot be called; call functions, and start workflows with workflow.call",
+                f"{id} is a {entry.kind}, which cannot be called as a function",
                 INVALID,
                 retryable=False,
             )

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
+from .raw import ABSENT, Raw
+
 NOT_FOUND: Final = "NotFound"
 ALREADY_EXISTS: Final = "AlreadyExists"
 INVALID: Final = "Invalid"
@@ -32,7 +34,7 @@ class ErrorData(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str
     kind: str = UNKNOWN
     retryable: bool | None = None
-    details: msgspec.Raw | None = None
+    details: Raw = ABSENT
     stack: str | None = None
     context: str = ""  # what `errors.wrap` put in front of the message
 

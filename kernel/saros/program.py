@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from .errors import ErrorData
+from .raw import ABSENT, Raw
 from .values import Json
 
 
@@ -71,8 +72,8 @@ FAIL: Final = "fail"  # ErrorData; ends the program
 
 CLOSING_OPS: Final = frozenset({CONTINUE, COMPLETE, FAIL})
 
-EMPTY: Final = msgspec.Raw(b"{}")
-NO_ARGS: Final = msgspec.Raw(b"[]")
+EMPTY: Final = Raw(b"{}")
+NO_ARGS: Final = Raw(b"[]")
 
 
 class Body(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,9 +81,9 @@ class Body(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Start(Body, frozen=True, omit_defaults=True):
-    args: msgspec.Raw = NO_ARGS  # array of values
-    context: msgspec.Raw = EMPTY  # object: `ctx` values
-    info: msgspec.Raw = EMPTY  # object: what workflow.info() / activity.info() tell
+    args: Raw = NO_ARGS  # array of values
+    context: Raw = EMPTY  # object: `ctx` values
+    info: Raw = EMPTY  # object: what workflow.info() / activity.info() tell
     pid: str = ""
     entry: str = ""
     seed: str = ""  # of every random number in the program
@@ -91,19 +92,19 @@ class Start(Body, frozen=True, omit_defaults=True):
 class Outcome(Body, frozen=True, omit_defaults=True):
     """Success with `ok` (absent means nil), or failure with `err`."""
 
-    ok: msgspec.Raw | None = None
+    ok: Raw = ABSENT
     err: ErrorData | None = None
 
 
 class Message(Body, frozen=True, omit_defaults=True):
     topic: str
     sender: str = ""
-    payloads: msgspec.Raw = NO_ARGS  # array of values
+    payloads: Raw = NO_ARGS  # array of values
 
 
 class Exit(Body, frozen=True, omit_defaults=True):
     sender: str  # the pid that ended
-    ok: msgspec.Raw | None = None
+    ok: Raw = ABSENT
     err: ErrorData | None = None
 
 
@@ -117,7 +118,7 @@ class Inquiry(Body, frozen=True, omit_defaults=True):
 
     id: str
     name: str
-    args: msgspec.Raw = NO_ARGS
+    args: Raw = NO_ARGS
 
 
 class RetryPolicy(Body, frozen=True, omit_defaults=True):
@@ -151,8 +152,8 @@ class CallOptions(Body, frozen=True, omit_defaults=True):
 
 class Call(Body, frozen=True, omit_defaults=True):
     target: str
-    args: msgspec.Raw = NO_ARGS
-    context: msgspec.Raw = EMPTY
+    args: Raw = NO_ARGS
+    context: Raw = EMPTY
     options: CallOptions = CallOptions()
 
 
@@ -178,8 +179,8 @@ class StartOptions(Body, frozen=True, omit_defaults=True):
     execution_error_when_already_started: bool = False
     retry_policy: RetryPolicy | None = None
     cron_schedule: str = ""
-    memo: msgspec.Raw | None = None
-    search_attributes: msgspec.Raw | None = None
+    memo: Raw = ABSENT
+    search_attributes: Raw = ABSENT
     start_delay: int = 0
     parent_close_policy: str = "terminate"
     wait_for_cancellation: bool = False
@@ -188,8 +189,8 @@ class StartOptions(Body, frozen=True, omit_defaults=True):
 class Spawn(Body, frozen=True, omit_defaults=True):
     entry: str
     host: str
-    args: msgspec.Raw = NO_ARGS
-    context: msgspec.Raw = EMPTY
+    args: Raw = NO_ARGS
+    context: Raw = EMPTY
     options: StartOptions = StartOptions()
     name: str = ""
     messages: tuple[Message, ...] = ()
@@ -201,7 +202,7 @@ class Spawn(Body, frozen=True, omit_defaults=True):
 class Send(Body, frozen=True, omit_defaults=True):
     to: str  # pid or registered name
     topic: str
-    payloads: msgspec.Raw = NO_ARGS
+    payloads: Raw = NO_ARGS
 
 
 class Ask(Body, frozen=True, omit_defaults=True):
@@ -221,8 +222,8 @@ ASK_VERBS: Final = frozenset(
 class Attributes(Body, frozen=True, omit_defaults=True):
     """Upserts; a null removes the key."""
 
-    search: dict[str, msgspec.Raw] = {}
-    memo: dict[str, msgspec.Raw] = {}
+    search: dict[str, Raw] = {}
+    memo: dict[str, Raw] = {}
 
 
 class VersionMark(Body, frozen=True, omit_defaults=True):
@@ -234,16 +235,16 @@ class Answer(Body, frozen=True, omit_defaults=True):
     """What a query or update handler said."""
 
     id: str
-    ok: msgspec.Raw | None = None
+    ok: Raw = ABSENT
     err: ErrorData | None = None
 
 
 class ContinueAsNew(Body, frozen=True, omit_defaults=True):
     """Start over, with the mail that the program had received and not yet read."""
 
-    args: msgspec.Raw = NO_ARGS
+    args: Raw = NO_ARGS
     entry: str = ""  # default: the same entry
-    context: msgspec.Raw = EMPTY
+    context: Raw = EMPTY
     mail: tuple[Message, ...] = ()
 
 
@@ -257,7 +258,7 @@ def pack(body: Any) -> Json:
     return _encode(body)
 
 
-def unpack(body: Json | msgspec.Raw, shape: type[B]) -> B:
+def unpack(body: Json | Raw, shape: type[B]) -> B:
     """Return a body as the struct `shape`.
 
     :raises msgspec.ValidationError: when it is not of that shape (an error of the runtime, not of users).

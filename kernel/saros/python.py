@@ -23,8 +23,9 @@ from .errors import CodeError
 from .hookspecs import hookimpl
 from .modules import Module
 from .plugins import RuntimePlugin
+from .raw import Raw
 from .scope import CallScope, current
-from .values import Json, Raw
+from .values import Json
 
 
 class PythonFunctions:

@@ -48,7 +48,7 @@ def continued(run: Run, request: ContinueAsNew, deployment: Deployment, now: int
     if request.entry:
         entry = deployment.workflow(request.entry)
         entry_id, type_name = entry.id, entry.type_name
-    context = request.context if request.context != b"{}" else run.context
+    context = request.context if bytes(request.context) != b"{}" else run.context
     following = msgspec.structs.replace(
         _following(run, now), entry=entry_id, type=type_name, args=request.args, context=context, attempt=1
     )
@@ -103,7 +103,7 @@ def _with_mail(run: Run, messages: tuple[Message, ...], delay: int) -> NewRun:
         "attempt": run.attempt,
         "start_time": run.start_time,
         "parent": run.parent.pid if run.parent else None,
-        "search_attributes": run.options.search_attributes,
+        "search_attributes": run.options.search_attributes or None,
         "first_run_id": run.first_run_id,
         "continued_from": run.continued_from or None,
     }

@@ -20,6 +20,7 @@ import msgspec
 
 from .execution import Description, HistoryPage, Record, Run, Started, StartRequest, Watcher
 from .program import Call
+from .raw import ABSENT
 from .values import Json
 
 
@@ -56,7 +57,7 @@ class CallTask(msgspec.Struct, omit_defaults=True):
     call: Call
     scheduled: int = 0
     attempt: int = 1
-    heartbeat: msgspec.Raw | None = None  # the details that the last attempt recorded
+    heartbeat: msgspec.Raw = ABSENT  # the details that the last attempt recorded
 
 
 class CallLease(NamedTuple):

@@ -26,12 +26,10 @@ from typing import Any, Final
 import msgspec
 
 from .errors import INVALID, Error, ErrorData
+from .raw import ABSENT, Raw
 
 Json = bytes
 """UTF-8 JSON text of one value."""
-
-Raw = msgspec.Raw
-"""`Json` inside a struct."""
 
 _RESERVED: Final = re.compile(r"^\$+(bin|error)$")
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
@@ -85,13 +83,13 @@ def _spelled(value: Any) -> Any:
 
 def error_data(error: Error) -> ErrorData:
     """Return the boundary form of an exception."""
-    details = None if error.details is None else msgspec.Raw(encode(error.details))
+    details = ABSENT if error.details is None else Raw(encode(error.details))
     return ErrorData(error.message, error.kind, error.retryable, details, error.stack, error.context)
 
 
 def to_error(data: ErrorData) -> Error:
     """Return the exception of a boundary form."""
-    details = None if data.details is None else decode(data.details)
+    details = decode(data.details) if data.details else None
     return Error(
         data.message,
         data.kind,

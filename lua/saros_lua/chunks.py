@@ -8,7 +8,6 @@ from importlib import resources
 from typing import Final
 
 import lupa.lua54 as lupa
-
 from saros.errors import INTERNAL, INVALID, CodeError, Error
 
 #: The chunks that make the sandbox, in order; everything else builds on them.

@@ -124,4 +124,4 @@ class Execution:
 def _merged(old: dict[str, msgspec.Raw], new: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
     """A merged copy: both may be shared with other runs."""
     merged = {**old, **{name: msgspec.Raw(bytes(value)) for name, value in new.items()}}
-    return {name: value for name, value in merged.items() if value != b"null"}
+    return {name: value for name, value in merged.items() if bytes(value) != b"null"}

@@ -126,9 +126,9 @@ class MemoryStore:
     def _create(self, new: NewRun, watchers: Iterable[Watcher] = ()) -> Execution:
         options = new.run.options
         execution = Execution(new.run, new.mails, watchers)
-        if options.search_attributes is not None:
+        if options.search_attributes:
             execution.search = msgspec.json.decode(options.search_attributes, type=dict[str, msgspec.Raw])
-        if options.memo is not None:
+        if options.memo:
             execution.memo = msgspec.json.decode(options.memo, type=dict[str, msgspec.Raw])
         self._current[new.run.id] = execution
         self._runs[new.run.run_id] = execution

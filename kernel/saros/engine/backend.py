@@ -114,7 +114,7 @@ class StoreBackend:
     # --- executions -------------------------------------------------------------------------
 
     async def start(self, request: StartRequest) -> Started:
-        if request.options.search_attributes is not None:
+        if request.options.search_attributes:
             why = check_search(bytes(request.options.search_attributes))
             if why:
                 raise Error(why, INVALID, retryable=False)
@@ -243,4 +243,4 @@ def _outcome(page: HistoryPage) -> Json:
 def _answered(answer: Answer) -> Json:
     if answer.err is not None:
         raise values.to_error(answer.err)
-    return bytes(answer.ok) if answer.ok is not None else values.NULL
+    return bytes(answer.ok) if answer.ok else values.NULL

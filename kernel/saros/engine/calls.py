@@ -62,7 +62,7 @@ class CallWorker:
         info = call_info(
             task.id, task.run_id, task.type, task.ref, task.task_queue, task.attempt, task.scheduled
         )
-        if task.heartbeat is not None:
+        if task.heartbeat:
             info["heartbeat_details"] = task.heartbeat
         attempt: Attempt | None = None
 

@@ -13,7 +13,8 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from .problems import BAD, Problem, did_you_mean
 from .yamlfile import Tree, line_of
 
-_HEADER: Final = ("namespace", "version", "entries", "meta")
+_OWN: Final = ("namespace", "version")
+_HEADER: Final = (*_OWN, "entries", "meta")
 _VERSIONS: Final = ("1.0", 1.0, "1")
 _NAMESPACE: Final = re.compile(r"[\w-]+(\.[\w-]+)*")
 _NAME: Final = re.compile(r"\w[\w.-]*")
@@ -71,12 +72,12 @@ class Document:
             yield from self._list(nodes["entries"], namespace)
 
     def _header(self, single: bool) -> Tree:
-        """The keys of the file itself; the entries are left for later."""
+        """The keys of the file itself; what entries and anchors hold is left for later."""
         nothing = ScalarNode("tag:yaml.org,2002:null", "", self._root.start_mark, self._root.end_mark)
         pairs = [
-            (key, nothing if key.value == "entries" else value)
+            (key, value if key.value in _OWN else nothing)
             for key, value in self._root.value
-            if not single or key.value in _HEADER[:2]
+            if not single or key.value in _OWN
         ]
         tree = Tree(MappingNode(self._root.tag, pairs, self._root.start_mark, self._root.end_mark), self._env)
         self._report_faults(tree, "")
@@ -153,5 +154,5 @@ class Document:
 
     @staticmethod
     def _without_header(root: Node) -> Node:
-        pairs = [(key, value) for key, value in root.value if key.value not in _HEADER[:2]]
+        pairs = [(key, value) for key, value in root.value if key.value not in _OWN]
         return MappingNode(root.tag, pairs, root.start_mark, root.end_mark)

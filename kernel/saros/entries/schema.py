@@ -10,7 +10,7 @@ from .loader import by_name
 
 
 def json_schema(kinds: Iterable[Kind]) -> dict[str, Any]:
-    """A JSON Schema (draft 2020-12) that accepts every file which `load` accepts.
+    """A JSON Schema (draft 2020-12) that accepts every file of entries which `load` accepts.
 
     What goes beyond one file (references, sources) only `load` can check, and unknown keys are
     allowed because they are warnings.

@@ -27,7 +27,7 @@ _WORDS: Final = frozenset({"yes", "no", "on", "off"})  # booleans of YAML 1.1
 _ENV: Final = re.compile(r"\$\{env:([^}|]*)(?:\|([^}]*))?(\}?)")
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-_MOST_NODES: Final = 1_000_000  # aliases of aliases can blow up a small file
+_MOST_NODES: Final = 100_000  # aliases of aliases can blow up a small file
 _DEEPEST: Final = 100
 _MANY_BRACKETS: Final = 2_000
 _NESTED_ITEMS: Final = re.compile(r"(?:[-?] +){100}")
@@ -121,8 +121,7 @@ class Tree:
         text: str = node.value
         kind = node.tag.removeprefix(_TAG)
         if node.tag in _TEXT_TAGS:
-            plain = node.style is None
-            if plain and _FLOAT.fullmatch(text):
+            if not node.style and _FLOAT.fullmatch(text):
                 return float(text)  # "1e3", which YAML 1.1 takes for a text
             return self._text(node, text, path)
         if kind == "null":

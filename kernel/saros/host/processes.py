@@ -107,7 +107,7 @@ class ProcessHost:
             raise
         if outcome.err is not None:
             raise values.to_error(outcome.err)
-        return None if outcome.ok is None else values.decode(outcome.ok)
+        return values.decode(outcome.ok) if outcome.ok else None
 
     def call(self, call: Call, caller: Actor | None, done: Done) -> Callable[[], None]:
         """Call a function or a module's service; returns what cancels it. `done` may be called at once."""
@@ -206,7 +206,7 @@ class ProcessHost:
         outcome = msgspec.json.decode(await self.backend.result(started.id, started.run_id), type=Outcome)
         if outcome.err is not None:
             raise values.to_error(outcome.err)
-        return bytes(outcome.ok) if outcome.ok is not None else values.NULL
+        return bytes(outcome.ok) if outcome.ok else values.NULL
 
     async def _spawn_process(self, entry: Entry, spawn: Spawn, watcher: Watcher | None) -> Json:
         if entry.role not in ("process", "function"):
@@ -226,7 +226,7 @@ class ProcessHost:
         outcome = msgspec.json.decode(await future, type=Outcome)
         if outcome.err is not None:
             raise values.to_error(outcome.err)
-        return bytes(outcome.ok) if outcome.ok is not None else values.NULL
+        return bytes(outcome.ok) if outcome.ok else values.NULL
 
     def start_process(
         self,

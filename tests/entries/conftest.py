@@ -1,0 +1,60 @@
+"""Apps are written from tables of file name and text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from saros.entries import CORE_KINDS, AppError, Kind, Problem, Registry, load
+from saros_lua.kinds import LUA_KINDS
+
+KINDS: tuple[Kind, ...] = (*CORE_KINDS, *LUA_KINDS)
+
+Load = Callable[..., Registry]
+Fail = Callable[..., list[Problem]]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[Mapping[str, str] | str], Path]:
+    """Writes files below the app directory; a text alone is `_index.yaml`. Lua sources a to c are there."""
+
+    def write(files: Mapping[str, str] | str) -> Path:
+        app = tmp_path / "app"
+        app.mkdir(exist_ok=True)
+        for name in "abc":
+            (app / f"{name}.lua").write_text("return {}")
+        for name, text in ({"_index.yaml": files} if isinstance(files, str) else files).items():
+            (app / name).parent.mkdir(parents=True, exist_ok=True)
+            (app / name).write_text(dedent(text).lstrip("\n"), encoding="utf-8")
+        return app
+
+    return write
+
+
+@pytest.fixture
+def app(write: Callable[[Mapping[str, str] | str], Path]) -> Load:
+    """Writes and loads an app."""
+
+    def app(
+        files: Mapping[str, str] | str,
+        env: Mapping[str, str] | None = None,
+        kinds: tuple[Kind, ...] = KINDS,
+        known_modules: set[str] | None = None,
+    ) -> Registry:
+        return load(write(files), kinds, {} if env is None else env, known_modules)
+
+    return app
+
+
+@pytest.fixture
+def problems(app: Load) -> Fail:
+    """Writes an app that cannot be loaded, and gives the reasons."""
+
+    def problems(files: Mapping[str, str] | str, **options: object) -> list[Problem]:
+        with pytest.raises(AppError) as caught:
+            app(files, **options)
+        return caught.value.problems
+
+    return problems

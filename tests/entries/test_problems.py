@@ -1,0 +1,602 @@
+"""What is wrong with an app, where, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from saros.entries import AppError, Entry, Kind, Number, Problem, Reference, Registry, Text, load
+from saros.errors import INVALID, Error
+
+from .conftest import KINDS, Fail, Load
+
+
+def lines(problems: Iterable[Problem]) -> list[str]:
+    return [f"{problem} | {problem.hint}" if problem.hint else str(problem) for problem in problems]
+
+
+# Each case: the entries of namespace `app` (the first one is in line 3) -> the problems.
+ENTRIES = {
+    "unknown kind": (
+        "- {name: x, kind: workflow.lau}",
+        ['app:x: the kind "workflow.lau" is unknown (app/_index.yaml:3) | did you mean "workflow.lua"?'],
+    ),
+    "kind of a plugin": (
+        "- {name: x, kind: http.endpoint}",
+        [
+            'app:x: the kind "http.endpoint" is unknown (app/_index.yaml:3)'
+            " | install the plugin saros-http, which supplies the kinds http.*"
+        ],
+    ),
+    "kind like nothing": (
+        "- {name: x, kind: banana}",
+        [
+            'app:x: the kind "banana" is unknown (app/_index.yaml:3) | the kinds are "function.lua",'
+            ' "function.python", "library.lua", "process.host", "process.lua", "process.service",'
+            ' "schedule", "temporal.client", "temporal.worker" and "workflow.lua"'
+        ],
+    ),
+    "no kind": ("- name: x", ["app:x: the entry has no `kind` (app/_index.yaml:3)"]),
+    "no name": ("- kind: process.host", ["the entry has no `name` (app/_index.yaml:3)"]),
+    "name is a number": (
+        "- kind: process.host\n  name: 7",
+        ["`name` must be a text (app/_index.yaml:4)"],
+    ),
+    "odd name": (
+        "- {name: 'a:b', kind: process.host}",
+        [
+            '"a:b" is not a name for an entry (app/_index.yaml:3)'
+            ' | begin with a letter or digit, and use letters, digits, "_", "-" and "."'
+        ],
+    ),
+    "entry is a text": ("- x", ["an entry must be a mapping with `name` and `kind` (app/_index.yaml:3)"]),
+    "duplicate id": (
+        "- {name: x, kind: process.host}\n- {name: x, kind: process.host}",
+        [
+            "app:x: the id is given twice, first at app/_index.yaml:3 (app/_index.yaml:4)"
+            " | rename one of the two"
+        ],
+    ),
+    "duplicate key": (
+        "- name: x\n  kind: process.host\n  host: {}\n  host: {}",
+        [
+            "app:x: `host` is given twice, first in line 5 (app/_index.yaml:6) | remove one of the two",
+        ],
+    ),
+    "missing key": (
+        "- {name: x, kind: function.lua}",
+        ['app:x: `source` is missing (app/_index.yaml:3) | it must be a file such as "file://main.lua"'],
+    ),
+    "empty key": (
+        "- {name: x, kind: function.python, call: }",
+        ['app:x: `call` is missing (app/_index.yaml:3) | it must be "package.module:callable"'],
+    ),
+    "wrong types": (
+        """- name: x
+  kind: function.lua
+  source: file://a.lua
+  modules: time
+  imports: [a]
+  method: 3
+  meta: text""",
+        [
+            'app:x: `modules` must be a list, not "time" (app/_index.yaml:6) | write [time]',
+            "app:x: `imports` must be a mapping of names, not a list (app/_index.yaml:7)",
+            "app:x: `method` must be a name, not 3 (app/_index.yaml:8)",
+            'app:x: `meta` must be a mapping, not "text" (app/_index.yaml:9)',
+        ],
+    ),
+    "wrong nested types": (
+        """- name: x
+  kind: process.host
+  host:
+    max_processes: -1
+    workers: true
+  lifecycle:
+    auto_start: "true"
+    depends_on: [5]""",
+        [
+            "app:x: `host.max_processes` must be an integer of 0 or more, not -1 (app/_index.yaml:6)",
+            "app:x: `host.workers` must be an integer of 1 or more, not true (app/_index.yaml:7)",
+            'app:x: `lifecycle.auto_start` must be true or false, not "true" (app/_index.yaml:9)'
+            " | remove the quotes",
+            "app:x: `lifecycle.depends_on.0` must be the id of an entry, not 5 (app/_index.yaml:10)",
+        ],
+    ),
+    "known parts of meta": (
+        """- name: x
+  kind: function.lua
+  source: file://a.lua
+  meta:
+    temporal:
+      activity:
+        local: maybe
+        worker: nobody""",
+        [
+            'app:x: `meta.temporal.activity.local` must be true or false, not "maybe" (app/_index.yaml:9)',
+            'app:x: `meta.temporal.activity.worker` names "app:nobody", which does not exist'
+            " (app/_index.yaml:10)",
+        ],
+    ),
+    "bad durations": (
+        """- name: x
+  kind: temporal.client
+  connection_timeout: soon
+  keep_alive_time: 0s
+  keep_alive_timeout: [1]""",
+        [
+            'app:x: `connection_timeout`: "soon" is not a duration: write it as "1h30m", "45s" or "500ms"'
+            " (app/_index.yaml:5)",
+            "app:x: `keep_alive_time` must be a duration of more than zero such as"
+            ' "30s", or a number of milliseconds, not "0s" (app/_index.yaml:6)',
+            "app:x: `keep_alive_timeout` must be a duration of more than zero such as"
+            ' "30s", or a number of milliseconds, not a list (app/_index.yaml:7)',
+        ],
+    ),
+    "numbers that are texts": (
+        "- {name: x, kind: temporal.worker, task_queue: 12}",
+        ["app:x: `task_queue` must be a text, not 12 (app/_index.yaml:3) | put it in quotes"],
+    ),
+    "choice": (
+        "- {name: x, kind: temporal.client, auth: {type: password}}",
+        [
+            'app:x: `auth.type` must be "none", "api_key" or "mtls", not "password" (app/_index.yaml:3)',
+        ],
+    ),
+    "auth lacks its parts": (
+        "- name: x\n  kind: temporal.client\n  auth: {type: api_key}\n"
+        "- name: y\n  kind: temporal.client\n  auth: {type: mtls, cert_file: c}",
+        [
+            "app:x: `auth` of type api_key needs `api_key` or `api_key_file` (app/_index.yaml:5)",
+            "app:y: `auth` of type mtls needs `key_file` or `key_pem` (app/_index.yaml:8)",
+        ],
+    ),
+    "search attribute types": (
+        "- {name: x, kind: temporal.client, search_attributes: {total: money}}",
+        [
+            'app:x: `search_attributes.total` must be "keyword", "text", "integer", "float", "boolean",'
+            ' "time" or "keyword_list", not "money" (app/_index.yaml:3)',
+        ],
+    ),
+    "dangling reference": (
+        "- {name: x, kind: temporal.worker, client: temporl}\n- {name: temporal, kind: temporal.client}",
+        [
+            'app:x: `client` names "app:temporl", which does not exist (app/_index.yaml:3)'
+            ' | did you mean "app:temporal"?',
+        ],
+    ),
+    "reference to another namespace": (
+        "- {name: x, kind: temporal.worker, client: other:temporal}\n"
+        "- {name: temporal, kind: temporal.client}",
+        [
+            'app:x: `client` names "other:temporal", which does not exist (app/_index.yaml:3)'
+            ' | did you mean "app:temporal"?',
+        ],
+    ),
+    "reference to another kind": (
+        "- {name: x, kind: temporal.worker, client: h}\n- {name: h, kind: process.host}",
+        [
+            'app:x: `client` must name a temporal.client, but "app:h" is a process.host (app/_index.yaml:3)',
+        ],
+    ),
+    "reference to another role": (
+        "- {name: x, kind: process.service, process: h}\n- {name: h, kind: process.host}",
+        ['app:x: `process` must name a process, but "app:h" is a process.host (app/_index.yaml:3)'],
+    ),
+    "imports are Lua": (
+        "- {name: x, kind: library.lua, source: 'file://a.lua', imports: {p: p}}\n"
+        "- {name: p, kind: function.python, call: 'm:f'}",
+        [
+            'app:x: `imports.p` must name a lua entry, but "app:p" is a function.python (app/_index.yaml:3)',
+        ],
+    ),
+    "a reference to a broken entry is not to blame": (
+        "- {name: x, kind: temporal.worker, client: c}\n- {name: c, kind: temporal.clint}",
+        ['app:c: the kind "temporal.clint" is unknown (app/_index.yaml:4) | did you mean "temporal.client"?'],
+    ),
+    "call": (
+        "- {name: x, kind: function.python, call: shop.ship}",
+        ['app:x: `call` must be "package.module:callable", not "shop.ship" (app/_index.yaml:3)'],
+    ),
+    "source without file://": (
+        "- {name: x, kind: library.lua, source: a.lua}",
+        [
+            'app:x: `source` must be a file such as "file://main.lua", not "a.lua" (app/_index.yaml:3)'
+            ' | write "file://a.lua"',
+        ],
+    ),
+    "source inline": (
+        "- name: x\n  kind: library.lua\n  source: |\n    return 1\n    -- two",
+        ['app:x: `source` must be a file such as "file://main.lua", not a longer text (app/_index.yaml:5)'],
+    ),
+    "source is missing": (
+        "- {name: x, kind: library.lua, source: 'file://nowhere.lua'}",
+        [
+            'app:x: `source`: the file does not exist: "nowhere.lua" (app/_index.yaml:3)'
+            " | paths are relative to the YAML file",
+        ],
+    ),
+    "source is a directory": (
+        "- {name: x, kind: library.lua, source: 'file://.'}",
+        [
+            'app:x: `source`: the name is not that of a file: "." (app/_index.yaml:3)'
+            " | paths are relative to the YAML file",
+        ],
+    ),
+    "source above the app": (
+        "- {name: x, kind: library.lua, source: 'file://../other.lua'}",
+        [
+            'app:x: `source`: the file is outside the app directory: "../other.lua" (app/_index.yaml:3)'
+            " | paths are relative to the YAML file",
+        ],
+    ),
+    "source is absolute": (
+        "- {name: x, kind: library.lua, source: 'file:///etc/hosts'}",
+        [
+            'app:x: `source`: the file is outside the app directory: "/etc/hosts" (app/_index.yaml:3)'
+            " | paths are relative to the YAML file",
+        ],
+    ),
+    "two workers": (
+        "- {name: v, kind: temporal.worker}\n- {name: w, kind: temporal.worker}\n"
+        "- {name: x, kind: workflow.lua, source: 'file://a.lua'}",
+        [
+            "app:x: `meta.temporal.workflow.worker` is missing, and the app has several workers"
+            ' (app/_index.yaml:5) | name "app:v" or "app:w"',
+        ],
+    ),
+    "two workflows of one type": (
+        "- {name: x, kind: workflow.lua, source: 'file://a.lua'}\n"
+        "- {name: y, kind: workflow.lua, source: 'file://a.lua',"
+        " meta: {temporal: {workflow: {name: 'app:x'}}}}",
+        [
+            'app:y: the workflow type "app:x" is also that of app:x, at app/_index.yaml:3'
+            " (app/_index.yaml:4) | give each workflow a name of its own",
+        ],
+    ),
+    "libraries in a circle": (
+        "- {name: x, kind: library.lua, source: 'file://a.lua', imports: {y: y}}\n"
+        "- {name: y, kind: library.lua, source: 'file://a.lua', imports: {z: z}}\n"
+        "- {name: z, kind: library.lua, source: 'file://a.lua', imports: {x: x, z: z}}",
+        [
+            "app:x: the library imports itself: app:x → app:y → app:z → app:x (app/_index.yaml:3)",
+            "app:z: the library imports itself: app:z → app:z (app/_index.yaml:5)",
+        ],
+    ),
+    "services in a circle": (
+        "- {name: x, kind: process.host, lifecycle: {depends_on: [y]}}\n"
+        "- {name: y, kind: process.host, lifecycle: {depends_on: [x]}}",
+        ["app:x: the entry waits for itself to start: app:x → app:y → app:x (app/_index.yaml:3)"],
+    ),
+    "schedules": (
+        "- {name: f, kind: workflow.lua, source: 'file://a.lua'}\n"
+        "- {name: p, kind: schedule, workflow: f}\n"
+        "- {name: q, kind: schedule, workflow: f, cron: '* * * * *', every: 5m}\n"
+        "- {name: r, kind: schedule, workflow: f, cron: often, timezone: Mars/Base}\n"
+        "- {name: s, kind: schedule, workflow: p, every: 0}",
+        [
+            "app:p: the schedule has neither `cron` nor `every` (app/_index.yaml:4)"
+            ' | write for instance cron: "0 9 * * 1-5", or every: 15m',
+            "app:q: the schedule has both `cron` and `every` (app/_index.yaml:5)"
+            ' | write for instance cron: "0 9 * * 1-5", or every: 15m',
+            'app:r: `cron` is not a cron expression: "often" (app/_index.yaml:6)'
+            ' | give minute, hour, day, month and weekday, as in "0 9 * * 1-5"',
+            'app:r: `timezone` is unknown: "Mars/Base" (app/_index.yaml:6)'
+            ' | give a name such as "Europe/Berlin"',
+            'app:s: `workflow` must name a workflow, but "app:p" is a schedule (app/_index.yaml:7)',
+            "app:s: `every` must be a duration of more than zero such as"
+            ' "30s", or a number of milliseconds, not 0 (app/_index.yaml:7)',
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("entries", "expected"), ENTRIES.values(), ids=ENTRIES)
+def test_problems_of_entries(problems: Fail, entries: str, expected: list[str]) -> None:
+    assert lines(problems(f"namespace: app\nentries:\n{entries}\n")) == expected
+
+
+HOST = "- {name: host, kind: process.host}"
+FILES = {
+    "no namespace": (
+        f"entries:\n{HOST}",
+        ["the file has entries, but no `namespace` (app/_index.yaml:1) | add namespace: app"],
+    ),
+    "empty namespace": (
+        f"entries:\n{HOST}\nnamespace:",
+        ["the file has entries, but no `namespace` (app/_index.yaml:1) | add namespace: app"],
+    ),
+    "odd namespace": (
+        f"namespace: a b\nentries:\n{HOST}",
+        [
+            '"a b" is not a namespace (app/_index.yaml:1)'
+            ' | use letters, digits, "_" and "-", and "." between the parts, as in "shop.orders"'
+        ],
+    ),
+    "no entries": (
+        "namespace: app",
+        [
+            "the file has a namespace, but neither `entries` nor a `name` and a `kind` (app/_index.yaml:1)",
+        ],
+    ),
+    "entries are no list": (
+        "namespace: app\nentries:\n  host: {kind: process.host}",
+        ["`entries` must be a list (app/_index.yaml:3) | begin each entry with `- name: …`"],
+    ),
+    "entries twice": (
+        f"namespace: app\nentries:\n{HOST}\nentries:\n{HOST}",
+        ["`entries` is given twice, first in line 2 (app/_index.yaml:4) | remove one of the two"],
+    ),
+    "a single entry without kind": (
+        "namespace: app\nname: host",
+        ["app:host: the entry has no `kind` (app/_index.yaml:1)"],
+    ),
+    "a single entry without name": (
+        "namespace: app\nkind: process.host",
+        ["the entry has no `name` (app/_index.yaml:1)"],
+    ),
+    "another version": (
+        f"version: '2.0'\nnamespace: app\nentries:\n{HOST}",
+        ['`version` must be "1.0", not "2.0" (app/_index.yaml:1)'],
+    ),
+    "a YAML tag": (
+        "namespace: app\nentries:\n- {name: !!binary aGk=, kind: process.host}",
+        [
+            "the YAML tag tag:yaml.org,2002:binary is not supported (app/_index.yaml:3)"
+            " | write the value plainly",
+        ],
+    ),
+    "a key that is a list": (
+        f"namespace: app\nentries:\n{HOST}\n? [a]\n: b",
+        ["a key must be a text (app/_index.yaml:4)"],
+    ),
+    "infinity": (
+        "namespace: app\nentries:\n- {name: a, kind: process.host, meta: {x: .inf}}",
+        ["app:a: .inf has no place in an entry (app/_index.yaml:3) | use a finite number"],
+    ),
+    "endless alias": (
+        "namespace: app\nentries:\n- &e {name: a, kind: process.host, meta: *e}",
+        ["app:a: the YAML here is nested too deeply, or its aliases expand without end (app/_index.yaml:3)"],
+    ),
+    "endless merge": (
+        "namespace: app\nentries:\n- &e {name: a, kind: process.host, <<: *e}",
+        ["app:a: `<<` must name another mapping, or a list of mappings (app/_index.yaml:3)"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), FILES.values(), ids=FILES)
+def test_problems_of_files(problems: Fail, text: str, expected: list[str]) -> None:
+    assert lines(problems(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "message"),
+    [
+        ("a: b: c\n", "app/bad.yaml:1:5", "this is not valid YAML: mapping values are not allowed"),
+        ("x: 1\ny: *nothing\n", "app/bad.yaml:2:4", "this is not valid YAML: found undefined alias"),
+        ('a: "b\n', "app/bad.yaml:2:1", "this is not valid YAML: while scanning a quoted scalar"),
+        ("a: \x01b\n", "app/bad.yaml", "this is not valid YAML: unacceptable character"),
+        ("[" * 100_000, "app/bad.yaml", "the YAML is nested too deeply"),
+        ("- " * 100_000, "app/bad.yaml", "the YAML is nested too deeply"),
+        ("[" * 3000 + "]" * 3000, "app/bad.yaml", "the YAML is nested too deeply"),
+    ],
+    ids=range(7),
+)
+def test_broken_yaml_hides_nothing_else(problems: Fail, text: str, where: str, message: str) -> None:
+    broken, other = problems(
+        {"bad.yaml": text, "x.yaml": "namespace: app\nname: x\nkind: temporal.worker\nclient: gone\n"}
+    )
+    assert broken.where == where
+    assert broken.message.startswith(message)
+    assert lines([other]) == [
+        'app:x: `client` names "app:gone", which does not exist (app/x.yaml:4)'
+        " | it may be in a file that could not be read"
+    ]
+
+
+def test_a_bomb_of_aliases(problems: Fail) -> None:
+    bomb = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    for last, name in zip("abcdefg", "bcdefgh", strict=True):
+        bomb.append(f"{name}: &{name} [{', '.join([f'*{last}'] * 10)}]")
+    entry = "name: x\nkind: process.host\nmeta:\n"
+    [problem] = problems("namespace: app\n" + entry + "\n".join(f"  {line}" for line in bomb))
+    assert "expand without end" in problem.message
+
+
+def test_a_file_that_is_not_utf8(write: Callable[[str], Path]) -> None:
+    root = write("namespace: app\nname: host\nkind: process.host\n")
+    (root / "latin.yaml").write_bytes(b"a: 1\nb: \xe9\n")
+    with pytest.raises(AppError) as caught:
+        load(root, KINDS, {})
+    assert str(caught.value) == "the file is not UTF-8 text (app/latin.yaml:2); save it in UTF-8"
+
+
+def test_links_may_not_leave_the_app(write: Callable[[str], Path]) -> None:
+    root = write("namespace: app\nname: f\nkind: function.lua\nsource: file://link.lua\n")
+    outside = root.parent / "outside"
+    outside.mkdir()
+    (outside / "x.lua").touch()
+    (outside / "x.yaml").write_text("namespace: x\nentries: []\n")
+    (root / "link.lua").symlink_to(outside / "x.lua")
+    (root / "link.yaml").symlink_to(outside / "x.yaml")
+    with pytest.raises(AppError) as caught:
+        load(root, KINDS, {})
+    assert lines(caught.value.problems) == [
+        'app:f: `source`: the file is a link that leaves the app directory: "link.lua" (app/_index.yaml:4)'
+        " | paths are relative to the YAML file",
+        "the file is a link that leaves the app directory (app/link.yaml) | copy the file",
+    ]
+
+
+def test_a_directory_behind_a_link_may_not_hold_sources(write: Callable[[str], Path]) -> None:
+    root = write("namespace: app\nname: f\nkind: function.lua\nsource: file://shared/x.lua\n")
+    outside = root.parent / "outside"
+    outside.mkdir()
+    (outside / "x.lua").touch()
+    (root / "shared").symlink_to(outside)
+    with pytest.raises(AppError, match="is a link that leaves the app directory"):
+        load(root, KINDS, {})
+    (root / "_index.yaml").write_text("namespace: app\nname: h\nkind: process.host\n")
+    assert lines(load(root, KINDS, {}).warnings) == [
+        "the link leaves the app directory; no entries are read there (app/shared)"
+    ]
+
+
+def test_links_that_lead_nowhere(write: Callable[[str], Path]) -> None:
+    root = write("namespace: app\nname: f\nkind: function.lua\nsource: file://loop.lua\n")
+    (root / "loop.lua").symlink_to("loop.lua")
+    (root / "gone.yaml").symlink_to("nothing.yaml")
+    with pytest.raises(AppError) as caught:
+        load(root, KINDS, {})
+    first, second = caught.value.problems
+    assert first.message.startswith("`source`: the file cannot be read")
+    assert str(second) == "the file cannot be read: No such file or directory (app/gone.yaml)"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(write: Callable[[str], Path]) -> None:
+    root = write("namespace: app\nname: f\nkind: process.host\n")
+    (root / "_index.yaml").chmod(0)
+    with pytest.raises(AppError, match="the file cannot be read: Permission denied"):
+        load(root, KINDS, {})
+
+
+def test_no_such_directory(tmp_path: Path) -> None:
+    with pytest.raises(AppError) as caught:
+        load(tmp_path / "nowhere", KINDS, {})
+    error = caught.value
+    assert (error.message, error.hint) == (
+        f'there is no app directory "{tmp_path}/nowhere"',
+        "`saros new DIR` makes one",
+    )
+
+
+def test_a_file_is_not_an_app(tmp_path: Path) -> None:
+    (tmp_path / "_index.yaml").touch()
+    with pytest.raises(AppError) as caught:
+        load(tmp_path / "_index.yaml", KINDS, {})
+    assert str(caught.value) == (
+        f'"{tmp_path}/_index.yaml" is a file, but an app is a directory; give the directory: "{tmp_path}"'
+    )
+
+
+@pytest.mark.parametrize("text", ["", "a: 1\n", "namespace: app\nentries: []\n"])
+def test_an_app_without_entries(problems: Fail, text: str) -> None:
+    assert [problem.message for problem in problems(text)] == ['the app "app" has no entries']
+
+
+def test_everything_is_told_at_once_and_in_order(write: Callable[[dict[str, str]], Path]) -> None:
+    root = write(
+        {
+            "b.yaml": "namespace: [\n",
+            "a.yaml": "namespace: a\nentries:\n- {name: x, kind: nope}\n- {name: y, kind: schedule}\n",
+            "c/d.yaml": "namespace: a\nname: x\nkind: process.host\n",
+        }
+    )
+    with pytest.raises(AppError) as caught:
+        load(root, KINDS, {})
+    error = caught.value
+    assert isinstance(error, Error)
+    assert (error.kind, error.retryable, error.where) == (INVALID, False, None)
+    assert [problem.where for problem in error.problems] == [
+        "app/a.yaml:3",
+        "app/a.yaml:4",
+        "app/b.yaml:2:1",
+        "app/c/d.yaml:1",
+    ]
+    assert len(str(error).splitlines()) == 4
+    assert "a:x: the id is given twice, first at app/a.yaml:3 (app/c/d.yaml:1)" in str(error)
+
+
+def test_a_single_problem_is_an_error_with_place_and_hint(app: Load) -> None:
+    with pytest.raises(AppError) as caught:
+        app("namespace: app\nname: x\nkind: proces.host\n")
+    error = caught.value
+    assert (error.message, error.where, error.hint) == (
+        'app:x: the kind "proces.host" is unknown',
+        "app/_index.yaml:3",
+        'did you mean "process.host"?',
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("metod: main", "app:x: `metod` means nothing to a function.lua (app/_index.yaml:5)"),
+        ("pool: {sizes: 1}", "app:x: `pool.sizes` means nothing to a function.lua (app/_index.yaml:5)"),
+        (
+            "meta: {temporal: {activity: {locale: true}}}",
+            "app:x: `meta.temporal.activity.locale` means nothing to a function.lua (app/_index.yaml:5)",
+        ),
+    ],
+)
+def test_unknown_keys_are_warnings(app: Load, key: str, expected: str) -> None:
+    registry = app(f"namespace: app\nname: x\nkind: function.lua\nsource: file://a.lua\n{key}\n")
+    [warning] = registry.warnings
+    assert str(warning) == expected
+    assert warning.hint is not None
+    assert warning.hint.startswith("did you mean")
+
+
+def test_unknown_keys_of_a_file_are_warnings(app: Load) -> None:
+    registry = app(f"namespace: app\nimports: 1\nx-own: 2\nentries:\n{HOST}\n")
+    assert lines(registry.warnings) == ["`imports` means nothing here (app/_index.yaml:2)"]
+
+
+def test_meta_is_free_form(app: Load) -> None:
+    registry = app("namespace: app\nname: x\nkind: process.host\nmeta: {owner: {team: a}, tags: [b]}\n")
+    assert registry.warnings == []
+    assert registry.entries["app:x"].meta == {"owner": {"team": "a"}, "tags": ["b"]}
+
+
+def test_modules_are_checked_when_they_are_known(problems: Fail, app: Load) -> None:
+    text = (
+        "namespace: app\nname: x\nkind: library.lua\nsource: file://a.lua\n"
+        "imports: {y: x2}\nmodules:\n- tiem\n- y\n- time\n- process.registry.zzz\n"
+        "---\nnamespace: app\nname: x2\nkind: library.lua\nsource: file://a.lua\n"
+    )
+    assert lines(problems(text, known_modules={"time", "json"})) == [
+        'app:x: there is no module "tiem" (app/_index.yaml:7) | did you mean "time"?',
+        'app:x: there is no module "process.registry.zzz" (app/_index.yaml:10)',
+    ]
+    assert app(text).warnings == []
+
+
+def test_a_kind_checks_what_its_keys_cannot_say(problems: Fail) -> None:
+    def check(entry: Entry, registry: Registry) -> Iterable[Problem]:
+        server = registry.resolve(entry.data["server"], entry.namespace)
+        assert server is not None
+        if entry.get("port", 0) < server.data["port"]:
+            yield entry.problem("the port is too low", "port", "raise it")
+
+    kinds = (
+        Kind("mail.server", role="service", fields={"port": Number(required=True)}),
+        Kind(
+            "mail.box",
+            role="config",
+            fields={
+                "server": Reference(kinds=("mail.server",), required=True),
+                "port": Number(),
+                "to": Text(),
+            },
+            check=check,
+        ),
+    )
+    text = """
+        namespace: app
+        entries:
+        - {name: good, kind: mail.server, port: 5}
+        - {name: bad, kind: mail.server}
+        - {name: a, kind: mail.box, server: good}
+        - {name: b, kind: mail.box, server: bad}
+        - {name: c, kind: mail.box, server: good, to: 1}
+        """
+    # Neither `b`, whose server is broken, nor `c`, which is itself, gets that far.
+    assert lines(problems(text, kinds=kinds)) == [
+        "app:bad: `port` is missing (app/_index.yaml:4) | it must be a number",
+        "app:a: the port is too low (app/_index.yaml:5) | raise it",
+        "app:c: `to` must be a text, not 1 (app/_index.yaml:7) | put it in quotes",
+    ]
