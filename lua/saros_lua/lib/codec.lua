@@ -104,11 +104,24 @@ function rt.encode(value, path)
   return json
 end
 
+local function optional(value, kind)
+  return value == nil or type(value) == kind
+end
+
+local function is_error_data(value)
+  return type(value) == "table"
+    and type(value.message) == "string"
+    and optional(value.kind, "string")
+    and optional(value.retryable, "boolean")
+    and optional(value.stack, "string")
+    and optional(value.context, "string")
+end
+
 -- What an object with one reserved key stands for; nil when it is just an object.
 local function revive(key, value)
   if key == "$bin" and type(value) == "string" then
     return base64.decode(value)
-  elseif key == "$error" and type(value) == "table" and type(value.message) == "string" then
+  elseif key == "$error" and is_error_data(value) then
     return rt.decode_error(value)
   elseif value ~= nil and (find(key, "^%$%$+bin$") or find(key, "^%$%$+error$")) then
     return { [sub(key, 2)] = value }

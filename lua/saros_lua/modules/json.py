@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import jsonschema_rs
 import msgspec
+
 from saros.errors import INVALID, Error
 from saros.modules import HostFunction
 

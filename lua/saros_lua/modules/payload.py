@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 import yaml
+
 from saros import values
 from saros.errors import INTERNAL, Error
 from saros.modules import HostFunction

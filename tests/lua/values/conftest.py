@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from saros_lua.chunks import compile_library, library_chunk
 from saros_lua.modules import json, payload
 from saros_lua.vm import Vm

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from saros import values
 from saros.errors import Error
 
@@ -218,6 +219,7 @@ def test_null_drops_a_key(lua: Any) -> None:
         (b'{"$$bin":null}', b"{}"),
         (b'{"$error":{"message":"m"}}', b'{"$error":{"message":"m"}}'),
         (b'{"$error":5}', b'{"$$error":5}'),
+        (b'{"$error":{"message":"m","kind":5}}', b'{"$$error":{"kind":5,"message":"m"}}'),
     ],
 )
 def test_decodes(lua: Any, text: bytes, again: bytes) -> None:
@@ -313,6 +315,17 @@ def test_a_class_can_say_what_crosses_for_it(lua: Any) -> None:
       return rt.encode({t = new({at = "noon"})}, "v")
     """
     assert lua(source) == b'{"t":"at noon"}'
+
+
+def test_times_cross_as_text(lua: Any) -> None:
+    source = """
+      local time = rt.library("time")
+      return rt.encode({at = time.unix(0, 5), p = rt.payload_new(time.unix(1, 0))}, "v")
+    """
+    assert values.decode(lua(source)) == {
+        "at": "1970-01-01T00:00:00.000000005Z",
+        "p": "1970-01-01T00:00:01Z",
+    }
 
 
 def test_an_encoder_may_be_called_while_it_works(lua: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from saros import values
 from saros.errors import INTERNAL, Error
 from saros_lua.modules import payload as host
