@@ -168,6 +168,7 @@ class Vm:
             self._bridge.load,
             *chunks,
         )
+        self._enter = self.rt[b"enter"]
 
     @property
     def host(self) -> Host | None:
@@ -190,7 +191,7 @@ class Vm:
     def call(self, fn: Any, *args: Any) -> Any:
         """Call a Lua function with bytes, str, int, float, bool or None; return what it returns.
 
-        Several results come as a tuple. Gives a full budget.
+        Several results come as a tuple. The budget starts anew.
 
         :raises Stopped: when the code used too much.
         :raises Error: INVALID when an argument is too large; INTERNAL when the library raised.
@@ -199,7 +200,7 @@ class Vm:
         size = sum(len(arg) + 64 for arg in pushed if isinstance(arg, bytes))
         if size > MAX_VALUE:
             raise Error(f"{size} bytes of arguments are too large for Lua", INVALID, retryable=False)
-        return self._run(fn, *pushed, need=size)
+        return self._run(self._enter, fn, *pushed, need=size)
 
     def fn(self, name: str) -> Any:
         """The library function ``rt.<name>``."""
@@ -209,7 +210,7 @@ class Vm:
         """Free the VM. Calling it afterwards is an error."""
         self._bridge.host = None
         self._bridge.loaders = {}
-        self.rt = None
+        self.rt = self._enter = None
         self._lua = None
 
     def _run(self, fn: Callable[..., Any], *args: Any, need: int = 0) -> Any:

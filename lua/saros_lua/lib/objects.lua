@@ -110,7 +110,8 @@ local function want_table(value, name)
   end
 end
 
--- Chains of tables that call each other are followed by Lua in C, where nothing could stop them.
+-- Chains of tables that call each other are followed by Lua in C, where nothing could stop them. (A __call
+-- that is assigned to a metatable in use cannot be seen.)
 local function want_callable(value, level)
   if type(value) ~= "function" then
     error("__call must be a function, not a " .. env.type(value), level)

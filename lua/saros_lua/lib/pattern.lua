@@ -126,7 +126,7 @@ end
 function step.back(node, i, at)
   local index = node.index
   if index < 1 or index > level or not ends[index] then
-    error("invalid capture index %" .. index .. " in pattern", 0)
+    error("invalid capture index %" .. index, 0)
   end
   if ends[index] == 0 then -- a position, which Lua takes for a text that cannot be matched
     return nil

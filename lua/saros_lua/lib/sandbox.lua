@@ -115,6 +115,12 @@ function rt.refuel()
   fuel, deadline, cpu_deadline = budget, time() + seconds, clock() + seconds
 end
 
+-- How Python calls in.
+function rt.enter(fn, ...)
+  rt.refuel()
+  return fn(...)
+end
+
 -- nil, or why the execution was stopped ("budget" or "memory") and a sentence about it.
 function rt.killed()
   return killed, killed_text

@@ -139,6 +139,10 @@ def test_the_budget_is_counted_alike_every_time(run: Call) -> None:
     assert len({run(probe).printed for _ in range(4)}) == 1
 
 
+def test_a_loop_under_the_default_limits_ends_soon(run: Call, make: Call) -> None:
+    assert run(LOOP, make(limits=Limits())).message.startswith("this used more than 50000000 instructions")
+
+
 def test_garbage_is_not_held_against_a_program(make: Call, run: Call) -> None:
     vm = make(limits=Limits(memory=16 << 20))
     source = "for i = 1, 400 do local s = ('xxxxxxxx'):rep(1 << 15) .. i end print('fine')"

@@ -121,7 +121,6 @@ def test_no_python_object_is_in_the_vm() -> None:
 @pytest.mark.parametrize(("name", "reason"), [("spin", "budget"), ("fill", "memory"), ("tostring", "budget")])
 def test_a_runaway_outside_of_coroutines_is_stopped(name: str, reason: str) -> None:
     vm, lua = vm_with()
-    vm.call(vm.fn("refuel"))
     with pytest.raises(Stopped) as caught:
         vm.call(lua[name.encode()])
     assert caught.value.reason == reason
@@ -139,7 +138,6 @@ def test_an_error_of_the_library_is_internal() -> None:
 def test_values_are_refused_when_memory_is_short() -> None:
     """Near the hard limit a push would end the process: it must not be tried (pitfall C10)."""
     vm, lua = vm_with(limits=Limits(memory=8 << 20))
-    vm.call(vm.fn("refuel"))
     for _ in range(3):
         vm.call(lua[b"hold"], 11 << 20)
     assert vm.memory + MAX_VALUE > (8 << 20) + HEADROOM - (1 << 20)
