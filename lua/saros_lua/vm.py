@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 
 import lupa.lua54 as lupa
+
 from saros.errors import INTERNAL, INVALID, Error
 
 from .chunks import SANDBOX, compile_user, library_chunk
@@ -40,8 +41,11 @@ class Limits(NamedTuple):
     """What one activation (the delivery of one event) may use."""
 
     instructions: int = 50_000_000  # of the VM; a second or less
-    seconds: float = 10.0  # of the process's CPU time: the last resort, the budget comes first
+    seconds: int = 5  # of wall time and of CPU time; the last resort, the budget comes first
     memory: int = 64 << 20  # bytes, of the whole VM
+
+
+DEFAULT_LIMITS: Final = Limits()
 
 
 class Stopped(Error):
@@ -131,7 +135,7 @@ class Vm:
         self,
         *,
         workflow: bool,
-        limits: Limits = Limits(),
+        limits: Limits = DEFAULT_LIMITS,
         host: Host | None = None,
         trace: bool = False,
         boot: tuple[str, ...] = CORE,
@@ -251,7 +255,7 @@ class VmPool:
         self,
         *,
         size: int = 4,
-        limits: Limits = Limits(),
+        limits: Limits = DEFAULT_LIMITS,
         trace: bool = False,
         boot: tuple[str, ...] = CORE,
     ) -> None:
