@@ -47,4 +47,4 @@ def make(url: str, options: Mapping[str, Any]) -> Backend:
 
 @saros.hookimpl
 def saros_backends() -> list[BackendPlugin]:
-    return [BackendPlugin("memory", make, "in this process; nothing survives it")]
+    return [BackendPlugin("memory", make, "in this process; nothing survives it", in_process=True)]
