@@ -39,9 +39,8 @@ def make(url: str, options: Mapping[str, Any]) -> Backend:
         raise Error(f"{url} is no memory backend", INVALID, hint="use memory:// or memory://?time=skip")
     name = parts.netloc + parts.path
     if name and name in _shared:
-        store, clock = _shared[name]
-        return StoreBackend(store, clock)
-    clock: Clock = VirtualClock() if time == "skip" else RealClock()
+        return StoreBackend(*_shared[name])
+    clock = VirtualClock() if time == "skip" else RealClock()
     store = MemoryStore(url, clock, clock.touch if isinstance(clock, VirtualClock) else lambda: None)
     if name:
         _shared[name] = store, clock

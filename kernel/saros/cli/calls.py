@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -23,8 +23,8 @@ def call(
     entry: Annotated[
         str, typer.Argument(metavar="ENTRY", help="The function or process.", show_default=False)
     ],
-    input: Annotated[
-        Optional[list[str]],  # noqa: UP007, UP045 - read by typer, at run time
+    arguments: Annotated[
+        list[str] | None,
         typer.Argument(metavar="JSON", help=f"Its arguments: {VALUE_HELP}", show_default=False),
     ] = None,
     context: Context = None,
@@ -33,7 +33,7 @@ def call(
     json: Json = False,
 ) -> None:
     """Run a function in this process, and print its result as JSON."""
-    args = inputs.value_list(input or [], "argument")
+    args = inputs.value_list(arguments or [], "argument")
     values = inputs.mapping(context, "--context")
     logs.configure(log_level or ("warning" if json else "info"))
     result = session.run(_call(session.target(backend), app, entry, args, values))

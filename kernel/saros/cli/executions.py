@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -100,7 +100,7 @@ def describe(
     if json:
         output.plain(found, compact=True)
         return
-    attributes: dict[str, Any] = found.pop("search_attributes"), found.pop("memo")
+    attributes = found.pop("search_attributes"), found.pop("memo")
     for key, value in found.items():
         output.line(f"{key.replace('_', ' '):<16}{value}")
     for title, values in zip(("search attribute", "memo"), attributes, strict=True):

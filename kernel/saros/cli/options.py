@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 AppPath = Annotated[Path, typer.Argument(metavar="APP", help="The app's directory.", show_default=False)]
 ExecutionId = Annotated[str, typer.Argument(metavar="ID", help="The workflow's id.", show_default=False)]
 Backend = Annotated[
-    Optional[str],  # noqa: UP007, UP045 - read by typer, at run time
+    str | None,
     typer.Option(
         "--backend",
         "-b",
@@ -21,7 +21,7 @@ Backend = Annotated[
     ),
 ]
 ClientApp = Annotated[
-    Optional[Path],  # noqa: UP007, UP045
+    Path | None,
     typer.Option(
         "--app",
         metavar="DIR",
@@ -36,13 +36,13 @@ RunId = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print data only, as JSON.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", show_default=False)]
 Context = Annotated[
-    Optional[str],  # noqa: UP007, UP045
+    str | None,
     typer.Option(
         "--context", metavar="JSON", help="What `ctx` gives in the code: an object.", show_default=False
     ),
 ]
 Timeout = Annotated[
-    Optional[str],  # noqa: UP007, UP045
+    str | None,
     typer.Option(
         "--timeout", metavar="TIME", help='Wait no longer than this, such as "30s".', show_default=False
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..app import Handle
 
 _Values = Annotated[
-    Optional[list[str]],  # noqa: UP007, UP045 - read by typer, at run time
+    list[str] | None,
     typer.Argument(metavar="JSON", help=f"Its arguments: {VALUE_HELP}", show_default=False),
 ]
 
@@ -51,7 +51,7 @@ def signal(
     id: ExecutionId,
     topic: Annotated[str, typer.Argument(metavar="TOPIC", help="The topic.", show_default=False)],
     payload: Annotated[
-        Optional[list[str]],  # noqa: UP007, UP045
+        list[str] | None,
         typer.Argument(metavar="JSON", help=f"What it says: {VALUE_HELP}", show_default=False),
     ] = None,
     app: ClientApp = None,
@@ -66,7 +66,7 @@ def signal(
 def query(
     id: ExecutionId,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of workflow.on_query.", show_default=False)],
-    input: _Values = None,
+    arguments: _Values = None,
     run_id: RunId = "",
     app: ClientApp = None,
     backend: Backend = None,
@@ -76,7 +76,7 @@ def query(
 
     On memory and Redis the answer comes from the app's code, which runs here.
     """
-    args = inputs.value_list(input or [], "argument")
+    args = inputs.value_list(arguments or [], "argument")
 
     async def work(handle: Handle) -> Any:
         from ..errors import CodeError
@@ -95,13 +95,13 @@ def query(
 def update(
     id: ExecutionId,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of workflow.on_update.", show_default=False)],
-    input: _Values = None,
+    arguments: _Values = None,
     app: ClientApp = None,
     backend: Backend = None,
     json: Json = False,
 ) -> None:
     """Have a running execution do something, and print what it answers as JSON."""
-    args = inputs.value_list(input or [], "argument")
+    args = inputs.value_list(arguments or [], "argument")
 
     async def work(handle: Handle) -> Any:
         from ..errors import Error

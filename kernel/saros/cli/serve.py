@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import logs, output, session
+from . import logs, session
 from .errors import INTERRUPTED
 from .options import AppPath, Backend, LogLevel
 

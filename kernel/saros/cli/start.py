@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -35,12 +35,12 @@ class Wanted(NamedTuple):
 def start(
     app: AppPath,
     entry: Annotated[str, typer.Argument(metavar="ENTRY", help="The workflow.", show_default=False)],
-    input: Annotated[
-        Optional[list[str]],  # noqa: UP007, UP045 - read by typer, at run time
+    arguments: Annotated[
+        list[str] | None,
         typer.Argument(metavar="JSON", help=f"Its arguments: {VALUE_HELP}", show_default=False),
     ] = None,
     id: Annotated[
-        Optional[str],  # noqa: UP007, UP045
+        str | None,
         typer.Option("--id", metavar="ID", help="The workflow's id; default: a new one.", show_default=False),
     ] = None,
     name: Annotated[
@@ -50,7 +50,7 @@ def start(
         bool, typer.Option("--wait", "-w", help="Wait for the result, and show progress.")
     ] = False,
     option: Annotated[
-        Optional[list[str]],  # noqa: UP007, UP045
+        list[str] | None,
         typer.Option(
             "--option",
             "-o",
@@ -72,7 +72,7 @@ def start(
     seconds = inputs.seconds(timeout)
     wanted = Wanted(
         entry,
-        inputs.value_list(input or [], "argument"),
+        inputs.value_list(arguments or [], "argument"),
         id,
         name,
         inputs.options(option or []),
