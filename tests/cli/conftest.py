@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+
 from saros.cli import main
 
 
@@ -89,9 +90,7 @@ end}
 
 
 @pytest.fixture
-def cli(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Cli:
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cli:
     """``cli("start", ...)`` runs a command, in an empty directory."""
     monkeypatch.delenv("SAROS_BACKEND", raising=False)
     monkeypatch.delenv("SAROS_DEBUG", raising=False)

@@ -81,13 +81,24 @@ def test_context_and_options_reach_the_workflow(cli: Any, write: Any) -> None:
             'require("workflow").info().workflow_id} end',
         }
     )
-    options = ["--context", '{"user": "ann"}', "--name", "one", "-o", "run_timeout=1h", "-o", "task_queue=default"]
+    options = [
+        "--context",
+        '{"user": "ann"}',
+        "--name",
+        "one",
+        "-o",
+        "run_timeout=1h",
+        "-o",
+        "task_queue=default",
+    ]
     result = cli("start", app, "app:who", "--json", *options)
     assert result.json == ["ann", "one"]
 
 
 def test_a_wait_ends_after_its_timeout(cli: Any, shop: str) -> None:
-    result = cli("start", shop, "app:approval", '{"customer": "c"}', "--id", "a", "--timeout", "50ms", "--json")
+    result = cli(
+        "start", shop, "app:approval", '{"customer": "c"}', "--id", "a", "--timeout", "50ms", "--json"
+    )
     assert (result.status, result.out) == (1, "")
     assert result.err.splitlines()[0] == "error: a did not end within 0.05 s"
 
@@ -136,9 +147,7 @@ def test_run_serves_until_it_is_told_to_stop(cli: Any, shop: str, number: signal
 
 
 def test_run_tells_people_what_it_serves(cli: Any, shop: str) -> None:
-    served = subprocess.Popen(
-        [*COMMAND, "run", shop], stderr=subprocess.PIPE, text=True, env=_environment()
-    )
+    served = subprocess.Popen([*COMMAND, "run", shop], stderr=subprocess.PIPE, text=True, env=_environment())
     with served:
         assert served.stderr is not None
         lines = [served.stderr.readline().split(maxsplit=1) for _ in range(5)]
@@ -171,7 +180,12 @@ def test_a_reader_that_goes_away_is_no_error(cli: Any) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [*COMMAND, "schema"], stdout=writer, stderr=subprocess.PIPE, text=True, env=_environment(), check=False
+        [*COMMAND, "schema"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_environment(),
+        check=False,
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")

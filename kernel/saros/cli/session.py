@@ -14,7 +14,6 @@ from .errors import Interrupted, WrongInput
 if TYPE_CHECKING:
     from ..app import App
     from ..deployment import Deployment
-    from ..errors import Error
 
 T = TypeVar("T")
 
@@ -91,16 +90,23 @@ async def client(url: str | None, path: Path | None = None) -> AsyncIterator[App
         try:
             yield app
         except Error as error:
-            if to.in_process and error.kind == NOT_FOUND:
-                raise nothing_here(to) from None
+            if error.kind == NOT_FOUND:
+                await expect_something(app, to)
             raise
 
 
-def nothing_here(to: Target) -> Error:
-    """Why nothing is found on a backend that lives in one process."""
+async def expect_something(app: App, to: Target) -> None:
+    """Tell users of a backend that lives in one process why it is empty.
+
+    :raises Error: NOT_FOUND, if it is.
+    """
     from ..errors import NOT_FOUND, Error
 
-    return Error(
+    if not to.in_process:
+        return
+    async for _ in app.list():
+        return
+    raise Error(
         f"{to.url} lives in one process, and this one has started nothing",
         NOT_FOUND,
         where="--backend",

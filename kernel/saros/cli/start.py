@@ -80,8 +80,6 @@ def start(
     )
     logs.configure(log_level or ("warning" if json else "info"))
     to = session.target(backend)
-    if to.in_process and not wait and not json:
-        output.note(f"{to.url} lives in this process only: waiting for the workflow as with --wait")
     started: list[Handle] = []
 
     def interrupted() -> Interrupted:
@@ -91,8 +89,7 @@ def start(
             return Interrupted("interrupted before the workflow was started")
         return Interrupted("interrupted; the workflow goes on", f"saros result {started[0].id}")
 
-    waits = wait or to.in_process
-    session.run(_start(to, app, wanted, waits, seconds, json, started), interrupted)
+    session.run(_start(to, app, wanted, wait, seconds, json, started), interrupted)
 
 
 async def _start(
@@ -108,6 +105,8 @@ async def _start(
 
     async with session.app_on(to, path, workers=to.in_process) as app:
         entry = inputs.entry(app.deployment, wanted.entry, ["workflow"], "workflow")
+        if to.in_process and not wait and not json:
+            output.note(f"{to.url} lives in this process only: waiting for the workflow as with --wait")
         handle = await app.start(
             entry.id,
             *wanted.args,
@@ -117,7 +116,7 @@ async def _start(
             context=wanted.context,
         )
         started.append(handle)
-        if wait:
+        if wait or to.in_process:
             workers = app.start_workers() if to.in_process else None
             result = await result_of(app, handle, timeout=timeout, quiet=json, workers=workers)
             output.data(result, compact=json)
