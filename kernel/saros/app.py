@@ -287,17 +287,21 @@ class App:
             self._workers = asyncio.get_running_loop().create_task(self._work())
         return self._workers
 
+    async def stop_workers(self) -> None:
+        """Drain the workers: no new tasks, those begun are finished.
+
+        :raises Exception: what the workers failed with, if they did.
+        """
+        workers, self._workers = self._workers, None
+        if workers is not None:
+            workers.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await workers
+
     async def close(self) -> None:
         """Drain the workers and close the backend."""
-        workers, self._workers = self._workers, None
         try:
-            if workers is not None:
-                failed = workers.done() and not workers.cancelled() and workers.exception() is not None
-                workers.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await workers
-                if failed:
-                    return
+            await self.stop_workers()
         finally:
             await self.host.close()
             await self.backend.close()
