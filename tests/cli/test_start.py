@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import saros
+from saros import plugins
+from saros.plugins import Plugins, ServicePlugin
 
 SKIP = "memory://?time=skip"
 COMMAND = [sys.executable, "-c", "import sys; from saros.cli import main; sys.exit(main())"]
@@ -123,6 +130,88 @@ def test_warnings_of_the_app_are_told_once(cli: Any, write: Any) -> None:
     assert (result.status, result.out) == (0, "1\n")
     assert result.err.count("warning: ") == 1
     assert "sauce" in result.err
+
+
+def test_what_the_apps_code_prints_does_not_mix_with_data(cli: Any, write: Any) -> None:
+    app = write(
+        {
+            "_index.yaml": "namespace: app\nname: loud\nkind: function.python\ncall: loud_code:loud\n",
+            "loud_code.py": "def loud():\n    print('a python print')\n    return 1\n",
+        }
+    )
+    result = cli("call", app, "loud", "--json")
+    assert (result.out, result.err) == ("1\n", "a python print\n")
+
+
+def test_a_parked_workflow_is_told_and_goes_on_when_its_code_is_repaired(cli: Any, write: Any) -> None:
+    app = write(
+        {
+            "_index.yaml": "namespace: app\nname: one\nkind: workflow.lua\nsource: file://one.lua\n",
+            "one.lua": "return function()\n  while true do end\nend\n",
+        }
+    )
+    command = [*COMMAND, "start", app, "one", "--id", "o", "--wait"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment()
+    ) as started:
+        assert started.stderr is not None
+        assert started.stdout is not None
+        line = started.stderr.readline()
+        assert "the workflow task of o is parked" in line
+        assert "app/one.lua:2" in line
+        write({"one.lua": 'return function() return "repaired" end'})
+        assert started.stdout.read() == '"repaired"\n'
+        started.stderr.read()
+    assert started.returncode == 0
+
+
+class _Refused:
+    """A plugin whose service cannot start."""
+
+    @saros.hookimpl
+    def saros_services(self) -> list[ServicePlugin]:
+        @contextlib.asynccontextmanager
+        async def serve(app: saros.App) -> AsyncIterator[None]:
+            raise saros.Error("port 80 is taken", "Unavailable", hint="take another one")
+            yield
+
+        return [ServicePlugin("refused", serve)]
+
+
+@pytest.mark.parametrize("command", [["run"], ["start", "app:approval", "{}", "--json"]])
+def test_a_service_that_cannot_start_ends_the_command(
+    cli: Any, shop: str, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    found = Plugins()
+    found.manager.register(_Refused())
+    monkeypatch.setattr(plugins, "installed", lambda: found)
+    monkeypatch.setattr("saros.app.installed", lambda: found)
+    result = cli(command[0], shop, *command[1:])
+    assert (result.status, result.out) == (1, "")
+    assert result.err.splitlines()[-2:] == ["error: port 80 is taken", "hint: take another one"]
+
+
+def test_a_terminal_gets_colours_and_a_spinner(cli: Any, shop: str) -> None:
+    terminal, end = pty.openpty()
+    started = subprocess.Popen(
+        [*COMMAND, "start", shop, "app:order", '{"amount": 5}', "-b", SKIP, "--wait"],
+        stdout=subprocess.PIPE,
+        stderr=end,
+        env={**_environment(), "TERM": "xterm-256color", "COLUMNS": "120"},
+    )
+    os.close(end)
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+        while part := os.read(terminal, 4096):
+            shown += part
+    os.close(terminal)
+    out, _ = started.communicate()
+    assert started.returncode == 0
+    assert json.loads(out)["status"] == "completed"
+    text = shown.decode()
+    assert "\x1b[32mActivityCompleted" in text
+    assert "\x1b[?25l" in text  # the cursor was hidden,
+    assert "\x1b[?25h" in text  # and is back
 
 
 def _environment() -> dict[str, str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -63,6 +64,8 @@ def run(work: Coroutine[Any, Any, T], interrupted: Callable[[], Interrupted] | N
 async def app_on(to: Target, path: Path, *, workers: bool) -> AsyncIterator[App]:
     """An app, whose warnings are told, and whose code is checked when it is to run here.
 
+    What the app's own code prints goes to stderr: stdout is for the command's data.
+
     :raises AppError: with every problem.
     """
     from ..app import check_app, open_app
@@ -72,8 +75,9 @@ async def app_on(to: Target, path: Path, *, workers: bool) -> AsyncIterator[App]
 
     if workers:
         check_app(path)
-    async with open_app(path, to.url, workers=workers, check=check) as app:
-        yield app
+    with redirect_stdout(sys.stderr):
+        async with open_app(path, to.url, workers=workers, check=check) as app:
+            yield app
 
 
 @asynccontextmanager
