@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
@@ -149,3 +151,18 @@ def test_help_lists_every_command(cli: Any) -> None:
     bare = cli()
     assert bare.status == 2
     assert bare.out == help_text
+
+
+@pytest.mark.parametrize("args", [["version"], ["--help"], ["start", "--help"]])
+def test_what_prints_little_imports_little(args: list[str]) -> None:
+    """Start-up time, told without a stopwatch."""
+    code = (
+        "import sys; from saros.cli import main; "
+        f"main({args!r}); "
+        "print({'saros.app', 'saros.engine', 'lupa'} & set(sys.modules), file=sys.stderr)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stderr == "set()\n"

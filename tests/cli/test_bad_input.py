@@ -78,6 +78,29 @@ def test_a_missing_method(cli: Any, write: Any) -> None:
     assert "main" in result.err
 
 
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("def other(): pass\n", "has no attribute 'run'"),
+        ("def run(:\n", "SyntaxError: "),
+        ("1 / 0\n", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_python_function_that_cannot_be_imported(cli: Any, write: Any, code: str, error: str) -> None:
+    module = f"code_{abs(hash(code))}"
+    app = write(
+        {
+            "_index.yaml": f"namespace: app\nname: one\nkind: function.python\ncall: {module}:run\n",
+            f"{module}.py": code,
+        }
+    )
+    result = cli("check", app)
+    assert result.status == 1
+    assert result.err.count("error: ") == 1
+    assert error in result.err
+    assert result.err.endswith("(../app/_index.yaml:4)\n")
+
+
 def test_all_problems_of_yaml_and_lua_come_at_once(cli: Any, write: Any) -> None:
     app = write(
         {
