@@ -91,10 +91,10 @@ def raw_json(body: bytes, *, compact: bool = False) -> None:
     if compact or not sys.stdout.isatty():
         line(text)
         return
-    from rich.syntax import Syntax
+    from rich.highlighter import JSONHighlighter
+    from rich.text import Text
 
-    formatted = json_text(body)
-    console().print(Syntax(formatted, "json", background_color="default", word_wrap=True))
+    console().print(JSONHighlighter()(Text(json_text(body))))
 
 
 def table(titles: tuple[str, ...], rows: list[tuple[str, ...]], styles: Mapping[str, str]) -> None:
