@@ -60,7 +60,9 @@ class LuaRuntime:
         if found is None:
             module = self._modules.get(name)
             plugged = module is not None and not has_chunk(name)
-            found = compile_library(module.source.encode(), name) if module and plugged else library_chunk(name)
+            found = (
+                compile_library(module.source.encode(), name) if module and plugged else library_chunk(name)
+            )
             self._chunks[name] = found
         return found
 
@@ -85,7 +87,9 @@ class LuaRuntime:
         try:
             text = path.read_bytes()
         except OSError as exc:
-            raise CodeError(f"cannot read the source of {entry.id}: {exc}", where=entry.where("source")) from exc
+            raise CodeError(
+                f"cannot read the source of {entry.id}: {exc}", where=entry.where("source")
+            ) from exc
         try:
             name = str(path.relative_to(self._root.parent))
         except ValueError:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 
 import msgspec
+
 from saros import query as queries
 from saros.clock import Clock
 from saros.errors import ALREADY_EXISTS, Error

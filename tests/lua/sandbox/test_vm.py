@@ -218,7 +218,8 @@ def test_a_pool_renews_vms() -> None:
     assert again is first
     assert not again.workflow
     look = compile_user(
-        b"return tostring(leaked) .. tostring(string.leaked) .. tostring(('x').leaked) .. type(table.insert)", "b.lua"
+        b"return tostring(leaked) .. tostring(string.leaked) .. tostring(('x').leaked) .. type(table.insert)",
+        "b.lua",
     )
     assert again.call(again.fn("compile_user")(look, again.rt[b"env"])) == b"nilnilnilfunction"
 
