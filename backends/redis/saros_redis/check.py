@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import redis
+
 from saros.errors import INVALID, PERMISSION_DENIED, UNAVAILABLE, Error
 
 from .client import BUSY, LOST, Client

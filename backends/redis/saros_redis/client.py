@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import redis
+
 from saros.errors import UNAVAILABLE, Error
 
 from . import codec

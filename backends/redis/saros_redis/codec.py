@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+
 from saros.attributes import parse_time
 from saros.execution import Description, Record, Run, StartRequest, Watcher
 from saros.program import DONE, MESSAGE, pack

@@ -6,9 +6,9 @@ from typing import Any
 
 import redis
 import redis.asyncio as aio
+from redis.asyncio import sentinel as aio_sentinel
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.retry import Retry as ThreadRetry
 
@@ -28,7 +28,8 @@ def connect(options: Options, connections: int = CONNECTIONS) -> Any:
         return RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), 0), **settings)
     settings.update(db=options.db, retry=Retry(NoBackoff(), 0), retry_on_error=[])
     if options.sentinel:
-        return Sentinel(list(options.hosts)).master_for(options.sentinel, **settings)
+        watchers: Any = aio_sentinel.Sentinel
+        return watchers(list(options.hosts)).master_for(options.sentinel, **settings)
     host, port = options.hosts[0]
     if settings.pop("ssl", False):
         settings["connection_class"] = aio.SSLConnection
@@ -42,11 +43,13 @@ def connect_thread(options: Options) -> Any:
     """A blocking client for a thread, with a timeout."""
     settings = {**_settings(options), "socket_timeout": 5.0}
     if options.cluster:
-        nodes = [redis.cluster.ClusterNode(host, port) for host, port in options.hosts]
+        node: Any = redis.cluster.ClusterNode
+        nodes = [node(host, port) for host, port in options.hosts]
         return redis.RedisCluster(startup_nodes=nodes, **settings)
     settings.update(db=options.db, retry=ThreadRetry(NoBackoff(), 0))
     if options.sentinel:
-        return redis.Sentinel(list(options.hosts)).master_for(options.sentinel, **settings)
+        watchers: Any = redis.Sentinel
+        return watchers(list(options.hosts)).master_for(options.sentinel, **settings)
     host, port = options.hosts[0]
     return redis.Redis(host=host, port=port, **settings)
 

@@ -46,6 +46,9 @@ class Held:
     def drop(self, proof: str) -> Place | None:
         return self._places.pop(proof, None)
 
+    def clear(self) -> None:
+        self._places.clear()
+
     def snapshot(self) -> dict[str, Place]:
         return self._places.copy()
 

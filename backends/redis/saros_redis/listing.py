@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import AsyncIterator
+from typing import Any
 
 from saros import query as queries
 from saros.execution import Description
@@ -72,13 +73,9 @@ async def _advance(
         return
 
 
-def _scored(page: list[object]) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str]] = []
-    for item in zip(page[::2], page[1::2], strict=True) if page and isinstance(page[0], bytes) else page:
-        run, score = item  # type: ignore[misc]
-        text = score.decode() if isinstance(score, bytes) else f"{float(score):.0f}"
-        pairs.append((run.decode(), text))
-    return pairs
+def _scored(page: list[Any]) -> list[tuple[str, str]]:
+    """(run id, score) of a reply with scores."""
+    return [(run.decode(), score.decode()) for run, score in zip(page[::2], page[1::2], strict=True)]
 
 
 def _index(condition: Condition) -> str | None:

@@ -23,6 +23,8 @@ class Names:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._mine: dict[str, str] = {}  # names of this process's processes
+        self._leaving: set[tuple[str, str]] = set()  # (name, pid): no longer valid, and not yet freed
+        self._order = asyncio.Lock()  # a process that ends at once must not free its name before it has it
         self._refreshing: asyncio.Task[None] | None = None
 
     async def _name(self, verb: str, name: str, pid: str = "", old: str = "") -> str:
@@ -31,6 +33,10 @@ class Names:
         return owner.decode()
 
     async def register(self, name: str, pid: str) -> bool:
+        async with self._order:
+            return await self._register(name, pid)
+
+    async def _register(self, name: str, pid: str) -> bool:
         if pid.startswith("@"):
             await self._refresh({name: pid})
         owner = await self._name("register", name, pid)
@@ -44,7 +50,7 @@ class Names:
 
     async def lookup(self, name: str) -> str | None:
         owner = await self._name("lookup", name)
-        if not owner:
+        if not owner or (name, owner) in self._leaving:
             return None
         if await self._alive(name, owner):
             return owner
@@ -52,6 +58,14 @@ class Names:
         return None
 
     async def unregister(self, name: str, pid: str) -> bool:
+        self._leaving.add((name, pid))
+        try:
+            async with self._order:
+                return await self._unregister(name, pid)
+        finally:
+            self._leaving.discard((name, pid))
+
+    async def _unregister(self, name: str, pid: str) -> bool:
         self._mine.pop(name, None)
         owner = await self._name("lookup", name)
         if not owner or (pid and owner != pid):

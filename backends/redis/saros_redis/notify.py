@@ -12,6 +12,7 @@ from collections import defaultdict
 from typing import Any
 
 import redis
+
 from saros.execution import RUNNING
 
 from .client import BUSY, LOST

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from saros.entries.durations import parse_duration
@@ -52,6 +52,7 @@ def parse(url: str) -> Options:
     credentials = parts.netloc.rpartition("@")[0]
     user, _, password = credentials.partition(":")
     query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
+    changes: dict[str, Any] = {name: _value(clean, name, text) for name, text in query.items()}
     options = Options(
         clean,
         hosts,
@@ -60,7 +61,7 @@ def parse(url: str) -> Options:
         unquote(password) or None,
         parts.scheme == "rediss",
     )
-    return options._replace(**{name: _value(clean, name, text) for name, text in query.items()})
+    return options._replace(**changes)
 
 
 def _host(url: str, text: str) -> tuple[str, int]:

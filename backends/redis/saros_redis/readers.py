@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import redis
+
 from saros.errors import Error
 
+from .buffer import Buffer
 from .client import BLOCK_MS, BUSY, LOST
 from .core import Core
 
@@ -33,7 +35,7 @@ class Reader:
         self._core = core
         self._kind = kind
         self._partitions = partitions
-        self._buffer: Any = {RUNS: core.tasks, CALLS: core.calls, OUT: core.out}[kind]
+        self._buffer = buffer_of(core, kind)
         self._client = core.client.reader()
 
     async def run(self) -> None:
@@ -128,3 +130,8 @@ def _pairs(reply: Any) -> list[tuple[bytes, Any]]:
     if isinstance(reply, dict):
         return list(reply.items())
     return [(stream, entries) for stream, entries in reply]
+
+
+def buffer_of(core: Core, kind: str) -> Buffer[Any]:
+    buffers: dict[str, Buffer[Any]] = {RUNS: core.tasks, CALLS: core.calls, OUT: core.out}
+    return buffers[kind]

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
-from saros.errors import Error
 from saros.execution import Description, HistoryPage, Started, StartRequest, Watcher
 from saros.store import CallLease, Commit, Mail, NewRun, Outgoing, Settled, WorkflowTask
 from saros.values import Json
@@ -17,10 +14,8 @@ from .calls import Calls
 from .check import check
 from .client import Client
 from .clock import RedisClock
-from .connect import connect_thread
 from .core import Core
 from .executions import Executions
-from .held import Renewer
 from .housekeeping import Housekeeping
 from .keys import Keys
 from .listing import Listing
@@ -28,11 +23,10 @@ from .names import Names
 from .notify import Notify
 from .options import Options
 from .outbox import Outbox
-from .readers import CALLS, OUT, RUNS, Reader
+from .readers import CALLS, OUT, RUNS
+from .serving import Serving
 from .tasks import Tasks
 from .timers import Alarm, Timers
-
-log = logging.getLogger("saros.redis")
 
 
 class RedisStore:
@@ -43,8 +37,6 @@ class RedisStore:
         self.url = options.url
         self.clock = RedisClock()
         self.core: Core
-        self._background: list[asyncio.Task[None]] = []
-        self._renewer: Renewer | None = None
 
     # --- life -------------------------------------------------------------------------------
 
@@ -60,6 +52,7 @@ class RedisStore:
         self._listing = Listing(core)
         self._names = Names(core)
         self._notify = Notify(core)
+        self._serving = Serving(core)
         alarm = Alarm()
         self._tasks = Tasks(core, alarm)
         self._calls = Calls(core, alarm)
@@ -68,51 +61,33 @@ class RedisStore:
         await core.absorb(0, await core.run("take_wanted", 0, []))  # the server's time
 
     async def run(self) -> None:
-        await self._housekeeping.run()
+        try:
+            await self._housekeeping.run()
+        finally:
+            await self._serving.stop()
 
     async def close(self) -> None:
-        for buffer in (self.core.tasks, self.core.calls, self.core.out):
-            buffer.stop()
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
-        self._background.clear()
-        if self._renewer is not None:
-            await asyncio.to_thread(self._renewer.stop)
-            await self._give_back()
-            self._renewer = None
+        await self._serving.stop()
         await self._names.close()
         await self._notify.close()
         await self.core.client.close()
 
-    async def _give_back(self) -> None:
-        """Hand what is still leased to other workers, who then need not wait for the leases to end."""
-        core = self.core
-        with contextlib.suppress(Error):  # a server that is away has the leases end
-            for partition in range(core.keys.partitions):
-                args = [core.consumer, core.queues, core.call_queues]
-                await core.run("give_back", partition, args, 1.0)
-
-    def _serve(self, kind: str) -> None:
-        """Start what fills a buffer; the first time also what keeps the leases."""
-        core = self.core
-        if self._renewer is None:
-            thread = connect_thread(self.options)
-            self._renewer = Renewer(core.held, thread, core.keys.tags, core.consumer, self.options.lease)
-            self._renewer.start()
-        everything = range(core.keys.partitions)
-        parts: Any = [[partition] for partition in everything] if self.options.cluster else [everything]
-        for partitions in parts:
-            reader = Reader(core, kind, list(partitions))
-            self._background.append(asyncio.create_task(reader.run()))
-
     # --- workers ----------------------------------------------------------------------------
 
+    @contextlib.asynccontextmanager
+    async def _taking(self, kind: str) -> AsyncIterator[None]:
+        """Have a buffer filled while a worker takes from it; one that is cancelled takes no more."""
+        self._serving.start(kind)
+        try:
+            yield
+        except asyncio.CancelledError:
+            await self._serving.leave(kind)
+            raise
+
     async def take(self, queues: Sequence[str], limit: int) -> list[WorkflowTask]:
-        if not self.core.queues:
-            self.core.queues = tuple(queues)
-            self._serve(RUNS)
-        return await self.core.tasks.take(limit)
+        self.core.queues = tuple(queues)
+        async with self._taking(RUNS):
+            return await self.core.tasks.take(limit)
 
     async def commit(self, commits: Sequence[Commit]) -> list[str]:
         return await self._tasks.commit(commits)
@@ -121,10 +96,9 @@ class RedisStore:
         await self._tasks.park(task, problem, delay)
 
     async def take_calls(self, queues: Sequence[str], limit: int) -> list[CallLease]:
-        if not self.core.call_queues:
-            self.core.call_queues = tuple(queues)
-            self._serve(CALLS)
-        return await self.core.calls.take(limit)
+        self.core.call_queues = tuple(queues)
+        async with self._taking(CALLS):
+            return await self.core.calls.take(limit)
 
     async def settle(self, results: Sequence[Settled]) -> None:
         await self._calls.settle(results)
@@ -133,9 +107,8 @@ class RedisStore:
         return await self._calls.heartbeat(lease, details)
 
     async def outbox(self, limit: int) -> list[Outgoing]:
-        if not self.core.out.serving:
-            self._serve(OUT)
-        return await self.core.out.take(limit)
+        async with self._taking(OUT):
+            return await self.core.out.take(limit)
 
     async def delivered(self, entry: Outgoing, reply: Mail | None) -> None:
         await self._outbox.delivered(entry, reply)
