@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import redis
@@ -40,6 +40,8 @@ BUSY = (
     redis.exceptions.MasterDownError,
 )
 
+Pending = tuple[tuple[Any, ...], "asyncio.Future[Any]"]
+
 
 class Client:
     """:ivar lost: set when replies may have been lost."""
@@ -50,6 +52,8 @@ class Client:
         self.calls = 0
         self._commands = connect(options)
         self._blocking: list[Any] = []
+        self._queue: list[Pending] = []
+        self._sending: set[asyncio.Task[None]] = set()
 
     # --- scripts ----------------------------------------------------------------------------
 
@@ -82,9 +86,9 @@ class Client:
         self.calls += 1
         async with asyncio.timeout(TIMEOUT_S):
             try:
-                return await self._commands.execute_command("EVALSHA", found.sha, 1, tag, blob)
+                return await self._execute("EVALSHA", found.sha, 1, tag, blob)
             except redis.exceptions.NoScriptError:
-                return await self._commands.execute_command("EVAL", found.text, 1, tag, blob)
+                return await self._execute("EVAL", found.text, 1, tag, blob)
 
     async def command(self, *args: Any, patience: float = 3.0) -> Any:
         """A command that only reads, or that may be repeated.
@@ -95,12 +99,57 @@ class Client:
         while True:
             try:
                 async with asyncio.timeout(TIMEOUT_S):
-                    return await self._commands.execute_command(*args)
+                    return await self._execute(*args)
             except (*LOST, *BUSY) as exc:
                 if time.monotonic() - start + pause > patience:
                     raise self.unavailable(exc) from exc
             await asyncio.sleep(pause)
             pause = min(pause * 2, BACKOFF_MAX_S)
+
+    # --- together ---------------------------------------------------------------------------
+
+    def _execute(self, *args: Any) -> Awaitable[Any]:
+        """Send a command along with all others of this turn of the event loop, on one connection."""
+        if self.options.cluster:
+            reply: Awaitable[Any] = self._commands.execute_command(*args)
+            return reply
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if not self._queue:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._queue.append((args, future))
+        return future
+
+    def _flush(self) -> None:
+        batch, self._queue = self._queue, []
+        batch = [(args, future) for args, future in batch if not future.done()]
+        if batch:
+            task = asyncio.get_running_loop().create_task(self._send(batch))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _send(self, batch: Sequence[Pending]) -> None:
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                replies = await self._send_all([args for args, _future in batch])
+        except BaseException as exc:  # whoever waits hears of it
+            failure = redis.ConnectionError("closed") if isinstance(exc, asyncio.CancelledError) else exc
+            replies = [failure] * len(batch)
+        for (_args, future), reply in zip(batch, replies, strict=True):
+            if future.done():
+                continue
+            if isinstance(reply, BaseException):
+                future.set_exception(reply)
+            else:
+                future.set_result(reply)
+
+    async def _send_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        if len(commands) == 1:
+            return [await self._commands.execute_command(*commands[0])]
+        pipeline = self._commands.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        return replies
 
     # --- blocking reads ---------------------------------------------------------------------
 
@@ -116,6 +165,9 @@ class Client:
         return client
 
     async def close(self) -> None:
+        for task in list(self._sending):
+            task.cancel()
+        await asyncio.gather(*self._sending, return_exceptions=True)
         for client in (*self._blocking, self._commands):
             await client.aclose()
 

@@ -9,11 +9,13 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import redis
 
 from saros.execution import RUNNING
+from saros.store import UNTIL_CLOSED
 
 from .client import BUSY, LOST
 from .core import Core
@@ -21,6 +23,7 @@ from .core import Core
 log = logging.getLogger("saros.redis")
 
 LOOK_AGAIN_S = 5.0
+LEAVE_S = 0.5
 
 
 class Notify:
@@ -31,12 +34,14 @@ class Notify:
         self._pubsub: object | None = None
         self._listening: asyncio.Task[None] | None = None
         self._has_channels = asyncio.Event()
+        self._changes: dict[str, set[str]] = {"subscribe": set(), "unsubscribe": set()}
+        self._sending: set[asyncio.Task[None]] = set()
 
     async def changed(self, id: str, run_id: str, length: int) -> None:
         """Return once the run has more than `length` records or is closed, or after some seconds."""
         keys = self._core.keys
         partition = keys.partition(id)
-        channel = keys.event(partition, run_id) if length < 1 << 31 else keys.end(partition, run_id)
+        channel = keys.event(partition, run_id) if length < UNTIL_CLOSED else keys.end(partition, run_id)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[channel].add(future)
         try:
@@ -48,7 +53,7 @@ class Notify:
         except TimeoutError:
             pass
         finally:
-            await self._leave(channel, future)
+            self._leave(channel, future)
 
     async def _subscribe(self, channel: str) -> None:
         confirmed = self._subscribed.get(channel)
@@ -56,25 +61,40 @@ class Notify:
             confirmed = self._subscribed[channel] = asyncio.get_running_loop().create_future()
             if self._listening is None:
                 self._listening = asyncio.create_task(self._listen())
-            await self._send("subscribe", channel)
+            self._later("subscribe", channel, 0.0)
         await asyncio.shield(confirmed)
 
-    async def _leave(self, channel: str, future: asyncio.Future[None]) -> None:
+    def _leave(self, channel: str, future: asyncio.Future[None]) -> None:
         waiting = self._waiting[channel]
         waiting.discard(future)
         if not waiting:
             del self._waiting[channel]
             self._subscribed.pop(channel, None)
-            await self._send("unsubscribe", channel)
+            self._later("unsubscribe", channel, LEAVE_S)
 
-    async def _send(self, verb: str, channel: str) -> None:
+    def _later(self, verb: str, channel: str, delay: float) -> None:
+        """Tell the server soon, along with other channels."""
         self._has_channels.set()
+        if not self._changes[verb]:
+            asyncio.get_running_loop().call_later(delay, self._tell, verb)
+        self._changes[verb].add(channel)
+
+    def _tell(self, verb: str) -> None:
+        channels, self._changes[verb] = self._changes[verb], set()
+        if verb == "unsubscribe":
+            channels = {channel for channel in channels if channel not in self._subscribed}
+        if channels and self._pubsub is not None:
+            task = asyncio.get_running_loop().create_task(self._send(verb, channels))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _send(self, verb: str, channels: Iterable[str]) -> None:
         if self._pubsub is None:
             return  # the listener subscribes to everything when it has connected
         try:
-            await getattr(self._pubsub, verb)(channel)
+            await getattr(self._pubsub, verb)(*channels)
         except (*LOST, *BUSY):
-            log.debug("the subscription to %s is made again after the reconnect", channel)
+            log.debug("subscriptions are made again after the reconnect")
 
     async def _listen(self) -> None:
         """Keep a connection that hears all channels that anybody waits for."""
@@ -122,6 +142,7 @@ class Notify:
                     future.set_result(None)
 
     async def close(self) -> None:
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
+        tasks = [*self._sending, *([self._listening] if self._listening else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
