@@ -58,9 +58,7 @@ class Endpoint:
             info = await self._info(scope, body)
             limit = self._timeout or scope.get(TIMEOUT) or self._settings.request
             exchange = Exchange(scope, receive, send, body, self._settings.write)
-            await exchange.run(
-                self._app.host, self._function, info, {"request_id": scope[REQUEST_ID]}, limit
-            )
+            await exchange.run(self._app.host, self._function, info, {"request_id": scope[REQUEST_ID]}, limit)
         except HttpError as error:
             if exchange is not None and exchange.begun:
                 await exchange.cut()

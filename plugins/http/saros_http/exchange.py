@@ -224,7 +224,6 @@ class Exchange:
         raise Disconnected
 
 
-
 def _headers(table: Any) -> Headers:
     # An empty table of Lua's is an empty list.
     pairs = table.items() if isinstance(table, dict) else ()

@@ -107,7 +107,9 @@ OPTIONS: Final = Table(
     {
         "cors": Table(
             {
-                "origins": ListOf(Text(required=True), doc="Who may ask, such as https://shop.example; or *."),
+                "origins": ListOf(
+                    Text(required=True), doc="Who may ask, such as https://shop.example; or *."
+                ),
                 "methods": _WORDS,
                 "headers": _WORDS,
                 "expose": ListOf(Text(required=True), doc="Response headers that scripts may read."),
@@ -172,13 +174,13 @@ def _check_router(entry: Entry, registry: Registry) -> Iterator[Problem]:
         yield entry.problem("the middleware cors needs `options.cors.origins`", "middleware", 'such as ["*"]')
     if entry.get("options.cors.credentials") and "*" in entry.get("options.cors.origins", []):
         yield entry.problem(
-            "`options.cors` allows credentials to every origin", "options.cors.credentials", "name the origins"
+            "`options.cors` allows credentials to every origin",
+            "options.cors.credentials",
+            "name the origins",
         )
     if "token_auth" in names and not entry.get("options.token_auth.tokens"):
         hint = "such as [${env:API_TOKEN}]"
-        yield entry.problem(
-            "the middleware token_auth needs `options.token_auth.tokens`", "middleware", hint
-        )
+        yield entry.problem("the middleware token_auth needs `options.token_auth.tokens`", "middleware", hint)
     for network in entry.get("options.real_ip.trusted", []):
         try:
             ipaddress.ip_network(network, strict=False)
@@ -223,7 +225,9 @@ def _check_endpoint(entry: Entry, registry: Registry) -> Iterator[Problem]:
     names = [found[0] for found in _PARAM.findall(path)]
     if "{" in _PARAM.sub("", path) or "}" in _PARAM.sub("", path):
         yield entry.problem(
-            f"`path` {path} has a bad parameter", "path", "write {name}, or {name...} for the rest of the path"
+            f"`path` {path} has a bad parameter",
+            "path",
+            "write {name}, or {name...} for the rest of the path",
         )
     elif len(names) != len(set(names)):
         yield entry.problem(f"`path` {path} has two parameters of the same name", "path")

@@ -44,7 +44,10 @@ class Metrics:
         for labels, counts in self._counts.items():
             lines.append(f"saros_http_requests_total{{{_labels(labels)}}} {sum(counts)}")
         name = "saros_http_request_duration_seconds"
-        lines += [f"# HELP {name} From a request's head to the end of its response.", f"# TYPE {name} histogram"]
+        lines += [
+            f"# HELP {name} From a request's head to the end of its response.",
+            f"# TYPE {name} histogram",
+        ]
         for labels, counts in self._counts.items():
             total, text = 0, _labels(labels)
             for bound, count in zip((*map(repr, BUCKETS), "+Inf"), counts, strict=True):
