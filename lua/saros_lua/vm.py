@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 
 import lupa.lua54 as lupa
+
 from saros.errors import INTERNAL, INVALID, Error
 
 from .chunks import SANDBOX, compile_user, library_chunk
@@ -40,8 +41,11 @@ class Limits(NamedTuple):
     """What one activation (the delivery of one event) may use."""
 
     instructions: int = 50_000_000  # of the VM; a second or less
-    seconds: float = 10.0  # of the process's CPU time: the last resort, the budget comes first
+    seconds: int = 5  # of wall time and of CPU time; the last resort, the budget comes first
     memory: int = 64 << 20  # bytes, of the whole VM
+
+
+DEFAULT_LIMITS: Final = Limits()
 
 
 class Stopped(Error):
@@ -131,7 +135,7 @@ class Vm:
         self,
         *,
         workflow: bool,
-        limits: Limits = Limits(),
+        limits: Limits = DEFAULT_LIMITS,
         host: Host | None = None,
         trace: bool = False,
         boot: tuple[str, ...] = CORE,
@@ -164,6 +168,7 @@ class Vm:
             self._bridge.load,
             *chunks,
         )
+        self._enter = self.rt[b"enter"]
 
     @property
     def host(self) -> Host | None:
@@ -186,7 +191,7 @@ class Vm:
     def call(self, fn: Any, *args: Any) -> Any:
         """Call a Lua function with bytes, str, int, float, bool or None; return what it returns.
 
-        Several results come as a tuple. Gives a full budget.
+        Several results come as a tuple. The budget starts anew.
 
         :raises Stopped: when the code used too much.
         :raises Error: INVALID when an argument is too large; INTERNAL when the library raised.
@@ -195,7 +200,7 @@ class Vm:
         size = sum(len(arg) + 64 for arg in pushed if isinstance(arg, bytes))
         if size > MAX_VALUE:
             raise Error(f"{size} bytes of arguments are too large for Lua", INVALID, retryable=False)
-        return self._run(fn, *pushed, need=size)
+        return self._run(self._enter, fn, *pushed, need=size)
 
     def fn(self, name: str) -> Any:
         """The library function ``rt.<name>``."""
@@ -205,7 +210,7 @@ class Vm:
         """Free the VM. Calling it afterwards is an error."""
         self._bridge.host = None
         self._bridge.loaders = {}
-        self.rt = None
+        self.rt = self._enter = None
         self._lua = None
 
     def _run(self, fn: Callable[..., Any], *args: Any, need: int = 0) -> Any:
@@ -251,7 +256,7 @@ class VmPool:
         self,
         *,
         size: int = 4,
-        limits: Limits = Limits(),
+        limits: Limits = DEFAULT_LIMITS,
         trace: bool = False,
         boot: tuple[str, ...] = CORE,
     ) -> None:

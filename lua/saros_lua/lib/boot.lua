@@ -1,4 +1,5 @@
 -- Boots a VM: makes rt and runs the library chunks that are given as name, bytecode, name, bytecode...
+collectgarbage("stop")
 local workflow, trace, instructions, seconds, memory, host, host_load = ...
 local load, error, select = load, error, select
 
@@ -64,4 +65,5 @@ end
 for i = 8, select("#", ...), 2 do
   run((select(i, ...)), (select(i + 1, ...)))
 end
+collectgarbage("restart")
 return rt

@@ -8,8 +8,18 @@ local encoding, decoding, base64 = rt.library("json_encode"), rt.library("json_d
 local MAX_WIRE_DEPTH = 1000 -- more than any value has; a text from elsewhere must not exhaust the stack
 
 -- class -> function(state, object): the value that crosses for an object, and the reserved key it goes
--- under, if any. A class without one stays where it was made.
+-- under, if any. An object of a class without one cannot cross.
 rt.wire = rt.wire or {}
+
+local getters = {} -- class -> its get(object)
+local class = rt.class
+
+-- Classes that are made from here on can have a wire form.
+function rt.class(name, methods, meta)
+  local new, get = class(name, methods, meta)
+  getters[name] = get
+  return new, get
+end
 
 -- The bytes as text: what is not UTF-8 becomes U+FFFD.
 local function text(bytes)
@@ -29,7 +39,7 @@ end
 rt.text = text
 
 -- The fields of ErrorData are text: a message with odd bytes must not stop the error.
-function rt.wire.error(_, err)
+function rt.wire.error(_, err) -- its class is older than this chunk
   local state = rt.error_state(err)
   local wire = {
     message = text(state.message),
@@ -53,12 +63,12 @@ end
 
 -- For an object that may cross: true, the value that crosses, its reserved key; else false, what it is.
 function rt.wire_object(object)
-  local class, state = rt.class_of(object)
-  local hook = class and rt.wire[class]
+  local name = rt.class_of(object) or "userdata"
+  local hook, get = rt.wire[name], getters[name]
   if not hook then
-    return false, a(class or "userdata")
+    return false, a(name)
   end
-  return true, hook(state, object)
+  return true, hook(get and get(object), object)
 end
 
 local encode = encoding.encoder({
@@ -94,11 +104,24 @@ function rt.encode(value, path)
   return json
 end
 
+local function optional(value, kind)
+  return value == nil or type(value) == kind
+end
+
+local function is_error_data(value)
+  return type(value) == "table"
+    and type(value.message) == "string"
+    and optional(value.kind, "string")
+    and optional(value.retryable, "boolean")
+    and optional(value.stack, "string")
+    and optional(value.context, "string")
+end
+
 -- What an object with one reserved key stands for; nil when it is just an object.
 local function revive(key, value)
   if key == "$bin" and type(value) == "string" then
     return base64.decode(value)
-  elseif key == "$error" and type(value) == "table" and type(value.message) == "string" then
+  elseif key == "$error" and is_error_data(value) then
     return rt.decode_error(value)
   elseif value ~= nil and (find(key, "^%$%$+bin$") or find(key, "^%$%$+error$")) then
     return { [sub(key, 2)] = value }

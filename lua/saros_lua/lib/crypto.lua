@@ -170,20 +170,16 @@ end
 local function object(what, values, leave_out)
   local copy = {}
   for key, value in next, values do
-    if key ~= leave_out then
+    if type(key) ~= "string" then
+      return invalid("jwt.encode: " .. what .. " must have names as keys")
+    elseif key ~= leave_out then
       copy[key] = value
     end
   end
   if next(copy) == nil then
     return "{}"
   end
-  local text, err = rt.library("json").encode(copy)
-  if not text then
-    return nil, err
-  elseif byte(text) ~= 123 then -- "{"
-    return invalid("jwt.encode: " .. what .. " must have names as keys")
-  end
-  return text
+  return rt.library("json").encode(copy)
 end
 
 -- `claims._header` holds fields of the header and is no claim.

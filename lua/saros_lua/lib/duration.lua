@@ -224,11 +224,11 @@ local function made(ns)
   return new({ ns = ns })
 end
 
-local function sum(a, b)
-  if (b > 0 and a > MAX - b) or (b < 0 and a < MIN - b) then
+local function in_range(ok, ns)
+  if not ok then
     raw.error("the duration is out of range", 3)
   end
-  return made(a + b)
+  return made(ns)
 end
 
 new, get = rt.class("duration", methods, {
@@ -248,14 +248,14 @@ new, get = rt.class("duration", methods, {
     return left <= right
   end,
   __add = function(a, b)
-    return sum(operands(a, b, "added to"))
+    local x, y = operands(a, b, "added to")
+    local sum = in_range((x ~ y) < 0 or (x ~ (x + y)) >= 0, x + y)
+    return sum
   end,
   __sub = function(a, b)
-    local left, right = operands(a, b, "subtracted from")
-    if right == MIN then
-      return sum(sum(left, MAX), 1)
-    end
-    return sum(left, -right)
+    local x, y = operands(a, b, "subtracted from")
+    local difference = in_range((x ~ y) >= 0 or (x ~ (x - y)) >= 0, x - y)
+    return difference
   end,
   __mul = function(a, b)
     local state, factor = get(a), b
@@ -265,20 +265,16 @@ new, get = rt.class("duration", methods, {
     if type(factor) ~= "number" then
       raw.error("a duration can only be multiplied by a number, not a " .. rt.env.type(factor), 2)
     end
-    local ns = state.ns
+    local ns, float = state.ns, (state.ns + 0.0) * factor
     local exact = math_type(factor) == "integer" and ns * factor
-    local product = (ns + 0.0) * factor
-    if product ~= product or product >= 0x1p63 or product < -0x1p63 then
-      raw.error("the duration is out of range", 2)
-    end
-    return made(exact or round(product))
+    local fits = float < 0x1p63 and float >= -0x1p63 and (not exact or exact == 0 or (exact < 0) == (float < 0))
+    local product = in_range(fits, exact or (float == float and round(float)))
+    return product
   end,
   __unm = function(self)
     local ns = get(self).ns
-    if ns == MIN then
-      raw.error("the duration is out of range", 2)
-    end
-    return made(-ns)
+    local negative = in_range(ns ~= MIN, -ns)
+    return negative
   end,
 })
 

@@ -24,9 +24,9 @@ local function start(state, id, ...)
     return nil, err
   end
   local body = '{"target":' .. encode(id, "id") .. ',"args":' .. args
-  local context = state.context or rt.context
-  if next(context) ~= nil then
-    body = body .. ',"context":' .. rt.context_json(state.context)
+  local context = rt.context_json(state.context)
+  if context ~= "{}" then
+    body = body .. ',"context":' .. context
   end
   if next(state.options) ~= nil then
     body = body .. ',"options":' .. encode(state.options, "options")

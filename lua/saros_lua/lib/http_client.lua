@@ -3,6 +3,7 @@ local rt = ...
 local raw = rt.raw
 local type, next = raw.type, raw.next
 local env_type = rt.env.type
+rt.library("duration")
 
 local MILLISECOND = 1000000
 

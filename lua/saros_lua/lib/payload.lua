@@ -188,10 +188,4 @@ function rt.payload_new(value)
   return new({ data = value, format = rt.error_state(value) and FORMAT.ERROR or FORMAT.LUA })
 end
 
-local payload = { new = rt.payload_new, format = FORMAT }
-
-rt.lazy.payload = function()
-  return payload
-end
-
-return payload
+return { new = rt.payload_new, format = FORMAT }

@@ -83,6 +83,26 @@ function rt.pack(what, ...)
   return "[" .. raw.table.concat(parts, ",") .. "]"
 end
 
+local context_text -- of rt.context
+
+-- The context that flows on to what is called or spawned here, as JSON; `extra` values win.
+function rt.context_json(extra)
+  if not extra then
+    if not context_text then
+      context_text = raw.next(rt.context) == nil and "{}" or encode(rt.context, "context")
+    end
+    return context_text
+  end
+  local merged = {}
+  for key, value in raw.next, rt.context do
+    merged[key] = value
+  end
+  for key, value in raw.next, extra do
+    merged[key] = value
+  end
+  return raw.next(merged) == nil and "{}" or encode(merged, "context")
+end
+
 -- Calls settle(outcome) when the command is done; outcome is {ok = value} or {err = ErrorData}.
 function rt.on_done(ref, settle)
   settlers[ref] = settle

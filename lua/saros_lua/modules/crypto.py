@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+
 from saros.errors import INTERNAL, INVALID, Error
 from saros.modules import HostFunction
 

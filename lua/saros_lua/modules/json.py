@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import jsonschema_rs
 import msgspec
+
 from saros.errors import INVALID, Error
 from saros.modules import HostFunction
 
@@ -31,6 +32,7 @@ _SCHEMA: Final = frozenset(
         "unevaluatedProperties",
     }
 )
+_KINDS: Final = frozenset({"anyOf", "const", "enum", "oneOf", "type"})
 _LIST_OF_SCHEMAS: Final = frozenset({"allOf", "anyOf", "items", "oneOf", "prefixItems"})
 
 
@@ -45,7 +47,9 @@ def validate(schema: bytes, from_table: bool, data: bytes, loose: bool) -> None:
     validator = _validator(schema, from_table)
     value = _parsed(data, "data")
     errors = list(validator.iter_errors(value))
-    if errors and not (loose and validator.is_valid(_with_maps(value, errors))):
+    if errors and loose:
+        errors = list(validator.iter_errors(_with_maps(value, errors)))
+    if errors:
         raise _invalid("data does not match the schema: " + _summary(errors))
 
 
@@ -91,9 +95,11 @@ def _keyword(key: str, item: Any) -> Any:
 
 
 def _with_maps(value: Any, errors: list[Any]) -> Any:
-    """Return the data with ``{}`` for every ``[]`` that an error points at."""
+    """Return the data with ``{}`` for every ``[]`` that is refused as such, not for its length."""
     for error in errors:
         path = list(error.instance_path)
+        if not error.schema_path or error.schema_path[-1] not in _KINDS:
+            continue
         if not path:
             value = {} if value == [] else value
             continue

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import yaml
+
 from saros import values
 from saros.errors import INTERNAL, Error
 from saros.modules import HostFunction
 
+#: Characters outside ASCII that end lines: PyYAML does not write them so that it reads the same.
+_LINE_ENDS: Final = tuple(character.encode() for character in "\x85\u2028\u2029")
+
 
 def to_yaml(wire: bytes) -> bytes:
     """Return the YAML of a value's JSON."""
-    return yaml.safe_dump(_data(values.decode(wire)), allow_unicode=True, sort_keys=False).encode()
+    readable = not any(character in wire for character in _LINE_ENDS)
+    return yaml.safe_dump(_data(values.decode(wire)), allow_unicode=readable, sort_keys=False).encode()
 
 
 def to_msgpack(wire: bytes) -> bytes:

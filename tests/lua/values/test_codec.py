@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from saros import values
 from saros.errors import Error
 
@@ -68,8 +69,8 @@ def test_values_survive_the_way_through_lua(lua: Any, value: Any) -> None:
 @QUICK
 @given(st.dictionaries(texts, integers | texts | st.booleans(), max_size=40))
 def test_text_is_that_of_other_writers_with_sorted_keys(lua: Any, value: dict[str, Any]) -> None:
-    text = lua(AGAIN, msgspec.json.encode(value))
-    assert text == msgspec.json.encode(value, order="deterministic") if value else text == b"{}"
+    value["~"] = 0  # a map of one reserved key would be written otherwise
+    assert lua(AGAIN, msgspec.json.encode(value)) == msgspec.json.encode(value, order="deterministic")
 
 
 @QUICK
@@ -185,7 +186,7 @@ def test_a_changed_array_with_a_hole_is_refused(lua: Any) -> None:
 
 
 def test_length_counts_nulls(lua: Any) -> None:
-    source = "return rt.length(rt.decode('{}'))".replace("{}", "%s")
+    source = "return rt.length(rt.decode('%s'))"
     for text, length in [("[]", 0), ("[null]", 1), ("[1,null,null]", 3), ("[1,2]", 2), ("{}", 0)]:
         assert lua(source % text) == length
     assert lua("local t = rt.decode('[1,null]') t[2] = 2 t[3] = 3 return rt.length(t)") == 3
@@ -218,6 +219,7 @@ def test_null_drops_a_key(lua: Any) -> None:
         (b'{"$$bin":null}', b"{}"),
         (b'{"$error":{"message":"m"}}', b'{"$error":{"message":"m"}}'),
         (b'{"$error":5}', b'{"$$error":5}'),
+        (b'{"$error":{"message":"m","kind":5}}', b'{"$$error":{"kind":5,"message":"m"}}'),
     ],
 )
 def test_decodes(lua: Any, text: bytes, again: bytes) -> None:
@@ -225,10 +227,37 @@ def test_decodes(lua: Any, text: bytes, again: bytes) -> None:
 
 
 MALFORMED = [
-    "", " ", "[1,]", "[1 2]", "[", "[1", '{"a" 1}', '{"a":1,}', "{a:1}", '{"a":1 "b":2}', '{"a"', "01", "-01", "-",
-    "1.", ".5", "+1", "1e", "1.e5", "0x10", "1-2", "tru", "nul", "True", "NaN", "Infinity", "1 x", "[1]]", '"a', '"\x01"',
-    r'"\x"', r'"\u12"', r'"\ud800"', r'"\udc00"', r'"\ud800\u0041"', "\ufeff1", "1e400", "'a'", "[1,,2]", "{,}",
-]  # fmt: skip
+    "",
+    " ",
+    "[1,]",
+    "[1 2]",
+    "[",
+    "[1",
+    '{"a" 1}',
+    '{"a":1,}',
+    "{a:1}",
+    '{"a":1 "b":2}',
+    '{"a"',
+    "{,}",
+]
+MALFORMED += [
+    "01",
+    "-01",
+    "-",
+    "1.",
+    ".5",
+    "+1",
+    "1e",
+    "1.e5",
+    "0x10",
+    "1-2",
+    "1e400",
+    "1 x",
+    "[1]]",
+    "[1,,2]",
+]
+MALFORMED += ["tru", "nul", "True", "NaN", "Infinity", "'a'", '"a', '"\x01"', r'"\x"', r'"\u12"', "\ufeff1"]
+MALFORMED += [r'"\ud800"', r'"\udc00"', r'"\ud800\u0041"', r'"\ud800x"']
 
 
 @pytest.mark.parametrize("text", MALFORMED)
@@ -286,6 +315,17 @@ def test_a_class_can_say_what_crosses_for_it(lua: Any) -> None:
       return rt.encode({t = new({at = "noon"})}, "v")
     """
     assert lua(source) == b'{"t":"at noon"}'
+
+
+def test_times_cross_as_text(lua: Any) -> None:
+    source = """
+      local time = rt.library("time")
+      return rt.encode({at = time.unix(0, 5), p = rt.payload_new(time.unix(1, 0))}, "v")
+    """
+    assert values.decode(lua(source)) == {
+        "at": "1970-01-01T00:00:00.000000005Z",
+        "p": "1970-01-01T00:00:01Z",
+    }
 
 
 def test_an_encoder_may_be_called_while_it_works(lua: Any) -> None:
