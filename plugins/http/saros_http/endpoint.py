@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
+
 from saros import values
 from saros.app import App
 from saros.entries import Entry, parse_duration

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+
 from saros import values
 from saros.entries import Entry
 from saros.errors import CANCELED, INVALID, Error, ErrorData
@@ -192,8 +193,8 @@ class Exchange:
             if self.begun:
                 await self.cut()
             raise HttpError(500, "The server could not answer.")
-        result = msgspec.json.decode(outcome.ok) if outcome.ok else None
-        part = result.get("$http") if isinstance(result, dict) else None
+        result: Any = msgspec.json.decode(outcome.ok) if outcome.ok else None
+        part: Any = result.get("$http") if isinstance(result, dict) else None
         if part is None:
             if result is None:
                 log.error("%s gave no response [%s]", entry.id, self._scope[REQUEST_ID])

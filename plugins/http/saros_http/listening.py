@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ async def serving(app: App) -> dict[str, str]:
     """
     workers = app.start_workers()
     future = _future(app)
-    await asyncio.wait({workers, future}, return_when=asyncio.FIRST_COMPLETED)
+    either: set[asyncio.Future[Any]] = {workers, future}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if not future.done():
         workers.result()
     return future.result()

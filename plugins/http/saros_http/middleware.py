@@ -10,9 +10,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
-from saros.entries import Entry, parse_duration
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+
+from saros.entries import Entry, parse_duration
 
 from .endpoint import TIMEOUT
 from .problem import Asgi, HttpError, Receive, Scope, Send, header_of, send_problem
@@ -145,7 +146,7 @@ def _real_ip(options: dict[str, Any]) -> Wrap:
 
 def _origin(scope: Scope, name: bytes, is_trusted: Callable[[str], bool]) -> str | None:
     """The address nearest to us that is none of our proxies; what is left of it anybody may have written."""
-    hops = [
+    hops: list[str] = [
         hop.strip()
         for key, value in scope["headers"]
         if key == name

@@ -33,8 +33,9 @@ class Protocol(H11Protocol):
 
     def handle_events(self) -> None:
         super().handle_events()
-        if self.scope is not None:
-            self.scope[ABORT] = self.transport.abort  # type: ignore[typeddict-unknown-key]
+        scope: Any = self.scope
+        if scope is not None:
+            scope[ABORT] = self.transport.abort
         self._watch()
 
     def on_response_complete(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import uvicorn
+
 from saros.app import App
 from saros.entries import Entry
 from saros.errors import INVALID, UNAVAILABLE, Error
@@ -132,7 +133,7 @@ def tls_context(app: App, entry: Entry) -> ssl.SSLContext | None:
 def _server(gateway: Asgi, entry: Entry, context: ssl.SSLContext | None) -> Server:
     protocol: Any = configured(seconds(entry, "timeouts.header"), entry.get("limits.connections"))
     config = uvicorn.Config(
-        gateway,  # type: ignore[arg-type]
+        gateway,
         http=protocol,
         ws="none",
         lifespan="off",

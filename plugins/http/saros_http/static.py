@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from saros.entries import Entry
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
+
+from saros.entries import Entry
 
 from .endpoint import PARAMS
 from .problem import HttpError, Receive, Scope, Send, send_problem
