@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -15,6 +16,7 @@ from .problem import Disconnected, HttpError, Message, Receive, Scope, header_of
 
 MAX_FIELDS = 1000
 MAX_FILES = 100
+_TAIL = 4096  # bytes in which a form's last boundary must be
 
 
 class Body:
@@ -35,18 +37,17 @@ class Body:
         self._deadline: float | None = None
         self._buffer = bytearray()
         self._total = 0
+        self._tail = b""  # of a form
 
     async def whole(self) -> bytes:
-        """What has not been read yet, to the end.
+        """What `read` has not taken, to the end; it stays there to be read.
 
         :raises HttpError: 413 or 408.
         :raises Disconnected: when the client has gone.
         """
         while not self.ended:
             await self._pull()
-        data = bytes(self._buffer)
-        self._buffer.clear()
-        return data
+        return bytes(self._buffer)
 
     async def read(self, size: int) -> bytes:
         """The next part, of at most `size` bytes; empty at the end. Raises as `whole` does."""
@@ -61,8 +62,8 @@ class Body:
 
         :raises HttpError: 415 when it is no form, 400 when it is malformed; and as `whole` does.
         """
-        content_type = (header_of(self._scope, b"content-type") or "").partition(";")[0].strip().lower()
-        if content_type not in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        content_type, options = parse_options_header(header_of(self._scope, b"content-type"))
+        if content_type not in (b"multipart/form-data", b"application/x-www-form-urlencoded"):
             raise HttpError(415, "The body is not a form.")
         request = Request(dict(self._scope), self._as_receive)
         try:
@@ -73,6 +74,8 @@ class Body:
             raise HttpError(400, "The form is malformed.") from exc
         except ClientDisconnect as exc:
             raise Disconnected from exc
+        if b"boundary" in options and b"--%s--" % options[b"boundary"] not in self._tail:
+            raise HttpError(400, "The form is malformed.")  # it stops half-way
         form: dict[str, dict[str, list[Any]]] = {"values": {}, "files": {}}
         for name, item in parsed.multi_items():
             if isinstance(item, UploadFile):
@@ -91,6 +94,7 @@ class Body:
 
     async def _as_receive(self) -> Message:
         data = await self.read(1 << 16)
+        self._tail = (self._tail + data)[-_TAIL:]
         return {"type": "http.request", "body": data, "more_body": not self.ended or bool(self._buffer)}
 
     async def _pull(self) -> None:
