@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-import saros
 import yaml
+
+import saros
 from saros_http import serving
 
 MODULES = ["http", "json", "time", "funcs", "ctx"]
@@ -109,7 +110,13 @@ def write(
     """Write an app. Routes: ``"[router] METHOD /path"`` -> the body of a Lua function."""
     data: list[dict[str, Any]] = [
         {"name": "worker", "kind": "temporal.worker", "task_queue": "main"},
-        {"name": "web", "kind": "http.service", "addr": "127.0.0.1:0", "admin": {"addr": ":0"}, **(service or {})},
+        {
+            "name": "web",
+            "kind": "http.service",
+            "addr": "127.0.0.1:0",
+            "admin": {"addr": ":0"},
+            **(service or {}),
+        },
         {"name": "api", "kind": "http.router"},
     ]
     for name, router in (routers or {}).items():
@@ -119,7 +126,9 @@ def write(
         *router_name, method, url = route.split()
         name = f"f{number}"
         (path / f"{name}.lua").write_text(f"return function()\n{code}\nend\n")
-        data.append({"name": name, "kind": "function.lua", "source": f"file://{name}.lua", "modules": MODULES})
+        data.append(
+            {"name": name, "kind": "function.lua", "source": f"file://{name}.lua", "modules": MODULES}
+        )
         data.append(
             {
                 "name": f"{name}.endpoint",

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+
 from saros_http.middleware import MAX_CLIENTS, Buckets
 
 OK = 'return http.response():json({client = http.request():remote_addr():match("^(.*):%d+$")})'

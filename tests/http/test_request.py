@@ -133,9 +133,7 @@ def test_urlencoded_form(site: Any) -> None:
 
 def test_upload(site: Any) -> None:
     data = bytes(range(256)) * 1000
-    answer = site.post(
-        "/upload", data={"title": "Photo"}, files={"file": ("a.png", data, "image/png")}
-    )
+    answer = site.post("/upload", data={"title": "Photo"}, files={"file": ("a.png", data, "image/png")})
     assert answer.json() == {
         "title": "Photo",
         "name": "a.png",
@@ -167,7 +165,9 @@ def test_large_and_chunked_bodies(site: Any) -> None:
     assert site.post("/size", content=b"\xff" * 1_000_000).json() == [1_000_000]
     assert site.post("/size", content=iter([b"ab", b"c" * 70_000])).json() == [70_002]
     text = json.dumps({"a": "é" * 100_000})
-    assert site.post("/size", content=text, headers={"Content-Type": "application/json"}).json() == [len(text)]
+    assert site.post("/size", content=text, headers={"Content-Type": "application/json"}).json() == [
+        len(text)
+    ]
 
 
 def test_rest_of_a_path(site: Any) -> None:

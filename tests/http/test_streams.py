@@ -111,9 +111,7 @@ def test_events(site: Any) -> None:
     assert answer.headers["content-type"] == "text/event-stream"
     assert answer.headers["cache-control"] == "no-cache"
     assert answer.text == (
-        "event: a\nid: 7\nretry: 500\ndata: two\ndata: lines\n\n"
-        'event: b\ndata: {"x":[1]}\n\n'
-        "data: plain\n\n"
+        'event: a\nid: 7\nretry: 500\ndata: two\ndata: lines\n\nevent: b\ndata: {"x":[1]}\n\ndata: plain\n\n'
     )
     assert site.get("/bad-event").status_code == 500
 

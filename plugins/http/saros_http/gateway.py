@@ -65,6 +65,8 @@ class Gateway:
         try:
             if self._active > self._limit:
                 raise HttpError(503, "The server is busy.", {"Retry-After": "1"})
+            if scope["http_version"] not in ("1.1", "1.0"):
+                raise HttpError(505, "This server speaks HTTP/1.1.", {"Connection": "close"})
             resource, params = self._routes.find(scope["raw_path"].decode("latin-1"), scope["method"])
             route = resource.pattern.text
             scope[PARAMS] = params

@@ -212,6 +212,14 @@ def full_path(entry: Entry, registry: Registry) -> str:
     return prefix.rstrip("/") + path if path != "/" else prefix
 
 
+def _well_formed(path: str) -> bool:
+    """Whether every parameter is a whole segment, and one that takes the rest is the last."""
+    segments = [(segment, _PARAM.fullmatch(segment)) for segment in path.split("/")]
+    if any(found is None and ("{" in segment or "}" in segment) for segment, found in segments):
+        return False
+    return not any(found and found[2] for _, found in segments[:-1])
+
+
 def _shape(path: str) -> str:
     return _PARAM.sub(lambda found: "{...}" if found[2] else "{}", path)
 
@@ -223,7 +231,7 @@ def _check_endpoint(entry: Entry, registry: Registry) -> Iterator[Problem]:
         return
     path = full_path(entry, registry)
     names = [found[0] for found in _PARAM.findall(path)]
-    if "{" in _PARAM.sub("", path) or "}" in _PARAM.sub("", path):
+    if not _well_formed(path):
         yield entry.problem(
             f"`path` {path} has a bad parameter",
             "path",

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from typing import Any
+from typing import Any, Final
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .problem import ABORT, problem_body
+
+_REFUSALS: Final = {
+    431: "The head of the request is too large.",
+    501: "The server does not know this transfer encoding.",
+}
 
 
 class Protocol(H11Protocol):
@@ -73,10 +78,8 @@ class Protocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP. Called while the error of h11 is handled, which knows the status."""
         status = getattr(sys.exc_info()[1], "error_status_hint", 400)
-        if status == 431:
-            self._refuse(431, "The head of the request is too large.")
-        else:
-            self._refuse(400, "This is no valid HTTP/1.1 request.")
+        detail = _REFUSALS.get(status)
+        self._refuse(*((status, detail) if detail else (400, "This is no valid HTTP/1.1 request.")))
 
     def _refuse(self, status: int, detail: str) -> None:
         body = problem_body(status, detail)
