@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 import pluggy
 
 from . import hookspecs
-from .entries import Kind, Registry
 from .errors import INVALID, NOT_FOUND, Error
-from .modules import Module
 
 if TYPE_CHECKING:
     from .app import App
     from .backend import Backend
     from .deployment import Functions
+    from .entries import Kind, Registry
+    from .modules import Module
     from .program import Runtime
 
 GROUP = "saros"

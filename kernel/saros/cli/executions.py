@@ -50,11 +50,11 @@ def list_(
                 found.append(description)
                 if len(found) > limit:
                     break
+            if not found:
+                await session.expect_something(opened, session.target(backend))
         return found
 
     found = session.run(work())
-    if not found and (to := session.target(backend)).in_process:
-        raise session.nothing_here(to)
     more, found = len(found) > limit, found[:limit]
     if json:
         output.plain([output.described(description) for description in found], compact=True)
@@ -102,10 +102,10 @@ def describe(
         return
     attributes = found.pop("search_attributes"), found.pop("memo")
     for key, value in found.items():
-        output.line(f"{key.replace('_', ' '):<16}{value}")
+        output.line(f"{key.replace('_', ' '):<18}{value}")
     for title, values in zip(("search attribute", "memo"), attributes, strict=True):
         for key, value in values.items():
-            output.line(f"{title:<16}{key} = {bytes(value).decode()}")
+            output.line(f"{title:<18}{key} = {bytes(value).decode()}")
 
 
 def history(

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import about, apps, calls, executions, replay, requests, serve, start
-from .errors import OK, UsageError, report
+from .errors import OK, report
 
 COMPLETION = "_SAROS_COMPLETE"
 
@@ -113,7 +113,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return _flushed(done.exit_code)
     except BrokenPipeError:
         return _flushed(OK)
-    except (UsageError, Exception, KeyboardInterrupt) as raised:
+    except (Exception, KeyboardInterrupt) as raised:
         return _flushed(report(raised, debug=debug))
     return OK
 

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 def console(*, err: bool = False) -> Console:
     """The console of stdout, or of stderr."""
-    return _console(sys.stderr if err else sys.stdout, err)
+    stream: Any = sys.stderr if err else sys.stdout
+    # While something moves on the terminal, rich stands in front of both streams.
+    return _console(getattr(stream, "rich_proxied_file", stream))
 
 
 @cache
-def _console(stream: Any, err: bool) -> Console:
+def _console(stream: Any) -> Console:
     from rich.console import Console
 
     # Only on a terminal lines are wrapped, at words; in files and pipes they stay whole.
@@ -89,10 +91,10 @@ def raw_json(body: bytes, *, compact: bool = False) -> None:
     if compact or not sys.stdout.isatty():
         line(text)
         return
-    from rich.syntax import Syntax
+    from rich.highlighter import JSONHighlighter
+    from rich.text import Text
 
-    formatted = json_text(body)
-    console().print(Syntax(formatted, "json", background_color="default", word_wrap=True))
+    console().print(JSONHighlighter()(Text(json_text(body))))
 
 
 def table(titles: tuple[str, ...], rows: list[tuple[str, ...]], styles: Mapping[str, str]) -> None:

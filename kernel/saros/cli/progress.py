@@ -36,7 +36,7 @@ async def result_of(
     from ..errors import TIMEOUT, UNAVAILABLE, Error
 
     outcome = asyncio.create_task(handle.result())
-    shown = None if quiet else asyncio.create_task(_show(app, handle))
+    shown = None if quiet else asyncio.create_task(_show(app, handle, workers is None))
     try:
         ends = {outcome} if workers is None else {outcome, workers}
         await asyncio.wait(ends, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -50,19 +50,19 @@ async def result_of(
         if workers is not None and workers.done():
             workers.result()
             raise Error("the workers ended before the workflow did", UNAVAILABLE)
-        raise Error(
-            f"{handle.id} did not end within {timeout:g} s", TIMEOUT, hint="it still runs, unless in memory"
-        )
+        hint = f"it goes on; saros result {handle.id}" if workers is None else "it is gone with this process"
+        raise Error(f"{handle.id} did not end within {timeout:g} s", TIMEOUT, hint=hint)
     finally:
         await _stop(outcome, *([shown] if shown else []))
 
 
-async def _show(app: App, handle: Handle) -> None:
+async def _show(app: App, handle: Handle, elsewhere: bool) -> None:
+    """Print what happens. Of what is wrong in this process its log tells; elsewhere it is asked for."""
     from ..errors import Error
 
     timeline = Timeline()
     try:
-        async with _display(app, timeline), _problems(handle):
+        async with _display(app, timeline), _problems(handle) if elsewhere else contextlib.nullcontext():
             async for line in handle.watch():
                 row = timeline.row(line)
                 if sys.stderr.isatty():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -14,7 +15,6 @@ from .errors import Interrupted, WrongInput
 if TYPE_CHECKING:
     from ..app import App
     from ..deployment import Deployment
-    from ..errors import Error
 
 T = TypeVar("T")
 
@@ -64,6 +64,8 @@ def run(work: Coroutine[Any, Any, T], interrupted: Callable[[], Interrupted] | N
 async def app_on(to: Target, path: Path, *, workers: bool) -> AsyncIterator[App]:
     """An app, whose warnings are told, and whose code is checked when it is to run here.
 
+    What the app's own code prints goes to stderr: stdout is for the command's data.
+
     :raises AppError: with every problem.
     """
     from ..app import check_app, open_app
@@ -73,8 +75,9 @@ async def app_on(to: Target, path: Path, *, workers: bool) -> AsyncIterator[App]
 
     if workers:
         check_app(path)
-    async with open_app(path, to.url, workers=workers, check=check) as app:
-        yield app
+    with redirect_stdout(sys.stderr):
+        async with open_app(path, to.url, workers=workers, check=check) as app:
+            yield app
 
 
 @asynccontextmanager
@@ -91,16 +94,23 @@ async def client(url: str | None, path: Path | None = None) -> AsyncIterator[App
         try:
             yield app
         except Error as error:
-            if to.in_process and error.kind == NOT_FOUND:
-                raise nothing_here(to) from None
+            if error.kind == NOT_FOUND:
+                await expect_something(app, to)
             raise
 
 
-def nothing_here(to: Target) -> Error:
-    """Why nothing is found on a backend that lives in one process."""
+async def expect_something(app: App, to: Target) -> None:
+    """Tell users of a backend that lives in one process why it is empty.
+
+    :raises Error: NOT_FOUND, if it is.
+    """
     from ..errors import NOT_FOUND, Error
 
-    return Error(
+    if not to.in_process:
+        return
+    async for _ in app.list():
+        return
+    raise Error(
         f"{to.url} lives in one process, and this one has started nothing",
         NOT_FOUND,
         where="--backend",

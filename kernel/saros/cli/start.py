@@ -80,8 +80,6 @@ def start(
     )
     logs.configure(log_level or ("warning" if json else "info"))
     to = session.target(backend)
-    if to.in_process and not wait and not json:
-        output.note(f"{to.url} lives in this process only: waiting for the workflow as with --wait")
     started: list[Handle] = []
 
     def interrupted() -> Interrupted:
@@ -91,8 +89,13 @@ def start(
             return Interrupted("interrupted before the workflow was started")
         return Interrupted("interrupted; the workflow goes on", f"saros result {started[0].id}")
 
-    waits = wait or to.in_process
-    session.run(_start(to, app, wanted, waits, seconds, json, started), interrupted)
+    result = session.run(_start(to, app, wanted, wait, seconds, json, started), interrupted)
+    if wait or to.in_process:
+        output.data(result, compact=json)
+    elif json:
+        output.plain({"id": result.id, "run_id": result.run_id, "pid": result.pid}, compact=True)
+    else:
+        output.line(result.pid)
 
 
 async def _start(
@@ -101,13 +104,16 @@ async def _start(
     wanted: Wanted,
     wait: bool,
     timeout: float | None,
-    json: bool,
+    quiet: bool,
     started: list[Handle],
-) -> None:
+) -> Any:
+    """The workflow's result, or its handle when nobody waits."""
     from .progress import result_of
 
     async with session.app_on(to, path, workers=to.in_process) as app:
         entry = inputs.entry(app.deployment, wanted.entry, ["workflow"], "workflow")
+        if to.in_process and not wait and not quiet:
+            output.note(f"{to.url} lives in this process only: waiting for the workflow as with --wait")
         handle = await app.start(
             entry.id,
             *wanted.args,
@@ -117,11 +123,7 @@ async def _start(
             context=wanted.context,
         )
         started.append(handle)
-        if wait:
-            workers = app.start_workers() if to.in_process else None
-            result = await result_of(app, handle, timeout=timeout, quiet=json, workers=workers)
-            output.data(result, compact=json)
-        elif json:
-            output.plain({"id": handle.id, "run_id": handle.run_id, "pid": handle.pid}, compact=True)
-        else:
-            output.line(handle.pid)
+        if not wait and not to.in_process:
+            return handle
+        workers = app.start_workers() if to.in_process else None
+        return await result_of(app, handle, timeout=timeout, quiet=quiet, workers=workers)

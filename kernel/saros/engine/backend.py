@@ -34,7 +34,7 @@ from ..program import (
     pack,
     unpack,
 )
-from ..store import Mail, Store
+from ..store import LAST, UNTIL_CLOSED, Mail, Store
 from ..values import Json
 from .calls import CallWorker
 from .courier import Courier, exit_mail
@@ -121,17 +121,15 @@ class StoreBackend:
         return await self.store.start(runs.first(request, self.clock.now()), request)
 
     async def result(self, id: str, run_id: str = "") -> Json:
-        length = 0
         while True:
-            page = await self.history(id, run_id, length, wait=True)
+            page = await self.history(id, run_id, LAST)
             run_id = page.run.run_id
-            length = page.start + len(page.records)
             if page.status == RUNNING:
-                continue
-            if page.next_run_id:
-                run_id, length = page.next_run_id, 0
-                continue
-            return _outcome(page)
+                await self.store.changed(id, run_id, UNTIL_CLOSED)
+            elif page.next_run_id:
+                run_id = page.next_run_id
+            else:
+                return _outcome(page)
 
     async def describe(self, id: str, run_id: str = "") -> Description:
         found = await self.store.describe(id, run_id)

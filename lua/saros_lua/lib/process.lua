@@ -366,12 +366,18 @@ end
 
 -- Spawning -----------------------------------------------------------------------------------------
 
-local spawner = rt.library("spawner")
+function process.with_context(values)
+  return rt.library("spawner").with_context(values)
+end
 
-process.with_context = spawner.with_context
-process.with_options = spawner.with_options
-for name, fn in next, spawner.plain do
-  process[name] = fn
+function process.with_options(given)
+  return rt.library("spawner").with_options(given)
+end
+
+for _, form in raw.ipairs({ "spawn", "spawn_monitored", "spawn_linked", "spawn_linked_monitored", "exec" }) do
+  process[form] = function(...)
+    return rt.library("spawner").plain[form](...)
+  end
 end
 
 return process

@@ -76,19 +76,13 @@ function require_for(name, modules, imports)
       return import(aliases[module])
     end
     if PLAIN[module] then
-      return raw.rawget(rt.env, module)
+      return rt.env[module]
     end
-    if not ALWAYS[module] and not allowed[module] then
-      error(
-        'module "' .. module .. '" is not listed by ' .. name .. "; add it to the entry's modules, or to its imports",
-        2
-      )
+    if ALWAYS[module] or allowed[module] then
+      return rt.library(module)
     end
-    local ok, _, why = rt.host("module", module)
-    if not ok then
-      error(why, 2)
-    end
-    return rt.library(module)
+    local _, _, why = rt.host("refused_module", module, name)
+    error(why, 2)
   end
 end
 

@@ -30,7 +30,7 @@ local OUT_OF_MEMORY = "not enough memory" -- Lua's own text
 local budget, memory_limit, seconds = rt.budget, rt.memory_limit / 1024, rt.seconds
 -- The last resort against what the fuel does not see. Both clocks have to agree: other threads use CPU
 -- time as well, and wall time passes while the machine sleeps.
-local fuel, deadline, cpu_deadline = budget, time() + seconds, clock() + seconds
+local fuel, deadline, cpu_deadline = budget, nil, nil
 local killed, killed_text
 local hook
 
@@ -73,6 +73,8 @@ local function check()
   elseif fuel <= 0 then
     local text = "this used more than %d instructions without blocking: is there an endless loop%%s?"
     kill("budget", format(text, budget))
+  elseif not deadline then -- the clocks are read late: most activations end before the hook runs once
+    deadline, cpu_deadline = time() + seconds, clock() + seconds
   elseif time() > deadline and clock() > cpu_deadline then
     local text = "this ran for more than %d s without blocking: is there an endless loop%%s?"
     kill("budget", format(text, seconds))
@@ -80,9 +82,20 @@ local function check()
   reserve(0)
 end
 
+local COLLECT = 1024 -- KiB; until a VM uses that much, its garbage is left alone (see boot.lua)
+local collecting = false
+
+local function start_collector()
+  collecting = true
+  collectgarbage("restart")
+end
+
 function hook()
   fuel = fuel - STEP
-  if fuel <= 0 or killed or time() > deadline or collectgarbage("count") > memory_limit then
+  if not collecting and collectgarbage("count") > COLLECT then
+    start_collector()
+  end
+  if fuel <= 0 or killed or not deadline or time() > deadline or collectgarbage("count") > memory_limit then
     check()
   end
 end
@@ -112,12 +125,15 @@ end
 rt.charge = charge
 
 function rt.refuel()
-  fuel, deadline, cpu_deadline = budget, time() + seconds, clock() + seconds
+  fuel, deadline = budget, nil
 end
 
 -- How Python calls in.
 function rt.enter(fn, ...)
   rt.refuel()
+  if not collecting and collectgarbage("count") > COLLECT then
+    start_collector()
+  end
   return fn(...)
 end
 

@@ -34,6 +34,9 @@ function rt.block(on_cancel)
   if not task then
     raw.error("this blocks, and may only be called from the code of an entry", 0)
   end
+  if not raw.coroutine_isyieldable() then
+    raw.error("this blocks, and cannot be called from within a metamethod or a callback of string.gsub", 0)
+  end
   task.on_cancel = on_cancel
   blocked[task.id] = task
   yield(BLOCK)

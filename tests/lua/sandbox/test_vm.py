@@ -204,17 +204,24 @@ end
     assert vm.call(run, first, compile_user(b"return shared", "main.lua")) == b"got json"
 
 
-def test_a_pool_gives_fresh_vms() -> None:
-    pool = VmPool(size=2, boot=SANDBOX)
-    assert len(pool) == 0
-    pool.refill()
-    assert len(pool) == 4
-    a, b, c = pool.take(True), pool.take(True), pool.take(True)
-    assert a is not b
-    assert c.workflow
-    assert not pool.take(False).workflow
-    pool.refill(True)
-    assert len(pool) == 3
+def test_a_pool_renews_vms() -> None:
+    pool = VmPool(size=1, boot=SANDBOX)
+    first, second = pool.take(True), pool.take(False)
+    assert first is not second
+    leak = compile_user(b"leaked = 1 string.leaked = 2 table.insert = nil return leaked", "a.lua")
+    run = first.fn("compile_user")
+    assert first.call(run(leak, first.rt[b"env"])) == 1
+    pool.give_back(first)
+    pool.give_back(second)
+    assert len(pool) == 1
+    again = pool.take(False)
+    assert again is first
+    assert not again.workflow
+    look = compile_user(
+        b"return tostring(leaked) .. tostring(string.leaked) .. tostring(('x').leaked) .. type(table.insert)",
+        "b.lua",
+    )
+    assert again.call(again.fn("compile_user")(look, again.rt[b"env"])) == b"nilnilnilfunction"
 
 
 def test_a_closed_vm_is_freed_though_its_host_knows_it() -> None:
