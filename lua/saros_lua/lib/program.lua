@@ -204,8 +204,12 @@ function rt.end_with(err)
   end
 end
 
+-- A module may gather the results itself and set rt.conclude(result, err), which then gives them.
 local function finish(...)
   local result, err = ...
+  if rt.conclude then
+    result, err = rt.conclude(result, err)
+  end
   if result == nil and err ~= nil then
     if type(err) == "string" then
       err = rt.error({ message = err })
