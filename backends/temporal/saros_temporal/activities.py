@@ -10,12 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from saros.errors import INVALID, Error, ErrorData
-from saros.errors import CANCELED as CANCELED_KIND
-from saros.host import Attempt
-from saros.program import EMPTY, Call, Outcome
-from saros.raw import Raw
-from saros.values import Json, error_data
 from temporalio import activity
 from temporalio.common import RawValue
 from temporalio.worker import (
@@ -25,6 +19,13 @@ from temporalio.worker import (
     WorkflowInboundInterceptor,
     WorkflowInterceptorClassInput,
 )
+
+from saros.errors import CANCELED as CANCELED_KIND
+from saros.errors import INVALID, Error, ErrorData
+from saros.host import Attempt
+from saros.program import EMPTY, Call, Outcome
+from saros.raw import Raw
+from saros.values import Json, error_data
 
 from .failures import refusal, to_failure
 from .payloads import CONTEXT, MAX_PAYLOAD, header, json_array_of, to_json, to_payload, too_large

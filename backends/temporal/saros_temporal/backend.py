@@ -7,14 +7,6 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from saros.attributes import check_search
-from saros.clock import Clock, RealClock
-from saros.deployment import Deployment
-from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, Error, ErrorData
-from saros.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest
-from saros.host import ProcessHost
-from saros.program import CANCEL, EXIT, LINK_DOWN, MESSAGE, Ask, CancelRequest, Message, pack, unpack
-from saros.values import Json
 from temporalio.api.common.v1 import Payload, WorkflowExecution
 from temporalio.api.workflowservice.v1 import (
     RequestCancelWorkflowExecutionRequest,
@@ -30,6 +22,15 @@ from temporalio.client import (
 )
 from temporalio.common import RawValue
 from temporalio.service import RPCError, RPCStatusCode
+
+from saros.attributes import check_search
+from saros.clock import Clock, RealClock
+from saros.deployment import Deployment
+from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, Error, ErrorData
+from saros.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest
+from saros.host import ProcessHost
+from saros.program import CANCEL, EXIT, LINK_DOWN, MESSAGE, Ask, CancelRequest, Message, pack, unpack
+from saros.values import Json
 
 from .client import Target, connect, rpc_error, seconds, target_of
 from .converter import data_converter

@@ -8,12 +8,13 @@ from datetime import timedelta
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
-from saros.errors import TIMEOUT
-from saros.program import Call, CallOptions, Outcome, RetryPolicy, pack
 from temporalio import common, workflow
 from temporalio.common import RawValue
 from temporalio.exceptions import FailureError
 from temporalio.workflow import ActivityCancellationType
+
+from saros.errors import TIMEOUT
+from saros.program import Call, CallOptions, Outcome, RetryPolicy, pack
 
 from .failures import CANCELED_ERROR, TIMEOUT_NAMES, outcome_of, settled
 from .headers import outgoing

@@ -7,6 +7,11 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from temporalio import common, workflow
+from temporalio.common import RawValue
+from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
+from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
+
 from saros.entries import Entry
 from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, Error, ErrorData
 from saros.execution import Pid
@@ -27,10 +32,6 @@ from saros.program import (
 )
 from saros.raw import Raw
 from saros.values import Json
-from temporalio import common, workflow
-from temporalio.common import RawValue
-from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
-from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 from .calls import retry_policy, span
 from .failures import outcome_of, settled

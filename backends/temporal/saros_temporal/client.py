@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from saros.entries import Entry, Registry
-from saros.errors import INVALID, NOT_FOUND, PERMISSION_DENIED, UNAVAILABLE, Error
-from saros.entries.durations import parse_duration
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client, HeaderCodecBehavior, KeepAliveConfig, TLSConfig
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
+
+from saros.entries import Entry, Registry
+from saros.entries.durations import parse_duration
+from saros.errors import INVALID, NOT_FOUND, PERMISSION_DENIED, UNAVAILABLE, Error
 
 _CONNECT_S = 10.0
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
+from temporalio import workflow
+
 from saros.deployment import Deployment
 from saros.program import ContinueAsNew, Message, pack
-from temporalio import workflow
 
 from .headers import outgoing
 from .payloads import CONTEXT, MESSAGES, raw_values
@@ -21,6 +22,8 @@ def continue_as_new(deployment: Deployment, request: ContinueAsNew, late: Sequen
     mail = [*request.mail, *late]
     if mail:
         found[MESSAGES] = pack(mail)
-    type_name = deployment.workflow(request.entry).type_name if request.entry else None
+    type_name = workflow.info().workflow_type
+    if request.entry:
+        type_name = deployment.workflow(request.entry).type_name
     with outgoing(found):
         workflow.continue_as_new(args=raw_values(request.args), workflow=type_name)

@@ -12,8 +12,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from saros.errors import INVALID, Error
 from temporalio.converter import DataConverter, PayloadCodec
+
+from saros.errors import INVALID, Error
 
 ENVIRONMENT = "SAROS_TEMPORAL_CODEC"
 

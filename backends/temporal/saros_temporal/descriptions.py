@@ -7,6 +7,11 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from temporalio.api.common.v1 import Payload
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.converter import DataConverter
+
 from saros import values
 from saros.deployment import Deployment
 from saros.errors import Error
@@ -23,10 +28,6 @@ from saros.execution import (
 )
 from saros.query import Condition, parse
 from saros.raw import Raw
-from temporalio.api.common.v1 import Payload
-from temporalio.api.workflow.v1 import WorkflowExecutionInfo
-from temporalio.client import WorkflowExecutionStatus
-from temporalio.converter import DataConverter
 
 from .payloads import to_json
 from .starts import decoded

@@ -11,6 +11,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from temporalio import workflow
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
+
 from saros.errors import CANCELED, INVALID, UNAVAILABLE, Error, ErrorData
 from saros.execution import Pid
 from saros.ports import Ports, dispatch
@@ -20,7 +24,6 @@ from saros.program import (
     DONE,
     MESSAGE,
     QUERY,
-    START,
     UPDATE,
     Answer,
     Attributes,
@@ -35,18 +38,14 @@ from saros.program import (
     pack,
     unpack,
 )
-from saros.raw import Raw
 from saros.values import Json, error_data
-from temporalio import workflow
-from temporalio.api.common.v1 import Payload
-from temporalio.common import RawValue
 
 from .calls import Calls, Timers
 from .children import Children
 from .continuing import continue_as_new
 from .facts import WorkflowFacts
 from .failures import to_failure
-from .payloads import MAX_PAYLOAD, json_array_of, raw_values, to_payload, too_large
+from .payloads import MAX_PAYLOAD, json_array_of, to_payload, too_large
 from .reasons import read_reason
 from .starting import first_events
 

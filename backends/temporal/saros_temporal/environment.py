@@ -13,8 +13,9 @@ from saros.program import Facts, Program
 from .search import SearchAttributes
 
 if TYPE_CHECKING:
-    from saros.host import ProcessHost
     from temporalio.client import Client
+
+    from saros.host import ProcessHost
 
     from .backend import TemporalBackend
 

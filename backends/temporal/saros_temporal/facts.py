@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from temporalio import workflow
+
 from saros.attributes import check_search
 from saros.errors import INVALID, Error
 from saros.values import Json
-from temporalio import workflow
 
 if TYPE_CHECKING:
     from .environment import Environment
@@ -32,11 +33,11 @@ class WorkflowFacts:
     def replaying(self, value: bool) -> None:
         raise AttributeError("whether a workflow replays is the SDK's to say")
 
-    def count(self, body: bytes | object) -> None:
+    def count(self, body: Json) -> None:
         """Note an event or command: the server's numbers stand still until the next workflow task."""
         self._look()
         length, size = self._own
-        self._own = length + 1, size + len(bytes(body)) + 32  # type: ignore[call-overload]
+        self._own = length + 1, size + len(body) + 32
 
     def _look(self) -> None:
         info = workflow.info()

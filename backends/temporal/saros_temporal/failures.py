@@ -10,10 +10,6 @@ import asyncio
 from typing import Final
 
 import msgspec
-from saros.errors import CANCELED, INTERNAL, TIMEOUT, Error, ErrorData
-from saros.program import Outcome, outcome_ok, pack
-from saros.raw import ABSENT, Raw
-from saros.values import NULL, Json
 from temporalio.api.failure.v1 import Failure
 from temporalio.common import RawValue
 from temporalio.exceptions import (
@@ -23,9 +19,14 @@ from temporalio.exceptions import (
     ChildWorkflowError,
     FailureError,
     TerminatedError,
-    TimeoutError,
     TimeoutType,
 )
+from temporalio.exceptions import TimeoutError as TimedOut
+
+from saros.errors import CANCELED, INTERNAL, TIMEOUT, Error, ErrorData
+from saros.program import Outcome, outcome_ok, pack
+from saros.raw import ABSENT, Raw
+from saros.values import NULL, Json
 
 from .payloads import raw_json, to_json, to_payload
 
@@ -81,7 +82,7 @@ def error_of(raised: BaseException | None) -> ErrorData:
         return error_of(raised.cause)
     if isinstance(raised, ApplicationError):
         return _application(raised)
-    if isinstance(raised, TimeoutError):
+    if isinstance(raised, TimedOut):
         return _timeout(raised)
     if isinstance(raised, (CancelledError, asyncio.CancelledError)):
         return CANCELED_ERROR
@@ -106,7 +107,7 @@ def settled(value: RawValue | None) -> Json:
         return pack(Outcome(err=ErrorData(error.message, error.kind, False)))
 
 
-def _timeout(raised: TimeoutError) -> ErrorData:
+def _timeout(raised: TimedOut) -> ErrorData:
     name = _TIMEOUTS.get(raised.type, "") if raised.type is not None else ""
     details = Raw(pack({"timeout_type": name})) if name else ABSENT
     return ErrorData(f"{name} timeout exceeded" if name else "timed out", TIMEOUT, None, details)

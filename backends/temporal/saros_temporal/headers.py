@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NoReturn
 
-from saros.values import Json
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.worker import (
@@ -18,6 +17,8 @@ from temporalio.worker import (
     StartLocalActivityInput,
     WorkflowOutboundInterceptor,
 )
+
+from saros.values import Json
 
 from .payloads import to_payload
 

@@ -11,17 +11,18 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
+from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.converter import DataConverter
+
 from saros import values
 from saros.errors import CANCELED, Error, ErrorData
 from saros.execution import TERMINATE, TIME_OUT, Record
 from saros.program import Outcome, outcome_ok, pack
 from saros.raw import Raw
 from saros.values import Json
-from temporalio.api.common.v1 import Payload
-from temporalio.api.enums.v1 import EventType
-from temporalio.api.failure.v1 import Failure
-from temporalio.api.history.v1 import HistoryEvent
-from temporalio.converter import DataConverter
 
 from .failures import error_of
 from .payloads import SENDER, to_json

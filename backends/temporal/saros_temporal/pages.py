@@ -6,9 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
-from saros.errors import INVALID, Error
-from saros.execution import RUNNING, HistoryPage, Run
-from saros.values import to_error
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.failure.v1 import Failure
@@ -19,6 +16,10 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import WorkflowHistory, WorkflowQueryFailedError
 from temporalio.converter import DataConverter
+
+from saros.errors import INVALID, Error
+from saros.execution import RUNNING, HistoryPage, Run
+from saros.values import to_error
 
 from .descriptions import nanoseconds, worker_of
 from .failures import error_of

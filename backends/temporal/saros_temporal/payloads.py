@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
+
 from saros.errors import INVALID, Error
 from saros.raw import Raw
 from saros.values import NULL, Json
-from temporalio.api.common.v1 import Payload
-from temporalio.common import RawValue
 
 ENCODING: Final = "encoding"
 JSON_PLAIN: Final = b"json/plain"

@@ -7,10 +7,11 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from saros.deployment import Deployment
-from saros.errors import NonDeterminism
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+
+from saros.deployment import Deployment
+from saros.errors import NonDeterminism
 
 from .activities import SarosInterceptor
 from .converter import data_converter

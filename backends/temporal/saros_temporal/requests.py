@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
+from temporalio import activity
+from temporalio.common import RawValue
+from temporalio.service import RPCError
+
 from saros.errors import NOT_FOUND, Error
 from saros.execution import Pid
 from saros.program import Ask
 from saros.values import Json, error_data
-from temporalio import activity
-from temporalio.common import RawValue
-from temporalio.service import RPCError
 
 from .failures import to_failure
 from .payloads import raw_json, to_payload

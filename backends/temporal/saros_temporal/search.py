@@ -8,15 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
-from saros import values
-from saros.attributes import parse_time
-from saros.errors import INVALID, Error
-from saros.raw import Raw
-from saros.values import Json
 from temporalio import workflow
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
@@ -28,6 +23,12 @@ from temporalio.common import (
     TypedSearchAttributes,
 )
 from temporalio.service import RPCError
+
+from saros import values
+from saros.attributes import parse_time
+from saros.errors import INVALID, Error
+from saros.raw import Raw
+from saros.values import Json
 
 log = logging.getLogger("saros.temporal")
 
@@ -41,7 +42,7 @@ _TYPES: Final = {
     "keyword_list": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
 }
 _NAMES: Final = {number: name for name, number in _TYPES.items()}
-_KEYS: Final = {
+_KEYS: Final[dict[str, Callable[[str], SearchAttributeKey[Any]]]] = {
     "keyword": SearchAttributeKey.for_keyword,
     "text": SearchAttributeKey.for_text,
     "integer": SearchAttributeKey.for_int,
@@ -109,8 +110,7 @@ class SearchAttributes:
 
     def _key(self, name: str, value: Any) -> SearchAttributeKey[Any]:
         kind = (self.known or {}).get(name) or _guess(value)
-        key: SearchAttributeKey[Any] = _KEYS[kind](name)
-        return key
+        return _KEYS[kind](name)
 
 
 def _guess(value: Any) -> str:
@@ -134,9 +134,9 @@ def _fits(kind: str, value: Any) -> bool:
 
 
 def _convert(key: SearchAttributeKey[Any], value: Any) -> Any:
-    if key.origin_type is dt.datetime:
+    if key.origin_value_type is dt.datetime:
         return parse_time(value)
-    return float(value) if key.origin_type is float else value
+    return float(value) if key.origin_value_type is float else value
 
 
 async def register(client: Client, wanted: Mapping[str, str]) -> SearchAttributes:

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from temporalio import workflow
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
+
 from saros.entries import Entry
 from saros.execution import Pid
 from saros.program import EMPTY, MESSAGE, START, Event, Message, Start, pack
 from saros.raw import Raw
-from temporalio import workflow
-from temporalio.api.common.v1 import Payload
-from temporalio.common import RawValue
 
 from .payloads import CONTEXT, MESSAGES, SENDER, header, json_array_of
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 from google.protobuf.duration_pb2 import Duration
-from saros.execution import StartRequest
-from saros.program import pack
-from saros.raw import Raw
-from saros.values import Json
 from temporalio.api.common.v1 import Payload, RetryPolicy, WorkflowType
 from temporalio.api.enums.v1 import WorkflowIdConflictPolicy, WorkflowIdReusePolicy
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 from temporalio.converter import DataConverter, encode_search_attributes
+
+from saros.execution import StartRequest
+from saros.program import pack
+from saros.raw import Raw
+from saros.values import Json
 
 from .calls import retry_policy
 from .payloads import CONTEXT, MESSAGES, SENDER, payloads, to_payload

@@ -10,13 +10,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from temporalio import workflow
+from temporalio.common import RawValue
+from temporalio.workflow import ActivityCancellationType
+
 from saros.errors import NOT_FOUND, ErrorData, NonDeterminism
 from saros.execution import Pid, StartRequest, Watcher
 from saros.program import EXIT, Ask, CallOptions, Outcome, RetryPolicy, Send, Spawn, StartOptions, pack
 from saros.values import Json, same_json
-from temporalio import workflow
-from temporalio.common import RawValue
-from temporalio.workflow import ActivityCancellationType
 
 from .calls import retry_policy, start_local
 from .payloads import to_payload
@@ -77,7 +78,7 @@ class System:
         """The target runs: watch it until it ends."""
         found = msgspec.json.decode(outcome, type=Outcome)
         if found.err is None:
-            pid = msgspec.json.decode(found.ok, type=str) if found.ok.startswith(b'"') else ask.to  # type: ignore[attr-defined]
+            pid = msgspec.json.decode(found.ok, type=str) if bytes(found.ok).startswith(b'"') else ask.to
             self.watch(ask.to, pid)
             outcome = b'{"ok":true}'
         self._driver.settle(ref, outcome)

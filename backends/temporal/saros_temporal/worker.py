@@ -9,9 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, Final
 
-from saros.deployment import DEFAULT_QUEUE, Deployment
-from saros.entries import Entry
-from saros.host import ProcessHost
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import (
@@ -20,6 +17,10 @@ from temporalio.worker import (
     Worker,
     WorkerDeploymentConfig,
 )
+
+from saros.deployment import DEFAULT_QUEUE, Deployment
+from saros.entries import Entry
+from saros.host import ProcessHost
 
 from .activities import SarosInterceptor, saros_activity
 from .client import seconds

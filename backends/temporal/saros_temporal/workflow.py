@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import msgspec
-from saros.errors import Error
-from saros.program import CANCEL, EXIT, LINK_DOWN, MESSAGE, Message, pack
 from temporalio import workflow
 from temporalio.common import RawValue
 from temporalio.worker import (
@@ -23,6 +21,9 @@ from temporalio.worker import (
     WorkflowOutboundInterceptor,
 )
 from temporalio.workflow import HandlerUnfinishedPolicy
+
+from saros.errors import Error
+from saros.program import CANCEL, EXIT, LINK_DOWN, MESSAGE, Message, pack
 
 from .driver import Driver
 from .headers import Outbound
