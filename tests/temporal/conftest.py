@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+
 from saros.app import App, open_app
 from saros.plugins import GROUP, Plugins
 
@@ -156,7 +157,7 @@ async def _connected(
             async with open_app(path, url, workers=False, plugins=plugins, **more):
                 break
         except Error as error:
-            if time.monotonic() > deadline or error.kind not in ("Unavailable", "NotFound"):
+            if time.monotonic() > deadline or error.kind not in ("Unavailable", "NotFound") or "plugin" in error.message:
                 raise
             await asyncio.sleep(0.1)
     return open_app(path, url, plugins=plugins, **more)

@@ -7,8 +7,11 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import msgspec
 from temporalio.api.common.v1 import Payload, WorkflowExecution
+from temporalio.api.enums.v1 import QueryRejectCondition
 from temporalio.api.workflowservice.v1 import (
+    QueryWorkflowRequest,
     RequestCancelWorkflowExecutionRequest,
     SignalWorkflowExecutionRequest,
     TerminateWorkflowExecutionRequest,
@@ -17,19 +20,19 @@ from temporalio.client import (
     Client,
     WorkflowFailureError,
     WorkflowHandle,
-    WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
 )
 from temporalio.common import RawValue
 from temporalio.service import RPCError, RPCStatusCode
 
+from saros import values
 from saros.attributes import check_search
 from saros.clock import Clock, RealClock
 from saros.deployment import Deployment
-from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, Error, ErrorData
+from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, Error
 from saros.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest
 from saros.host import ProcessHost
-from saros.program import CANCEL, EXIT, LINK_DOWN, MESSAGE, Ask, CancelRequest, Message, pack, unpack
+from saros.program import CANCEL, EXIT, LINK_DOWN, MESSAGE, Ask, CancelRequest, Message, Outcome, pack, unpack
 from saros.values import Json
 
 from .client import Target, connect, rpc_error, seconds, target_of
@@ -37,11 +40,11 @@ from .converter import data_converter
 from .descriptions import description, visibility_query, worker_of
 from .environment import Environment
 from .failures import error_of, outcome_of, settled
-from .pages import History, query_error
-from .payloads import SENDER, payloads, raw_json, raw_values, to_payload
+from .pages import History
+from .payloads import ANSWER, SENDER, payloads, raw_json, raw_values, to_json, to_payload
 from .reasons import write_reason
 from .search import SearchAttributes, register
-from .starts import encoded, start_request
+from .starts import decoded, encoded, start_request
 from .worker import GRACE_S, serve, workers_of
 
 _SIGNALS = {EXIT: "@exit", LINK_DOWN: "@link_down", CANCEL: "@cancel"}
@@ -209,22 +212,32 @@ class TemporalBackend:
             raise self._error(error, id) from error
 
     async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
-        description = await self.describe(id, run_id)
-        if description.status != RUNNING:
-            raise Error(f"{id} has ended; only running executions are queried", NOT_FOUND, retryable=False)
+        request = QueryWorkflowRequest(
+            namespace=self.client.namespace,
+            execution=WorkflowExecution(workflow_id=id, run_id=run_id),
+            query_reject_condition=QueryRejectCondition.QUERY_REJECT_CONDITION_NOT_OPEN,
+        )
+        request.query.query_type = name
+        request.query.query_args.payloads.extend(await self._encoded(payloads(args)))
+        marker = await self._encoded([to_payload(b"true")])
+        request.query.header.fields[ANSWER].CopyFrom(marker[0])
         try:
-            found = await self._handle(id, run_id).query(name, args=raw_values(args), result_type=RawValue)
-        except WorkflowQueryFailedError as error:
-            raise query_error(error) from error
+            response = await self.client.workflow_service.query_workflow(request, retry=True)
         except RPCError as error:
             raise self._error(error, id) from error
-        return raw_json(found)
+        if response.HasField("query_rejected"):
+            raise Error(f"{id} has ended; only running executions are queried", NOT_FOUND, retryable=False)
+        found = await decoded(self.client.data_converter, response.query_result.payloads)
+        outcome = msgspec.json.decode(to_json(found[0]), type=Outcome)
+        if outcome.err is not None:
+            raise values.to_error(outcome.err)
+        return bytes(outcome.ok) if outcome.ok else values.NULL
 
     async def update(self, id: str, name: str, args: Json) -> Json:
         try:
             found = await self._handle(id).execute_update(name, args=raw_values(args), result_type=RawValue)
         except WorkflowUpdateFailedError as error:
-            raise _raised(error_of(error.cause)) from error
+            raise values.to_error(error_of(error.cause)) from error
         except RPCError as error:
             raise self._error(error, id) from error
         return raw_json(found)
@@ -360,9 +373,3 @@ class TemporalBackend:
         if pid and self._names.get(name) != pid:
             return False
         return self._names.pop(name, None) is not None
-
-
-def _raised(data: ErrorData) -> Error:
-    from saros import values
-
-    return values.to_error(data)

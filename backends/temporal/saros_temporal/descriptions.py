@@ -141,6 +141,8 @@ def _search_value(payload: Payload) -> Raw:
     text = payload.data
     if payload.metadata.get("type") == b"Double":
         return Raw(msgspec.json.encode(float(json.loads(text))))
+    if payload.metadata.get("type") == b"Datetime":
+        return Raw(text.replace(b"+00:00", b"Z"))
     return Raw(text)
 
 

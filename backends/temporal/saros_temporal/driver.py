@@ -15,7 +15,7 @@ from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
-from saros.errors import CANCELED, INVALID, UNAVAILABLE, Error, ErrorData
+from saros.errors import CANCELED, INVALID, NOT_FOUND, UNAVAILABLE, Error, ErrorData
 from saros.execution import Pid
 from saros.ports import Ports, dispatch
 from saros.program import (
@@ -222,26 +222,28 @@ class Driver:
 
     # --- queries and updates --------------------------------------------------------------------
 
-    def query(self, name: str, args: Sequence[RawValue]) -> RawValue:
-        """Ask the program; what its handler refuses is raised."""
+    def query(self, name: str, args: Sequence[RawValue], *, as_outcome: bool) -> RawValue:
+        """Ask the program; what its handler refuses is raised, or told in an `Outcome`."""
+        answer = self._ask(name, args)
+        if as_outcome:
+            return RawValue(to_payload(pack(Outcome(answer.ok, answer.err))))
+        return _answered(answer)
+
+    def _ask(self, name: str, args: Sequence[RawValue]) -> Answer:
         if self._program is None:
-            error = ErrorData(
-                "the workflow has ended; only running executions are queried", "NotFound", False
-            )
-            raise to_failure(error)
+            text = "the workflow has ended; only running executions are queried"
+            return Answer("query", err=ErrorData(text, NOT_FOUND, False))
         body = pack(Inquiry("query", name, json_array_of(args)))
         for commands in self._program.advance([Event(QUERY, 0, body, workflow.time_ns())]):
             for command in commands:
                 dispatch(command, self._ports)
         answer, self._asked = self._asked, None
-        return _answered(answer or Answer("query"))
+        return answer or Answer("query")
 
     async def update(self, id: str, name: str, args: Sequence[RawValue]) -> RawValue:
         """Have the program carry out an update; what its handler refuses is raised."""
         if self.closing is not None:
-            error = ErrorData(
-                "the workflow has ended; only running executions are updated", "NotFound", False
-            )
+            error = ErrorData("the workflow has ended; only running executions are updated", NOT_FOUND, False)
             raise to_failure(error)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answers[id] = answer

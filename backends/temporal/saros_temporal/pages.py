@@ -8,21 +8,16 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
-from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import (
     GetWorkflowExecutionHistoryRequest,
     GetWorkflowExecutionHistoryReverseRequest,
 )
-from temporalio.client import WorkflowHistory, WorkflowQueryFailedError
-from temporalio.converter import DataConverter
+from temporalio.client import WorkflowHistory
 
-from saros.errors import INVALID, Error
 from saros.execution import RUNNING, HistoryPage, Run
-from saros.values import to_error
 
 from .descriptions import nanoseconds, worker_of
-from .failures import error_of
 from .histories import records
 
 if TYPE_CHECKING:
@@ -166,20 +161,3 @@ def _status(event: HistoryEvent) -> tuple[str, str]:
         return RUNNING, ""
     attributes = getattr(event, event.WhichOneof("attributes") or "")
     return status, getattr(attributes, "new_execution_run_id", "")
-
-
-def query_error(error: WorkflowQueryFailedError) -> Error:
-    """The error of a query's handler: newer servers give its failure, older ones only a text."""
-    cause = error.__cause__ or error.__context__
-    for detail in getattr(getattr(cause, "grpc_status", None), "details", ()):
-        if detail.type_url.endswith("QueryFailedFailure"):
-            from temporalio.api.errordetails.v1 import QueryFailedFailure
-
-            found = QueryFailedFailure()
-            detail.Unpack(found)
-            failure: Failure = found.failure
-            converter = DataConverter.default
-            return to_error(
-                error_of(converter.failure_converter.from_failure(failure, converter.payload_converter))
-            )
-    return Error(error.message, INVALID, retryable=False)

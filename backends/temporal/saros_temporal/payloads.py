@@ -27,7 +27,9 @@ MAX_PAYLOAD: Final = 1_500_000
 CONTEXT: Final = "saros-context"
 SENDER: Final = "saros-sender"
 MESSAGES: Final = "saros-messages"
-"""Headers: the `ctx` values (an object), the pid of the starter or sender, messages that come before any other."""
+ANSWER: Final = "saros-answer"
+"""Headers: the `ctx` values (an object), the pid of the starter or sender, messages that come before any
+other; and of a query, that its answer is to be an `Outcome`, for a failed query tells nothing but a text."""
 
 _BYTES: Final = b'{"$bin":"'
 _array = msgspec.json.Decoder(list[Raw])

@@ -27,7 +27,7 @@ from saros.program import CANCEL, EXIT, LINK_DOWN, MESSAGE, Message, pack
 
 from .driver import Driver
 from .headers import Outbound
-from .payloads import SENDER, header, json_array_of, raw_json
+from .payloads import ANSWER, SENDER, header, json_array_of, raw_json
 
 if TYPE_CHECKING:
     from .environment import Environment
@@ -85,7 +85,7 @@ class Inbound(WorkflowInboundInterceptor):
         self._driver.post(MESSAGE, 0, pack(message))
 
     async def handle_query(self, input: HandleQueryInput) -> Any:
-        return self._driver.query(input.args[0], input.args[1])
+        return self._driver.query(input.args[0], input.args[1], as_outcome=ANSWER in input.headers)
 
     def handle_update_validator(self, input: HandleUpdateInput) -> None:
         """The program's own validator answers within the handler."""

@@ -50,7 +50,8 @@ function M.child(what)
     end
     return got
   elseif what.forever then
-    require("time").sleep("1h")
+    local _, err = require("time").sleep("1h")
+    return nil, err
   end
   return what.value
 end
