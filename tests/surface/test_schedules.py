@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from saros.serving.occurrences import Occurrences, name_of
-from saros.testing import TestApp, lua_app
+from saros.testing import TestApp, eventually, lua_app
 
 HOUR = 3600 * 10**9
 
@@ -64,12 +64,15 @@ def schedule(overlap: str = "skip", **keys: Any) -> dict[str, Any]:
 
 async def runs(app: TestApp, count: int) -> list[Any]:
     """The first runs of the schedule, oldest first, once there are so many that have ended."""
-    async with asyncio.timeout(20):
-        while True:
-            found = [info async for info in app.app.list("SarosSchedule = 'app:tick'")]
-            if sum(info.status != "running" for info in found) >= count:
-                return sorted(found, key=lambda info: info.start_time)[:count]
-            await asyncio.sleep(0.002)
+    found: list[Any] = []
+
+    async def ended() -> bool:
+        nonlocal found
+        found = [info async for info in app.app.list("SarosSchedule = 'app:tick'")]
+        return sum(info.status != "running" for info in found) >= count
+
+    await eventually(ended, f"{count} runs of the schedule have ended")
+    return sorted(found, key=lambda info: info.start_time)[:count]
 
 
 def run(path: Path, main: str, count: int, entry: dict[str, Any], **parts: Any) -> list[Any]:

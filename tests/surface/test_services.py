@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from saros.testing import TestApp, lua_app
+from saros.testing import TestApp, eventually, lua_app
 
 WAITS = "process.inbox():receive()"
 
@@ -20,9 +20,11 @@ def service(name: str, process: str, **lifecycle: Any) -> dict[str, Any]:
 
 async def logged(caplog: pytest.LogCaptureFixture, text: str, count: int = 1) -> None:
     """Wait until a log record holds the text, so many times."""
-    async with asyncio.timeout(20):
-        while sum(text in record.getMessage() for record in caplog.records) < count:
-            await asyncio.sleep(0.002)
+
+    def told() -> bool:
+        return sum(text in record.getMessage() for record in caplog.records) >= count
+
+    await eventually(told, f"the log tells {text!r} {count} times")
 
 
 @pytest.fixture(autouse=True)
