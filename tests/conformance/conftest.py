@@ -71,7 +71,7 @@ def url(target: str, behaviour: Behaviour, request: pytest.FixtureRequest) -> st
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    name, bracket, rest = report.nodeid.partition("test_conforms[")
+    _, bracket, rest = report.nodeid.partition("test_conforms[")
     if not bracket or (report.when != "call" and report.outcome == "passed"):
         return
     scheme, _, behaviour = rest.rstrip("]").partition("-")
