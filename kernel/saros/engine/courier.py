@@ -130,10 +130,13 @@ class Courier:
             return outcome_ok(pack(pid))
 
         async def wait() -> None:
+            self._host.clock.busy(1)
             try:
                 outcome = outcome_ok(await self._host.spawn(spawn, None))
             except Error as error:
                 outcome = pack(Outcome(err=values.error_data(error)))
+            finally:
+                self._host.clock.busy(-1)
             await self._store.post(entry.id, Mail(DONE, entry.ref, outcome, entry.run_id, entry.key))
 
         task = asyncio.get_running_loop().create_task(wait())

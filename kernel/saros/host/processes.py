@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .. import values
-from ..clock import Clock
-from ..deployment import Deployment, error_of
+from ..clock import Clock, waiting
+from ..deployment import Deployment, error_of, value_of
 from ..entries import Entry
 from ..errors import ALREADY_EXISTS, INTERNAL, INVALID, NOT_FOUND, RATE_LIMITED, Error, ErrorData
 from ..execution import Pid, StartRequest, Watcher, check_id, new_id
@@ -101,13 +101,10 @@ class ProcessHost:
 
         cancel = self.call(call, None, done)
         try:
-            outcome = msgspec.json.decode(await future, type=Outcome)
+            return values.decode(value_of(await future))
         except asyncio.CancelledError:
             cancel()
             raise
-        if outcome.err is not None:
-            raise values.to_error(outcome.err)
-        return values.decode(outcome.ok) if outcome.ok else None
 
     def call(self, call: Call, caller: Actor | None, done: Done) -> Callable[[], None]:
         """Call a function or a module's service; returns what cancels it. `done` may be called at once."""
@@ -203,10 +200,8 @@ class ProcessHost:
         started = await self.backend.start(request)
         if not spawn.exec:
             return pack(started.pid)
-        outcome = msgspec.json.decode(await self.backend.result(started.id, started.run_id), type=Outcome)
-        if outcome.err is not None:
-            raise values.to_error(outcome.err)
-        return bytes(outcome.ok) if outcome.ok else values.NULL
+        with waiting(self.clock):
+            return value_of(await self.backend.result(started.id, started.run_id))
 
     async def _spawn_process(self, entry: Entry, spawn: Spawn, watcher: Watcher | None) -> Json:
         if entry.role not in ("process", "function"):
@@ -223,10 +218,8 @@ class ProcessHost:
         )
         if not spawn.exec:
             return pack(actor.pid)
-        outcome = msgspec.json.decode(await future, type=Outcome)
-        if outcome.err is not None:
-            raise values.to_error(outcome.err)
-        return bytes(outcome.ok) if outcome.ok else values.NULL
+        with waiting(self.clock):
+            return value_of(await future)
 
     def start_process(
         self,
