@@ -59,14 +59,14 @@ class Exchange:
     # --- the function -----------------------------------------------------------------------
 
     async def run(
-        self, host: ProcessHost, entry: Entry, info: Json, context: Mapping[str, Any], seconds: float
+        self, host: ProcessHost, entry: Entry, info: Json, context: Mapping[str, str], seconds: float
     ) -> None:
         """Run the function and send what it answers.
 
         :raises HttpError: when it answered nothing that can be sent.
         :raises Disconnected: when nobody is there to answer.
         """
-        call = Call(entry.id, context=msgspec.Raw(values.encode(dict(context))))
+        call = Call(entry.id, context=msgspec.Raw(pack(context)))
         scope = host.attempts.scope({"http": msgspec.Raw(info)}, call)
         _exchanges[scope.pid] = self
         try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 import time
-import uuid
 from typing import Final
 
 from .endpoint import PARAMS
@@ -47,7 +47,7 @@ class Gateway:
             return
         began = time.perf_counter()
         given = header_of(scope, b"x-request-id")
-        request_id = given if given and _ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = given if given and _ID.fullmatch(given) else secrets.token_hex(16)
         scope[REQUEST_ID] = request_id
         status, size, route = 0, 0, "-"
 

@@ -12,28 +12,7 @@ local env_type, encode = rt.env.type, rt.encode
 
 local AUTO_FLUSH = 64 * 1024 -- bytes that are written before they are sent, so that a stream needs little memory
 
-local http = {
-  METHOD = {
-    GET = "GET", POST = "POST", PUT = "PUT", PATCH = "PATCH", DELETE = "DELETE", HEAD = "HEAD", OPTIONS = "OPTIONS",
-  },
-  STATUS = {
-    OK = 200, CREATED = 201, ACCEPTED = 202, NO_CONTENT = 204, PARTIAL_CONTENT = 206,
-    MOVED_PERMANENTLY = 301, FOUND = 302, SEE_OTHER = 303, NOT_MODIFIED = 304,
-    TEMPORARY_REDIRECT = 307, PERMANENT_REDIRECT = 308,
-    BAD_REQUEST = 400, UNAUTHORIZED = 401, PAYMENT_REQUIRED = 402, FORBIDDEN = 403, NOT_FOUND = 404,
-    METHOD_NOT_ALLOWED = 405, NOT_ACCEPTABLE = 406, REQUEST_TIMEOUT = 408, CONFLICT = 409, GONE = 410,
-    PRECONDITION_FAILED = 412, PAYLOAD_TOO_LARGE = 413, UNSUPPORTED_MEDIA_TYPE = 415,
-    UNPROCESSABLE_ENTITY = 422, PRECONDITION_REQUIRED = 428, TOO_MANY_REQUESTS = 429,
-    INTERNAL_ERROR = 500, INTERNAL_SERVER_ERROR = 500, NOT_IMPLEMENTED = 501, BAD_GATEWAY = 502,
-    SERVICE_UNAVAILABLE = 503, GATEWAY_TIMEOUT = 504,
-  },
-  CONTENT = {
-    JSON = "application/json", FORM = "application/x-www-form-urlencoded", MULTIPART = "multipart/form-data",
-    TEXT = "text/plain; charset=utf-8", HTML = "text/html; charset=utf-8", XML = "application/xml",
-    STREAM = "application/octet-stream", EVENTS = "text/event-stream", PROBLEM = "application/problem+json",
-  },
-  TRANSFER = { CHUNKED = "chunked", SSE = "sse" },
-}
+local http = {}
 
 local function service(op, ...)
   local args, err = rt.pack("argument", op, ...)
@@ -272,7 +251,7 @@ new_stream, stream_of = rt.class("request.stream", {
 -- The response --------------------------------------------------------------------------------------
 
 local new_response, response_of
-local response, current, owner -- the object and state of this execution's response; START of that execution
+local response, current -- this execution's response, and its state
 
 local SERVERS = {
   ["content-length"] = true, ["transfer-encoding"] = true, connection = true, ["keep-alive"] = true,
@@ -393,10 +372,10 @@ local function events_of(state)
 end
 
 response_method("set_transfer", function(state, transfer)
-  if transfer == http.TRANSFER.SSE then
+  if transfer == "sse" then
     not_begun(state, "transfer")
     events_of(state)
-  elseif transfer ~= http.TRANSFER.CHUNKED then
+  elseif transfer ~= "chunked" then
     invalid("a transfer is http.TRANSFER.CHUNKED or http.TRANSFER.SSE, not " .. rt.env.tostring(transfer))
   end
 end)
@@ -447,15 +426,56 @@ new_response, response_of = rt.class("response", responses)
 
 -- The module ----------------------------------------------------------------------------------------
 
+-- Constants are made when they are first used.
+local constants = {
+  METHOD = function()
+    return {
+      GET = "GET", POST = "POST", PUT = "PUT", PATCH = "PATCH", DELETE = "DELETE", HEAD = "HEAD", OPTIONS = "OPTIONS",
+    }
+  end,
+  STATUS = function()
+    return {
+      OK = 200, CREATED = 201, ACCEPTED = 202, NO_CONTENT = 204, PARTIAL_CONTENT = 206,
+      MOVED_PERMANENTLY = 301, FOUND = 302, SEE_OTHER = 303, NOT_MODIFIED = 304,
+      TEMPORARY_REDIRECT = 307, PERMANENT_REDIRECT = 308,
+      BAD_REQUEST = 400, UNAUTHORIZED = 401, PAYMENT_REQUIRED = 402, FORBIDDEN = 403, NOT_FOUND = 404,
+      METHOD_NOT_ALLOWED = 405, NOT_ACCEPTABLE = 406, REQUEST_TIMEOUT = 408, CONFLICT = 409, GONE = 410,
+      PRECONDITION_FAILED = 412, PAYLOAD_TOO_LARGE = 413, UNSUPPORTED_MEDIA_TYPE = 415,
+      UNPROCESSABLE_ENTITY = 422, PRECONDITION_REQUIRED = 428, TOO_MANY_REQUESTS = 429,
+      INTERNAL_ERROR = 500, INTERNAL_SERVER_ERROR = 500, NOT_IMPLEMENTED = 501, BAD_GATEWAY = 502,
+      SERVICE_UNAVAILABLE = 503, GATEWAY_TIMEOUT = 504,
+    }
+  end,
+  CONTENT = function()
+    return {
+      JSON = "application/json", FORM = "application/x-www-form-urlencoded", MULTIPART = "multipart/form-data",
+      TEXT = "text/plain; charset=utf-8", HTML = "text/html; charset=utf-8", XML = "application/xml",
+      STREAM = "application/octet-stream", EVENTS = "text/event-stream", PROBLEM = "application/problem+json",
+    }
+  end,
+  TRANSFER = function()
+    return { CHUNKED = "chunked", SSE = "sse" }
+  end,
+}
+
+raw.setmetatable(http, {
+  __index = function(self, name)
+    local make = constants[name]
+    if make then
+      local value = make()
+      raw.rawset(self, name, value)
+      return value
+    end
+  end,
+  __metatable = false,
+})
+
 local request
 
 local function serves(what)
   local start = rt.start
   if not (start and start.info and start.info.http) then
     return rt.fail("Invalid", "http." .. what .. "() is for the function of an http.endpoint, while it serves a request")
-  end
-  if owner ~= start then
-    owner, request, response, current = start, nil, nil, nil
   end
   return start.info.http
 end
@@ -485,7 +505,7 @@ end
 
 -- What main returned, or the response that it made: what has not been sent yet goes with the result.
 function rt.conclude(result, err)
-  if owner ~= rt.start or not current or (result == nil and err ~= nil) then
+  if not current or (result == nil and err ~= nil) then
     return result, err
   end
   local rest = { ["$http"] = current.begun and "rest" or "whole", body = concat(current.parts) }
