@@ -342,6 +342,9 @@ function on.query(body)
     local message = "there is no query " .. query.name .. "; define it with workflow.on_query(name, fn)"
     return rt.answer(query.id, nil, rt.error({ kind = "NotFound", message = message, retryable = false }))
   end
+  if rt.closed then
+    rt.drop_ready() -- what was left when the program ended does not go on
+  end
   local answered = false
   answering = query.id
   rt.run_handler(fn, query.args or {}, function(value, err)
