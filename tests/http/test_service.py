@@ -102,6 +102,22 @@ def test_what_runs_too_long_is_stopped(serve: Any) -> None:
     assert time.monotonic() - began < 8
 
 
+def test_event_streams_end_with_the_server(serve: Any) -> None:
+    site = serve(
+        {
+            "GET /events": """
+              local res = http.response():write_event("begun")
+              process.inbox():receive()"""
+        }
+    )
+    with socket.create_connection(site.address, timeout=10) as sock:
+        sock.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in sock.recv(1000)
+        began = time.monotonic()
+        site.close()
+    assert time.monotonic() - began < 5  # though requests may take 10 s to end
+
+
 def test_an_address_in_use(serve: Any, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

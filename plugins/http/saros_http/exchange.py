@@ -40,11 +40,20 @@ async def answer(pid: str, args: list[Any]) -> Any:
     return await exchange.ask(*args)
 
 
+def end_streams(host: ProcessHost) -> None:
+    """Ask the functions that send events to end: their clients come back, and would be waited for till then."""
+    for exchange in list(_exchanges.values()):
+        if exchange.host is host and exchange.sends_events:
+            exchange.cancel()
+
+
 class Exchange:
     """:param write_s: seconds that a client has to take what is written."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, body: Body, write_s: float) -> None:
         self.begun = False
+        self.sends_events = False
+        self.host: ProcessHost | None = None
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -69,6 +78,7 @@ class Exchange:
         call = Call(entry.id, context=msgspec.Raw(pack(context)))
         scope = host.attempts.scope({"http": msgspec.Raw(info)}, call)
         _exchanges[scope.pid] = self
+        self.host = host
         try:
             self._attempt = host.attempts.start(entry, call, scope, self._settle)
             if not self._ended.done():
@@ -119,10 +129,14 @@ class Exchange:
         self._leave()
 
     def _leave(self) -> None:
-        """The client has gone: ask the function to end, and end it if it does not."""
-        if self._gone or self._attempt is None:
-            return
+        """The client has gone."""
         self._gone = True
+        self.cancel()
+
+    def cancel(self) -> None:
+        """Ask the function to end, and end it if it does not."""
+        if self._attempt is None or self._attempt.scope.canceled:
+            return
         self._attempt.cancel()
         loop = asyncio.get_running_loop()
         self._timers.append(loop.call_later(GRACE_S, self._attempt.abandon, _GONE))
@@ -155,14 +169,10 @@ class Exchange:
         if self._gone:
             raise Disconnected
         if isinstance(head, dict):
+            headers = _headers(head["headers"])
             self.begun = True
-            await self._timely(
-                {
-                    "type": "http.response.start",
-                    "status": head["status"],
-                    "headers": _headers(head["headers"]),
-                }
-            )
+            self.sends_events = (b"content-type", b"text/event-stream") in headers
+            await self._timely({"type": "http.response.start", "status": head["status"], "headers": headers})
         if data:
             body = data.encode() if isinstance(data, str) else data
             await self._timely({"type": "http.response.body", "body": body, "more_body": True})

@@ -19,6 +19,7 @@ from saros.errors import INVALID, UNAVAILABLE, Error
 
 from .admin import Admin
 from .endpoint import Endpoint, Settings, seconds
+from .exchange import end_streams
 from .gateway import Gateway
 from .kinds import ENDPOINT, ROUTER, SERVICE, STATIC, full_path, router_of, server_of
 from .listening import announce, withdraw
@@ -195,6 +196,7 @@ async def serve(app: App) -> AsyncIterator[None]:
             finally:
                 admin.ready = False
                 withdraw(app)
+                end_streams(app.host)
 
 
 @contextlib.asynccontextmanager
