@@ -60,6 +60,8 @@ class Exchange:
         self._body = body
         self._write_s = write_s
         self._gone = False
+        self._no_body = False  # a status that has none
+        self._writing = asyncio.Lock()  # its coroutines may write at the same time
         self._attempt: Attempt | None = None
         self._ended: asyncio.Future[Json | HttpError] = asyncio.get_running_loop().create_future()
         self._watcher: asyncio.Task[None] | None = None
@@ -166,14 +168,19 @@ class Exchange:
         raise Error(f"the service @http does not know {op}", INVALID, retryable=False)
 
     async def _write(self, head: dict[str, Any] | bool, data: str | bytes) -> bool:
+        async with self._writing:
+            return await self._write_next(head, data)
+
+    async def _write_next(self, head: dict[str, Any] | bool, data: str | bytes) -> bool:
         if self._gone:
             raise Disconnected
         if isinstance(head, dict):
             headers = _headers(head["headers"])
             self.begun = True
+            self._no_body = head["status"] in (204, 304)
             self.sends_events = (b"content-type", b"text/event-stream") in headers
             await self._timely({"type": "http.response.start", "status": head["status"], "headers": headers})
-        if data:
+        if data and not self._no_body:
             body = data.encode() if isinstance(data, str) else data
             await self._timely({"type": "http.response.body", "body": body, "more_body": True})
         elif isinstance(head, dict):  # what sends the head on its way
@@ -217,7 +224,7 @@ class Exchange:
         if part == "whole":
             await send_whole(self._send, result["status"], _headers(result["headers"]), data)
         else:
-            await self._timely({"type": "http.response.body", "body": data})
+            await self._timely({"type": "http.response.body", "body": b"" if self._no_body else data})
 
     def _report(self, entry: Entry, error: ErrorData) -> None:
         stack = f"\n{error.stack}" if error.stack else ""

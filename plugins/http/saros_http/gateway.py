@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -75,6 +76,12 @@ class Gateway:
             await send_problem(scope, send_on, error)
         except Disconnected:
             status = CLIENT_CLOSED
+        except asyncio.CancelledError:  # the server has waited long enough
+            if status:
+                raise
+            await send_problem(
+                scope, send_on, HttpError(503, "The server is stopping.", {"Connection": "close"})
+            )
         except Exception:
             log.exception("%s failed [%s]", self._name, request_id)
             if status:

@@ -163,6 +163,8 @@ class Listener(NamedTuple):
 def _listeners(app: App, admin: Admin, metrics: Metrics, opened: contextlib.ExitStack) -> Iterator[Listener]:
     """Listen for each service and its admin address; `opened` gets the sockets."""
     for entry in app.registry.of_kind(SERVICE):
+        if entry.get("lifecycle.auto_start") is False:
+            continue
         context = tls_context(app, entry)
         limit, access_log = entry.get("limits.requests"), entry.get("access_log") is not False
         gateway = Gateway(entry.id, routes_of(app, entry), metrics, limit, access_log)
