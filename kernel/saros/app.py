@@ -274,12 +274,19 @@ class App:
     # --- life -------------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        async with contextlib.AsyncExitStack() as stack:
-            for service in self.plugins.services():
-                context = service.serve(self)
-                if context is not None:
-                    await stack.enter_async_context(context)
-            await self.backend.work(self.host)
+        workers = asyncio.create_task(self.backend.work(self.host))
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                for service in self.plugins.services():
+                    context = service.serve(self)
+                    if context is not None:
+                        await stack.enter_async_context(context)
+                await asyncio.wait({workers})  # does not cancel them: services, which need them, stop first
+        finally:
+            if not workers.done():
+                workers.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await workers
 
     def start_workers(self) -> asyncio.Task[None]:
         """Serve the app's task queues and services in the background."""

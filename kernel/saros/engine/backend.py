@@ -154,20 +154,18 @@ class StoreBackend:
         return export_history(page)
 
     async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
-        """Replays the history here: no worker is needed, and nothing is recorded."""
+        """Replays the history here: no worker is needed, nothing is recorded, and ended runs answer too."""
         if self._deployment is None:
             raise RuntimeError("the backend is not open")
         page = await self.history(id, run_id)
         live = load(page.run, self._deployment, page.records)
         try:
             body = pack(Inquiry("query", name, msgspec.Raw(args)))
-            outputs = live.program.advance([Event(QUERY, 0, body, live.time)]) if not live.closed else []
+            outputs = live.program.advance([Event(QUERY, 0, body, live.time)])
         finally:
             live.close()
-        for command in outputs[0] if outputs else ():
-            if command.op == ANSWER:
-                return _answered(unpack(command.body, Answer))
-        raise Error(f"{id} has ended; only running executions are queried", NOT_FOUND, retryable=False)
+        (command,) = [command for command in outputs[0] if command.op == ANSWER]
+        return _answered(unpack(command.body, Answer))
 
     async def update(self, id: str, name: str, args: Json) -> Json:
         inquiry = Inquiry(new_id(), name, msgspec.Raw(args))

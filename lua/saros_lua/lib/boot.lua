@@ -13,7 +13,7 @@ local core = {} -- names, in order
 local chunks = {} -- name -> function
 
 -- Chunks without any state that a program could leave behind; they run once.
-local PURE = { json_encode = true, json_decode = true, binary = true }
+local PURE = { json_encode = true, json_decode = true }
 local pure = {} -- name -> module
 
 local function chunk_of(name, bytecode)

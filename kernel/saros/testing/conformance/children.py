@@ -142,6 +142,24 @@ async def no_links(case: Case) -> None:
     assert "not supported in workflow context" in text
 
 
+@behaviour("§8", "with wait_for_cancellation a cancelled parent still gets its child's own end")
+async def child_waited_for(case: Case) -> None:
+    main = """
+    local patient = process.with_options({["workflow.wait_for_cancellation"] = true})
+    return {patient:exec("app:tidies", "app:worker")}
+    """
+    tidies = """
+    time.sleep("1h")
+    time.sleep("50ms")
+    return "tidied up"
+    """
+    app = await case.app(main, workflows={"tidies": tidies})
+    order = await app.start("app:main", id=case.id())
+    await asyncio.sleep(0.3)
+    await order.cancel()
+    assert await order.result(30) == ["tidied up"]
+
+
 @behaviour("§8", "cancelling an awaited child cancels it, and the parent goes on")
 async def child_cancelled(case: Case) -> None:
     main = """

@@ -204,6 +204,7 @@ async def queries(case: Case) -> None:
             raise AssertionError(f"the query {name} succeeded")
     await order.signal("end")
     assert await order.result(30) == "done"
+    assert await order.query("status", "was ") == "was done"
 
 
 @behaviour("§8", "an update changes state and answers; its validator may refuse")
