@@ -27,10 +27,12 @@ def _no_proxy(monkeypatch):
 async def server(answer: Answer) -> AsyncIterator[str]:
     """Serves one answer per connection; yields the base URL."""
 
-    handlers: set[asyncio.Task[Any] | None] = set()
+    handlers: list[asyncio.Task[Any]] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        handlers.add(asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None
+        handlers.append(task)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             length = [
@@ -50,8 +52,9 @@ async def server(answer: Answer) -> AsyncIterator[str]:
             yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
         finally:
             for handler in handlers:  # one that never answers would keep the listener from closing
-                if handler is not None:
-                    handler.cancel()
+                handler.cancel()
+            await asyncio.gather(*handlers)
+            await asyncio.sleep(0)  # closed transports let go of their sockets
 
 
 def reply(status: str, body: bytes, *headers: str) -> Answer:
