@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Any
 
 from ..app import App, Handle, open_app
 from ..clock import VirtualClock
+from ..engine.replay import replay
 from ..errors import Error
 from ..plugins import Plugins
+from .fakes import put_in
 
 TIMEOUT_S = 30.0
 
@@ -62,6 +65,7 @@ class TestApp:
 
     :param path: the app's directory.
     :param url: of the backend.
+    :param fakes: callables (sync or async) that run in the place of functions, by entry id.
     """
 
     __test__ = False  # for pytest: no test class
@@ -73,8 +77,10 @@ class TestApp:
         *,
         workers: bool = True,
         plugins: Plugins | None = None,
+        fakes: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
-        self._opening = open_app(path, url, workers=workers, plugins=plugins)
+        check = functools.partial(put_in, callables=fakes or {})
+        self._opening = open_app(path, url, workers=workers, plugins=plugins, check=check)
         self._app: App | None = None
 
     async def __aenter__(self) -> TestApp:
@@ -110,6 +116,13 @@ class TestApp:
     async def call(self, entry: str, *args: Any, context: Mapping[str, Any] | None = None) -> Any:
         """Run a function."""
         return await self.app.call(entry, *args, context=context)
+
+    async def replay(self, id: str) -> int:
+        """Replay the history of an execution against the app's code, and give its number of events.
+
+        :raises NonDeterminism: when the code no longer matches.
+        """
+        return replay(await self.app.get(id).export(), self.app.deployment)
 
     @contextlib.contextmanager
     def hold_time(self) -> Iterator[None]:
