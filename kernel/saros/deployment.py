@@ -108,10 +108,11 @@ class Deployment:
             worker = registry.worker_of(entry)
             return worker, registry.task_queue(worker)
         found = registry.resolve(host, entry.namespace)
-        if found is None:
+        if found is None or found.kind != "temporal.worker":
             for candidate in registry.of_kind("temporal.worker"):
                 if registry.task_queue(candidate.id) == host:
                     return candidate.id, host
+        if found is None:
             if host == DEFAULT_QUEUE and not registry.of_kind("temporal.worker"):
                 return "", host
             raise Error(f"there is no worker {host}", NOT_FOUND, retryable=False)

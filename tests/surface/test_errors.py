@@ -91,7 +91,8 @@ def test_wrap_keeps_all_and_shows_its_context(everywhere: Run) -> None:
     local e = errors.new{message = "m", kind = "K", retryable = true, details = {n = 1}}
     local w = errors.wrap(errors.wrap(e, "inner"), "outer")
     local s = errors.wrap("plain", "while")
-    return {w:kind(), w:message(), w:retryable(), w:details().n, tostring(w), tostring(e), s:message(), tostring(s), s:kind()}
+    return {w:kind(), w:message(), w:retryable(), w:details().n, tostring(w), tostring(e),
+      s:message(), tostring(s), s:kind()}
     """
     assert everywhere(code) == ["K", "m", True, 1, "outer: inner: m", "m", "plain", "while: plain", ""]
 
@@ -99,7 +100,8 @@ def test_wrap_keeps_all_and_shows_its_context(everywhere: Run) -> None:
 def test_is_compares_kinds_and_is_false_for_all_else(everywhere: Run) -> None:
     code = """
     local e = errors.new("Kind", "x")
-    return {errors.is(e, "Kind"), errors.is(e, "Other"), errors.is("Kind", "Kind"), errors.is(nil, ""), errors.is({}, ""),
+    return {errors.is(e, "Kind"), errors.is(e, "Other"), errors.is("Kind", "Kind"), errors.is(nil, ""),
+      errors.is({}, ""),
       errors.is(errors.new("y"), errors.UNKNOWN), errors.is(e)}
     """
     assert everywhere(code) == [True, False, False, False, False, True, False]

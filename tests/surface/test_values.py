@@ -41,7 +41,10 @@ def test_errors_and_payloads_cross_inside_values(everywhere: Run) -> None:
     ],
 )
 def test_what_is_no_data_is_refused_with_its_path(everywhere: Run, value: str, path: str) -> None:
-    code = f"local v, err = funcs.call('app:echo', {value}) return {{v == nil, err:kind(), err:retryable(), err:message()}}"
+    code = f"""
+    local v, err = funcs.call("app:echo", {value})
+    return {{v == nil, err:kind(), err:retryable(), err:message()}}
+    """
     absent, kind, retryable, text = everywhere(code, functions=ECHO)
     assert (absent, kind, retryable) == (True, "Invalid", False)
     assert path in text
@@ -77,16 +80,17 @@ def test_payload_constants(everywhere: Run) -> None:
 def test_a_payload_tells_its_data_and_format(everywhere: Run) -> None:
     code = """
     local p, e = payload.new({n = 1}), payload.new(errors.new("K", "m"))
-    return {p:data().n, p:unmarshal().n, p:get_format(), tostring(p), e:get_format(), e:data():kind(), payload.new(p) == p}
+    return {p:data().n, p:unmarshal().n, p:get_format(), tostring(p),
+      e:get_format(), e:data():kind(), payload.new(p) == p}
     """
     assert everywhere(code) == [1, 1, "lua/any", "payload: lua/any", "golang/error", "K", True]
 
 
-@pytest.mark.parametrize("format", ["JSON", "YAML", "MSGPACK"])
-def test_payloads_are_transcoded_and_back(everywhere: Run, format: str) -> None:
+@pytest.mark.parametrize("name", ["JSON", "YAML", "MSGPACK"])
+def test_payloads_are_transcoded_and_back(everywhere: Run, name: str) -> None:
     code = f"""
-    local p, err = payload.new({{n = 1, list = {{"a", "b"}}}}):transcode(payload.format.{format})
-    return {{type(p:data()), p:get_format() == payload.format.{format}, (p:unmarshal())}}
+    local p, err = payload.new({{n = 1, list = {{"a", "b"}}}}):transcode(payload.format.{name})
+    return {{type(p:data()), p:get_format() == payload.format.{name}, (p:unmarshal())}}
     """
     assert everywhere(code) == ["string", True, {"n": 1, "list": ["a", "b"]}]
 
