@@ -54,16 +54,17 @@ def write(directory: Path, modules: list[Module]) -> list[Path]:
 
 def _settings(path: Path, modules: list[str]) -> dict[str, Any]:
     """The settings in a file, with ours among them; others stay."""
-    settings: Any = {}
+    settings: dict[str, Any] = {}
     if path.exists():
         try:
-            settings = json.loads(path.read_text("utf-8"))
+            found = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise Error(f"{path} cannot be read: {error}", INVALID, hint="repair or remove it") from error
-        if not isinstance(settings, dict):
+        if not isinstance(found, dict):
             raise Error(f"{path} holds no JSON object", INVALID, hint="repair or remove it")
+        settings = found
     settings["runtime.version"] = "Lua 5.4"
-    settings["runtime.builtin"] = {name: "disable" for name in ("debug", "io", "package")}
+    settings["runtime.builtin"] = dict.fromkeys(("debug", "io", "package"), "disable")
     settings["workspace.checkThirdParty"] = False
     for key, ours in (("workspace.library", [FOLDER]), ("diagnostics.globals", modules)):
         known = settings.get(key)
