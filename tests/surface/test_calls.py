@@ -100,7 +100,8 @@ def test_wrong_options_are_invalid_and_named(everywhere: Run) -> None:
 def test_each_option_may_have_the_prefix_temporal(workflow: Run, prefix: str) -> None:
     code = f"""
     local _, err = funcs.new():with_options({{
-      ["{prefix}activity.start_to_close_timeout"] = "1s", ["{prefix}activity.retry_policy"] = {{maximum_attempts = 1}},
+      ["{prefix}activity.start_to_close_timeout"] = "1s",
+      ["{prefix}activity.retry_policy"] = {{maximum_attempts = 1}},
     }}):call("app:slow")
     return {{err:kind(), err:details().timeout_type}}
     """
