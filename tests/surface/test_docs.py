@@ -25,7 +25,7 @@ def test_the_reference_of_the_surface_is_fresh() -> None:
     assert (DOCS / "surface.md").read_text("utf-8") == module.page(), stale
 
 
-def tests_of(file: Path) -> set[str]:
+def names_in(file: Path) -> set[str]:
     return {
         node.name
         for node in ast.walk(ast.parse(file.read_text("utf-8")))
@@ -48,7 +48,7 @@ def test_every_test_that_the_contract_names_exists() -> None:
                 assert name in behaviours, f"{number} names {proof}"
                 continue
             if file not in files:
-                files[file] = tests_of(ROOT / "tests" / file)
+                files[file] = names_in(ROOT / "tests" / file)
             assert name in files[file], f"{number} names {proof}"
 
 
