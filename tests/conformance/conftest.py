@@ -1,7 +1,8 @@
 """``pytest tests/conformance --backend all`` runs the suite on every installed backend.
 
-``--backend`` takes a scheme, a URL, several of them with commas, or ``all``. A scheme needs a server: `SERVERS` names the fixture that
-gives its URL, to be defined in a ``conftest.py`` above this directory or in a plugin of pytest.
+``--backend`` takes a scheme, a URL, several of them with commas, or ``all``. A scheme needs a server: `SERVERS`
+names the fixture that gives its URL, to be defined in a ``conftest.py`` above this directory or in a plugin of
+pytest. A server that is given by its URL serves one process of tests at a time: do not use ``-n`` then.
 ``--write-table`` writes what came out to ``docs/conformance.md``.
 """
 
