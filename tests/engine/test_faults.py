@@ -61,7 +61,8 @@ def test_dropping_every_cache_at_random_changes_nothing(tmp_path: Path, run: Run
 
     async def scenario() -> None:
         async with saros.open(path, "memory://?time=skip") as opened:
-            await asyncio.sleep(0)
+            while worker_of(opened) is None:
+                await asyncio.sleep(0)
             worker = worker_of(opened)
             handle_tasks = worker.handle
 
