@@ -28,7 +28,7 @@ for i = 1, input do
   time.sleep("1m")
   local v = require("workflow").version("change-" .. i, 1, i)
   seen[#seen + 1] = v
-  seen[#seen + 1] = math.random(1, 1000)
+  seen[#seen + 1] = math.random(2000, 3000)
   coroutine.spawn(function() time.sleep("5s") seen[#seen + 1] = "bg" .. i end)
   if i % 3 == 0 then
     local child = require("workflow").call("app:child", i)
@@ -48,9 +48,11 @@ def app(path: Path) -> Path:
     )
 
 
-def worker_of(opened: saros.App) -> Any:
+async def worker_of(opened: saros.App) -> Any:
     backend = opened.backend
     assert isinstance(backend, StoreBackend)
+    while backend.workflow_worker is None:
+        await asyncio.sleep(0)
     return backend.workflow_worker
 
 
@@ -61,9 +63,7 @@ def test_dropping_every_cache_at_random_changes_nothing(tmp_path: Path, run: Run
 
     async def scenario() -> None:
         async with saros.open(path, "memory://?time=skip") as opened:
-            while worker_of(opened) is None:
-                await asyncio.sleep(0)
-            worker = worker_of(opened)
+            worker = await worker_of(opened)
             handle_tasks = worker.handle
 
             async def forgetful(tasks: Any) -> None:

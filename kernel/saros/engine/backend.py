@@ -77,7 +77,9 @@ class StoreBackend:
         queues = host.deployment.task_queues()
         calls = CallWorker(self.store, host.attempts, queues, self._concurrency)
         courier = Courier(self.store, host)
-        self.workflow_worker = WorkflowWorker(self.store, host.deployment, host.attempts, queues)
+        self.workflow_worker = WorkflowWorker(
+            self.store, host.deployment, host.attempts, queues, calls.cancel
+        )
         loops: list[Callable[[], Awaitable[None]]] = [
             self.store.run,
             courier.run,

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import saros
-from saros.app import App
 from saros.entries import Kind
 from saros.modules import Module
 from saros.plugins import ServicePlugin
 
 from .kinds import HTTP_KINDS, SERVICE
+
+if TYPE_CHECKING:
+    from saros.app import App
 
 
 @saros.hookimpl
