@@ -26,20 +26,16 @@ DEFAULT_BACKEND = "memory://"
 
 
 def load_app(
-    path: str | Path, plugins: Plugins | None = None, env: Mapping[str, str] | None = None
+    path: str | Path | None, plugins: Plugins | None = None, env: Mapping[str, str] | None = None
 ) -> Deployment:
-    """Load an app and the runtimes for it.
+    """Load an app and the runtimes for it; of the path None, an app without entries.
 
     :raises AppError: with every problem of its YAML files at once.
     """
     plugins = plugins or installed()
-    modules = plugins.modules()
-    registry = load(path, plugins.kinds(), env, known_modules=modules)
-    programs: dict[str, Any] = {}
-    functions: dict[str, Any] = {}
-    for runtime in plugins.runtimes():
-        (functions if runtime.functions else programs)[runtime.name] = runtime.make(registry, modules)
-    return Deployment(registry, programs, functions, modules)
+    if path is None:
+        return Deployment(Registry(Path.cwd(), {}), {}, {})
+    return _deployment(load(path, plugins.kinds(), env, known_modules=plugins.modules()), plugins)
 
 
 def check_app(path: str | Path, plugins: Plugins | None = None) -> Deployment:
@@ -47,19 +43,50 @@ def check_app(path: str | Path, plugins: Plugins | None = None) -> Deployment:
 
     :raises AppError: with every problem of YAML and code.
     """
-    deployment = load_app(path, plugins)
-    problems: list[Problem] = []
-    for entry in deployment.registry.entries.values():
+    plugins = plugins or installed()
+    try:
+        deployment = load_app(path, plugins)
+    except AppError as error:
+        if error.rest is None:
+            raise
+        problems = code_problems(_deployment(error.rest, plugins))
+        raise AppError([*error.problems, *problems], error.rest) from None
+    check_code(deployment)
+    return deployment
+
+
+def check_code(deployment: Deployment) -> None:
+    """Compile all the code of an app.
+
+    :raises AppError: with every problem.
+    """
+    if problems := code_problems(deployment):
+        raise AppError(problems, deployment.registry)
+
+
+def code_problems(deployment: Deployment) -> list[Problem]:
+    """What is wrong with an app's code; a mistake in what several entries share is told once."""
+    problems: dict[tuple[str, str], Problem] = {}
+    for entry in sorted(deployment.registry.entries.values(), key=lambda entry: entry.role != "library"):
         runner: Any = deployment.programs.get(entry.runtime) or deployment.functions.get(entry.runtime)
         if runner is None:
             continue
         try:
             runner.check(entry)
         except CodeError as error:
-            problems.append(Problem(error.message, error.where or entry.where(), entry.id, error.hint or ""))
-    if problems:
-        raise AppError(problems)
-    return deployment
+            where = error.where or entry.where()
+            problem = Problem(error.message, where, entry.id, error.hint or "")
+            problems.setdefault((error.message, where), problem)
+    return list(problems.values())
+
+
+def _deployment(registry: Registry, plugins: Plugins) -> Deployment:
+    modules = plugins.modules()
+    programs: dict[str, Any] = {}
+    functions: dict[str, Any] = {}
+    for runtime in plugins.runtimes():
+        (functions if runtime.functions else programs)[runtime.name] = runtime.make(registry, modules)
+    return Deployment(registry, programs, functions, modules)
 
 
 class Handle:
@@ -247,12 +274,19 @@ class App:
     # --- life -------------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        async with contextlib.AsyncExitStack() as stack:
-            for service in self.plugins.services():
-                context = service.serve(self)
-                if context is not None:
-                    await stack.enter_async_context(context)
-            await self.backend.work(self.host)
+        workers = asyncio.create_task(self.backend.work(self.host))
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                for service in self.plugins.services():
+                    context = service.serve(self)
+                    if context is not None:
+                        await stack.enter_async_context(context)
+                await asyncio.wait({workers})  # does not cancel them: services, which need them, stop first
+        finally:
+            if not workers.done():
+                workers.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await workers
 
     def start_workers(self) -> asyncio.Task[None]:
         """Serve the app's task queues and services in the background."""
@@ -260,17 +294,21 @@ class App:
             self._workers = asyncio.get_running_loop().create_task(self._work())
         return self._workers
 
+    async def stop_workers(self) -> None:
+        """Drain the workers: no new tasks, those begun are finished.
+
+        :raises Exception: what the workers failed with, if they did.
+        """
+        workers, self._workers = self._workers, None
+        if workers is not None:
+            workers.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await workers
+
     async def close(self) -> None:
         """Drain the workers and close the backend."""
-        workers, self._workers = self._workers, None
         try:
-            if workers is not None:
-                failed = workers.done() and not workers.cancelled() and workers.exception() is not None
-                workers.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await workers
-                if failed:
-                    return
+            await self.stop_workers()
         finally:
             await self.host.close()
             await self.backend.close()
@@ -278,7 +316,7 @@ class App:
 
 @contextlib.asynccontextmanager
 async def open_app(
-    path: str | Path,
+    path: str | Path | None,
     backend: str | None = None,
     *,
     workers: bool = True,
@@ -289,6 +327,7 @@ async def open_app(
 ) -> AsyncIterator[App]:
     """Open an application directory on a backend.
 
+    :param path: None opens a client that knows no entries: for looking at executions and talking to them.
     :param backend: its URL; by default that in ``SAROS_BACKEND``, or ``memory://``.
     :param workers: serve the app's task queues here; False makes a client only.
     :raises AppError: for a bad app, with every problem.
@@ -305,7 +344,7 @@ async def open_app(
     await made.open(deployment)
     app = App(deployment, made, plugins)
     try:
-        if workers:
+        if workers and path is not None:
             app.start_workers()
         yield app
     finally:

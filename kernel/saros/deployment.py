@@ -6,6 +6,8 @@ import logging
 from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol
 
+import msgspec
+
 from .entries import Entry, Registry
 from .errors import INVALID, NOT_FOUND, CodeError, Error, ErrorData
 from .modules import Module, Service
@@ -142,8 +144,9 @@ class Deployment:
         logger = logging.getLogger("saros.app")
         number = logging.getLevelName(level.upper())
         if isinstance(number, int) and logger.isEnabledFor(number):
-            extra = "" if fields in (b"", b"{}", b"[]") else " " + fields.decode()
-            logger.log(number, "%s%s [%s]", message, extra, name)
+            text = "" if fields in (b"", b"{}", b"[]") else " " + fields.decode()
+            parts = {"message": message, "fields": msgspec.json.decode(fields or b"{}"), "source": name}
+            logger.log(number, "%s%s [%s]", message, text, name, extra={"saros": parts})
 
     def task_queues(self) -> tuple[str, ...]:
         """The task queues that this app's workers serve."""

@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 import pluggy
 
 from . import hookspecs
-from .entries import Kind, Registry
 from .errors import INVALID, NOT_FOUND, Error
-from .modules import Module
 
 if TYPE_CHECKING:
     from .app import App
     from .backend import Backend
     from .deployment import Functions
+    from .entries import Kind, Registry
+    from .modules import Module
     from .program import Runtime
 
 GROUP = "saros"
@@ -38,12 +38,14 @@ class BackendPlugin(NamedTuple):
     """:param make: ``make(url, options)`` gives a backend that is not open yet; options are the app's own.
     :param replay: ``replay(document, deployment)`` replays a history that the backend exports in a format of
         its own and gives the number of events, or None when the document is not its own.
+    :param in_process: whether all that it holds lives, and dies, with the process that opened it.
     """
 
     scheme: str
     make: Callable[[str, Mapping[str, Any]], Backend]
     summary: str = ""
     replay: Callable[[Any, Any], int | None] | None = None
+    in_process: bool = False
 
 
 class RuntimePlugin(NamedTuple):
@@ -109,6 +111,22 @@ class Plugins:
 
     def backends(self) -> dict[str, BackendPlugin]:
         return {backend.scheme: backend for backend in self._all("saros_backends")}
+
+    def supplies(self) -> dict[str, dict[str, list[str]]]:
+        """Plugin -> what -> names, of all that plugins supply; a failing hook is told under ``failed``."""
+        result: dict[str, dict[str, list[str]]] = {name: {} for name in self.distributions}
+        for what in ("backends", "kinds", "runtimes", "modules", "services"):
+            for implementation in getattr(self.manager.hook, f"saros_{what}").get_hookimpls():
+                supplied = result.setdefault(implementation.plugin_name, {})
+                try:
+                    items = implementation.function()
+                except Exception as exc:  # as in _load
+                    supplied.setdefault("failed", []).append(f"{what}: {type(exc).__name__}: {exc}")
+                else:
+                    supplied[what] = [item.scheme if what == "backends" else item.name for item in items]
+        for implementation in self.manager.hook.saros_commands.get_hookimpls():
+            result.setdefault(implementation.plugin_name, {})["commands"] = []
+        return result
 
     def backend(self, url: str) -> BackendPlugin:
         """The backend for a URL.

@@ -6,26 +6,25 @@ event loop, any other in a worker thread; both get the call's arguments by posit
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import functools
 import importlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-import anyio.to_thread
+from typing import TYPE_CHECKING, Any
 
 from . import values
-from .entries import CORE_KINDS, Entry, Kind, Registry
 from .errors import CodeError
 from .hookspecs import hookimpl
-from .modules import Module
 from .plugins import RuntimePlugin
-from .raw import Raw
 from .scope import CallScope, current
-from .values import Json
+
+if TYPE_CHECKING:
+    from .entries import Entry, Kind, Registry
+    from .modules import Module
+    from .raw import Raw
+    from .values import Json
 
 
 class PythonFunctions:
@@ -50,6 +49,10 @@ class PythonFunctions:
 
     async def _in_thread(self, function: Callable[..., Any], arguments: list[Any], scope: CallScope) -> Any:
         """Run a callable in a thread, whose heartbeats then cross to the event loop."""
+        import asyncio
+
+        import anyio.to_thread
+
         loop, beat = asyncio.get_running_loop(), scope.heartbeat
         if beat is not None:
 
@@ -78,8 +81,11 @@ class PythonFunctions:
             found: Any = importlib.import_module(module_name)
             for part in path.split("."):
                 found = getattr(found, part)
-        except (ImportError, AttributeError) as exc:
-            raise CodeError(f"{entry.id} cannot be called: {exc}", where=entry.where("call")) from exc
+        except Exception as exc:  # whatever a module of the user's raises while it is imported
+            why = (
+                str(exc) if isinstance(exc, (ImportError, AttributeError)) else f"{type(exc).__name__}: {exc}"
+            )
+            raise CodeError(f"{entry.id} cannot be called: {why}", where=entry.where("call")) from exc
         if not callable(found):
             raise CodeError(f"{entry.id}: {name} is not callable", where=entry.where("call"))
         result: Callable[..., Any] = found
@@ -97,4 +103,6 @@ def saros_runtimes() -> Sequence[RuntimePlugin]:
 
 @hookimpl
 def saros_kinds() -> Sequence[Kind]:
+    from .entries import CORE_KINDS
+
     return CORE_KINDS

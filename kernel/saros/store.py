@@ -148,6 +148,10 @@ class Settled(NamedTuple):
     retry_at: int = 0
 
 
+LAST: Final = -1
+"""As the start of a history: only its last record."""
+UNTIL_CLOSED: Final = 1 << 62
+
 OK: Final = "ok"
 FENCED: Final = "fenced"  # another worker owns the task: forget the program
 CONFLICT: Final = "conflict"  # the history is not what the task was computed from: load it again
@@ -195,11 +199,14 @@ class Store(Protocol):
         ...
 
     async def history(self, id: str, run_id: str = "", start: int = 0) -> HistoryPage | None:
-        """The records of a run from number `start` on."""
+        """The records of a run from number `start` on; only the last with `LAST`."""
         ...
 
     async def changed(self, id: str, run_id: str, length: int) -> None:
-        """Return once the run has more than `length` records or is closed (or, at the latest, after a while)."""
+        """Return once the run has more than `length` records or is closed (or, at the latest, after a while).
+
+        With `UNTIL_CLOSED` as `length` only the end counts.
+        """
         ...
 
     # --- names ------------------------------------------------------------------------------

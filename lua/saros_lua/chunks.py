@@ -8,10 +8,16 @@ from importlib import resources
 from typing import Final
 
 import lupa.lua54 as lupa
+
 from saros.errors import INTERNAL, INVALID, CodeError, Error
 
 #: The chunks that make the sandbox, in order; everything else builds on them.
-SANDBOX: Final = ("sandbox", "objects", "ordered", "guard", "globals")
+SANDBOX: Final = ("ground", "sandbox", "objects", "ordered", "texts", "search", "tables", "globals")
+
+# Chunks without line numbers: what their functions raise for their caller must not mention them.
+_STRIPPED: Final = frozenset(
+    {*SANDBOX, "boot", "sort", "pattern", "pattern_compile", "proxied", "math", "os", "utf8"}
+)
 
 _MAX_SOURCE: Final = 4 << 20  # bytes
 _MAX_MEMORY: Final = 256 << 20  # bytes; for compiling one source
@@ -48,9 +54,6 @@ def has_chunk(name: str) -> bool:
 def library_chunk(name: str) -> bytes:
     """Return the bytecode of ``lib/<name>.lua``.
 
-    The sandbox has no line numbers: an error that its functions raise for their caller must not
-    mention them.
-
     :raises Error: when the library has no such chunk, or it does not compile.
     """
     file = resources.files(__package__).joinpath("lib", f"{name}.lua")
@@ -58,7 +61,7 @@ def library_chunk(name: str) -> bytes:
         source = file.read_bytes()
     except FileNotFoundError:
         raise Error(f"the Lua library has no chunk {name}", INTERNAL, retryable=False) from None
-    return compile_library(source, name, strip=name in SANDBOX or name == "boot")
+    return compile_library(source, name, strip=name in _STRIPPED)
 
 
 def compile_library(source: bytes, name: str, *, strip: bool = False) -> bytes:

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import saros
-from saros.entries import Kind, Registry
-from saros.modules import Module
 from saros.plugins import RuntimePlugin
 
-from .kinds import LUA_KINDS
-
 if TYPE_CHECKING:
+    from saros.entries import Kind, Registry
+    from saros.modules import Module
+
     from .runtime import LuaRuntime
 
 
@@ -24,6 +23,8 @@ def _make(registry: Registry, modules: Mapping[str, Module]) -> LuaRuntime:
 
 @saros.hookimpl
 def saros_kinds() -> Sequence[Kind]:
+    from .kinds import LUA_KINDS
+
     return LUA_KINDS
 
 

@@ -13,7 +13,7 @@ from saros.program import Command, Event, Facts
 from .vm import Stopped, Vm
 
 if TYPE_CHECKING:
-    from .runtime import LuaRuntime
+    from .runtime import LuaRuntime, Source
 
 _COMMANDS = (
     *("call", "timer", "rescind", "spawn", "send", "ask", "attrs", "version", "side_effect", "answer"),
@@ -32,7 +32,9 @@ class LuaProgram:
         self._entry = entry
         self._vm: Vm | None = vm
         self._facts = facts
+        self._workflow = vm.workflow
         self._advance = vm.fn("advance")
+        self._stopped = False
         vm.host = self._answer
 
     def advance(self, events: Sequence[Event]) -> list[Sequence[Command]]:
@@ -46,10 +48,12 @@ class LuaProgram:
         try:
             output = vm.call(self._advance, length, size, *flat)
         except Stopped as stopped:
+            self._stopped = True
             raise self._failed(stopped.reason, stopped.message) from None
         if not isinstance(output, tuple):
             output = (output,)
         if output[0] is False:
+            self._stopped = True
             raise self._failed(output[1].decode(), output[2].decode(errors="replace"))
         return _outputs(output)
 
@@ -82,7 +86,10 @@ class LuaProgram:
         vm, self._vm = self._vm, None
         if vm is not None:
             self._advance = None
-            vm.close()
+            if self._stopped:
+                vm.close()
+            else:
+                self._runtime.give_back(vm)
 
     # --- what rt.host(name, ...) asks ---------------------------------------------------------
 
@@ -92,18 +99,17 @@ class LuaProgram:
             return answer(self, *args)
         return self._runtime.host_function(name)(*args)
 
-    def _source(self, id: bytes) -> tuple[bytes, ...]:
+    def _source(self, id: bytes) -> Source:
         entry = self._entry
         if id:
             found = self._runtime.entry(id.decode())
             if found is None:
                 raise CodeError(f"{entry.id} imports {id.decode()}, which the app does not have")
             entry = found
-        return self._runtime.source(entry)
+        return self._runtime.source(entry, workflow=self._workflow)
 
-    def _module(self, name: bytes) -> None:
-        if self._vm is not None:
-            self._runtime.check_module(name.decode(), workflow=self._vm.workflow)
+    def _refused_module(self, name: bytes, entry_id: bytes) -> None:
+        raise self._runtime.refusal(name.decode(), entry_id.decode(), workflow=self._workflow)
 
     def _version(self, change_id: bytes, lowest: int, highest: int) -> tuple[int, bool]:
         return self._facts.version_of(change_id.decode(), lowest, highest)
@@ -129,7 +135,7 @@ class LuaProgram:
 
 _ANSWERS: dict[str, Callable[..., Any]] = {
     "source": LuaProgram._source,
-    "module": LuaProgram._module,
+    "refused_module": LuaProgram._refused_module,
     "version": LuaProgram._version,
     "recorded": LuaProgram._recorded,
     "refuse_attributes": LuaProgram._refuse_attributes,

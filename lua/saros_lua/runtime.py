@@ -17,7 +17,7 @@ from .program import LuaProgram
 from .vm import Vm, VmPool
 
 Source = tuple[bytes, bytes, bytes, bytes, bytes]
-"""Bytecode, method, modules and imports (a line each, ``alias=id``), name of the entry."""
+"""Bytecode, method, usable modules and imports (a line each, ``alias=id``), id of the entry."""
 
 
 class LuaRuntime:
@@ -27,7 +27,7 @@ class LuaRuntime:
         self._registry = registry
         self._modules = {name: module for name, module in modules.items() if module.runtime == "lua"}
         self._root = Path(registry.root).resolve()
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[tuple[str, bool], Source] = {}
         self._host: dict[str, HostFunction] = {}
         for module in self._modules.values():
             self._host.update(module.host)
@@ -36,7 +36,7 @@ class LuaRuntime:
 
     def check(self, entry: Entry) -> None:
         if entry.role == "library":
-            self.source(entry)
+            self.source(entry, workflow=False)
         else:
             check_method(self, entry)
 
@@ -45,10 +45,14 @@ class LuaRuntime:
         self._sources.clear()
 
     def program(self, entry: Entry, *, workflow: bool, facts: Facts, trace: bool = False) -> LuaProgram:
-        self.source(entry)
-        vm = Vm(workflow=workflow, trace=True) if trace else self._pool.take(workflow)
+        self.source(entry, workflow=workflow)
+        vm = self._pool.take(workflow, trace=trace)
         vm.loaders["library"] = self._chunk
         return LuaProgram(self, entry, vm, facts)
+
+    def give_back(self, vm: Vm) -> None:
+        """Take the VM of a program that has ended and was not stopped."""
+        self._pool.give_back(vm)
 
     def _chunk(self, name: str) -> bytes:
         """Bytecode of a chunk of the library, or of a module that a plugin supplies."""
@@ -56,28 +60,36 @@ class LuaRuntime:
         if found is None:
             module = self._modules.get(name)
             plugged = module is not None and not has_chunk(name)
-            found = compile_library(module.source.encode(), name) if module and plugged else library_chunk(name)
+            found = (
+                compile_library(module.source.encode(), name) if module and plugged else library_chunk(name)
+            )
             self._chunks[name] = found
         return found
 
     def entry(self, id: str) -> Entry | None:
         return self._registry.get(id)
 
-    def source(self, entry: Entry) -> Source:
-        """:raises CodeError: for a missing file or bad syntax, with file:line."""
-        found = self._sources.get(entry.id)
+    def source(self, entry: Entry, *, workflow: bool) -> Source:
+        """An entry's code, for a workflow's program or another.
+
+        :raises CodeError: for a missing file or bad syntax, with file:line.
+        """
+        key = entry.id, workflow
+        found = self._sources.get(key)
         if found is None:
-            found = self._sources[entry.id] = self._compile(entry)
+            found = self._sources[key] = self._compile(entry, workflow)
         return found
 
-    def _compile(self, entry: Entry) -> Source:
+    def _compile(self, entry: Entry, workflow: bool) -> Source:
         path = entry.source_path
         if path is None:
             raise CodeError(f"{entry.id} has no source", where=entry.where())
         try:
             text = path.read_bytes()
         except OSError as exc:
-            raise CodeError(f"cannot read the source of {entry.id}: {exc}", where=entry.where("source")) from exc
+            raise CodeError(
+                f"cannot read the source of {entry.id}: {exc}", where=entry.where("source")
+            ) from exc
         try:
             name = str(path.relative_to(self._root.parent))
         except ValueError:
@@ -87,21 +99,29 @@ class LuaRuntime:
         return (
             bytecode,
             (entry.method or "").encode(),
-            "\n".join(entry.modules).encode(),
+            "\n".join(name for name in entry.modules if self._may_require(name, workflow)).encode(),
             imports.encode(),
             entry.id.encode(),
         )
 
-    def check_module(self, name: str, *, workflow: bool) -> None:
-        """:raises Error: when there is no such module, or not for this kind of code."""
+    def _may_require(self, name: str, workflow: bool) -> bool:
         module = self._modules.get(name)
+        return module is not None and (module.workflows if workflow else module.functions)
+
+    def refusal(self, name: str, entry_id: str, *, workflow: bool) -> Error:
+        """Why an entry's code may not require a module."""
+        module = self._modules.get(name)
+        entry = self._registry.get(entry_id)
         if module is None:
             known = ", ".join(sorted(self._modules))
-            raise Error(f'there is no module "{name}"; installed are {known}', PERMISSION_DENIED)
-        if workflow and not module.workflows:
-            raise Error(f'workflow code may not require "{name}"; {module.instead}', PERMISSION_DENIED)
-        if not workflow and not module.functions:
-            raise Error(f'only workflow code may require "{name}"; {module.instead}', PERMISSION_DENIED)
+            text = f'there is no module "{name}"; installed are {known}'
+        elif entry is None or name not in entry.modules:
+            text = f'module "{name}" is not listed by {entry_id}; add it to the entry\'s modules, or to its imports'
+        elif workflow:
+            text = f'workflow code may not require "{name}"; {module.instead}'
+        else:
+            text = f'only workflow code may require "{name}"; {module.instead}'
+        return Error(text, PERMISSION_DENIED)
 
     def host_function(self, name: str) -> Callable[..., Any]:
         found = self._host.get(name)

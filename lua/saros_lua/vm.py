@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, NoReturn
 
 import lupa.lua54 as lupa
+
 from saros.errors import INTERNAL, INVALID, Error
 
 from .chunks import SANDBOX, compile_user, library_chunk
@@ -28,6 +29,8 @@ CORE: Final = (*SANDBOX, "errors", "scheduler", "codec", "program", "facts", "re
 
 MAX_VALUE: Final = 16 << 20  # bytes
 HEADROOM: Final = 40 << 20  # bytes
+KEEP_BYTES: Final = 4 << 20
+"""A VM that holds more is not used again: freeing it is cheaper than collecting its garbage."""
 
 _log = logging.getLogger(__name__)
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
@@ -40,8 +43,11 @@ class Limits(NamedTuple):
     """What one activation (the delivery of one event) may use."""
 
     instructions: int = 50_000_000  # of the VM; a second or less
-    seconds: float = 10.0  # of the process's CPU time: the last resort, the budget comes first
+    seconds: int = 5  # of wall time and of CPU time; the last resort, the budget comes first
     memory: int = 64 << 20  # bytes, of the whole VM
+
+
+DEFAULT_LIMITS: Final = Limits()
 
 
 class Stopped(Error):
@@ -131,7 +137,7 @@ class Vm:
         self,
         *,
         workflow: bool,
-        limits: Limits = Limits(),
+        limits: Limits = DEFAULT_LIMITS,
         host: Host | None = None,
         trace: bool = False,
         boot: tuple[str, ...] = CORE,
@@ -151,12 +157,9 @@ class Vm:
         chunks: list[bytes] = []
         for name in boot:
             chunks += (name.encode(), library_chunk(name))
-        #: The library's private table; fields by ``vm.rt[b"name"]``.
-        self.rt: Any = self._run(
+        self._start: Any = self._run(
             self._lua.execute,
             library_chunk("boot"),
-            workflow,
-            trace,
             limits.instructions,
             limits.seconds,
             limits.memory,
@@ -164,6 +167,24 @@ class Vm:
             self._bridge.load,
             *chunks,
         )
+        self.rt: Any = None
+        self._begin(trace)
+
+    def _begin(self, trace: bool) -> None:
+        #: The library's private table; fields by ``vm.rt[b"name"]``.
+        self.rt = self._run(self._start, self.workflow, trace)
+        self._enter = self.rt[b"enter"]
+
+    def renew(self, *, workflow: bool, trace: bool = False) -> None:
+        """Forget the program that ran here and make room for another: a new environment, a new budget.
+
+        Only for a VM that was never stopped.
+        """
+        self._bridge.host = None
+        self._bridge.loaders = {"library": library_chunk}
+        self.workflow = workflow
+        self.rt = self._enter = None
+        self._begin(trace)
 
     @property
     def host(self) -> Host | None:
@@ -186,7 +207,7 @@ class Vm:
     def call(self, fn: Any, *args: Any) -> Any:
         """Call a Lua function with bytes, str, int, float, bool or None; return what it returns.
 
-        Several results come as a tuple. Gives a full budget.
+        Several results come as a tuple. The budget starts anew.
 
         :raises Stopped: when the code used too much.
         :raises Error: INVALID when an argument is too large; INTERNAL when the library raised.
@@ -195,7 +216,7 @@ class Vm:
         size = sum(len(arg) + 64 for arg in pushed if isinstance(arg, bytes))
         if size > MAX_VALUE:
             raise Error(f"{size} bytes of arguments are too large for Lua", INVALID, retryable=False)
-        return self._run(fn, *pushed, need=size)
+        return self._run(self._enter, fn, *pushed, need=size)
 
     def fn(self, name: str) -> Any:
         """The library function ``rt.<name>``."""
@@ -205,7 +226,7 @@ class Vm:
         """Free the VM. Calling it afterwards is an error."""
         self._bridge.host = None
         self._bridge.loaders = {}
-        self.rt = None
+        self.rt = self._enter = self._start = None
         self._lua = None
 
     def _run(self, fn: Callable[..., Any], *args: Any, need: int = 0) -> Any:
@@ -242,39 +263,38 @@ class Vm:
 
 
 class VmPool:
-    """Booted VMs, ready for use. Not for use from several threads at once.
+    """VMs for programs to come: those that a program has left are renewed. Not for several threads at once.
 
-    :param size: how many VMs of each kind `refill` keeps ready.
+    :param size: how many VMs are kept.
     """
 
     def __init__(
         self,
         *,
-        size: int = 4,
-        limits: Limits = Limits(),
-        trace: bool = False,
+        size: int = 128,
+        limits: Limits = DEFAULT_LIMITS,
         boot: tuple[str, ...] = CORE,
     ) -> None:
         self._size = size
         self._limits = limits
-        self._trace = trace
         self._boot = boot
-        self._ready: Mapping[bool, deque[Vm]] = {True: deque(), False: deque()}
+        self._idle: deque[Vm] = deque()
 
-    def take(self, workflow: bool) -> Vm:
-        """Return a fresh VM, from the pool or made on the spot; set its `host`."""
-        ready = self._ready[workflow]
-        return ready.popleft() if ready else self._make(workflow)
+    def take(self, workflow: bool, *, trace: bool = False) -> Vm:
+        """A VM with a fresh environment; set its `host`."""
+        if not self._idle:
+            return Vm(workflow=workflow, limits=self._limits, trace=trace, boot=self._boot)
+        vm = self._idle.popleft()
+        vm.renew(workflow=workflow, trace=trace)
+        return vm
 
-    def refill(self, workflow: bool | None = None) -> None:
-        """Make VMs until the pool is full; with `workflow`, those of one kind only."""
-        for kind, ready in self._ready.items():
-            if workflow is None or workflow is kind:
-                while len(ready) < self._size:
-                    ready.append(self._make(kind))
+    def give_back(self, vm: Vm) -> None:
+        """Take a VM whose program has ended; one that grew, or that nobody needs, is freed."""
+        vm.host = None
+        if len(self._idle) < self._size and vm.memory <= KEEP_BYTES:
+            self._idle.append(vm)
+        else:
+            vm.close()
 
     def __len__(self) -> int:
-        return sum(map(len, self._ready.values()))
-
-    def _make(self, workflow: bool) -> Vm:
-        return Vm(workflow=workflow, limits=self._limits, trace=self._trace, boot=self._boot)
+        return len(self._idle)

@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+
 from saros.entries import CORE_KINDS, AppError, Kind, Problem, Registry, load
 from saros_lua.kinds import LUA_KINDS
 

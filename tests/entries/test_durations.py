@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from saros.entries import parse_duration
 from saros.errors import INVALID, Error
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
 from saros.entries import Kind, Registry, Text, load
 from saros.errors import NOT_FOUND, Error
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+
 from saros.entries import AppError, Entry, Kind, Number, Problem, Reference, Registry, Text, load
 from saros.errors import INVALID, Error
 

@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 import yaml
+
 from saros.entries import AppError, json_schema
 
 from .conftest import KINDS, Load

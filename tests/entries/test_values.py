@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from saros.entries import Duration, Flag, Kind, Number, Text
 
 from .conftest import Fail, Load

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 import msgspec
+
 from saros.clock import Handle
 from saros.execution import RUNNING, Description, Record, Run, Watcher
 from saros.program import Attributes

@@ -8,14 +8,16 @@ memory://?time=skip   virtual time: when nothing can run, the clock jumps to the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import saros
-from saros.backend import Backend
-from saros.clock import Clock, RealClock, VirtualClock
 from saros.errors import INVALID, Error
 from saros.plugins import BackendPlugin
+
+if TYPE_CHECKING:
+    from saros.backend import Backend
+    from saros.clock import Clock
 
 _shared: dict[str, tuple[Any, Clock]] = {}
 
@@ -25,6 +27,7 @@ def make(url: str, options: Mapping[str, Any]) -> Backend:
 
     :raises Error: INVALID for options that it does not know.
     """
+    from saros.clock import RealClock, VirtualClock
     from saros.engine import StoreBackend
 
     from .store import MemoryStore
@@ -36,8 +39,7 @@ def make(url: str, options: Mapping[str, Any]) -> Backend:
         raise Error(f"{url} is no memory backend", INVALID, hint="use memory:// or memory://?time=skip")
     name = parts.netloc + parts.path
     if name and name in _shared:
-        store, clock = _shared[name]
-        return StoreBackend(store, clock)
+        return StoreBackend(*_shared[name])
     clock = VirtualClock() if time == "skip" else RealClock()
     store = MemoryStore(url, clock, clock.touch if isinstance(clock, VirtualClock) else lambda: None)
     if name:
@@ -47,4 +49,4 @@ def make(url: str, options: Mapping[str, Any]) -> Backend:
 
 @saros.hookimpl
 def saros_backends() -> list[BackendPlugin]:
-    return [BackendPlugin("memory", make, "in this process; nothing survives it")]
+    return [BackendPlugin("memory", make, "in this process; nothing survives it", in_process=True)]

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 
 import msgspec
+
 from saros import query as queries
 from saros.clock import Clock
 from saros.errors import ALREADY_EXISTS, Error
@@ -35,9 +36,11 @@ from saros.program import ASK, DONE, EXIT, MESSAGE, Ask, Attributes, pack
 from saros.store import (
     CONFLICT,
     FENCED,
+    LAST,
     OK,
     TO_RUN,
     TO_START,
+    UNTIL_CLOSED,
     CallLease,
     CallTask,
     Close,
@@ -74,7 +77,7 @@ class MemoryStore:
         self._calls: Queues[CallTask] = Queues()
         self._outbox: Queues[Outgoing] = Queues()
         self._fences = itertools.count(1)
-        self._waiters: dict[str, list[asyncio.Future[None]]] = defaultdict(list)
+        self._waiters: dict[str, list[tuple[int, asyncio.Future[None]]]] = defaultdict(list)
 
     async def open(self) -> None:
         pass
@@ -212,6 +215,7 @@ class MemoryStore:
         if execution is None:
             return None
         records = execution.records[start:]
+        start = len(execution.records) - 1 if start == LAST else start
         return HistoryPage(execution.run, start, records, execution.status, execution.next_run_id)
 
     async def changed(self, id: str, run_id: str, length: int) -> None:
@@ -220,21 +224,28 @@ class MemoryStore:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiters = self._waiters[execution.run.run_id]
-        waiters.append(future)
+        waiter = (length, future)
+        waiters.append(waiter)
         try:
             await future
         finally:
-            if future in waiters:
-                waiters.remove(future)
+            if waiter in waiters:
+                waiters.remove(waiter)
 
     def _find(self, id: str, run_id: str) -> Execution | None:
         execution = self._runs.get(run_id) if run_id else self._current.get(id)
         return execution if execution is not None and execution.run.id == id else None
 
     def _notify(self, execution: Execution) -> None:
-        for future in self._waiters.pop(execution.run.run_id, ()):
-            if not future.done():
+        waiters = self._waiters.get(execution.run.run_id)
+        if not waiters:
+            return
+        length = len(execution.records) if execution.running else UNTIL_CLOSED + 1
+        for after, future in waiters:
+            if after < length and not future.done():
                 future.set_result(None)
+        if not execution.running:
+            del self._waiters[execution.run.run_id]
 
     # --- names ------------------------------------------------------------------------------
 

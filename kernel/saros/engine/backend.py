@@ -34,7 +34,7 @@ from ..program import (
     pack,
     unpack,
 )
-from ..store import Mail, Store
+from ..store import LAST, UNTIL_CLOSED, Mail, Store
 from ..values import Json
 from .calls import CallWorker
 from .courier import Courier, exit_mail
@@ -121,17 +121,15 @@ class StoreBackend:
         return await self.store.start(runs.first(request, self.clock.now()), request)
 
     async def result(self, id: str, run_id: str = "") -> Json:
-        length = 0
         while True:
-            page = await self.history(id, run_id, length, wait=True)
+            page = await self.history(id, run_id, LAST)
             run_id = page.run.run_id
-            length = page.start + len(page.records)
             if page.status == RUNNING:
-                continue
-            if page.next_run_id:
-                run_id, length = page.next_run_id, 0
-                continue
-            return _outcome(page)
+                await self.store.changed(id, run_id, UNTIL_CLOSED)
+            elif page.next_run_id:
+                run_id = page.next_run_id
+            else:
+                return _outcome(page)
 
     async def describe(self, id: str, run_id: str = "") -> Description:
         found = await self.store.describe(id, run_id)
@@ -156,20 +154,18 @@ class StoreBackend:
         return export_history(page)
 
     async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
-        """Replays the history here: no worker is needed, and nothing is recorded."""
+        """Replays the history here: no worker is needed, nothing is recorded, and ended runs answer too."""
         if self._deployment is None:
             raise RuntimeError("the backend is not open")
         page = await self.history(id, run_id)
         live = load(page.run, self._deployment, page.records)
         try:
             body = pack(Inquiry("query", name, msgspec.Raw(args)))
-            outputs = live.program.advance([Event(QUERY, 0, body, live.time)]) if not live.closed else []
+            outputs = live.program.advance([Event(QUERY, 0, body, live.time)])
         finally:
             live.close()
-        for command in outputs[0] if outputs else ():
-            if command.op == ANSWER:
-                return _answered(unpack(command.body, Answer))
-        raise Error(f"{id} has ended; only running executions are queried", NOT_FOUND, retryable=False)
+        (command,) = [command for command in outputs[0] if command.op == ANSWER]
+        return _answered(unpack(command.body, Answer))
 
     async def update(self, id: str, name: str, args: Json) -> Json:
         inquiry = Inquiry(new_id(), name, msgspec.Raw(args))

@@ -26,6 +26,7 @@ from ..program import (
     Command,
     Event,
     Rescind,
+    Spawn,
     VersionMark,
     unpack,
 )
@@ -238,7 +239,9 @@ def load(run: Run, deployment: Deployment, records: Sequence[Record]) -> Live:
 
 def waits_for_cancellation(command: Command) -> bool:
     """Whether a rescinded call counts until it has ended itself."""
-    return command.op == CALL and unpack(command.body, Call).options.wait_for_cancellation
+    if command.op == CALL:
+        return unpack(command.body, Call).options.wait_for_cancellation
+    return command.op == SPAWN and unpack(command.body, Spawn).options.wait_for_cancellation
 
 
 def _same(record: Record, command: Command) -> bool:

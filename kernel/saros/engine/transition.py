@@ -72,15 +72,20 @@ class Transition:
                     dispatch(Command(record.op, record.ref, record.body), self._ports)
             events, self._replies = self._replies, []
 
-    def events(self, now: int) -> list[Event]:
-        """The task's mail as events; what settles nothing any more is left out."""
-        self._now = now = max(now, self.live.time)
-        open_refs = self.live.open
-        return [
-            Event(mail.op, mail.ref, mail.body, now)
-            for mail in self.task.mails
-            if mail.op != DONE or mail.ref in open_refs
-        ]
+    def begin(self) -> None:
+        """Deliver the task's mail; what settles nothing any more is left out.
+
+        Mail that comes after the program's end stays in the inbox: a run that continues this one gets it.
+
+        :raises Error: when the workflow task failed.
+        """
+        now, open_refs = self._now, self.live.open
+        mails = self.task.mails
+        kept = [i for i, mail in enumerate(mails) if mail.op != DONE or mail.ref in open_refs]
+        self.deliver([Event(mails[i].op, mails[i].ref, mails[i].body, now) for i in kept])
+        if self.live.closed:
+            delivered = sum(1 for record in self.commit.records if record.op in EVENT_OPS)
+            self.commit.consumed = kept[delivered] if delivered < len(kept) else len(mails)
 
     def restart_local(self) -> None:
         """Take up local calls that a lost worker left unfinished."""

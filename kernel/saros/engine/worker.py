@@ -78,7 +78,7 @@ class WorkflowWorker:
             if live.fresh:
                 live.fresh = False
                 transition.restart_local()
-            transition.deliver(transition.events(task.now))
+            transition.begin()
             return transition
         except Error as error:
             await self._park(task, error)

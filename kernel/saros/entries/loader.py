@@ -83,9 +83,10 @@ class _Loading:
         entries = self.read()
         self.check_together(entries, known_modules)
         self.check_each(entries)
+        warnings = in_order(self.warnings)
         if self.problems:
-            raise AppError(self.problems)
-        return Registry(self.files.root, entries, in_order(self.warnings))
+            raise AppError(self.problems, Registry(self.files.root, self.valid(entries), warnings))
+        return Registry(self.files.root, entries, warnings)
 
     def declare(self, document: Document) -> None:
         """Takes note of the ids and kinds of a document's entries."""

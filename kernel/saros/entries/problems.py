@@ -5,11 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from ..errors import INVALID, Error
+
+if TYPE_CHECKING:
+    from .registry import Registry
 
 BAD: Final = object()
 """Stands for a value that was reported as a problem, so that nothing more is said about it."""
@@ -47,10 +50,13 @@ class AppError(Error):
     """An application cannot be loaded; `problems` holds every reason, sorted by file and line.
 
     Its text has one line per problem. With a single one, `where` and `hint` are those of the problem.
+
+    :param rest: the app without the entries that have a problem, and its warnings, as far as it was read.
     """
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], rest: Registry | None = None) -> None:
         self.problems: list[Problem] = in_order(problems)
+        self.rest = rest
         only = self.problems[0] if len(self.problems) == 1 else None
         text = "\n".join(f"{p}; {p.hint}" if p.hint else str(p) for p in self.problems)
         super().__init__(

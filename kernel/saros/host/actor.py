@@ -38,6 +38,7 @@ from ..program import (
 )
 from ..scope import CallScope
 from ..values import Json, error_data
+from .inquiries import INQUIRIES, inquire
 
 if TYPE_CHECKING:
     from ..clock import Handle
@@ -223,7 +224,7 @@ class Actor:
             self._ask(ref, self.host.send(send, self.pid))
 
     def ask(self, ref: int, ask: Ask) -> None:
-        self._ask(ref, self.host.ask(ask, self.pid))
+        self._ask(ref, inquire(self.host, ask) if ask.verb in INQUIRIES else self.host.ask(ask, self.pid))
 
     def _ask(self, ref: int, request: object) -> None:
         self._calls[ref] = self.host.later(request, lambda outcome: self._answered(ref, outcome))

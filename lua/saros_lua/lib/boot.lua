@@ -1,67 +1,104 @@
--- Boots a VM: makes rt and runs the library chunks that are given as name, bytecode, name, bytecode...
-local workflow, trace, instructions, seconds, memory, host, host_load = ...
-local load, error, select = load, error, select
+-- Boots a VM: gets the core chunks as name, bytecode, name, bytecode... and returns start(), which makes
+-- a fresh rt (a world of its own, with an environment for user code) each time that it is called.
+--
+-- A VM runs one program after the other. Chunks are loaded once, so that a new program costs no more than
+-- running them; nothing that user code can reach outlives its program.
+local instructions, seconds, memory, host, host_load = ...
+local load, error, select, collectgarbage = load, error, select, collectgarbage
+local genuine_debug = debug
 
-local rt = {
-  workflow = workflow,
-  trace = trace,
-  budget = instructions,
-  seconds = seconds,
-  memory_limit = memory,
-}
-local loaded = {}
+local GARBAGE = 512 -- KiB; a VM with more is cleaned before its next program
 
-local function run(name, bytecode)
+local core = {} -- names, in order
+local chunks = {} -- name -> function
+
+-- Chunks without any state that a program could leave behind; they run once.
+local PURE = { json_encode = true, json_decode = true }
+local pure = {} -- name -> module
+
+local function chunk_of(name, bytecode)
   local chunk, why = load(bytecode, name, "b")
   if not chunk then
     error(why, 0)
   end
-  local module = chunk(rt)
-  if module == nil then
-    module = true
-  end
-  loaded[name] = module
-  return module
+  chunks[name] = chunk
+  return chunk
 end
 
--- Runs a library chunk once; its module table, or true when it has none.
-function rt.library(name)
-  local module = loaded[name]
-  if module == nil then
-    local bytecode, why = rt.host_load("library", name)
-    if not bytecode then
-      error(why, 0)
+for i = 6, select("#", ...), 2 do
+  core[#core + 1] = (select(i, ...))
+  chunk_of((select(i, ...)), (select(i + 1, ...)))
+end
+
+local function start(workflow, trace)
+  local rt = {
+    workflow = workflow,
+    trace = trace,
+    budget = instructions,
+    seconds = seconds,
+    memory_limit = memory,
+  }
+  local loaded = {}
+
+  -- Runs a library chunk once; its module table, or true when it has none.
+  function rt.library(name)
+    local module = loaded[name] or pure[name]
+    if module == nil then
+      local chunk = chunks[name]
+      if not chunk then
+        local bytecode, why = rt.host_load("library", name)
+        if not bytecode then
+          error(why, 0)
+        end
+        chunk = chunk_of(name, bytecode)
+      end
+      module = chunk(rt)
+      if module == nil then
+        module = true
+      end
+      if PURE[name] then
+        pure[name] = module
+      else
+        loaded[name] = module
+      end
     end
-    module = run(name, bytecode)
+    return module
   end
-  return module
-end
 
-local function answered(ok, ...)
-  if ok == nil then -- Ctrl-C and the like: Python raises it again once Lua has returned
-    rt.interrupt()
+  local function answered(ok, ...)
+    if ok == nil then -- Ctrl-C and the like: Python raises it again once Lua has returned
+      rt.interrupt()
+    end
+    return ok, ...
   end
-  return ok, ...
-end
 
--- What Python returns is pushed outside any protected call: the head-room above the limit is for it.
--- One host function: true, value... or false, kind, message.
-function rt.host(name, ...)
-  rt.reserve(0)
-  return answered(host(name, ...))
-end
-
--- Bytecode or data for the library: value or nil, message.
-function rt.host_load(kind, ...)
-  rt.reserve(0)
-  local ok, value, message = answered(host_load(kind, ...))
-  if ok then
-    return value
+  -- What Python returns is pushed outside any protected call: the head-room above the limit is for it.
+  -- One host function: true, value... or false, kind, message.
+  function rt.host(name, ...)
+    rt.reserve(0)
+    return answered(host(name, ...))
   end
-  return nil, message
+
+  -- Bytecode or data for the library: value or nil, message.
+  function rt.host_load(kind, ...)
+    rt.reserve(0)
+    local ok, value, message = answered(host_load(kind, ...))
+    if ok then
+      return value
+    end
+    return nil, message
+  end
+
+  -- Most programs end before collecting their garbage pays; the sandbox starts the collector for others.
+  collectgarbage("stop")
+  if collectgarbage("count") > GARBAGE then
+    collectgarbage("collect")
+  end
+  debug = genuine_debug -- the sandbox takes it away again
+  for i = 1, #core do
+    rt.library(core[i])
+  end
+  return rt
 end
 
-for i = 8, select("#", ...), 2 do
-  run((select(i, ...)), (select(i + 1, ...)))
-end
-return rt
+return start

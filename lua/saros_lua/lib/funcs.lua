@@ -4,11 +4,7 @@ local raw = rt.raw
 local type, next = raw.type, raw.next
 local find = raw.string.find
 local encode = rt.encode
-local options = rt.library("options")
 local env_type = rt.env.type
-
-rt.library("channel")
-rt.library("payload")
 
 local EMPTY = {}
 local base = { options = EMPTY }
@@ -24,9 +20,9 @@ local function start(state, id, ...)
     return nil, err
   end
   local body = '{"target":' .. encode(id, "id") .. ',"args":' .. args
-  local context = state.context or rt.context
-  if next(context) ~= nil then
-    body = body .. ',"context":' .. rt.context_json(state.context)
+  local context = rt.context_json(state.context)
+  if context ~= "{}" then
+    body = body .. ',"context":' .. context
   end
   if next(state.options) ~= nil then
     body = body .. ',"options":' .. encode(state.options, "options")
@@ -94,6 +90,8 @@ local function async(state, id, ...)
   if not ref then
     return nil, err
   end
+  rt.library("channel")
+  rt.library("payload")
   local future = { ref = ref, channel = rt.channel_new(1) }
   rt.on_done(ref, function(outcome)
     settle(future, rt.unwrap(outcome))
@@ -106,7 +104,10 @@ end
 local new_executor, executor_of
 
 local function with(state, field, value)
-  local copy = options.merge(state, EMPTY)
+  local copy = {}
+  for key, old in next, state do
+    copy[key] = old
+  end
   copy[field] = value
   return new_executor(copy)
 end
@@ -121,12 +122,14 @@ new_executor, executor_of = rt.class("executor", {
       return rt.fail("Invalid", json)
     end
     local state = executor_of(self)
-    return with(state, "context", options.merge(state.context or EMPTY, rt.decode(json)))
+    local merged = rt.library("options").merge(state.context or EMPTY, rt.decode(json))
+    return with(state, "context", merged)
   end,
   with_options = function(self, given)
     if env_type(given) ~= "table" then
       return rt.fail("Invalid", "with_options wants a table, not a " .. env_type(given))
     end
+    local options = rt.library("options")
     local wire, why = options.activity(given)
     if not wire then
       return rt.fail("Invalid", why)

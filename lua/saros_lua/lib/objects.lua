@@ -9,6 +9,7 @@ local type, error, rawget, rawset, rawlen = raw.type, raw.error, raw.rawget, raw
 local metatable, setmetatable, raw_tostring = raw.getmetatable, raw.setmetatable, raw.tostring
 
 local classes = {} -- metatable -> class name
+local keys = {} -- metatable -> the key of the state
 local hidden = {} -- private keys
 local ORDINAL = {}
 hidden[ORDINAL] = true
@@ -32,7 +33,7 @@ function rt.class(name, methods, meta)
   mt.__metatable = false
   mt.__name = name -- Lua's own messages then speak of "a channel value"
   mt.__tostring = mt.__tostring or show
-  classes[mt] = name
+  classes[mt], keys[mt] = name, key
   hidden[key] = true
   return function(state)
     made = made + 1
@@ -44,8 +45,13 @@ function rt.class(name, methods, meta)
   end
 end
 
+-- Name of an object's class, and its state; nil for all else.
 function rt.class_of(value)
-  return classes[metatable(value)]
+  local mt = metatable(value)
+  local name = classes[mt]
+  if name then
+    return name, rawget(value, keys[mt])
+  end
 end
 
 -- The place of an object among all objects, in order of creation.
@@ -53,9 +59,8 @@ function rt.ordinal_of(object)
   return rawget(object, ORDINAL)
 end
 
-function env.type(...)
-  local value = ...
-  local kind = type(...)
+function env.type(value)
+  local kind = type(value)
   if kind == "table" and classes[metatable(value)] then
     return "userdata"
   end
@@ -71,9 +76,8 @@ function rt.name_number(value)
   return names[value]
 end
 
-function env.tostring(...)
-  local value = ...
-  local kind = type(...)
+function env.tostring(value)
+  local kind = type(value)
   if kind == "string" then
     return value
   elseif kind == "number" then
@@ -112,10 +116,11 @@ local function want_table(value, name)
   end
 end
 
--- Chains of tables that call each other are followed by Lua in C, where nothing could stop them.
-local function want_callable(value)
-  if value ~= nil and type(value) ~= "function" then
-    error("__call must be a function, not a " .. env.type(value), 3)
+-- Chains of tables that call each other are followed by Lua in C, where nothing could stop them. (A __call
+-- that is assigned to a metatable in use cannot be seen.)
+local function want_callable(value, level)
+  if type(value) ~= "function" then
+    error("__call must be a function, not a " .. env.type(value), level)
   end
 end
 
@@ -126,8 +131,8 @@ end
 
 function env.rawset(t, key, value)
   want_table(t, "rawset")
-  if key == "__call" then
-    want_callable(value)
+  if key == "__call" and value ~= nil then
+    want_callable(value, 3)
   elseif key == nil or key ~= key then
     error("index is " .. (key == nil and "nil" or "NaN"), 2)
   end
@@ -143,17 +148,30 @@ function env.rawlen(value)
   return rawlen(value)
 end
 
+local approved = setmetatable({}, { __mode = "k" }) -- metatables that have been looked at
+
+local function approve(mt)
+  if type(mt) ~= "table" or classes[metatable(mt)] then
+    error("bad argument #2 to 'setmetatable' (nil or table expected)", 3)
+  elseif rt.workflow and rawget(mt, "__mode") ~= nil then
+    error("weak tables (__mode) are not available in workflow code: what they hold would differ in a replay", 3)
+  end
+  local call = rawget(mt, "__call")
+  if call ~= nil then
+    want_callable(call, 4)
+  end
+  approved[mt] = true
+end
+
 function env.setmetatable(t, mt)
   want_table(t, "setmetatable")
   if mt ~= nil then
-    if type(mt) ~= "table" or classes[metatable(mt)] then
-      error("bad argument #2 to 'setmetatable' (nil or table expected)", 2)
-    elseif rawget(mt, "__gc") ~= nil then
-      error("__gc is not available: use a <close> variable to clean up", 2)
-    elseif rt.workflow and rawget(mt, "__mode") ~= nil then
-      error("weak tables (__mode) are not available in workflow code: what they hold would differ in a replay", 2)
+    if not approved[mt] then
+      approve(mt)
     end
-    want_callable(rawget(mt, "__call"))
+    if rawget(mt, "__gc") ~= nil then
+      error("__gc is not available: use a <close> variable to clean up", 2)
+    end
   end
   local old = metatable(t)
   if old and rawget(old, "__metatable") ~= nil then

@@ -1,4 +1,4 @@
--- pairs, next and table.sort. In workflows their order may not depend on addresses or hash seeds.
+-- pairs and next. In workflows their order may not depend on addresses or hash seeds.
 --
 -- Keys are walked in this order: numbers, texts, false, true, runtime objects (in order of creation),
 -- then tables, functions and coroutines that have been named by tostring. Other tables, functions and
@@ -6,101 +6,8 @@
 local rt = ...
 local raw, env = rt.raw, rt.env
 local type, error, next, rawget, rawequal = raw.type, raw.error, raw.next, raw.rawget, raw.rawequal
-local metatable, pcall, setmetatable = raw.getmetatable, raw.pcall, raw.setmetatable
-local sort, math_type = raw.table.sort, raw.math.type
-local charge, class_of, finish, hidden = rt.charge, rt.class_of, rt.finish, rt.hidden_keys
-
-local function refuse(value, name)
-  error("bad argument #1 to '" .. name .. "' (table expected, got " .. env.type(value) .. ")", 3)
-end
-
--- Sorting ------------------------------------------------------------------------------------------
-
-local function less(a, b)
-  return a < b
-end
-
-local RUN = 8
-
--- Sorts list[1..n] in place, stably; `lt` may yield, and may be as inconsistent as it likes.
-local function merge_sort(list, n, lt)
-  for first = 1, n, RUN do
-    for i = first + 1, first + RUN - 1 < n and first + RUN - 1 or n do
-      local item, at = list[i], i - 1
-      while at >= first and lt(item, list[at]) do
-        list[at + 1] = list[at]
-        at = at - 1
-      end
-      list[at + 1] = item
-    end
-  end
-  local width, from, to = RUN, list, {}
-  while width < n do
-    for first = 1, n, 2 * width do
-      local a, b = first, first + width
-      local a_end, b_end = b <= n and b - 1 or n, b + width - 1 < n and b + width - 1 or n
-      for at = first, b_end do
-        if a <= a_end and (b > b_end or not lt(from[b], from[a])) then
-          to[at] = from[a]
-          a = a + 1
-        else
-          to[at] = from[b]
-          b = b + 1
-        end
-      end
-    end
-    from, to = to, from
-    width = 2 * width
-  end
-  return from
-end
-
--- Whether all items are texts, or all are integers: then equal items are the same and C may sort.
-local function is_plain(list, n)
-  local first = list[1]
-  if type(first) == "string" then
-    for i = 2, n do
-      if type(list[i]) ~= "string" then
-        return false
-      end
-    end
-    return true
-  elseif math_type(first) == "integer" then
-    for i = 2, n do
-      if math_type(list[i]) ~= "integer" then
-        return false
-      end
-    end
-    return true
-  end
-  return false
-end
-
-local function sort_table(t, lt)
-  local n = #t
-  if not lt and not metatable(t) and is_plain(t, n) then
-    charge(n * 5)
-    sort(t)
-    return
-  end
-  local list = {}
-  for i = 1, n do
-    list[i] = t[i]
-  end
-  list = merge_sort(list, n, lt or less)
-  for i = 1, n do
-    t[i] = list[i]
-  end
-end
-
-function rt.sort(t, lt)
-  if type(t) ~= "table" or class_of(t) then
-    refuse(t, "sort")
-  elseif lt ~= nil and type(lt) ~= "function" then
-    error("bad argument #2 to 'sort' (function expected, got " .. env.type(lt) .. ")", 2)
-  end
-  return finish(pcall(sort_table, t, lt))
-end
+local metatable, sort = raw.getmetatable, raw.table.sort
+local charge, class_of, hidden = rt.charge, rt.class_of, rt.hidden_keys
 
 -- Walking, outside workflows -------------------------------------------------------------------------
 
@@ -121,16 +28,16 @@ end
 
 if not rt.workflow then
   -- Objects give away their private key first, so looking at the key found is enough.
-  local function checked(t, key, value)
+  local function checked(t, key, ...)
     if hidden[key] then
-      refuse(t, "next")
+      error("bad argument #1 to 'next' (table expected, got userdata)", 3)
     end
-    return key, value
+    return key, ...
   end
 
   function env.next(t, key)
     if type(t) ~= "table" then
-      refuse(t, "next")
+      walkable(t, "next")
     end
     return checked(t, next(t, key))
   end
@@ -181,8 +88,8 @@ end
 local NO_ORDER = "pairs and next cannot walk this table: several of its keys are tables, functions or coroutines, "
   .. "whose order would differ in a replay; keep them in an array, or use texts or numbers as keys"
 
--- The keys of t in order, and their number.
-local function sorted_keys(t)
+-- The keys of t in order, and their number; with `first_only` just the first one is in its place.
+local function sorted_keys(t, first_only)
   local keys, n, strings, numbers, others, nameless = {}, 0, 0, 0, 0, 0
   for key in next, t do
     n = n + 1
@@ -204,10 +111,18 @@ local function sorted_keys(t)
   end
   if n > 1 then
     charge(n * 5)
-    if strings == n or numbers == n then
-      sort(keys)
-    else
+    if strings ~= n and numbers ~= n then
       sort(keys, key_less)
+    elseif first_only then
+      local least = keys[1]
+      for i = 2, n do
+        if keys[i] < least then
+          least = keys[i]
+        end
+      end
+      keys[1] = least
+    else
+      sort(keys)
     end
   end
   return keys, n
@@ -299,13 +214,20 @@ end
 function env.next(t, key)
   walkable(t, "next")
   local i
-  if key ~= nil and rawequal(last_table, t) and rawequal(last_keys[last_i], key) then
+  if key == nil then -- most often the question whether the table is empty
+    last_table = nil
+    local keys, n = sorted_keys(t, true)
+    if n == 0 then
+      return nil
+    end
+    return keys[1], rawget(t, keys[1])
+  elseif rawequal(last_table, t) and rawequal(last_keys[last_i], key) then
     i = last_i
   else
     last_table, last_i = nil, nil
     last_keys, last_n = sorted_keys(t)
     last_table = t
-    i = key == nil and 0 or position_after(key)
+    i = position_after(key)
   end
   while i < last_n do
     i = i + 1

@@ -83,6 +83,26 @@ function rt.pack(what, ...)
   return "[" .. raw.table.concat(parts, ",") .. "]"
 end
 
+local context_text -- of rt.context
+
+-- The context that flows on to what is called or spawned here, as JSON; `extra` values win.
+function rt.context_json(extra)
+  if not extra then
+    if not context_text then
+      context_text = raw.next(rt.context) == nil and "{}" or encode(rt.context, "context")
+    end
+    return context_text
+  end
+  local merged = {}
+  for key, value in raw.next, rt.context do
+    merged[key] = value
+  end
+  for key, value in raw.next, extra do
+    merged[key] = value
+  end
+  return raw.next(merged) == nil and "{}" or encode(merged, "context")
+end
+
 -- Calls settle(outcome) when the command is done; outcome is {ok = value} or {err = ErrorData}.
 function rt.on_done(ref, settle)
   settlers[ref] = settle
@@ -184,8 +204,12 @@ function rt.end_with(err)
   end
 end
 
+-- A module may gather the results itself and set rt.conclude(result, err), which then gives them.
 local function finish(...)
   local result, err = ...
+  if rt.conclude then
+    result, err = rt.conclude(result, err)
+  end
   if result == nil and err ~= nil then
     if type(err) == "string" then
       err = rt.error({ message = err })
@@ -317,6 +341,9 @@ function on.query(body)
   if not fn then
     local message = "there is no query " .. query.name .. "; define it with workflow.on_query(name, fn)"
     return rt.answer(query.id, nil, rt.error({ kind = "NotFound", message = message, retryable = false }))
+  end
+  if rt.closed then
+    rt.drop_ready() -- what was left when the program ended does not go on
   end
   local answered = false
   answering = query.id

@@ -29,6 +29,13 @@ local function run_source(id)
   if id == "" then
     env = rt.env
     raw.rawset(env, "require", require)
+    for module in gmatch(modules, "[^\n]+") do -- what an entry lists is also a global, until it has one of that name
+      if not rt.lazy[module] and not PLAIN[module] then
+        rt.lazy[module] = function()
+          return require(module)
+        end
+      end
+    end
   else
     env = rt.new_env(require)
   end
@@ -69,19 +76,13 @@ function require_for(name, modules, imports)
       return import(aliases[module])
     end
     if PLAIN[module] then
-      return raw.rawget(rt.env, module)
+      return rt.env[module]
     end
-    if not ALWAYS[module] and not allowed[module] then
-      error(
-        'module "' .. module .. '" is not listed by ' .. name .. "; add it to the entry's modules, or to its imports",
-        2
-      )
+    if ALWAYS[module] or allowed[module] then
+      return rt.library(module)
     end
-    local ok, _, why = rt.host("module", module)
-    if not ok then
-      error(why, 2)
-    end
-    return rt.library(module)
+    local _, _, why = rt.host("refused_module", module, name)
+    error(why, 2)
   end
 end
 

@@ -1,31 +1,19 @@
--- The ground of a VM: what the library may use (rt.raw), how user code is bounded (budget, memory), and
--- the functions that have to know about both (pcall, xpcall, coroutine.*).
+-- How user code is bounded (budget, memory), and the functions that have to know about it: pcall, xpcall,
+-- coroutine.*
 --
--- This chunk is the first to run, in the real globals. User code never sees those: it gets rt.env.
 -- Bounds work like this: a hook runs every STEP instructions of every coroutine and takes them off the
--- fuel; C functions that do a lot in one instruction are charged for it (guard.lua). When the fuel is
--- gone the execution is *killed*: the hook raises at every instruction from then on, and whatever could
--- catch an error raises again. A killed VM is of no further use; the host asks rt.killed() and drops it.
+-- fuel; C functions that do a lot in one instruction are charged for it (texts.lua, search.lua,
+-- tables.lua). When the fuel is gone the execution is *killed*: the hook raises at every instruction from
+-- then on, and whatever could catch an error raises again. A killed VM is of no further use; the host asks
+-- rt.killed() and drops it.
 local rt = ...
 local error, pcall, xpcall, type, select = error, pcall, xpcall, type, select
-local setmetatable, collectgarbage, clock = setmetatable, collectgarbage, os.clock
-local byte, sub, format = string.byte, string.sub, string.format
-local sethook, getinfo = debug.sethook, debug.getinfo
+local setmetatable, collectgarbage, clock, time = setmetatable, collectgarbage, os.clock, os.time
+local format, sethook = string.format, debug.sethook
 local create, resume, yield, status = coroutine.create, coroutine.resume, coroutine.yield, coroutine.status
 local running, isyieldable, close = coroutine.running, coroutine.isyieldable, coroutine.close
-local load = load
+local raw, where = rt.raw, rt.where
 
-local raw = {
-  assert = assert, error = error, getmetatable = debug.getmetatable, ipairs = ipairs, next = next,
-  pairs = pairs, pcall = pcall, rawequal = rawequal, rawget = rawget, rawlen = rawlen, rawset = rawset,
-  select = select, setmetatable = setmetatable, tonumber = tonumber, tostring = tostring, type = type,
-  xpcall = xpcall,
-  coroutine_close = close, coroutine_create = create, coroutine_isyieldable = isyieldable,
-  coroutine_running = running, coroutine_status = status, coroutine_yield = yield,
-  string = string, table = table, math = math, utf8 = utf8, os = os,
-}
-rt.raw = raw
-rt.lazy = {}
 -- A function, not a table: comparing it with a user's table must not run the user's __eq.
 local BLOCK = function() end
 rt.BLOCK = BLOCK
@@ -39,25 +27,12 @@ debug, python, package.loaded.python = nil, nil, nil
 local STEP = 1000
 local STOPPED = "the execution was stopped"
 local OUT_OF_MEMORY = "not enough memory" -- Lua's own text
-local CLOCK_EVERY = 4 -- reading the clock is dear
 local budget, memory_limit, seconds = rt.budget, rt.memory_limit / 1024, rt.seconds
-local fuel, deadline, until_clock = budget, clock() + seconds, CLOCK_EVERY
+-- The last resort against what the fuel does not see. Both clocks have to agree: other threads use CPU
+-- time as well, and wall time passes while the machine sleeps.
+local fuel, deadline, cpu_deadline = budget, nil, nil
 local killed, killed_text
 local hook
-
--- Where a user's code is: library chunks are named "=...", files of the app "@...".
-local function where()
-  local level = 2
-  local info = getinfo(level, "Sl")
-  while info do
-    if byte(info.source) == 64 then
-      return sub(info.source, 2) .. ":" .. info.currentline
-    end
-    level = level + 1
-    info = getinfo(level, "Sl")
-  end
-end
-rt.where = where
 
 -- Stops everything. `text` has one %s for the place.
 local function kill(reason, text)
@@ -74,7 +49,8 @@ local function kill(reason, text)
 end
 
 local function kill_memory()
-  kill("memory", format("this needs more than %d MiB of memory%%s: does a table or a text grow without end?", memory_limit // 1024))
+  local text = "this needs more than %d MiB of memory%%s: does a table or a text grow without end?"
+  kill("memory", format(text, memory_limit // 1024))
 end
 
 -- Fails unless `bytes` more fit under the memory limit.
@@ -83,7 +59,7 @@ local function reserve(bytes)
   if collectgarbage("count") + extra > memory_limit then
     local before = collectgarbage("count")
     collectgarbage("collect")
-    fuel = fuel - before * 100 // 1 -- a full collection is work too, or it could be provoked for ever
+    fuel = fuel - before * 50 // 1 -- a full collection is work too, or it could be provoked for ever
     if collectgarbage("count") + extra > memory_limit then
       kill_memory()
     end
@@ -95,18 +71,31 @@ local function check()
   if killed then
     kill()
   elseif fuel <= 0 then
-    kill("budget", format("this used more than %d instructions without blocking: is there an endless loop%%s?", budget))
-  elseif clock() > deadline then
-    kill("budget", format("this ran for more than %g s without blocking: is there an endless loop%%s?", seconds))
+    local text = "this used more than %d instructions without blocking: is there an endless loop%%s?"
+    kill("budget", format(text, budget))
+  elseif not deadline then -- the clocks are read late: most activations end before the hook runs once
+    deadline, cpu_deadline = time() + seconds, clock() + seconds
+  elseif time() > deadline and clock() > cpu_deadline then
+    local text = "this ran for more than %d s without blocking: is there an endless loop%%s?"
+    kill("budget", format(text, seconds))
   end
   reserve(0)
 end
 
+local COLLECT = 1024 -- KiB; until a VM uses that much, its garbage is left alone (see boot.lua)
+local collecting = false
+
+local function start_collector()
+  collecting = true
+  collectgarbage("restart")
+end
+
 function hook()
   fuel = fuel - STEP
-  until_clock = until_clock - 1
-  if fuel <= 0 or killed or until_clock <= 0 or collectgarbage("count") > memory_limit then
-    until_clock = CLOCK_EVERY
+  if not collecting and collectgarbage("count") > COLLECT then
+    start_collector()
+  end
+  if fuel <= 0 or killed or not deadline or time() > deadline or collectgarbage("count") > memory_limit then
     check()
   end
 end
@@ -136,34 +125,21 @@ end
 rt.charge = charge
 
 function rt.refuel()
-  fuel, deadline = budget, clock() + seconds
+  fuel, deadline = budget, nil
+end
+
+-- How Python calls in.
+function rt.enter(fn, ...)
+  rt.refuel()
+  if not collecting and collectgarbage("count") > COLLECT then
+    start_collector()
+  end
+  return fn(...)
 end
 
 -- nil, or why the execution was stopped ("budget" or "memory") and a sentence about it.
 function rt.killed()
   return killed, killed_text
-end
-
--- The user's frames of a coroutine (default: the running one), innermost first, one per line.
-function rt.traceback(co)
-  local lines, n = {}, 0
-  for level = co and 0 or 2, 200 do
-    local info
-    if co then
-      info = getinfo(co, level, "Sln")
-    else
-      info = getinfo(level, "Sln")
-    end
-    if not info or n == 30 then
-      break
-    end
-    if byte(info.source) == 64 then
-      local name = info.what == "main" and "main chunk" or info.name or "function <line " .. info.linedefined .. ">"
-      n = n + 1
-      lines[n] = sub(info.source, 2) .. ":" .. info.currentline .. ": in " .. name
-    end
-  end
-  return raw.table.concat(lines, "\n")
 end
 
 -- Calls that catch ---------------------------------------------------------------------------------
@@ -384,15 +360,4 @@ function co_env.close(co)
     kill()
   end
   return finish(pcall(caught, close(co)))
-end
-
--- Code ---------------------------------------------------------------------------------------------
-
--- Loads text, or bytecode that the host made (user code never gets here).
-function rt.load(code, name, chunk_env)
-  return load(code, name, byte(code, 1) == 27 and "b" or "t", chunk_env)
-end
-
-function rt.compile_user(bytecode, chunk_env)
-  return load(bytecode, "=user", "b", chunk_env)
 end

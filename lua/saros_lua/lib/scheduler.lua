@@ -34,6 +34,9 @@ function rt.block(on_cancel)
   if not task then
     raw.error("this blocks, and may only be called from the code of an entry", 0)
   end
+  if not raw.coroutine_isyieldable() then
+    raw.error("this blocks, and cannot be called from within a metamethod or a callback of string.gsub", 0)
+  end
   task.on_cancel = on_cancel
   blocked[task.id] = task
   yield(BLOCK)
@@ -95,6 +98,14 @@ function rt.run()
   end
   head, tail = 1, 0
   return nil
+end
+
+-- Forgets the tasks that could run.
+function rt.drop_ready()
+  for i = head, tail do
+    ready[i] = nil
+  end
+  head, tail = 1, 0
 end
 
 -- Delivers a cooperative cancellation to every task that is blocked now.

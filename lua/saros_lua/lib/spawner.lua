@@ -22,22 +22,6 @@ local function text(value)
   return type(value) == "string" and value ~= "" and value or nil
 end
 
--- The context that flows on to what is called or spawned here, as JSON.
-local function context_json(extra)
-  local context = rt.context
-  if extra then
-    context = options.merge(context, extra)
-  end
-  if next(context) == nil then
-    return nil
-  end
-  return encode(context, "context")
-end
-
-function rt.context_json(extra)
-  return context_json(extra) or "{}"
-end
-
 -- The common part of every form: {"entry":...,"host":... as JSON; or nil, err.
 local function body_of(state, form, entry, host, ...)
   if not text(entry) then
@@ -57,8 +41,8 @@ local function body_of(state, form, entry, host, ...)
     monitor = ',"monitor":true' -- a workflow hears of every child's end
   end
   local parts = { '{"entry":', encode(entry, "entry"), ',"host":', encode(host, "host"), ',"args":', args, monitor }
-  local context = context_json(state.context)
-  if context then
+  local context = rt.context_json(state.context)
+  if context ~= "{}" then
     parts[#parts + 1] = ',"context":' .. context
   end
   if state.name then

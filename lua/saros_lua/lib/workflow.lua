@@ -4,7 +4,6 @@ local raw = rt.raw
 local type = raw.type
 local encode = rt.encode
 local env_type = rt.env.type
-local spawner = rt.library("spawner")
 
 local workflow = {}
 
@@ -96,7 +95,7 @@ function workflow.attrs(given)
 end
 
 function workflow.call(entry, ...)
-  return spawner.exec(entry, ...)
+  return rt.library("spawner").exec(entry, ...)
 end
 workflow.exec = workflow.call
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from saros_lua.modules import time as host_time
 from saros_lua.vm import CORE, Vm, compile_user
 

@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+
 from saros.errors import Error
 from saros_lua.modules.time import time_abbreviation, time_span, zone
 

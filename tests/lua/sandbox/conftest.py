@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+import pytest
+
 from saros_lua.chunks import compile_library, compile_user, library_chunk
-from saros_lua.vm import SANDBOX, Limits, Vm
+from saros_lua.vm import SANDBOX, Limits, Stopped, Vm
 
 BOOT = (*SANDBOX, "errors", "scheduler", "channel")
-QUICK = Limits(instructions=2_000_000, memory=16 << 20)
+QUICK = Limits(instructions=2_000_000, seconds=1, memory=16 << 20)
 
 _KIT = compile_library(
     rb"""
@@ -48,29 +51,52 @@ class Ran(NamedTuple):
     printed: str
 
 
-def make(workflow: bool = True, limits: Limits = QUICK) -> Vm:
+def make_vm(workflow: bool = True, limits: Limits = QUICK) -> Vm:
     vm = Vm(workflow=workflow, limits=limits, boot=BOOT)
     vm.loaders["library"] = lambda name: _KIT if name == "kit" else library_chunk(name)
     return vm
 
 
-def run(source: str, vm: Vm | None = None, *, workflow: bool = True) -> Ran:
+def run_code(source: str, vm: Vm | None = None, *, workflow: bool = True) -> Ran:
     """Run a snippet as the file app.lua; its line 1 is the first line of `source`."""
-    vm = vm or make(workflow)
+    vm = vm or make_vm(workflow)
     kit = vm.fn("library")(b"kit")
-    outcome, message, printed = vm.call(kit[b"run"], compile_user(source.encode(), "app.lua"))
+    try:
+        outcome, message, printed = vm.call(kit[b"run"], compile_user(source.encode(), "app.lua"))
+    except Stopped as stopped:  # outside of all coroutines
+        return Ran(stopped.reason, stopped.message, "")
     return Ran(outcome.decode(), message.decode(), printed.decode(errors="replace"))
 
 
-def printed(source: str, *, workflow: bool = True) -> str:
+def printed_by(source: str, *, workflow: bool = True) -> str:
     """What a snippet that ends well prints."""
-    ran = run(source, workflow=workflow)
+    ran = run_code(source, workflow=workflow)
     assert ran.outcome == "ok", ran.message
     return ran.printed
 
 
-def raised(source: str, *, workflow: bool = True) -> str:
+def raised_by(source: str, *, workflow: bool = True) -> str:
     """The text of the error that a snippet raises."""
-    ran = run(source, workflow=workflow)
+    ran = run_code(source, workflow=workflow)
     assert ran.outcome == "error", ran
     return ran.message
+
+
+@pytest.fixture
+def make() -> Callable[..., Vm]:
+    return make_vm
+
+
+@pytest.fixture
+def run() -> Callable[..., Ran]:
+    return run_code
+
+
+@pytest.fixture
+def printed() -> Callable[..., str]:
+    return printed_by
+
+
+@pytest.fixture
+def raised() -> Callable[..., str]:
+    return raised_by

@@ -1,0 +1,190 @@
+"""Connections: one kind for commands, which answer at once, and one for blocking reads.
+
+redis-py is told never to send anything again by itself. Sending again is decided here, and only for scripts,
+each of which carries an id that makes a repetition harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+import redis
+
+from saros.errors import UNAVAILABLE, Error
+
+from . import codec
+from .connect import connect
+from .options import Options
+from .scripts import Script, script
+
+log = logging.getLogger("saros.redis")
+
+TIMEOUT_S = 10.0
+"""For one reply to a command."""
+BLOCK_MS = 2_000
+"""A blocking read asks again after this; what it cannot hear, such as a dead peer, it then notices."""
+BACKOFF_S = 0.05
+BACKOFF_MAX_S = 1.0
+
+LOST = (redis.ConnectionError, redis.TimeoutError, OSError, TimeoutError)
+BUSY = (
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.MasterDownError,
+)
+
+Pending = tuple[tuple[Any, ...], "asyncio.Future[Any]"]
+
+
+class Client:
+    """:ivar lost: set when replies may have been lost."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.lost = asyncio.Event()
+        self.calls = 0
+        self._commands = connect(options)
+        self._blocking: list[Any] = []
+        self._queue: list[Pending] = []
+        self._sending: set[asyncio.Task[None]] = set()
+
+    # --- scripts ----------------------------------------------------------------------------
+
+    async def run(self, name: str, tag: str, args: Sequence[Any], patience: float = 3.0) -> Any:
+        """Run a script, again and again while the server is away, for `patience` seconds at most.
+
+        :raises Error: UNAVAILABLE.
+        """
+        return await self._patiently(script(name), tag, codec.pack_args(args), patience)
+
+    async def _patiently(self, found: Script, tag: str, blob: bytes, patience: float) -> Any:
+        start, pause = time.monotonic(), BACKOFF_S
+        while True:
+            try:
+                return await self._evaluate(found, tag, blob)
+            except (*LOST, *BUSY) as exc:
+                self.lost.set()
+                if time.monotonic() - start + pause > patience:
+                    raise self.unavailable(exc) from exc
+            except redis.exceptions.OutOfMemoryError as exc:
+                raise self.full(exc) from exc
+            except redis.ResponseError as exc:
+                if "OOM" in str(exc):
+                    raise self.full(exc) from exc
+                raise
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(pause * 2, BACKOFF_MAX_S)
+
+    async def _evaluate(self, found: Script, tag: str, blob: bytes) -> Any:
+        self.calls += 1
+        async with asyncio.timeout(TIMEOUT_S):
+            try:
+                return await self._execute("EVALSHA", found.sha, 1, tag, blob)
+            except redis.exceptions.NoScriptError:
+                return await self._execute("EVAL", found.text, 1, tag, blob)
+
+    async def command(self, *args: Any, patience: float = 3.0) -> Any:
+        """A command that only reads, or that may be repeated.
+
+        :raises Error: UNAVAILABLE.
+        """
+        start, pause = time.monotonic(), BACKOFF_S
+        while True:
+            try:
+                async with asyncio.timeout(TIMEOUT_S):
+                    return await self._execute(*args)
+            except (*LOST, *BUSY) as exc:
+                if time.monotonic() - start + pause > patience:
+                    raise self.unavailable(exc) from exc
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, BACKOFF_MAX_S)
+
+    # --- together ---------------------------------------------------------------------------
+
+    def _execute(self, *args: Any) -> Awaitable[Any]:
+        """Send a command along with all others of this turn of the event loop, on one connection."""
+        if self.options.cluster:
+            reply: Awaitable[Any] = self._commands.execute_command(*args)
+            return reply
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if not self._queue:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._queue.append((args, future))
+        return future
+
+    def _flush(self) -> None:
+        batch, self._queue = self._queue, []
+        batch = [(args, future) for args, future in batch if not future.done()]
+        if batch:
+            task = asyncio.get_running_loop().create_task(self._send(batch))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _send(self, batch: Sequence[Pending]) -> None:
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                replies = await self._send_all([args for args, _future in batch])
+        except BaseException as exc:  # whoever waits hears of it
+            failure = redis.ConnectionError("closed") if isinstance(exc, asyncio.CancelledError) else exc
+            replies = [failure] * len(batch)
+        for (_args, future), reply in zip(batch, replies, strict=True):
+            if future.done():
+                continue
+            if isinstance(reply, BaseException):
+                future.set_exception(reply)
+            else:
+                future.set_result(reply)
+
+    async def _send_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        if len(commands) == 1:
+            return [await self._commands.execute_command(*commands[0])]
+        pipeline = self._commands.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        return replies
+
+    # --- blocking reads ---------------------------------------------------------------------
+
+    @property
+    def commands(self) -> Any:
+        """The redis-py client of commands."""
+        return self._commands
+
+    def reader(self) -> Any:
+        """A redis-py client for blocking reads."""
+        client = connect(self.options, 1)
+        self._blocking.append(client)
+        return client
+
+    async def close(self) -> None:
+        for task in list(self._sending):
+            task.cancel()
+        await asyncio.gather(*self._sending, return_exceptions=True)
+        for client in (*self._blocking, self._commands):
+            await client.aclose()
+
+    # --- errors -----------------------------------------------------------------------------
+
+    def unavailable(self, cause: BaseException) -> Error:
+        where = ", ".join(f"{host}:{port}" for host, port in self.options.hosts)
+        reason = str(cause) or type(cause).__name__
+        return Error(
+            f"cannot reach Redis at {where}: {reason}",
+            UNAVAILABLE,
+            hint="check that the server runs and that the URL is right",
+        )
+
+    def full(self, cause: BaseException) -> Error:
+        return Error(
+            f"Redis at {self.options.url} is out of memory: {cause}",
+            UNAVAILABLE,
+            hint="raise maxmemory, or shorten the retention of closed workflows",
+        )

@@ -1,0 +1,226 @@
+"""How things look in Redis: items of lists, arguments of scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from saros.attributes import parse_time
+from saros.execution import Description, Record, Run, StartRequest, Watcher
+from saros.program import DONE, MESSAGE, pack
+from saros.store import TO_RUN, CallTask, Commit, Mail, NewRun, Outgoing, Settled
+
+pack_args = msgspec.msgpack.Encoder().encode
+_run = msgspec.json.Decoder(Run).decode
+_task = msgspec.json.Decoder(CallTask).decode
+_watcher = msgspec.json.Decoder(Watcher).decode
+_attributes = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+MS = 1_000_000
+TERM_MAX = 256
+"""Longer values are not found by an index."""
+
+
+def micros(ns: int) -> int:
+    """Rounded up, so that nothing comes too early."""
+    return -(-ns // 1_000)
+
+
+# --- items ------------------------------------------------------------------------------------
+
+
+def record_item(record: Record) -> str:
+    return f"{record.op}\n{record.ref}\n{record.time}\n{record.body.decode()}"
+
+
+def read_record(item: bytes) -> Record:
+    op, ref, time, body = item.split(b"\n", 3)
+    return Record(op.decode(), int(ref), body, int(time))
+
+
+def mail_item(mail: Mail) -> str:
+    return f"{mail.run_id}\n{mail.op}\n{mail.ref}\n{mail.body.decode()}"
+
+
+def read_mail(item: bytes) -> Mail:
+    run_id, op, ref, body = item.split(b"\n", 3)
+    return Mail(op.decode(), int(ref), body, run_id.decode())
+
+
+def message_items(request: StartRequest) -> list[str]:
+    return [mail_item(Mail(MESSAGE, 0, pack(message))) for message in request.messages]
+
+
+def read_run(blob: bytes) -> Run:
+    return _run(blob)
+
+
+def read_call(blob: bytes, attempt: int, heartbeat: bytes) -> CallTask:
+    task = _task(blob)
+    task.attempt = attempt
+    if heartbeat:
+        task.heartbeat = msgspec.Raw(heartbeat)
+    return task
+
+
+# --- arguments --------------------------------------------------------------------------------
+
+
+def new_run(new: NewRun) -> list[Any]:
+    """The argument `new` of the scripts' create()."""
+    run, options = new.run, new.run.options
+    search = _attributes(options.search_attributes) if options.search_attributes else {}
+    memo = _attributes(options.memo) if options.memo else {}
+    alarms = []
+    for ms, start in (
+        (options.run_timeout, run.start_time + new.delay),
+        (options.execution_timeout, run.first_start_time),
+    ):
+        if ms:
+            outcome = pack({"err": {"message": f"timed out after {ms / 1000:g} s", "kind": "Timeout"}})
+            alarms.append([micros(start + ms * MS), outcome.decode()])
+    return [
+        run.run_id,
+        run.id,
+        pack(run).decode(),
+        str(run.pid),
+        run.task_queue,
+        run.type,
+        run.start_time // 1_000,
+        micros(new.delay),
+        [mail_item(mail) for mail in new.mails],
+        attributes(search),
+        [[name, bytes(raw).decode()] for name, raw in memo.items()],
+        alarms,
+    ]
+
+
+def attributes(search: dict[str, msgspec.Raw]) -> list[list[str]]:
+    return [[name, bytes(raw).decode(), _terms(raw)] for name, raw in search.items()]
+
+
+def _terms(raw: msgspec.Raw) -> str:
+    value = msgspec.json.decode(raw)
+    values = value if isinstance(value, list) else [value]
+    terms = [pack(item).decode() for item in values if isinstance(item, str)]
+    return "\n".join(term for term in terms if len(term) <= TERM_MAX)
+
+
+def term_of(value: Any) -> str | None:
+    """What an index says for ``attribute = value``; None when no index can tell."""
+    if not isinstance(value, str) or parse_time(value) is not None:
+        return None  # numbers are compared by value, times by instant
+    term: str = pack(value).decode()
+    return term if len(term) <= TERM_MAX else None
+
+
+def watcher_field(watcher: Watcher) -> str:
+    return f"{watcher.pid}\n{watcher.run_id}\n{watcher.ref}" if watcher.ref else watcher.pid
+
+
+def outgoing(entry: Outgoing) -> list[Any]:
+    watcher = pack(entry.to).decode() if entry.to else ""
+    return [
+        entry.id,
+        entry.run_id,
+        entry.pid,
+        entry.ref,
+        entry.op,
+        entry.body.decode(),
+        entry.key,
+        watcher,
+    ]
+
+
+def read_outgoing(fields: Sequence[bytes]) -> Outgoing:
+    found = {fields[at]: fields[at + 1] for at in range(0, len(fields), 2)}
+    return Outgoing(
+        found[b"i"].decode(),
+        found[b"r"].decode(),
+        found[b"p"].decode(),
+        int(found[b"f"]),
+        found[b"o"].decode(),
+        found[b"b"],
+        found[b"k"].decode(),
+        _watcher(found[b"t"]) if found[b"t"] else None,
+    )
+
+
+_CANCELED = pack({"err": {"message": "canceled", "kind": "Canceled", "retryable": False}})
+
+
+def commit(commit: Commit, consumer: str) -> list[Any]:
+    """A commit as the script of that name takes it."""
+    run_id = commit.run.run_id
+    close: list[Any] | None = None
+    if commit.close is not None:
+        close = [commit.close.status, commit.close.outcome.decode()]
+        if commit.close.next is not None:
+            close.append(new_run(commit.close.next))
+    return [
+        run_id,
+        commit.run.id,
+        commit.fence,
+        commit.expected,
+        commit.consumed,
+        [record_item(record) for record in commit.records],
+        sum(record.size for record in commit.records),
+        [[task.ref, task.task_queue, pack(task).decode()] for task in commit.calls],
+        commit.canceled,
+        [[ref, mail_item(Mail(DONE, ref, _CANCELED, run_id))] for ref in commit.asked],
+        [
+            [
+                deadline.guard,
+                deadline.ref,
+                micros(deadline.due),
+                _deadline_item(deadline.guard, deadline.mail),
+            ]
+            for deadline in commit.deadlines
+        ],
+        commit.cleared,
+        [outgoing(entry) for entry in commit.outbox],
+        attributes(commit.search) if commit.search else [],
+        [[name, bytes(raw).decode()] for name, raw in commit.memo.items()],
+        close,
+        consumer,
+    ]
+
+
+def _deadline_item(guard: str, mail: Mail) -> str:
+    return mail.body.decode() if guard == TO_RUN else mail_item(mail)
+
+
+def settled(result: Settled) -> list[Any]:
+    """A result as the script "settle" takes it."""
+    task = result.lease.task
+    item = mail_item(Mail(DONE, task.ref, result.outcome, task.run_id))
+    return [task.run_id, task.ref, result.lease.token, item, micros(result.retry_at)]
+
+
+# --- descriptions -----------------------------------------------------------------------------
+
+
+def description(fields: Sequence[bytes], length: int) -> Description:
+    """A run's description from its hash ``m``."""
+    found = {fields[at].decode(): fields[at + 1] for at in range(0, len(fields), 2)}
+    run = _run(found["run"])
+    closed, problem = found.get("closed"), found.get("problem")
+    return Description(
+        run.id,
+        run.run_id,
+        str(run.pid),
+        run.type,
+        run.entry,
+        found["status"].decode(),
+        run.task_queue,
+        run.start_time,
+        int(closed) * 1_000 if closed else None,
+        length,
+        int(found.get("size", 0)),
+        run.attempt,
+        run.parent.pid if run.parent else None,
+        {name[5:]: msgspec.Raw(raw) for name, raw in found.items() if name.startswith("attr:")},
+        {name[5:]: msgspec.Raw(raw) for name, raw in found.items() if name.startswith("memo:")},
+        problem.decode() if problem else None,
+    )

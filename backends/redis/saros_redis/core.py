@@ -1,0 +1,150 @@
+"""What the parts of the store share: connections, keys, leases, and what this process has leased ahead."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+from saros.errors import UNAVAILABLE, Error
+from saros.execution import Run
+from saros.program import Outcome, pack
+from saros.store import CallLease, Outgoing, Settled, WorkflowTask
+from saros.values import error_data
+
+from . import codec
+from .buffer import Buffer
+from .client import Client
+from .clock import RedisClock
+from .held import Held, Place
+from .keys import Keys
+from .options import Options
+
+BATCH = 64
+TASK_LIMIT_S = 60.0
+"""A workflow task whose worker forgot it is not kept longer than this."""
+RUNS = 10_000
+"""Runs whose facts a worker remembers, so that the server need not send them again."""
+
+
+class Core:
+    def __init__(self, options: Options, client: Client, keys: Keys, clock: RedisClock) -> None:
+        self.options = options
+        self.client = client
+        self.keys = keys
+        self.clock = clock
+        self.consumer = secrets.token_hex(8)  # fresh for each process start
+        self.held = Held()
+        self.queues: tuple[str, ...] = ()  # of workflows
+        self.call_queues: tuple[str, ...] = ()
+        self.tasks: Buffer[WorkflowTask] = Buffer(BATCH)
+        self.calls: Buffer[CallLease] = Buffer(0)
+        self.out: Buffer[Outgoing] = Buffer(BATCH)
+        self._runs: OrderedDict[str, Run] = OrderedDict()
+
+    async def run(self, name: str, partition: int, args: Sequence[Any], patience: float = 3.0) -> Any:
+        """Run a script on a partition.
+
+        :raises Error: UNAVAILABLE.
+        """
+        return await self.client.run(name, self.keys.tags[partition], args, patience)
+
+    @property
+    def patience(self) -> float:
+        """How long a worker waits, in seconds, for the server to take what it did: as long as its lease is good."""
+        return self.options.lease
+
+    # --- leases -----------------------------------------------------------------------------
+
+    def wanted(self, *, tasks: bool = True, calls: bool = True, out: bool = True) -> list[Any] | None:
+        """What this process would take along with a reply (see scripts/take.lua)."""
+        limits = (
+            self.tasks.room() if tasks else 0,
+            self.calls.room() if calls else 0,
+            self.out.room() if out else 0,
+        )
+        if not any(limits):
+            return None
+        return [
+            self.consumer,
+            secrets.token_hex(16),
+            self.queues if limits[0] else (),
+            limits[0],
+            self.call_queues if limits[1] else (),
+            limits[1],
+            limits[2],
+            self.options.attempts,
+        ]
+
+    async def absorb(self, partition: int, reply: Sequence[Any]) -> int:
+        """Keep what came along with a reply; gives how much it was."""
+        now, tasks, calls, out = reply
+        micros = int(now)
+        self.clock.heard(micros)
+        if tasks:
+            self.tasks.put([await self._task(partition, task, micros * 1_000) for task in tasks])
+        if calls:
+            leases = [self._call(partition, call, micros * 1_000) for call in calls]
+            spent = [lease for lease in leases if _spent(lease)]
+            if spent:
+                await self._give_up(partition, spent)
+            self.calls.put(lease for lease in leases if lease not in spent)
+        if out:
+            self.out.put([self._outgoing(partition, entry, fields) for entry, fields in out])
+        return len(tasks) + len(calls) + len(out)
+
+    async def _task(self, partition: int, found: Sequence[Any], now: int) -> WorkflowTask:
+        run_id, blob, fence, length, failures, mails, stream, entry = found
+        run = await self._run(partition, run_id.decode(), blob)
+        proof = fence.decode()
+        until = time.monotonic() + max(TASK_LIMIT_S, 2 * self.options.lease)
+        self.held.add(proof, Place(partition, stream.decode(), entry.decode(), until))
+        return WorkflowTask(run, proof, length, [codec.read_mail(item) for item in mails], now, failures)
+
+    async def _run(self, partition: int, run_id: str, blob: bytes) -> Run:
+        run = self._runs.pop(run_id, None)
+        if run is None:
+            if not blob:  # forgotten here, and the server thought we knew it
+                reply = await self.run("run", partition, [run_id])
+                blob = bytes(reply)
+            run = codec.read_run(blob)
+        self._runs[run_id] = run
+        if len(self._runs) > RUNS:
+            self._runs.popitem(last=False)
+        return run
+
+    def _call(self, partition: int, found: Sequence[Any], now: int) -> CallLease:
+        _run_id, blob, _ref, token, attempt, heartbeat, stream, entry = found
+        proof = token.decode()
+        task = codec.read_call(blob, attempt, heartbeat)
+        limit = task.call.options.start_to_close_timeout
+        until = time.monotonic() + limit / 1000 + TASK_LIMIT_S if limit else float("inf")
+        self.held.add(proof, Place(partition, stream.decode(), entry.decode(), until))
+        return CallLease(task, proof, now)
+
+    async def _give_up(self, partition: int, spent: Sequence[CallLease]) -> None:
+        """Calls whose workers were lost more often than their retry policy has attempts."""
+        error = Error("the worker that ran it was lost", UNAVAILABLE)
+        outcome = pack(Outcome(err=error_data(error)))
+        results = [codec.settled(Settled(lease, outcome)) for lease in spent]
+        for lease in spent:
+            self.held.drop(lease.token)
+        await self.run("settle", partition, [results, None])
+
+    def _outgoing(self, partition: int, entry: bytes, fields: Sequence[bytes]) -> Outgoing:
+        found = codec.read_outgoing(fields)
+        until = time.monotonic() + TASK_LIMIT_S
+        place = Place(partition, self.keys.out(partition), entry.decode(), until)
+        self.held.add(proof_of(found), place)
+        return found
+
+
+def proof_of(entry: Outgoing) -> str:
+    return f"{entry.op} {entry.key}"
+
+
+def _spent(lease: CallLease) -> bool:
+    most = lease.task.call.options.retry_policy.maximum_attempts
+    return bool(most) and lease.task.attempt > most

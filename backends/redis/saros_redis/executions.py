@@ -1,0 +1,126 @@
+"""Executions as clients see them: start, mail, end, watchers, history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from saros.errors import ALREADY_EXISTS, Error, ErrorData
+from saros.execution import Description, HistoryPage, Pid, Started, StartRequest, Watcher, new_id
+from saros.program import Outcome, pack
+from saros.store import Mail, NewRun
+from saros.values import Json
+
+from . import codec, limits
+from .core import Core
+
+PAGE = 2_000
+"""Records of a history per reply."""
+_REFUSED = {
+    b"running": "is running",
+    b"used": "was used before",
+    b"completed": "has completed before",
+}
+_REPLACED = pack(Outcome(err=ErrorData("terminated: replaced by a new start", "Canceled", False))).decode()
+
+
+class Executions:
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def _run(self, name: str, id: str, args: list[Any]) -> Any:
+        return await self._core.run(name, self._core.keys.partition(id), args)
+
+    async def start(self, new: NewRun, request: StartRequest) -> Started:
+        most = self._core.options.payload
+        for mail in new.mails:
+            limits.check(mail.body, most, f"the input of {request.id}")
+        options, watcher = request.options, request.watcher
+        conflict = "fail" if options.execution_error_when_already_started else options.id_conflict_policy
+        keys = self._core.keys
+        named_here = request.name and keys.partition(request.name) == keys.partition(request.id)
+        args = [
+            codec.new_run(new),
+            request.request_id or new_id(),
+            codec.watcher_field(watcher) if watcher else "",
+            pack(watcher).decode() if watcher else "",
+            conflict,
+            options.id_reuse_policy,
+            codec.message_items(request),
+            _REPLACED,
+            request.name if named_here else "",
+        ]
+        what, run_id, pid = await self._run("start", request.id, args)
+        if what in _REFUSED:
+            raise _already(request.id, run_id.decode(), _REFUSED[what])
+        started = Started(request.id, run_id.decode(), pid.decode(), what != b"joined")
+        if request.name and not named_here:
+            args = ["set", request.name, started.pid, ""]
+            await self._core.run("name", keys.partition(request.name), args)
+        if request.parent is not None:
+            await self._adopt(request.parent.pid, request)
+        return started
+
+    async def _adopt(self, parent_pid: str, request: StartRequest) -> None:
+        parent = Pid.parse(parent_pid)
+        if parent is not None and request.options.parent_close_policy != "abandon":
+            policy = request.options.parent_close_policy
+            await self._run("adopt", parent.id, [parent.id, request.id, policy])
+
+    async def post(self, id: str, mail: Mail) -> bool:
+        limits.check(mail.body, self._core.options.payload, f"a message to {id}")
+        args = [id, codec.mail_item(mail), mail.run_id, mail.key or new_id()]
+        return bool(await self._run("post", id, args))
+
+    async def terminate(self, id: str, outcome: Json, run_id: str) -> bool:
+        return bool(await self._run("terminate", id, [id, run_id, outcome.decode(), new_id()]))
+
+    async def watch(self, id: str, watcher: Watcher) -> bool:
+        args = [id, codec.watcher_field(watcher), pack(watcher).decode()]
+        return bool(await self._run("watch", id, args))
+
+    async def unwatch(self, id: str, pid: str) -> None:
+        await self._run("watch", id, [id, pid, ""])
+
+    async def release(self, id: str) -> bool:
+        """Have dead-lettered tasks of an execution tried again; False when it has none."""
+        return bool(await self._run("release", id, [id]))
+
+    async def describe(self, id: str, run_id: str) -> Description | None:
+        found = await self._run("describe", id, [id, [run_id] if run_id else []])
+        if not found:
+            return None
+        description = codec.description(*found[0])
+        return description if description.id == id else None
+
+    async def history(self, id: str, run_id: str, start: int) -> HistoryPage | None:
+        first = await self._page(id, run_id, start)
+        if first is None:
+            return None
+        page, length = first
+        records = page.records
+        while start >= 0 and page.start + len(records) < length:
+            more = await self._page(id, page.run.run_id, page.start + len(records))
+            if more is None or not more[0].records:
+                break
+            page, length = more[0]._replace(start=page.start), more[1]
+            records += page.records
+        return page._replace(records=records)
+
+    async def _page(self, id: str, run_id: str, start: int) -> tuple[HistoryPage, int] | None:
+        reply = await self._run("history", id, [id, run_id, start, PAGE])
+        if not reply:
+            return None
+        blob, status, following, length, items = reply
+        records = [codec.read_record(item) for item in items]
+        at = start if start >= 0 else max(0, int(length) + start)
+        run = codec.read_run(blob)
+        return HistoryPage(run, at, records, status.decode(), following.decode()), int(length)
+
+
+def _already(id: str, run_id: str, what: str) -> Error:
+    return Error(
+        f"workflow {id} {what}",
+        ALREADY_EXISTS,
+        retryable=False,
+        details={"workflow_id": id, "run_id": run_id},
+    )

@@ -1,0 +1,117 @@
+"""What each worker process does for all: deadlines, lost leases, retention."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+
+from saros.errors import Error
+
+from .core import BATCH, Core
+from .timers import Timers
+
+log = logging.getLogger("saros.redis")
+
+ORPHAN_S = 1.2
+"""Longer than a reply is under way (see scripts/orphans.lua)."""
+TRIM_S = 30.0
+TRIM_LIMIT = 50
+
+
+class Housekeeping:
+    def __init__(self, core: Core, timers: Timers) -> None:
+        self._core = core
+        self._timers = timers
+        self._suspects: set[str] = set()
+
+    async def run(self) -> None:
+        """Work until cancelled.
+
+        :raises Error: UNAVAILABLE; the caller tries again.
+        """
+        async with asyncio.TaskGroup() as group:
+            for loop in (self._timers.run, self._reclaim_loop, self._trim_loop):
+                group.create_task(self._keep(loop))
+
+    async def _keep(self, loop: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await loop()
+            except Error as error:
+                log.warning("%s; trying again", error)
+                await asyncio.sleep(0.2)
+
+    # --- leases of lost workers -------------------------------------------------------------
+
+    async def _reclaim_loop(self) -> None:
+        core = self._core
+        pause = min(core.options.lease / 2, 2.0)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await core.client.lost.wait()
+            if core.client.lost.is_set():
+                await asyncio.sleep(ORPHAN_S)
+                core.client.lost.clear()
+                await self._orphans()
+            for partition in range(core.keys.partitions):
+                await self._reclaim(partition)
+
+    async def _reclaim(self, partition: int) -> None:
+        core = self._core
+        if not (core.tasks.serving or core.calls.serving or core.out.serving):
+            return
+        self._suspects = {proof for proof in self._suspects if core.held.get(proof) is not None}
+        wanted = [
+            core.consumer,
+            secrets.token_hex(16),
+            core.queues if core.tasks.room() else (),
+            core.tasks.room(),
+            core.call_queues if core.calls.room() else (),
+            core.calls.room(),
+            core.out.room() or BATCH,
+            core.options.attempts,
+        ]
+        before = set(core.held.snapshot())
+        lease = int(core.options.lease * 1000)
+        got, suspects = await core.run("reclaim", partition, [wanted, lease, bool(self._suspects)])
+        count = await core.absorb(partition, got)
+        if count:
+            log.warning("took over %d tasks of lost workers", count)
+        if int(suspects):
+            self._suspects = set(core.held.snapshot()) - before
+
+    async def _orphans(self) -> None:
+        """Let go of leases whose replies were lost: the server thinks that we hold them."""
+        core = self._core
+        held: dict[tuple[int, str], list[str]] = {}
+        for place in core.held.snapshot().values():
+            held.setdefault((place.partition, place.stream), []).append(place.entry)
+        idle = int(core.options.lease * 1000)
+        for partition in range(core.keys.partitions):
+            streams = [core.keys.ready(partition, queue) for queue in core.queues]
+            streams += [core.keys.calls(partition, queue) for queue in core.call_queues]
+            streams.append(core.keys.out(partition))
+            entries = [[stream, held.get((partition, stream), [])] for stream in streams]
+            await core.run("orphans", partition, [core.consumer, entries, idle])
+
+    # --- retention --------------------------------------------------------------------------
+
+    async def _trim_loop(self) -> None:
+        core = self._core
+        while True:
+            before = core.clock.now() // 1_000 - int(core.options.retention * 1e6)
+            for partition in range(core.keys.partitions):
+                await self._trim(partition, before)
+                streams = [core.keys.ready(partition, queue) for queue in core.queues]
+                streams += [core.keys.calls(partition, queue) for queue in core.call_queues]
+                streams.append(core.keys.out(partition))
+                await core.run("tidy", partition, [streams, int(core.options.lease * 20_000)])
+            await asyncio.sleep(min(TRIM_S, max(1.0, core.options.retention / 4)))
+
+    async def _trim(self, partition: int, before: int) -> None:
+        while int(await self._core.run("trim", partition, [before, TRIM_LIMIT])) == TRIM_LIMIT:
+            pass  # each script is short, and others come in between

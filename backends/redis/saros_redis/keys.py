@@ -1,0 +1,52 @@
+"""Where things are: partitions, and the names of keys that Python reads itself. The scripts build the others."""
+
+from __future__ import annotations
+
+import zlib
+
+
+class Keys:
+    """Partition p's keys all begin with the tag ``{prefix:p}``, so that they share a slot of a cluster.
+
+    The partition of an execution follows from its id. Below the tag:
+
+    m:<run>   hash: facts, status, fence, attributes     e:<id>  hash: the newest run
+    h:<run>   list: history                              k:<id>  zset: keys of mail that came, by time
+    i:<run>   list: inbox                                w:<id>  hash: watchers
+    c:<run>   hash: open calls                           ch:<id> hash: children, their parent close policies
+    d:<run>   hash: deadlines                            x:...   zsets: runs by start (x:closed: by end)
+    ready:<queue>, act:<queue>, out   streams: runs with mail, calls, outbox
+    tm        zset: deadlines by time                    names, soft   registered names
+    """
+
+    def __init__(self, prefix: str, partitions: int) -> None:
+        self.prefix = prefix
+        self.partitions = partitions
+        self.tags = tuple(f"{{{prefix}:{number}}}" for number in range(partitions))
+
+    def partition(self, id: str) -> int:
+        return 0 if self.partitions == 1 else zlib.crc32(id.encode()) % self.partitions
+
+    def ready(self, partition: int, queue: str) -> str:
+        return f"{self.tags[partition]}:ready:{queue}"
+
+    def calls(self, partition: int, queue: str) -> str:
+        return f"{self.tags[partition]}:act:{queue}"
+
+    def out(self, partition: int) -> str:
+        return f"{self.tags[partition]}:out"
+
+    def index(self, partition: int, name: str) -> str:
+        return f"{self.tags[partition]}:x:{name}"
+
+    def event(self, partition: int, run_id: str) -> str:
+        """The channel that hears of every change of a run; see also `end`."""
+        return f"{self.tags[partition]}:ev:{run_id}"
+
+    def end(self, partition: int, run_id: str) -> str:
+        return f"{self.tags[partition]}:end:{run_id}"
+
+
+def settings_key(prefix: str) -> str:
+    """The hash that every process of one installation must agree with."""
+    return f"{prefix}:settings"

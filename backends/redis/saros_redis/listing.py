@@ -1,0 +1,90 @@
+"""Lists of runs, newest first, from the indexes."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import AsyncIterator
+from typing import Any
+
+from saros import query as queries
+from saros.execution import Description
+from saros.query import Condition
+
+from . import codec
+from .core import Core
+
+PAGE = 100
+
+
+class Listing:
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def executions(self, query: str) -> AsyncIterator[Description]:
+        """:raises Error: INVALID for a bad query."""
+        conditions = queries.parse(query)
+        indexes = [index for condition in conditions if (index := _index(condition)) is not None] or ["all"]
+        sources = [
+            self._partition(partition, indexes, conditions) for partition in range(self._core.keys.partitions)
+        ]
+        heads: list[tuple[int, int, Description]] = []
+        for number, source in enumerate(sources):
+            await _advance(heads, number, source)
+        while heads:
+            _start, number, description = heapq.heappop(heads)
+            yield description
+            await _advance(heads, number, sources[number])
+
+    async def _partition(
+        self, partition: int, indexes: list[str], conditions: list[Condition]
+    ) -> AsyncIterator[Description]:
+        key = await self._smallest(partition, indexes)
+        top, seen = "+inf", 0
+        while True:
+            page = await self._core.client.command(
+                "ZREVRANGEBYSCORE", key, top, "-inf", "WITHSCORES", "LIMIT", seen, PAGE
+            )
+            pairs = _scored(page)
+            if not pairs:
+                return
+            runs = [run for run, _score in pairs]
+            for fields, length in await self._core.run("describe", partition, ["", runs]):
+                description = codec.description(fields, length)
+                if queries.matches(conditions, description):
+                    yield description
+            last = pairs[-1][1]
+            same = sum(1 for _run, score in pairs if score == last)
+            seen = seen + same if last == top else same
+            top = last
+
+    async def _smallest(self, partition: int, indexes: list[str]) -> str:
+        keys = [self._core.keys.index(partition, index) for index in indexes]
+        if len(keys) == 1:
+            return keys[0]
+        sizes = [(int(await self._core.client.command("ZCARD", key)), key) for key in keys]
+        return min(sizes)[1]
+
+
+async def _advance(
+    heads: list[tuple[int, int, Description]], number: int, source: AsyncIterator[Description]
+) -> None:
+    async for description in source:
+        heapq.heappush(heads, (-description.start_time, number, description))
+        return
+
+
+def _scored(page: list[Any]) -> list[tuple[str, str]]:
+    """(run id, score) of a reply with scores."""
+    return [(run.decode(), score.decode()) for run, score in zip(page[::2], page[1::2], strict=True)]
+
+
+def _index(condition: Condition) -> str | None:
+    """The index of exactly the runs (or some more) that fulfil a condition."""
+    if condition.operator != "=":
+        return None
+    if condition.field in ("status", "type"):
+        return f"{condition.field}:{condition.value}"
+    if not condition.field:
+        term = codec.term_of(condition.value)
+        return None if term is None else f"attr:{condition.name}={term}"
+    return None

@@ -1,0 +1,102 @@
+"""Registered names. A name counts while its pid lives.
+
+A workflow lives while it runs. A process of some node lives while that node's store says so, now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from saros.errors import Error
+from saros.execution import Pid
+
+from .core import Core
+
+log = logging.getLogger("saros.redis")
+
+REFRESH_S = 15.0
+GONE_S = 60.0
+
+
+class Names:
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._mine: dict[str, str] = {}  # names of this process's processes
+        self._leaving: set[tuple[str, str]] = set()  # (name, pid): no longer valid, and not yet freed
+        self._order = asyncio.Lock()  # a process that ends at once must not free its name before it has it
+        self._refreshing: asyncio.Task[None] | None = None
+
+    async def _name(self, verb: str, name: str, pid: str = "", old: str = "") -> str:
+        partition = self._core.keys.partition(name)
+        owner: bytes = await self._core.run("name", partition, [verb, name, pid, old])
+        return owner.decode()
+
+    async def register(self, name: str, pid: str) -> bool:
+        async with self._order:
+            return await self._register(name, pid)
+
+    async def _register(self, name: str, pid: str) -> bool:
+        if pid.startswith("@"):
+            await self._refresh({name: pid})
+        owner = await self._name("register", name, pid)
+        if owner != pid and not await self._alive(name, owner):
+            owner = await self._name("register", name, pid, owner)
+        if owner == pid and pid.startswith("@"):
+            self._mine[name] = pid
+            if self._refreshing is None:
+                self._refreshing = asyncio.create_task(self._keep())
+        return owner == pid
+
+    async def lookup(self, name: str) -> str | None:
+        owner = await self._name("lookup", name)
+        if not owner or (name, owner) in self._leaving:
+            return None
+        if await self._alive(name, owner):
+            return owner
+        await self._name("unregister", name, owner)
+        return None
+
+    async def unregister(self, name: str, pid: str) -> bool:
+        self._leaving.add((name, pid))
+        try:
+            async with self._order:
+                return await self._unregister(name, pid)
+        finally:
+            self._leaving.discard((name, pid))
+
+    async def _unregister(self, name: str, pid: str) -> bool:
+        self._mine.pop(name, None)
+        owner = await self._name("lookup", name)
+        if not owner or (pid and owner != pid):
+            return False
+        alive = await self._alive(name, owner)
+        return bool(await self._name("unregister", name, owner)) and alive
+
+    async def _alive(self, name: str, owner: str) -> bool:
+        keys = self._core.keys
+        pid = Pid.parse(owner)
+        if pid is None:
+            return False
+        if pid.is_workflow:
+            return bool(await self._core.run("running", keys.partition(pid.id), [pid.id]))
+        args = [f"{name}\n{owner}", int(GONE_S * 1e6)]
+        return bool(await self._core.run("alive", keys.partition(name), args))
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            try:
+                await self._refresh(self._mine)
+            except Error as error:
+                log.warning("names could not be refreshed: %s", error)
+
+    async def _refresh(self, names: dict[str, str]) -> None:
+        for name, pid in list(names.items()):
+            partition = self._core.keys.partition(name)
+            await self._core.run("refresh", partition, [f"{name}\n{pid}", int(GONE_S * 1e6)])
+
+    async def close(self) -> None:
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.gather(self._refreshing, return_exceptions=True)

@@ -1,0 +1,148 @@
+"""Hearing of changes of runs through publish/subscribe.
+
+Messages may be lost, so a waiter looks at the state after it has subscribed, and again now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import redis
+
+from saros.execution import RUNNING
+from saros.store import UNTIL_CLOSED
+
+from .client import BUSY, LOST
+from .core import Core
+
+log = logging.getLogger("saros.redis")
+
+LOOK_AGAIN_S = 5.0
+LEAVE_S = 0.5
+
+
+class Notify:
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._waiting: dict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._subscribed: dict[str, asyncio.Future[None]] = {}
+        self._pubsub: object | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._has_channels = asyncio.Event()
+        self._changes: dict[str, set[str]] = {"subscribe": set(), "unsubscribe": set()}
+        self._sending: set[asyncio.Task[None]] = set()
+
+    async def changed(self, id: str, run_id: str, length: int) -> None:
+        """Return once the run has more than `length` records or is closed, or after some seconds."""
+        keys = self._core.keys
+        partition = keys.partition(id)
+        channel = keys.event(partition, run_id) if length < UNTIL_CLOSED else keys.end(partition, run_id)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[channel].add(future)
+        try:
+            async with asyncio.timeout(LOOK_AGAIN_S):
+                await self._subscribe(channel)
+                status, count = await self._core.run("state", partition, [id, run_id])
+                if status.decode() == RUNNING and int(count) <= length:
+                    await future
+        except TimeoutError:
+            pass
+        finally:
+            self._leave(channel, future)
+
+    async def _subscribe(self, channel: str) -> None:
+        confirmed = self._subscribed.get(channel)
+        if confirmed is None:
+            confirmed = self._subscribed[channel] = asyncio.get_running_loop().create_future()
+            if self._listening is None:
+                self._listening = asyncio.create_task(self._listen())
+            self._later("subscribe", channel, 0.0)
+        await asyncio.shield(confirmed)
+
+    def _leave(self, channel: str, future: asyncio.Future[None]) -> None:
+        waiting = self._waiting[channel]
+        waiting.discard(future)
+        if not waiting:
+            del self._waiting[channel]
+            self._subscribed.pop(channel, None)
+            self._later("unsubscribe", channel, LEAVE_S)
+
+    def _later(self, verb: str, channel: str, delay: float) -> None:
+        """Tell the server soon, along with other channels."""
+        self._has_channels.set()
+        if not self._changes[verb]:
+            asyncio.get_running_loop().call_later(delay, self._tell, verb)
+        self._changes[verb].add(channel)
+
+    def _tell(self, verb: str) -> None:
+        channels, self._changes[verb] = self._changes[verb], set()
+        if verb == "unsubscribe":
+            channels = {channel for channel in channels if channel not in self._subscribed}
+        if channels and self._pubsub is not None:
+            task = asyncio.get_running_loop().create_task(self._send(verb, channels))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _send(self, verb: str, channels: Iterable[str]) -> None:
+        if self._pubsub is None:
+            return  # the listener subscribes to everything when it has connected
+        try:
+            await getattr(self._pubsub, verb)(*channels)
+        except (*LOST, *BUSY):
+            log.debug("subscriptions are made again after the reconnect")
+
+    async def _listen(self) -> None:
+        """Keep a connection that hears all channels that anybody waits for."""
+        client = self._core.client.reader()
+        while True:
+            pubsub = client.pubsub()
+            try:
+                await self._hear(pubsub)
+            except (*LOST, *BUSY, redis.RedisError) as exc:
+                log.info("the subscription was lost: %s", exc)
+            finally:
+                self._pubsub = None
+                with contextlib.suppress(redis.RedisError, OSError):
+                    await pubsub.aclose()
+            for confirmed in self._subscribed.values():
+                if not confirmed.done():
+                    confirmed.set_result(None)  # its waiter looks at the state, and again later
+            await asyncio.sleep(0.2)
+
+    async def _hear(self, pubsub: object) -> None:
+        channels = list(self._subscribed)
+        source: Any = pubsub
+        if not channels:
+            await self._has_channels.wait()
+            channels = list(self._subscribed)
+        await source.subscribe(*channels)
+        self._pubsub = source
+        late = [channel for channel in self._subscribed if channel not in channels]
+        if late:
+            await source.subscribe(*late)
+        while True:
+            message = await source.get_message(timeout=None)
+            if message is None:
+                continue
+            self._heard(message["type"], message["channel"].decode())
+
+    def _heard(self, kind: str, channel: str) -> None:
+        if kind == "subscribe":
+            confirmed = self._subscribed.get(channel)
+            if confirmed is not None and not confirmed.done():
+                confirmed.set_result(None)
+        elif kind == "message":
+            for future in self._waiting.get(channel, ()):
+                if not future.done():
+                    future.set_result(None)
+
+    async def close(self) -> None:
+        tasks = [*self._sending, *([self._listening] if self._listening else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

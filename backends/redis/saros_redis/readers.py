@@ -1,0 +1,137 @@
+"""Readers: fetch what a waiting worker wants, and block on the server while there is nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+from typing import Any, Final
+
+import redis
+
+from saros.errors import Error
+
+from .buffer import Buffer
+from .client import BLOCK_MS, BUSY, LOST
+from .core import Core
+
+log = logging.getLogger("saros.redis")
+
+RUNS: Final = "runs"
+CALLS: Final = "calls"
+OUT: Final = "out"
+PAUSE_S = 0.1
+PAUSE_MAX_S = 1.0
+
+
+class Reader:
+    """Fills one buffer of the core whenever its taker waits.
+
+    :param partitions: those that one blocking read covers; in a cluster a reader has a single one.
+    """
+
+    def __init__(self, core: Core, kind: str, partitions: Sequence[int]) -> None:
+        self._core = core
+        self._kind = kind
+        self._partitions = partitions
+        self._buffer = buffer_of(core, kind)
+        self._client = core.client.reader()
+
+    async def run(self) -> None:
+        """Read until cancelled. While the server is away, try again with pauses."""
+        pause = PAUSE_S
+        while True:
+            await self._buffer.hungry.wait()
+            try:
+                if not await self._fetch():
+                    await self._block()
+                pause = PAUSE_S
+                continue
+            except Error as error:
+                log.warning("%s; trying again in %.1f s", error, pause)
+            except (*LOST, *BUSY) as exc:
+                self._core.client.lost.set()
+                log.warning("%s; trying again in %.1f s", self._core.client.unavailable(exc), pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, PAUSE_MAX_S)
+
+    async def _fetch(self) -> int:
+        """Take what is there; gives how much."""
+        found = 0
+        for partition in self._partitions:
+            wanted = self._wanted()
+            if wanted is None:
+                break
+            reply = await self._core.run("take_wanted", partition, [wanted])
+            found += await self._core.absorb(partition, reply)
+        return found
+
+    def _wanted(self) -> list[Any] | None:
+        kind = self._kind
+        return self._core.wanted(tasks=kind == RUNS, calls=kind == CALLS, out=kind == OUT)
+
+    def _streams(self) -> dict[str, int]:
+        core = self._core
+        found: dict[str, int] = {}
+        for partition in self._partitions:
+            if self._kind == RUNS:
+                found.update((core.keys.ready(partition, queue), partition) for queue in core.queues)
+            elif self._kind == CALLS:
+                found.update((core.keys.calls(partition, queue), partition) for queue in core.call_queues)
+            else:
+                found[core.keys.out(partition)] = partition
+        return found
+
+    async def _block(self) -> None:
+        """Wait for one new entry of a stream, and lease it."""
+        streams = self._streams()
+        try:
+            reply = await self._client.execute_command(
+                "XREADGROUP",
+                "GROUP",
+                "saros",
+                self._core.consumer,
+                "COUNT",
+                1,
+                "BLOCK",
+                BLOCK_MS,
+                "STREAMS",
+                *streams,
+                *(">" for _ in streams),
+            )
+        except redis.ResponseError as exc:
+            if "NOGROUP" in str(exc) or "UNBLOCKED" in str(exc):
+                return  # the next fetch makes the group (again)
+            raise
+        for stream, entries in _pairs(reply):
+            name = stream.decode()
+            ids = [entry[0].decode() for entry in entries]
+            wanted = self._wanted() or [
+                self._core.consumer,
+                secrets.token_hex(16),
+                (),
+                0,
+                (),
+                0,
+                0,
+                self._core.options.attempts,
+            ]
+            await self._lease(streams[name], name, ids, wanted)
+
+    async def _lease(self, partition: int, stream: str, entries: list[str], wanted: list[Any]) -> None:
+        reply = await self._core.run("lease", partition, [self._kind, stream, entries, wanted])
+        await self._core.absorb(partition, reply)
+
+
+def _pairs(reply: Any) -> list[tuple[bytes, Any]]:
+    if not reply:
+        return []
+    if isinstance(reply, dict):
+        return list(reply.items())
+    return [(stream, entries) for stream, entries in reply]
+
+
+def buffer_of(core: Core, kind: str) -> Buffer[Any]:
+    buffers: dict[str, Buffer[Any]] = {RUNS: core.tasks, CALLS: core.calls, OUT: core.out}
+    return buffers[kind]

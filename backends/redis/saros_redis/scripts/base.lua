@@ -1,0 +1,138 @@
+-- What every script begins with. KEYS[1] is the tag of one partition, which every key of that partition
+-- starts with, so that one script touches one hash slot; ARGV[1] is the msgpack of the arguments.
+-- A script first reads and decides, then writes: Redis does not roll a script back.
+local tag = KEYS[1]
+local group = "saros"
+local call = redis.call
+local input = cmsgpack.unpack(ARGV[1])
+local clock = call("TIME")
+local now = clock[1] * 1000000 + clock[2] -- microseconds; workers' clocks do not count
+
+local function key(kind, name)
+  return tag .. ":" .. kind .. ":" .. name
+end
+
+local function text(number)
+  return string.format("%.0f", number)
+end
+
+-- unpack() has room for some thousand values only.
+local function push_all(list, items)
+  for first = 1, #items, 1000 do
+    call("RPUSH", list, unpack(items, first, math.min(first + 999, #items)))
+  end
+end
+
+-- XACK does not delete and XDEL does not acknowledge.
+local function drop_entry(stream, entry)
+  call("XACK", stream, group, entry)
+  return call("XDEL", stream, entry)
+end
+
+-- A run waits in the ready stream at most once: `sched` is its entry there, also while a worker has it.
+local function schedule(run)
+  local m = key("m", run)
+  local status, sched, delayed, queue = unpack(call("HMGET", m, "status", "sched", "delayed", "queue"))
+  if status == "running" and not sched and not delayed then
+    call("HSET", m, "sched", call("XADD", key("ready", queue), "*", "r", run))
+  end
+end
+
+local function post_run(run, item)
+  call("RPUSH", key("i", run), item)
+  schedule(run)
+end
+
+-- The newest run of an execution, if it is running.
+local function running(id)
+  local run = call("HGET", key("e", id), "run")
+  if run and call("HGET", key("m", run), "status") == "running" then
+    return run
+  end
+end
+
+-- Whether a mail or request with this key came before. Only the newest keys of an execution are kept.
+local function seen(id, mark)
+  local marks = key("k", id)
+  if call("ZADD", marks, "NX", text(now), mark) == 0 then
+    return true
+  end
+  if call("ZCARD", marks) > 10000 then
+    call("ZPOPMIN", marks, 1000)
+  end
+  return false
+end
+
+-- Deadlines: a member of the partition's `tm`, with what it brings in the run's `d`.
+local function arm(run, kind, ref, due, item)
+  call("ZADD", tag .. ":tm", text(due), kind .. ":" .. run .. ":" .. ref)
+  call("HSET", key("d", run), kind .. ":" .. ref, item)
+end
+
+local function disarm(run, kind, ref)
+  if call("HDEL", key("d", run), kind .. ":" .. ref) == 1 then
+    call("ZREM", tag .. ":tm", kind .. ":" .. run .. ":" .. ref)
+  end
+end
+
+-- Calls: the fields of call n in the run's `c` are "n" (the task), "n:e" (its entry and queue), "n:t" (the
+-- token of the attempt that runs), "n:a" (attempts before), "n:h" (heartbeat), "n:x" (cancelled), "n:l" (lost).
+local function drop_call_entry(at)
+  if at then
+    local entry, queue = string.match(at, "^(%S+) (.*)$")
+    drop_entry(key("act", queue), entry)
+  end
+end
+
+local function queue_call(run, ref, queue)
+  local entry = call("XADD", key("act", queue), "*", "r", run, "f", ref)
+  call("HSET", key("c", run), ref .. ":e", entry .. " " .. queue)
+end
+
+local function drop_call(run, ref, at)
+  drop_call_entry(at or call("HGET", key("c", run), ref .. ":e"))
+  call("HDEL", key("c", run), ref, ref .. ":e", ref .. ":t", ref .. ":a", ref .. ":h", ref .. ":x", ref .. ":l")
+  disarm(run, "start", ref)
+  disarm(run, "close", ref)
+  disarm(run, "retry", ref)
+end
+
+-- An outbox entry: {id, run, pid, ref, op, body, key, watcher}.
+local function send_out(entry)
+  call("XADD", tag .. ":out", "*", "i", entry[1], "r", entry[2], "p", entry[3], "f", entry[4], "o", entry[5],
+    "b", entry[6], "k", entry[7], "t", entry[8])
+end
+
+-- Search attributes: {name, JSON, terms}; the terms, one a line, are what equality can look up.
+local function index_terms(run, start, name, terms, add)
+  for term in string.gmatch(terms, "[^\n]+") do
+    local index = key("x", "attr:" .. name .. "=" .. term)
+    if add then
+      call("ZADD", index, start, run)
+    else
+      call("ZREM", index, run)
+    end
+  end
+end
+
+local function set_attribute(run, start, name, json, terms)
+  local m = key("m", run)
+  local old = call("HGET", m, "term:" .. name)
+  if old then
+    index_terms(run, start, name, old, false)
+  end
+  if json == "null" then
+    call("HDEL", m, "attr:" .. name, "term:" .. name)
+  else
+    call("HSET", m, "attr:" .. name, json, "term:" .. name, terms)
+    index_terms(run, start, name, terms, true)
+  end
+end
+
+local function set_memo(run, name, json)
+  if json == "null" then
+    call("HDEL", key("m", run), "memo:" .. name)
+  else
+    call("HSET", key("m", run), "memo:" .. name, json)
+  end
+end

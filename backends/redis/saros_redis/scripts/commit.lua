@@ -1,0 +1,83 @@
+-- {commits, wanted} gives {verdicts, what was wanted}.
+-- A commit: {run, id, fence, expected, consumed, records, size, calls, canceled, asked, deadlines, cleared,
+-- outbox, attributes, memo, close, consumer}. The fence is random and used once: it is the operation's id, too.
+local function ask_call(run, ref, item)
+  local c = key("c", run)
+  local blob, token = unpack(call("HMGET", c, ref, ref .. ":t"))
+  if not blob then
+    return
+  end
+  call("HSET", c, ref .. ":x", "1")
+  if not token then
+    drop_call(run, ref)
+    call("RPUSH", key("i", run), item)
+  end
+end
+
+local function commit(c)
+  local run, fence = c[1], c[3]
+  local m, h, i = key("m", run), key("h", run), key("i", run)
+  local status, owner, last, verdict, sched, queue, start =
+    unpack(call("HMGET", m, "status", "fence", "last", "verdict", "sched", "queue", "start"))
+  if last == fence then
+    return verdict
+  end
+  if status ~= "running" or owner ~= fence then
+    return "fenced"
+  end
+  local stream = key("ready", queue)
+  if call("LLEN", h) ~= c[4] then
+    call("HSET", m, "last", fence, "verdict", "conflict")
+    call("HDEL", m, "fence", "sched")
+    drop_entry(stream, sched)
+    schedule(run)
+    return "conflict"
+  end
+  push_all(h, c[6])
+  call("HINCRBY", m, "size", c[7])
+  call("HSET", m, "last", fence, "verdict", "ok", "own", c[17])
+  call("HDEL", m, "fence", "sched", "failures", "problem", "takes")
+  call("LTRIM", i, c[5], -1)
+  drop_entry(stream, sched)
+  for _, ref in ipairs(c[12]) do
+    disarm(run, "timer", ref)
+  end
+  for _, ref in ipairs(c[9]) do
+    drop_call(run, ref)
+  end
+  for _, asked in ipairs(c[10]) do
+    ask_call(run, asked[1], asked[2])
+  end
+  for _, entry in ipairs(c[13]) do
+    send_out(entry)
+  end
+  for _, task in ipairs(c[8]) do
+    call("HSET", key("c", run), task[1], task[3])
+    queue_call(run, task[1], task[2])
+  end
+  for _, deadline in ipairs(c[11]) do
+    arm(run, deadline[1], deadline[2], deadline[3], deadline[4])
+  end
+  for _, attribute in ipairs(c[14]) do
+    set_attribute(run, start, attribute[1], attribute[2], attribute[3])
+  end
+  for _, item in ipairs(c[15]) do
+    set_memo(run, item[1], item[2])
+  end
+  local close = c[16]
+  if close and close[1] then
+    close_run(run, close[1], close[2], close[3])
+  else
+    if call("EXISTS", i) == 1 then
+      schedule(run)
+    end
+    call("PUBLISH", key("ev", run), "running")
+  end
+  return "ok"
+end
+
+local verdicts = {}
+for index, each in ipairs(input[1]) do
+  verdicts[index] = commit(each)
+end
+return {verdicts, take_wanted(input[2])}

@@ -1,0 +1,113 @@
+-- How runs begin and end.
+
+-- new: {run, id, blob, pid, queue, type, start, delay, mails, attributes, memo, alarms}; alarms: {due, item}.
+local function create(new)
+  local run, id, start = new[1], new[2], text(new[7])
+  local m = key("m", run)
+  push_all(key("i", run), new[9])
+  call("HSET", m, "run", new[3], "id", id, "pid", new[4], "status", "running", "queue", new[5],
+    "type", new[6], "start", start, "size", 0)
+  call("HSET", key("e", id), "run", run)
+  call("ZADD", key("x", "all"), start, run)
+  call("ZADD", key("x", "status:running"), start, run)
+  call("ZADD", key("x", "type:" .. new[6]), start, run)
+  for _, attribute in ipairs(new[10]) do
+    set_attribute(run, start, attribute[1], attribute[2], attribute[3])
+  end
+  for _, item in ipairs(new[11]) do
+    set_memo(run, item[1], item[2])
+  end
+  for number, alarm in ipairs(new[12]) do
+    arm(run, "run", number, alarm[1], alarm[2])
+  end
+  if new[8] > 0 then
+    call("HSET", m, "delayed", "1")
+    arm(run, "wake", 0, now + new[8], "")
+  else
+    schedule(run)
+  end
+end
+
+-- Whoever watches hears of the end, and children end as their parent close policy says.
+local function tell(id, run, pid, outcome)
+  local watchers = call("HGETALL", key("w", id))
+  for index = 1, #watchers, 2 do
+    send_out({id, run, pid, 0, "exit", outcome, run .. ":end:" .. watchers[index], watchers[index + 1]})
+  end
+  local children = call("HGETALL", key("ch", id))
+  for index = 1, #children, 2 do
+    local verb = ({terminate = "terminate", request_cancel = "cancel"})[children[index + 1]]
+    if verb then
+      local body = cjson.encode({verb = verb, to = "|" .. children[index], reason = "the parent has ended"})
+      send_out({id, run, pid, 0, "ask", body, run .. ":" .. verb .. ":" .. children[index], ""})
+    end
+  end
+  call("DEL", key("w", id), key("ch", id))
+end
+
+-- What the next run of an execution takes over from the last: attributes, and mail for whichever run.
+local function inherit(run, following)
+  local fields = call("HGETALL", key("m", run))
+  local terms = {}
+  following[10], following[11] = {}, {}
+  for index = 1, #fields, 2 do
+    local kind, name = string.match(fields[index], "^(%a+):(.*)$")
+    if kind == "term" then
+      terms[name] = fields[index + 1]
+    elseif kind == "memo" then
+      table.insert(following[11], {name, fields[index + 1]})
+    end
+  end
+  for index = 1, #fields, 2 do
+    local name = string.match(fields[index], "^attr:(.*)$")
+    if name then
+      table.insert(following[10], {name, fields[index + 1], terms[name] or ""})
+    end
+  end
+  for _, item in ipairs(call("LRANGE", key("i", run), 0, -1)) do
+    if string.sub(item, 1, 1) == "\n" then
+      table.insert(following[9], item)
+    end
+  end
+end
+
+local function close_run(run, status, outcome, following)
+  local m = key("m", run)
+  local id, pid, queue, sched, start = unpack(call("HMGET", m, "id", "pid", "queue", "sched", "start"))
+  call("HSET", m, "status", status, "closed", text(now))
+  call("HDEL", m, "fence", "sched", "delayed", "failures", "problem", "takes")
+  if sched then
+    drop_entry(key("ready", queue), sched)
+  end
+  local calls = call("HGETALL", key("c", run))
+  for index = 1, #calls, 2 do
+    if string.match(calls[index], ":e$") then
+      drop_call_entry(calls[index + 1])
+    end
+  end
+  for _, field in ipairs(call("HKEYS", key("d", run))) do
+    local kind, ref = string.match(field, "^(%a+):(%d+)$")
+    call("ZREM", tag .. ":tm", kind .. ":" .. run .. ":" .. ref)
+  end
+  call("ZREM", key("x", "status:running"), run)
+  call("ZADD", key("x", "status:" .. status), start, run)
+  call("ZADD", key("x", "closed"), text(now), run)
+  call("ZREM", key("x", "dead"), run)
+  if following then
+    call("HSET", m, "next", following[1])
+    inherit(run, following)
+    create(following)
+  else
+    tell(id, run, pid, outcome)
+  end
+  call("DEL", key("c", run), key("d", run), key("i", run))
+  call("PUBLISH", key("end", run), status)
+  call("PUBLISH", key("ev", run), status)
+end
+
+-- End a run from outside, with a record that no program wrote.
+local function end_run(run, status, op, outcome)
+  call("RPUSH", key("h", run), op .. "\n0\n" .. text(now) .. "000\n" .. outcome)
+  call("HINCRBY", key("m", run), "size", #outcome + 32)
+  close_run(run, status, outcome)
+end

@@ -1,0 +1,10 @@
+-- {id, mail, run id or "", key}: gives 1, or 0 when it does not run.
+local id, item, only, mark = input[1], input[2], input[3], input[4]
+local run = running(id)
+if not run or (only ~= "" and only ~= run) then
+  return 0
+end
+if not seen(id, mark) then
+  post_run(run, item)
+end
+return 1

@@ -1,0 +1,48 @@
+-- {wanted, lease in ms, alone}: entries whose workers are lost. `alone`: a suspect is being tried here already.
+-- An entry that two workers in a row were lost with is a suspect, and tried when no other suspect is.
+local wanted, lease, alone = input[1], input[2], input[3]
+local consumer, nonce, most = wanted[1], wanted[2], wanted[8]
+local got = {text(now), {}, {}, {}}
+local suspects = alone and 1 or 0
+
+local function losses_of(kind, fields)
+  if kind == "runs" then
+    return tonumber(call("HGET", key("m", fields[2]), "takes") or 0)
+  end
+  return tonumber(call("HGET", key("c", fields[2]), fields[4] .. ":l") or 0) + 1
+end
+
+local function sweep(kind, stream, limit, take)
+  for _, pending in ipairs(overdue(stream, lease, limit)) do
+    local entry = pending[1]
+    local fields = call("XRANGE", stream, entry, entry)
+    fields = fields[1] and fields[1][2]
+    if not fields then
+      call("XACK", stream, group, entry)
+    else
+      local suspect = kind ~= "out" and losses_of(kind, fields) >= 3
+      if not suspect or suspects == 0 then
+        suspects = suspects + (suspect and 1 or 0)
+        claim(stream, consumer, entry)
+        take(entry, fields, nonce .. ":" .. entry)
+      end
+    end
+  end
+end
+
+for _, queue in ipairs(wanted[3]) do
+  local stream = key("ready", queue)
+  sweep("runs", stream, wanted[4], function(entry, fields, mark)
+    table.insert(got[2], lease_run(stream, entry, fields[2], mark, consumer, most))
+  end)
+end
+for _, queue in ipairs(wanted[5]) do
+  local stream = key("act", queue)
+  sweep("calls", stream, wanted[6], function(entry, fields, mark)
+    table.insert(got[3], lease_call(stream, entry, fields[2], fields[4], mark, most, true))
+  end)
+end
+sweep("out", tag .. ":out", wanted[7], function(entry, fields)
+  table.insert(got[4], {entry, fields})
+end)
+return {got, suspects}

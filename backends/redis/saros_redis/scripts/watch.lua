@@ -1,0 +1,11 @@
+-- {id, field, watcher}: an empty watcher takes it away. Gives 0 when the execution does not run.
+local id, field, watcher = input[1], input[2], input[3]
+if watcher == "" then
+  call("HDEL", key("w", id), field)
+  return 1
+end
+if not running(id) then
+  return 0
+end
+call("HSET", key("w", id), field, watcher)
+return 1

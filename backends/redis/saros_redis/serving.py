@@ -1,0 +1,58 @@
+"""What runs in a process that works: readers, and the thread that keeps leases."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from saros.errors import Error
+
+from .connect import connect_thread
+from .core import Core
+from .held import Renewer
+from .readers import CALLS, OUT, RUNS, Reader, buffer_of
+
+
+class Serving:
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._readers: dict[str, list[asyncio.Task[None]]] = {}
+        self._renewer: Renewer | None = None
+
+    def start(self, kind: str) -> None:
+        """Begin to fill the buffer of a kind, unless that is done already."""
+        if kind in self._readers:
+            return
+        core = self._core
+        if self._renewer is None:
+            lease = core.options.lease
+            thread = connect_thread(core.options)
+            self._renewer = Renewer(core.held, thread, core.keys.tags, core.consumer, lease)
+            self._renewer.start()
+        everything = list(range(core.keys.partitions))
+        parts = [[partition] for partition in everything] if core.options.cluster else [everything]
+        readers = [Reader(core, kind, partitions) for partitions in parts]
+        self._readers[kind] = [asyncio.create_task(reader.run()) for reader in readers]
+
+    async def leave(self, kind: str) -> None:
+        """Take nothing more of a kind."""
+        buffer_of(self._core, kind).stop()
+        readers = self._readers.pop(kind, [])
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Take nothing more, and hand what is still leased to other workers, who then need not wait for it."""
+        for kind in (RUNS, CALLS, OUT):
+            await self.leave(kind)
+        renewer, self._renewer = self._renewer, None
+        if renewer is None:
+            return
+        await asyncio.to_thread(renewer.stop)
+        core = self._core
+        with contextlib.suppress(Error):  # a server that is away has the leases end
+            for partition in range(core.keys.partitions):
+                args = [core.consumer, core.queues, core.call_queues]
+                await core.run("give_back", partition, args, 1.0)
+        core.held.clear()

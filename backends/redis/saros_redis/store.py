@@ -1,0 +1,158 @@
+"""The Redis store: the parts put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+from saros.execution import Description, HistoryPage, Started, StartRequest, Watcher
+from saros.store import CallLease, Commit, Mail, NewRun, Outgoing, Settled, WorkflowTask
+from saros.values import Json
+
+from .calls import Calls
+from .check import check
+from .client import Client
+from .clock import RedisClock
+from .core import Core
+from .executions import Executions
+from .housekeeping import Housekeeping
+from .keys import Keys
+from .listing import Listing
+from .names import Names
+from .notify import Notify
+from .options import Options
+from .outbox import Outbox
+from .readers import CALLS, OUT, RUNS
+from .serving import Serving
+from .tasks import Tasks
+from .timers import Alarm, Timers
+
+
+class RedisStore:
+    """See `saros.store.Store`. Everything but `open` and `close` needs an open store."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.url = options.url
+        self.clock = RedisClock()
+        self.core: Core
+
+    # --- life -------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        client = Client(self.options)
+        try:
+            partitions = await check(client, client.commands)
+        except BaseException:
+            await client.close()
+            raise
+        self.core = core = Core(self.options, client, Keys(self.options.prefix, partitions), self.clock)
+        self._executions = Executions(core)
+        self._listing = Listing(core)
+        self._names = Names(core)
+        self._notify = Notify(core)
+        self._serving = Serving(core)
+        alarm = Alarm()
+        self._tasks = Tasks(core, alarm)
+        self._calls = Calls(core, alarm)
+        self._outbox = Outbox(core)
+        self._housekeeping = Housekeeping(core, Timers(core, alarm))
+        await core.absorb(0, await core.run("take_wanted", 0, []))  # the server's time
+
+    async def run(self) -> None:
+        try:
+            await self._housekeeping.run()
+        finally:
+            await self._serving.stop()
+
+    async def close(self) -> None:
+        await self._serving.stop()
+        await self._names.close()
+        await self._notify.close()
+        await self.core.client.close()
+
+    # --- workers ----------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def _taking(self, kind: str) -> AsyncIterator[None]:
+        """Have a buffer filled while a worker takes from it; one that is cancelled takes no more."""
+        self._serving.start(kind)
+        try:
+            yield
+        except asyncio.CancelledError:
+            await self._serving.leave(kind)
+            raise
+
+    async def take(self, queues: Sequence[str], limit: int) -> list[WorkflowTask]:
+        self.core.queues = tuple(queues)
+        async with self._taking(RUNS):
+            return await self.core.tasks.take(limit)
+
+    async def commit(self, commits: Sequence[Commit]) -> list[str]:
+        return await self._tasks.commit(commits)
+
+    async def park(self, task: WorkflowTask, problem: str, delay: int) -> None:
+        await self._tasks.park(task, problem, delay)
+
+    async def take_calls(self, queues: Sequence[str], limit: int) -> list[CallLease]:
+        self.core.call_queues = tuple(queues)
+        async with self._taking(CALLS):
+            return await self.core.calls.take(limit)
+
+    async def settle(self, results: Sequence[Settled]) -> None:
+        await self._calls.settle(results)
+
+    async def heartbeat(self, lease: CallLease, details: Json | None) -> bool:
+        return await self._calls.heartbeat(lease, details)
+
+    async def outbox(self, limit: int) -> list[Outgoing]:
+        async with self._taking(OUT):
+            return await self.core.out.take(limit)
+
+    async def delivered(self, entry: Outgoing, reply: Mail | None) -> None:
+        await self._outbox.delivered(entry, reply)
+
+    # --- clients ----------------------------------------------------------------------------
+
+    async def start(self, new: NewRun, request: StartRequest) -> Started:
+        return await self._executions.start(new, request)
+
+    async def post(self, id: str, mail: Mail) -> bool:
+        return await self._executions.post(id, mail)
+
+    async def terminate(self, id: str, outcome: Json, run_id: str = "") -> bool:
+        return await self._executions.terminate(id, outcome, run_id)
+
+    async def watch(self, id: str, watcher: Watcher) -> bool:
+        return await self._executions.watch(id, watcher)
+
+    async def unwatch(self, id: str, pid: str) -> None:
+        await self._executions.unwatch(id, pid)
+
+    async def describe(self, id: str, run_id: str = "") -> Description | None:
+        return await self._executions.describe(id, run_id)
+
+    def executions(self, query: str = "") -> AsyncIterator[Description]:
+        return self._listing.executions(query)
+
+    async def history(self, id: str, run_id: str = "", start: int = 0) -> HistoryPage | None:
+        return await self._executions.history(id, run_id, start)
+
+    async def changed(self, id: str, run_id: str, length: int) -> None:
+        await self._notify.changed(id, run_id, length)
+
+    async def release(self, id: str) -> bool:
+        """Have dead-lettered tasks of an execution tried again; False when it has none."""
+        return await self._executions.release(id)
+
+    # --- names ------------------------------------------------------------------------------
+
+    async def register(self, name: str, pid: str) -> bool:
+        return await self._names.register(name, pid)
+
+    async def lookup(self, name: str) -> str | None:
+        return await self._names.lookup(name)
+
+    async def unregister(self, name: str, pid: str = "") -> bool:
+        return await self._names.unregister(name, pid)

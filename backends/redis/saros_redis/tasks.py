@@ -1,0 +1,79 @@
+"""Workflow tasks: commit and park. Taking them is reading (see `readers`)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+
+from saros.store import FENCED, OK, Commit, WorkflowTask
+
+from . import codec
+from .core import Core
+from .limits import too_large
+from .timers import Alarm
+
+
+class Tasks:
+    """:param alarm: hears of new deadlines."""
+
+    def __init__(self, core: Core, alarm: Alarm) -> None:
+        self._core = core
+        self._alarm = alarm
+
+    async def commit(self, commits: Sequence[Commit]) -> list[str]:
+        results: list[str] = [FENCED] * len(commits)
+        partitions: dict[int, list[int]] = defaultdict(list)
+        for index, commit in enumerate(commits):
+            why = too_large(commit, self._core.options.payload)
+            if why:
+                await self._refuse(commit, why)
+            else:
+                partitions[self._core.keys.partition(commit.run.id)].append(index)
+        if len(partitions) == 1:
+            ((partition, indexes),) = partitions.items()
+            await self._commit(partition, indexes, commits, results)
+        elif partitions:
+            work = [self._commit(part, indexes, commits, results) for part, indexes in partitions.items()]
+            done = await asyncio.gather(*work, return_exceptions=True)
+            for failure in done:
+                if isinstance(failure, BaseException):
+                    raise failure
+        return results
+
+    async def _commit(
+        self, partition: int, indexes: Sequence[int], commits: Sequence[Commit], results: list[str]
+    ) -> None:
+        core = self._core
+        batch = [codec.commit(commits[index], core.consumer) for index in indexes]
+        try:
+            verdicts, more = await core.run("commit", partition, [batch, core.wanted()], core.patience)
+        finally:  # without an answer, the leases end
+            for index in indexes:
+                core.held.drop(commits[index].fence)
+        for index, verdict in zip(indexes, verdicts, strict=True):
+            results[index] = verdict.decode()
+            if results[index] == OK:
+                self._arm(commits[index])
+        await core.absorb(partition, more)
+
+    def _arm(self, commit: Commit) -> None:
+        for deadline in commit.deadlines:
+            self._alarm.set(deadline.due)
+        if commit.close is not None and commit.close.next is not None and commit.close.next.delay:
+            self._alarm.set(commit.close.next.run.start_time + commit.close.next.delay)
+
+    async def _refuse(self, commit: Commit, why: str) -> None:
+        await self._park(commit.run.id, commit.run.run_id, commit.fence, why, 60_000_000_000)
+
+    async def park(self, task: WorkflowTask, problem: str, delay: int) -> None:
+        await self._park(task.run.id, task.run.run_id, task.fence, problem, delay)
+
+    async def _park(self, id: str, run_id: str, fence: str, problem: str, delay: int) -> None:
+        core = self._core
+        args = [run_id, fence, problem, codec.micros(delay)]
+        try:
+            await core.run("park", core.keys.partition(id), args, core.patience)
+        finally:  # without an answer its lease ends, and another worker tries
+            core.held.drop(fence)
+        self._alarm.set(core.clock.now() + delay)

@@ -1,0 +1,5 @@
+"""The command line `saros`. Commands import what they need when they run, so that `saros --help` is quick."""
+
+from .main import main
+
+__all__ = ["main"]

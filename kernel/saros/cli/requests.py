@@ -1,0 +1,150 @@
+"""`saros signal`, `query`, `update`, `cancel`, `terminate` and `result`: talk to executions."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import inputs, output, session
+from .errors import Failed, Interrupted
+from .options import VALUE_HELP, Backend, ClientApp, ExecutionId, Json, Reason, RunId, Timeout
+
+if TYPE_CHECKING:
+    from ..app import Handle
+
+_Values = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="JSON", help=f"Its arguments: {VALUE_HELP}", show_default=False),
+]
+
+
+def add_to(cli: typer.Typer, panel: str) -> None:
+    for command, example in (
+        (signal, """saros signal order-123 approve '{"approved_by": "ann"}'"""),
+        (query, "saros query order-123 progress --app examples/orders"),
+        (update, """saros update order-123 set_address '"12 High Street"'"""),
+        (cancel, "saros cancel order-123 --reason 'out of stock'"),
+        (terminate, "saros terminate order-123 --reason 'wrong customer'"),
+        (result, "saros result order-123 --timeout 30s"),
+    ):
+        cli.command(rich_help_panel=panel, epilog=f"Example: {example}")(command)
+
+
+def _with(
+    backend: str | None,
+    app: Path | None,
+    id: str,
+    run_id: str,
+    work: Callable[[Handle], Awaitable[Any]],
+) -> Any:
+    async def run() -> Any:
+        async with session.client(backend, app) as opened:
+            return await work(opened.get(id, run_id))
+
+    return session.run(run())
+
+
+def signal(
+    id: ExecutionId,
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="The topic.", show_default=False)],
+    payload: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="JSON", help=f"What it says: {VALUE_HELP}", show_default=False),
+    ] = None,
+    app: ClientApp = None,
+    backend: Backend = None,
+) -> None:
+    """Send a message to a running execution."""
+    payloads = inputs.value_list(payload or [], "argument")
+    _with(backend, app, id, "", lambda handle: handle.signal(topic, *payloads))
+    output.line(f"sent {topic} to {id}")
+
+
+def query(
+    id: ExecutionId,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of workflow.on_query.", show_default=False)],
+    arguments: _Values = None,
+    run_id: RunId = "",
+    app: ClientApp = None,
+    backend: Backend = None,
+    json: Json = False,
+) -> None:
+    """Ask a running execution, and print the answer as JSON.
+
+    On memory and Redis the answer comes from the app's code, which runs here.
+    """
+    args = inputs.value_list(arguments or [], "argument")
+
+    async def work(handle: Handle) -> Any:
+        from ..errors import CodeError
+
+        await handle.describe()
+        try:
+            return await handle.query(name, *args)
+        except CodeError as error:
+            if app is None:
+                error.hint = error.hint or "give the app's directory: --app DIR"
+            raise
+
+    output.data(_with(backend, app, id, run_id, work), compact=json)
+
+
+def update(
+    id: ExecutionId,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of workflow.on_update.", show_default=False)],
+    arguments: _Values = None,
+    app: ClientApp = None,
+    backend: Backend = None,
+    json: Json = False,
+) -> None:
+    """Have a running execution do something, and print what it answers as JSON."""
+    args = inputs.value_list(arguments or [], "argument")
+
+    async def work(handle: Handle) -> Any:
+        from ..errors import Error
+
+        await handle.describe()
+        try:
+            return await handle.update(name, *args)
+        except Error as error:
+            raise Failed(error) from None
+
+    output.data(_with(backend, app, id, "", work), compact=json)
+
+
+def cancel(id: ExecutionId, reason: Reason = "", app: ClientApp = None, backend: Backend = None) -> None:
+    """Ask a running execution to end; its code decides how."""
+    _with(backend, app, id, "", lambda handle: handle.cancel(reason))
+    output.line(f"asked {id} to end")
+
+
+def terminate(id: ExecutionId, reason: Reason = "", app: ClientApp = None, backend: Backend = None) -> None:
+    """End a running execution at once; its code has no say."""
+    _with(backend, app, id, "", lambda handle: handle.terminate(reason))
+    output.line(f"ended {id}")
+
+
+def result(
+    id: ExecutionId,
+    run_id: RunId = "",
+    timeout: Timeout = None,
+    app: ClientApp = None,
+    backend: Backend = None,
+    json: Json = False,
+) -> None:
+    """Wait for an execution to end, and print its result as JSON."""
+    seconds = inputs.seconds(timeout)
+
+    async def work() -> Any:
+        from .progress import result_of
+
+        async with session.client(backend, app) as opened:
+            handle = opened.get(id, run_id)
+            await handle.describe()
+            return await result_of(opened, handle, timeout=seconds, quiet=True)
+
+    found = session.run(work(), lambda: Interrupted("interrupted; the workflow goes on"))
+    output.data(found, compact=json)

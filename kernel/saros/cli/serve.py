@@ -1,0 +1,97 @@
+"""`saros run`: workers and services until Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import logs, session
+from .errors import INTERRUPTED
+from .options import AppPath, Backend, LogLevel
+
+if TYPE_CHECKING:
+    from ..app import App
+
+EXAMPLE = "Example: saros run examples/orders --backend redis://localhost"
+
+log = logging.getLogger("saros.run")
+
+
+def add_to(cli: typer.Typer, panel: str) -> None:
+    cli.command("run", rich_help_panel=panel, epilog=EXAMPLE)(serve)
+
+
+def serve(
+    app: AppPath,
+    backend: Backend = None,
+    log_level: LogLevel = "info",
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON objects instead of lines.")] = False,
+) -> None:
+    """Serve an app: its workers and services, until Ctrl-C or SIGTERM.
+
+    Work that has begun is finished first; a second Ctrl-C ends at once.
+    """
+    logs.configure(log_level, as_json=log_json)
+    session.run(_serve(session.target(backend), app, log_json))
+
+
+async def _serve(to: session.Target, path: Path, log_json: bool) -> None:
+    import asyncio
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stop.is_set():
+            os._exit(INTERRUPTED)
+        stop.set()
+        log.info("stopping: finishing what has begun (Ctrl-C again ends at once)")
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for number in signals:
+        loop.add_signal_handler(number, asked)
+    try:
+        async with session.app_on(to, path, workers=True) as app:
+            _tell(app, to, log_json)
+            workers = app.start_workers()
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({workers, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if workers.done():
+                workers.result()
+        log.info("stopped")
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+def _tell(app: App, to: session.Target, log_json: bool) -> None:
+    """Say what is served."""
+    registry = app.registry
+    served = {
+        "app": str(registry.root),
+        "backend": app.backend.url,
+        "task queues": list(app.deployment.task_queues()),
+        "workflows": [entry.id for entry in registry.of_role("workflow")],
+        "functions": [entry.id for role in ("function", "process") for entry in registry.of_role(role)],
+        "services": [
+            f"{entry.id} ({entry.kind})"
+            for entry in registry.of_role("service")
+            if entry.kind not in ("temporal.worker", "process.host")
+        ],
+    }
+    if log_json:
+        log.info("serving", extra={"saros": {"message": "serving", "fields": served}})
+    else:
+        for what, value in served.items():
+            text = value if isinstance(value, str) else ", ".join(value)
+            if text:
+                print(f"{what:<12} {text}", file=sys.stderr, flush=True)
+    if to.in_process:
+        log.info("%s lives in this process only: no other command sees it, and nothing survives it", to.url)

@@ -1,0 +1,146 @@
+"""Opens what a command works on: an app on a backend, or only the backend."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from . import output
+from .errors import Interrupted, WrongInput
+
+if TYPE_CHECKING:
+    from ..app import App
+    from ..deployment import Deployment
+
+T = TypeVar("T")
+
+ELSEWHERE = "give --backend, or set SAROS_BACKEND, to a server such as redis://localhost"
+
+
+class Target(NamedTuple):
+    """A backend's URL, and whether all that it holds lives in this process."""
+
+    url: str
+    in_process: bool
+
+
+def target(url: str | None) -> Target:
+    """The backend that a command is to use.
+
+    :raises WrongInput: when it is no URL.
+    :raises Error: NOT_FOUND when no plugin supplies it.
+    """
+    from ..app import DEFAULT_BACKEND
+    from ..errors import INVALID, Error
+    from ..plugins import installed
+
+    url = url or DEFAULT_BACKEND
+    try:
+        return Target(url, installed().backend(url).in_process)
+    except Error as error:
+        if error.kind == INVALID:
+            raise WrongInput(error.message, "--backend", error.hint or "") from None
+        error.where = error.where or "--backend"
+        raise
+
+
+def run(work: Coroutine[Any, Any, T], interrupted: Callable[[], Interrupted] | None = None) -> T:
+    """Run a command's work. After Ctrl-C, `interrupted` may say something about it."""
+    import asyncio
+
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        if interrupted is None:
+            raise
+        raise interrupted() from None
+
+
+@asynccontextmanager
+async def app_on(to: Target, path: Path, *, workers: bool) -> AsyncIterator[App]:
+    """An app, whose warnings are told, and whose code is checked when it is to run here.
+
+    What the app's own code prints goes to stderr: stdout is for the command's data.
+
+    :raises AppError: with every problem.
+    """
+    from ..app import check_app, open_app
+
+    def check(deployment: Deployment) -> None:
+        output.warnings(deployment.registry)
+
+    if workers:
+        check_app(path)
+    with redirect_stdout(sys.stderr):
+        async with open_app(path, to.url, workers=workers, check=check) as app:
+            yield app
+
+
+@asynccontextmanager
+async def client(url: str | None, path: Path | None = None) -> AsyncIterator[App]:
+    """A backend to look at and to talk to, with an app when there is one.
+
+    :param path: the app; default: the working directory, if it holds one.
+    """
+    from ..app import open_app
+    from ..errors import NOT_FOUND, Error
+
+    to = target(url)
+    async with open_app(_app_here() if path is None else path, to.url, workers=False) as app:
+        try:
+            yield app
+        except Error as error:
+            if error.kind == NOT_FOUND:
+                await expect_something(app, to)
+            raise
+
+
+async def expect_something(app: App, to: Target) -> None:
+    """Tell users of a backend that lives in one process why it is empty.
+
+    :raises Error: NOT_FOUND, if it is.
+    """
+    from ..errors import NOT_FOUND, Error
+
+    if not to.in_process:
+        return
+    async for _ in app.list():
+        return
+    raise Error(
+        f"{to.url} lives in one process, and this one has started nothing",
+        NOT_FOUND,
+        where="--backend",
+        hint=f"run it with `saros start --wait`, or {ELSEWHERE}",
+    )
+
+
+def _app_here() -> Path | None:
+    """The working directory, if it is an app that can be loaded."""
+    here = Path()
+    files = [*here.glob("*.yaml"), *here.glob("*.yml")]
+    if not any(_declares_entries(file) for file in files):
+        return None
+    from ..app import load_app
+    from ..entries import AppError
+
+    try:
+        load_app(here)
+    except AppError as error:
+        count = len(error.problems)
+        output.warn(
+            f"the app in this directory is not used: it has {count} problem{'s' if count > 1 else ''}",
+            hint="`saros check .` tells what is wrong",
+        )
+        return None
+    return here
+
+
+def _declares_entries(file: Path) -> bool:
+    try:
+        return re.search(r"^namespace\s*:", file.read_text(encoding="utf-8"), re.MULTILINE) is not None
+    except (OSError, UnicodeDecodeError):
+        return False

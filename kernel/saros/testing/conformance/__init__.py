@@ -1,0 +1,15 @@
+"""The conformance suite: what every backend must do, as small apps with expected results.
+
+    from saros.testing.conformance import BEHAVIOURS, run
+
+    @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=str)
+    def test_conforms(behaviour, tmp_path):
+        run(behaviour, "myscheme://localhost", tmp_path)
+
+The suite runs on real time, since not every backend can skip it: timers are short. A backend names what it
+cannot do, with the reason, as `limits`; such a behaviour is skipped with that reason, never silently.
+"""
+
+from .suite import BEHAVIOURS, Behaviour, Case, run
+
+__all__ = ["BEHAVIOURS", "Behaviour", "Case", "run"]

@@ -1,0 +1,214 @@
+"""Cancel, terminate, timeouts, list and describe (§6, §8, §12)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ...errors import CANCELED, INVALID, TIMEOUT, Error
+from .suite import Case, behaviour, eventually
+
+
+@behaviour("§6", "a workflow that never asked for events is cancelled cooperatively, and may compensate")
+async def cooperative_cancel(case: Case) -> None:
+    main = """
+    local ok, err = time.sleep("1h")
+    local undone = funcs.call("app:echo", "undone")
+    return nil, errors.new{kind = errors.CANCELED, message = tostring(err) .. " " .. undone}
+    """
+    app = await case.app(main, functions={"echo": "return input"})
+    order = await app.start("app:main", id=case.id())
+    await asyncio.sleep(0.2)
+    await order.cancel("changed my mind")
+    try:
+        await order.result(30)
+    except Error as error:
+        assert error.kind == CANCELED
+        assert error.message == "canceled: changed my mind undone"
+    else:
+        raise AssertionError("it was not cancelled")
+    assert (await order.describe()).status == "canceled"
+
+
+@behaviour("§6", "a cancelled channel receive raises CANCELED")
+async def cancel_raises_in_receive(case: Case) -> None:
+    main = """
+    local ok, err = pcall(function() process.inbox():receive() end)
+    return {ok, err:kind()}
+    """
+    app = await case.app(main)
+    order = await app.start("app:main", id=case.id())
+    await asyncio.sleep(0.2)
+    await order.cancel()
+    assert await order.result(30) == [False, CANCELED]
+
+
+@behaviour("§6", "with events() a cancel is an event, and nothing else happens")
+async def cancel_as_event(case: Case) -> None:
+    main = """
+    local events = process.events()
+    local e = events:receive()
+    time.sleep("10ms")
+    return {e.kind, e.reason}
+    """
+    app = await case.app(main)
+    order = await app.start("app:main", id=case.id())
+    await order.cancel("because")
+    assert await order.result(30) == ["CANCEL", "because"]
+
+
+@behaviour("§6", "terminate ends at once; watchers get EXIT with an error")
+async def terminates(case: Case) -> None:
+    main = """
+    local pid = process.spawn("app:waits", "app:worker")
+    local ok = process.terminate(pid)
+    local e = process.events():receive()
+    return {ok, e.kind, e.from == pid, e.error ~= nil}
+    """
+    assert await case.run(main, workflows={"waits": "process.inbox():receive()"}) == [
+        True,
+        "EXIT",
+        True,
+        True,
+    ]
+
+
+@behaviour("§13", "a handle terminates, describes and says why the result is missing")
+async def handle_terminates(case: Case) -> None:
+    app = await case.app('time.sleep("1h")')
+    order = await app.start("app:main", id=case.id())
+    assert (await order.describe()).status == "running"
+    await order.terminate("test over")
+    try:
+        await order.result(30)
+    except Error as error:
+        assert "test over" in str(error)
+    else:
+        raise AssertionError("it was not terminated")
+    assert (await order.describe()).status == "terminated"
+
+
+@behaviour("§8", "execution_timeout ends a workflow with TIMEOUT")
+async def execution_timeout(case: Case) -> None:
+    app = await case.app('time.sleep("1h")')
+    error = await app.fails("app:main", id=case.id(), options={"execution_timeout": 300})
+    assert error.kind == TIMEOUT
+
+
+@behaviour("§8", "start_delay delays the first task")
+async def start_delay(case: Case) -> None:
+    app = await case.app("return 1")
+    order = await app.start("app:main", id=case.id(), options={"start_delay": 500})
+    try:
+        await order.result(0.1)
+    except Error as error:
+        assert error.kind == TIMEOUT
+    else:
+        raise AssertionError("it was not delayed")
+    assert await order.result(30) == 1
+
+
+@behaviour("§8", "a workflow's retry_policy starts it again after a retryable failure")
+async def workflow_retry(case: Case) -> None:
+    main = """
+    local attempt = require("workflow").info().attempt
+    if attempt < 3 then return nil, errors.new{message = "again", retryable = true} end
+    return attempt
+    """
+    app = await case.app(main)
+    policy = {"initial_interval": 10, "maximum_attempts": 5}
+    assert await app.run("app:main", id=case.id(), options={"retry_policy": policy}) == 3
+
+
+@behaviour("§8", "workflow.attrs are visible in describe and select in list")
+async def attributes(case: Case) -> None:
+    main = """
+    local ok = require("workflow").attrs({
+      search = {customer = input, total = 12.5, items = 3, vip = true, tags = {"a", "b"}},
+      memo = {notes = "call first"},
+    })
+    process.inbox():receive()
+    return ok
+    """
+    app = await case.app(main)
+    customer = case.id()
+    order = await app.start("app:main", customer, id=case.id())
+    await app.start("app:main", "somebody else", id=case.id())
+    query = f"customer = '{customer}' and total > 10 and items in (3, 4) and vip = true and tags = 'b'"
+
+    async def listed() -> bool:
+        return [info.id async for info in app.app.list(query, status="running")] == [order.id]
+
+    await eventually(listed, "the execution is listed")
+    info = await order.describe()
+    assert bytes(info.search_attributes["total"]) == b"12.5"
+    assert bytes(info.memo["notes"]) == b'"call first"'
+    await order.signal("end")
+    assert await order.result(30) is True
+
+
+@behaviour("§8", "a value that can be no search attribute is INVALID, and wedges nothing")
+async def bad_attributes(case: Case) -> None:
+    main = """
+    local ok, err = require("workflow").attrs({search = {nested = {a = 1}}})
+    return {ok == nil, err:kind()}
+    """
+    assert await case.run(main) == [True, INVALID]
+
+
+@behaviour("§12", "list selects by status, type and id, newest first")
+async def lists(case: Case) -> None:
+    app = await case.app(
+        "if input then return 1 end process.inbox():receive()", workflows={"other": "return 2"}
+    )
+    done, waits, other = case.id(), case.id(), case.id()
+    await app.run("app:main", True, id=done)
+    waiting = await app.start("app:main", False, id=waits)
+    await app.run("app:other", id=other)
+
+    async def found(query: str) -> list[str]:
+        ids = f"id in ('{done}', '{waits}', '{other}')"
+        return [info.id async for info in app.app.list(f"{ids} and {query}")]
+
+    async def right() -> bool:
+        return (
+            await found("type = 'app:main' and status = 'completed'") == [done]
+            and await found("status = 'running'") == [waits]
+            and await found("type = 'app:other'") == [other]
+        )
+
+    await eventually(right, "list gives the right executions")
+    await waiting.terminate()
+
+
+@behaviour("§13", "describe and history of an unknown id are NOT_FOUND")
+async def unknown_id(case: Case) -> None:
+    app = await case.app("return 1")
+    for method in ("describe", "result", "history", "signal", "cancel", "terminate"):
+        handle = app.app.get(case.id())
+        try:
+            await getattr(handle, method)(*(["x"] if method == "signal" else []))
+        except Error as error:
+            assert error.kind == "NotFound", method
+        else:
+            raise AssertionError(f"{method} of an unknown id succeeded")
+
+
+@behaviour("§12", "the history tells of calls, timers and signals in order")
+async def histories(case: Case) -> None:
+    main = """
+    funcs.call("app:echo", 1)
+    time.sleep("20ms")
+    process.inbox():receive()
+    return 1
+    """
+    app = await case.app(main, functions={"echo": "return input"})
+    order = await app.start("app:main", id=case.id())
+    await asyncio.sleep(0.2)
+    await order.signal("go")
+    await order.result(30)
+    names = [line.name for line in await order.history()]
+    wanted = [
+        "ExecutionStarted", "ActivityScheduled", "ActivityCompleted", "TimerStarted", "TimerFired",
+        "SignalReceived", "ExecutionCompleted",
+    ]  # fmt: skip
+    assert [name for name in names if name in wanted] == wanted

@@ -1,0 +1,321 @@
+"""The workflow module (§8), replay and versions."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ...errors import INVALID, NOT_FOUND, Error
+from ..apps import lua_app
+from ..cases import TestApp
+from .suite import Case, behaviour, eventually
+
+
+@behaviour("§8", "workflow.info tells of the execution")
+async def info(case: Case) -> None:
+    main = """
+    local i = require("workflow").info()
+    return {i.workflow_id, type(i.run_id), i.workflow_type, i.task_queue, type(i.namespace), i.attempt,
+      i.history_length > 0, i.history_size > 0}
+    """
+    app = await case.app(main)
+    id = case.id()
+    result = await app.run("app:main", id=id)
+    assert result[:5] == [id, "string", "app:main", "main", "string"]
+    assert result[5:] == [1, True, True]
+
+
+@behaviour("§8", "history_length and history_size grow with what happens")
+async def history_grows(case: Case) -> None:
+    main = """
+    local w = require("workflow")
+    local n, s = w.history_length(), w.history_size()
+    for _ = 1, 3 do funcs.call("app:echo", "some text") end
+    return {w.history_length() >= n + 6, w.history_size() > s}
+    """
+    assert await case.run(main, functions={"echo": "return input"}) == [True, True]
+
+
+@behaviour("§8", "continue_as_new starts over with new arguments, the same id and context")
+async def continues(case: Case) -> None:
+    main = """
+    if input < 3 then require("workflow").continue_as_new(input + 1) end
+    return {input, ctx.get("tenant"), require("workflow").info().workflow_id}
+    """
+    app = await case.app(main)
+    id = case.id()
+    assert await app.run("app:main", 0, id=id, context={"tenant": "t"}) == [3, "t", id]
+
+
+@behaviour("§6", "process.upgrade goes on with the code of another entry")
+async def upgrades(case: Case) -> None:
+    main = 'process.upgrade("app:next", {from = input})'
+    assert await case.run(main, 4, workflows={"next": "return input.from + 1"}) == 5
+
+
+@behaviour("§8", "a new execution gets the highest version, again and again")
+async def version_new(case: Case) -> None:
+    main = """
+    local w = require("workflow")
+    local first = w.version("change", 1, 3)
+    time.sleep("10ms")
+    return {first, w.version("change", 1, 3), w.version("other", 1, 1)}
+    """
+    assert await case.run(main) == [3, 3, 1]
+
+
+OLD = 'process.inbox():receive() return "old"'
+NEW = """
+process.inbox():receive()
+local v = require("workflow").version("change", 1, 2)
+if v == 1 then return "old " .. v end
+return "new " .. v
+"""
+EARLY = """
+local v = require("workflow").version("early", 1, 2)
+process.inbox():receive()
+return v
+"""
+
+
+@behaviour("§8", "history that passed the point before the call existed gets the lowest version")
+async def version_old(case: Case) -> None:
+    path = case.path / "versions"
+    id = case.id()
+    lua_app(path, workflows={"main": OLD})
+    async with TestApp(path, _shared(case)) as app:
+        order = await app.start("app:main", id=id)
+        await eventually(lambda: _started(app, id), "the workflow waits")
+        lua_app(path, workflows={"main": EARLY})
+        async with TestApp(path, _shared(case), workers=False) as client:
+            await asyncio.sleep(0)
+            await _stop_workers(app)
+            await client.app.get(id).signal("go")
+            client.app.start_workers()
+            assert await order_result(client, id) == 1
+        assert order.id == id
+
+
+@behaviour("§8", "a change met after the replay point gets the highest version")
+async def version_later(case: Case) -> None:
+    path = case.path / "versions"
+    id = case.id()
+    lua_app(path, workflows={"main": OLD})
+    async with TestApp(path, _shared(case)) as app:
+        await app.start("app:main", id=id)
+        await eventually(lambda: _started(app, id), "the workflow waits")
+        lua_app(path, workflows={"main": NEW})
+        async with TestApp(path, _shared(case), workers=False) as client:
+            await _stop_workers(app)
+            await client.app.get(id).signal("go")
+            client.app.start_workers()
+            assert await order_result(client, id) == "new 2"
+
+
+@behaviour(
+    "§8", "a recorded version outside of what the code supports parks the task, naming all three numbers"
+)
+async def version_unsupported(case: Case) -> None:
+    path = case.path / "versions"
+    id = case.id()
+    lua_app(path, workflows={"main": EARLY})
+    async with TestApp(path, _shared(case)) as app:
+        await app.start("app:main", id=id)
+        await eventually(lambda: _started(app, id), "the workflow waits")
+        lua_app(path, workflows={"main": EARLY.replace("1, 2", "5, 7")})
+        async with TestApp(path, _shared(case), workers=False) as client:
+            await _stop_workers(app)
+            await client.app.get(id).signal("go")
+            client.app.start_workers()
+            problem = await _problem(client, id)
+            assert all(text in problem for text in ("2", "5", "7", "early")), problem
+            lua_app(path, workflows={"main": EARLY})
+            assert await order_result(client, id) == 2
+
+
+@behaviour("design 3", "code that diverges from history parks the execution, and goes on once it is right")
+async def non_determinism(case: Case) -> None:
+    path = case.path / "versions"
+    id = case.id()
+    good = 'funcs.call("app:echo", 1) process.inbox():receive() return funcs.call("app:echo", 2)'
+    functions = {"echo": "return input"}
+    lua_app(path, workflows={"main": good}, functions=functions)
+    async with TestApp(path, _shared(case)) as app:
+        await app.start("app:main", id=id)
+        await eventually(lambda: _has(app, id, "ActivityCompleted"), "the first call is done")
+        lua_app(path, workflows={"main": 'time.sleep("1s") return 0'}, functions=functions)
+        async with TestApp(path, _shared(case), workers=False) as client:
+            await _stop_workers(app)
+            await client.app.get(id).signal("go")
+            client.app.start_workers()
+            problem = await _problem(client, id)
+            assert "app:echo" in problem or "activity" in problem.lower(), problem
+            lua_app(path, workflows={"main": good}, functions=functions)
+            assert await order_result(client, id) == 2
+
+
+@behaviour("design 3", "a syntax error parks the execution; it does not fail")
+async def code_error(case: Case) -> None:
+    path = case.path / "broken"
+    id = case.id()
+    lua_app(path, workflows={"main": "return 1"})
+    (path / "main.lua").write_text("return { main = function( end }")
+    async with TestApp(path, case.url) as app:
+        await app.start("app:main", id=id)
+        problem = await _problem(app, id)
+        assert "main.lua:1" in problem, problem
+        lua_app(path, workflows={"main": "return 1"})
+        assert await order_result(app, id) == 1
+
+
+@behaviour("design 5", "a runaway loop fails its own task, inside of pcall too, while others go on")
+async def runaway(case: Case) -> None:
+    workflows = {"endless": "pcall(function() while true do end end) while true do end"}
+    app = await case.app("return 1", workflows=workflows)
+    bad = await app.start("app:endless", id=case.id())
+    problem = await _problem(app, bad.id)
+    assert "instructions" in problem or "endless" in problem, problem
+    assert await app.run("app:main", id=case.id()) == 1
+    await bad.terminate("it never ends")
+
+
+@behaviour("§8", "a query reads without changing anything")
+async def queries(case: Case) -> None:
+    main = """
+    local status, w = "waiting", require("workflow")
+    w.on_query("status", function(prefix) return prefix .. status end)
+    w.on_query("writes", function() return funcs.call("app:echo", 1) end)
+    process.inbox():receive()
+    status = "done"
+    process.inbox():receive()
+    return status
+    """
+    app = await case.app(main, functions={"echo": "return input"})
+    order = await app.start("app:main", id=case.id())
+    await eventually(lambda: _started(app, order.id), "the workflow waits")
+    assert await order.query("status", "is ") == "is waiting"
+    await order.signal("next")
+    await eventually(lambda: _answers(order, "is done"), "the signal took effect")
+    for name, kind in (("nothing", NOT_FOUND), ("writes", None)):
+        try:
+            await order.query(name)
+        except Error as error:
+            assert kind is None or error.kind == kind
+        else:
+            raise AssertionError(f"the query {name} succeeded")
+    await order.signal("end")
+    assert await order.result(30) == "done"
+    assert await order.query("status", "was ") == "was done"
+
+
+@behaviour("§8", "an update changes state and answers; its validator may refuse")
+async def updates(case: Case) -> None:
+    main = """
+    local total, w = 0, require("workflow")
+    w.on_update("add", function(n)
+      total = total + funcs.call("app:echo", n)
+      return total
+    end, function(n) if n < 0 then error(errors.new("TooSmall", "n is negative")) end end)
+    process.inbox():receive()
+    return total
+    """
+    app = await case.app(main, functions={"echo": "return input"})
+    order = await app.start("app:main", id=case.id())
+    await eventually(lambda: _started(app, order.id), "the workflow waits")
+    assert await order.update("add", 2) == 2
+    assert await order.update("add", 3) == 5
+    try:
+        await order.update("add", -1)
+    except Error as error:
+        assert error.kind == "TooSmall"
+    else:
+        raise AssertionError("the validator accepted it")
+    await order.signal("end")
+    assert await order.result(30) == 5
+
+
+@behaviour("§8", "side_effect runs once, and its value is recorded")
+async def side_effects(case: Case) -> None:
+    main = """
+    local v = require("workflow").side_effect(function() return {n = math.random(1, 1000000)} end)
+    time.sleep("10ms")
+    return v.n >= 1
+    """
+    assert await case.run(main) is True
+
+
+@behaviour("§2", "not-for-workflow modules and dangerous globals give a clear error")
+async def forbidden(case: Case) -> None:
+    main = """
+    local texts = {}
+    for i, try in ipairs({
+      function() return io.open("x") end, function() return require("http_client") end,
+      function() return os.execute("ls") end, function() return debug.traceback() end,
+    }) do
+      local ok, err = pcall(try)
+      texts[i] = (not ok) and tostring(err) or "allowed"
+    end
+    return texts
+    """
+    texts = await case.run(main)
+    assert all(text != "allowed" for text in texts)
+    assert "main.lua:" in texts[0]
+
+
+@behaviour("§1", "imports are shared code, loaded when required")
+async def imports(case: Case) -> None:
+    library = "local M = {}\nfunction M.twice(n) return n * 2 end\nreturn M\n"
+    main = 'return {require("lib").twice(4), require("lib") == require("lib"), (funcs.call("app:uses", 5))}'
+    uses = 'return require("lib").twice(input)'
+    result = await case.run(main, functions={"uses": uses}, libraries={"lib": library})
+    assert result == [8, True, 10]
+
+
+@behaviour("§13", "an unknown entry and a wrong kind of entry are refused before anything starts")
+async def bad_starts(case: Case) -> None:
+    app = await case.app("return 1", functions={"echo": "return input"})
+    for entry, kind in (("app:nothing", NOT_FOUND), ("app:echo", INVALID)):
+        try:
+            await app.start(entry)
+        except Error as error:
+            assert error.kind == kind
+        else:
+            raise AssertionError(f"{entry} was started")
+
+
+async def order_result(app: TestApp, id: str) -> object:
+    result: object = await app.app.get(id).result(30)
+    return result
+
+
+def _shared(case: Case) -> str:
+    """A URL that several openings in this process reach with the same executions."""
+    return f"memory://{case.path.name}" if case.url.startswith("memory:") else case.url
+
+
+async def _stop_workers(app: TestApp) -> None:
+    await app.app.stop_workers()
+
+
+async def _has(app: TestApp, id: str, name: str) -> bool:
+    return any(line.name == name for line in await app.app.get(id).history())
+
+
+async def _started(app: TestApp, id: str) -> bool:
+    return (await app.app.get(id).describe()).history_length > 0
+
+
+async def _answers(order: object, text: str) -> bool:
+    answer: object = await order.query("status", "is ")  # type: ignore[attr-defined]
+    return answer == text
+
+
+async def _problem(app: TestApp, id: str) -> str:
+    found = ""
+
+    async def parked() -> bool:
+        nonlocal found
+        found = (await app.app.get(id).describe()).problem or ""
+        return bool(found)
+
+    await eventually(parked, "the execution is parked")
+    return found

@@ -1,0 +1,74 @@
+-- `math` for user code: Lua's, and what 5.1 to 5.3 had besides. Seeded by the run in workflows.
+local rt = ...
+local raw = rt.raw
+local select, next, pcall = raw.select, raw.next, raw.pcall
+local exp, log, atan = raw.math.exp, raw.math.log, raw.math.atan
+
+local math = {}
+for name, value in next, raw.math do
+  math[name] = value
+end
+
+function math.pow(x, y)
+  return x ^ y
+end
+
+function math.log10(x)
+  return log(x, 10)
+end
+
+function math.atan2(y, x)
+  return atan(y, x)
+end
+
+function math.sinh(x)
+  return (exp(x) - exp(-x)) / 2
+end
+
+function math.cosh(x)
+  return (exp(x) + exp(-x)) / 2
+end
+
+function math.tanh(x)
+  if x > 20 or x < -20 then -- a double knows no difference
+    return x > 0 and 1.0 or -1.0
+  end
+  local e = exp(-2 * x)
+  return (1 - e) / (1 + e)
+end
+
+function math.ldexp(m, e)
+  return m * 2.0 ^ e
+end
+
+-- x = m * 2^e with 0.5 <= |m| < 1.
+function math.frexp(x)
+  if x == 0 or x ~= x or x == 1 / 0 or x == -1 / 0 then
+    return x + 0.0, 0
+  end
+  local m, e = x + 0.0, 0
+  while m >= 1 or m <= -1 do
+    m, e = m / 2, e + 1
+  end
+  while m < 0.5 and m > -0.5 do
+    m, e = m * 2, e - 1
+  end
+  return m, e
+end
+
+if rt.workflow then
+  local randomseed = raw.math.randomseed
+  local times = 0
+
+  -- Without arguments Lua would take the time and an address.
+  function math.randomseed(...)
+    if select("#", ...) == 0 then
+      times = times + 1
+      local a, b = rt.seeds()
+      return randomseed(a, b + times)
+    end
+    return rt.finish(pcall(randomseed, ...))
+  end
+end
+
+return math

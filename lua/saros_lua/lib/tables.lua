@@ -1,0 +1,105 @@
+-- `table` for user code: as in Lua, but charged by size, for a C function counts as one instruction.
+local rt = ...
+local raw, env = rt.raw, rt.env
+local type, error, pcall, select, next = raw.type, raw.error, raw.pcall, raw.select, raw.next
+local metatable, math_type = raw.getmetatable, raw.math.type
+local charge, finish, class_of, charged_result = rt.charge, rt.finish, rt.class_of, rt.charged_result
+local tables = raw.table
+
+local tbl = {}
+for name, value in next, tables do
+  tbl[name] = value
+end
+env.table = tbl
+
+local function is_integer(value)
+  return math_type(value) == "integer"
+end
+
+local sorter
+function tbl.sort(...)
+  sorter = sorter or rt.library("sort")
+  return sorter(...)
+end
+
+local function want_table(t, name)
+  if type(t) ~= "table" or class_of(t) then
+    error("bad argument #1 to '" .. name .. "' (table expected, got " .. env.type(t) .. ")", 3)
+  end
+end
+
+-- With a metatable, elements come from metamethods: see proxied.lua.
+local function proxied(name, ...)
+  return finish(pcall(rt.library("proxied")[name], ...))
+end
+
+function tbl.insert(t, ...)
+  local mt = metatable(t)
+  if mt or type(t) ~= "table" then
+    want_table(t, "insert")
+  end
+  if select("#", ...) == 1 then
+    t[#t + 1] = ...
+  elseif mt then
+    return proxied("insert", t, ...)
+  else
+    charge(#t // 8)
+    return finish(pcall(tables.insert, t, ...))
+  end
+end
+
+function tbl.remove(t, ...)
+  want_table(t, "remove")
+  if metatable(t) then
+    return proxied("remove", t, ...)
+  elseif select("#", ...) > 0 then
+    charge(#t // 8)
+  end
+  return finish(pcall(tables.remove, t, ...))
+end
+
+function tbl.concat(t, ...)
+  want_table(t, "concat")
+  if metatable(t) then
+    return proxied("concat", t, ...)
+  end
+  charge(#t // 8)
+  return charged_result(pcall(tables.concat, t, ...))
+end
+
+function tbl.unpack(t, i, j)
+  if type(t) == "table" and not j then
+    j = #t
+  end
+  if is_integer(j) and (i == nil or is_integer(i)) then
+    local n = j - (i or 1)
+    if n > 100 and n <= 1000000 then
+      charge(n // 8)
+    end
+  end
+  return finish(pcall(tables.unpack, t, i, j))
+end
+env.unpack = tbl.unpack
+
+function tbl.move(from, first, last, at, to)
+  want_table(from, "move")
+  to = to == nil and from or to
+  if type(to) ~= "table" or class_of(to) then
+    error("bad argument #5 to 'move' (table expected, got " .. env.type(to) .. ")", 2)
+  elseif is_integer(first) and is_integer(last) and is_integer(at) and last >= first then
+    if (last + 0.0) - first > 1e9 then
+      error("too many elements to move", 2)
+    elseif metatable(from) or metatable(to) then
+      return proxied("move", from, first, last, at, to)
+    end
+    charge(last - first + 1)
+  end
+  return finish(pcall(tables.move, from, first, last, at, to))
+end
+
+function tbl.create(narr, nhash)
+  if not is_integer(narr) or nhash ~= nil and not is_integer(nhash) then
+    error("table.create wants the number of items (and of keys), whole numbers", 2)
+  end
+  return {}
+end

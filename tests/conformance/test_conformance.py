@@ -1,0 +1,14 @@
+"""Every behaviour of the contract, on every backend under test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from saros.testing.conformance import BEHAVIOURS, Behaviour, run
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda item: item.name)
+def test_conforms(behaviour: Behaviour, tmp_path: Path) -> None:
+    run(behaviour, "memory://", tmp_path)
