@@ -154,10 +154,14 @@ async def _connected(
     deadline = time.monotonic() + 20
     while True:
         try:
-            async with open_app(path, url, workers=False, plugins=plugins, **more):
+            async with open_app(path, url, plugins=plugins, **{**more, "workers": False}):
                 break
         except Error as error:
-            if time.monotonic() > deadline or error.kind not in ("Unavailable", "NotFound") or "plugin" in error.message:
+            if (
+                time.monotonic() > deadline
+                or error.kind not in ("Unavailable", "NotFound")
+                or "plugin" in error.message
+            ):
                 raise
             await asyncio.sleep(0.1)
     return open_app(path, url, plugins=plugins, **more)
@@ -210,7 +214,8 @@ def until() -> Callable[..., Coroutine[Any, Any, Any]]:
 def _write_app(root: Path, queue: str = "", **sources: str) -> Path:
     root.mkdir(exist_ok=True)
     entries = [
-        f"  - {{name: worker, kind: temporal.worker, task_queue: {queue or root.name}}}",
+        f"  - {{name: worker, kind: temporal.worker, task_queue: {queue or root.name}, "
+        "worker_options: {sticky_schedule_to_start_timeout: 100ms}}",
         "  - {name: echo, kind: function.lua, source: file://echo.lua}",
     ]
     (root / "echo.lua").write_text("return function(x) return x end\n")

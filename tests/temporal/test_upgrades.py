@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from saros.app import load_app
 from saros.errors import CodeError, Error, NonDeterminism
+
+QUICK = {"task_timeout": 1000}
+"""A failed workflow task is tried again when its timeout is over."""
 
 V0 = """
 local funcs = require("funcs")
@@ -64,7 +68,7 @@ def test_versions_across_upgrades(run: Any, opener: Any, write_app: Any, tmp_pat
         ids = []
         for number, source in enumerate(sources):
             async with opener(write_app(tmp_path / f"begin{number}", queue, flow=source)) as app:
-                handle = await app.start("app:flow", id=f"{queue}-{number}")
+                handle = await app.start("app:flow", options=QUICK, id=f"{queue}-{number}")
                 await blocked(handle)
                 ids.append(handle.id)
         return ids
@@ -88,7 +92,7 @@ def test_a_version_out_of_range_parks_the_workflow(
 ) -> None:
     async def scenario() -> Any:
         async with opener(write_app(tmp_path / "old", queue, flow=versioned(0, 1))) as app:
-            handle = await app.start("app:flow", id=queue)
+            handle = await app.start("app:flow", options=QUICK, id=queue)
             await blocked(handle)
         async with opener(write_app(tmp_path / "new", queue, flow=versioned(2, 3))) as app:
             await app.get(queue).signal("go")
@@ -113,7 +117,7 @@ def test_a_mismatch_parks_the_workflow_until_the_code_is_repaired(
 
     async def scenario() -> Any:
         async with opener(write_app(tmp_path / "old", queue, flow=V0)) as app:
-            handle = await app.start("app:flow", id=queue)
+            handle = await app.start("app:flow", options=QUICK, id=queue)
             await blocked(handle)
         async with opener(write_app(tmp_path / "bad", queue, flow=bad)) as app:
             await app.get(queue).signal("go")
@@ -147,7 +151,7 @@ def test_code_that_cannot_run_is_repaired_in_place(
 
     async def scenario() -> Any:
         async with opener(root) as app:
-            handle = await app.start("app:flow")
+            handle = await app.start("app:flow", options=QUICK)
             if "nowhere" in code:
                 with pytest.raises(Error, match=text):
                     await handle.result(20)
@@ -170,7 +174,7 @@ def test_a_workflow_that_the_app_lacks_waits_for_it(
 ) -> None:
     async def scenario() -> Any:
         async with opener(write_app(tmp_path / "new", queue, flow=V0), workers=False) as app:
-            handle = await app.start("app:flow", messages=[("go", None)])
+            handle = await app.start("app:flow", options=QUICK, messages=[("go", None)])
         async with opener(write_app(tmp_path / "old", queue, other=V0)) as app:
 
             async def problem() -> str | None:
@@ -192,7 +196,7 @@ def test_an_exported_history_is_replayed(
 
     async def scenario() -> Any:
         async with opener(root) as app:
-            handle = await app.start("app:flow", messages=[("go", None)])
+            handle = await app.start("app:flow", options=QUICK, messages=[("go", None)])
             await handle.result(20)
             return await handle.export()
 
@@ -207,8 +211,8 @@ def test_an_exported_history_is_replayed(
         assert replay(document, load_app(write_app(tmp_path / "next", queue, flow=versioned(1, 3)), plugins))
 
 
-def test_a_recorded_side_effect_must_stay(
-    run: Any, opener: Any, write_app: Any, until: Any, tmp_path: Path, queue: str
+def test_a_recorded_side_effect_stays(
+    run: Any, opener: Any, write_app: Any, tmp_path: Path, queue: str
 ) -> None:
     code = """
 local workflow = require("workflow")
@@ -221,7 +225,7 @@ end
 
     async def scenario() -> Any:
         async with opener(write_app(tmp_path / "one", queue, flow=code.replace("VALUE", "1"))) as app:
-            handle = await app.start("app:flow", id=queue)
+            handle = await app.start("app:flow", options=QUICK, id=queue)
             async for line in handle.watch():
                 if line.name == "SideEffectRecorded":
                     break

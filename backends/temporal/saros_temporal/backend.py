@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 from temporalio.api.common.v1 import Payload, WorkflowExecution
-from temporalio.api.enums.v1 import QueryRejectCondition
 from temporalio.api.workflowservice.v1 import (
     QueryWorkflowRequest,
     RequestCancelWorkflowExecutionRequest,
@@ -215,7 +214,6 @@ class TemporalBackend:
         request = QueryWorkflowRequest(
             namespace=self.client.namespace,
             execution=WorkflowExecution(workflow_id=id, run_id=run_id),
-            query_reject_condition=QueryRejectCondition.QUERY_REJECT_CONDITION_NOT_OPEN,
         )
         request.query.query_type = name
         request.query.query_args.payloads.extend(await self._encoded(payloads(args)))
@@ -225,8 +223,6 @@ class TemporalBackend:
             response = await self.client.workflow_service.query_workflow(request, retry=True)
         except RPCError as error:
             raise self._error(error, id) from error
-        if response.HasField("query_rejected"):
-            raise Error(f"{id} has ended; only running executions are queried", NOT_FOUND, retryable=False)
         found = await decoded(self.client.data_converter, response.query_result.payloads)
         outcome = msgspec.json.decode(to_json(found[0]), type=Outcome)
         if outcome.err is not None:
