@@ -121,6 +121,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         found.stop()
 
 
+@pytest.fixture
+def another(tmp_path: Path) -> Iterator[Server]:
+    """A server of one test's own."""
+    found = Server(tmp_path / "temporal.db")
+    found.start()
+    try:
+        yield found
+    finally:
+        found.stop()
+
+
+@pytest.fixture
+def run(background: Background) -> Callable[..., Any]:
+    """Runs a coroutine on the event loop that the tests share."""
+    return background.run
+
+
 @pytest.fixture(scope="session")
 def background() -> Iterator[Background]:
     found = Background()

@@ -49,11 +49,6 @@ def queue(tmp_path: Path) -> str:
     return f"q-{uuid.uuid4().hex[:8]}"
 
 
-@pytest.fixture
-def run(shared: Any) -> Any:
-    return shared.run
-
-
 async def blocked(handle: Any) -> None:
     """Wait until the workflow has had its first answer, so that it waits for its message."""
     async for line in handle.watch():
