@@ -78,6 +78,16 @@ def binary(name: str) -> str:
     return path
 
 
+SETTINGS = (
+    'history.timerProcessorMaxTimeShift="10ms"',
+    'history.continueAsNewMinInterval="10ms"',
+    'history.defaultWorkflowTaskTimeout="2s"',
+)
+"""Defaults that are nothing to days and much to tests: how late a timer may be, how soon a workflow may start
+over, when a failed workflow task is tried again.
+"""
+
+
 class Server:
     """A dev server that can be stopped and started again on its port, with its data."""
 
@@ -97,6 +107,9 @@ class Server:
     def start(self) -> None:
         command = [binary("temporal"), "server", "start-dev", "--headless", "--ip", "127.0.0.1"]
         command += ["--port", str(self.port), "--log-level", "never", "--db-filename", str(self._data)]
+        command += ["--namespace", "conformance"]
+        for setting in SETTINGS:
+            command += ["--dynamic-config-value", setting]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:

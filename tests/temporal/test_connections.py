@@ -247,7 +247,7 @@ async def signaled(handle: Any) -> bool:
 
 
 def test_a_lost_server_loses_nothing(
-    run: Any, opener: Any, write_app: Any, tmp_path: Path, another: Any
+    run: Any, opener: Any, write_app: Any, until: Any, tmp_path: Path, another: Any
 ) -> None:
     flow = """
 local funcs = require("funcs")
@@ -267,8 +267,7 @@ end
                     break
             await loop.run_in_executor(None, another.stop)
             await loop.run_in_executor(None, another.start)
-            while not await signaled(handle):
-                await asyncio.sleep(0.2)
+            await until(lambda: signaled(handle), 30)
             return await handle.result(30)
 
     assert run(scenario(), 60) == [1, 2, 3]

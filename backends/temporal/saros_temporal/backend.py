@@ -22,6 +22,7 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
 )
 from temporalio.common import RawValue
+from temporalio.exceptions import CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from saros import values
@@ -38,9 +39,9 @@ from .client import Target, connect, rpc_error, seconds, target_of
 from .converter import data_converter
 from .descriptions import description, visibility_query, worker_of
 from .environment import Environment
-from .failures import error_of, outcome_of, settled
+from .failures import CANCELED_ERROR, error_of, outcome_of, settled
 from .pages import History
-from .payloads import ANSWER, SENDER, payloads, raw_json, raw_values, to_json, to_payload
+from .payloads import ANSWER, CANCELED_MEMO, SENDER, payloads, raw_json, raw_values, to_json, to_payload
 from .reasons import write_reason
 from .search import SearchAttributes, register
 from .starts import decoded, encoded, start_request
@@ -169,9 +170,19 @@ class TemporalBackend:
         try:
             return settled(await self._handle(id, run_id).result())
         except WorkflowFailureError as failure:
+            if isinstance(failure.cause, CancelledError):
+                return await self._canceled(id)
             return outcome_of(failure.cause)
         except RPCError as error:
             raise self._error(error, id) from error
+
+    async def _canceled(self, id: str) -> Json:
+        """The `Outcome` of a cancelled run: its error is in the memo."""
+        found = (await self._handle(id).describe()).raw_description.workflow_execution_info
+        payload = found.memo.fields.get(CANCELED_MEMO)
+        if payload is None:
+            return pack(Outcome(err=CANCELED_ERROR))
+        return b'{"err":' + to_json((await decoded(self.client.data_converter, [payload]))[0]) + b"}"
 
     async def describe(self, id: str, run_id: str = "") -> Description:
         try:

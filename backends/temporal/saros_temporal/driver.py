@@ -45,7 +45,7 @@ from .children import Children
 from .continuing import continue_as_new
 from .facts import WorkflowFacts
 from .failures import to_failure
-from .payloads import MAX_PAYLOAD, json_array_of, to_payload, too_large
+from .payloads import CANCELED_MEMO, MAX_PAYLOAD, json_array_of, to_payload, too_large
 from .reasons import read_reason
 from .starting import first_events
 
@@ -146,6 +146,7 @@ class Driver:
             continue_as_new(self.env.deployment, self._continue, late)
         if self._error is not None:
             if self._error.kind == CANCELED and self._canceled:
+                workflow.upsert_memo({CANCELED_MEMO: RawValue(to_payload(pack(self._error)))})
                 raise asyncio.CancelledError(self._error.message)
             raise to_failure(self._error)
         return RawValue(to_payload(self._result))

@@ -13,7 +13,6 @@ from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import (
     PollerBehaviorSimpleMaximum,
-    UnsandboxedWorkflowRunner,
     Worker,
     WorkerDeploymentConfig,
 )
@@ -22,9 +21,10 @@ from saros.deployment import DEFAULT_QUEUE, Deployment
 from saros.entries import Entry
 from saros.host import ProcessHost
 
-from .activities import SarosInterceptor, saros_activity
+from .activities import LISTEN_S, SarosInterceptor, saros_activity
 from .client import seconds
 from .environment import Environment
+from .runner import SarosRunner
 from .system import node_queue
 from .workflow import SarosWorkflow
 
@@ -64,7 +64,10 @@ _POLLERS: Final = {
 
 def worker_options(options: dict[str, Any]) -> dict[str, Any]:
     """``worker_options`` of an entry as arguments of Temporal's `Worker`."""
-    found: dict[str, Any] = {"graceful_shutdown_timeout": timedelta(seconds=GRACE_S)}
+    found: dict[str, Any] = {
+        "graceful_shutdown_timeout": timedelta(seconds=GRACE_S),
+        "default_heartbeat_throttle_interval": timedelta(seconds=LISTEN_S),
+    }
     for key, name in _DIRECT.items():
         if key in options:
             found[name] = options[key]
@@ -129,7 +132,7 @@ def _worker(
         workflows=[SarosWorkflow] if workflows else [],
         activities=[saros_activity],
         interceptors=[SarosInterceptor(environment)],
-        workflow_runner=UnsandboxedWorkflowRunner(),
+        workflow_runner=SarosRunner(environment),
         workflow_task_executor=threads,
         **worker_options(options),
     )
