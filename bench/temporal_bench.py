@@ -188,22 +188,17 @@ async def replay_python(history: WorkflowHistory) -> None:
 
 
 def replay_time(kind: str, history: WorkflowHistory, rounds: int = 3) -> float:
-    """Seconds, best of some rounds."""
-    best = float("inf")
-    document = json.loads(history.to_json())
-    with app_directory() as root:
-        from saros.app import load_app
-        from saros_temporal.replay import replay_exported
+    """Seconds of CPU, best of some rounds."""
+    from saros.app import load_app
+    from saros_temporal.replay import replay_history
 
+    best = float("inf")
+    with app_directory() as root:
         deployment = load_app(root)
         for _ in range(rounds):
-            began = time.perf_counter()
-            if kind == "lua":
-                replay_exported(document, deployment)
-            else:
-                parsed = WorkflowHistory.from_json("replay", json.dumps(document))
-                asyncio.run(replay_python(parsed))
-            best = min(best, time.perf_counter() - began)
+            began = time.process_time()
+            asyncio.run(replay_history(history, deployment) if kind == "lua" else replay_python(history))
+            best = min(best, time.process_time() - began)
     return best
 
 
@@ -242,9 +237,13 @@ async def measure(workflows: int, concurrency: int, events: int) -> dict[str, An
         for kind in ("python", "lua"):
             worker = Measured(kind, address)
             try:
-                rounds = [await throughput(client, kind, worker, workflows, concurrency, False) for _ in range(2)]
+                rounds = [
+                    await throughput(client, kind, worker, workflows, concurrency, False) for _ in range(2)
+                ]
                 figures[kind] = max(rounds, key=lambda item: item["per_second"])
-                figures[f"{kind} local"] = await throughput(client, kind, worker, workflows, concurrency, True)
+                figures[f"{kind} local"] = await throughput(
+                    client, kind, worker, workflows, concurrency, True
+                )
                 histories[kind] = await history_of(client, kind, events)
             finally:
                 worker.close()
@@ -257,7 +256,8 @@ async def measure(workflows: int, concurrency: int, events: int) -> dict[str, An
         "workflows per second (target >= 1.0)": lua["per_second"] / python["per_second"],
         "CPU per workflow (target <= 0.7)": lua["cpu"] / python["cpu"],
         "replay (target <= 0.5)": lua["replay"] / python["replay"],
-        "local against regular activities (target >= 3)": figures["lua local"]["per_second"] / lua["per_second"],
+        "local against regular activities (target >= 3)": figures["lua local"]["per_second"]
+        / lua["per_second"],
     }
     return figures
 

@@ -43,6 +43,7 @@ from .failures import CANCELED_ERROR, error_of, outcome_of, settled
 from .pages import History
 from .payloads import ANSWER, CANCELED_MEMO, SENDER, payloads, raw_json, raw_values, to_json, to_payload
 from .reasons import write_reason
+from .schedules import apply_schedules
 from .search import SearchAttributes, register
 from .starts import decoded, encoded, start_request
 from .worker import GRACE_S, serve, workers_of
@@ -103,16 +104,17 @@ class TemporalBackend:
         deployment = self.deployment
         self._host = host
         self._search = await register(self.client, self._wanted())
+        await apply_schedules(self.client, deployment)
 
         def environment(worker: str) -> Environment:
             return Environment(deployment, worker, self._search, host, self.client, self)
 
-        workers, threads = workers_of(deployment, host, environment)
+        workers = workers_of(deployment, host, environment)
         grace = [
             seconds(worker.get("worker_options.worker_stop_timeout")) or GRACE_S
             for worker in deployment.registry.of_kind("temporal.worker")
         ]
-        await serve(workers, threads, max(grace, default=GRACE_S))
+        await serve(workers, max(grace, default=GRACE_S))
 
     def _wanted(self) -> dict[str, str]:
         wanted: dict[str, str] = {}

@@ -1,8 +1,16 @@
-"""The workflow runner: without a sandbox, for Lua's is the one that counts."""
+"""The workflow runner: without a sandbox, for Lua's is the one that counts; and without threads.
+
+The SDK gives each activation to a thread, so that one that hangs does not hang the worker. Lua cannot hang:
+its budget ends it within a second. Functions run on the event loop as well, and two threads that wait for
+each other twice per activation cost more than the activation itself.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from temporalio.bridge.proto.workflow_activation import RemoveFromCache, WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
@@ -10,6 +18,9 @@ from temporalio.worker import UnsandboxedWorkflowRunner, WorkflowInstance, Workf
 
 if TYPE_CHECKING:
     from .environment import Environment
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _MISMATCHES = frozenset({
     RemoveFromCache.EvictionReason.NONDETERMINISM,
@@ -35,3 +46,21 @@ class SarosRunner(UnsandboxedWorkflowRunner):
 
         instance.activate = watched  # type: ignore[method-assign]
         return instance
+
+
+class InlineExecutor(ThreadPoolExecutor):
+    """Runs what it is given at once, in the thread that asks."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
+        loop = asyncio.get_running_loop()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as raised:
+            future.set_exception(raised)
+        finally:
+            asyncio._set_running_loop(loop)  # an activation has an event loop of its own, and leaves none
+        return future
