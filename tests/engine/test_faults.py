@@ -16,7 +16,7 @@ from saros.engine.live import load
 from saros.engine.transition import Transition
 from saros.program import DONE, MESSAGE, Message, pack
 from saros.store import CONFLICT, FENCED, OK, CallLease, Mail, Settled
-from saros.testing import lua_app
+from saros.testing import eventually, lua_app
 from saros_memory.store import MemoryStore
 
 Runner = Callable[[Coroutine[Any, Any, None]], None]
@@ -28,7 +28,7 @@ for i = 1, input do
   time.sleep("1m")
   local v = require("workflow").version("change-" .. i, 1, i)
   seen[#seen + 1] = v
-  seen[#seen + 1] = math.random(1, 1000)
+  seen[#seen + 1] = math.random(2000, 3000)
   coroutine.spawn(function() time.sleep("5s") seen[#seen + 1] = "bg" .. i end)
   if i % 3 == 0 then
     local child = require("workflow").call("app:child", i)
@@ -48,9 +48,11 @@ def app(path: Path) -> Path:
     )
 
 
-def worker_of(opened: saros.App) -> Any:
+async def worker_of(opened: saros.App) -> Any:
     backend = opened.backend
     assert isinstance(backend, StoreBackend)
+    while backend.workflow_worker is None:
+        await asyncio.sleep(0)
     return backend.workflow_worker
 
 
@@ -61,8 +63,7 @@ def test_dropping_every_cache_at_random_changes_nothing(tmp_path: Path, run: Run
 
     async def scenario() -> None:
         async with saros.open(path, "memory://?time=skip") as opened:
-            await asyncio.sleep(0)
-            worker = worker_of(opened)
+            worker = await worker_of(opened)
             handle_tasks = worker.handle
 
             async def forgetful(tasks: Any) -> None:
@@ -79,7 +80,9 @@ def test_dropping_every_cache_at_random_changes_nothing(tmp_path: Path, run: Run
                 assert result[-1] == order.id
                 assert result[0] == 1
                 assert [item for item in result if item in (300, 600)] == [300, 600]
-                assert load_again(opened, await opened.backend.history(order.id)) == len(await order.history())
+                assert load_again(opened, await opened.backend.history(order.id)) == len(
+                    await order.history()
+                )
 
     run(scenario())
 
@@ -147,7 +150,7 @@ def test_a_completion_counts_once_and_only_for_its_own_attempt(tmp_path: Path, r
 
 
 def test_mail_that_comes_while_a_task_runs_is_not_lost(tmp_path: Path, run: Runner) -> None:
-    main = "local inbox = process.inbox() local n = 0 for _ = 1, 50 do n = n + inbox:receive():payload():data() end return n"
+    main = "local n = 0 for _ = 1, 50 do n = n + process.inbox():receive():payload():data() end return n"
     path = lua_app(tmp_path, workflows={"main": main})
 
     async def scenario() -> None:

@@ -50,6 +50,8 @@ BACKOFF_MAX_S = 5.0
 class StoreBackend:
     """:param grace_s: seconds that running activities get to end when the workers stop."""
 
+    keeps_schedules = False
+
     def __init__(
         self, store: Store, clock: Clock | None = None, *, concurrency: int = 100, grace_s: float = 10.0
     ) -> None:
@@ -77,7 +79,9 @@ class StoreBackend:
         queues = host.deployment.task_queues()
         calls = CallWorker(self.store, host.attempts, queues, self._concurrency)
         courier = Courier(self.store, host)
-        self.workflow_worker = WorkflowWorker(self.store, host.deployment, host.attempts, queues)
+        self.workflow_worker = WorkflowWorker(
+            self.store, host.deployment, host.attempts, queues, calls.cancel
+        )
         loops: list[Callable[[], Awaitable[None]]] = [
             self.store.run,
             courier.run,
