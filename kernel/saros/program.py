@@ -294,6 +294,9 @@ class Facts(Protocol):
         """
         ...
 
+    settles_side_effects: bool
+    """Whether a DONE event tells the recorded value of a SIDE_EFFECT command, instead of `recorded`."""
+
     def recorded(self, ref: int) -> Json | None:
         """The recorded value of the SIDE_EFFECT command `ref`, or None when it is new."""
         ...

@@ -61,6 +61,8 @@ class Live:
 
     # --- Facts ------------------------------------------------------------------------------
 
+    settles_side_effects = False
+
     def history(self) -> tuple[int, int]:
         return self.length, self.size
 

@@ -156,6 +156,7 @@ class Actor:
     # --- Facts ------------------------------------------------------------------------------
 
     replaying = False
+    settles_side_effects = False
 
     def history(self) -> tuple[int, int]:
         return 0, 0
