@@ -18,7 +18,7 @@ import redis
 from saros.errors import UNAVAILABLE, Error
 
 from . import codec
-from .connect import connect
+from .connect import connect, connect_listener, disconnect
 from .options import Options
 from .scripts import Script, script
 
@@ -159,17 +159,23 @@ class Client:
         return self._commands
 
     def reader(self) -> Any:
-        """A redis-py client for blocking reads."""
+        """A redis-py client for blocking reads; that of a cluster opens connections as it needs them."""
+        if self.options.cluster:
+            return self._commands
         client = connect(self.options, 1)
         self._blocking.append(client)
         return client
+
+    async def listener(self) -> Any:
+        """A redis-py client to subscribe with; its user closes it."""
+        return await connect_listener(self.options, self._commands)
 
     async def close(self) -> None:
         for task in list(self._sending):
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
         for client in (*self._blocking, self._commands):
-            await client.aclose()
+            await disconnect(client)
 
     # --- errors -----------------------------------------------------------------------------
 
