@@ -23,11 +23,20 @@ PICKED = BEHAVIOURS[::9]
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory, server_class: Any) -> Iterator[list[Any]]:
-    started = []
-    for _ in range(3):
-        folder = tmp_path_factory.mktemp("node")
-        started.append(server_class(folder, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000"))
-        started[-1].start()
+    started: list[Any] = []
+    try:
+        for _ in range(3):
+            folder = tmp_path_factory.mktemp("node")
+            started.append(server_class(folder, "--cluster-enabled", "yes", "--cluster-node-timeout", "5000"))
+            started[-1].start()
+        _join(started)
+        yield started
+    finally:
+        for node in started:
+            node.kill()
+
+
+def _join(started: list[Any]) -> None:
     clients = [node.client() for node in started]
     slots = [range(0, 5461), range(5461, 10923), range(10923, 16384)]
     for client, owned in zip(clients, slots, strict=True):
@@ -40,9 +49,6 @@ def nodes(tmp_path_factory: pytest.TempPathFactory, server_class: Any) -> Iterat
         time.sleep(0.05)
     for client in clients:
         client.close()
-    yield started
-    for node in started:
-        node.kill()
 
 
 def _known(client: Any) -> int:

@@ -49,6 +49,7 @@ def test_a_dead_server(app: Path) -> None:
         ("partitions=0", "partitions is '0'"),
         ("prefix={x}", "prefix is '{x}'"),
         ("cluster=maybe", "cluster is 'maybe'"),
+        ("cluster=true&wait=1", "no wait="),
     ],
 )
 def test_bad_options(app: Path, query: str, text: str) -> None:
@@ -118,3 +119,25 @@ def test_data_of_another_format(app: Path, server: Any) -> None:
     with server.client() as redis:
         redis.hset("future:settings", "format", "99")
     assert "has format 99" in refused(app, url).message
+
+
+def test_writes_wait_for_replicas(app: Path, new_server: Any) -> None:
+    master = new_server()
+    replica = new_server("--replicaof", "127.0.0.1", str(master.port))
+    with master.client() as redis:
+        while redis.info("replication")["connected_slaves"] < 1 or redis.wait(1, 100) < 1:
+            pass
+
+    async def main() -> None:
+        async with saros.open(app, backend=master.url(wait=1)) as opened:
+            order = await opened.start("app:main", id="x")
+            assert await order.result(10) == 1
+            with replica.client() as redis:
+                assert any(redis.scan_iter("*:e:x"))
+            replica.kill()
+            with pytest.raises(saros.Error) as raised:
+                await opened.start("app:main", id="y")
+            assert raised.value.kind == UNAVAILABLE
+            assert "0 of 1 replicas have the last write" in raised.value.message
+
+    asyncio.run(main())
