@@ -289,3 +289,36 @@ def test_messages_while_it_starts_over(server: Any, tmp_path: Path) -> None:
             assert len([each async for each in app.list("status = 'continued_as_new'")]) >= 33
 
     asyncio.run(run())
+
+
+def test_names_count_while_their_pids_live(url: str) -> None:
+    async def main() -> None:
+        async with opened(url + "&partitions=3") as store:
+            await start(store, request("x", name="first"))
+            await start(store, request("y"))
+            assert await store.lookup("first") == "w|x"
+            assert await store.register("second", "w|y")
+            assert await store.register("second", "w|y")
+            assert not await store.register("second", "w|x")
+            assert await store.terminate("y", b'{"err":{"message":"enough"}}')
+            assert await store.lookup("second") is None
+            assert await store.register("second", "w|x")
+            assert await store.unregister("second", "w|x")
+            assert not await store.unregister("second")
+            assert await store.register("third", "@node|p1")
+            assert await store.lookup("third") == "@node|p1"
+            assert not await store.register("third", "@other|p1")
+
+    asyncio.run(main())
+
+
+def test_names_of_the_dead_are_swept(server: Any) -> None:
+    async def main() -> None:
+        async with opened(server.url(prefix="swept")) as store:
+            await start(store, request("x", name="mine"))
+            await store.terminate("x", b'{"err":{"message":"enough"}}')
+            await store._names.sweep()
+            with server.client() as redis:
+                assert redis.hgetall("{swept:0}:names") == {}
+
+    asyncio.run(main())
