@@ -21,6 +21,7 @@ from .host import ProcessHost
 from .plugins import Plugins, installed
 from .presentation import Line, lines
 from .program import CANCEL, MESSAGE, Ask, CancelRequest, Message, Outcome, StartOptions, pack
+from .serving import served
 
 DEFAULT_BACKEND = "memory://"
 
@@ -277,6 +278,7 @@ class App:
         workers = asyncio.create_task(self.backend.work(self.host))
         try:
             async with contextlib.AsyncExitStack() as stack:
+                await stack.enter_async_context(served(self.host, self.backend))
                 for service in self.plugins.services():
                     context = service.serve(self)
                     if context is not None:

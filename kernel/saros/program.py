@@ -206,7 +206,7 @@ class Send(Body, frozen=True, omit_defaults=True):
 
 
 class Ask(Body, frozen=True, omit_defaults=True):
-    """A request about another execution; `verb` is one of `ASK_VERBS`."""
+    """A request about another execution; `verb` is one of `ASK_VERBS`, or of an actor's `INQUIRIES`."""
 
     verb: str
     to: str = ""

@@ -53,6 +53,8 @@ _SIGNALS = {EXIT: "@exit", LINK_DOWN: "@link_down", CANCEL: "@cancel"}
 class TemporalBackend:
     """See `saros.backend.Backend`."""
 
+    keeps_schedules = False
+
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._url = url
         self._options = options

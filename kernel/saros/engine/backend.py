@@ -50,6 +50,8 @@ BACKOFF_MAX_S = 5.0
 class StoreBackend:
     """:param grace_s: seconds that running activities get to end when the workers stop."""
 
+    keeps_schedules = False
+
     def __init__(
         self, store: Store, clock: Clock | None = None, *, concurrency: int = 100, grace_s: float = 10.0
     ) -> None:

@@ -94,7 +94,7 @@ class Actor:
         try:
             while self._mailbox and not self.ended:
                 now = self.host.clock.now()
-                events = [event._replace(time=now) for event in self._mailbox]
+                events = [Event(op, ref, body, now) for op, ref, body, _ in self._mailbox]
                 self._mailbox.clear()
                 for commands in self._program.advance(events):
                     for command in commands:

@@ -9,7 +9,7 @@ import msgspec
 
 from .. import values
 from ..errors import INVALID, Error
-from ..execution import COMPLETED, RUNNING, HistoryPage, Pid, Record
+from ..execution import COMPLETED, CONTINUED, RUNNING, HistoryPage, Pid, Record
 from ..presentation import lines
 from ..program import DONE, Ask, Outcome
 from ..values import Json
@@ -41,7 +41,7 @@ async def _describe(host: ProcessHost, id: str) -> Json:
     told: dict[str, Any] = msgspec.structs.asdict(found)
     for name in ("start_time", "close_time"):
         told[name] = _rfc3339(told[name])
-    if found.status != RUNNING:
+    if found.status not in (RUNNING, CONTINUED):
         outcome = msgspec.json.decode(await host.backend.result(id, found.run_id), type=Outcome)
         if outcome.err is not None:
             told["error"] = outcome.err
@@ -79,4 +79,6 @@ def _next(page: HistoryPage) -> str | None:
 
 
 def _rfc3339(ns: int | None) -> str | None:
-    return None if ns is None else dt.datetime.fromtimestamp(ns / 1e9, dt.UTC).isoformat().replace("+00:00", "Z")
+    return (
+        None if ns is None else dt.datetime.fromtimestamp(ns / 1e9, dt.UTC).isoformat().replace("+00:00", "Z")
+    )

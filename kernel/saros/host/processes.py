@@ -211,7 +211,7 @@ class ProcessHost:
     async def _spawn_process(self, entry: Entry, spawn: Spawn, watcher: Watcher | None) -> Json:
         if entry.role not in ("process", "function"):
             raise Error(f"{entry.id} is a {entry.kind}, which cannot be spawned", INVALID, retryable=False)
-        self._check_host(entry, spawn.host)
+        self.check_host(entry, spawn.host)
         future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
 
         def done(outcome: Json) -> None:
@@ -260,7 +260,8 @@ class ProcessHost:
         asyncio.get_running_loop().call_soon(actor.begin, args, context, bodies)
         return actor
 
-    def _check_host(self, entry: Entry, host: str) -> None:
+    def check_host(self, entry: Entry, host: str) -> None:
+        """:raises Error: when `host` is none on which a process of `entry` may start now."""
         found = self.deployment.registry.resolve(host, entry.namespace)
         if found is None:
             raise Error(f"there is no process host {host}", NOT_FOUND, retryable=False)

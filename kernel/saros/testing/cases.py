@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,6 +19,40 @@ from ..plugins import Plugins
 from .fakes import put_in
 
 TIMEOUT_S = 30.0
+
+
+async def refused(request: Awaitable[object]) -> Error:
+    """The error that a request fails with.
+
+        error = await refused(order.signal("late"))
+        assert error.kind == "NotFound"
+
+    :raises AssertionError: when it succeeds.
+    """
+    try:
+        result = await request
+    except Error as error:
+        return error
+    raise AssertionError(f"this should have failed, but gave {result!r}")
+
+
+async def eventually(
+    check: Callable[[], bool | Awaitable[bool]], what: str = "the condition", limit_s: float = 20.0
+) -> None:
+    """Wait until a condition holds, which is looked at again and again.
+
+    :param what: what it is, for the message.
+    :param limit_s: real seconds to wait at most.
+    :raises AssertionError: when it did not come true.
+    """
+    deadline = time.monotonic() + limit_s
+    while True:
+        holds = check()
+        if holds if isinstance(holds, bool) else await holds:
+            return
+        if time.monotonic() > deadline:
+            raise AssertionError(f"this did not come true within {limit_s:g} s: {what}")
+        await asyncio.sleep(0.005)
 
 
 class TestApp:
@@ -75,11 +111,7 @@ class TestApp:
     async def fails(self, entry: str, *args: Any, timeout: float = TIMEOUT_S, **options: Any) -> Error:
         """Start a workflow that must fail, and give its error."""
         handle = await self.app.start(entry, *args, **options)
-        try:
-            result = await handle.result(timeout=timeout)
-        except Error as error:
-            return error
-        raise AssertionError(f"{entry} did not fail, but gave {result!r}")
+        return await refused(handle.result(timeout=timeout))
 
     async def call(self, entry: str, *args: Any, context: Mapping[str, Any] | None = None) -> Any:
         """Run a function."""

@@ -94,6 +94,7 @@ local function start(workflow, trace)
   if collectgarbage("count") > GARBAGE then
     collectgarbage("collect")
   end
+  genuine_debug.sethook() -- the last program's, whose time is over: it must not stop the next one's start
   debug = genuine_debug -- the sandbox takes it away again
   for i = 1, #core do
     rt.library(core[i])
