@@ -43,8 +43,8 @@ class LuaProgram:
             raise Error(f"the program of {self._entry.id} is closed", INTERNAL)
         length, size = self._facts.history()
         flat: list[Any] = []
-        for op, ref, body, time in events:
-            flat += (op.encode(), ref, bytes(body), time)
+        for event in events:
+            flat += (event.op.encode(), event.ref, bytes(event.body), event.time)
         try:
             output = vm.call(self._advance, length, size, *flat)
         except Stopped as stopped:
@@ -55,7 +55,7 @@ class LuaProgram:
         if output[0] is False:
             self._stopped = True
             raise self._failed(output[1].decode(), output[2].decode(errors="replace"))
-        return _outputs(output)
+        return _outputs(output, events)
 
     def _failed(self, reason: str, message: str) -> Error:
         if reason == "code":
@@ -146,12 +146,14 @@ _ANSWERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _outputs(flat: tuple[Any, ...]) -> list[Sequence[Command]]:
+def _outputs(flat: tuple[Any, ...], events: Sequence[Event]) -> list[Sequence[Command]]:
     """Commands per event, from the flat ``n, op, ref, body, ..., n, ...`` that Lua returns."""
     outputs: list[Sequence[Command]] = []
     at, end = 0, len(flat)
     while at < end:
-        first, stop = at + 1, at + 1 + 3 * flat[at]
-        outputs.append([Command(_OPS[flat[i]], flat[i + 1], flat[i + 2]) for i in range(first, stop, 3)])
+        first, stop, time = at + 1, at + 1 + 3 * flat[at], events[len(outputs)].time
+        outputs.append(
+            [Command(_OPS[flat[i]], flat[i + 1], flat[i + 2], time) for i in range(first, stop, 3)]
+        )
         at = stop
     return outputs
