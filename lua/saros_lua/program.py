@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from saros.entries import Entry
 from saros.errors import INTERNAL, CodeError, Error
-from saros.program import Command, Event, Facts
+from saros.program import EVENT_OPS, QUERY, Command, Event, Facts
 
 from .vm import Stopped, Vm
 
@@ -20,6 +20,7 @@ _COMMANDS = (
     *("continue", "complete", "fail"),
 )
 _OPS = {op.encode(): op for op in _COMMANDS}
+_EVENTS = {op: op.encode() for op in (*EVENT_OPS, QUERY)}
 _HINTS = {
     "budget": "block now and then (sleep, call, receive), or leave heavy work to an activity",
     "memory": "keep less data in the program, and pass references instead of values",
@@ -41,12 +42,14 @@ class LuaProgram:
         vm = self._vm
         if vm is None:
             raise Error(f"the program of {self._entry.id} is closed", INTERNAL)
-        length, size = self._facts.history()
-        flat: list[Any] = []
+        flat: list[Any] = [*self._facts.history()]
+        size = 0
         for event in events:
-            flat += (event.op.encode(), event.ref, bytes(event.body), event.time)
+            body = bytes(event.body)
+            flat += (_EVENTS[event.op], event.ref, body, event.time)
+            size += len(body) + 128
         try:
-            output = vm.call(self._advance, length, size, *flat)
+            output = vm.call_with(self._advance, size, flat)
         except Stopped as stopped:
             self._stopped = True
             raise self._failed(stopped.reason, stopped.message) from None
