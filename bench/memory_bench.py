@@ -80,7 +80,9 @@ async def side_by_side(work: Callable[[int], Awaitable[None]], count: int, concu
     await asyncio.gather(*(client() for _ in range(concurrency)))
 
 
-async def throughput(scale: int, kind: str, concurrency: int, targets: Sequence[str] = ("", "")) -> list[Figure]:
+async def throughput(
+    scale: int, kind: str, concurrency: int, targets: Sequence[str] = ("", "")
+) -> list[Figure]:
     count = 60 * scale
     async with saros.open(STEPS_APP, "memory://") as app:
 
@@ -285,7 +287,10 @@ def in_a_process(name: str, scale: int) -> list[Figure]:
 def versus_asyncio(figures: Sequence[Figure]) -> list[Figure]:
     """What being durable costs: the same calls in plain asyncio, by ours."""
     by_name = {figure.name: figure.value for figure in figures}
-    plain, ours = by_name.get("plain asyncio, nothing durable"), by_name.get("workflows (python, 16 at a time)")
+    plain, ours = (
+        by_name.get("plain asyncio, nothing durable"),
+        by_name.get("workflows (python, 16 at a time)"),
+    )
     return [Figure("plain asyncio / durable", plain / ours, "x")] if plain and ours else []
 
 

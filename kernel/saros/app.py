@@ -358,6 +358,8 @@ def start_options_of(options: Mapping[str, Any]) -> StartOptions:
 
     :raises Error: INVALID, naming the option.
     """
+    if not options:
+        return StartOptions()
     plain: dict[str, Any] = {}
     for key, value in options.items():
         name = key.removeprefix("temporal.").removeprefix("workflow.")

@@ -16,7 +16,20 @@ SANDBOX: Final = ("ground", "sandbox", "objects", "ordered", "globals")
 
 # Chunks without line numbers: what their functions raise for their caller must not mention them.
 _STRIPPED: Final = frozenset(
-    {*SANDBOX, "boot", "texts", "search", "tables", "sort", "pattern", "pattern_compile", "proxied", "math", "os", "utf8"}
+    {
+        *SANDBOX,
+        "boot",
+        "texts",
+        "search",
+        "tables",
+        "sort",
+        "pattern",
+        "pattern_compile",
+        "proxied",
+        "math",
+        "os",
+        "utf8",
+    }
 )
 
 _MAX_SOURCE: Final = 4 << 20  # bytes

@@ -168,7 +168,7 @@ class Driver:
 
     def post(self, op: str, ref: int, body: Json) -> None:
         """Deliver an event, as soon as the program can hear it."""
-        self._queue.append(Event(op, ref, body, 0))
+        self._queue.append(Event(op, ref, body))
         if self._program is not None and not self._running:
             self._pump()
 
@@ -195,7 +195,7 @@ class Driver:
         try:
             while self._queue and self.closing is None and self._broken is None:
                 now = workflow.time_ns()
-                events = [event._replace(time=now) for event in self._queue]
+                events = [Event(event.op, event.ref, event.body, now) for event in self._queue]
                 self._queue.clear()
                 outputs = program.advance(events)
                 self._queue[:0] = events[len(outputs) :]  # those that a closed program did not hear
