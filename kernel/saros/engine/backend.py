@@ -39,6 +39,7 @@ from ..values import Json
 from .calls import CallWorker
 from .courier import Courier, exit_mail
 from .live import load
+from .names import under_its_name
 from .worker import WorkflowWorker
 
 log = logging.getLogger("saros.engine")
@@ -49,6 +50,8 @@ BACKOFF_MAX_S = 5.0
 
 class StoreBackend:
     """:param grace_s: seconds that running activities get to end when the workers stop."""
+
+    keeps_schedules = False
 
     def __init__(
         self, store: Store, clock: Clock | None = None, *, concurrency: int = 100, grace_s: float = 10.0
@@ -77,7 +80,9 @@ class StoreBackend:
         queues = host.deployment.task_queues()
         calls = CallWorker(self.store, host.attempts, queues, self._concurrency)
         courier = Courier(self.store, host)
-        self.workflow_worker = WorkflowWorker(self.store, host.deployment, host.attempts, queues)
+        self.workflow_worker = WorkflowWorker(
+            self.store, host.deployment, host.attempts, queues, calls.cancel
+        )
         loops: list[Callable[[], Awaitable[None]]] = [
             self.store.run,
             courier.run,
@@ -118,6 +123,7 @@ class StoreBackend:
             why = check_search(bytes(request.options.search_attributes))
             if why:
                 raise Error(why, INVALID, retryable=False)
+        request = await under_its_name(self.store, request)
         return await self.store.start(runs.first(request, self.clock.now()), request)
 
     async def result(self, id: str, run_id: str = "") -> Json:
@@ -154,20 +160,18 @@ class StoreBackend:
         return export_history(page)
 
     async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
-        """Replays the history here: no worker is needed, and nothing is recorded."""
+        """Replays the history here: no worker is needed, nothing is recorded, and ended runs answer too."""
         if self._deployment is None:
             raise RuntimeError("the backend is not open")
         page = await self.history(id, run_id)
         live = load(page.run, self._deployment, page.records)
         try:
             body = pack(Inquiry("query", name, msgspec.Raw(args)))
-            outputs = live.program.advance([Event(QUERY, 0, body, live.time)]) if not live.closed else []
+            outputs = live.program.advance([Event(QUERY, 0, body, live.time)])
         finally:
             live.close()
-        for command in outputs[0] if outputs else ():
-            if command.op == ANSWER:
-                return _answered(unpack(command.body, Answer))
-        raise Error(f"{id} has ended; only running executions are queried", NOT_FOUND, retryable=False)
+        (command,) = [command for command in outputs[0] if command.op == ANSWER]
+        return _answered(unpack(command.body, Answer))
 
     async def update(self, id: str, name: str, args: Json) -> Json:
         inquiry = Inquiry(new_id(), name, msgspec.Raw(args))

@@ -34,6 +34,7 @@ class CallWorker:
         self._settled: list[Settled] = []
         self._flushing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._running: dict[str, dict[int, Attempt]] = {}  # run id -> call -> what runs for it here
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -54,6 +55,16 @@ class CallWorker:
                 await self._idle.wait()
                 while self._flushing is not None:
                     await asyncio.shield(self._flushing)
+
+    def cancel(self, run_id: str, ref: int | None = None) -> None:
+        """Cancel the attempts of a call, or of all calls of a run, as far as they run in this process.
+
+        Attempts elsewhere hear of it with their next heartbeat.
+        """
+        attempts = self._running.get(run_id, {})
+        for number, attempt in list(attempts.items()):
+            if ref is None or number == ref:
+                attempt.cancel()
 
     def _start(self, lease: CallLease) -> None:
         task = lease.task
@@ -78,6 +89,8 @@ class CallWorker:
         except Error as error:
             self._done(lease, pack(Outcome(err=error_data(error))))
             return
+        if attempt.running:
+            self._running.setdefault(task.run_id, {})[task.ref] = attempt
         limit_heartbeat(attempt, task.call.options)
 
     async def _heartbeat(
@@ -95,6 +108,11 @@ class CallWorker:
 
     def _done(self, lease: CallLease, outcome: Json) -> None:
         task = lease.task
+        attempts = self._running.get(task.run_id)
+        if attempts is not None:
+            attempts.pop(task.ref, None)
+            if not attempts:
+                del self._running[task.run_id]
         failure = failure_of(outcome)
         retry_at = 0
         if failure is not None:

@@ -26,6 +26,7 @@ from ..program import (
     Command,
     Event,
     Rescind,
+    Spawn,
     VersionMark,
     unpack,
 )
@@ -59,6 +60,8 @@ class Live:
         self.program = deployment.program(self.entry, workflow=True, facts=self, trace=trace)
 
     # --- Facts ------------------------------------------------------------------------------
+
+    settles_side_effects = False
 
     def history(self) -> tuple[int, int]:
         return self.length, self.size
@@ -100,13 +103,12 @@ class Live:
         outputs = self.program.advance(events)
         records: list[Record] = []
         for event, commands in zip(events, outputs, strict=False):
-            records.append(Record(*event))
+            records.append(event)
             if event.op == DONE:
                 self.open.pop(event.ref, None)
             for command in commands:
-                op, ref, body = command
-                records.append(Record(op, ref, body, event.time))
                 self._note(command)
+            records += commands
         self._count(records)
         return records
 
@@ -138,7 +140,7 @@ class Live:
         while position < len(records) and len(events) < CHUNK:
             record = records[position]
             if record.op in EVENT_OPS:
-                events.append(Event(*record))
+                events.append(record)
             position += 1
         while position < len(records) and records[position].op not in EVENT_OPS:
             position += 1
@@ -157,7 +159,7 @@ class Live:
                 if at < len(actual):
                     raise self._mismatch(number, None, actual[at])
                 if index >= len(outputs):
-                    raise self._mismatch(number, Command(*record[:3]), None)
+                    raise self._mismatch(number, record, None)
                 actual, at, index = outputs[index], 0, index + 1
                 if record.op == DONE:
                     self.open.pop(record.ref, None)
@@ -166,18 +168,18 @@ class Live:
                 continue  # how the run was ended from outside
             command = actual[at] if at < len(actual) else None
             if command is None or not _same(record, command):
-                raise self._mismatch(number, Command(*record[:3]), command)
+                raise self._mismatch(number, record, command)
             at += 1
             self._note(command)
         if at < len(actual):
             raise self._mismatch(number + 1, None, actual[at])
 
     def _note(self, command: Command) -> None:
-        op, ref, body = command
+        op, ref = command.op, command.ref
         if op in SETTLED_OPS:
             self.open[ref] = command
         elif op == RESCIND:
-            target = unpack(body, Rescind).ref
+            target = unpack(command.body, Rescind).ref
             waiting = self.open.get(target)
             if waiting is not None:
                 self.rescinded[target] = waiting
@@ -196,6 +198,8 @@ class Live:
     def _mismatch(self, number: int, expected: Command | None, actual: Command | None) -> NonDeterminism:
         wanted = describe_command(expected) if expected else "nothing more at this point"
         got = describe_command(actual) if actual else "nothing"
+        if expected and actual and wanted == got:  # they differ in what their descriptions leave out
+            wanted, got = (f"{wanted} with {_excerpt(command.body)}" for command in (expected, actual))
         return NonDeterminism(
             f"the code of {self.run.type} no longer matches the history of {self.run.id}: "
             f"event {number} is {wanted}, but the code asks for {got}",
@@ -238,7 +242,14 @@ def load(run: Run, deployment: Deployment, records: Sequence[Record]) -> Live:
 
 def waits_for_cancellation(command: Command) -> bool:
     """Whether a rescinded call counts until it has ended itself."""
-    return command.op == CALL and unpack(command.body, Call).options.wait_for_cancellation
+    if command.op == CALL:
+        return unpack(command.body, Call).options.wait_for_cancellation
+    return command.op == SPAWN and unpack(command.body, Spawn).options.wait_for_cancellation
+
+
+def _excerpt(body: Json) -> str:
+    text = bytes(body).decode()
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _same(record: Record, command: Command) -> bool:

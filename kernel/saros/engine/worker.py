@@ -22,6 +22,9 @@ log = logging.getLogger("saros.engine")
 BATCH = 64
 CACHE = 1_000
 """Live programs that a worker keeps."""
+CancelCall = Callable[[str, int | None], None]
+"""``cancel_call(run id, ref)`` cancels a call's attempt in this process; without a ref, all of the run."""
+
 PARK_NS = 1_000_000_000
 PARK_MAX_NS = 60_000_000_000
 
@@ -35,11 +38,13 @@ class WorkflowWorker:
         deployment: Deployment,
         attempts: Attempts,
         queues: Sequence[str],
+        cancel_call: CancelCall = lambda run_id, ref: None,
         cache: int = CACHE,
     ) -> None:
         self.store = store
         self.deployment = deployment
         self.queues = queues
+        self._cancel_call = cancel_call
         self._cache: OrderedDict[str, Live] = OrderedDict()
         self._cache_size = cache
         self._local = LocalCalls(attempts)
@@ -159,6 +164,16 @@ class WorkflowWorker:
                 log.log(level, "a commit of %s was refused: %s", transition.run.id, result)
             if result != OK or transition.live.closed:
                 self._drop(transition.run.run_id)
+            if result == OK:
+                self._cancel_calls(transition)
+
+    def _cancel_calls(self, transition: Transition) -> None:
+        """Let attempts that nobody waits for any more end early, where they run in this process."""
+        run_id = transition.run.run_id
+        for ref in (*transition.commit.canceled, *transition.commit.asked):
+            self._cancel_call(run_id, ref)
+        if transition.live.closed:
+            self._cancel_call(run_id, None)
 
     async def _park(self, task: WorkflowTask, error: Exception) -> None:
         self._drop(task.run.run_id)

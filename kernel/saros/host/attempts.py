@@ -37,6 +37,11 @@ class Attempt:
         self._task: asyncio.Task[None] | None = None
         self._actor: Actor | None = None
 
+    @property
+    def running(self) -> bool:
+        """Whether it has not settled yet."""
+        return self._done is not None
+
     def finish(self, outcome: Json) -> None:
         """Settle with an `Outcome`; the first one counts."""
         done, self._done = self._done, None

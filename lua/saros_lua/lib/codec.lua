@@ -3,23 +3,13 @@ local rt = ...
 local raw = rt.raw
 local type, math_type = raw.type, raw.math.type
 local find, sub, concat, utf8_len = raw.string.find, raw.string.sub, raw.table.concat, raw.utf8.len
-local encoding, decoding, base64 = rt.library("json_encode"), rt.library("json_decode"), rt.library("binary")
+local encoding, decoding = rt.library("json_encode"), rt.library("json_decode")
 
 local MAX_WIRE_DEPTH = 1000 -- more than any value has; a text from elsewhere must not exhaust the stack
 
 -- class -> function(state, object): the value that crosses for an object, and the reserved key it goes
 -- under, if any. An object of a class without one cannot cross.
 rt.wire = rt.wire or {}
-
-local getters = {} -- class -> its get(object)
-local class = rt.class
-
--- Classes that are made from here on can have a wire form.
-function rt.class(name, methods, meta)
-  local new, get = class(name, methods, meta)
-  getters[name] = get
-  return new, get
-end
 
 -- The bytes as text: what is not UTF-8 becomes U+FFFD.
 local function text(bytes)
@@ -39,8 +29,7 @@ end
 rt.text = text
 
 -- The fields of ErrorData are text: a message with odd bytes must not stop the error.
-function rt.wire.error(_, err) -- its class is older than this chunk
-  local state = rt.error_state(err)
+function rt.wire.error(state)
   local wire = {
     message = text(state.message),
     kind = state.kind ~= "" and text(state.kind) or nil,
@@ -63,19 +52,20 @@ end
 
 -- For an object that may cross: true, the value that crosses, its reserved key; else false, what it is.
 function rt.wire_object(object)
-  local name = rt.class_of(object) or "userdata"
-  local hook, get = rt.wire[name], getters[name]
+  local name, state = rt.class_of(object)
+  local hook = rt.wire[name]
   if not hook then
-    return false, a(name)
+    return false, a(name or "userdata")
   end
-  return true, hook(get and get(object), object)
+  return true, hook(state, object)
 end
 
 local encode = encoding.encoder({
   is_object = rt.is_object,
   object = rt.wire_object,
   binary = function(bytes)
-    return '{"$bin":"' .. base64.encode(bytes) .. '"}'
+    local _, text = rt.host("base64_encode", bytes)
+    return '{"$bin":"' .. text .. '"}'
   end,
   not_finite = function(what)
     return nil, what
@@ -120,7 +110,8 @@ end
 -- What an object with one reserved key stands for; nil when it is just an object.
 local function revive(key, value)
   if key == "$bin" and type(value) == "string" then
-    return base64.decode(value)
+    local ok, bytes = rt.host("base64_decode", value)
+    return ok and bytes or nil
   elseif key == "$error" and is_error_data(value) then
     return rt.decode_error(value)
   elseif value ~= nil and (find(key, "^%$%$+bin$") or find(key, "^%$%$+error$")) then

@@ -33,7 +33,9 @@ local methods = {
   end,
   details = function(self)
     local details = self_of(self, "details").details
-    return details
+    if details ~= nil then
+      return rt.decode(rt.encode(details, "details")) -- a copy: the error itself cannot be changed
+    end
   end,
   stack = function(self)
     return self_of(self, "stack").stack or "(no Lua frames)"
@@ -87,16 +89,7 @@ end
 
 -- The wire form (ErrorData) of an error object, as JSON.
 function rt.encode_error(err)
-  local state = get(err)
-  local wire = {
-    message = state.message,
-    kind = state.kind ~= "" and state.kind or nil,
-    retryable = state.retryable,
-    details = state.details,
-    stack = state.stack,
-    context = state.context,
-  }
-  return rt.encode(wire, "error")
+  return rt.encode((rt.wire.error(get(err))), "error")
 end
 
 function rt.decode_error(wire)
@@ -150,7 +143,11 @@ function errors.new(a, b)
     if raw.next(details) == nil then
       details = nil
     else
-      details = rt.decode(rt.encode(details, "details")) -- a copy that later changes cannot reach
+      local ok, json = raw.pcall(rt.encode, details, "details")
+      if not ok then
+        raw.error("errors.new: " .. json, 2)
+      end
+      details = rt.decode(json) -- a copy that later changes cannot reach
     end
   end
   return make({

@@ -9,6 +9,7 @@ local type, error, rawget, rawset, rawlen = raw.type, raw.error, raw.rawget, raw
 local metatable, setmetatable, raw_tostring = raw.getmetatable, raw.setmetatable, raw.tostring
 
 local classes = {} -- metatable -> class name
+local keys = {} -- metatable -> the key of the state
 local hidden = {} -- private keys
 local ORDINAL = {}
 hidden[ORDINAL] = true
@@ -32,7 +33,7 @@ function rt.class(name, methods, meta)
   mt.__metatable = false
   mt.__name = name -- Lua's own messages then speak of "a channel value"
   mt.__tostring = mt.__tostring or show
-  classes[mt] = name
+  classes[mt], keys[mt] = name, key
   hidden[key] = true
   return function(state)
     made = made + 1
@@ -44,8 +45,13 @@ function rt.class(name, methods, meta)
   end
 end
 
+-- Name of an object's class, and its state; nil for all else.
 function rt.class_of(value)
-  return classes[metatable(value)]
+  local mt = metatable(value)
+  local name = classes[mt]
+  if name then
+    return name, rawget(value, keys[mt])
+  end
 end
 
 -- The place of an object among all objects, in order of creation.

@@ -298,6 +298,28 @@ function process.terminate(dest)
   return ask_true("terminate", dest)
 end
 
+local function inquire(verb, dest, cursor)
+  if rt.workflow then
+    return rt.fail("Invalid", "process." .. verb .. " is for functions; a workflow learns of others by monitor and messages")
+  elseif not text(dest) then
+    return rt.fail("Invalid", "process." .. verb .. " wants the pid, name or id of a workflow")
+  elseif cursor ~= nil and not text(cursor) then
+    return rt.fail("Invalid", "process." .. verb .. " wants a cursor that it gave before, or nil")
+  end
+  return ask({ verb = verb, to = dest, name = cursor })
+end
+
+-- How a workflow stands: {id, run_id, status, start_time, search_attributes, result, error, ...}.
+function process.describe(dest)
+  return inquire("describe", dest)
+end
+
+-- What has happened to a workflow since a cursor (nil: since its start): {events, cursor, status}. Waits for
+-- more; the cursor is nil once the workflow has ended and all of it was told.
+function process.history(dest, cursor)
+  return inquire("history", dest, cursor)
+end
+
 function process.get_options()
   return { trap_links = options.trap_links }
 end

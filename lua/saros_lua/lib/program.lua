@@ -204,8 +204,12 @@ function rt.end_with(err)
   end
 end
 
+-- A module may gather the results itself and set rt.conclude(result, err), which then gives them.
 local function finish(...)
   local result, err = ...
+  if rt.conclude then
+    result, err = rt.conclude(result, err)
+  end
   if result == nil and err ~= nil then
     if type(err) == "string" then
       err = rt.error({ message = err })
@@ -337,6 +341,9 @@ function on.query(body)
   if not fn then
     local message = "there is no query " .. query.name .. "; define it with workflow.on_query(name, fn)"
     return rt.answer(query.id, nil, rt.error({ kind = "NotFound", message = message, retryable = false }))
+  end
+  if rt.closed then
+    rt.drop_ready() -- what was left when the program ended does not go on
   end
   local answered = false
   answering = query.id

@@ -29,6 +29,13 @@ local function run_source(id)
   if id == "" then
     env = rt.env
     raw.rawset(env, "require", require)
+    for module in gmatch(modules, "[^\n]+") do -- what an entry lists is also a global, until it has one of that name
+      if not rt.lazy[module] and not PLAIN[module] then
+        rt.lazy[module] = function()
+          return require(module)
+        end
+      end
+    end
   else
     env = rt.new_env(require)
   end

@@ -100,6 +100,14 @@ function rt.run()
   return nil
 end
 
+-- Forgets the tasks that could run.
+function rt.drop_ready()
+  for i = head, tail do
+    ready[i] = nil
+  end
+  head, tail = 1, 0
+end
+
 -- Delivers a cooperative cancellation to every task that is blocked now.
 function rt.cancel_blocked(err)
   local ids = {}

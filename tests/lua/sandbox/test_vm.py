@@ -147,7 +147,8 @@ def test_values_are_refused_when_memory_is_short() -> None:
 
 
 def test_large_values_fit_into_the_headroom() -> None:
-    vm, lua = vm_with(lambda name: b"y" * (MAX_VALUE - 100))
+    limits = QUICK._replace(memory=2 * MAX_VALUE)
+    vm, lua = vm_with(lambda name: b"y" * (MAX_VALUE - 100), limits)
     for _ in range(5):
         assert vm.call(lua[b"echo"], b"x" * (MAX_VALUE - 100)) is not None
         assert vm.call(lua[b"host"], "large")[0] is True
@@ -222,6 +223,15 @@ def test_a_pool_renews_vms() -> None:
         "b.lua",
     )
     assert again.call(again.fn("compile_user")(look, again.rt[b"env"])) == b"nilnilnilfunction"
+
+
+def test_the_last_programs_limits_do_not_stop_a_renewal() -> None:
+    # The hook has run once and has set a deadline, which has passed when the VM is used again.
+    vm = Vm(workflow=False, limits=Limits(instructions=50_000, seconds=-10), boot=SANDBOX)
+    busy = compile_user(b"for i = 1, 1100 do end", "a.lua")
+    vm.call(vm.fn("compile_user")(busy, vm.rt[b"env"]))
+    for _ in range(20):
+        vm.renew(workflow=False)
 
 
 def test_a_closed_vm_is_freed_though_its_host_knows_it() -> None:

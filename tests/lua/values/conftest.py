@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from saros_lua.chunks import compile_library, library_chunk
+from saros_lua.modules import hash as digests
 from saros_lua.modules import json, payload
 from saros_lua.vm import Vm
 
@@ -27,7 +28,7 @@ return {
 }
 """
 
-HOST = {**json.HOST, **payload.HOST}
+HOST = {**json.HOST, **payload.HOST, **digests.HOST}
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from ...errors import ALREADY_EXISTS, NOT_FOUND, Error
-from .suite import Case, behaviour, eventually
+from ...errors import ALREADY_EXISTS, NOT_FOUND
+from .suite import Case, behaviour, eventually, refused
 
 
 @behaviour("§8", "workflow.call waits for a child and gives its result or its error")
@@ -64,12 +64,8 @@ async def id_reuse(case: Case) -> None:
     id = case.id()
     assert await app.run("app:main", True, id=id) == 1
     for policy in ("reject_duplicate", "allow_duplicate_failed_only"):
-        try:
-            await app.start("app:main", True, id=id, options={"id_reuse_policy": policy})
-        except Error as error:
-            assert error.kind == ALREADY_EXISTS
-        else:
-            raise AssertionError(f"{policy} allowed a duplicate")
+        error = await refused(app.start("app:main", True, id=id, options={"id_reuse_policy": policy}))
+        assert error.kind == ALREADY_EXISTS
     assert (await app.fails("app:main", False, id=id)).kind == "Bad"
     options = {"id_reuse_policy": "allow_duplicate_failed_only"}
     assert await app.run("app:main", True, id=id, options=options) == 1
@@ -140,6 +136,24 @@ async def no_links(case: Case) -> None:
     none, text = await case.run(main)
     assert none is True
     assert "not supported in workflow context" in text
+
+
+@behaviour("§8", "with wait_for_cancellation a cancelled parent still gets its child's own end")
+async def child_waited_for(case: Case) -> None:
+    main = """
+    local patient = process.with_options({["workflow.wait_for_cancellation"] = true})
+    return {patient:exec("app:tidies", "app:worker")}
+    """
+    tidies = """
+    time.sleep("1h")
+    time.sleep("50ms")
+    return "tidied up"
+    """
+    app = await case.app(main, workflows={"tidies": tidies})
+    order = await app.start("app:main", id=case.id())
+    await asyncio.sleep(0.3)
+    await order.cancel()
+    assert await order.result(30) == ["tidied up"]
 
 
 @behaviour("§8", "cancelling an awaited child cancels it, and the parent goes on")

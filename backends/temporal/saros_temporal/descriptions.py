@@ -1,0 +1,158 @@
+"""Descriptions and list queries."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from temporalio.api.common.v1 import Payload
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.converter import DataConverter
+
+from saros import values
+from saros.deployment import Deployment
+from saros.errors import Error
+from saros.execution import (
+    CANCELED,
+    COMPLETED,
+    CONTINUED,
+    FAILED,
+    RUNNING,
+    TERMINATED,
+    TIMED_OUT,
+    Description,
+    Pid,
+)
+from saros.query import Condition, parse
+from saros.raw import Raw
+
+from .payloads import CANCELED_MEMO, to_json
+from .starts import decoded
+
+if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+STATUS: Final = {
+    WorkflowExecutionStatus.RUNNING: RUNNING,
+    WorkflowExecutionStatus.COMPLETED: COMPLETED,
+    WorkflowExecutionStatus.FAILED: FAILED,
+    WorkflowExecutionStatus.CANCELED: CANCELED,
+    WorkflowExecutionStatus.TERMINATED: TERMINATED,
+    WorkflowExecutionStatus.TIMED_OUT: TIMED_OUT,
+    WorkflowExecutionStatus.CONTINUED_AS_NEW: CONTINUED,
+}
+_TEMPORAL_STATUS: Final = {
+    RUNNING: "Running",
+    COMPLETED: "Completed",
+    FAILED: "Failed",
+    CANCELED: "Canceled",
+    TERMINATED: "Terminated",
+    TIMED_OUT: "TimedOut",
+    CONTINUED: "ContinuedAsNew",
+}
+_FIELDS: Final = {
+    "status": "ExecutionStatus",
+    "type": "WorkflowType",
+    "id": "WorkflowId",
+    "run_id": "RunId",
+    "task_queue": "TaskQueue",
+    "start_time": "StartTime",
+    "close_time": "CloseTime",
+}
+
+
+def visibility_query(query: str) -> str:
+    """A list query in Temporal's words.
+
+    :raises Error: INVALID for a bad query.
+    """
+    return " AND ".join(_condition(condition) for condition in parse(query))
+
+
+def _condition(condition: Condition) -> str:
+    name = _FIELDS.get(condition.field, f"`{condition.name}`")
+    if condition.operator == "in":
+        return f"{name} IN ({', '.join(_literal(item, condition.field) for item in condition.value)})"
+    return f"{name} {condition.operator} {_literal(condition.value, condition.field)}"
+
+
+def _literal(value: Any, field: str) -> str:
+    if field == "status":
+        return f"'{_TEMPORAL_STATUS[value]}'"
+    if isinstance(value, dt.datetime):
+        return f"'{value.isoformat()}'"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"'{quoted}'"
+    return repr(value)
+
+
+async def description(
+    info: WorkflowExecutionInfo, deployment: Deployment, converter: DataConverter, queue: str = ""
+) -> Description:
+    """What Temporal tells about an execution."""
+    type_name = info.type.name
+    entry = deployment.registry.by_type(type_name)
+    queue = info.task_queue or queue
+    place = worker_of(deployment, queue)
+    return Description(
+        id=info.execution.workflow_id,
+        run_id=info.execution.run_id,
+        pid=str(Pid(place, info.execution.workflow_id)),
+        type=type_name,
+        entry=entry.id if entry else type_name,
+        status=STATUS.get(WorkflowExecutionStatus(info.status), RUNNING) if info.status else RUNNING,
+        task_queue=queue,
+        start_time=nanoseconds(info.start_time),
+        close_time=nanoseconds(info.close_time) if info.HasField("close_time") else None,
+        history_length=info.history_length,
+        history_size=info.history_size_bytes,
+        parent=str(Pid("default", info.parent_execution.workflow_id))
+        if info.parent_execution.workflow_id
+        else None,
+        search_attributes={
+            key: _search_value(item)
+            for key, item in info.search_attributes.indexed_fields.items()
+            if not key.startswith(("Temporal", "BuildIds"))
+        },
+        memo=await _memo(dict(info.memo.fields), converter),
+    )
+
+
+def worker_of(deployment: Deployment, queue: str) -> str:
+    """The worker that serves a task queue, as the first part of a pid."""
+    registry = deployment.registry
+    for worker in registry.of_kind("temporal.worker"):
+        if registry.task_queue(worker.id) == queue:
+            return worker.id
+    return "default"
+
+
+def nanoseconds(time: Timestamp) -> int:
+    return time.ToNanoseconds()
+
+
+def _search_value(payload: Payload) -> Raw:
+    text = payload.data
+    if payload.metadata.get("type") == b"Double":
+        return Raw(msgspec.json.encode(float(json.loads(text))))
+    if payload.metadata.get("type") == b"Datetime":
+        return Raw(text.replace(b"+00:00", b"Z"))
+    return Raw(text)
+
+
+async def _memo(fields: dict[str, Payload], converter: DataConverter) -> dict[str, Raw]:
+    memo: dict[str, Raw] = {}
+    for key, payload in fields.items():
+        if key == CANCELED_MEMO:
+            continue
+        try:
+            memo[key] = Raw(to_json((await decoded(converter, [payload]))[0]))
+        except Error as error:  # of another SDK, with another codec
+            memo[key] = Raw(values.encode(f"({error.message})"))
+    return memo

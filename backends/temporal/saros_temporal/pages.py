@@ -1,0 +1,154 @@
+"""Histories of executions, fetched and decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import Message
+from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflowservice.v1 import (
+    GetWorkflowExecutionHistoryRequest,
+    GetWorkflowExecutionHistoryReverseRequest,
+)
+from temporalio.client import WorkflowHistory
+
+from saros.execution import RUNNING, HistoryPage, Run
+
+from .descriptions import nanoseconds, worker_of
+from .histories import CLOSED, records
+
+if TYPE_CHECKING:
+    from .backend import TemporalBackend
+
+
+class History:
+    """The history of one run."""
+
+    def __init__(self, backend: TemporalBackend, id: str, run_id: str) -> None:
+        self._backend = backend
+        self._id = id
+        self._run_id = run_id
+
+    async def page(self, start: int, wait: bool) -> HistoryPage:
+        """See `saros.backend.Backend.history`."""
+        events = await self._events()
+        await self._decode(events)
+        while True:
+            found = records(events)
+            status, following = _status(events[-1])
+            if len(found) > start or status != RUNNING or not wait:
+                break
+            fresh = await self._newer(len(events))
+            await self._decode(fresh)
+            events += fresh
+        return HistoryPage(self._run(events[0]), start, found[start:], status, following)
+
+    async def decoded(self) -> WorkflowHistory:
+        """The history as Temporal knows it, its payloads as they were before the codec."""
+        events = await self._events()
+        await self._decode(events)
+        return WorkflowHistory(self._id, events)
+
+    async def problem(self) -> str | None:
+        """Why the last workflow task failed."""
+        client = self._backend.client
+        request = GetWorkflowExecutionHistoryReverseRequest(namespace=client.namespace, maximum_page_size=20)
+        request.execution.workflow_id, request.execution.run_id = self._id, self._run_id
+        response = await client.workflow_service.get_workflow_execution_history_reverse(request)
+        for event in response.history.events:
+            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
+                return event.workflow_task_failed_event_attributes.failure.message
+            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
+                return "the workflow task timed out: no worker finished it in time"
+        return None
+
+    async def _events(self) -> list[HistoryEvent]:
+        request = self._request()
+        service = self._backend.client.workflow_service
+        events: list[HistoryEvent] = []
+        while True:
+            response = await service.get_workflow_execution_history(request, retry=True)
+            events.extend(response.history.events)
+            if not response.next_page_token:
+                break
+            request.next_page_token = response.next_page_token
+        if not self._run_id:
+            self._run_id = events[0].workflow_execution_started_event_attributes.original_execution_run_id
+        return events
+
+    async def _newer(self, known: int) -> list[HistoryEvent]:
+        """Events after the known ones, when there are any."""
+        request = self._request()
+        request.wait_new_event = True
+        service = self._backend.client.workflow_service
+        seen = 0
+        while True:
+            response = await service.get_workflow_execution_history(request, retry=True)
+            batch = list(response.history.events)
+            fresh = batch[max(0, known - seen) :]
+            seen += len(batch)
+            if fresh or not response.next_page_token:
+                return fresh
+            request.next_page_token = response.next_page_token
+
+    def _request(self) -> GetWorkflowExecutionHistoryRequest:
+        request = GetWorkflowExecutionHistoryRequest(namespace=self._backend.client.namespace)
+        request.execution.workflow_id, request.execution.run_id = self._id, self._run_id
+        return request
+
+    async def _decode(self, events: list[HistoryEvent]) -> None:
+        codec = self._backend.client.data_converter.payload_codec
+        if codec is None:
+            return
+        for event in events:
+            for payload in _payloads(event):
+                payload.CopyFrom((await codec.decode([payload]))[0])
+
+    def _run(self, event: HistoryEvent) -> Run:
+        started = event.workflow_execution_started_event_attributes
+        deployment = self._backend.deployment
+        entry = deployment.registry.by_type(started.workflow_type.name)
+        queue = started.task_queue.name
+        place = worker_of(deployment, queue)
+        return Run(
+            self._id,
+            self._run_id,
+            entry.id if entry else started.workflow_type.name,
+            started.workflow_type.name,
+            "" if place == "default" else place,
+            queue,
+            nanoseconds(event.event_time),
+            attempt=started.attempt,
+            first_run_id=started.first_execution_run_id,
+            continued_from=started.continued_execution_run_id,
+        )
+
+
+def _payloads(message: Message) -> Iterator[Payload]:
+    """Every payload anywhere in a message."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        if field.message_type.GetOptions().map_entry:
+            if field.message_type.fields_by_name["value"].message_type is None:
+                continue
+            items = list(value.values())
+        else:
+            items = list(value) if field.is_repeated else [value]
+        for item in items:
+            if isinstance(item, Payload):
+                yield item
+            else:
+                yield from _payloads(item)
+
+
+def _status(event: HistoryEvent) -> tuple[str, str]:
+    """The status of a run whose last event this is, and the run that follows it."""
+    status = CLOSED.get(event.event_type, RUNNING)
+    if status == RUNNING:
+        return RUNNING, ""
+    attributes = getattr(event, event.WhichOneof("attributes") or "")
+    return status, getattr(attributes, "new_execution_run_id", "")

@@ -1,0 +1,133 @@
+"""Payloads: Temporal's ``json/plain`` and Saros's JSON are the same text, so values pass through unread.
+
+Two plain things have Temporal's own encodings, as every SDK writes them: nil is ``binary/null``, and a
+string of bytes that is a whole argument or result is ``binary/plain``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
+
+from saros.errors import INVALID, Error
+from saros.raw import Raw
+from saros.values import NULL, Json
+
+ENCODING: Final = "encoding"
+JSON_PLAIN: Final = b"json/plain"
+MAX_PAYLOAD: Final = 1_500_000
+"""Bytes; the server refuses 2 MiB, and a workflow that tries it is stuck."""
+
+CONTEXT: Final = "saros-context"
+SENDER: Final = "saros-sender"
+MESSAGES: Final = "saros-messages"
+ANSWER: Final = "saros-answer"
+"""Headers: the `ctx` values (an object), the pid of the starter or sender, messages that come before any
+other; and of a query, that its answer is to be an `Outcome`, for a failed query tells nothing but a text."""
+
+CANCELED_MEMO: Final = "saros.canceled"
+"""Memo: the error with which a workflow was cancelled, for which Temporal's closing event has no room."""
+
+_BYTES: Final = b'{"$bin":"'
+_array = msgspec.json.Decoder(list[Raw])
+_any = msgspec.json.Decoder(Raw)
+_bytes = msgspec.json.Decoder(dict[str, str])
+
+
+def to_payload(json: Json | Raw) -> Payload:
+    """The payload of a JSON text."""
+    data = bytes(json)
+    if data == NULL or not data:
+        return Payload(metadata={ENCODING: b"binary/null"})
+    if data.startswith(_BYTES):
+        try:
+            return Payload(
+                metadata={ENCODING: b"binary/plain"},
+                data=base64.b64decode(_bytes.decode(data)["$bin"], validate=True),
+            )
+        except (msgspec.DecodeError, binascii.Error, KeyError):
+            pass  # it only looks like one
+    return Payload(metadata={ENCODING: JSON_PLAIN}, data=data)
+
+
+def to_json(payload: Payload) -> Json:
+    """The JSON text of a payload.
+
+    :raises Error: INVALID for encodings that are no JSON, and for bad JSON.
+    """
+    encoding = payload.metadata.get(ENCODING, JSON_PLAIN)
+    if encoding == b"binary/null":
+        return NULL
+    if encoding == b"binary/plain":
+        return _BYTES + base64.b64encode(payload.data) + b'"}'
+    if encoding not in (JSON_PLAIN, b"json/protobuf"):
+        raise Error(
+            f"a payload has the encoding {encoding.decode(errors='replace')}, not json/plain; "
+            "is a codec missing here?",
+            INVALID,
+            retryable=False,
+        )
+    try:
+        _any.decode(payload.data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise Error(f"a payload is not valid JSON: {exc}", INVALID, retryable=False) from exc
+    return payload.data
+
+
+def raw_values(array: Json | Raw) -> list[RawValue]:
+    """One raw value per item of a JSON array."""
+    if array == b"[]":
+        return []
+    return [RawValue(to_payload(item)) for item in _array.decode(array)]
+
+
+def payloads(array: Json | Raw) -> list[Payload]:
+    """One payload per item of a JSON array."""
+    return [to_payload(item) for item in _array.decode(array)]
+
+
+def json_array(items: Iterable[Payload]) -> Raw:
+    """The JSON array of payloads.
+
+    :raises Error: see `to_json`.
+    """
+    return Raw(b"[" + b",".join([to_json(item) for item in items]) + b"]")
+
+
+def json_array_of(args: Sequence[RawValue]) -> Raw:
+    """The JSON array of raw values.
+
+    :raises Error: see `to_json`.
+    """
+    return json_array(arg.payload for arg in args)
+
+
+def raw_json(value: RawValue | None) -> Json:
+    """The JSON of a raw value, which is nil when there is none.
+
+    :raises Error: see `to_json`.
+    """
+    return NULL if value is None else to_json(value.payload)
+
+
+def header(headers: Mapping[str, Payload], key: str, default: Json) -> Json:
+    """The JSON in a header, or `default`.
+
+    :raises Error: see `to_json`.
+    """
+    found = headers.get(key)
+    return default if found is None else to_json(found)
+
+
+def too_large(size: int) -> str:
+    """What to say about a value that Temporal would not take."""
+    return (
+        f"a value of {size} bytes is too large for Temporal, whose limit is {MAX_PAYLOAD} bytes here; "
+        "store it elsewhere and pass a reference"
+    )

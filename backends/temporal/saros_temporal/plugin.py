@@ -1,0 +1,42 @@
+"""Registers ``temporal://``.
+
+temporal://host:port/namespace   that server
+temporal://                      the server of the app's ``temporal.client`` entry
+
+With an explicit address, the ``auth``, ``tls`` and timing keys of the app's only client entry still hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import saros
+from saros.backend import Backend
+from saros.plugins import BackendPlugin
+
+
+def make(url: str, options: Mapping[str, Any]) -> Backend:
+    """A backend for a ``temporal://`` URL.
+
+    :raises Error: INVALID when the URL is none.
+    """
+    from .backend import TemporalBackend
+
+    return TemporalBackend(url, options)
+
+
+def replay(document: Any, deployment: Any) -> int | None:
+    """Replay a history that Temporal's CLI or UI exported; gives its number of events, None if it is none."""
+    if not isinstance(document, dict) or not isinstance(document.get("events"), list):
+        return None
+    if document.get("format") or not all("eventId" in event for event in document["events"]):
+        return None
+    from .replay import replay_exported
+
+    return replay_exported(document, deployment)
+
+
+@saros.hookimpl
+def saros_backends() -> list[BackendPlugin]:
+    return [BackendPlugin("temporal", make, "a Temporal service", replay)]

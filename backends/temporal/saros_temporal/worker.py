@@ -1,0 +1,162 @@
+"""Workers: one of Temporal's per ``temporal.worker`` entry, and one for the processes of this node."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio.client import Client
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import (
+    PollerBehaviorSimpleMaximum,
+    Worker,
+    WorkerDeploymentConfig,
+)
+
+from saros.deployment import DEFAULT_QUEUE, Deployment
+from saros.entries import Entry
+from saros.host import ProcessHost
+
+from .activities import LISTEN_S, SarosInterceptor, saros_activity
+from .client import seconds
+from .environment import Environment
+from .runner import InlineExecutor, SarosRunner
+from .system import node_queue
+from .workflow import SarosWorkflow
+
+log = logging.getLogger("saros.temporal")
+
+GRACE_S: Final = 10.0
+"""Seconds that running activities get when the worker stops; ``worker_stop_timeout`` says otherwise."""
+SLACK_S: Final = 10.0
+"""Seconds that a worker's shutdown may take beyond that before it is given up."""
+
+_DIRECT: Final = {
+    "max_concurrent_workflow_task_execution_size": "max_concurrent_workflow_tasks",
+    "max_concurrent_activity_execution_size": "max_concurrent_activities",
+    "max_concurrent_local_activity_execution_size": "max_concurrent_local_activities",
+    "max_cached_workflows": "max_cached_workflows",
+    "local_activity_worker_only": "no_remote_activities",
+    "disable_eager_activities": "disable_eager_activity_execution",
+    "identity": "identity",
+}
+_RATES: Final = {
+    "worker_activities_per_second": "max_activities_per_second",
+    "task_queue_activities_per_second": "max_task_queue_activities_per_second",
+}
+_SPANS: Final = {
+    "sticky_schedule_to_start_timeout": "sticky_queue_schedule_to_start_timeout",
+    "worker_stop_timeout": "graceful_shutdown_timeout",
+    "max_heartbeat_throttle_interval": "max_heartbeat_throttle_interval",
+    "default_heartbeat_throttle_interval": "default_heartbeat_throttle_interval",
+}
+_POLLERS: Final = {
+    "max_concurrent_workflow_task_pollers": "workflow_task_poller_behavior",
+    "max_concurrent_activity_task_pollers": "activity_task_poller_behavior",
+}
+
+
+def worker_options(options: dict[str, Any]) -> dict[str, Any]:
+    """``worker_options`` of an entry as arguments of Temporal's `Worker`."""
+    found: dict[str, Any] = {
+        "graceful_shutdown_timeout": timedelta(seconds=GRACE_S),
+        "default_heartbeat_throttle_interval": timedelta(seconds=LISTEN_S),
+    }
+    for key, name in _DIRECT.items():
+        if key in options:
+            found[name] = options[key]
+    for key, name in _RATES.items():
+        if options.get(key):
+            found[name] = float(options[key])
+    for key, name in _SPANS.items():
+        if seconds(options.get(key)):
+            found[name] = timedelta(seconds=seconds(options[key]))
+    for key, name in _POLLERS.items():
+        if key in options:
+            found[name] = PollerBehaviorSimpleMaximum(max(options[key], 2 if "workflow" in key else 1))
+    tasks = found.get("max_concurrent_workflow_tasks")
+    if tasks == 1 and found.get("max_cached_workflows", 1000):
+        found["max_concurrent_workflow_tasks"] = 2  # Temporal needs two for a sticky queue
+    if options.get("deployment_name") and options.get("build_id"):
+        behavior = {
+            "pinned": VersioningBehavior.PINNED,
+            "auto_upgrade": VersioningBehavior.AUTO_UPGRADE,
+        }.get(options.get("default_versioning_behavior", ""), VersioningBehavior.AUTO_UPGRADE)
+        found["deployment_config"] = WorkerDeploymentConfig(
+            version=WorkerDeploymentVersion(options["deployment_name"], options["build_id"]),
+            use_worker_versioning=bool(options.get("use_versioning")),
+            default_versioning_behavior=behavior
+            if options.get("use_versioning")
+            else VersioningBehavior.UNSPECIFIED,
+        )
+    elif options.get("build_id"):
+        found["build_id"] = options["build_id"]
+    return found
+
+
+def workers_of(
+    deployment: Deployment, host: ProcessHost, environment: Callable[[str], Environment]
+) -> list[Worker]:
+    """The workers of an app, not running yet. `environment` gives a worker's, by its entry id."""
+    executor = InlineExecutor()
+    entries: list[Entry | None] = list(deployment.registry.of_kind("temporal.worker")) or [None]
+    found = [
+        _worker(deployment, entry, environment(entry.id if entry else ""), executor) for entry in entries
+    ]
+    own = environment(entries[0].id if entries[0] else "")
+    found.append(
+        Worker(
+            _client(own),
+            task_queue=node_queue(host.node),
+            activities=[saros_activity],
+            interceptors=[SarosInterceptor(own)],
+            activity_task_poller_behavior=PollerBehaviorSimpleMaximum(1),
+            graceful_shutdown_timeout=timedelta(seconds=1),
+        )
+    )
+    return found
+
+
+def _worker(
+    deployment: Deployment, entry: Entry | None, environment: Environment, executor: InlineExecutor
+) -> Worker:
+    options: dict[str, Any] = entry.get("worker_options", {}) if entry else {}
+    workflows = not options.get("disable_workflow_worker")
+    return Worker(
+        _client(environment),
+        task_queue=deployment.registry.task_queue(entry.id) if entry else DEFAULT_QUEUE,
+        workflows=[SarosWorkflow] if workflows else [],
+        activities=[saros_activity],
+        interceptors=[SarosInterceptor(environment)],
+        workflow_runner=SarosRunner(environment),
+        workflow_task_executor=executor,
+        **worker_options(options),
+    )
+
+
+def _client(environment: Environment) -> Client:
+    if environment.client is None:
+        raise RuntimeError("a worker needs a connection")
+    return environment.client
+
+
+async def serve(workers: list[Worker], grace_s: float) -> None:
+    """Run workers until cancelled; then drain within the grace period."""
+    running = [asyncio.create_task(worker.run()) for worker in workers]
+    try:
+        await asyncio.gather(*running)
+    finally:
+        stopping = [asyncio.create_task(worker.shutdown()) for worker in workers]
+        ended = asyncio.gather(*stopping, *running, return_exceptions=True)
+        try:
+            async with asyncio.timeout(grace_s + SLACK_S):
+                await ended
+        except TimeoutError:
+            log.error(
+                "the Temporal worker did not stop within %.0f s; what still runs is given back by the server "
+                "when its timeouts are over",
+                grace_s + SLACK_S,
+            )

@@ -1,0 +1,48 @@
+"""The admin address: is it alive, is it ready, what has it done."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from saros.app import App
+from saros.errors import Error
+
+from .metrics import Metrics
+from .problem import Receive, Scope, Send, send_whole
+
+PATIENCE_S: Final = 2.0
+_TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
+_METRICS: Final = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+
+
+class Admin:
+    def __init__(self, app: App, metrics: Metrics) -> None:
+        self.ready = False  # whether the servers listen, and go on doing so
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        if scope["method"] not in ("GET", "HEAD"):
+            await send_whole(send, 405, [_TEXT, (b"allow", b"GET, HEAD")], b"method not allowed\n")
+        elif scope["path"] == "/healthz":
+            await send_whole(send, 200, [_TEXT], b"ok\n")
+        elif scope["path"] == "/readyz":
+            reason = await self._unready()
+            await send_whole(send, 503 if reason else 200, [_TEXT], (reason or "ready").encode() + b"\n")
+        elif scope["path"] == "/metrics":
+            await send_whole(send, 200, [_METRICS], self._metrics.text().encode())
+        else:
+            await send_whole(send, 404, [_TEXT], b"not found\n")
+
+    async def _unready(self) -> str | None:
+        if not self.ready:
+            return "starting or stopping"
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._app.backend.lookup("saros.http.ready")
+        except (Error, TimeoutError):
+            return "the backend does not answer"
+        return None

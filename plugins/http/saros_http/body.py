@@ -1,0 +1,139 @@
+"""The body of a request: bounded in size and time, read whole or in parts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect, Request
+
+from .problem import Disconnected, HttpError, Message, Receive, Scope, header_of
+
+MAX_FIELDS = 1000
+MAX_FILES = 100
+_TAIL = 4096  # bytes in which a form's last boundary must be
+
+
+class Body:
+    """:param limit: bytes.
+    :param seconds: for all of it, from when it is first asked for.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, limit: int, seconds: float) -> None:
+        self.length = _length(scope)
+        if self.length is not None and self.length > limit:
+            raise _too_large(limit)
+        self.ended = False  # whether all of it has come
+        self.on_end: Callable[[], None] | None = None
+        self._scope = scope
+        self._receive = receive
+        self._limit = limit
+        self._seconds = seconds
+        self._deadline: float | None = None
+        self._buffer = bytearray()
+        self._total = 0
+        self._tail = b""  # of a form
+
+    async def whole(self) -> bytes:
+        """What `read` has not taken, to the end; it stays there to be read.
+
+        :raises HttpError: 413 or 408.
+        :raises Disconnected: when the client has gone.
+        """
+        while not self.ended:
+            await self._pull()
+        return bytes(self._buffer)
+
+    async def read(self, size: int) -> bytes:
+        """The next part, of at most `size` bytes; empty at the end. Raises as `whole` does."""
+        while not self._buffer and not self.ended:
+            await self._pull()
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return data
+
+    async def form(self) -> dict[str, Any]:
+        """The fields and files of a form.
+
+        :raises HttpError: 415 when it is no form, 400 when it is malformed; and as `whole` does.
+        """
+        content_type, options = parse_options_header(header_of(self._scope, b"content-type"))
+        if content_type not in (b"multipart/form-data", b"application/x-www-form-urlencoded"):
+            raise HttpError(415, "The body is not a form.")
+        request = Request(dict(self._scope), self._as_receive)
+        try:
+            parsed = await request.form(
+                max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=max(self._limit, 1)
+            )
+        except (MultiPartException, HTTPException) as exc:
+            raise HttpError(400, "The form is malformed.") from exc
+        except ClientDisconnect as exc:
+            raise Disconnected from exc
+        if b"boundary" in options and b"--%s--" % options[b"boundary"] not in self._tail:
+            raise HttpError(400, "The form is malformed.")  # it stops half-way
+        form: dict[str, dict[str, list[Any]]] = {"values": {}, "files": {}}
+        for name, item in parsed.multi_items():
+            if isinstance(item, UploadFile):
+                data = await item.read()
+                file = {
+                    "name": item.filename or "",
+                    "content_type": item.content_type or "application/octet-stream",
+                    "size": len(data),
+                    "data": text_or_bytes(data),
+                }
+                form["files"].setdefault(name, []).append(file)
+            else:
+                form["values"].setdefault(name, []).append(item)
+        await parsed.close()
+        return form
+
+    async def _as_receive(self) -> Message:
+        data = await self.read(1 << 16)
+        self._tail = (self._tail + data)[-_TAIL:]
+        return {"type": "http.request", "body": data, "more_body": not self.ended or bool(self._buffer)}
+
+    async def _pull(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._deadline is None:
+            self._deadline = loop.time() + self._seconds
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            raise HttpError(408, "The body did not arrive in time.", {"Connection": "close"}) from None
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        data = message.get("body", b"")
+        self._total += len(data)
+        if self._total > self._limit:
+            raise _too_large(self._limit)
+        self._buffer += data
+        if not message.get("more_body", False):
+            self.ended = True
+            if self.on_end is not None:
+                self.on_end()
+
+
+def text_or_bytes(data: bytes) -> str | bytes:
+    """What Lua gets as the same string: text crosses as it is, bytes as base64."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+def _length(scope: Scope) -> int | None:
+    """The bytes that a body has; None when only its end will tell."""
+    length = header_of(scope, b"content-length")
+    if header_of(scope, b"transfer-encoding") is not None:
+        return None
+    return int(length) if length and length.isascii() and length.isdigit() else 0
+
+
+def _too_large(limit: int) -> HttpError:
+    return HttpError(413, f"The body is larger than {limit} bytes.", {"Connection": "close"})

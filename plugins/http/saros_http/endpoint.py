@@ -1,0 +1,130 @@
+"""An endpoint: brings a request to its function."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from saros import values
+from saros.app import App
+from saros.entries import Entry, parse_duration
+
+from .body import Body, text_or_bytes
+from .exchange import Exchange
+from .problem import REQUEST_ID, Disconnected, HttpError, Receive, Scope, Send, header_of, send_problem
+
+INLINE: Final = 64 << 10
+"""Bytes of a body that goes to the function together with the head."""
+MAX_QUERY: Final = 1000
+PARAMS: Final = "saros.params"  # in a scope: names and values of the path's parameters, flat
+TIMEOUT: Final = "saros.timeout"  # in a scope: seconds of the middleware `timeout`
+
+_check_json: Final = msgspec.json.Decoder().decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Settings(NamedTuple):
+    """What a server grants its requests; times in seconds, sizes in bytes."""
+
+    body: int
+    read: float
+    write: float
+    request: float
+
+
+def seconds(entry: Entry, path: str) -> float:
+    """A duration of an entry."""
+    return parse_duration(entry.get(path)) / 1e9
+
+
+class Endpoint:
+    def __init__(self, app: App, entry: Entry, settings: Settings) -> None:
+        found = app.registry.get(entry.get("func"))
+        if found is None:
+            raise LookupError(entry.get("func"))  # the registry has checked it
+        self.entry = entry
+        self._function = found
+        self._app = app
+        limit = entry.get("max_body")
+        self._settings = settings if limit is None else settings._replace(body=limit)
+        self._timeout = seconds(entry, "timeout") if entry.get("timeout") is not None else None
+        self._accepts = [text.lower() for text in entry.get("accepts", [])]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange: Exchange | None = None
+        try:
+            body = Body(scope, receive, self._settings.body, self._settings.read)
+            info = await self._info(scope, body)
+            limit = self._timeout or scope.get(TIMEOUT) or self._settings.request
+            exchange = Exchange(scope, receive, send, body, self._settings.write)
+            await exchange.run(self._app.host, self._function, info, {"request_id": scope[REQUEST_ID]}, limit)
+        except HttpError as error:
+            if exchange is not None and exchange.begun:
+                await exchange.cut()
+            await send_problem(scope, send, error)
+
+    async def _info(self, scope: Scope, body: Body) -> bytes:
+        """The head of the request, and its body if it is small, as JSON for the module `http`."""
+        info: dict[str, Any] = {
+            "id": scope[REQUEST_ID],
+            "method": scope["method"],
+            "path": scope["path"],
+            "scheme": scope["scheme"],
+            "client": "{}:{}".format(*scope["client"]) if scope.get("client") else "",
+            "headers": _flat_headers(scope),
+            "query": _query(scope["query_string"]),
+            "params": scope.get(PARAMS, ()),
+        }
+        host = header_of(scope, b"host")
+        if host is not None:
+            info["host"] = host
+        if body.length is not None:
+            info["length"] = body.length
+        if body.length == 0:
+            info["body"] = ""
+            return _encode(info)
+        media = (header_of(scope, b"content-type") or "").partition(";")[0].strip().lower()
+        if self._accepts and media not in self._accepts:
+            raise HttpError(415, f"The body must be {' or '.join(self._accepts)}.")
+        is_json = media == "application/json" or media.endswith("+json")
+        if is_json or (body.length is not None and body.length <= INLINE):
+            data = await body.whole()
+            if is_json and data:
+                _require_json(data)
+            content = text_or_bytes(data)
+            info["body"] = content if isinstance(content, str) else msgspec.Raw(values.encode(content))
+        return _encode(info)
+
+
+def _require_json(data: bytes) -> None:
+    try:
+        _check_json(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise HttpError(400, "The body is not valid JSON.") from None
+
+
+def _flat_headers(scope: Scope) -> list[str]:
+    merged: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in merged:
+            value = merged[name] + (b"; " if name == b"cookie" else b", ") + value
+        merged[name] = value
+    flat: list[str] = []
+    for name, value in merged.items():
+        flat += (name.decode("latin-1"), value.decode("latin-1"))
+    return flat
+
+
+def _query(query: bytes) -> list[str]:
+    if not query:
+        return []
+    try:
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_QUERY)
+    except ValueError:
+        raise HttpError(400, f"The query has more than {MAX_QUERY} parameters.") from None
+    return [text for pair in pairs for text in pair]
+
+
+__all__ = ["PARAMS", "TIMEOUT", "Disconnected", "Endpoint", "Settings", "seconds"]

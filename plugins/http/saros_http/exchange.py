@@ -1,0 +1,258 @@
+"""One request and its response, while the function of an endpoint runs for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from saros import values
+from saros.entries import Entry
+from saros.errors import CANCELED, INVALID, Error, ErrorData
+from saros.host import Attempt, ProcessHost
+from saros.program import Call, Outcome, pack
+from saros.values import Json
+
+from .body import Body, text_or_bytes
+from .problem import ABORT, REQUEST_ID, Disconnected, Headers, HttpError, Receive, Scope, Send, send_whole
+
+log = logging.getLogger("saros.http")
+
+GRACE_S: Final = 5.0
+"""What a function gets to end in when its client has gone."""
+
+_exchanges: dict[str, Exchange] = {}  # pid of the function -> its request
+_TIMED_OUT: Final = pack(Outcome(err=ErrorData("the request took too long", "Timeout", False)))
+_GONE: Final = pack(Outcome(err=ErrorData("the client has gone", CANCELED, False)))
+
+
+async def answer(pid: str, args: list[Any]) -> Any:
+    """The service ``@http``: what a function asks about the request that it serves.
+
+    :raises Error: INVALID when it serves none, CANCELED when the client has gone.
+    """
+    exchange = _exchanges.get(pid)
+    if exchange is None:
+        raise Error("only the function of an http.endpoint serves a request", INVALID, retryable=False)
+    return await exchange.ask(*args)
+
+
+def end_streams(host: ProcessHost) -> None:
+    """Ask the functions that send events to end: their clients come back, and would be waited for till then."""
+    for exchange in list(_exchanges.values()):
+        if exchange.host is host and exchange.sends_events:
+            exchange.cancel()
+
+
+class Exchange:
+    """:param write_s: seconds that a client has to take what is written."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, body: Body, write_s: float) -> None:
+        self.begun = False
+        self.sends_events = False
+        self.host: ProcessHost | None = None
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._body = body
+        self._write_s = write_s
+        self._gone = False
+        self._no_body = False  # a status that has none
+        self._writing = asyncio.Lock()  # its coroutines may write at the same time
+        self._attempt: Attempt | None = None
+        self._ended: asyncio.Future[Json | HttpError] = asyncio.get_running_loop().create_future()
+        self._watcher: asyncio.Task[None] | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+
+    # --- the function -----------------------------------------------------------------------
+
+    async def run(
+        self, host: ProcessHost, entry: Entry, info: Json, context: Mapping[str, str], seconds: float
+    ) -> None:
+        """Run the function and send what it answers.
+
+        :raises HttpError: when it answered nothing that can be sent.
+        :raises Disconnected: when nobody is there to answer.
+        """
+        call = Call(entry.id, context=msgspec.Raw(pack(context)))
+        scope = host.attempts.scope({"http": msgspec.Raw(info)}, call)
+        _exchanges[scope.pid] = self
+        self.host = host
+        try:
+            self._attempt = host.attempts.start(entry, call, scope, self._settle)
+            if not self._ended.done():
+                self._wait(seconds)
+            try:
+                outcome = await self._ended
+            except asyncio.CancelledError:
+                self._attempt.abandon(_GONE)
+                raise
+        except Error as error:  # the code could not be loaded
+            log.error("%s cannot run: %s [%s]", entry.id, error, self._scope[REQUEST_ID])
+            raise HttpError(500, "The server could not answer.") from error
+        finally:
+            del _exchanges[scope.pid]
+            for timer in self._timers:
+                timer.cancel()
+            if self._watcher is not None:
+                self._watcher.cancel()
+        if isinstance(outcome, HttpError):
+            raise outcome
+        await self._conclude(entry, msgspec.json.decode(outcome, type=Outcome))
+
+    def _settle(self, outcome: Json | HttpError) -> None:
+        if not self._ended.done():
+            self._ended.set_result(outcome)
+
+    def _wait(self, seconds: float) -> None:
+        """See to it that the function ends: in time, and with its client."""
+        self._timers.append(asyncio.get_running_loop().call_later(seconds, self._too_late))
+        if self._body.ended or self._body.length == 0:
+            self._watch()
+        else:
+            self._body.on_end = self._watch
+
+    def _too_late(self) -> None:
+        if not self.begun:  # a stream may go on for as long as its client listens
+            self._settle(HttpError(504, "The answer took too long."))
+            if self._attempt is not None:
+                self._attempt.abandon(_TIMED_OUT)
+
+    def _watch(self) -> None:
+        if self._watcher is None and not self._ended.done():
+            self._watcher = asyncio.get_running_loop().create_task(self._until_gone())
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._leave()
+
+    def _leave(self) -> None:
+        """The client has gone."""
+        self._gone = True
+        self.cancel()
+
+    def cancel(self) -> None:
+        """Ask the function to end, and end it if it does not."""
+        if self._attempt is None or self._attempt.scope.canceled:
+            return
+        self._attempt.cancel()
+        loop = asyncio.get_running_loop()
+        self._timers.append(loop.call_later(GRACE_S, self._attempt.abandon, _GONE))
+
+    # --- what the function asks ---------------------------------------------------------------
+
+    async def ask(self, op: str, *args: Any) -> Any:
+        try:
+            if op == "body":
+                return text_or_bytes(await self._body.whole())
+            if op == "read":
+                data = await self._body.read(args[0])
+                return text_or_bytes(data) if data else None
+            if op == "form":
+                return await self._body.form()
+            if op == "write":
+                return await self._write(*args)
+        except HttpError as error:
+            if error.status in (408, 413):  # the connection is of no further use
+                self._settle(error)
+                if self._attempt is not None:
+                    self._attempt.abandon(_GONE)
+            raise Error(error.detail, INVALID, retryable=False) from error
+        except Disconnected:
+            self._leave()
+            raise Error("the client has gone", CANCELED, retryable=False) from None
+        raise Error(f"the service @http does not know {op}", INVALID, retryable=False)
+
+    async def _write(self, head: dict[str, Any] | bool, data: str | bytes) -> bool:
+        async with self._writing:
+            return await self._write_next(head, data)
+
+    async def _write_next(self, head: dict[str, Any] | bool, data: str | bytes) -> bool:
+        if self._gone:
+            raise Disconnected
+        if isinstance(head, dict):
+            headers = _headers(head["headers"])
+            self.begun = True
+            self._no_body = head["status"] in (204, 304)
+            self.sends_events = (b"content-type", b"text/event-stream") in headers
+            await self._timely({"type": "http.response.start", "status": head["status"], "headers": headers})
+        if data and not self._no_body:
+            body = data.encode() if isinstance(data, str) else data
+            await self._timely({"type": "http.response.body", "body": body, "more_body": True})
+        elif isinstance(head, dict):  # what sends the head on its way
+            await self._timely({"type": "http.response.body", "body": b"", "more_body": True})
+        return True
+
+    async def _timely(self, message: dict[str, Any]) -> None:
+        try:
+            async with asyncio.timeout(self._write_s):
+                await self._send(message)
+        except TimeoutError:
+            self._abort()
+            raise Disconnected from None
+
+    def _abort(self) -> None:
+        abort = self._scope.get(ABORT)
+        if abort is not None:
+            abort()
+
+    # --- its end --------------------------------------------------------------------------------
+
+    async def _conclude(self, entry: Entry, outcome: Outcome) -> None:
+        if self._gone:
+            raise Disconnected
+        if outcome.err is not None:
+            self._report(entry, outcome.err)
+            if self.begun:
+                await self.cut()
+            raise HttpError(500, "The server could not answer.")
+        result: Any = msgspec.json.decode(outcome.ok) if outcome.ok else None
+        part: Any = result.get("$http") if isinstance(result, dict) else None
+        if part is None:
+            if result is None:
+                log.error("%s gave no response [%s]", entry.id, self._scope[REQUEST_ID])
+                raise HttpError(500, "The server gave no answer.")
+            headers = [(b"content-type", b"application/json")]
+            await send_whole(self._send, 200, headers, msgspec.json.encode(values.decode(outcome.ok)))
+            return
+        body = result["body"]
+        data = body.encode() if isinstance(body, str) else values.decode(msgspec.json.encode(body))
+        if part == "whole":
+            await send_whole(self._send, result["status"], _headers(result["headers"]), data)
+        else:
+            await self._timely({"type": "http.response.body", "body": b"" if self._no_body else data})
+
+    def _report(self, entry: Entry, error: ErrorData) -> None:
+        stack = f"\n{error.stack}" if error.stack else ""
+        text = f"{error.context}: {error.message}" if error.context else error.message
+        log.error("%s failed: %s [%s]%s", entry.id, text, self._scope[REQUEST_ID], stack)
+
+    async def cut(self) -> None:
+        """Cut the connection: a response that has begun cannot be completed, and its client must know.
+
+        :raises Disconnected: always.
+        """
+        self._abort()
+        while self._scope.get(ABORT) and (await self._receive())["type"] != "http.disconnect":
+            pass
+        raise Disconnected
+
+
+def _headers(table: Any) -> Headers:
+    # An empty table of Lua's is an empty list.
+    pairs = table.items() if isinstance(table, dict) else ()
+    return [(name.encode(), _value(value)) for name, value in pairs]
+
+
+def _value(value: Any) -> bytes:
+    if isinstance(value, str):
+        try:
+            return value.encode("latin-1")
+        except UnicodeEncodeError:
+            return value.encode()
+    data: bytes = values.decode(msgspec.json.encode(value))
+    return data

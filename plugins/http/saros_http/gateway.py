@@ -1,0 +1,105 @@
+"""The outermost layer of a server: request ids, routes, the access log, counts, and what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+from typing import Final
+
+from .endpoint import PARAMS
+from .metrics import Metrics
+from .problem import (
+    REQUEST_ID,
+    Disconnected,
+    HttpError,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    header_of,
+    send_problem,
+)
+from .routes import Routes
+
+log = logging.getLogger("saros.http")
+access = logging.getLogger("saros.http.access")
+
+_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+CLIENT_CLOSED: Final = 499
+"""The status of requests whose client went before it had an answer, in log and metrics."""
+
+
+class Gateway:
+    """:param limit: requests under way at once; more are refused."""
+
+    def __init__(self, name: str, routes: Routes, metrics: Metrics, limit: int, access_log: bool) -> None:
+        self._name = name
+        self._routes = routes
+        self._metrics = metrics
+        self._limit = limit
+        self._access_log = access_log
+        self._active = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        began = time.perf_counter()
+        given = header_of(scope, b"x-request-id")
+        request_id = given if given and _ID.fullmatch(given) else secrets.token_hex(16)
+        scope[REQUEST_ID] = request_id
+        status, size, route = 0, 0, "-"
+
+        async def send_on(message: Message) -> None:
+            nonlocal status, size
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            else:
+                size += len(message.get("body", b""))
+            await send(message)
+
+        self._active += 1
+        self._metrics.active += 1
+        try:
+            if self._active > self._limit:
+                raise HttpError(503, "The server is busy.", {"Retry-After": "1"})
+            if scope["http_version"] not in ("1.1", "1.0"):
+                raise HttpError(505, "This server speaks HTTP/1.1.", {"Connection": "close"})
+            resource, params = self._routes.find(scope["raw_path"].decode("latin-1"), scope["method"])
+            route = resource.pattern.text
+            scope[PARAMS] = params
+            await resource.app(scope, receive, send_on)
+        except HttpError as error:
+            await send_problem(scope, send_on, error)
+        except Disconnected:
+            status = CLIENT_CLOSED
+        except asyncio.CancelledError:  # the server has waited long enough
+            if status:
+                raise
+            await send_problem(
+                scope, send_on, HttpError(503, "The server is stopping.", {"Connection": "close"})
+            )
+        except Exception:
+            log.exception("%s failed [%s]", self._name, request_id)
+            if status:
+                raise  # the connection is cut
+            await send_problem(scope, send_on, HttpError(500, "The server could not answer."))
+        finally:
+            self._active -= 1
+            self._metrics.active -= 1
+            took = time.perf_counter() - began
+            self._metrics.note(self._name, scope["method"], route, status or CLIENT_CLOSED, took)
+            if self._access_log:
+                self._log(scope, status or CLIENT_CLOSED, size, took)
+
+    def _log(self, scope: Scope, status: int, size: int, took: float) -> None:
+        if access.isEnabledFor(logging.INFO):
+            client = scope["client"][0] if scope.get("client") else "-"
+            path = scope["raw_path"].decode("latin-1")
+            access.info(
+                "%s %s %d %d bytes %.1f ms %s [%s]",
+                *(scope["method"], path, status, size, took * 1000, client, scope[REQUEST_ID]),
+            )

@@ -1,0 +1,60 @@
+"""Registers the kinds ``http.*``, the module ``http``, and the servers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import saros
+from saros.entries import Kind
+from saros.modules import Module
+from saros.plugins import ServicePlugin
+
+from .kinds import HTTP_KINDS, SERVICE
+
+if TYPE_CHECKING:
+    from saros.app import App
+
+
+@saros.hookimpl
+def saros_kinds() -> Sequence[Kind]:
+    return HTTP_KINDS
+
+
+async def _http(pid: str, args: list[Any]) -> Any:
+    from .exchange import answer
+
+    return await answer(pid, args)
+
+
+def _source(name: str) -> str:
+    return resources.files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
+
+
+@saros.hookimpl
+def saros_modules() -> Sequence[Module]:
+    return [
+        Module(
+            name="http",
+            source=_source("http"),
+            parts={name: _source(name) for name in ("http_request", "http_response", "http_constants")},
+            workflows=False,
+            instead="a request is answered by the function of an http.endpoint",
+            services={"http": _http},
+        )
+    ]
+
+
+def _serve(app: App) -> AbstractAsyncContextManager[None] | None:
+    if not app.registry.of_kind(SERVICE):
+        return None
+    from .service import serve
+
+    return serve(app)
+
+
+@saros.hookimpl
+def saros_services() -> Sequence[ServicePlugin]:
+    return [ServicePlugin("http", _serve)]

@@ -1,0 +1,73 @@
+"""Problems: what a client hears when something is wrong (RFC 9457), and never a word about our insides."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+REQUEST_ID = "saros.id"  # in a scope: the request's id
+ABORT = "saros.abort"  # in a scope: cuts the connection
+
+
+class HttpError(Exception):
+    """A request that is answered with a problem.
+
+    :param detail: a sentence for the client.
+    :param headers: of the response, in addition.
+    """
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+class Disconnected(Exception):
+    """The client has gone, or was cut off."""
+
+
+def problem_body(status: int, detail: str, request_id: str = "") -> bytes:
+    """The JSON document of a problem."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    if request_id:
+        body["request_id"] = request_id
+    return msgspec.json.encode(body)
+
+
+async def send_problem(scope: Scope, send: Send, error: HttpError) -> None:
+    """Answer with a problem."""
+    body = problem_body(error.status, error.detail, scope.get(REQUEST_ID, ""))
+    headers = [(b"content-type", b"application/problem+json")]
+    headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in error.headers.items()]
+    await send_whole(send, error.status, headers, body)
+
+
+async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    """Send a response in one piece."""
+    if status in (204, 304):
+        body = b""
+        headers = [pair for pair in headers if pair[0] != b"content-type"]
+    else:
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def header_of(scope: Scope, name: bytes) -> str | None:
+    """The first header of a request with that name (in lower case)."""
+    for key, value in scope["headers"]:
+        if key == name:
+            text: str = value.decode("latin-1")
+            return text
+    return None

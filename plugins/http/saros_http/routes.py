@@ -1,0 +1,139 @@
+"""Which resource a path names: literal segments before parameters, parameters before the rest of a path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+from urllib.parse import unquote
+
+from .problem import Asgi, HttpError, Receive, Scope, Send, send_problem, send_whole
+
+_PARAM: Final = re.compile(r"\{([A-Za-z_]\w*)(\.\.\.)?\}")
+
+Segments = tuple[str, ...]
+
+
+class Part(NamedTuple):
+    """One segment of a pattern: a text, a parameter, or a parameter that takes the rest."""
+
+    rank: int  # 0 text, 1 parameter, 2 rest: the lower, the more it says
+    text: str
+
+
+class Pattern(NamedTuple):
+    text: str
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def parse(cls, path: str) -> Pattern:
+        parts = []
+        for segment in path.split("/"):
+            found = _PARAM.fullmatch(segment)
+            if found is None:
+                parts.append(Part(0, segment))
+            else:
+                parts.append(Part(2 if found[2] else 1, found[1]))
+                if found[2]:
+                    break
+        return cls(path, tuple(parts))
+
+    @property
+    def literal(self) -> Segments | None:
+        """The segments of a pattern without parameters."""
+        return None if any(part.rank for part in self.parts) else tuple(part.text for part in self.parts)
+
+    def match(self, segments: Segments) -> list[str] | None:
+        """Names and values of the parameters, flat; None when the path is another."""
+        rest = self.parts[-1].rank == 2
+        if len(segments) < len(self.parts) or (len(segments) > len(self.parts) and not rest):
+            return None
+        params: list[str] = []
+        for part, segment in zip(self.parts, segments, strict=False):
+            if part.rank == 0:
+                if part.text != segment:
+                    return None
+            elif part.rank == 1:
+                if not segment:
+                    return None
+                params += (part.text, segment)
+            else:
+                params += (part.text, "/".join(segments[len(self.parts) - 1 :]))
+        return params
+
+
+class Resource:
+    """The methods of one path.
+
+    :param app: what answers: the methods behind the router's middleware.
+    """
+
+    def __init__(self, path: str, methods: dict[str, Asgi]) -> None:
+        self.pattern = Pattern.parse(path)
+        self.methods = methods
+        self.app: Asgi = self.dispatch
+
+    def serves(self, method: str) -> bool:
+        return method in self.methods or (method == "HEAD" and "GET" in self.methods)
+
+    async def dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with the function of the method."""
+        method = scope["method"]
+        found = self.methods.get(method)
+        if found is None and method == "HEAD":
+            found = self.methods.get("GET")
+        if found is not None:
+            await found(scope, receive, send)
+            return
+        allow = ", ".join(sorted(allowed([self])))
+        if method == "OPTIONS":
+            await send_whole(send, 204, [(b"allow", allow.encode())], b"")
+        else:
+            error = HttpError(405, "This method is not allowed here.", {"Allow": allow})
+            await send_problem(scope, send, error)
+
+
+def allowed(resources: Iterable[Resource]) -> set[str]:
+    """What a response's Allow says."""
+    methods = {"OPTIONS"}
+    for resource in resources:
+        methods |= resource.methods.keys()
+    return methods | ({"HEAD"} if "GET" in methods else set())
+
+
+class Routes:
+    """All resources of one server."""
+
+    def __init__(self, resources: Iterable[Resource]) -> None:
+        self._literal: dict[Segments, list[Resource]] = {}
+        self._patterns: list[Resource] = []
+        for resource in resources:
+            literal = resource.pattern.literal
+            if literal is not None:
+                self._literal.setdefault(literal, []).append(resource)
+            else:
+                self._patterns.append(resource)
+        self._patterns.sort(key=lambda resource: [part.rank for part in resource.pattern.parts])
+
+    def find(self, raw_path: str, method: str) -> tuple[Resource, list[str]]:
+        """The resource for a path as the client wrote it, and its parameters.
+
+        :raises HttpError: 404.
+        """
+        parts = raw_path.split("/")
+        segments = tuple(map(unquote, parts)) if "%" in raw_path else tuple(parts)
+        candidates: list[tuple[Resource, list[str]]] = [
+            (resource, []) for resource in self._literal.get(segments, ())
+        ]
+        for resource, _ in candidates:
+            if resource.serves(method):
+                return resource, []
+        for resource in self._patterns:
+            params = resource.pattern.match(segments)
+            if params is not None:
+                if resource.serves(method):
+                    return resource, params
+                candidates.append((resource, params))
+        if not candidates:
+            raise HttpError(404, "There is nothing here.")
+        return candidates[0]

@@ -1,0 +1,221 @@
+"""The servers of an app: built from its entries, and run beside its workers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import uvicorn
+
+from saros.app import App
+from saros.entries import Entry
+from saros.errors import INVALID, UNAVAILABLE, Error
+
+from .admin import Admin
+from .endpoint import Endpoint, Settings, seconds
+from .exchange import end_streams
+from .gateway import Gateway
+from .kinds import ENDPOINT, ROUTER, SERVICE, STATIC, full_path, router_of, server_of
+from .listening import announce, withdraw
+from .metrics import Metrics
+from .middleware import Wrap, chain
+from .problem import Asgi
+from .protocol import configured
+from .routes import Resource, Routes
+from .static import REST, Static
+
+log = logging.getLogger("saros.http")
+
+
+class Server(uvicorn.Server):
+    """A server that leaves signals to whoever runs the app."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def routes_of(app: App, service: Entry) -> Routes:
+    """All that a service serves."""
+    registry = app.registry
+    settings = Settings(
+        service.get("limits.body"),
+        seconds(service, "timeouts.read"),
+        seconds(service, "timeouts.write"),
+        seconds(service, "timeouts.request"),
+    )
+    wraps: dict[str, Wrap] = {
+        router.id: chain(router)
+        for router in registry.of_kind(ROUTER)
+        if server_of(router, registry) is service
+    }
+    resources: dict[tuple[str, str], Resource] = {}
+    for entry in registry.of_kind(ENDPOINT):
+        router = router_of(entry, registry)
+        if router is None or router.id not in wraps:
+            continue
+        key = router.id, full_path(entry, registry)
+        resource = resources.setdefault(key, Resource(key[1], {}))
+        resource.methods[entry.get("method")] = Endpoint(app, entry, settings)
+    for (router_id, _), resource in resources.items():
+        resource.app = wraps[router_id](resource.dispatch)
+    return Routes([*resources.values(), *_static(app, service, wraps)])
+
+
+def _static(app: App, service: Entry, wraps: dict[str, Wrap]) -> Iterator[Resource]:
+    for entry in app.registry.of_kind(STATIC):
+        if server_of(entry, app.registry) is not service:
+            continue
+        router = app.registry.get(entry.get("meta.router") or "")
+        prefix = router.get("prefix", "/").rstrip("/") if router else ""
+        base = prefix + entry.get("path").rstrip("/")
+        answer = Static(entry)
+        for path in (base or "/", f"{base}/{{{REST}...}}"):
+            resource = Resource(path, {"GET": answer})
+            if router is not None:
+                resource.app = wraps[router.id](resource.dispatch)
+            yield resource
+
+
+def listen(entry: Entry, path: str, default_host: str) -> socket.socket:
+    """A socket that listens at an address of an entry.
+
+    :raises Error: UNAVAILABLE, with the place in the YAML file.
+    """
+    addr: str = entry.get(path)
+    host, _, port = addr.rpartition(":")
+    host = host.strip("[]") or default_host
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With its protocol given, asyncio turns Nagle's algorithm off for the connections.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, int(port)))
+        sock.listen(1024)
+        sock.setblocking(False)
+    except (OSError, OverflowError) as exc:
+        sock.close()
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+        message = f"cannot listen at {addr}: {reason}"
+        raise Error(message, UNAVAILABLE, retryable=False, where=entry.where(path)) from exc
+    return sock
+
+
+def tls_context(app: App, entry: Entry) -> ssl.SSLContext | None:
+    """The TLS of a service, if it has any.
+
+    :raises Error: INVALID, when a file is missing or damaged.
+    """
+    tls: dict[str, str] = entry.get("tls") or {}
+    if not tls.get("cert_file"):
+        return None
+
+    def at(key: str) -> str | None:
+        return str(Path(app.registry.root, tls[key])) if tls.get(key) else None
+
+    try:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=at("client_ca_file"))
+        if tls.get("client_ca_file"):
+            context.verify_mode = ssl.CERT_REQUIRED
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(at("cert_file") or "", at("key_file"), tls.get("key_password") or "")
+    except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
+        message = f"the certificate or key of {entry.id} cannot be used: {exc}"
+        raise Error(message, INVALID, retryable=False, where=entry.where("tls")) from exc
+    return context
+
+
+def _server(gateway: Asgi, entry: Entry, context: ssl.SSLContext | None) -> Server:
+    protocol: Any = configured(seconds(entry, "timeouts.header"), entry.get("limits.connections"))
+    config = uvicorn.Config(
+        gateway,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        h11_max_incomplete_event_size=entry.get("limits.header"),
+        timeout_keep_alive=max(1, round(seconds(entry, "timeouts.idle"))),
+        timeout_graceful_shutdown=max(1, round(seconds(entry, "timeouts.shutdown"))),
+    )
+    config.load()
+    config.ssl = context
+    return Server(config)
+
+
+class Listener(NamedTuple):
+    """:param id: of the service; with ``#admin``, its admin address."""
+
+    id: str
+    url: str
+    server: Server
+    socket: socket.socket
+
+
+def _listeners(app: App, admin: Admin, metrics: Metrics, opened: contextlib.ExitStack) -> Iterator[Listener]:
+    """Listen for each service and its admin address; `opened` gets the sockets."""
+    for entry in app.registry.of_kind(SERVICE):
+        if entry.get("lifecycle.auto_start") is False:
+            continue
+        context = tls_context(app, entry)
+        limit, access_log = entry.get("limits.requests"), entry.get("access_log") is not False
+        gateway = Gateway(entry.id, routes_of(app, entry), metrics, limit, access_log)
+        sock = opened.enter_context(listen(entry, "addr", "0.0.0.0"))
+        url = _url(sock, "https" if context else "http")
+        yield Listener(entry.id, url, _server(gateway, entry, context), sock)
+        if entry.get("admin.addr"):
+            sock = opened.enter_context(listen(entry, "admin.addr", "127.0.0.1"))
+            yield Listener(f"{entry.id}#admin", _url(sock, "http"), _server(admin, entry, None), sock)
+
+
+@contextlib.asynccontextmanager
+async def serve(app: App) -> AsyncIterator[None]:
+    """Run the servers of an app's ``http.service`` entries.
+
+    :raises Error: when one cannot listen, or its certificate cannot be used.
+    """
+    metrics = Metrics()
+    admin = Admin(app, metrics)
+    with contextlib.ExitStack() as opened:
+        listeners = list(_listeners(app, admin, metrics, opened))
+        public = [listener for listener in listeners if not listener.id.endswith("#admin")]
+        private = [listener for listener in listeners if listener.id.endswith("#admin")]
+        async with _running(private), _running(public):  # who asks for readiness hears of the end
+            for listener in listeners:
+                log.info("%s listens at %s", listener.id, listener.url)
+            admin.ready = True
+            announce(app, {listener.id: listener.url for listener in listeners})
+            try:
+                yield
+            finally:
+                admin.ready = False
+                withdraw(app)
+                end_streams(app.host)
+
+
+@contextlib.asynccontextmanager
+async def _running(listeners: list[Listener]) -> AsyncIterator[None]:
+    """Run servers; at the end take no new connections, and let running requests end."""
+    tasks = [asyncio.create_task(each.server.serve(sockets=[each.socket])) for each in listeners]
+    try:
+        yield
+    finally:
+        for each in listeners:
+            each.server.should_exit = True
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                log.error("a server ended badly", exc_info=result)
+
+
+def _url(sock: socket.socket, scheme: str) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -1,0 +1,171 @@
+"""Workers that forget, die and come back late: nothing is lost, nothing counts twice."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import saros
+from saros.engine.backend import StoreBackend
+from saros.engine.live import load
+from saros.engine.transition import Transition
+from saros.program import DONE, MESSAGE, Message, pack
+from saros.store import CONFLICT, FENCED, OK, CallLease, Mail, Settled
+from saros.testing import eventually, lua_app
+from saros_memory.store import MemoryStore
+
+Runner = Callable[[Coroutine[Any, Any, None]], None]
+
+MIXED = """
+local seen, inbox = {}, process.inbox()
+for i = 1, input do
+  seen[#seen + 1] = (funcs.call("app:echo", i))
+  time.sleep("1m")
+  local v = require("workflow").version("change-" .. i, 1, i)
+  seen[#seen + 1] = v
+  seen[#seen + 1] = math.random(2000, 3000)
+  coroutine.spawn(function() time.sleep("5s") seen[#seen + 1] = "bg" .. i end)
+  if i % 3 == 0 then
+    local child = require("workflow").call("app:child", i)
+    seen[#seen + 1] = child
+  end
+end
+seen[#seen + 1] = inbox:receive():payload():data()
+return seen
+"""
+
+
+def app(path: Path) -> Path:
+    return lua_app(
+        path,
+        workflows={"main": MIXED, "child": "time.sleep('10s') return input * 100"},
+        functions={"echo": "return input"},
+    )
+
+
+async def worker_of(opened: saros.App) -> Any:
+    backend = opened.backend
+    assert isinstance(backend, StoreBackend)
+    await eventually(lambda: backend.workflow_worker is not None, "the workers run")
+    return backend.workflow_worker
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_dropping_every_cache_at_random_changes_nothing(tmp_path: Path, run: Runner, seed: int) -> None:
+    path = app(tmp_path)
+    chance = random.Random(seed)
+
+    async def scenario() -> None:
+        async with saros.open(path, "memory://?time=skip") as opened:
+            worker = await worker_of(opened)
+            handle_tasks = worker.handle
+
+            async def forgetful(tasks: Any) -> None:
+                await handle_tasks(tasks)
+                if chance.random() < 0.5:
+                    worker.drop_all()
+
+            worker.handle = forgetful
+            orders = [await opened.start("app:main", 6, id=f"o{n}") for n in range(10)]
+            for order in orders:
+                await order.signal("go", order.id)
+            for order in orders:
+                result = await order.result(20)
+                assert result[-1] == order.id
+                assert result[0] == 1
+                assert [item for item in result if item in (300, 600)] == [300, 600]
+                assert load_again(opened, await opened.backend.history(order.id)) == len(
+                    await order.history()
+                )
+
+    run(scenario())
+
+
+def load_again(opened: saros.App, page: Any) -> int:
+    """Replay a history from nothing, and give its length."""
+    live = load(page.run, opened.deployment, page.records)
+    length = live.length
+    live.close()
+    return length
+
+
+def test_a_late_commit_is_fenced_and_a_stale_one_conflicts(tmp_path: Path, run: Runner) -> None:
+    path = lua_app(tmp_path, workflows={"main": "process.inbox():receive() return 1"})
+
+    async def scenario() -> None:
+        async with saros.open(path, workers=False) as opened:
+            store = opened.backend.store  # type: ignore[attr-defined]
+            assert isinstance(store, MemoryStore)
+            order = await opened.start("app:main", id="o")
+            (task,) = await store.take(["main"], 10)
+            live = load(task.run, opened.deployment, [])
+            transition = Transition(task, live)
+            transition.begin()
+            late = Transition(task, load(task.run, opened.deployment, []))
+            late.begin()
+            late.commit.fence = "somebody else's"
+            assert await store.commit([late.commit]) == [FENCED]
+            assert await store.commit([transition.commit]) == [OK]
+            assert await store.commit([transition.commit]) == [FENCED]
+            await order.signal("go")
+            (task,) = await store.take(["main"], 10)
+            stale = Transition(task, live)
+            stale.begin()
+            stale.commit.expected -= 1
+            assert await store.commit([stale.commit]) == [CONFLICT]
+            assert len(await order.history()) == 1
+
+    run(scenario())
+
+
+def test_a_completion_counts_once_and_only_for_its_own_attempt(tmp_path: Path, run: Runner) -> None:
+    main = 'return {(funcs.call("app:echo", 1)), process.inbox():receive():payload():data()}'
+    path = lua_app(tmp_path, workflows={"main": main}, functions={"echo": "return input"})
+
+    async def scenario() -> None:
+        async with saros.open(path, workers=False) as opened:
+            store = opened.backend.store  # type: ignore[attr-defined]
+            order = await opened.start("app:main", id="o")
+            (task,) = await store.take(["main"], 10)
+            live = load(task.run, opened.deployment, [])
+            transition = Transition(task, live)
+            transition.begin()
+            assert await store.commit([transition.commit]) == [OK]
+            (lease,) = await store.take_calls(["main"], 10)
+            forged = CallLease(lease.task, "another token", lease.now)
+            await store.settle([Settled(forged, b'{"ok":"forged"}'), Settled(lease, b'{"ok":"right"}')])
+            await store.settle([Settled(lease, b'{"ok":"again"}')])
+            assert not await store.post("o", Mail(DONE, 1, b'{"ok":"old run"}', "another run"))
+            await order.signal("go", 7)
+            opened.start_workers()
+            assert await order.result(10) == ["right", 7]
+
+    run(scenario())
+
+
+def test_mail_that_comes_while_a_task_runs_is_not_lost(tmp_path: Path, run: Runner) -> None:
+    main = "local n = 0 for _ = 1, 50 do n = n + process.inbox():receive():payload():data() end return n"
+    path = lua_app(tmp_path, workflows={"main": main})
+
+    async def scenario() -> None:
+        async with saros.open(path) as opened:
+            order = await opened.start("app:main", id="o")
+            message = pack(Message("n", "", saros_raw(b"[1]")))
+            for _ in range(50):
+                assert await opened.backend.store.post("o", Mail(MESSAGE, 0, message))  # type: ignore[attr-defined]
+                if random.random() < 0.3:
+                    await asyncio.sleep(0)
+            assert await order.result(10) == 50
+
+    run(scenario())
+
+
+def saros_raw(data: bytes) -> Any:
+    from saros.raw import Raw
+
+    return Raw(data)

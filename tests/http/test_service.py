@@ -1,0 +1,245 @@
+"""Servers: how they start and stop, what they tell about themselves, and TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import ipaddress
+import logging
+import socket
+import ssl
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+import saros
+from saros.entries import AppError
+
+SLOW = 'require("time").sleep("300ms") return {"done"}'
+
+
+@pytest.fixture(scope="module")
+def site(serve: Any) -> Any:
+    return serve(
+        {
+            "GET /x/{id}": "return {1}",
+            "GET /m/{id}": "return {1}",
+            "GET /fails": "error('x')",
+            "GET /slow": SLOW,
+        }
+    )
+
+
+def test_admin(site: Any) -> None:
+    assert site.admin.startswith("http://127.0.0.1:")
+    assert site.get(f"{site.admin}/healthz").text == "ok\n"
+    assert site.get(f"{site.admin}/readyz").text == "ready\n"
+    assert site.get(f"{site.admin}/nothing").status_code == 404
+    assert site.post(f"{site.admin}/healthz").status_code == 405
+    assert site.get("/metrics").status_code == 404  # it is on its own address only
+
+
+def test_metrics(site: Any) -> None:
+    for _ in range(3):
+        site.get("/m/1")
+    site.get("/m/2")
+    site.get("/fails")
+    site.get("/nowhere")
+    text = site.get(f"{site.admin}/metrics").text
+    label = 'server="app:web",method="GET",route="{route}",status="{status}"'
+    assert f"saros_http_requests_total{{{label.format(route='/m/{id}', status=200)}}} 4\n" in text
+    assert f"saros_http_requests_total{{{label.format(route='/fails', status=500)}}} 1\n" in text
+    assert f"saros_http_requests_total{{{label.format(route='-', status=404)}}} " in text
+    bucket = f"saros_http_request_duration_seconds_bucket{{{label.format(route='/m/{id}', status=200)}"
+    assert f'{bucket},le="+Inf"}} 4\n' in text
+    assert "saros_http_requests_active 0\n" in text
+
+
+def test_access_log(site: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "saros.http.access"):
+        site.get("/x/1?a=b", headers={"X-Request-ID": "log-1"})
+        deadline = time.monotonic() + 5
+        while "log-1" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.001)
+    line = next(record.getMessage() for record in caplog.records if "log-1" in record.getMessage())
+    assert line.startswith("GET /x/1 200 3 bytes ")
+    assert line.endswith(" 127.0.0.1 [log-1]")
+
+
+def test_running_requests_end_before_the_server(serve: Any) -> None:
+    site = serve({"GET /slow": SLOW}, service={"timeouts": {"shutdown": "5s"}})
+    answers: list[httpx.Response] = []
+    request = threading.Thread(target=lambda: answers.append(site.get("/slow")))
+    request.start()
+    deadline = time.monotonic() + 5
+    while "requests_active 1" not in httpx.get(f"{site.admin}/metrics").text:
+        assert time.monotonic() < deadline
+    site.stop()
+    request.join(10)
+    assert answers[0].json() == ["done"]
+    site.close()
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(site.address, timeout=1)
+
+
+def test_what_runs_too_long_is_stopped(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    site = serve({"GET /slow": 'require("time").sleep("1h")'}, service={"timeouts": {"shutdown": "1s"}})
+    with socket.create_connection(site.address, timeout=10) as sock:
+        sock.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        deadline = time.monotonic() + 5
+        while "requests_active 1" not in httpx.get(f"{site.admin}/metrics").text:
+            assert time.monotonic() < deadline
+        began = time.monotonic()
+        site.close()
+        assert time.monotonic() - began < 8
+        answer = sock.recv(10_000)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"The server is stopping." in answer
+    assert "Traceback" not in caplog.text
+
+
+def test_event_streams_end_with_the_server(serve: Any) -> None:
+    site = serve(
+        {
+            "GET /events": """
+              local res = http.response():write_event("begun")
+              process.inbox():receive()"""
+        }
+    )
+    with socket.create_connection(site.address, timeout=10) as sock:
+        sock.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in sock.recv(1000)
+        began = time.monotonic()
+        site.close()
+    assert time.monotonic() - began < 5  # though requests may take 10 s to end
+
+
+def test_an_address_in_use(serve: Any, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        addr = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(
+            saros.Error, match=f"cannot listen at {addr}: Address already in use .*_index.yaml:8"
+        ):
+            serve({"GET /": "return {}"}, service={"addr": addr})
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate for 127.0.0.1 that signs itself; returns the file with both it and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "site.pem"
+    file.write_bytes(
+        made.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return file
+
+
+def test_tls(serve: Any, tmp_path: Path) -> None:
+    file = certificate(tmp_path)
+    trust = ssl.create_default_context(cafile=str(file))
+    site = serve(
+        {"GET /": "return {http.request():scheme()}"},
+        service={"tls": {"cert_file": str(file)}},
+        verify=trust,
+    )
+    assert site.url.startswith("https://")
+    assert site.get("/").json() == ["https"]
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.load_verify_locations(str(file))
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert httpx.get(site.url, verify=old).status_code == 200
+    assert site.raw(b"GET / HTTP/1.1\r\n\r\n") == b""  # plain HTTP
+
+
+def test_bad_certificates(serve: Any, tmp_path: Path) -> None:
+    (tmp_path / "bad.pem").write_text("nonsense")
+    for file in ("bad.pem", "missing.pem"):
+        with pytest.raises(saros.Error, match="the certificate or key of app:web cannot be used"):
+            serve({"GET /": "return {}"}, service={"tls": {"cert_file": str(tmp_path / file)}})
+
+
+def test_no_servers_no_service(tmp_path: Path) -> None:
+    (tmp_path / "_index.yaml").write_text("{namespace: app, entries: [{name: w, kind: temporal.worker}]}")
+
+    async def main() -> bool:
+        async with saros.open(tmp_path, "memory://") as app:
+            return [service.serve(app) for service in app.plugins.services() if service.name == "http"] == [
+                None
+            ]
+
+    assert asyncio.run(main())
+
+
+BASE = """
+namespace: app
+entries:
+  - {name: web, kind: http.service, addr: ":8080"}
+  - {name: api, kind: http.router, prefix: /api}
+  - {name: f, kind: function.lua, source: "file://f.lua"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("{name: x, kind: http.service, addr: 8080}", '`addr` must be an address such as "127.0.0.1:8080"'),
+        ('{name: x, kind: http.service, addr: ":8080"}', "app:web has the same `addr` :8080"),
+        ('{name: x, kind: http.service, addr: ":81", tls: {key_file: a}}', "`tls` needs `cert_file`"),
+        ("{name: x, kind: http.endpoint, path: /a}", "`func` is missing"),
+        ("{name: x, kind: http.endpoint, path: a, func: f}", '`path` must be a path such as "/orders/{id}"'),
+        ("{name: x, kind: http.endpoint, path: /a, func: web}", "`func` must name"),
+        ("{name: x, kind: http.endpoint, path: '/{a}/{a}', func: f}", "two parameters of the same name"),
+        ("{name: x, kind: http.endpoint, path: '/{a', func: f}", "has a bad parameter"),
+        ("{name: x, kind: http.endpoint, path: '/{a...}/b', func: f}", "has a bad parameter"),
+        ("{name: x, kind: http.endpoint, path: '/a{b}', func: f}", "has a bad parameter"),
+        (
+            "{name: x, kind: http.endpoint, path: '/{a}', func: f}\n"
+            "  - {name: y, kind: http.endpoint, path: '/{b}', func: f}",
+            "app:x serves GET /api/{b} already",
+        ),
+        ("{name: x, kind: http.router, middleware: [gzip]}", "`middleware.0` must be"),
+        ("{name: x, kind: http.router, middleware: [cors]}", "needs `options.cors.origins`"),
+        ("{name: x, kind: http.router, middleware: [token_auth]}", "needs `options.token_auth.tokens`"),
+        (
+            '{name: x, kind: http.router, options: {cors: {origins: ["*"], credentials: true}}}',
+            "allows credentials to every origin",
+        ),
+        ("{name: x, kind: http.router, options: {real_ip: {trusted: [me]}}}", "me is no network"),
+        ('{name: x, kind: http.static, directory: "file://missing"}', "`directory`"),
+        ('{name: x, kind: http.service, addr: ":82"}', "`meta.server` is missing"),
+    ],
+)
+def test_problems_are_found_when_the_app_is_loaded(tmp_path: Path, entry: str, message: str) -> None:
+    (tmp_path / "f.lua").write_text("return function() end")
+    (tmp_path / "_index.yaml").write_text(f"{BASE}  - {entry}\n")
+    with pytest.raises(AppError) as caught:
+        saros.app.load_app(tmp_path)
+    assert message in str(caught.value)
