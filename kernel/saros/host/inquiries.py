@@ -79,4 +79,6 @@ def _next(page: HistoryPage) -> str | None:
 
 
 def _rfc3339(ns: int | None) -> str | None:
-    return None if ns is None else dt.datetime.fromtimestamp(ns / 1e9, dt.UTC).isoformat().replace("+00:00", "Z")
+    return (
+        None if ns is None else dt.datetime.fromtimestamp(ns / 1e9, dt.UTC).isoformat().replace("+00:00", "Z")
+    )
