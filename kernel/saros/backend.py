@@ -31,6 +31,11 @@ class Backend(Protocol):
         """The clock of everything in this process that waits."""
         ...
 
+    @property
+    def keeps_schedules(self) -> bool:
+        """Whether `work` sees to the app's ``schedule`` entries itself; otherwise `saros.serving` does."""
+        ...
+
     async def open(self, deployment: Deployment) -> None:
         """Connect.
 

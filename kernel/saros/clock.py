@@ -29,6 +29,16 @@ class Clock(Protocol):
         ...
 
 
+@contextmanager
+def waiting(clock: Clock) -> Iterator[None]:
+    """Within work that is noted with `busy`: here it only waits for others."""
+    clock.busy(-1)
+    try:
+        yield
+    finally:
+        clock.busy(1)
+
+
 class _Entry:
     __slots__ = ("call", "queue")
 

@@ -33,6 +33,7 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     :param instead: for what it may not be used in, what to use instead (shown in the error).
     :param host: name -> function, reached from the module as ``rt.host("name", ...)``.
     :param services: name -> service, reached as a call to ``@name``.
+    :param parts: name -> source of what the module loads when it needs it, as ``rt.library("name")``.
     """
 
     name: str
@@ -43,3 +44,4 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     instead: str = ""
     host: Mapping[str, HostFunction] = {}
     services: Mapping[str, Service] = {}
+    parts: Mapping[str, str] = {}

@@ -39,6 +39,7 @@ class BackendPlugin(NamedTuple):
     :param replay: ``replay(document, deployment)`` replays a history that the backend exports in a format of
         its own and gives the number of events, or None when the document is not its own.
     :param in_process: whether all that it holds lives, and dies, with the process that opened it.
+    :param limits: what it cannot do (a need of `saros.testing.conformance`), and why.
     """
 
     scheme: str
@@ -46,6 +47,7 @@ class BackendPlugin(NamedTuple):
     summary: str = ""
     replay: Callable[[Any, Any], int | None] | None = None
     in_process: bool = False
+    limits: Mapping[str, str] = {}
 
 
 class RuntimePlugin(NamedTuple):

@@ -211,7 +211,7 @@ class Send(Body, frozen=True, omit_defaults=True):
 
 
 class Ask(Body, frozen=True, omit_defaults=True):
-    """A request about another execution; `verb` is one of `ASK_VERBS`."""
+    """A request about another execution; `verb` is one of `ASK_VERBS`, or of an actor's `INQUIRIES`."""
 
     verb: str
     to: str = ""
@@ -298,6 +298,9 @@ class Facts(Protocol):
         :raises Error: when a recorded version lies outside [lowest, highest]; it fails the task.
         """
         ...
+
+    settles_side_effects: bool
+    """Whether a DONE event tells the recorded value of a SIDE_EFFECT command, instead of `recorded`."""
 
     def recorded(self, ref: int) -> Json | None:
         """The recorded value of the SIDE_EFFECT command `ref`, or None when it is new."""

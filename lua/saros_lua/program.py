@@ -117,8 +117,8 @@ class LuaProgram:
     def _version(self, change_id: bytes, lowest: int, highest: int) -> tuple[int, bool]:
         return self._facts.version_of(change_id.decode(), lowest, highest)
 
-    def _recorded(self, ref: int) -> bytes | None:
-        return self._facts.recorded(ref)
+    def _recorded(self, ref: int) -> tuple[bytes | None, bool]:
+        return self._facts.recorded(ref), self._facts.settles_side_effects
 
     def _refuse_attributes(self, search: bytes) -> str | None:
         return self._facts.refuse_attributes(search)

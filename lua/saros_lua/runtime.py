@@ -29,8 +29,10 @@ class LuaRuntime:
         self._root = Path(registry.root).resolve()
         self._sources: dict[tuple[str, bool], Source] = {}
         self._host: dict[str, HostFunction] = {}
+        self._plugged: dict[str, str] = {}  # chunks that plugins supply: name -> source
         for module in self._modules.values():
             self._host.update(module.host)
+            self._plugged.update({module.name: module.source, **module.parts})
         self._pool = VmPool()
         self._chunks: dict[str, bytes] = {}
 
@@ -58,11 +60,8 @@ class LuaRuntime:
         """Bytecode of a chunk of the library, or of a module that a plugin supplies."""
         found = self._chunks.get(name)
         if found is None:
-            module = self._modules.get(name)
-            plugged = module is not None and not has_chunk(name)
-            found = (
-                compile_library(module.source.encode(), name) if module and plugged else library_chunk(name)
-            )
+            source = None if has_chunk(name) else self._plugged.get(name)
+            found = library_chunk(name) if source is None else compile_library(source.encode(), name)
             self._chunks[name] = found
         return found
 

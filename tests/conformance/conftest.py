@@ -1,8 +1,26 @@
-"""``pytest tests/conformance --backend all`` runs the suite on every installed backend."""
+"""``pytest tests/conformance --backend all`` runs the suite on every installed backend.
+
+``--backend`` takes a scheme, a URL, or ``all``. A scheme needs a server: `SERVERS` names the fixture that
+gives its URL, to be defined in a ``conftest.py`` above this directory or in a plugin of pytest.
+``--write-table`` writes what came out to ``docs/conformance.md``.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+
+from saros.plugins import BackendPlugin, installed
+from saros.testing.conformance import BEHAVIOURS, Behaviour
+
+SERVERS: dict[str, str] = {"redis": "redis_url", "temporal": "temporal_url"}
+"""Scheme -> fixture that starts a server, or finds one, and gives its URL."""
+
+TABLE = Path(__file__).parents[2] / "docs" / "conformance.md"
+
+_outcomes: dict[tuple[str, str], tuple[str, str]] = {}  # (behaviour, scheme) -> outcome, reason
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -11,3 +29,90 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="memory",
         help="scheme or URL of the backend under test, or all (default: memory)",
     )
+    parser.addoption("--write-table", action="store_true", help=f"write the results to {TABLE.name}")
+
+
+def chosen(option: str) -> list[str]:
+    """The schemes or URLs under test. A backend of several schemes is tested by its first."""
+    if option != "all":
+        return [option]
+    first: dict[Any, str] = {}
+    for scheme, plugin in installed().backends().items():
+        first.setdefault(plugin.make, scheme)
+    return list(first.values())
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "target" in metafunc.fixturenames:
+        targets = chosen(metafunc.config.getoption("backend", "memory"))
+        metafunc.parametrize("target", targets, ids=[target.partition("://")[0] for target in targets])
+
+
+@pytest.fixture
+def url(target: str, behaviour: Behaviour, request: pytest.FixtureRequest) -> str:
+    """The URL of the backend under test; skips, with its reason, what the backend cannot do."""
+    scheme, is_url, _ = target.partition("://")
+    plugin: BackendPlugin = installed().backend(target if is_url else f"{scheme}://")
+    for need in behaviour.needs:
+        if need in plugin.limits:
+            pytest.skip(plugin.limits[need])
+    if is_url:
+        return target
+    if plugin.in_process:
+        return f"{scheme}://"
+    try:
+        found: str = request.getfixturevalue(SERVERS[scheme])
+    except (KeyError, pytest.FixtureLookupError):
+        pytest.skip(f"no server is known for {scheme}; give one with --backend {scheme}://...")
+    return found
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _, bracket, rest = report.nodeid.partition("test_conforms[")
+    if not bracket or (report.when != "call" and report.outcome == "passed"):
+        return
+    scheme, _, behaviour = rest.rstrip("]").partition("-")
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+    _outcomes[behaviour, scheme] = report.outcome, reason.removeprefix("Skipped: ")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (
+        session.config.getoption("write_table", False)
+        and not hasattr(session.config, "workerinput")
+        and _outcomes
+    ):
+        TABLE.parent.mkdir(exist_ok=True)
+        TABLE.write_text(table(_outcomes), "utf-8")
+
+
+def table(outcomes: dict[tuple[str, str], tuple[str, str]]) -> str:
+    """Behaviours and backends as Markdown, with the reasons of what was skipped as notes."""
+    schemes = sorted({scheme for _, scheme in outcomes})
+    notes: list[str] = []
+
+    def cell(behaviour: str, scheme: str) -> str:
+        outcome, reason = outcomes.get((behaviour, scheme), ("skipped", "not run"))
+        if outcome == "skipped":
+            if reason not in notes:
+                notes.append(reason)
+            return f"– [{notes.index(reason) + 1}]"
+        return "✓" if outcome == "passed" else "✗"
+
+    rows = [
+        "# What every backend does",
+        "",
+        "Written by `pytest tests/conformance --backend all --write-table`: each behaviour of the contract that",
+        "is worth holding a backend to, and whether the backend has it.",
+        "",
+        "| | Behaviour | " + " | ".join(schemes) + " |",
+        "|---|---|" + ":-:|" * len(schemes),
+    ]
+    for item in BEHAVIOURS:
+        cells = " | ".join(cell(item.name, scheme) for scheme in schemes)
+        rows.append(f"| {item.clause} | {item.text} | {cells} |")
+    rows += ["", *(f"[{number}] {note}" for number, note in enumerate(notes, 1))]
+    return "\n".join(rows).rstrip() + "\n"

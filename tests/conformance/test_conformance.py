@@ -10,5 +10,5 @@ from saros.testing.conformance import BEHAVIOURS, Behaviour, run
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda item: item.name)
-def test_conforms(behaviour: Behaviour, tmp_path: Path) -> None:
-    run(behaviour, "memory://", tmp_path)
+def test_conforms(behaviour: Behaviour, url: str, tmp_path: Path) -> None:
+    run(behaviour, url, tmp_path)

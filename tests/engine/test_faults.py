@@ -16,7 +16,7 @@ from saros.engine.live import load
 from saros.engine.transition import Transition
 from saros.program import DONE, MESSAGE, Message, pack
 from saros.store import CONFLICT, FENCED, OK, CallLease, Mail, Settled
-from saros.testing import lua_app
+from saros.testing import eventually, lua_app
 from saros_memory.store import MemoryStore
 
 Runner = Callable[[Coroutine[Any, Any, None]], None]
@@ -51,8 +51,7 @@ def app(path: Path) -> Path:
 async def worker_of(opened: saros.App) -> Any:
     backend = opened.backend
     assert isinstance(backend, StoreBackend)
-    while backend.workflow_worker is None:
-        await asyncio.sleep(0)
+    await eventually(lambda: backend.workflow_worker is not None, "the workers run")
     return backend.workflow_worker
 
 
@@ -80,7 +79,9 @@ def test_dropping_every_cache_at_random_changes_nothing(tmp_path: Path, run: Run
                 assert result[-1] == order.id
                 assert result[0] == 1
                 assert [item for item in result if item in (300, 600)] == [300, 600]
-                assert load_again(opened, await opened.backend.history(order.id)) == len(await order.history())
+                assert load_again(opened, await opened.backend.history(order.id)) == len(
+                    await order.history()
+                )
 
     run(scenario())
 
@@ -148,7 +149,7 @@ def test_a_completion_counts_once_and_only_for_its_own_attempt(tmp_path: Path, r
 
 
 def test_mail_that_comes_while_a_task_runs_is_not_lost(tmp_path: Path, run: Runner) -> None:
-    main = "local inbox = process.inbox() local n = 0 for _ = 1, 50 do n = n + inbox:receive():payload():data() end return n"
+    main = "local n = 0 for _ = 1, 50 do n = n + process.inbox():receive():payload():data() end return n"
     path = lua_app(tmp_path, workflows={"main": main})
 
     async def scenario() -> None:

@@ -26,6 +26,12 @@ def site(serve: Any) -> Any:
             "POST /unread": "return {true}",
             "POST /tiny": "return {#http.request():body()}",
             "POST /only": "return {true}",
+            "POST /form": """
+              local form, err = http.request():parse_multipart()
+              return {err and err:kind() or "ok"}""",
+            "POST /fields": """
+              local form, err = http.request():form()
+              return {err and err:kind() or "ok"}""",
             "GET /x/{id}": "return http.response():json({http.request():param('id')})",
             "PUT /x/{id}": "return http.response():json({http.request():body_json() ~= nil})",
             "GET /big": 'return http.response():write(string.rep("x", 8000000))',
@@ -190,7 +196,7 @@ def test_bad_request_ids_are_replaced(site: Any) -> None:
 _TOKEN = st.text("abcdefghijklmnopqrstuvwxyzABC-_.!", min_size=1, max_size=12)
 _METHOD = st.one_of(st.sampled_from(["GET", "POST", "PUT", "HEAD", "OPTIONS", "DELETE"]), _TOKEN)
 _PATH = st.one_of(
-    st.sampled_from(["/body", "/stream", "/tiny", "/only", "/x/1", "/unread"]),
+    st.sampled_from(["/body", "/stream", "/form", "/fields", "/tiny", "/only", "/x/1", "/unread"]),
     st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=60).map(lambda text: f"/{text}"),
     st.text(max_size=20).map(
         lambda text: "/x/" + "".join(f"%{byte:02x}" for byte in text.encode("utf-8", "replace"))
@@ -204,15 +210,41 @@ _HEADERS = st.dictionaries(
         _TOKEN,
     ),
     st.one_of(
-        st.sampled_from(["application/json", "multipart/form-data; boundary=x", "100-continue", "bytes=0-"]),
+        st.sampled_from(
+            [
+                "application/json",
+                "application/x-www-form-urlencoded",
+                "multipart/form-data; boundary=x",
+                "100-continue",
+                "bytes=0-",
+            ]
+        ),
         st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=40),
     ),
     max_size=5,
 )
 
+_BODY = st.one_of(
+    st.binary(max_size=200),
+    st.lists(
+        st.sampled_from(
+            [
+                b"--x",
+                b"--x--",
+                b"\r\n",
+                b'Content-Disposition: form-data; name="a"',
+                b"; filename=b",
+                b"\xff\x00",
+                b"a=%ff&",
+            ]
+        ),
+        max_size=12,
+    ).map(b"".join),
+)
+
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(method=_METHOD, path=_PATH, headers=_HEADERS, body=st.binary(max_size=200))
+@given(method=_METHOD, path=_PATH, headers=_HEADERS, body=_BODY)
 def test_no_request_is_a_server_error(
     site: Any, method: str, path: str, headers: dict[str, str], body: bytes
 ) -> None:

@@ -43,7 +43,8 @@ def site(serve: Any) -> Any:
             "GET /accepts": """
               local req = http.request()
               return http.response():json({
-                json = req:accepts("application/json"), html = req:accepts("text/html"), xml = req:accepts("text/xml"),
+                json = req:accepts("application/json"), html = req:accepts("text/html"),
+                xml = req:accepts("text/xml"),
               })""",
             "POST /size": "return http.response():json({#http.request():body()})",
             "GET /files/{path...}": "return http.response():json({http.request():param('path')})",

@@ -90,7 +90,7 @@ def test_running_requests_end_before_the_server(serve: Any) -> None:
         socket.create_connection(site.address, timeout=1)
 
 
-def test_what_runs_too_long_is_stopped(serve: Any) -> None:
+def test_what_runs_too_long_is_stopped(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
     site = serve({"GET /slow": 'require("time").sleep("1h")'}, service={"timeouts": {"shutdown": "1s"}})
     with socket.create_connection(site.address, timeout=10) as sock:
         sock.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -99,7 +99,27 @@ def test_what_runs_too_long_is_stopped(serve: Any) -> None:
             assert time.monotonic() < deadline
         began = time.monotonic()
         site.close()
-    assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 8
+        answer = sock.recv(10_000)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"The server is stopping." in answer
+    assert "Traceback" not in caplog.text
+
+
+def test_event_streams_end_with_the_server(serve: Any) -> None:
+    site = serve(
+        {
+            "GET /events": """
+              local res = http.response():write_event("begun")
+              process.inbox():receive()"""
+        }
+    )
+    with socket.create_connection(site.address, timeout=10) as sock:
+        sock.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in sock.recv(1000)
+        began = time.monotonic()
+        site.close()
+    assert time.monotonic() - began < 5  # though requests may take 10 s to end
 
 
 def test_an_address_in_use(serve: Any, tmp_path: Path) -> None:

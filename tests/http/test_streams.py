@@ -54,6 +54,14 @@ def site(serve: Any) -> Any:
               local res = http.response():write("a"):flush()
               local ok, err = pcall(function() res:set_header("X-A", "b") end)
               return res:write(tostring(err))""",
+            "GET /no-body": 'return http.response():status(204):write("a"):flush():write("b")',
+            "GET /together": """
+              local res, done = http.response(), channel.new(0)
+              for i = 1, 5 do
+                coroutine.spawn(function() res:write(string.rep(i, 70000)) done:send(i) end)
+              end
+              for i = 1, 5 do done:receive() end
+              return res""",
             "GET /large": """
               local res = http.response()
               for i = 1, 100 do res:write(string.rep("x", 100000)) end
@@ -103,6 +111,9 @@ def test_parts(site: Any) -> None:
     answer = site.get("/parts")
     assert (answer.text, answer.headers["x-a"]) == ("1\n2\n3\nend", "b")
     assert site.get("/large").content == b"x" * 10_000_000
+    assert len(site.get("/together").content) == 350_000
+    answer = site.get("/no-body")
+    assert (answer.status_code, answer.content) == (204, b"")
     assert "can no longer be changed" in site.get("/late-header").text
 
 

@@ -27,7 +27,12 @@ def _no_proxy(monkeypatch):
 async def server(answer: Answer) -> AsyncIterator[str]:
     """Serves one answer per connection; yields the base URL."""
 
+    handlers: list[asyncio.Task[Any]] = []
+
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        handlers.append(task)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             length = [
@@ -36,14 +41,20 @@ async def server(answer: Answer) -> AsyncIterator[str]:
                 if line.startswith(b"content-length")
             ]
             await answer(head + await reader.readexactly(int(length[0]) if length else 0), writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client has had enough
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client has had enough, or the test
         finally:
             writer.close()
 
     listener = await asyncio.start_server(handle, "127.0.0.1", 0)
     async with listener:
-        yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        try:
+            yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        finally:
+            for handler in handlers:  # one that never answers would keep the listener from closing
+                handler.cancel()
+            await asyncio.gather(*handlers)
+            await asyncio.sleep(0)  # closed transports let go of their sockets
 
 
 def reply(status: str, body: bytes, *headers: str) -> Answer:

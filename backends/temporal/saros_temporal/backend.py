@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 from temporalio.api.common.v1 import Payload, WorkflowExecution
-from temporalio.api.enums.v1 import QueryRejectCondition
 from temporalio.api.workflowservice.v1 import (
     QueryWorkflowRequest,
     RequestCancelWorkflowExecutionRequest,
@@ -23,6 +22,7 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
 )
 from temporalio.common import RawValue
+from temporalio.exceptions import CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from saros import values
@@ -39,10 +39,11 @@ from .client import Target, connect, rpc_error, seconds, target_of
 from .converter import data_converter
 from .descriptions import description, visibility_query, worker_of
 from .environment import Environment
-from .failures import error_of, outcome_of, settled
+from .failures import CANCELED_ERROR, error_of, outcome_of, settled
 from .pages import History
-from .payloads import ANSWER, SENDER, payloads, raw_json, raw_values, to_json, to_payload
+from .payloads import ANSWER, CANCELED_MEMO, SENDER, payloads, raw_json, raw_values, to_json, to_payload
 from .reasons import write_reason
+from .schedules import apply_schedules
 from .search import SearchAttributes, register
 from .starts import decoded, encoded, start_request
 from .worker import GRACE_S, serve, workers_of
@@ -52,6 +53,8 @@ _SIGNALS = {EXIT: "@exit", LINK_DOWN: "@link_down", CANCEL: "@cancel"}
 
 class TemporalBackend:
     """See `saros.backend.Backend`."""
+
+    keeps_schedules = False
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._url = url
@@ -103,16 +106,17 @@ class TemporalBackend:
         deployment = self.deployment
         self._host = host
         self._search = await register(self.client, self._wanted())
+        await apply_schedules(self.client, deployment)
 
         def environment(worker: str) -> Environment:
             return Environment(deployment, worker, self._search, host, self.client, self)
 
-        workers, threads = workers_of(deployment, host, environment)
+        workers = workers_of(deployment, host, environment)
         grace = [
             seconds(worker.get("worker_options.worker_stop_timeout")) or GRACE_S
             for worker in deployment.registry.of_kind("temporal.worker")
         ]
-        await serve(workers, threads, max(grace, default=GRACE_S))
+        await serve(workers, max(grace, default=GRACE_S))
 
     def _wanted(self) -> dict[str, str]:
         wanted: dict[str, str] = {}
@@ -170,9 +174,19 @@ class TemporalBackend:
         try:
             return settled(await self._handle(id, run_id).result())
         except WorkflowFailureError as failure:
+            if isinstance(failure.cause, CancelledError):
+                return await self._canceled(id)
             return outcome_of(failure.cause)
         except RPCError as error:
             raise self._error(error, id) from error
+
+    async def _canceled(self, id: str) -> Json:
+        """The `Outcome` of a cancelled run: its error is in the memo."""
+        found = (await self._handle(id).describe()).raw_description.workflow_execution_info
+        payload = found.memo.fields.get(CANCELED_MEMO)
+        if payload is None:
+            return pack(Outcome(err=CANCELED_ERROR))
+        return b'{"err":' + to_json((await decoded(self.client.data_converter, [payload]))[0]) + b"}"
 
     async def describe(self, id: str, run_id: str = "") -> Description:
         try:
@@ -215,7 +229,6 @@ class TemporalBackend:
         request = QueryWorkflowRequest(
             namespace=self.client.namespace,
             execution=WorkflowExecution(workflow_id=id, run_id=run_id),
-            query_reject_condition=QueryRejectCondition.QUERY_REJECT_CONDITION_NOT_OPEN,
         )
         request.query.query_type = name
         request.query.query_args.payloads.extend(await self._encoded(payloads(args)))
@@ -225,8 +238,6 @@ class TemporalBackend:
             response = await self.client.workflow_service.query_workflow(request, retry=True)
         except RPCError as error:
             raise self._error(error, id) from error
-        if response.HasField("query_rejected"):
-            raise Error(f"{id} has ended; only running executions are queried", NOT_FOUND, retryable=False)
         found = await decoded(self.client.data_converter, response.query_result.payloads)
         outcome = msgspec.json.decode(to_json(found[0]), type=Outcome)
         if outcome.err is not None:

@@ -29,7 +29,7 @@ from saros.execution import (
 from saros.query import Condition, parse
 from saros.raw import Raw
 
-from .payloads import to_json
+from .payloads import CANCELED_MEMO, to_json
 from .starts import decoded
 
 if TYPE_CHECKING:
@@ -149,6 +149,8 @@ def _search_value(payload: Payload) -> Raw:
 async def _memo(fields: dict[str, Payload], converter: DataConverter) -> dict[str, Raw]:
     memo: dict[str, Raw] = {}
     for key, payload in fields.items():
+        if key == CANCELED_MEMO:
+            continue
         try:
             memo[key] = Raw(to_json((await decoded(converter, [payload]))[0]))
         except Error as error:  # of another SDK, with another codec

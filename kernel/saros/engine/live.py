@@ -61,6 +61,8 @@ class Live:
 
     # --- Facts ------------------------------------------------------------------------------
 
+    settles_side_effects = False
+
     def history(self) -> tuple[int, int]:
         return self.length, self.size
 
@@ -196,6 +198,8 @@ class Live:
     def _mismatch(self, number: int, expected: Command | None, actual: Command | None) -> NonDeterminism:
         wanted = describe_command(expected) if expected else "nothing more at this point"
         got = describe_command(actual) if actual else "nothing"
+        if expected and actual and wanted == got:  # they differ in what their descriptions leave out
+            wanted, got = (f"{wanted} with {_excerpt(command.body)}" for command in (expected, actual))
         return NonDeterminism(
             f"the code of {self.run.type} no longer matches the history of {self.run.id}: "
             f"event {number} is {wanted}, but the code asks for {got}",
@@ -241,6 +245,11 @@ def waits_for_cancellation(command: Command) -> bool:
     if command.op == CALL:
         return unpack(command.body, Call).options.wait_for_cancellation
     return command.op == SPAWN and unpack(command.body, Spawn).options.wait_for_cancellation
+
+
+def _excerpt(body: Json) -> str:
+    text = bytes(body).decode()
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _same(record: Record, command: Command) -> bool:

@@ -60,8 +60,8 @@ class Actor:
         self.entry = entry
         self.scope = scope
         self.ended = False
-        self.watchers: dict[str, bool] = {}  # pid -> whether it is a link
-        self.links: set[str] = set()
+        self.watchers: set[str] = set()  # pids that hear of the end as EXIT
+        self.links: set[str] = set()  # pids that hear of an abnormal end as LINK_DOWN, of another as EXIT
         self._done = done
         self._mailbox: deque[Event] = deque()
         self._begun = False
@@ -156,6 +156,7 @@ class Actor:
     # --- Facts ------------------------------------------------------------------------------
 
     replaying = False
+    settles_side_effects = False
 
     def history(self) -> tuple[int, int]:
         return 0, 0

@@ -10,6 +10,6 @@
 """
 
 from .apps import lua_app, write_app
-from .cases import TestApp
+from .cases import TestApp, eventually, refused
 
-__all__ = ["TestApp", "lua_app", "write_app"]
+__all__ = ["TestApp", "eventually", "lua_app", "refused", "write_app"]

@@ -40,8 +40,8 @@ def lua_app(
     """Write an app of namespace ``app`` whose entries may require every module.
 
     A Lua text is the body of ``main(...)`` (whose first argument is ``input``), or a whole source when a line
-    of it starts with ``return { main``; names are entry names. The app has the worker ``app:worker`` (task queue ``main``), the
-    process host ``app:host``, and imports every library under its name.
+    of it starts with ``return { main``; names are entry names. The app has the worker ``app:worker`` (task
+    queue ``main``), the process host ``app:host``, and imports every library under its name.
 
     :param python: entry name -> ``package.module:callable``.
     :param meta: entry name -> its ``meta``.

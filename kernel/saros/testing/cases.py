@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+import functools
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from ..app import App, Handle, open_app
 from ..clock import VirtualClock
+from ..engine.replay import replay
 from ..errors import Error
 from ..plugins import Plugins
+from .fakes import put_in
 
 TIMEOUT_S = 30.0
+
+
+async def refused(request: Awaitable[object]) -> Error:
+    """The error that a request fails with.
+
+        error = await refused(order.signal("late"))
+        assert error.kind == "NotFound"
+
+    :raises AssertionError: when it succeeds.
+    """
+    try:
+        result = await request
+    except Error as error:
+        return error
+    raise AssertionError(f"this should have failed, but gave {result!r}")
+
+
+async def eventually(
+    check: Callable[[], bool | Awaitable[bool]], what: str = "the condition", limit_s: float = 20.0
+) -> None:
+    """Wait until a condition holds, which is looked at again and again.
+
+    :param what: what it is, for the message.
+    :param limit_s: real seconds to wait at most.
+    :raises AssertionError: when it did not come true.
+    """
+    deadline = time.monotonic() + limit_s
+    while True:
+        holds = check()
+        if holds if isinstance(holds, bool) else await holds:
+            return
+        if time.monotonic() > deadline:
+            raise AssertionError(f"this did not come true within {limit_s:g} s: {what}")
+        await asyncio.sleep(0.005)
 
 
 class TestApp:
@@ -26,6 +65,7 @@ class TestApp:
 
     :param path: the app's directory.
     :param url: of the backend.
+    :param fakes: callables (sync or async) that run in the place of functions, by entry id.
     """
 
     __test__ = False  # for pytest: no test class
@@ -37,8 +77,10 @@ class TestApp:
         *,
         workers: bool = True,
         plugins: Plugins | None = None,
+        fakes: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
-        self._opening = open_app(path, url, workers=workers, plugins=plugins)
+        check = functools.partial(put_in, callables=fakes or {})
+        self._opening = open_app(path, url, workers=workers, plugins=plugins, check=check)
         self._app: App | None = None
 
     async def __aenter__(self) -> TestApp:
@@ -69,15 +111,18 @@ class TestApp:
     async def fails(self, entry: str, *args: Any, timeout: float = TIMEOUT_S, **options: Any) -> Error:
         """Start a workflow that must fail, and give its error."""
         handle = await self.app.start(entry, *args, **options)
-        try:
-            result = await handle.result(timeout=timeout)
-        except Error as error:
-            return error
-        raise AssertionError(f"{entry} did not fail, but gave {result!r}")
+        return await refused(handle.result(timeout=timeout))
 
     async def call(self, entry: str, *args: Any, context: Mapping[str, Any] | None = None) -> Any:
         """Run a function."""
         return await self.app.call(entry, *args, context=context)
+
+    async def replay(self, id: str) -> int:
+        """Replay the history of an execution against the app's code, and give its number of events.
+
+        :raises NonDeterminism: when the code no longer matches.
+        """
+        return replay(await self.app.get(id).export(), self.app.deployment)
 
     @contextlib.contextmanager
     def hold_time(self) -> Iterator[None]:

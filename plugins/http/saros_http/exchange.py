@@ -40,17 +40,28 @@ async def answer(pid: str, args: list[Any]) -> Any:
     return await exchange.ask(*args)
 
 
+def end_streams(host: ProcessHost) -> None:
+    """Ask the functions that send events to end: their clients come back, and would be waited for till then."""
+    for exchange in list(_exchanges.values()):
+        if exchange.host is host and exchange.sends_events:
+            exchange.cancel()
+
+
 class Exchange:
     """:param write_s: seconds that a client has to take what is written."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, body: Body, write_s: float) -> None:
         self.begun = False
+        self.sends_events = False
+        self.host: ProcessHost | None = None
         self._scope = scope
         self._receive = receive
         self._send = send
         self._body = body
         self._write_s = write_s
         self._gone = False
+        self._no_body = False  # a status that has none
+        self._writing = asyncio.Lock()  # its coroutines may write at the same time
         self._attempt: Attempt | None = None
         self._ended: asyncio.Future[Json | HttpError] = asyncio.get_running_loop().create_future()
         self._watcher: asyncio.Task[None] | None = None
@@ -59,16 +70,17 @@ class Exchange:
     # --- the function -----------------------------------------------------------------------
 
     async def run(
-        self, host: ProcessHost, entry: Entry, info: Json, context: Mapping[str, Any], seconds: float
+        self, host: ProcessHost, entry: Entry, info: Json, context: Mapping[str, str], seconds: float
     ) -> None:
         """Run the function and send what it answers.
 
         :raises HttpError: when it answered nothing that can be sent.
         :raises Disconnected: when nobody is there to answer.
         """
-        call = Call(entry.id, context=msgspec.Raw(values.encode(dict(context))))
+        call = Call(entry.id, context=msgspec.Raw(pack(context)))
         scope = host.attempts.scope({"http": msgspec.Raw(info)}, call)
         _exchanges[scope.pid] = self
+        self.host = host
         try:
             self._attempt = host.attempts.start(entry, call, scope, self._settle)
             if not self._ended.done():
@@ -119,10 +131,14 @@ class Exchange:
         self._leave()
 
     def _leave(self) -> None:
-        """The client has gone: ask the function to end, and end it if it does not."""
-        if self._gone or self._attempt is None:
-            return
+        """The client has gone."""
         self._gone = True
+        self.cancel()
+
+    def cancel(self) -> None:
+        """Ask the function to end, and end it if it does not."""
+        if self._attempt is None or self._attempt.scope.canceled:
+            return
         self._attempt.cancel()
         loop = asyncio.get_running_loop()
         self._timers.append(loop.call_later(GRACE_S, self._attempt.abandon, _GONE))
@@ -152,18 +168,19 @@ class Exchange:
         raise Error(f"the service @http does not know {op}", INVALID, retryable=False)
 
     async def _write(self, head: dict[str, Any] | bool, data: str | bytes) -> bool:
+        async with self._writing:
+            return await self._write_next(head, data)
+
+    async def _write_next(self, head: dict[str, Any] | bool, data: str | bytes) -> bool:
         if self._gone:
             raise Disconnected
         if isinstance(head, dict):
+            headers = _headers(head["headers"])
             self.begun = True
-            await self._timely(
-                {
-                    "type": "http.response.start",
-                    "status": head["status"],
-                    "headers": _headers(head["headers"]),
-                }
-            )
-        if data:
+            self._no_body = head["status"] in (204, 304)
+            self.sends_events = (b"content-type", b"text/event-stream") in headers
+            await self._timely({"type": "http.response.start", "status": head["status"], "headers": headers})
+        if data and not self._no_body:
             body = data.encode() if isinstance(data, str) else data
             await self._timely({"type": "http.response.body", "body": body, "more_body": True})
         elif isinstance(head, dict):  # what sends the head on its way
@@ -207,7 +224,7 @@ class Exchange:
         if part == "whole":
             await send_whole(self._send, result["status"], _headers(result["headers"]), data)
         else:
-            await self._timely({"type": "http.response.body", "body": data})
+            await self._timely({"type": "http.response.body", "body": b"" if self._no_body else data})
 
     def _report(self, entry: Entry, error: ErrorData) -> None:
         stack = f"\n{error.stack}" if error.stack else ""

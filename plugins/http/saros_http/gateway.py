@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+import secrets
 import time
-import uuid
 from typing import Final
 
 from .endpoint import PARAMS
@@ -47,7 +48,7 @@ class Gateway:
             return
         began = time.perf_counter()
         given = header_of(scope, b"x-request-id")
-        request_id = given if given and _ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = given if given and _ID.fullmatch(given) else secrets.token_hex(16)
         scope[REQUEST_ID] = request_id
         status, size, route = 0, 0, "-"
 
@@ -75,6 +76,12 @@ class Gateway:
             await send_problem(scope, send_on, error)
         except Disconnected:
             status = CLIENT_CLOSED
+        except asyncio.CancelledError:  # the server has waited long enough
+            if status:
+                raise
+            await send_problem(
+                scope, send_on, HttpError(503, "The server is stopping.", {"Connection": "close"})
+            )
         except Exception:
             log.exception("%s failed [%s]", self._name, request_id)
             if status:

@@ -29,13 +29,17 @@ async def _http(pid: str, args: list[Any]) -> Any:
     return await answer(pid, args)
 
 
+def _source(name: str) -> str:
+    return resources.files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
+
+
 @saros.hookimpl
 def saros_modules() -> Sequence[Module]:
-    source = resources.files(__package__).joinpath("http.lua").read_text("utf-8")
     return [
         Module(
             name="http",
-            source=source,
+            source=_source("http"),
+            parts={name: _source(name) for name in ("http_request", "http_response", "http_constants")},
             workflows=False,
             instead="a request is answered by the function of an http.endpoint",
             services={"http": _http},

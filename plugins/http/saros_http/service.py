@@ -19,6 +19,7 @@ from saros.errors import INVALID, UNAVAILABLE, Error
 
 from .admin import Admin
 from .endpoint import Endpoint, Settings, seconds
+from .exchange import end_streams
 from .gateway import Gateway
 from .kinds import ENDPOINT, ROUTER, SERVICE, STATIC, full_path, router_of, server_of
 from .listening import announce, withdraw
@@ -162,6 +163,8 @@ class Listener(NamedTuple):
 def _listeners(app: App, admin: Admin, metrics: Metrics, opened: contextlib.ExitStack) -> Iterator[Listener]:
     """Listen for each service and its admin address; `opened` gets the sockets."""
     for entry in app.registry.of_kind(SERVICE):
+        if entry.get("lifecycle.auto_start") is False:
+            continue
         context = tls_context(app, entry)
         limit, access_log = entry.get("limits.requests"), entry.get("access_log") is not False
         gateway = Gateway(entry.id, routes_of(app, entry), metrics, limit, access_log)
@@ -195,6 +198,7 @@ async def serve(app: App) -> AsyncIterator[None]:
             finally:
                 admin.ready = False
                 withdraw(app)
+                end_streams(app.host)
 
 
 @contextlib.asynccontextmanager

@@ -225,6 +225,15 @@ def test_a_pool_renews_vms() -> None:
     assert again.call(again.fn("compile_user")(look, again.rt[b"env"])) == b"nilnilnilfunction"
 
 
+def test_the_last_programs_limits_do_not_stop_a_renewal() -> None:
+    # The hook has run once and has set a deadline, which has passed when the VM is used again.
+    vm = Vm(workflow=False, limits=Limits(instructions=50_000, seconds=-10), boot=SANDBOX)
+    busy = compile_user(b"for i = 1, 1100 do end", "a.lua")
+    vm.call(vm.fn("compile_user")(busy, vm.rt[b"env"]))
+    for _ in range(20):
+        vm.renew()
+
+
 def test_a_closed_vm_is_freed_though_its_host_knows_it() -> None:
     class Owner:
         def __init__(self) -> None:

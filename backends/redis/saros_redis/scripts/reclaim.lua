@@ -1,5 +1,5 @@
 -- {wanted, lease in ms, alone}: entries whose workers are lost. `alone`: a suspect is being tried here already.
--- An entry that two workers in a row were lost with is a suspect, and tried when no other suspect is.
+-- An entry that some workers in a row were lost with is a suspect, and tried when no other suspect is.
 local wanted, lease, alone = input[1], input[2], input[3]
 local consumer, nonce, most = wanted[1], wanted[2], wanted[8]
 local got = {text(now), {}, {}, {}}
@@ -20,7 +20,7 @@ local function sweep(kind, stream, limit, take)
     if not fields then
       call("XACK", stream, group, entry)
     else
-      local suspect = kind ~= "out" and losses_of(kind, fields) >= 3
+      local suspect = kind ~= "out" and losses_of(kind, fields) >= math.min(3, most - 1)
       if not suspect or suspects == 0 then
         suspects = suspects + (suspect and 1 or 0)
         claim(stream, consumer, entry)

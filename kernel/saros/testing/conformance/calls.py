@@ -166,7 +166,8 @@ async def futures(case: Case) -> None:
     local none, err = bad:result()
     local e2, failed = bad:error()
     local e3, fine = good:error()
-    return {pending, p:data().n, ok, e:kind(), eok, value:data().n, verr == nil, none == nil, err:kind(), failed, fine}
+    return {pending, p:data().n, ok, e:kind(), eok,
+      value:data().n, verr == nil, none == nil, err:kind(), failed, fine}
     """
     functions = {"echo": "return input", "fails": 'return nil, errors.new("Nope", "no")'}
     result = await case.run(main, functions=functions)

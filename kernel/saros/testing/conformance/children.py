@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from ...errors import ALREADY_EXISTS, NOT_FOUND, Error
-from .suite import Case, behaviour, eventually
+from ...errors import ALREADY_EXISTS, NOT_FOUND
+from .suite import Case, behaviour, eventually, refused
 
 
 @behaviour("§8", "workflow.call waits for a child and gives its result or its error")
@@ -64,12 +64,8 @@ async def id_reuse(case: Case) -> None:
     id = case.id()
     assert await app.run("app:main", True, id=id) == 1
     for policy in ("reject_duplicate", "allow_duplicate_failed_only"):
-        try:
-            await app.start("app:main", True, id=id, options={"id_reuse_policy": policy})
-        except Error as error:
-            assert error.kind == ALREADY_EXISTS
-        else:
-            raise AssertionError(f"{policy} allowed a duplicate")
+        error = await refused(app.start("app:main", True, id=id, options={"id_reuse_policy": policy}))
+        assert error.kind == ALREADY_EXISTS
     assert (await app.fails("app:main", False, id=id)).kind == "Bad"
     options = {"id_reuse_policy": "allow_duplicate_failed_only"}
     assert await app.run("app:main", True, id=id, options=options) == 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from ...errors import INVALID, NOT_FOUND, Error
-from .suite import Case, behaviour
+from ...errors import INVALID, NOT_FOUND
+from .suite import Case, behaviour, refused
 
 
 @behaviour("§6", "a signal reaches the inbox with topic, sender and payload")
@@ -109,12 +109,8 @@ async def signal_ended(case: Case) -> None:
     app = await case.app("return 1")
     order = await app.start("app:main", id=case.id())
     await order.result(30)
-    try:
-        await order.signal("late")
-    except Error as error:
-        assert error.kind == NOT_FOUND
-    else:
-        raise AssertionError("the signal was accepted")
+    error = await refused(order.signal("late"))
+    assert error.kind == NOT_FOUND
 
 
 @behaviour("§6", "names reach their process until it ends")

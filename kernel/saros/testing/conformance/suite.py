@@ -12,7 +12,9 @@ from typing import Any, Final, NamedTuple
 from ...errors import Error
 from ...execution import new_id
 from ..apps import lua_app
-from ..cases import TestApp
+from ..cases import TestApp, eventually, refused
+
+__all__ = ["BEHAVIOURS", "Behaviour", "Case", "behaviour", "eventually", "refused", "run"]
 
 BEHAVIOURS: Final[list[Behaviour]] = []
 LIMIT_S = 60.0
@@ -93,15 +95,6 @@ def run(behaviour: Behaviour, url: str, path: Path) -> None:
             await case.close()
 
     asyncio.run(scenario())
-
-
-async def eventually(check: Callable[[], Awaitable[bool]], what: str, limit_s: float = 20.0) -> None:
-    """Wait until an asynchronous condition holds."""
-    deadline = asyncio.get_running_loop().time() + limit_s
-    while not await check():
-        if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError(f"this did not come true within {limit_s:g} s: {what}")
-        await asyncio.sleep(0.02)
 
 
 for _part in _PARTS:

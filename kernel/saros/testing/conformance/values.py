@@ -53,7 +53,9 @@ async def errors_returned(case: Case) -> None:
     local result, err = funcs.call("app:fails")
     return {result == nil, err:kind(), err:message(), err:retryable(), err:details().code, type(err), type(err.kind)}
     """
-    fails = 'return nil, errors.new{message = "declined", kind = "CardDeclined", retryable = false, details = {code = 7}}'
+    fails = """
+    return nil, errors.new{message = "declined", kind = "CardDeclined", retryable = false, details = {code = 7}}
+    """
     result = await case.run(main, functions={"fails": fails})
     assert result == [True, "CardDeclined", "declined", False, 7, "userdata", "function"]
 

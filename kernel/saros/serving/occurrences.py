@@ -1,0 +1,41 @@
+"""When a ``schedule`` entry is due."""
+
+from __future__ import annotations
+
+import datetime as dt
+import zoneinfo
+
+from ..entries import Entry, parse_duration
+
+SECOND = 1_000_000_000
+
+
+class Occurrences:
+    """The times of a schedule, which are the same on every worker.
+
+    Those of ``every`` are the multiples of the duration since 1970, UTC. A time of ``cron`` that a change of
+    the clocks leaves out counts at the first moment after it; one that it repeats counts twice.
+    """
+
+    def __init__(self, entry: Entry) -> None:
+        every = entry.get("every")
+        self._every = 0 if every is None else parse_duration(every)
+        self._cron = entry.get("cron") or ""
+        self._zone = zoneinfo.ZoneInfo(entry.get("timezone") or "UTC")
+
+    def after(self, now: int) -> int:
+        """The first time after `now`, both in nanoseconds since 1970."""
+        if self._every:
+            return (now // self._every + 1) * self._every
+        from croniter import croniter  # slow to import, and few apps have schedules
+
+        start = dt.datetime.fromtimestamp(now // SECOND, self._zone)
+        found: dt.datetime = croniter(self._cron, start).get_next(dt.datetime)
+        return int(found.timestamp()) * SECOND
+
+
+def name_of(time: int) -> str:
+    """A time as part of a workflow id: ``2026-01-31T09:00:00Z``, with as many decimals as it has."""
+    text = dt.datetime.fromtimestamp(time // SECOND, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    rest = f"{time % SECOND:09d}".rstrip("0")
+    return f"{text}.{rest}Z" if rest else f"{text}Z"

@@ -1,0 +1,199 @@
+"""Schedules: starts workflows of ``schedule`` entries through any `Backend`.
+
+Every worker process runs one, and they need not know of each other: the workflow of an occurrence has an id
+that is made of the schedule's id and the occurrence's time, and an id starts once, ever. Which runs of a
+schedule go on, for the overlap policy, is asked of the backend: they bear the search attribute `MARK`.
+
+Occurrences that pass while no worker runs are left out. So are those that pass while all are asleep, but for
+the newest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+
+import msgspec
+
+from .. import values
+from ..backend import Backend
+from ..clock import Handle
+from ..deployment import Deployment
+from ..entries import Entry
+from ..errors import ALREADY_EXISTS, NOT_FOUND, UNAVAILABLE, Error
+from ..execution import Description, Pid, StartRequest
+from ..program import CANCEL, Ask, CancelRequest, StartOptions, pack
+from .occurrences import SECOND, Occurrences, name_of
+
+log = logging.getLogger("saros.schedules")
+
+MARK = "SarosSchedule"
+"""The search attribute that names a run's schedule."""
+
+PAUSE_NS = SECOND
+"""The wait before a backend that could not be reached is asked again."""
+
+
+class Schedule:
+    """One schedule entry. It notes occurrences when they are due, and a task of its own starts them in order."""
+
+    def __init__(self, deployment: Deployment, backend: Backend, entry: Entry) -> None:
+        self.entry = entry
+        self._deployment = deployment
+        self._backend = backend
+        self._workflow = deployment.workflow(entry.get("workflow"))
+        self._overlap: str = entry.get("overlap")
+        self._occurrences = Occurrences(entry)
+        self._due: deque[int] = deque()
+        self._noted = asyncio.Event()
+        self._timer: Handle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._wait()
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Stop; what it has started goes on."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    # --- when -------------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        time = self._occurrences.after(self._backend.clock.now())
+        self._timer = self._backend.clock.call_at(time, lambda: self._note(time))
+
+    def _note(self, time: int) -> None:
+        if self._overlap in ("skip", "cancel_other", "terminate_other"):
+            self._due.clear()  # only the newest counts
+        if self._overlap != "buffer_one" or not self._due:
+            self._due.append(time)
+        self._noted.set()
+        self._wait()
+
+    # --- what -------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        clock = self._backend.clock
+        while True:
+            await self._noted.wait()
+            self._noted.clear()
+            while self._due:
+                running, away = None, False
+                clock.busy(1)  # virtual time stands still until the occurrence has been seen to
+                try:
+                    running = await self._see_to(self._due[0])
+                except Error as error:
+                    away = self._failed(error)
+                finally:
+                    clock.busy(-1)
+                if away:
+                    await self._pause()
+                elif running is not None:
+                    await self._end_of(running)
+
+    def _failed(self, error: Error) -> bool:
+        """Whether to try again, since only the server is away."""
+        if error.kind == UNAVAILABLE:
+            log.warning("%s: %s; trying again", self.entry.id, error)
+            return True
+        log.error("%s could not start %s: %s", self.entry.id, self._workflow.id, error)
+        self._due.popleft()
+        return False
+
+    async def _see_to(self, time: int) -> Description | None:
+        """Start an occurrence or leave it out; or return the run that must end before."""
+        id = f"{self.entry.id}-{name_of(time)}"
+        running = None if self._overlap == "allow_all" else await self._running(id)
+        if running is None:
+            await self._start(id)
+        elif self._overlap == "skip":
+            log.info("%s is left out: %s still runs", id, running.id)
+        else:
+            await self._stop_other(running)
+            return running
+        if self._due and self._due[0] == time:
+            self._due.popleft()
+        return None
+
+    async def _running(self, own: str) -> Description | None:
+        """A run of this schedule that goes on, other than the occurrence's own."""
+        query = f"status = 'running' and {MARK} = '{self.entry.id}'"
+        async for found in self._backend.executions(query):
+            if found.id != own:
+                return found
+        return None
+
+    async def _stop_other(self, running: Description) -> None:
+        pid = Pid.parse(running.pid) or Pid("", running.id)
+        why = f"the next run of {self.entry.id} is due"
+        if self._overlap == "cancel_other":
+            await self._backend.send(pid, CANCEL, pack(CancelRequest("", why)), f"{self.entry.id}:overlap")
+        elif self._overlap == "terminate_other":
+            await self._backend.ask(pid, Ask("terminate", reason=why), "")
+
+    async def _end_of(self, running: Description) -> None:
+        try:
+            await self._backend.result(running.id, running.run_id)
+        except Error as error:
+            if error.kind != NOT_FOUND:
+                await self._pause()
+
+    async def _pause(self) -> None:
+        clock = self._backend.clock
+        over = asyncio.Event()
+        timer = clock.call_at(clock.now() + PAUSE_NS, over.set)
+        try:
+            await over.wait()
+        finally:
+            timer.cancel()
+
+    async def _start(self, id: str) -> None:
+        worker, queue = self._deployment.worker_and_queue(self._workflow, self.entry.worker or "@")
+        given = self.entry.get("input")
+        request = StartRequest(
+            id,
+            self._workflow.id,
+            self._workflow.type_name,
+            worker,
+            queue,
+            msgspec.Raw(values.encode_args([] if given is None else [given])),
+            options=StartOptions(
+                id_conflict_policy="fail",
+                id_reuse_policy="reject_duplicate",
+                search_attributes=msgspec.Raw(values.encode({MARK: self.entry.id})),
+            ),
+            request_id=id,
+        )
+        try:
+            await self._backend.start(request)
+        except Error as error:
+            if error.kind != ALREADY_EXISTS:  # another worker was first
+                raise
+        else:
+            log.info("%s started", id)
+
+
+class Scheduler:
+    """The schedules of an app."""
+
+    def __init__(self, deployment: Deployment, backend: Backend) -> None:
+        self.schedules = [
+            Schedule(deployment, backend, entry) for entry in deployment.registry.of_kind("schedule")
+        ]
+
+    def start(self) -> None:
+        for schedule in self.schedules:
+            if schedule.entry.get("lifecycle.auto_start"):
+                schedule.start()
+
+    async def stop(self) -> None:
+        for schedule in self.schedules:
+            await schedule.stop()

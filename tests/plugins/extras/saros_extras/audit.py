@@ -1,0 +1,46 @@
+"""The backend ``audit://``: the in-memory store, and a file with one JSON line per committed workflow task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from saros.backend import Backend
+from saros.clock import RealClock
+from saros.engine import StoreBackend
+from saros.errors import INVALID, Error
+from saros.store import OK, Commit
+from saros_memory.store import MemoryStore
+
+
+def make(url: str) -> Backend:
+    """A backend for an ``audit://`` URL.
+
+    :raises Error: INVALID, when it names no file.
+    """
+    path = urlsplit(url).path
+    if not path.strip("/"):
+        raise Error(f"{url} names no file", INVALID, hint="for example audit:///tmp/commits.jsonl")
+    clock = RealClock()
+    # The durable engine makes a backend of any store.
+    return StoreBackend(AuditStore(url, clock, Path(path)), clock)
+
+
+class AuditStore(MemoryStore):
+    """See `saros.store.Store`."""
+
+    def __init__(self, url: str, clock: RealClock, path: Path) -> None:
+        super().__init__(url, clock)
+        self._path = path
+
+    async def commit(self, commits: Sequence[Commit]) -> list[str]:
+        results = await super().commit(commits)
+        with self._path.open("ab") as file:
+            for commit, result in zip(commits, results, strict=True):
+                ops = [record.op for record in commit.records]
+                line = {"id": commit.run.id, "ok": result == OK, "at": commit.expected, "ops": ops}
+                file.write(msgspec.json.encode(line) + b"\n")
+        return results

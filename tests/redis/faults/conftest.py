@@ -1,0 +1,243 @@
+"""Worker processes to kill, a network to disturb, and an app whose results prove that nothing was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import saros
+from saros.testing import lua_app
+
+WORKER = """
+import asyncio, logging, os, signal, sys, time
+import saros
+off = int(os.environ.get("CLOCK_OFF_S", "0"))
+if off:
+    real_ns, real = time.time_ns, time.time
+    time.time_ns = lambda: real_ns() + off * 10**9
+    time.time = lambda: real() + off
+logging.basicConfig(level=logging.WARNING)
+
+async def main():
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with saros.open(sys.argv[1], backend=sys.argv[2]):
+        print("ready", flush=True)
+        await stop.wait()
+
+asyncio.run(main())
+"""
+
+STEPS = """
+import asyncio, os, pathlib, time
+
+async def square(n):
+    await asyncio.sleep(0.005)
+    return n * n
+
+def block(seconds):
+    runs = pathlib.Path(__file__).with_name("block.runs")
+    with runs.open("a") as file:
+        file.write("x")
+    time.sleep(seconds)
+    return "blocked"
+
+async def block_loop(seconds):
+    return block(seconds)
+
+async def deadly(path):
+    if not os.path.exists(path):
+        os._exit(9)
+    return "alive"
+"""
+
+WORKFLOWS = {
+    # n squares one after another: a lost or doubled step changes the sum
+    "steps": """
+        local sum = 0
+        for i = 1, input do
+          local value, err = funcs.call("app:square", i)
+          if err then return nil, err end
+          sum = sum + value
+        end
+        return sum
+    """,
+    "mixed": """
+        local workflow = require("workflow")
+        local a = funcs.call("app:square", input)
+        time.sleep("20ms")
+        local b, err = workflow.call("app:steps", 3)
+        if err then return nil, err end
+        local f, g = funcs.async("app:square", 2), funcs.async("app:square", 3)
+        local x, y = f:response():receive(), g:response():receive()
+        return a + b + x:data() + y:data()
+    """,
+    "nap": 'time.sleep(input) return "slept"',
+    "blocks": 'return funcs.call("app:block_loop", input)',
+    "poisoned": 'return funcs.call("app:deadly", input)',
+    # counts what it gets, and starts over after every 5 messages
+    "counts": """
+        local workflow = require("workflow")
+        local total = input.total
+        local inbox = process.listen("add")
+        for _ = 1, 5 do
+          local value = inbox:receive()
+          if value == "end" then return total end
+          total = total + value
+        end
+        return workflow.continue_as_new({total = total})
+    """,
+}
+
+
+@pytest.fixture
+def app_path(tmp_path: Path) -> Path:
+    functions = {name: f"steps:{name}" for name in ("square", "block", "block_loop", "deadly")}
+    return lua_app(tmp_path / "app", workflows=WORKFLOWS, python=functions, files={"steps.py": STEPS})
+
+
+class Worker:
+    """A worker process."""
+
+    def __init__(self, app: Path, url: str, env: dict[str, str]) -> None:
+        command = [sys.executable, "-c", WORKER, str(app), url]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **env}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+        assert self.process.stdout is not None
+        self._said = self.process.stdout
+
+    def ready(self) -> Worker:
+        assert self._said.readline() == b"ready\n"
+        return self
+
+    def send(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def end(self, number: int = signal.SIGKILL) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(30)
+        self._said.close()
+        return code
+
+
+@pytest.fixture
+def worker(app_path: Path) -> Iterator[Callable[..., Worker]]:
+    """Starts worker processes; `worker(url, **env)`."""
+    started: list[Worker] = []
+
+    def start(url: str, **env: str) -> Worker:
+        started.append(Worker(app_path, url, env))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end()
+
+
+@pytest.fixture
+def client(app_path: Path) -> Callable[[str], Any]:
+    """Opens the app without workers."""
+
+    def connect(url: str) -> Any:
+        return saros.open(app_path, backend=url, workers=False)
+
+    return connect
+
+
+@pytest.fixture
+def check_histories() -> Callable[..., Any]:
+    """Asserts that each command of each execution was settled at most once, and closed exactly once."""
+
+    async def check(app: Any, ids: list[str]) -> None:
+        for id in ids:
+            page = await app.backend.history(id)
+            settled = Counter(record.ref for record in page.records if record.op == "done")
+            assert all(count == 1 for count in settled.values()), (id, settled)
+            refs = {record.ref for record in page.records if record.op in ("call", "timer", "spawn")}
+            assert set(settled) == refs, id
+            closing = [record.op for record in page.records if record.op in ("complete", "fail", "continue")]
+            assert len(closing) == 1, (id, closing)
+
+    return check
+
+
+class Proxy:
+    """A network path to the server that loses replies, or is cut."""
+
+    def __init__(self, port: int) -> None:
+        self.target = port
+        self.loss = 0.0  # of replies; the connection goes with them
+        self.cut = False
+        self.lost = 0
+        self._random = random.Random(5)
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.cut:
+            writer.close()
+            return
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        self._writers |= {writer, upstream_writer}
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump(reader, upstream_writer, writer, replies=False))
+                group.create_task(self._pump(upstream_reader, writer, upstream_writer, replies=True))
+        except* (ConnectionError, OSError):
+            pass
+        finally:
+            for each in (writer, upstream_writer):
+                self._writers.discard(each)
+                each.close()
+
+    async def _pump(
+        self,
+        source: asyncio.StreamReader,
+        target: asyncio.StreamWriter,
+        other: asyncio.StreamWriter,
+        *,
+        replies: bool,
+    ) -> None:
+        while data := await source.read(65536):
+            if replies and self._random.random() < self.loss:
+                self.lost += 1
+                break
+            target.write(data)
+            await target.drain()
+        target.close()
+        other.close()
+
+    def cut_all(self) -> None:
+        self.cut = True
+        for each in self._writers:
+            each.close()
+
+
+@pytest.fixture
+def proxied() -> Callable[[int], Any]:
+    """`async with proxied(port) as proxy`: a proxy before a server of this machine."""
+
+    @contextlib.asynccontextmanager
+    async def start(port: int) -> AsyncIterator[Proxy]:
+        proxy = Proxy(port)
+        listening = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+        proxy.port = listening.sockets[0].getsockname()[1]
+        try:
+            yield proxy
+        finally:
+            proxy.cut_all()
+            listening.close()
+
+    return start

@@ -1,0 +1,20 @@
+"""The behaviours of the contract, on Redis: on one partition, and a part of them on several."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from saros.testing.conformance import BEHAVIOURS, Behaviour, run
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda item: item.name)
+def test_conforms(behaviour: Behaviour, server: Any, tmp_path: Path) -> None:
+    run(behaviour, server.url(), tmp_path)
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS[::4], ids=lambda item: item.name)
+def test_conforms_with_partitions(behaviour: Behaviour, server: Any, tmp_path: Path) -> None:
+    run(behaviour, server.url(partitions=5), tmp_path)

@@ -1,0 +1,1 @@
+local result, err = workflow.call("app:child_workflow", input_data)

@@ -1,0 +1,1 @@
+local size = workflow.history_size()

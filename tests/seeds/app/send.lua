@@ -1,0 +1,4 @@
+process.send(workflow_pid, "approve", {
+    approved_by = "admin",
+    comment = "Looks good"
+})

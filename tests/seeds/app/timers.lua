@@ -1,0 +1,5 @@
+local time = require("time")
+
+time.sleep("24h")
+time.sleep("5m")
+time.sleep("30s")

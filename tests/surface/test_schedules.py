@@ -1,0 +1,171 @@
+"""Schedules: `schedule` entries (§1)."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from saros.serving.occurrences import Occurrences, name_of
+from saros.testing import TestApp, eventually, lua_app
+
+HOUR = 3600 * 10**9
+
+
+def nanoseconds(text: str) -> int:
+    return int(dt.datetime.fromisoformat(text).timestamp()) * 10**9
+
+
+class Given:
+    """An entry of which only keys are read."""
+
+    def __init__(self, **keys: Any) -> None:
+        self.get = keys.get
+
+
+@pytest.mark.parametrize(
+    ("keys", "now", "times"),
+    [
+        ({"every": "15m"}, "2026-01-01T10:07:00Z", ["2026-01-01T10:15:00Z", "2026-01-01T10:30:00Z"]),
+        ({"every": 1500}, "2026-01-01T10:00:00Z", ["2026-01-01T10:00:01.5Z", "2026-01-01T10:00:03Z"]),
+        ({"cron": "0 9 * * 1-5"}, "2026-01-02T09:00:00Z", ["2026-01-05T09:00:00Z", "2026-01-06T09:00:00Z"]),
+        (
+            {"cron": "0 9 * * *", "timezone": "America/New_York"},
+            "2026-01-01T12:00:00Z",
+            ["2026-01-01T14:00:00Z", "2026-01-02T14:00:00Z"],
+        ),
+        (  # clocks go forward at 2:00: that night has no 2:30
+            {"cron": "30 2 * * *", "timezone": "Europe/Berlin"},
+            "2026-03-28T12:00:00Z",
+            ["2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"],
+        ),
+        (  # clocks go back at 3:00: that night has two
+            {"cron": "30 2 * * *", "timezone": "Europe/Berlin"},
+            "2026-10-24T12:00:00Z",
+            ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-26T01:30:00Z"],
+        ),
+    ],
+)
+def test_occurrences(keys: dict[str, Any], now: str, times: list[str]) -> None:
+    occurrences = Occurrences(Given(**keys))  # type: ignore[arg-type]
+    at, found = nanoseconds(now), []
+    for _ in times:
+        at = occurrences.after(at)
+        found.append(name_of(at))
+    assert found == times
+
+
+def schedule(overlap: str = "skip", **keys: Any) -> dict[str, Any]:
+    return {"name": "tick", "kind": "schedule", "workflow": "main", "overlap": overlap, **keys}
+
+
+async def runs(app: TestApp, count: int) -> list[Any]:
+    """The first runs of the schedule, oldest first, once there are so many that have ended."""
+    found: list[Any] = []
+
+    async def ended() -> bool:
+        nonlocal found
+        found = [info async for info in app.app.list("SarosSchedule = 'app:tick'")]
+        return sum(info.status != "running" for info in found) >= count
+
+    await eventually(ended, f"{count} runs of the schedule have ended")
+    return sorted(found, key=lambda info: info.start_time)[:count]
+
+
+def run(path: Path, main: str, count: int, entry: dict[str, Any], **parts: Any) -> list[Any]:
+    async def scenario() -> list[Any]:
+        lua_app(path, workflows={"main": main}, entries=(entry,), **parts)
+        async with TestApp(path) as app:
+            return await runs(app, count)
+
+    return asyncio.run(scenario())
+
+
+def test_a_schedule_starts_its_workflow_with_its_input_at_each_time(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        lua_app(
+            tmp_path,
+            workflows={"main": "return input.n + 1"},
+            entries=(schedule(every="1h", input={"n": 4}),),
+        )
+        async with TestApp(tmp_path) as app:
+            first, second, third = await runs(app, 3)
+            assert await app.app.get(first.id).result() == 5
+            assert first.start_time % HOUR == 0
+            assert [second.start_time - first.start_time, third.start_time - second.start_time] == [
+                HOUR,
+                HOUR,
+            ]
+            assert first.id == f"app:tick-{name_of(first.start_time)}"
+
+    asyncio.run(scenario())
+
+
+def test_a_schedule_without_auto_start_does_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        entry = schedule(every="1h", lifecycle={"auto_start": False})
+        lua_app(tmp_path, workflows={"main": "return 1", "other": "time.sleep('5h')"}, entries=(entry,))
+        async with TestApp(tmp_path) as app:
+            await app.run("app:other")
+            assert [info async for info in app.app.list("type = 'app:main'")] == []
+
+    asyncio.run(scenario())
+
+
+def starts(found: list[Any]) -> list[float]:
+    """Hours from the first start to each."""
+    return [(info.start_time - found[0].start_time) / HOUR for info in found]
+
+
+def test_skip_leaves_out_what_comes_while_a_run_goes_on(tmp_path: Path) -> None:
+    found = run(tmp_path, "time.sleep('150m')", 2, schedule("skip", every="1h"))
+    assert starts(found) == [0, 3]
+
+
+def test_allow_all_starts_them_side_by_side(tmp_path: Path) -> None:
+    found = run(tmp_path, "time.sleep('150m')", 3, schedule("allow_all", every="1h"))
+    assert starts(found) == [0, 1, 2]
+
+
+def test_buffer_one_starts_one_when_the_run_ends(tmp_path: Path) -> None:
+    found = run(tmp_path, "time.sleep('210m')", 3, schedule("buffer_one", every="1h"))
+    assert starts(found) == [0, 3.5, 7]
+
+
+def test_buffer_all_starts_all_one_after_the_other(tmp_path: Path) -> None:
+    found = run(tmp_path, "time.sleep('90m')", 4, schedule("buffer_all", every="1h"))
+    assert starts(found) == [0, 1.5, 3, 4.5]
+    assert [info.id[-20:] for info in found] == [name_of(found[0].start_time + n * HOUR) for n in range(4)]
+
+
+def test_cancel_other_lets_the_run_clean_up(tmp_path: Path) -> None:
+    main = "local ok, err = time.sleep('5h') time.sleep('30m') return nil, err"
+    found = run(tmp_path, main, 2, schedule("cancel_other", every="1h"))
+    assert [info.status for info in found] == ["canceled", "canceled"]
+    assert starts(found) == [0, 1.5]
+
+
+def test_terminate_other_ends_the_run_at_once(tmp_path: Path) -> None:
+    found = run(tmp_path, "time.sleep('5h')", 2, schedule("terminate_other", every="1h"))
+    assert [info.status for info in found] == ["terminated", "terminated"]
+    assert starts(found) == [0, 1]
+
+
+def test_several_workers_start_each_occurrence_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        url = f"memory://{tmp_path.name}?time=skip"
+        lua_app(tmp_path, workflows={"main": "return 1"}, entries=(schedule("allow_all", every="1h"),))
+        async with TestApp(tmp_path, url) as app, TestApp(tmp_path, url), TestApp(tmp_path, url):
+            found = await runs(app, 5)
+        assert starts(found) == [0, 1, 2, 3, 4]
+
+    asyncio.run(scenario())
+
+
+def test_a_cron_schedule_runs_in_its_time_zone(tmp_path: Path) -> None:
+    entry = schedule(cron="30 7 * * *", timezone="Asia/Kolkata")
+    found = run(tmp_path, "return 1", 2, entry)
+    assert [info.id[-10:] for info in found] == ["T02:00:00Z", "T02:00:00Z"]
