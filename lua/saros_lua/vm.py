@@ -24,7 +24,7 @@ from .chunks import SANDBOX, compile_user, library_chunk
 __all__ = ["CORE", "SANDBOX", "Limits", "Stopped", "Vm", "VmPool", "compile_user"]
 
 #: All that every program needs, in order of loading; other chunks are loaded when first required.
-CORE: Final = (*SANDBOX, "errors", "scheduler", "codec", "program", "facts", "require")
+CORE: Final = (*SANDBOX, "errors", "scheduler", "codec", "program", "facts", "require", "funcs")
 
 MAX_VALUE: Final = 16 << 20  # bytes
 HEADROOM: Final = 40 << 20  # bytes

@@ -170,7 +170,7 @@ end
 
 -- Programs ---------------------------------------------------------------------------------------------
 
-local GARBAGE = 128 -- KiB that programs may leave before it is collected
+local GARBAGE = 256 -- KiB that programs may leave before it is collected
 local limit = 0
 
 -- Looking for garbage costs as much as ten programs, so it is left alone for a while. The sandbox starts the
