@@ -58,7 +58,7 @@ async def _serve(to: session.Target, path: Path, log_json: bool) -> None:
     for number in signals:
         loop.add_signal_handler(number, asked)
     try:
-        async with session.app_on(to, path, workers=True) as app:
+        async with session.app_on(to, path, workers=True, services=True) as app:
             _tell(app, to, log_json)
             tune_collector()
             workers = app.start_workers()
