@@ -36,9 +36,6 @@ from saros.values import Json
 
 from .ledger import Ledger, check_reuse
 
-KEEP_CLOSED = 10_000
-"""Closed runs that are kept for `describe`, `list` and `history`; the oldest go first."""
-MS = 1_000_000
 
 
 class MemoryStore(Ledger):
