@@ -13,14 +13,14 @@ import msgspec
 from . import values
 from .backend import Backend
 from .clock import Clock
-from .deployment import Deployment
+from .deployment import Deployment, value_of
 from .entries import AppError, Problem, Registry, load
 from .errors import NOT_FOUND, TIMEOUT, CodeError, Error
 from .execution import RUNNING, Description, HistoryPage, Pid, StartRequest, check_id, new_id
 from .host import ProcessHost
 from .plugins import Plugins, installed
 from .presentation import Line, lines
-from .program import CANCEL, MESSAGE, Ask, CancelRequest, Message, Outcome, StartOptions, pack
+from .program import CANCEL, MESSAGE, Ask, CancelRequest, Message, StartOptions, pack
 from .serving import served
 
 DEFAULT_BACKEND = "memory://"
@@ -112,10 +112,7 @@ class Handle:
                 body = await self._app.backend.result(self.id, self.run_id)
         except TimeoutError:
             raise Error(f"{self.id} did not end within {timeout:g} s", TIMEOUT) from None
-        outcome = msgspec.json.decode(body, type=Outcome)
-        if outcome.err is not None:
-            raise values.to_error(outcome.err)
-        return values.decode(outcome.ok) if outcome.ok else None
+        return values.decode(value_of(body))
 
     async def signal(self, topic: str, *payloads: Any) -> None:
         """Send a message.
@@ -358,6 +355,8 @@ def start_options_of(options: Mapping[str, Any]) -> StartOptions:
 
     :raises Error: INVALID, naming the option.
     """
+    if not options:
+        return StartOptions()
     plain: dict[str, Any] = {}
     for key, value in options.items():
         name = key.removeprefix("temporal.").removeprefix("workflow.")

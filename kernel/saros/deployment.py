@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 import msgspec
 
+from . import values
 from .entries import Entry, Registry
 from .errors import INVALID, NOT_FOUND, CodeError, Error, ErrorData
 from .modules import Module, Service
-from .program import CallOptions, Facts, Program, Runtime
+from .program import CallOptions, Facts, Outcome, Program, Runtime
 from .raw import Raw
 from .scope import CallScope
 from .values import Json
@@ -107,10 +108,11 @@ class Deployment:
             worker = registry.worker_of(entry)
             return worker, registry.task_queue(worker)
         found = registry.resolve(host, entry.namespace)
-        if found is None:
+        if found is None or found.kind != "temporal.worker":
             for candidate in registry.of_kind("temporal.worker"):
                 if registry.task_queue(candidate.id) == host:
                     return candidate.id, host
+        if found is None:
             if host == DEFAULT_QUEUE and not registry.of_kind("temporal.worker"):
                 return "", host
             raise Error(f"there is no worker {host}", NOT_FOUND, retryable=False)
@@ -155,10 +157,19 @@ class Deployment:
         return tuple(dict.fromkeys(queues)) or (DEFAULT_QUEUE,)
 
 
+def value_of(body: Json) -> Json:
+    """The value in an `Outcome`.
+
+    :raises Error: what it failed with.
+    """
+    outcome = msgspec.json.decode(body, type=Outcome)
+    if outcome.err is not None:
+        raise values.to_error(outcome.err)
+    return bytes(outcome.ok) if outcome.ok else values.NULL
+
+
 def error_of(raised: BaseException) -> ErrorData:
     """What an exception that a function raised is to its caller (see "Failure semantics")."""
-    from . import values
-
     if isinstance(raised, Error):
         return values.error_data(raised)
     kind: str

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, NoReturn
 
 import lupa.lua54 as lupa
@@ -213,10 +213,13 @@ class Vm:
         :raises Error: INVALID when an argument is too large; INTERNAL when the library raised.
         """
         pushed = [_pushable(arg) for arg in args]
-        size = sum(len(arg) + 64 for arg in pushed if isinstance(arg, bytes))
+        return self.call_with(fn, sum(len(arg) + 64 for arg in pushed if isinstance(arg, bytes)), pushed)
+
+    def call_with(self, fn: Any, size: int, args: Sequence[Any]) -> Any:
+        """The same for arguments that are known to be bytes of `size` in all, 64-bit integers, or None."""
         if size > MAX_VALUE:
             raise Error(f"{size} bytes of arguments are too large for Lua", INVALID, retryable=False)
-        return self._run(self._enter, fn, *pushed, need=size)
+        return self._run(self._enter, fn, *args, need=size)
 
     def fn(self, name: str) -> Any:
         """The library function ``rt.<name>``."""

@@ -51,8 +51,7 @@ def app(path: Path) -> Path:
 async def worker_of(opened: saros.App) -> Any:
     backend = opened.backend
     assert isinstance(backend, StoreBackend)
-    while backend.workflow_worker is None:
-        await asyncio.sleep(0)
+    await eventually(lambda: backend.workflow_worker is not None, "the workers run")
     return backend.workflow_worker
 
 

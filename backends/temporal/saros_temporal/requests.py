@@ -92,7 +92,7 @@ async def _spawn(request: Request, host: ProcessHost) -> Json:
     pid = await host.spawn(msgspec.structs.replace(spawn, monitor=False), None)
     actor = host.get(msgspec.json.decode(pid, type=str))
     if actor is not None and spawn.monitor:
-        actor.watchers[request.sender] = False
+        actor.watchers.add(request.sender)
     return pid
 
 

@@ -39,6 +39,7 @@ from ..values import Json
 from .calls import CallWorker
 from .courier import Courier, exit_mail
 from .live import load
+from .names import under_its_name
 from .worker import WorkflowWorker
 
 log = logging.getLogger("saros.engine")
@@ -122,6 +123,7 @@ class StoreBackend:
             why = check_search(bytes(request.options.search_attributes))
             if why:
                 raise Error(why, INVALID, retryable=False)
+        request = await under_its_name(self.store, request)
         return await self.store.start(runs.first(request, self.clock.now()), request)
 
     async def result(self, id: str, run_id: str = "") -> Json:

@@ -31,6 +31,7 @@ from ..program import (
 )
 from ..store import Mail, Outgoing, Store
 from ..values import Json
+from .names import under_its_name
 
 log = logging.getLogger("saros.engine")
 
@@ -117,6 +118,7 @@ class Courier:
             Watcher(entry.pid, entry.run_id, ref) if watched else None,
             entry.key,
         )
+        request = await under_its_name(self._store, request)
         started = await self._store.start(runs.first(request, self._host.clock.now()), request)
         return None if spawn.exec else outcome_ok(pack(started.pid))
 
@@ -126,14 +128,17 @@ class Courier:
             pid = msgspec.json.decode(await self._host.spawn(watched, None), type=str)
             actor = self._host.get(pid)
             if actor is not None and spawn.monitor:
-                actor.watchers[entry.pid] = False
+                actor.watchers.add(entry.pid)
             return outcome_ok(pack(pid))
 
         async def wait() -> None:
+            self._host.clock.busy(1)
             try:
                 outcome = outcome_ok(await self._host.spawn(spawn, None))
             except Error as error:
                 outcome = pack(Outcome(err=values.error_data(error)))
+            finally:
+                self._host.clock.busy(-1)
             await self._store.post(entry.id, Mail(DONE, entry.ref, outcome, entry.run_id, entry.key))
 
         task = asyncio.get_running_loop().create_task(wait())

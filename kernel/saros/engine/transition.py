@@ -22,7 +22,6 @@ from ..program import (
     Ask,
     Attributes,
     Call,
-    Command,
     ContinueAsNew,
     Event,
     Outcome,
@@ -69,7 +68,7 @@ class Transition:
             self.commit.records += records
             for record in records:
                 if record.op not in EVENT_OPS:
-                    dispatch(Command(record.op, record.ref, record.body), self._ports)
+                    dispatch(record, self._ports)
             events, self._replies = self._replies, []
 
     def begin(self) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from .. import values
+from ..clock import waiting
 from ..errors import INVALID, Error
 from ..execution import COMPLETED, CONTINUED, RUNNING, HistoryPage, Pid, Record
 from ..presentation import lines
@@ -55,11 +56,8 @@ async def _history(host: ProcessHost, id: str, cursor: str) -> Json:
     run_id, _, number = cursor.rpartition("@")
     if cursor and not (run_id and number.isascii() and number.isdigit()):
         raise Error(f"{cursor!r} is no cursor of process.history", INVALID, retryable=False)
-    host.clock.busy(-1)  # this only waits, and virtual time has to pass for what it waits for
-    try:
+    with waiting(host.clock):
         page = await host.backend.history(id, run_id, int(number or 0), wait=True)
-    finally:
-        host.clock.busy(1)
     opened: dict[int, Record] = {}
     if page.start and any(record.op == DONE for record in page.records):
         before = await host.backend.history(id, page.run.run_id)

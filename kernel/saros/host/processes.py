@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from .. import values
-from ..clock import Clock
-from ..deployment import Deployment, error_of
+from ..clock import Clock, waiting
+from ..deployment import Deployment, error_of, value_of
 from ..entries import Entry
 from ..errors import ALREADY_EXISTS, INTERNAL, INVALID, NOT_FOUND, RATE_LIMITED, Error, ErrorData
 from ..execution import Pid, StartRequest, Watcher, check_id, new_id
@@ -38,6 +38,9 @@ from .attempts import Attempt, Attempts
 
 if TYPE_CHECKING:
     from ..backend import Backend
+
+FAREWELL_S = 5.0
+"""How long closing waits for a backend to hear of the ends of this node's actors."""
 
 _DEFAULT_LIMIT = CallOptions().start_to_close_timeout
 
@@ -70,11 +73,12 @@ class ProcessHost:
         for name in [name for name, pid in self._names.items() if pid == actor.pid]:
             del self._names[name]
             self._background(self.backend.unregister(name, actor.pid))
-        for watcher, link in actor.watchers.items():
-            self._tell(watcher, actor.pid, outcome, link)
+        failed = msgspec.json.decode(outcome, type=Outcome).err is not None
         for peer in actor.links:
-            if peer not in actor.watchers:
+            if failed or peer not in actor.watchers:
                 self._tell(peer, actor.pid, outcome, True)
+        for watcher in actor.watchers:
+            self._tell(watcher, actor.pid, outcome, False)
 
     def _tell(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
         peer = self._actors.get(watcher)
@@ -101,13 +105,10 @@ class ProcessHost:
 
         cancel = self.call(call, None, done)
         try:
-            outcome = msgspec.json.decode(await future, type=Outcome)
+            return values.decode(value_of(await future))
         except asyncio.CancelledError:
             cancel()
             raise
-        if outcome.err is not None:
-            raise values.to_error(outcome.err)
-        return values.decode(outcome.ok) if outcome.ok else None
 
     def call(self, call: Call, caller: Actor | None, done: Done) -> Callable[[], None]:
         """Call a function or a module's service; returns what cancels it. `done` may be called at once."""
@@ -163,11 +164,8 @@ class ProcessHost:
         task = self._background(work())
         return lambda: _cancel(task)
 
-    def _background(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
-        async def run() -> None:
-            await work
-
-        task = asyncio.get_running_loop().create_task(run())
+    def _background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -203,10 +201,8 @@ class ProcessHost:
         started = await self.backend.start(request)
         if not spawn.exec:
             return pack(started.pid)
-        outcome = msgspec.json.decode(await self.backend.result(started.id, started.run_id), type=Outcome)
-        if outcome.err is not None:
-            raise values.to_error(outcome.err)
-        return bytes(outcome.ok) if outcome.ok else values.NULL
+        with waiting(self.clock):
+            return value_of(await self.backend.result(started.id, started.run_id))
 
     async def _spawn_process(self, entry: Entry, spawn: Spawn, watcher: Watcher | None) -> Json:
         if entry.role not in ("process", "function"):
@@ -219,14 +215,12 @@ class ProcessHost:
                 future.set_result(outcome)
 
         actor = self.start_process(
-            entry, spawn.args, spawn.context, spawn.messages, done, watcher, spawn.name
+            entry, spawn.args, spawn.context, spawn.messages, done, watcher, spawn.name, spawn.monitor
         )
         if not spawn.exec:
             return pack(actor.pid)
-        outcome = msgspec.json.decode(await future, type=Outcome)
-        if outcome.err is not None:
-            raise values.to_error(outcome.err)
-        return bytes(outcome.ok) if outcome.ok else values.NULL
+        with waiting(self.clock):
+            return value_of(await future)
 
     def start_process(
         self,
@@ -237,6 +231,7 @@ class ProcessHost:
         done: Done | None = None,
         watcher: Watcher | None = None,
         name: str = "",
+        monitor: bool = True,
     ) -> Actor:
         """Start a process (or reach the one that has the name already, which gets the messages).
 
@@ -257,6 +252,8 @@ class ProcessHost:
             self._background(self.backend.register(name, pid))
         if watcher is not None:
             self._watch(actor, watcher.pid, watcher.link)
+            if watcher.link and monitor:
+                self._watch(actor, watcher.pid, False)
         asyncio.get_running_loop().call_soon(actor.begin, args, context, bodies)
         return actor
 
@@ -354,10 +351,12 @@ class ProcessHost:
                 raise not_found(ask.to)
         elif ask.verb in ("monitor", "link"):
             self._watch(target, asker, ask.verb == "link")
-        elif ask.verb in ("unmonitor", "unlink"):
-            target.watchers.pop(asker, None)
+        elif ask.verb == "unmonitor":
+            target.watchers.discard(asker)
+        elif ask.verb == "unlink":
             target.links.discard(asker)
-            self._unlink(asker, dest)
+            if asker in self._actors:
+                self._actors[asker].links.discard(dest)
         elif ask.verb == "cancel":
             target.deliver(CANCEL, 0, pack(CancelRequest(asker, ask.reason)))
         elif ask.verb == "terminate":
@@ -365,31 +364,32 @@ class ProcessHost:
             target.end(pack(Outcome(err=error)))
 
     def _watch(self, target: Actor, watcher: str, link: bool) -> None:
-        target.watchers[watcher] = link or target.watchers.get(watcher, False)
+        if not link:
+            target.watchers.add(watcher)
+            return
+        target.links.add(watcher)
         peer = self._actors.get(watcher)
-        if link and peer is not None:
-            peer.links.add(target.pid)
-            target.links.add(watcher)
-
-    def _unlink(self, asker: str, dest: str) -> None:
-        peer = self._actors.get(asker)
         if peer is not None:
-            peer.links.discard(dest)
+            peer.links.add(target.pid)
 
     # --- life -------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """End every actor and wait for what still runs."""
+        """End every actor, tell who watches them, and wait for what still runs."""
+        requests = self._tasks - {asyncio.current_task()}
+        for task in requests:
+            task.cancel()
         end = pack(Outcome(err=ErrorData("the process host shut down", "Unavailable")))
         for attempt in list(self.attempts.running):
             attempt.abandon(end)
         for actor in list(self._actors.values()):
             actor.end(end)
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
+        farewells = self._tasks - requests - {asyncio.current_task()}
+        if farewells:
+            _, late = await asyncio.wait(farewells, timeout=FAREWELL_S)
+            for task in late:
+                task.cancel()
+        await asyncio.gather(*requests, *farewells, return_exceptions=True)
 
 
 def _cancel(task: asyncio.Task[Any]) -> None:

@@ -5,9 +5,8 @@
 -- running them; nothing that user code can reach outlives its program.
 local instructions, seconds, memory, host, host_load = ...
 local load, error, select, collectgarbage = load, error, select, collectgarbage
-local genuine_debug = debug
-
-local GARBAGE = 512 -- KiB; a VM with more is cleaned before its next program
+local genuine_debug, getmetatable, upvaluejoin = debug, debug.getmetatable, debug.upvaluejoin
+local next = next
 
 local core = {} -- names, in order
 local chunks = {} -- name -> function
@@ -30,13 +29,58 @@ for i = 6, select("#", ...), 2 do
   chunk_of((select(i, ...)), (select(i + 1, ...)))
 end
 
+-- Code of users that ran here: bytecode -> its main function, whose environment each program replaces.
+local KEPT = 8
+local codes, n_codes = {}, 0
+
+local function with_env(main, env)
+  upvaluejoin(main, 1, function()
+    return env
+  end, 1)
+  return main
+end
+
+-- For one program: compile(bytecode, env) gives the main function of a user's code, loaded but once for all
+-- programs. What a program runs twice it gets twice, for the two may have different environments.
+local function compiler()
+  local used = {}
+  return function(bytecode, env)
+    local main = codes[bytecode]
+    if main and not used[main] then
+      used[main] = true
+      return with_env(main, env)
+    end
+    local fresh = load(bytecode, "=user", "b", env)
+    if not main and n_codes < KEPT then
+      codes[bytecode], n_codes = fresh, n_codes + 1
+      used[fresh] = true
+    end
+    return fresh
+  end
+end
+
+-- Lets go of all that the last program made, and collects it. Most of a VM is old, and what a program made
+-- is young: that alone is looked at.
+local function clean()
+  for _, main in next, codes do
+    with_env(main)
+  end
+  getmetatable("").__index = nil
+  collectgarbage("generational") -- a program that needed the collector has changed that
+  collectgarbage("step")
+  collectgarbage("stop") -- most programs end before it pays; the sandbox starts it for others
+end
+
 local function start(workflow, trace)
+  genuine_debug.sethook() -- the last program's, whose time is over: it must not stop the next one's start
+  clean()
   local rt = {
     workflow = workflow,
     trace = trace,
     budget = instructions,
     seconds = seconds,
     memory_limit = memory,
+    compile_user = compiler(),
   }
   local loaded = {}
 
@@ -89,12 +133,6 @@ local function start(workflow, trace)
     return nil, message
   end
 
-  -- Most programs end before collecting their garbage pays; the sandbox starts the collector for others.
-  collectgarbage("stop")
-  if collectgarbage("count") > GARBAGE then
-    collectgarbage("collect")
-  end
-  genuine_debug.sethook() -- the last program's, whose time is over: it must not stop the next one's start
   debug = genuine_debug -- the sandbox takes it away again
   for i = 1, #core do
     rt.library(core[i])

@@ -72,7 +72,7 @@ end
 
 local function try_send(ch, value)
   if ch.closed then
-    error("send on a closed channel", 0)
+    error("send on a closed channel", 3)
   end
   local receiver = ch.receivers and pop_live(ch.receivers)
   if receiver then

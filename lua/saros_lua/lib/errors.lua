@@ -143,7 +143,11 @@ function errors.new(a, b)
     if raw.next(details) == nil then
       details = nil
     else
-      details = rt.decode(rt.encode(details, "details")) -- a copy that later changes cannot reach
+      local ok, json = raw.pcall(rt.encode, details, "details")
+      if not ok then
+        raw.error("errors.new: " .. json, 2)
+      end
+      details = rt.decode(json) -- a copy that later changes cannot reach
     end
   end
   return make({

@@ -90,6 +90,29 @@ for _, name in raw.ipairs({ "errors", "channel", "payload", "process", "math", "
   end
 end
 
+-- `string` and `table` are large, and not every program uses them. The methods of texts are those of the
+-- user's `string`; the metatable itself is out of reach.
+function lazy.string()
+  rt.library("texts")
+  rt.library("search")
+  return rt.string
+end
+
+function lazy.table()
+  rt.library("tables")
+  return rt.table
+end
+
+function lazy.unpack()
+  return env.table.unpack
+end
+
+local string_meta = raw.getmetatable("")
+string_meta.__metatable = false
+function string_meta.__index(_, name)
+  return env.string[name]
+end
+
 -- Environment of a required entry: the same globals, and a `require` that knows that entry's modules.
 function rt.new_env(require)
   return setmetatable({ require = require, _G = env }, {

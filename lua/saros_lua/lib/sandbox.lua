@@ -87,6 +87,7 @@ local collecting = false
 
 local function start_collector()
   collecting = true
+  collectgarbage("incremental") -- a young collection is wrong for what lives long
   collectgarbage("restart")
 end
 
@@ -195,7 +196,30 @@ local function finish(ok, ...)
 end
 rt.finish = finish
 
--- The same for an error that is a user's own and stays as it is.
+-- For functions whose time is that of reading their first argument.
+function rt.linear(fn)
+  return function(s, ...)
+    if type(s) == "string" then
+      if #s > 1024 then
+        charge(#s // 8)
+      end
+      if select("#", ...) == 0 then
+        return fn(s)
+      end
+    end
+    return finish(pcall(fn, s, ...))
+  end
+end
+
+-- The same as `finish`, charging for a large text that was made.
+function rt.charged_result(ok, result, ...)
+  if ok and type(result) == "string" and #result > 1024 then
+    charge(#result // 8)
+  end
+  return finish(ok, result, ...)
+end
+
+-- For an error that is a user's own and stays as it is.
 function rt.pass(...)
   local ok, err = caught(...)
   if not ok then

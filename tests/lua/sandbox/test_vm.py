@@ -147,7 +147,8 @@ def test_values_are_refused_when_memory_is_short() -> None:
 
 
 def test_large_values_fit_into_the_headroom() -> None:
-    vm, lua = vm_with(lambda name: b"y" * (MAX_VALUE - 100))
+    limits = QUICK._replace(memory=2 * MAX_VALUE)
+    vm, lua = vm_with(lambda name: b"y" * (MAX_VALUE - 100), limits)
     for _ in range(5):
         assert vm.call(lua[b"echo"], b"x" * (MAX_VALUE - 100)) is not None
         assert vm.call(lua[b"host"], "large")[0] is True
