@@ -16,8 +16,8 @@ end
 SENDER = """
 return function(name)
   local pid = process.registry.lookup(name)
-  local ok, err = process.send(name, "hello", 7)
   local again, taken = process.registry.register(name)
+  local ok, err = process.send(name, "hello", 7)
   return { pid = pid, ok = ok, taken = taken and taken:kind(), again = again }
 end
 """

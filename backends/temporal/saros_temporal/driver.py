@@ -195,7 +195,7 @@ class Driver:
         try:
             while self._queue and self.closing is None and self._broken is None:
                 now = workflow.time_ns()
-                events = [Event(op, ref, body, now) for op, ref, body, _ in self._queue]
+                events = [Event(event.op, event.ref, event.body, now) for event in self._queue]
                 self._queue.clear()
                 outputs = program.advance(events)
                 self._queue[:0] = events[len(outputs) :]  # those that a closed program did not hear
