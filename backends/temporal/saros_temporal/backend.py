@@ -40,6 +40,7 @@ from .converter import data_converter
 from .descriptions import description, visibility_query, worker_of
 from .environment import Environment
 from .failures import CANCELED_ERROR, error_of, outcome_of, settled
+from .names import Names
 from .pages import History
 from .payloads import ANSWER, CANCELED_MEMO, SENDER, payloads, raw_json, raw_values, to_json, to_payload
 from .reasons import write_reason
@@ -54,7 +55,7 @@ _SIGNALS = {EXIT: "@exit", LINK_DOWN: "@link_down", CANCEL: "@cancel"}
 class TemporalBackend:
     """See `saros.backend.Backend`."""
 
-    keeps_schedules = False
+    keeps_schedules = True
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._url = url
@@ -65,13 +66,18 @@ class TemporalBackend:
         self._client: Client | None = None
         self._search = SearchAttributes()
         self._host: ProcessHost | None = None
-        self._names: dict[str, str] = {}
+        self._names = Names(self)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._watches: dict[tuple[str, str], asyncio.Task[Any]] = {}
 
     @property
     def url(self) -> str:
         return self._target.url if self._target else self._url
+
+    @property
+    def host(self) -> ProcessHost | None:
+        """The processes of this node, once it works."""
+        return self._host
 
     @property
     def client(self) -> Client:
@@ -366,12 +372,13 @@ class TemporalBackend:
             await self.send(pid, EXIT, exit_body(ended, outcome), f"{ended}:exit:{watcher}")
 
     async def register(self, name: str, pid: str) -> bool:
-        return self._names.setdefault(name, pid) == pid
+        return await self._names.register(name, pid)
 
     async def lookup(self, name: str) -> str | None:
-        known = self._names.get(name)
-        if known is not None:
-            return known
+        """A registered name, or the id of a workflow that runs."""
+        owner = await self._names.lookup(name)
+        if owner is not None:
+            return owner
         try:
             found = await self.describe(name)
         except Error as error:
@@ -381,6 +388,4 @@ class TemporalBackend:
         return found.pid if found.status == RUNNING else None
 
     async def unregister(self, name: str, pid: str = "") -> bool:
-        if pid and self._names.get(name) != pid:
-            return False
-        return self._names.pop(name, None) is not None
+        return await self._names.unregister(name, pid)

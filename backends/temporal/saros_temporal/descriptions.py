@@ -29,6 +29,7 @@ from saros.execution import (
 from saros.query import Condition, parse
 from saros.raw import Raw
 
+from .names import TYPE as NAMES
 from .payloads import CANCELED_MEMO, to_json
 from .starts import decoded
 
@@ -69,7 +70,7 @@ def visibility_query(query: str) -> str:
 
     :raises Error: INVALID for a bad query.
     """
-    return " AND ".join(_condition(condition) for condition in parse(query))
+    return " AND ".join([f"WorkflowType != '{NAMES}'", *map(_condition, parse(query))])
 
 
 def _condition(condition: Condition) -> str:

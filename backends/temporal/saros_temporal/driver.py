@@ -168,7 +168,7 @@ class Driver:
 
     def post(self, op: str, ref: int, body: Json) -> None:
         """Deliver an event, as soon as the program can hear it."""
-        self._queue.append(Event(op, ref, body))
+        self._queue.append(Event(op, ref, body, 0))
         if self._program is not None and not self._running:
             self._pump()
 
