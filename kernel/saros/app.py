@@ -271,15 +271,12 @@ class App:
 
     # --- life -------------------------------------------------------------------------------
 
-    async def _work(self) -> None:
+    async def _work(self, services: bool) -> None:
         workers = asyncio.create_task(self.backend.work(self.host))
         try:
             async with contextlib.AsyncExitStack() as stack:
-                await stack.enter_async_context(served(self.host, self.backend))
-                for service in self.plugins.services():
-                    context = service.serve(self)
-                    if context is not None:
-                        await stack.enter_async_context(context)
+                if services:
+                    await self._serve(stack)
                 await asyncio.wait({workers})  # does not cancel them: services, which need them, stop first
         finally:
             if not workers.done():
@@ -287,10 +284,20 @@ class App:
             with contextlib.suppress(asyncio.CancelledError):
                 await workers
 
-    def start_workers(self) -> asyncio.Task[None]:
-        """Serve the app's task queues and services in the background."""
+    async def _serve(self, stack: contextlib.AsyncExitStack) -> None:
+        await stack.enter_async_context(served(self.host, self.backend))
+        for service in self.plugins.services():
+            context = service.serve(self)
+            if context is not None:
+                await stack.enter_async_context(context)
+
+    def start_workers(self, *, services: bool = True) -> asyncio.Task[None]:
+        """Serve the app's task queues in the background.
+
+        :param services: and what else it serves: supervised processes, schedules, HTTP.
+        """
         if self._workers is None:
-            self._workers = asyncio.get_running_loop().create_task(self._work())
+            self._workers = asyncio.get_running_loop().create_task(self._work(services))
         return self._workers
 
     async def stop_workers(self) -> None:
@@ -319,6 +326,7 @@ async def open_app(
     backend: str | None = None,
     *,
     workers: bool = True,
+    services: bool = True,
     plugins: Plugins | None = None,
     options: Mapping[str, Any] | None = None,
     env: Mapping[str, str] | None = None,
@@ -329,6 +337,7 @@ async def open_app(
     :param path: None opens a client that knows no entries: for looking at executions and talking to them.
     :param backend: its URL; by default that in ``SAROS_BACKEND``, or ``memory://``.
     :param workers: serve the app's task queues here; False makes a client only.
+    :param services: with workers, also serve its supervised processes, schedules and HTTP.
     :raises AppError: for a bad app, with every problem.
     :raises Error: when the backend is unknown or cannot be reached.
     """
@@ -344,7 +353,7 @@ async def open_app(
     app = App(deployment, made, plugins)
     try:
         if workers and path is not None:
-            app.start_workers()
+            app.start_workers(services=services)
         yield app
     finally:
         await app.close()
@@ -355,6 +364,8 @@ def start_options_of(options: Mapping[str, Any]) -> StartOptions:
 
     :raises Error: INVALID, naming the option.
     """
+    if not options:
+        return StartOptions()
     plain: dict[str, Any] = {}
     for key, value in options.items():
         name = key.removeprefix("temporal.").removeprefix("workflow.")

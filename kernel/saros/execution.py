@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from typing import Final, NamedTuple
 
 import msgspec
 
 from .errors import INVALID, Error
 from .program import EMPTY, NO_ARGS, Body, Message, StartOptions
-from .values import Json
+from .program import Record as Record
 
 RUNNING: Final = "running"
 COMPLETED: Final = "completed"
@@ -24,20 +24,6 @@ STATUSES: Final = (RUNNING, COMPLETED, FAILED, CANCELED, TERMINATED, TIMED_OUT, 
 TERMINATE: Final = "terminate"
 TIME_OUT: Final = "time_out"
 """Operations of closing records that no program wrote: the execution was ended from outside."""
-
-
-class Record(NamedTuple):
-    """One line of a history: an event that came in or a command that went out (see `saros.program`)."""
-
-    op: str
-    ref: int
-    body: Json
-    time: int  # nanoseconds since 1970
-
-    @property
-    def size(self) -> int:
-        """Bytes that this record adds to a history's size: its body, and 32 for the rest."""
-        return len(self.body) + 32
 
 
 class Pid(NamedTuple):
@@ -166,8 +152,9 @@ class HistoryPage(NamedTuple):
 
 
 def new_id() -> str:
-    """A fresh id for a run, a request or an execution without one."""
-    return str(uuid.uuid4())
+    """A fresh id for a run, a request or an execution without one: a random UUID."""
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 def check_id(id: str) -> str:

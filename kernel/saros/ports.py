@@ -101,7 +101,7 @@ class Ports(NamedTuple):
 
 def dispatch(command: Command, ports: Ports) -> None:
     """Carry one command to its port."""
-    op, ref, body = command
+    op, ref, body = command.op, command.ref, command.body
     if op == CALL:
         ports.activities.schedule(ref, unpack(body, Call))
     elif op == TIMER:

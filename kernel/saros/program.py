@@ -14,7 +14,7 @@ them stay raw JSON, which the kernel passes on without looking.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -23,21 +23,26 @@ from .raw import ABSENT, Raw
 from .values import Json
 
 
-class Event(NamedTuple):
-    """Something that happened; the program's input."""
+# Histories keep many of these for long, and they hold nothing that could refer back to them.
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One line of a history: an event that came in, or a command that went out."""
 
     op: str
-    ref: int  # of the command that this settles, or 0
+    ref: int  # of a command: its own; of an event: that of the command that it settles, or 0
     body: Json
-    time: int  # nanoseconds since 1970: the program's clock from here on
+    time: int = 0  # nanoseconds since 1970; of a command that of the event that caused it
+
+    @property
+    def size(self) -> int:
+        """Bytes that this record adds to a history's size: its body, and 32 for the rest."""
+        return len(self.body) + 32
 
 
-class Command(NamedTuple):
-    """Something that the program wants; its output."""
+Event = Record
+"""Something that happened; the program's input. Its `time` is the program's clock from there on."""
 
-    op: str
-    ref: int
-    body: Json
+Command = Record
+"""Something that the program wants; its output."""
 
 
 # --- events -------------------------------------------------------------------------------------
@@ -293,6 +298,9 @@ class Facts(Protocol):
         :raises Error: when a recorded version lies outside [lowest, highest]; it fails the task.
         """
         ...
+
+    settles_side_effects: bool
+    """Whether a DONE event tells the recorded value of a SIDE_EFFECT command, instead of `recorded`."""
 
     def recorded(self, ref: int) -> Json | None:
         """The recorded value of the SIDE_EFFECT command `ref`, or None when it is new."""

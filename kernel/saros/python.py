@@ -10,6 +10,7 @@ import contextvars
 import functools
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from .modules import Module
     from .raw import Raw
     from .values import Json
+
+
+_roots: set[str] = set()
+"""The app directories that modules of this process come from."""
 
 
 class PythonFunctions:
@@ -75,8 +80,7 @@ class PythonFunctions:
 
     def _import(self, name: str, entry: Entry) -> Callable[..., Any]:
         module_name, _, path = name.partition(":")
-        if self._root not in sys.path:
-            sys.path.insert(0, self._root)
+        self._come_first()
         try:
             found: Any = importlib.import_module(module_name)
             for part in path.split("."):
@@ -90,6 +94,22 @@ class PythonFunctions:
             raise CodeError(f"{entry.id}: {name} is not callable", where=entry.where("call"))
         result: Callable[..., Any] = found
         return result
+
+    def _come_first(self) -> None:
+        """Have imports find this app's modules, also where another app's have the same names."""
+        if self._root in sys.path:
+            sys.path.remove(self._root)
+        sys.path.insert(0, self._root)
+        others = tuple(root + os.sep for root in _roots - {self._root})
+        _roots.add(self._root)
+        for name, module in list(sys.modules.items()) if others else ():
+            file = getattr(module, "__file__", None) or ""
+            if file.startswith(others) and not file.startswith(self._root + os.sep) and self._has(name):
+                del sys.modules[name]  # whoever imported it keeps it
+
+    def _has(self, module: str) -> bool:
+        path = os.path.join(self._root, module.partition(".")[0])
+        return os.path.isfile(f"{path}.py") or os.path.isdir(path)
 
 
 def _make(registry: Registry, modules: Mapping[str, Module]) -> PythonFunctions:

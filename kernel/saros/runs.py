@@ -16,6 +16,22 @@ from .store import Mail, NewRun
 MS = 1_000_000
 
 
+class _Info(msgspec.Struct):
+    """What ``workflow.info()`` tells of a run; absent is what it does not have."""
+
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+    task_queue: str
+    attempt: int
+    start_time: int
+    first_run_id: str
+    namespace: str = "default"
+    parent: str | msgspec.UnsetType = msgspec.UNSET
+    search_attributes: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    continued_from: str | msgspec.UnsetType = msgspec.UNSET
+
+
 def first(request: StartRequest, now: int) -> NewRun:
     """The first run that a start request makes."""
     run_id = new_id()
@@ -94,27 +110,19 @@ def _following(run: Run, now: int) -> Run:
 
 
 def _with_mail(run: Run, messages: tuple[Message, ...], delay: int) -> NewRun:
-    info = {
-        "workflow_id": run.id,
-        "run_id": run.run_id,
-        "workflow_type": run.type,
-        "task_queue": run.task_queue,
-        "namespace": "default",
-        "attempt": run.attempt,
-        "start_time": run.start_time,
-        "parent": run.parent.pid if run.parent else None,
-        "search_attributes": run.options.search_attributes or None,
-        "first_run_id": run.first_run_id,
-        "continued_from": run.continued_from or None,
-    }
-    start = Start(
-        run.args,
-        run.context,
-        msgspec.Raw(pack({key: item for key, item in info.items() if item is not None})),
-        str(run.pid),
-        run.entry,
+    info = _Info(
+        run.id,
         run.run_id,
+        run.type,
+        run.task_queue,
+        run.attempt,
+        run.start_time,
+        run.first_run_id,
+        parent=run.parent.pid if run.parent else msgspec.UNSET,
+        search_attributes=run.options.search_attributes or msgspec.UNSET,
+        continued_from=run.continued_from or msgspec.UNSET,
     )
+    start = Start(run.args, run.context, msgspec.Raw(pack(info)), str(run.pid), run.entry, run.run_id)
     mails = [Mail(START, 0, pack(start), run.run_id)]
     mails += [Mail(MESSAGE, 0, pack(message)) for message in messages]
     return NewRun(run, tuple(mails), delay)

@@ -24,7 +24,7 @@ from .raw import ABSENT
 from .values import Json
 
 
-class Mail(NamedTuple):
+class Mail(msgspec.Struct, frozen=True, gc=False):
     """An event on its way into an execution (`op`, `ref` and `body` as in `saros.program.Event`)."""
 
     op: str

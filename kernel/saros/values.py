@@ -32,6 +32,8 @@ Json = bytes
 """UTF-8 JSON text of one value."""
 
 _RESERVED: Final = re.compile(r"^\$+(bin|error)$")
+_SPECIAL: Final = re.compile(rb"\$|\\u0024|[0-9]{19}")
+"""What a JSON text must hold for its value not to be just what it says: a reserved key, a long number."""
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _MAX_DEPTH: Final = 128
 _to_json = msgspec.json.Encoder().encode
@@ -60,7 +62,8 @@ def decode(data: Json | msgspec.Raw) -> Any:
     :raises Error: INVALID when the text is not JSON.
     """
     try:
-        return _rich(_from_json(data))
+        value = _from_json(data)
+        return _rich(value) if _SPECIAL.search(data) else value
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise Error(f"not valid JSON: {exc}", INVALID, retryable=False) from exc
 

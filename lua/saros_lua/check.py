@@ -17,6 +17,7 @@ class _NoFacts:
     """Nothing runs, so nothing is asked; what is logged while loading is dropped."""
 
     replaying = True
+    settles_side_effects = False
 
     def history(self) -> tuple[int, int]:
         return 0, 0

@@ -12,11 +12,24 @@ import lupa.lua54 as lupa
 from saros.errors import INTERNAL, INVALID, CodeError, Error
 
 #: The chunks that make the sandbox, in order; everything else builds on them.
-SANDBOX: Final = ("ground", "sandbox", "objects", "ordered", "texts", "search", "tables", "globals")
+SANDBOX: Final = ("ground", "sandbox", "objects", "ordered", "globals")
 
 # Chunks without line numbers: what their functions raise for their caller must not mention them.
 _STRIPPED: Final = frozenset(
-    {*SANDBOX, "boot", "sort", "pattern", "pattern_compile", "proxied", "math", "os", "utf8"}
+    {
+        *SANDBOX,
+        "boot",
+        "texts",
+        "search",
+        "tables",
+        "sort",
+        "pattern",
+        "pattern_compile",
+        "proxied",
+        "math",
+        "os",
+        "utf8",
+    }
 )
 
 _MAX_SOURCE: Final = 4 << 20  # bytes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from saros.entries import Entry
 from saros.errors import INTERNAL, CodeError, Error
-from saros.program import Command, Event, Facts
+from saros.program import EVENT_OPS, QUERY, Command, Event, Facts
 
 from .vm import Stopped, Vm
 
@@ -20,6 +20,7 @@ _COMMANDS = (
     *("continue", "complete", "fail"),
 )
 _OPS = {op.encode(): op for op in _COMMANDS}
+_EVENTS = {op: op.encode() for op in (*EVENT_OPS, QUERY)}
 _HINTS = {
     "budget": "block now and then (sleep, call, receive), or leave heavy work to an activity",
     "memory": "keep less data in the program, and pass references instead of values",
@@ -41,12 +42,14 @@ class LuaProgram:
         vm = self._vm
         if vm is None:
             raise Error(f"the program of {self._entry.id} is closed", INTERNAL)
-        length, size = self._facts.history()
-        flat: list[Any] = []
-        for op, ref, body, time in events:
-            flat += (op.encode(), ref, bytes(body), time)
+        flat: list[Any] = [*self._facts.history()]
+        size = 0
+        for event in events:
+            body = bytes(event.body)
+            flat += (_EVENTS[event.op], event.ref, body, event.time)
+            size += len(body) + 128
         try:
-            output = vm.call(self._advance, length, size, *flat)
+            output = vm.call_with(self._advance, size, flat)
         except Stopped as stopped:
             self._stopped = True
             raise self._failed(stopped.reason, stopped.message) from None
@@ -55,7 +58,7 @@ class LuaProgram:
         if output[0] is False:
             self._stopped = True
             raise self._failed(output[1].decode(), output[2].decode(errors="replace"))
-        return _outputs(output)
+        return _outputs(output, events)
 
     def _failed(self, reason: str, message: str) -> Error:
         if reason == "code":
@@ -114,8 +117,8 @@ class LuaProgram:
     def _version(self, change_id: bytes, lowest: int, highest: int) -> tuple[int, bool]:
         return self._facts.version_of(change_id.decode(), lowest, highest)
 
-    def _recorded(self, ref: int) -> bytes | None:
-        return self._facts.recorded(ref)
+    def _recorded(self, ref: int) -> tuple[bytes | None, bool]:
+        return self._facts.recorded(ref), self._facts.settles_side_effects
 
     def _refuse_attributes(self, search: bytes) -> str | None:
         return self._facts.refuse_attributes(search)
@@ -146,12 +149,14 @@ _ANSWERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _outputs(flat: tuple[Any, ...]) -> list[Sequence[Command]]:
+def _outputs(flat: tuple[Any, ...], events: Sequence[Event]) -> list[Sequence[Command]]:
     """Commands per event, from the flat ``n, op, ref, body, ..., n, ...`` that Lua returns."""
     outputs: list[Sequence[Command]] = []
     at, end = 0, len(flat)
     while at < end:
-        first, stop = at + 1, at + 1 + 3 * flat[at]
-        outputs.append([Command(_OPS[flat[i]], flat[i + 1], flat[i + 2]) for i in range(first, stop, 3)])
+        first, stop, time = at + 1, at + 1 + 3 * flat[at], events[len(outputs)].time
+        outputs.append(
+            [Command(_OPS[flat[i]], flat[i + 1], flat[i + 2], time) for i in range(first, stop, 3)]
+        )
         at = stop
     return outputs

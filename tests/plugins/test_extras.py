@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -162,3 +163,17 @@ def test_a_backend_without_a_file_is_refused(site: Path) -> None:
     result = command(site, "start", app, "app:approval", "--backend", "audit://")
     assert result.returncode == 1
     assert result.stderr.startswith("error: audit:// names no file")
+
+
+SHOWN = re.compile(
+    r'^```\w+ title="saros_extras/(?P<name>[^"]+)"\n(?P<text>.*?)^```$', re.MULTILINE | re.DOTALL
+)
+
+
+def test_the_documentation_shows_these_files() -> None:
+    page = (ROOT / "docs" / "plugins.md").read_text("utf-8")
+    shown = {match["name"]: match["text"] for match in SHOWN.finditer(page)}
+    files = {path.name for path in (HERE / "saros_extras").iterdir() if path.suffix in (".py", ".lua")}
+    assert set(shown) == files - {"__init__.py"}
+    for name, text in shown.items():
+        assert (HERE / "saros_extras" / name).read_text("utf-8") == text, name

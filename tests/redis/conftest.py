@@ -35,7 +35,9 @@ class RedisServer:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline = time.monotonic() + 20
         while not self._answers():
-            assert time.monotonic() < deadline, (self.folder / "log").read_text()
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                self.kill()
+                raise RuntimeError(f"redis-server does not start: {(self.folder / 'log').read_text()}")
             time.sleep(0.01)
 
     def _answers(self) -> bool:
@@ -50,7 +52,8 @@ class RedisServer:
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         if self._process is not None:
-            self._process.send_signal(number)
+            if self._process.poll() is None:
+                self._process.send_signal(number)
             self._process.wait()
             self._process = None
 
@@ -62,9 +65,13 @@ class RedisServer:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that leaves room for the port of the cluster bus, 10,000 higher."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port < 55_000:
+            return port
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +81,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     started.start()
     yield started
     started.kill()
+
+
+@pytest.fixture(scope="session")
+def server_class() -> type[RedisServer]:
+    return RedisServer
 
 
 @pytest.fixture

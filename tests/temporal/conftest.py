@@ -78,6 +78,16 @@ def binary(name: str) -> str:
     return path
 
 
+SETTINGS = (
+    'history.timerProcessorMaxTimeShift="10ms"',
+    'history.continueAsNewMinInterval="10ms"',
+    'history.defaultWorkflowTaskTimeout="2s"',
+)
+"""Defaults that are nothing to days and much to tests: how late a timer may be, how soon a workflow may start
+over, when a failed workflow task is tried again.
+"""
+
+
 class Server:
     """A dev server that can be stopped and started again on its port, with its data."""
 
@@ -97,6 +107,9 @@ class Server:
     def start(self) -> None:
         command = [binary("temporal"), "server", "start-dev", "--headless", "--ip", "127.0.0.1"]
         command += ["--port", str(self.port), "--log-level", "never", "--db-filename", str(self._data)]
+        command += ["--namespace", "conformance"]
+        for setting in SETTINGS:
+            command += ["--dynamic-config-value", setting]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
@@ -119,6 +132,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield found
     finally:
         found.stop()
+
+
+@pytest.fixture
+def another(tmp_path: Path) -> Iterator[Server]:
+    """A server of one test's own."""
+    found = Server(tmp_path / "temporal.db")
+    found.start()
+    try:
+        yield found
+    finally:
+        found.stop()
+
+
+@pytest.fixture
+def run(background: Background) -> Callable[..., Any]:
+    """Runs a coroutine on the event loop that the tests share."""
+    return background.run
 
 
 @pytest.fixture(scope="session")
@@ -154,10 +184,14 @@ async def _connected(
     deadline = time.monotonic() + 20
     while True:
         try:
-            async with open_app(path, url, workers=False, plugins=plugins, **more):
+            async with open_app(path, url, plugins=plugins, **{**more, "workers": False}):
                 break
         except Error as error:
-            if time.monotonic() > deadline or error.kind not in ("Unavailable", "NotFound") or "plugin" in error.message:
+            if (
+                time.monotonic() > deadline
+                or error.kind not in ("Unavailable", "NotFound")
+                or "plugin" in error.message
+            ):
                 raise
             await asyncio.sleep(0.1)
     return open_app(path, url, plugins=plugins, **more)
@@ -210,7 +244,8 @@ def until() -> Callable[..., Coroutine[Any, Any, Any]]:
 def _write_app(root: Path, queue: str = "", **sources: str) -> Path:
     root.mkdir(exist_ok=True)
     entries = [
-        f"  - {{name: worker, kind: temporal.worker, task_queue: {queue or root.name}}}",
+        f"  - {{name: worker, kind: temporal.worker, task_queue: {queue or root.name}, "
+        "worker_options: {sticky_schedule_to_start_timeout: 100ms}}",
         "  - {name: echo, kind: function.lua, source: file://echo.lua}",
     ]
     (root / "echo.lua").write_text("return function(x) return x end\n")

@@ -53,6 +53,9 @@ class Buffer(Generic[T]):
             self.hungry.clear()
         return [self._items.popleft() for _ in range(min(limit, len(self._items)))]
 
+    def clear(self) -> None:
+        self._items.clear()
+
     def stop(self) -> None:
         """Want nothing more; what waits stays leased until it is given back."""
         self.serving = False

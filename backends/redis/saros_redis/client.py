@@ -18,7 +18,7 @@ import redis
 from saros.errors import UNAVAILABLE, Error
 
 from . import codec
-from .connect import connect
+from .connect import connect, connect_listener, disconnect
 from .options import Options
 from .scripts import Script, script
 
@@ -26,6 +26,8 @@ log = logging.getLogger("saros.redis")
 
 TIMEOUT_S = 10.0
 """For one reply to a command."""
+REPLICAS_MS = 1_000
+"""Replicas get this long to confirm a write."""
 BLOCK_MS = 2_000
 """A blocking read asks again after this; what it cannot hear, such as a dead peer, it then notices."""
 BACKOFF_S = 0.05
@@ -143,13 +145,24 @@ class Client:
                 future.set_result(reply)
 
     async def _send_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        if len(commands) == 1:
+        if len(commands) == 1 and not self.options.wait:
             return [await self._commands.execute_command(*commands[0])]
         pipeline = self._commands.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
+        if self.options.wait:
+            pipeline.execute_command("WAIT", self.options.wait, REPLICAS_MS)
         replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        if self.options.wait:
+            self._check_replicas(replies.pop())
         return replies
+
+    def _check_replicas(self, count: Any) -> None:
+        """What too few replicas have does not count yet; it is sent again, which is harmless."""
+        if isinstance(count, BaseException):
+            raise count
+        if int(count) < self.options.wait:
+            raise redis.ConnectionError(f"{count} of {self.options.wait} replicas have the last write")
 
     # --- blocking reads ---------------------------------------------------------------------
 
@@ -159,17 +172,23 @@ class Client:
         return self._commands
 
     def reader(self) -> Any:
-        """A redis-py client for blocking reads."""
+        """A redis-py client for blocking reads; that of a cluster opens connections as it needs them."""
+        if self.options.cluster:
+            return self._commands
         client = connect(self.options, 1)
         self._blocking.append(client)
         return client
+
+    async def listener(self) -> Any:
+        """A redis-py client to subscribe with; its user closes it."""
+        return await connect_listener(self.options, self._commands)
 
     async def close(self) -> None:
         for task in list(self._sending):
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
         for client in (*self._blocking, self._commands):
-            await client.aclose()
+            await disconnect(client)
 
     # --- errors -----------------------------------------------------------------------------
 

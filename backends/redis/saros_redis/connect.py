@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import redis
@@ -37,6 +38,24 @@ def connect(options: Options, connections: int = CONNECTIONS) -> Any:
         host=host, port=port, max_connections=connections, timeout=None, **settings
     )
     return aio.Redis.from_pool(pool)
+
+
+async def connect_listener(options: Options, commands: Any) -> Any:
+    """A client to subscribe with: in a cluster any node, for each hears what is published at the others."""
+    if not options.cluster:
+        return connect(options, 1)
+    await commands.initialize()
+    node = random.choice(commands.get_nodes())
+    single = options._replace(cluster=False, hosts=((node.host, int(node.port)),), db=0)
+    return connect(single, 1)
+
+
+async def disconnect(client: Any) -> None:
+    """Close a client of `connect`, with what it asked Sentinel through."""
+    await client.aclose()
+    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    for sentinel in manager.sentinels if manager is not None else ():
+        await sentinel.aclose()
 
 
 def connect_thread(options: Options) -> Any:

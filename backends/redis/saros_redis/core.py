@@ -23,8 +23,8 @@ from .keys import Keys
 from .options import Options
 
 BATCH = 64
-TASK_LIMIT_S = 60.0
-"""A workflow task whose worker forgot it is not kept longer than this."""
+TASK_LIMIT_S = 600.0
+"""Nothing takes a workflow task longer than this, and no call much longer than its own limit."""
 RUNS = 10_000
 """Runs whose facts a worker remembers, so that the server need not send them again."""
 
@@ -55,6 +55,13 @@ class Core:
     def patience(self) -> float:
         """How long a worker waits, in seconds, for the server to take what it did: as long as its lease is good."""
         return self.options.lease
+
+    def forget_tasks(self) -> None:
+        """Let all leases of workflow tasks end: the server was away, and the worker begins anew."""
+        self.tasks.clear()
+        for proof, place in self.held.snapshot().items():
+            if place.stream.startswith(self.keys.ready(place.partition, "")):
+                self.held.drop(proof)
 
     # --- leases -----------------------------------------------------------------------------
 

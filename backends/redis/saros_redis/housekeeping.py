@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from saros.errors import Error
 
 from .core import BATCH, Core
+from .names import Names
 from .timers import Timers
 
 log = logging.getLogger("saros.redis")
@@ -22,8 +23,9 @@ TRIM_LIMIT = 50
 
 
 class Housekeeping:
-    def __init__(self, core: Core, timers: Timers) -> None:
+    def __init__(self, core: Core, timers: Timers, names: Names) -> None:
         self._core = core
+        self._names = names
         self._timers = timers
         self._suspects: set[str] = set()
 
@@ -110,6 +112,7 @@ class Housekeeping:
                 streams += [core.keys.calls(partition, queue) for queue in core.call_queues]
                 streams.append(core.keys.out(partition))
                 await core.run("tidy", partition, [streams, int(core.options.lease * 20_000)])
+            await self._names.sweep()
             await asyncio.sleep(min(TRIM_S, max(1.0, core.options.retention / 4)))
 
     async def _trim(self, partition: int, before: int) -> None:

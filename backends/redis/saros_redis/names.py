@@ -23,6 +23,7 @@ class Names:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._mine: dict[str, str] = {}  # names of this process's processes
+        self._cursors: dict[int, int] = {}
         self._leaving: set[tuple[str, str]] = set()  # (name, pid): no longer valid, and not yet freed
         self._order = asyncio.Lock()  # a process that ends at once must not free its name before it has it
         self._refreshing: asyncio.Task[None] | None = None
@@ -82,6 +83,17 @@ class Names:
             return bool(await self._core.run("running", keys.partition(pid.id), [pid.id]))
         args = [f"{name}\n{owner}", int(GONE_S * 1e6)]
         return bool(await self._core.run("alive", keys.partition(name), args))
+
+    async def sweep(self) -> None:
+        """Free names whose pids have ended: those of one page of each partition's table."""
+        core = self._core
+        for partition, tag in enumerate(core.keys.tags):
+            cursor = self._cursors.get(partition, 0)
+            following, fields = await core.client.command("HSCAN", f"{tag}:names", cursor, "COUNT", 100)
+            self._cursors[partition] = int(following)
+            for name, owner in fields.items():
+                if not await self._alive(name.decode(), owner.decode()):
+                    await self._name("unregister", name.decode(), owner.decode())
 
     async def _keep(self) -> None:
         while True:

@@ -18,6 +18,7 @@ from saros.execution import RUNNING
 from saros.store import UNTIL_CLOSED
 
 from .client import BUSY, LOST
+from .connect import disconnect
 from .core import Core
 
 log = logging.getLogger("saros.redis")
@@ -98,17 +99,18 @@ class Notify:
 
     async def _listen(self) -> None:
         """Keep a connection that hears all channels that anybody waits for."""
-        client = self._core.client.reader()
         while True:
-            pubsub = client.pubsub()
             try:
-                await self._hear(pubsub)
+                client = await self._core.client.listener()
+                async with contextlib.AsyncExitStack() as stack:
+                    stack.push_async_callback(disconnect, client)
+                    pubsub = client.pubsub()
+                    stack.push_async_callback(pubsub.aclose)
+                    await self._hear(pubsub)
             except (*LOST, *BUSY, redis.RedisError) as exc:
                 log.info("the subscription was lost: %s", exc)
             finally:
                 self._pubsub = None
-                with contextlib.suppress(redis.RedisError, OSError):
-                    await pubsub.aclose()
             for confirmed in self._subscribed.values():
                 if not confirmed.done():
                     confirmed.set_result(None)  # its waiter looks at the state, and again later

@@ -61,7 +61,10 @@ def parse(url: str) -> Options:
         unquote(password) or None,
         parts.scheme == "rediss",
     )
-    return options._replace(**changes)
+    options = options._replace(**changes)
+    if options.cluster and (options.wait or options.sentinel or options.db):
+        raise _bad(clean, "a cluster has no database numbers, no sentinel, and no wait=")
+    return options
 
 
 def _host(url: str, text: str) -> tuple[str, int]:

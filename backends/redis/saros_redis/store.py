@@ -57,7 +57,7 @@ class RedisStore:
         self._tasks = Tasks(core, alarm)
         self._calls = Calls(core, alarm)
         self._outbox = Outbox(core)
-        self._housekeeping = Housekeeping(core, Timers(core, alarm))
+        self._housekeeping = Housekeeping(core, Timers(core, alarm), self._names)
         await core.absorb(0, await core.run("take_wanted", 0, []))  # the server's time
 
     async def run(self) -> None:

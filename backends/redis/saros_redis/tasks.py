@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 
+from saros.errors import Error
 from saros.store import FENCED, OK, Commit, WorkflowTask
 
 from . import codec
@@ -48,6 +49,9 @@ class Tasks:
         batch = [codec.commit(commits[index], core.consumer) for index in indexes]
         try:
             verdicts, more = await core.run("commit", partition, [batch, core.wanted()], core.patience)
+        except Error:
+            core.forget_tasks()
+            raise
         finally:  # without an answer, the leases end
             for index in indexes:
                 core.held.drop(commits[index].fence)
@@ -74,6 +78,9 @@ class Tasks:
         args = [run_id, fence, problem, codec.micros(delay)]
         try:
             await core.run("park", core.keys.partition(id), args, core.patience)
+        except Error:
+            core.forget_tasks()
+            raise
         finally:  # without an answer its lease ends, and another worker tries
             core.held.drop(fence)
         self._alarm.set(core.clock.now() + delay)

@@ -36,7 +36,7 @@ from .workflow import inbound
 if TYPE_CHECKING:
     from .environment import Environment
 
-LISTEN_S: Final = 10.0
+LISTEN_S: Final = 2.0
 """How often an attempt without heartbeats of its own asks whether it has been cancelled."""
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 from temporalio.api.common.v1 import Payload, WorkflowExecution
-from temporalio.api.enums.v1 import QueryRejectCondition
 from temporalio.api.workflowservice.v1 import (
     QueryWorkflowRequest,
     RequestCancelWorkflowExecutionRequest,
@@ -23,6 +22,7 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
 )
 from temporalio.common import RawValue
+from temporalio.exceptions import CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from saros import values
@@ -39,10 +39,12 @@ from .client import Target, connect, rpc_error, seconds, target_of
 from .converter import data_converter
 from .descriptions import description, visibility_query, worker_of
 from .environment import Environment
-from .failures import error_of, outcome_of, settled
+from .failures import CANCELED_ERROR, error_of, outcome_of, settled
+from .names import Names
 from .pages import History
-from .payloads import ANSWER, SENDER, payloads, raw_json, raw_values, to_json, to_payload
+from .payloads import ANSWER, CANCELED_MEMO, SENDER, payloads, raw_json, raw_values, to_json, to_payload
 from .reasons import write_reason
+from .schedules import apply_schedules
 from .search import SearchAttributes, register
 from .starts import decoded, encoded, start_request
 from .worker import GRACE_S, serve, workers_of
@@ -53,7 +55,7 @@ _SIGNALS = {EXIT: "@exit", LINK_DOWN: "@link_down", CANCEL: "@cancel"}
 class TemporalBackend:
     """See `saros.backend.Backend`."""
 
-    keeps_schedules = False
+    keeps_schedules = True
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._url = url
@@ -64,13 +66,18 @@ class TemporalBackend:
         self._client: Client | None = None
         self._search = SearchAttributes()
         self._host: ProcessHost | None = None
-        self._names: dict[str, str] = {}
+        self._names = Names(self)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._watches: dict[tuple[str, str], asyncio.Task[Any]] = {}
 
     @property
     def url(self) -> str:
         return self._target.url if self._target else self._url
+
+    @property
+    def host(self) -> ProcessHost | None:
+        """The processes of this node, once it works."""
+        return self._host
 
     @property
     def client(self) -> Client:
@@ -105,16 +112,17 @@ class TemporalBackend:
         deployment = self.deployment
         self._host = host
         self._search = await register(self.client, self._wanted())
+        await apply_schedules(self.client, deployment)
 
         def environment(worker: str) -> Environment:
             return Environment(deployment, worker, self._search, host, self.client, self)
 
-        workers, threads = workers_of(deployment, host, environment)
+        workers = workers_of(deployment, host, environment)
         grace = [
             seconds(worker.get("worker_options.worker_stop_timeout")) or GRACE_S
             for worker in deployment.registry.of_kind("temporal.worker")
         ]
-        await serve(workers, threads, max(grace, default=GRACE_S))
+        await serve(workers, max(grace, default=GRACE_S))
 
     def _wanted(self) -> dict[str, str]:
         wanted: dict[str, str] = {}
@@ -172,9 +180,19 @@ class TemporalBackend:
         try:
             return settled(await self._handle(id, run_id).result())
         except WorkflowFailureError as failure:
+            if isinstance(failure.cause, CancelledError):
+                return await self._canceled(id)
             return outcome_of(failure.cause)
         except RPCError as error:
             raise self._error(error, id) from error
+
+    async def _canceled(self, id: str) -> Json:
+        """The `Outcome` of a cancelled run: its error is in the memo."""
+        found = (await self._handle(id).describe()).raw_description.workflow_execution_info
+        payload = found.memo.fields.get(CANCELED_MEMO)
+        if payload is None:
+            return pack(Outcome(err=CANCELED_ERROR))
+        return b'{"err":' + to_json((await decoded(self.client.data_converter, [payload]))[0]) + b"}"
 
     async def describe(self, id: str, run_id: str = "") -> Description:
         try:
@@ -217,7 +235,6 @@ class TemporalBackend:
         request = QueryWorkflowRequest(
             namespace=self.client.namespace,
             execution=WorkflowExecution(workflow_id=id, run_id=run_id),
-            query_reject_condition=QueryRejectCondition.QUERY_REJECT_CONDITION_NOT_OPEN,
         )
         request.query.query_type = name
         request.query.query_args.payloads.extend(await self._encoded(payloads(args)))
@@ -227,8 +244,6 @@ class TemporalBackend:
             response = await self.client.workflow_service.query_workflow(request, retry=True)
         except RPCError as error:
             raise self._error(error, id) from error
-        if response.HasField("query_rejected"):
-            raise Error(f"{id} has ended; only running executions are queried", NOT_FOUND, retryable=False)
         found = await decoded(self.client.data_converter, response.query_result.payloads)
         outcome = msgspec.json.decode(to_json(found[0]), type=Outcome)
         if outcome.err is not None:
@@ -357,12 +372,13 @@ class TemporalBackend:
             await self.send(pid, EXIT, exit_body(ended, outcome), f"{ended}:exit:{watcher}")
 
     async def register(self, name: str, pid: str) -> bool:
-        return self._names.setdefault(name, pid) == pid
+        return await self._names.register(name, pid)
 
     async def lookup(self, name: str) -> str | None:
-        known = self._names.get(name)
-        if known is not None:
-            return known
+        """A registered name, or the id of a workflow that runs."""
+        owner = await self._names.lookup(name)
+        if owner is not None:
+            return owner
         try:
             found = await self.describe(name)
         except Error as error:
@@ -372,6 +388,4 @@ class TemporalBackend:
         return found.pid if found.status == RUNNING else None
 
     async def unregister(self, name: str, pid: str = "") -> bool:
-        if pid and self._names.get(name) != pid:
-            return False
-        return self._names.pop(name, None) is not None
+        return await self._names.unregister(name, pid)

@@ -18,12 +18,13 @@ from saros.program import Call, CallOptions, Outcome, RetryPolicy, pack
 
 from .failures import CANCELED_ERROR, TIMEOUT_NAMES, outcome_of, settled
 from .headers import outgoing
-from .payloads import CONTEXT, SENDER, raw_values
+from .payloads import CONTEXT, raw_values
 
 if TYPE_CHECKING:
     from .driver import Driver
 
 _MIN_TIMER_NS: Final = 1_000_000
+_NO_HEADERS: Final[dict[str, bytes]] = {}
 
 
 def span(ms: int) -> timedelta | None:
@@ -64,9 +65,7 @@ class Calls:
         entry = deployment.registry.get(call.target)
         options = call.options
         args = raw_values(call.args)
-        headers = {SENDER: pack(driver.pid)}
-        if call.context != b"{}":
-            headers[CONTEXT] = bytes(call.context)
+        headers = {CONTEXT: bytes(call.context)} if call.context != b"{}" else _NO_HEADERS
         with outgoing(headers):
             if deployment.is_local(entry, options):
                 self.watch(ref, start_local(call.target, args, options), options.wait_for_cancellation)

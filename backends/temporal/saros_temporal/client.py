@@ -20,6 +20,7 @@ from saros.entries.durations import parse_duration
 from saros.errors import INVALID, NOT_FOUND, PERMISSION_DENIED, UNAVAILABLE, Error
 
 _CONNECT_S = 10.0
+_TLS_WORDS = ("certificate", "invalid peer", "handshake", "parseerror", "pem file")
 
 
 class Target(NamedTuple):
@@ -126,7 +127,7 @@ def rpc_error(error: RPCError, target: Target, what: str = "") -> Error:
 def _unreachable(target: Target, text: str) -> Error:
     lowered = text.lower()
     where = f"the Temporal server {target.address} (namespace {target.namespace})"
-    if "certificate" in lowered or "invalid peer" in lowered or "handshake" in lowered or "pem" in lowered:
+    if any(word in lowered for word in _TLS_WORDS):
         return Error(
             f"no secure connection to {where}: {text}",
             UNAVAILABLE,

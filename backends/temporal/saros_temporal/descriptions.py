@@ -29,7 +29,8 @@ from saros.execution import (
 from saros.query import Condition, parse
 from saros.raw import Raw
 
-from .payloads import to_json
+from .names import TYPE as NAMES
+from .payloads import CANCELED_MEMO, to_json
 from .starts import decoded
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def visibility_query(query: str) -> str:
 
     :raises Error: INVALID for a bad query.
     """
-    return " AND ".join(_condition(condition) for condition in parse(query))
+    return " AND ".join([f"WorkflowType != '{NAMES}'", *map(_condition, parse(query))])
 
 
 def _condition(condition: Condition) -> str:
@@ -149,6 +150,8 @@ def _search_value(payload: Payload) -> Raw:
 async def _memo(fields: dict[str, Payload], converter: DataConverter) -> dict[str, Raw]:
     memo: dict[str, Raw] = {}
     for key, payload in fields.items():
+        if key == CANCELED_MEMO:
+            continue
         try:
             memo[key] = Raw(to_json((await decoded(converter, [payload]))[0]))
         except Error as error:  # of another SDK, with another codec

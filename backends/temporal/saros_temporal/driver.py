@@ -45,7 +45,7 @@ from .children import Children
 from .continuing import continue_as_new
 from .facts import WorkflowFacts
 from .failures import to_failure
-from .payloads import MAX_PAYLOAD, json_array_of, to_payload, too_large
+from .payloads import CANCELED_MEMO, MAX_PAYLOAD, json_array_of, to_payload, too_large
 from .reasons import read_reason
 from .starting import first_events
 
@@ -95,9 +95,13 @@ class Driver:
                 await self._sleep()
         except Error:
             self.env.refresh()
+            self.drop()
             raise
-        finally:
-            self._drop()
+        except BaseException:  # an eviction
+            self.drop()
+            raise
+        if self._broken is not None or not self.facts.replaying:
+            self.drop()  # a replay to the end is for a query, which is still to come
         if self._broken is not None:
             self.env.refresh()
             raise self._broken
@@ -142,14 +146,19 @@ class Driver:
             continue_as_new(self.env.deployment, self._continue, late)
         if self._error is not None:
             if self._error.kind == CANCELED and self._canceled:
+                workflow.upsert_memo({CANCELED_MEMO: RawValue(to_payload(pack(self._error)))})
                 raise asyncio.CancelledError(self._error.message)
             raise to_failure(self._error)
         return RawValue(to_payload(self._result))
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
+        """Free the program; none of its code runs."""
         program, self._program = self._program, None
         if program is not None:
             program.close()
+
+    def __del__(self) -> None:
+        self.drop()
 
     def _wake_up(self) -> None:
         if self._wake is not None and not self._wake.done():
@@ -186,7 +195,7 @@ class Driver:
         try:
             while self._queue and self.closing is None and self._broken is None:
                 now = workflow.time_ns()
-                events = [event._replace(time=now) for event in self._queue]
+                events = [Event(event.op, event.ref, event.body, now) for event in self._queue]
                 self._queue.clear()
                 outputs = program.advance(events)
                 self._queue[:0] = events[len(outputs) :]  # those that a closed program did not hear
@@ -231,7 +240,7 @@ class Driver:
 
     def _ask(self, name: str, args: Sequence[RawValue]) -> Answer:
         if self._program is None:
-            text = "the workflow has ended; only running executions are queried"
+            text = "the workflow has ended, and its program is gone; ask again"
             return Answer("query", err=ErrorData(text, NOT_FOUND, False))
         body = pack(Inquiry("query", name, json_array_of(args)))
         for commands in self._program.advance([Event(QUERY, 0, body, workflow.time_ns())]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from saros.deployment import Deployment
@@ -41,7 +40,6 @@ class Environment:
         self.host = host
         self.client = client
         self.backend = backend
-        self._lock = threading.Lock()
 
     @property
     def place(self) -> str:
@@ -56,14 +54,12 @@ class Environment:
             raise CodeError(f"cannot run {type_name}: {error.message}", where=error.where) from None
 
     def program(self, entry: Entry, facts: Facts) -> Program:
-        """A fresh program; activations run in several threads, the runtime's caches are not made for that.
+        """A fresh program.
 
         :raises CodeError: when its code cannot be loaded.
         """
-        with self._lock:
-            return self.deployment.program(entry, workflow=True, facts=facts)
+        return self.deployment.program(entry, workflow=True, facts=facts)
 
     def refresh(self) -> None:
         """Have sources read anew: a task has failed, and somebody may repair the code."""
-        with self._lock:
-            self.deployment.refresh()
+        self.deployment.refresh()

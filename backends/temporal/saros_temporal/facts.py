@@ -64,6 +64,8 @@ class WorkflowFacts:
             self._versions[change_id] = known
         return known, False
 
+    settles_side_effects = True  # the SDK has no marker that is read at once; a local activity's is as good
+
     def recorded(self, ref: int) -> Json | None:
         return None
 

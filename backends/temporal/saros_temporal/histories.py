@@ -19,22 +19,36 @@ from temporalio.converter import DataConverter
 
 from saros import values
 from saros.errors import CANCELED, Error, ErrorData
-from saros.execution import TERMINATE, TIME_OUT, Record
+from saros.execution import CANCELED as STATUS_CANCELED
+from saros.execution import COMPLETED, CONTINUED, FAILED, TERMINATE, TERMINATED, TIME_OUT, TIMED_OUT, Record
 from saros.program import Outcome, outcome_ok, pack
 from saros.raw import Raw
 from saros.values import Json
 
 from .failures import error_of
-from .payloads import SENDER, to_json
+from .payloads import CANCELED_MEMO, SENDER, to_json
 from .reasons import read_reason
 from .system import PREFIX
 from .workflow import EVENTS
 
 Found = list[tuple[str, int, Json]]
 
+CLOSED: Final = {
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: COMPLETED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: FAILED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: STATUS_CANCELED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: TERMINATED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: TIMED_OUT,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: CONTINUED,
+}
+
 
 def records(events: Iterable[HistoryEvent]) -> list[Record]:
     """The records of a history, whose payloads are decoded already."""
+    events = list(events)
+    task_done = _E.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+    if not any(event.event_type == task_done or event.event_type in CLOSED for event in events):
+        return []  # nothing of it has run yet
     reader = _Reader()
     found: list[Record] = []
     for event in events:
@@ -142,6 +156,8 @@ class _Reader:
 
     def memo(self, event: HistoryEvent) -> Found:
         fields = event.workflow_properties_modified_event_attributes.upserted_memo.fields
+        if CANCELED_MEMO in fields:
+            return []
         return [("attrs", 0, pack({"memo": {key: Raw(_json(item)) for key, item in fields.items()}}))]
 
     def update(self, event: HistoryEvent) -> Found:

@@ -18,19 +18,10 @@ from temporalio.client import WorkflowHistory
 from saros.execution import RUNNING, HistoryPage, Run
 
 from .descriptions import nanoseconds, worker_of
-from .histories import records
+from .histories import CLOSED, records
 
 if TYPE_CHECKING:
     from .backend import TemporalBackend
-
-_CLOSED = {
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: "completed",
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: "failed",
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: "canceled",
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: "terminated",
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: "timed_out",
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: "continued_as_new",
-}
 
 
 class History:
@@ -156,7 +147,7 @@ def _payloads(message: Message) -> Iterator[Payload]:
 
 def _status(event: HistoryEvent) -> tuple[str, str]:
     """The status of a run whose last event this is, and the run that follows it."""
-    status = _CLOSED.get(event.event_type, RUNNING)
+    status = CLOSED.get(event.event_type, RUNNING)
     if status == RUNNING:
         return RUNNING, ""
     attributes = getattr(event, event.WhichOneof("attributes") or "")

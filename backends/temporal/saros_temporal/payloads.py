@@ -31,6 +31,9 @@ ANSWER: Final = "saros-answer"
 """Headers: the `ctx` values (an object), the pid of the starter or sender, messages that come before any
 other; and of a query, that its answer is to be an `Outcome`, for a failed query tells nothing but a text."""
 
+CANCELED_MEMO: Final = "saros.canceled"
+"""Memo: the error with which a workflow was cancelled, for which Temporal's closing event has no room."""
+
 _BYTES: Final = b'{"$bin":"'
 _array = msgspec.json.Decoder(list[Raw])
 _any = msgspec.json.Decoder(Raw)

@@ -4,54 +4,71 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from temporalio.client import WorkflowHistory
-from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+from temporalio.worker import Replayer
 
 from saros.deployment import Deployment
-from saros.errors import NonDeterminism
+from saros.errors import INTERNAL, Error, NonDeterminism
 
 from .activities import SarosInterceptor
 from .converter import data_converter
 from .descriptions import worker_of
 from .environment import Environment
+from .runner import InlineExecutor, SarosRunner
 from .search import SearchAttributes
 from .workflow import SarosWorkflow
+
+_MESSAGE = re.compile(r'message: "((?:[^"\\]|\\.)*)"')
 
 
 def replay_exported(document: Any, deployment: Deployment) -> int:
     """The number of events of a history that the app's code still matches.
 
     :raises NonDeterminism: when it does not.
+    :raises Error: when the code does not run.
     """
-    with ThreadPoolExecutor(1) as thread:  # the caller may have an event loop of its own
-        return thread.submit(asyncio.run, _replay(document, deployment)).result()
-
-
-async def _replay(document: Any, deployment: Deployment) -> int:
     history = WorkflowHistory.from_json("replay", json.dumps(document))
+    with ThreadPoolExecutor(1) as thread:  # the caller may have an event loop of its own
+        thread.submit(asyncio.run, replay_history(history, deployment)).result()
+    return len(history.events)
+
+
+async def replay_history(history: WorkflowHistory, deployment: Deployment) -> None:
+    """Replay a history.
+
+    :raises NonDeterminism: when the app's code does not match it.
+    """
     first = history.events[0].workflow_execution_started_event_attributes
     if first.workflow_id:
         history = WorkflowHistory(first.workflow_id, history.events)
     place = worker_of(deployment, first.task_queue.name)
     environment = Environment(deployment, "" if place == "default" else place, SearchAttributes())
-    with ThreadPoolExecutor(1) as threads:
-        replayer = Replayer(
-            workflows=[SarosWorkflow],
-            interceptors=[SarosInterceptor(environment)],
-            workflow_runner=UnsandboxedWorkflowRunner(),
-            workflow_task_executor=threads,
-            data_converter=data_converter({}),
-        )
-        found = await replayer.replay_workflow(history, raise_on_replay_failure=False)
+    replayer = Replayer(
+        workflows=[SarosWorkflow],
+        interceptors=[SarosInterceptor(environment)],
+        workflow_runner=SarosRunner(environment),
+        workflow_task_executor=InlineExecutor(),
+        data_converter=data_converter({}),
+    )
+    found = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     if found.replay_failure is not None:
-        raise NonDeterminism(
-            f"the code of {first.workflow_type.name} no longer matches the history: {found.replay_failure}",
+        raise _mismatch(first.workflow_type.name, str(found.replay_failure))
+
+
+def _mismatch(type_name: str, failure: str) -> Error:
+    """What Temporal says lies in the dump of a structure: take the message out of it."""
+    told = _MESSAGE.search(failure)
+    text = told.group(1).encode().decode("unicode_escape") if told else failure
+    if "TMPRL1100" in text or "ondeterminism" in text:
+        return NonDeterminism(
+            f"the code of {type_name} no longer matches the history: {text}",
             event=0,
             expected="",
-            actual=str(found.replay_failure),
+            actual=text,
             where=None,
         )
-    return len(history.events)
+    return Error(f"the code of {type_name} does not run: {text}", INTERNAL, retryable=False)

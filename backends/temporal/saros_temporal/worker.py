@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, Final
 
@@ -13,7 +12,6 @@ from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import (
     PollerBehaviorSimpleMaximum,
-    UnsandboxedWorkflowRunner,
     Worker,
     WorkerDeploymentConfig,
 )
@@ -22,9 +20,10 @@ from saros.deployment import DEFAULT_QUEUE, Deployment
 from saros.entries import Entry
 from saros.host import ProcessHost
 
-from .activities import SarosInterceptor, saros_activity
+from .activities import LISTEN_S, SarosInterceptor, saros_activity
 from .client import seconds
 from .environment import Environment
+from .runner import InlineExecutor, SarosRunner
 from .system import node_queue
 from .workflow import SarosWorkflow
 
@@ -34,8 +33,6 @@ GRACE_S: Final = 10.0
 """Seconds that running activities get when the worker stops; ``worker_stop_timeout`` says otherwise."""
 SLACK_S: Final = 10.0
 """Seconds that a worker's shutdown may take beyond that before it is given up."""
-THREADS: Final = 4
-"""Lua runs one at a time per workflow, and Python's lock lets few threads gain anything."""
 
 _DIRECT: Final = {
     "max_concurrent_workflow_task_execution_size": "max_concurrent_workflow_tasks",
@@ -64,7 +61,10 @@ _POLLERS: Final = {
 
 def worker_options(options: dict[str, Any]) -> dict[str, Any]:
     """``worker_options`` of an entry as arguments of Temporal's `Worker`."""
-    found: dict[str, Any] = {"graceful_shutdown_timeout": timedelta(seconds=GRACE_S)}
+    found: dict[str, Any] = {
+        "graceful_shutdown_timeout": timedelta(seconds=GRACE_S),
+        "default_heartbeat_throttle_interval": timedelta(seconds=LISTEN_S),
+    }
     for key, name in _DIRECT.items():
         if key in options:
             found[name] = options[key]
@@ -99,11 +99,13 @@ def worker_options(options: dict[str, Any]) -> dict[str, Any]:
 
 def workers_of(
     deployment: Deployment, host: ProcessHost, environment: Callable[[str], Environment]
-) -> tuple[list[Worker], ThreadPoolExecutor]:
+) -> list[Worker]:
     """The workers of an app, not running yet. `environment` gives a worker's, by its entry id."""
-    threads = ThreadPoolExecutor(THREADS, "saros-workflow")
+    executor = InlineExecutor()
     entries: list[Entry | None] = list(deployment.registry.of_kind("temporal.worker")) or [None]
-    found = [_worker(deployment, entry, environment(entry.id if entry else ""), threads) for entry in entries]
+    found = [
+        _worker(deployment, entry, environment(entry.id if entry else ""), executor) for entry in entries
+    ]
     own = environment(entries[0].id if entries[0] else "")
     found.append(
         Worker(
@@ -115,11 +117,11 @@ def workers_of(
             graceful_shutdown_timeout=timedelta(seconds=1),
         )
     )
-    return found, threads
+    return found
 
 
 def _worker(
-    deployment: Deployment, entry: Entry | None, environment: Environment, threads: ThreadPoolExecutor
+    deployment: Deployment, entry: Entry | None, environment: Environment, executor: InlineExecutor
 ) -> Worker:
     options: dict[str, Any] = entry.get("worker_options", {}) if entry else {}
     workflows = not options.get("disable_workflow_worker")
@@ -129,8 +131,8 @@ def _worker(
         workflows=[SarosWorkflow] if workflows else [],
         activities=[saros_activity],
         interceptors=[SarosInterceptor(environment)],
-        workflow_runner=UnsandboxedWorkflowRunner(),
-        workflow_task_executor=threads,
+        workflow_runner=SarosRunner(environment),
+        workflow_task_executor=executor,
         **worker_options(options),
     )
 
@@ -141,7 +143,7 @@ def _client(environment: Environment) -> Client:
     return environment.client
 
 
-async def serve(workers: list[Worker], threads: ThreadPoolExecutor, grace_s: float) -> None:
+async def serve(workers: list[Worker], grace_s: float) -> None:
     """Run workers until cancelled; then drain within the grace period."""
     running = [asyncio.create_task(worker.run()) for worker in workers]
     try:
@@ -158,4 +160,3 @@ async def serve(workers: list[Worker], threads: ThreadPoolExecutor, grace_s: flo
                 "when its timeouts are over",
                 grace_s + SLACK_S,
             )
-        threads.shutdown(wait=False)

@@ -61,7 +61,7 @@ def run(work: Coroutine[Any, Any, T], interrupted: Callable[[], Interrupted] | N
 
 
 @asynccontextmanager
-async def app_on(to: Target, path: Path, *, workers: bool) -> AsyncIterator[App]:
+async def app_on(to: Target, path: Path, *, workers: bool, services: bool = False) -> AsyncIterator[App]:
     """An app, whose warnings are told, and whose code is checked when it is to run here.
 
     What the app's own code prints goes to stderr: stdout is for the command's data.
@@ -76,7 +76,7 @@ async def app_on(to: Target, path: Path, *, workers: bool) -> AsyncIterator[App]
     if workers:
         check_app(path)
     with redirect_stdout(sys.stderr):
-        async with open_app(path, to.url, workers=workers, check=check) as app:
+        async with open_app(path, to.url, workers=workers, services=services, check=check) as app:
             yield app
 
 

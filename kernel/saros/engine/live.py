@@ -61,6 +61,8 @@ class Live:
 
     # --- Facts ------------------------------------------------------------------------------
 
+    settles_side_effects = False
+
     def history(self) -> tuple[int, int]:
         return self.length, self.size
 
@@ -101,13 +103,12 @@ class Live:
         outputs = self.program.advance(events)
         records: list[Record] = []
         for event, commands in zip(events, outputs, strict=False):
-            records.append(Record(*event))
+            records.append(event)
             if event.op == DONE:
                 self.open.pop(event.ref, None)
             for command in commands:
-                op, ref, body = command
-                records.append(Record(op, ref, body, event.time))
                 self._note(command)
+            records += commands
         self._count(records)
         return records
 
@@ -139,7 +140,7 @@ class Live:
         while position < len(records) and len(events) < CHUNK:
             record = records[position]
             if record.op in EVENT_OPS:
-                events.append(Event(*record))
+                events.append(record)
             position += 1
         while position < len(records) and records[position].op not in EVENT_OPS:
             position += 1
@@ -158,7 +159,7 @@ class Live:
                 if at < len(actual):
                     raise self._mismatch(number, None, actual[at])
                 if index >= len(outputs):
-                    raise self._mismatch(number, Command(*record[:3]), None)
+                    raise self._mismatch(number, record, None)
                 actual, at, index = outputs[index], 0, index + 1
                 if record.op == DONE:
                     self.open.pop(record.ref, None)
@@ -167,18 +168,18 @@ class Live:
                 continue  # how the run was ended from outside
             command = actual[at] if at < len(actual) else None
             if command is None or not _same(record, command):
-                raise self._mismatch(number, Command(*record[:3]), command)
+                raise self._mismatch(number, record, command)
             at += 1
             self._note(command)
         if at < len(actual):
             raise self._mismatch(number + 1, None, actual[at])
 
     def _note(self, command: Command) -> None:
-        op, ref, body = command
+        op, ref = command.op, command.ref
         if op in SETTLED_OPS:
             self.open[ref] = command
         elif op == RESCIND:
-            target = unpack(body, Rescind).ref
+            target = unpack(command.body, Rescind).ref
             waiting = self.open.get(target)
             if waiting is not None:
                 self.rescinded[target] = waiting

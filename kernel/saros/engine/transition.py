@@ -22,7 +22,6 @@ from ..program import (
     Ask,
     Attributes,
     Call,
-    Command,
     ContinueAsNew,
     Event,
     Outcome,
@@ -69,7 +68,7 @@ class Transition:
             self.commit.records += records
             for record in records:
                 if record.op not in EVENT_OPS:
-                    dispatch(Command(record.op, record.ref, record.body), self._ports)
+                    dispatch(record, self._ports)
             events, self._replies = self._replies, []
 
     def begin(self) -> None:
@@ -106,8 +105,9 @@ class Transition:
 
     def schedule(self, ref: int, call: Call) -> None:
         options = call.options
-        entry = self.deployment.registry.get(call.target)
-        if not options.task_queue:  # a queue of another app may well know the function
+        if options.task_queue:  # a queue of another app may well know the function
+            entry = self.deployment.registry.get(call.target)
+        else:
             try:
                 entry = self.deployment.callable(call.target)
             except Error as error:

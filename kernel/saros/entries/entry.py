@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ class Entry:
         name: str = self.get("meta.temporal.workflow.name", self.id) if self.role == "workflow" else self.id
         return name
 
-    @property
+    @cached_property
     def worker(self) -> str | None:
         """Id of the worker that the entry itself names (see `Registry.worker_of`)."""
         if self.kind == "schedule":
@@ -103,7 +104,7 @@ class Entry:
             worker = self.get(f"meta.temporal.{part}.worker")
         return worker
 
-    @property
+    @cached_property
     def local(self) -> bool:
         """Whether it runs as a local activity."""
         return self.get("meta.temporal.activity.local") is True

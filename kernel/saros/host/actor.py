@@ -76,7 +76,7 @@ class Actor:
         """Deliver START, and messages that the code finds when it first looks."""
         info = msgspec.Raw(pack(self.scope.info))
         start = Start(args, context, info, self.pid, self.entry.id)
-        first = [Event(START, 0, pack(start), 0)] + [Event(MESSAGE, 0, body, 0) for body in messages]
+        first = [Event(START, 0, pack(start))] + [Event(MESSAGE, 0, body) for body in messages]
         self._mailbox.extendleft(reversed(first))
         self._begun = True
         self._pump()
@@ -85,7 +85,7 @@ class Actor:
         """Put an event into the mailbox, and run the program unless it runs already."""
         if self.ended:
             return
-        self._mailbox.append(Event(op, ref, body, 0))
+        self._mailbox.append(Event(op, ref, body))
         if self._begun and not self._running:
             self._pump()
 
@@ -94,7 +94,7 @@ class Actor:
         try:
             while self._mailbox and not self.ended:
                 now = self.host.clock.now()
-                events = [Event(op, ref, body, now) for op, ref, body, _ in self._mailbox]
+                events = [Event(event.op, event.ref, event.body, now) for event in self._mailbox]
                 self._mailbox.clear()
                 for commands in self._program.advance(events):
                     for command in commands:
@@ -156,6 +156,7 @@ class Actor:
     # --- Facts ------------------------------------------------------------------------------
 
     replaying = False
+    settles_side_effects = False
 
     def history(self) -> tuple[int, int]:
         return 0, 0

@@ -12,10 +12,11 @@ function rt.facts_version(change_id, lowest, highest)
   return version, record
 end
 
--- The recorded JSON of the side effect that comes next, or nil when it is new.
+-- The recorded JSON of the side effect that comes next, or nil when it is new; and whether a done event
+-- tells what is recorded instead.
 function rt.facts_side_effect()
-  local _, recorded = rt.host("recorded", rt.next_ref())
-  return recorded
+  local _, recorded, settles = rt.host("recorded", rt.next_ref())
+  return recorded, settles
 end
 
 -- Why these search attributes (JSON) cannot be upserted, or nil.
@@ -30,6 +31,10 @@ end
 
 -- splitmix64: a stream of its own, which math.randomseed of user code does not disturb.
 local state
+
+rt.each_program(function()
+  state = nil
+end)
 
 local function next_word()
   state = state + 0x9E3779B97F4A7C15

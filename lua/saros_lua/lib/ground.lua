@@ -1,7 +1,7 @@
 -- The first chunk of a VM, run in Lua's real globals: rt.raw, which is all of Lua that the library may
 -- use, and what looks at the frames of user code. User code never sees the real globals; it gets rt.env.
 local rt = ...
-local byte, sub, concat, load = string.byte, string.sub, table.concat, load
+local byte, sub, upper, concat, load = string.byte, string.sub, string.upper, table.concat, load
 local getinfo = debug.getinfo
 
 rt.raw = {
@@ -15,15 +15,15 @@ rt.raw = {
   coroutine_running = coroutine.running, coroutine_status = coroutine.status, coroutine_yield = coroutine.yield,
   string = string, table = table, math = math, utf8 = utf8, os = os,
 }
-rt.lazy = {} -- name of a global -> what makes it on first use
+rt.lazy = rt.keep({}) -- name of a global -> what makes it on first use
 
 -- Texts are compared and numbers are written as the locale says: other than in C, the same code would do
 -- something else, and JSON have commas in its numbers.
 for _, category in ipairs({ "collate", "numeric" }) do
   local locale = os.setlocale(nil, category)
   if locale ~= "C" and locale ~= "POSIX" and sub(locale, 1, 2) ~= "C." then
-    error("Lua code needs the C locale for LC_" .. category:upper() .. ", and this process has set " .. locale
-      .. "; call locale.setlocale(locale.LC_" .. category:upper() .. ', "C") after what sets it', 0)
+    error("Lua code needs the C locale for LC_" .. upper(category) .. ", and this process has set " .. locale
+      .. "; call locale.setlocale(locale.LC_" .. upper(category) .. ', "C") after what sets it', 0)
   end
 end
 
@@ -66,8 +66,4 @@ end
 -- Loads text, or bytecode that the host made (user code never gets here).
 function rt.load(code, name, chunk_env)
   return load(code, name, byte(code, 1) == 27 and "b" or "t", chunk_env)
-end
-
-function rt.compile_user(bytecode, chunk_env)
-  return load(bytecode, "=user", "b", chunk_env)
 end

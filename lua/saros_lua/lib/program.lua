@@ -16,12 +16,18 @@ local CANCELLED = rt.CANCELLED
 local MAX_COMMANDS = 50000
 
 local out, len, mark -- commands of this activation, flat; index of the present event's count
-local seq = 0 -- the last command's ref
-local settlers = {} -- ref -> function(outcome) for commands that are under way
-local answering -- the id of the query that is being answered: commands are refused meanwhile
-local lines = rt.trace and {} or nil -- ref -> file:line
-local time_ns = 0
-local length, size = 0, 0
+local seq -- the last command's ref
+local settlers -- ref -> function(outcome) for commands that are under way
+local lines -- ref -> file:line
+local time_ns
+local length, size
+local context_text -- of rt.context
+
+rt.each_program(function()
+  out, len, mark, seq, settlers = nil, 0, 0, 0, {}
+  rt.answering, lines, context_text = nil, rt.trace and {} or nil, nil
+  time_ns, length, size = 0, 0, 0
+end)
 
 function rt.now()
   return time_ns
@@ -34,7 +40,7 @@ function rt.history()
 end
 
 local function command(op, body)
-  if answering then
+  if rt.answering then -- a query
     raw.error("a query handler only reads: it may not call, sleep, send or change anything", 0)
   end
   seq = seq + 1
@@ -82,8 +88,6 @@ function rt.pack(what, ...)
   end
   return "[" .. raw.table.concat(parts, ",") .. "]"
 end
-
-local context_text -- of rt.context
 
 -- The context that flows on to what is called or spawned here, as JSON; `extra` values win.
 function rt.context_json(extra)
@@ -250,9 +254,9 @@ end
 -- Events -------------------------------------------------------------------------------------------
 
 -- op -> function(body, ref); those of messages and other executions come with the process module
-local on = raw.setmetatable({}, {
-  __index = function(handlers, op)
-    rt.library("process")
+local on = raw.setmetatable(rt.keep({}), {
+  __index = function(handlers, op) -- what few programs need comes with other chunks
+    rt.library((op == "query" or op == "update") and "inquiries" or "process")
     return raw.rawget(handlers, op)
   end,
 })
@@ -297,6 +301,7 @@ local function run()
     fail(err, stack)
   end
 end
+rt.run_ready = run
 
 -- Loads the entry's code without running its function: nil, or why that fails.
 function rt.try_load()
@@ -307,89 +312,6 @@ function rt.try_load()
   if failed == task then
     return rt.env.tostring(err)
   end
-end
-
--- Runs a handler as a task, and answer(value, err) with what it returned or raised.
-function rt.run_handler(fn, args, answer)
-  local n = rt.length(args)
-  local task = rt.spawn(function()
-    answer(fn(unpack(args, 1, n)))
-  end)
-  task.handle = function(err, stack)
-    answer(nil, rt.as_error(err, stack))
-  end
-end
-
-function rt.answer(id, value, err)
-  local ok, json
-  if err ~= nil then
-    ok, json = pcall(rt.encode_error, rt.as_error(err))
-  else
-    ok, json = pcall(encode, value, "answer")
-  end
-  if not ok then
-    err = rt.error({ kind = "Invalid", message = json, retryable = false })
-    json = rt.encode_error(err)
-  end
-  answering = nil
-  command("answer", '{"id":' .. encode(id, "id") .. ',"' .. (err ~= nil and "err" or "ok") .. '":' .. json .. "}")
-end
-
-function on.query(body)
-  local query = decode(body)
-  local fn = rt.queries and rt.queries[query.name]
-  if not fn then
-    local message = "there is no query " .. query.name .. "; define it with workflow.on_query(name, fn)"
-    return rt.answer(query.id, nil, rt.error({ kind = "NotFound", message = message, retryable = false }))
-  end
-  if rt.closed then
-    rt.drop_ready() -- what was left when the program ended does not go on
-  end
-  local answered = false
-  answering = query.id
-  rt.run_handler(fn, query.args or {}, function(value, err)
-    answered = true
-    rt.answer(query.id, value, err)
-  end)
-  run()
-  if not answered then
-    local message = "the query handler " .. query.name .. " blocked; a query only reads"
-    rt.answer(query.id, nil, rt.error({ kind = "Invalid", message = message, retryable = false }))
-  end
-end
-
-local function answer_later(id)
-  return function(value, err)
-    rt.answer(id, value, err)
-  end
-end
-
--- An update: its validator may refuse it; then its handler runs like any coroutine, and may block.
-function on.update(body)
-  local update = decode(body)
-  local args = update.args or {}
-  local handler = rt.updates and rt.updates[update.name]
-  if not handler then
-    local message = "there is no update " .. update.name .. "; define it with workflow.on_update(name, fn)"
-    return rt.answer(update.id, nil, rt.error({ kind = "NotFound", message = message, retryable = false }))
-  end
-  if handler.validator then
-    local refused
-    rt.run_handler(handler.validator, args, function(value, err)
-      if err ~= nil then
-        refused = rt.as_error(err)
-      elseif value == false then
-        refused = rt.error({ kind = "Invalid", message = "the update was refused", retryable = false })
-      end
-    end)
-    run()
-    if rt.closed or rt.killed() then
-      return
-    elseif refused then
-      return rt.answer(update.id, nil, refused)
-    end
-  end
-  rt.run_handler(handler.fn, args, answer_later(update.id))
 end
 
 function rt.advance(history_length, history_size, ...)

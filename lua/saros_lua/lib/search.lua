@@ -4,7 +4,7 @@
 -- What a search can cost is estimated; above MAX_STEPS it is done in Lua (pattern.lua), where the budget
 -- counts.
 local rt = ...
-local raw, str = rt.raw, rt.env.string
+local raw, str = rt.raw, rt.string
 local type, error, pcall, metatable = raw.type, raw.error, raw.pcall, raw.getmetatable
 local charge, finish, charged_result = rt.charge, rt.finish, rt.charged_result
 local text = raw.string

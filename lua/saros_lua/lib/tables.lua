@@ -10,7 +10,7 @@ local tbl = {}
 for name, value in next, tables do
   tbl[name] = value
 end
-env.table = tbl
+rt.table = tbl
 
 local function is_integer(value)
   return math_type(value) == "integer"
@@ -79,7 +79,6 @@ function tbl.unpack(t, i, j)
   end
   return finish(pcall(tables.unpack, t, i, j))
 end
-env.unpack = tbl.unpack
 
 function tbl.move(from, first, last, at, to)
   want_table(from, "move")

@@ -6,6 +6,7 @@ local rt = ...
 local raw, env = rt.raw, rt.env
 local type, error, pcall, select, next = raw.type, raw.error, raw.pcall, raw.select, raw.next
 local charge, reserve, finish = rt.charge, rt.reserve, rt.finish
+local linear, charged_result = rt.linear, rt.charged_result
 local text, tables = raw.string, raw.table
 local find, gsub = text.find, text.gsub
 local tostring, math_type = env.tostring, raw.math.type
@@ -15,29 +16,8 @@ for name, value in next, text do
   str[name] = value
 end
 str.dump = nil
-env.string = str
-
--- For functions whose time is that of reading their first argument.
-local function linear(fn)
-  return function(s, ...)
-    if type(s) == "string" then
-      if #s > 1024 then
-        charge(#s // 8)
-      end
-      if select("#", ...) == 0 then
-        return fn(s)
-      end
-    end
-    return finish(pcall(fn, s, ...))
-  end
-end
-
-local function charged_result(ok, result, ...)
-  if ok and type(result) == "string" and #result > 1024 then
-    charge(#result // 8)
-  end
-  return finish(ok, result, ...)
-end
+rt.string = str
+raw.getmetatable("").__index = str
 
 str.upper, str.lower, str.reverse = linear(text.upper), linear(text.lower), linear(text.reverse)
 str.unpack = linear(text.unpack)
@@ -128,11 +108,3 @@ function str.format(fmt, ...)
   end
   return charged_result(pcall(text.format, fmt, ...))
 end
-
--- Methods of texts are those of the user's `string`; the metatable itself is out of reach.
-local string_meta = raw.getmetatable("")
-string_meta.__index = str
-string_meta.__metatable = false
-
-rt.linear = linear
-rt.charged_result = charged_result

@@ -107,7 +107,7 @@ function workflow.side_effect(fn)
   if type(fn) ~= "function" then
     raw.error("workflow.side_effect wants a function", 2)
   end
-  local recorded = rt.facts_side_effect()
+  local recorded, settles = rt.facts_side_effect()
   if not recorded then
     local ok, json = raw.pcall(encode, fn(), "side effect")
     if not ok then
@@ -115,7 +115,10 @@ function workflow.side_effect(fn)
     end
     recorded = json
   end
-  rt.command("side_effect", recorded)
+  local ref = rt.command("side_effect", recorded)
+  if settles then
+    return rt.await(ref)
+  end
   return rt.decode(recorded)
 end
 

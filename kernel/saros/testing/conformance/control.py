@@ -187,7 +187,11 @@ async def histories(case: Case) -> None:
     """
     app = await case.app(main, functions={"echo": "return input"})
     order = await app.start("app:main", id=case.id())
-    await asyncio.sleep(0.2)
+
+    async def slept() -> bool:
+        return any(line.name == "TimerFired" for line in await order.history())
+
+    await eventually(slept, "the timer has fired")
     await order.signal("go")
     await order.result(30)
     names = [line.name for line in await order.history()]

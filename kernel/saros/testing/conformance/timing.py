@@ -78,12 +78,11 @@ async def channels(case: Case) -> None:
 @behaviour("§2", "blocking calls block only their coroutine; the entry ends when main returns")
 async def coroutines(case: Case) -> None:
     main = """
-    local ticks = 0
-    coroutine.spawn(function() while true do time.sleep("20ms") ticks = ticks + 1 end end)
-    time.sleep("150ms")
-    return ticks >= 2
+    local ticks = channel.new(10)
+    coroutine.spawn(function() while true do time.sleep("20ms") ticks:send("tick") end end)
+    return {(ticks:receive()), (ticks:receive())}
     """
-    assert await case.run(main) is True
+    assert await case.run(main) == ["tick", "tick"]
 
 
 @behaviour("§2", "a user's generator may block: the whole coroutine waits")

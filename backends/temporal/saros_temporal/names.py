@@ -1,0 +1,85 @@
+"""Registered names, as executions that never run: the server sees to it that a name is taken once.
+
+Each is an execution with the id ``saros-name:<name>`` whose start is delayed for years, so that no worker ever
+hears of it; its memo has the pid. The name of a workflow that has
+ended is free for whoever finds that out, and so is that of a process which has ended on the same node.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from saros.errors import ALREADY_EXISTS, NOT_FOUND, Error
+from saros.execution import RUNNING, Pid, StartRequest, new_id
+from saros.program import Ask, StartOptions, pack
+from saros.raw import Raw
+
+if TYPE_CHECKING:
+    from .backend import TemporalBackend
+
+TYPE: Final = "saros.name"
+_PREFIX: Final = "saros-name:"
+_YEARS_MS: Final = 10 * 365 * 86_400_000
+
+
+class Names:
+    """The names of one namespace."""
+
+    def __init__(self, backend: TemporalBackend) -> None:
+        self._backend = backend
+
+    async def register(self, name: str, pid: str) -> bool:
+        """False when another has the name."""
+        options = StartOptions(
+            memo=Raw(pack({"pid": pid})), start_delay=_YEARS_MS, execution_error_when_already_started=True
+        )
+        request = StartRequest(_PREFIX + name, TYPE, TYPE, "", TYPE, options=options, request_id=new_id())
+        for _ in range(2):
+            try:
+                await self._backend.start(request)
+            except Error as error:
+                if error.kind != ALREADY_EXISTS:
+                    raise
+            else:
+                return True
+            owner = await self.lookup(name)
+            if owner is not None:
+                return owner == pid
+        return False
+
+    async def lookup(self, name: str) -> str | None:
+        """The pid that has a name."""
+        try:
+            found = await self._backend.describe(_PREFIX + name)
+        except Error as error:
+            if error.kind == NOT_FOUND:
+                return None
+            raise
+        if found.status != RUNNING or "pid" not in found.memo:
+            return None
+        owner = msgspec.json.decode(found.memo["pid"], type=str)
+        if await self._has_ended(owner):
+            await self._free(name)
+            return None
+        return owner
+
+    async def _has_ended(self, owner: str) -> bool:
+        pid = Pid.parse(owner)
+        if pid is None:
+            return False
+        if pid.is_workflow:
+            return not await self._backend.runs(pid.id)
+        host = self._backend.host
+        return host is not None and pid.place == host.node and host.get(owner) is None
+
+    async def unregister(self, name: str, pid: str) -> bool:
+        """Free a name (only if it is that pid's, when given); False when it was free."""
+        owner = await self.lookup(name)
+        if owner is None or (pid and owner != pid):
+            return False
+        return await self._free(name)
+
+    async def _free(self, name: str) -> bool:
+        return await self._backend.ask(Pid("", _PREFIX + name), Ask("terminate", reason="unregistered"), "")

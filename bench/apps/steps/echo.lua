@@ -1,0 +1,5 @@
+return {
+  main = function(value)
+    return value
+  end,
+}

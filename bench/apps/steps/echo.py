@@ -1,0 +1,7 @@
+"""An activity that does nothing."""
+
+from typing import Any
+
+
+async def echo(value: Any) -> Any:
+    return value

@@ -1,0 +1,88 @@
+-- Queries and updates: workflow.on_query and workflow.on_update hold handlers, clients ask them.
+local rt = ...
+local raw = rt.raw
+local pcall, unpack = raw.pcall, raw.table.unpack
+local encode, decode, command, run_ready = rt.encode, rt.decode, rt.command, rt.run_ready
+
+-- Runs a handler as a task, and answer(value, err) with what it returned or raised.
+function rt.run_handler(fn, args, answer)
+  local n = rt.length(args)
+  local task = rt.spawn(function()
+    answer(fn(unpack(args, 1, n)))
+  end)
+  task.handle = function(err, stack)
+    answer(nil, rt.as_error(err, stack))
+  end
+end
+
+function rt.answer(id, value, err)
+  local ok, json
+  if err ~= nil then
+    ok, json = pcall(rt.encode_error, rt.as_error(err))
+  else
+    ok, json = pcall(encode, value, "answer")
+  end
+  if not ok then
+    err = rt.error({ kind = "Invalid", message = json, retryable = false })
+    json = rt.encode_error(err)
+  end
+  rt.answering = nil
+  command("answer", '{"id":' .. encode(id, "id") .. ',"' .. (err ~= nil and "err" or "ok") .. '":' .. json .. "}")
+end
+
+function rt.on.query(body)
+  local query = decode(body)
+  local fn = rt.queries and rt.queries[query.name]
+  if not fn then
+    local message = "there is no query " .. query.name .. "; define it with workflow.on_query(name, fn)"
+    return rt.answer(query.id, nil, rt.error({ kind = "NotFound", message = message, retryable = false }))
+  end
+  if rt.closed then
+    rt.drop_ready() -- what was left when the program ended does not go on
+  end
+  local answered = false
+  rt.answering = query.id -- commands are refused meanwhile
+  rt.run_handler(fn, query.args or {}, function(value, err)
+    answered = true
+    rt.answer(query.id, value, err)
+  end)
+  run_ready()
+  if not answered then
+    local message = "the query handler " .. query.name .. " blocked; a query only reads"
+    rt.answer(query.id, nil, rt.error({ kind = "Invalid", message = message, retryable = false }))
+  end
+end
+
+local function answer_later(id)
+  return function(value, err)
+    rt.answer(id, value, err)
+  end
+end
+
+-- An update: its validator may refuse it; then its handler runs like any coroutine, and may block.
+function rt.on.update(body)
+  local update = decode(body)
+  local args = update.args or {}
+  local handler = rt.updates and rt.updates[update.name]
+  if not handler then
+    local message = "there is no update " .. update.name .. "; define it with workflow.on_update(name, fn)"
+    return rt.answer(update.id, nil, rt.error({ kind = "NotFound", message = message, retryable = false }))
+  end
+  if handler.validator then
+    local refused
+    rt.run_handler(handler.validator, args, function(value, err)
+      if err ~= nil then
+        refused = rt.as_error(err)
+      elseif value == false then
+        refused = rt.error({ kind = "Invalid", message = "the update was refused", retryable = false })
+      end
+    end)
+    run_ready()
+    if rt.closed or rt.killed() then
+      return
+    elseif refused then
+      return rt.answer(update.id, nil, refused)
+    end
+  end
+  rt.run_handler(handler.fn, args, answer_later(update.id))
+end

