@@ -19,7 +19,7 @@ from saros_lua.chunks import compile_library, library_chunk
 from saros_lua.definitions import Class, parse, read
 from saros_lua.editor import FOLDER, SETTINGS, write
 from saros_lua.modules import SURFACE
-from saros_lua.vm import Vm
+from saros_lua.vm import CORE, SANDBOX, Vm
 
 OBJECTS = {
     "error": "saros.Error", "channel": "saros.Channel", "channel.case": "saros.ChannelCase",
@@ -39,6 +39,7 @@ function rt.class(name, methods, meta)
   put("object", name, "")
   return class(name, methods, meta)
 end
+for name in raw.string.gmatch(REST, "%S+") do rt.library(name) end
 local function members(path, t)
   for key, value in raw.next, t do
     local kind = rt.env.type(value)
@@ -48,9 +49,6 @@ local function members(path, t)
 end
 for name in raw.string.gmatch(NAMES, "%S+") do members(name, rt.library(name)) end
 for _, part in raw.ipairs({"time_object", "time_timer", "spawner"}) do rt.library(part) end
-for method in raw.next, raw.getmetatable(rt.env.require and rt.library("errors").new("x")).__index do
-  put("object", "error", method)
-end
 for name, t in raw.next, {table = rt.env.table, math = rt.library("math"), coroutine = rt.env.coroutine} do
   for key in raw.next, t do put("extra", name, key) end
   for key in raw.next, raw[name] or {} do put("plain", name, key) end
@@ -63,8 +61,10 @@ return {text = raw.table.concat(out, "\\n")}
 def surface() -> dict[str, Any]:
     """``objects``: class -> methods; ``members``: path -> name -> (kind, value)."""
     names = " ".join(module.name for module in SURFACE)
-    vm = Vm(workflow=False)
-    walk = compile_library(WALK.replace("NAMES", f'"{names}"').encode(), "walk")
+    rest = " ".join(CORE[len(SANDBOX) :])  # loaded by the walk, which hears of every class that is made
+    vm = Vm(workflow=False, boot=SANDBOX)
+    source = WALK.replace("NAMES", f'"{names}"').replace("REST", f'"{rest}"')
+    walk = compile_library(source.encode(), "walk")
     vm.loaders["library"] = lambda name: walk if name == "walk" else library_chunk(name)
     text = vm.call(vm.fn("library"), "walk")[b"text"].decode()
     vm.close()

@@ -61,7 +61,7 @@ while waiting and not live.closed:
     waiting.sort(key=lambda item: item[:2])
     due, _, event = waiting.pop(0)
     now = max(now, due)
-    for record in live.deliver([event._replace(time=now)]):
+    for record in live.deliver([Event(event.op, event.ref, event.body, now)]):
         digest.update(repr(record).encode() + b"\\n")
         count += 1
         if record.op == TIMER:
