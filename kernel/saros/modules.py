@@ -34,6 +34,7 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     :param host: name -> function, reached from the module as ``rt.host("name", ...)``.
     :param services: name -> service, reached as a call to ``@name``.
     :param parts: name -> source of what the module loads when it needs it, as ``rt.library("name")``.
+    :param types: its definitions for editors, in the notation of the Lua language server (see `saros types`).
     """
 
     name: str
@@ -45,3 +46,4 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     host: Mapping[str, HostFunction] = {}
     services: Mapping[str, Service] = {}
     parts: Mapping[str, str] = {}
+    types: str = ""

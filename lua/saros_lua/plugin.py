@@ -9,6 +9,8 @@ import saros
 from saros.plugins import RuntimePlugin
 
 if TYPE_CHECKING:
+    import typer
+
     from saros.entries import Kind, Registry
     from saros.modules import Module
 
@@ -38,3 +40,10 @@ def saros_modules() -> Sequence[Module]:
     from .modules import SURFACE
 
     return SURFACE
+
+
+@saros.hookimpl
+def saros_commands(cli: typer.Typer) -> None:
+    from .editor import types
+
+    cli.command(rich_help_panel="Develop", epilog="Example: saros types examples/orders")(types)

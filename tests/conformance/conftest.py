@@ -1,6 +1,6 @@
 """``pytest tests/conformance --backend all`` runs the suite on every installed backend.
 
-``--backend`` takes a scheme, a URL, or ``all``. A scheme needs a server: `SERVERS` names the fixture that
+``--backend`` takes a scheme, a URL, several of them with commas, or ``all``. A scheme needs a server: `SERVERS` names the fixture that
 gives its URL, to be defined in a ``conftest.py`` above this directory or in a plugin of pytest.
 ``--write-table`` writes what came out to ``docs/conformance.md``.
 """
@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--backend",
         default="memory",
-        help="scheme or URL of the backend under test, or all (default: memory)",
+        help="schemes or URLs of the backends under test, with commas, or all (default: memory)",
     )
     parser.addoption("--write-table", action="store_true", help=f"write the results to {TABLE.name}")
 
@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def chosen(option: str) -> list[str]:
     """The schemes or URLs under test. A backend of several schemes is tested by its first."""
     if option != "all":
-        return [option]
+        return option.split(",")
     first: dict[Any, str] = {}
     for scheme, plugin in installed().backends().items():
         first.setdefault(plugin.make, scheme)

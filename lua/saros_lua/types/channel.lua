@@ -1,0 +1,51 @@
+---@meta channel
+
+--- Go's channels, for the coroutines of one execution.
+---@class channel
+channel = {}
+
+--- A channel; sealed userdata.
+---@class saros.Channel: userdata
+local Channel = {}
+
+--- Send a value; blocks until it is received or buffered. Raises on a closed channel.
+---@param value any
+function Channel:send(value) end
+
+--- Receive a value; blocks until there is one. `nil, false` once the channel is closed and drained.
+---@return any value
+---@return boolean ok
+function Channel:receive() end
+
+--- Close the channel: receivers wake with `nil, false`, senders raise. A second time does nothing.
+function Channel:close() end
+
+--- A case of `channel.select` that sends.
+---@param value any
+---@return saros.ChannelCase
+function Channel:case_send(value) end
+
+--- A case of `channel.select` that receives.
+---@return saros.ChannelCase
+function Channel:case_receive() end
+
+--- A case of `channel.select`; made by `case_send` and `case_receive`.
+---@class saros.ChannelCase: userdata
+
+---@class saros.Selected
+---@field channel? saros.Channel The very channel of the case that took effect.
+---@field value? any What was received.
+---@field ok boolean `false` when the channel was closed.
+---@field default? boolean `true` when nothing was ready.
+
+--- A channel with room for `capacity` values; 0 (the default) makes senders meet receivers.
+---@param capacity? integer
+---@return saros.Channel
+function channel.new(capacity) end
+
+--- Exactly one case takes effect; among several that are ready, the first listed. With `default = true` it never blocks.
+---@param cases saros.ChannelCase[]|{default: boolean?}
+---@return saros.Selected
+function channel.select(cases) end
+
+return channel

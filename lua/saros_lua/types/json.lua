@@ -1,0 +1,33 @@
+---@meta json
+
+--- JSON and JSON Schema.
+---@class json
+local json = {}
+
+--- A value as JSON; an empty table is `[]`. INTERNAL for what JSON cannot hold.
+---@param value any
+---@return string? text
+---@return saros.Error? err
+function json.encode(value) end
+
+--- The value of a JSON text; INVALID when it is empty, INTERNAL when it is malformed.
+---@param text string
+---@return any value
+---@return saros.Error? err
+function json.decode(text) end
+
+--- Whether data matches a schema.
+---@param schema table|string|boolean
+---@param data any
+---@return boolean valid
+---@return saros.Error? err
+function json.validate(schema, data) end
+
+--- Whether a JSON text matches a schema.
+---@param schema table|string|boolean
+---@param text string
+---@return boolean valid
+---@return saros.Error? err
+function json.validate_string(schema, text) end
+
+return json

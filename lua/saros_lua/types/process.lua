@@ -1,0 +1,295 @@
+---@meta process
+
+--- Functions, processes and workflows: pids, messages, events, spawning, names.
+---@class process
+---@field event saros.EventKinds
+---@field registry saros.Registry
+process = {}
+
+--- A pid (a text) or a registered name.
+---@alias saros.Destination string
+
+--- Kinds of events.
+---@class saros.EventKinds
+---@field EXIT "EXIT" A monitored or linked peer has ended.
+---@field CANCEL "CANCEL" Somebody asks this execution to end.
+---@field LINK_DOWN "LINK_DOWN" A linked peer has failed, and links are trapped.
+---@field OUTDATED "OUTDATED" The code has changed.
+
+---@class saros.Event
+---@field kind "EXIT"|"CANCEL"|"LINK_DOWN"|"OUTDATED"
+---@field from string The pid that it comes from.
+---@field result? {value: any, error: saros.Error?} Of EXIT and LINK_DOWN.
+---@field error? saros.Error The same as `result.error`.
+---@field reason? string Of CANCEL.
+
+--- A message; sealed userdata.
+---@class saros.Message: userdata
+local Message = {}
+
+---@return string
+function Message:topic() end
+
+--- The sender's pid; empty for a message from outside.
+---@return string
+function Message:from() end
+
+--- A payload per value that was sent; one of `nil` when none was.
+---@return saros.Payload ...
+function Message:payload() end
+
+--- Own pid.
+---@return string
+function process.pid() end
+
+--- Entry id and instance.
+---@return string
+function process.id() end
+
+--- Send a message; NOT_FOUND when the destination is unknown or has ended. Topics that begin with `@` are reserved.
+---@param dest saros.Destination
+---@param topic string
+---@param ... any
+---@return true? ok
+---@return saros.Error? err
+function process.send(dest, topic, ...) end
+
+--- The channel of messages (`saros.Message`) that no listener takes.
+---@return saros.Channel
+function process.inbox() end
+
+--- The channel of a topic's values, or of its messages.
+---@param topic string
+---@param options? {message: boolean}
+---@return saros.Channel? channel
+---@return saros.Error? err
+function process.listen(topic, options) end
+
+--- Stop listening: the topic's later messages go to the inbox. `false` when it is no listener's channel.
+---@param channel saros.Channel
+---@return boolean
+function process.unlisten(channel) end
+
+--- The channel of events (`saros.Event`). Whoever has asked for it is not cancelled cooperatively.
+---@return saros.Channel
+function process.events() end
+
+--- Start a process on a process host, or a workflow on a worker.
+---@param entry string
+---@param host string
+---@param ... any
+---@return string? pid
+---@return saros.Error? err
+function process.spawn(entry, host, ...) end
+
+--- As `spawn`; its end arrives as EXIT.
+---@param entry string
+---@param host string
+---@param ... any
+---@return string? pid
+---@return saros.Error? err
+function process.spawn_monitored(entry, host, ...) end
+
+--- As `spawn`, and linked. Not in workflows.
+---@param entry string
+---@param host string
+---@param ... any
+---@return string? pid
+---@return saros.Error? err
+function process.spawn_linked(entry, host, ...) end
+
+--- As `spawn`, linked and monitored. Not in workflows.
+---@param entry string
+---@param host string
+---@param ... any
+---@return string? pid
+---@return saros.Error? err
+function process.spawn_linked_monitored(entry, host, ...) end
+
+--- Start and wait for the result.
+---@param entry string
+---@param host string
+---@param ... any
+---@return any result
+---@return saros.Error? err
+function process.exec(entry, host, ...) end
+
+--- An immutable spawner: each method gives a new one.
+---@class saros.Spawner: userdata
+local Spawner = {}
+
+---@param values table
+---@return saros.Spawner? spawner
+---@return saros.Error? err
+function Spawner:with_context(values) end
+
+---@param options saros.StartOptions
+---@return saros.Spawner? spawner
+---@return saros.Error? err
+function Spawner:with_options(options) end
+
+--- A name that it is registered under; while it runs, the name reaches it.
+---@param name string
+---@return saros.Spawner? spawner
+---@return saros.Error? err
+function Spawner:with_name(name) end
+
+--- A message that it finds before all others; repeatable.
+---@param topic string
+---@param ... any
+---@return saros.Spawner? spawner
+---@return saros.Error? err
+function Spawner:with_message(topic, ...) end
+
+---@param entry string
+---@param host string
+---@param ... any
+---@return string? pid
+---@return saros.Error? err
+function Spawner:spawn(entry, host, ...) end
+
+---@param entry string
+---@param host string
+---@param ... any
+---@return string? pid
+---@return saros.Error? err
+function Spawner:spawn_monitored(entry, host, ...) end
+
+---@param entry string
+---@param host string
+---@param ... any
+---@return string? pid
+---@return saros.Error? err
+function Spawner:spawn_linked(entry, host, ...) end
+
+---@param entry string
+---@param host string
+---@param ... any
+---@return string? pid
+---@return saros.Error? err
+function Spawner:spawn_linked_monitored(entry, host, ...) end
+
+---@param entry string
+---@param host string
+---@param ... any
+---@return any result
+---@return saros.Error? err
+function Spawner:exec(entry, host, ...) end
+
+--- Options of a start; each key also with the prefix `temporal.`. Unknown keys are ignored; numbers are milliseconds.
+---@class saros.StartOptions
+---@field ["workflow.id"]? string
+---@field ["workflow.task_queue"]? string
+---@field ["workflow.execution_timeout"]? saros.DurationLike
+---@field ["workflow.run_timeout"]? saros.DurationLike
+---@field ["workflow.task_timeout"]? saros.DurationLike
+---@field ["workflow.id_conflict_policy"]? "use_existing"|"fail"|"terminate_existing"
+---@field ["workflow.id_reuse_policy"]? "allow_duplicate"|"allow_duplicate_failed_only"|"reject_duplicate"
+---@field ["workflow.execution_error_when_already_started"]? boolean
+---@field ["workflow.retry_policy"]? saros.RetryPolicy
+---@field ["workflow.cron_schedule"]? string
+---@field ["workflow.memo"]? table
+---@field ["workflow.search_attributes"]? table
+---@field ["workflow.start_delay"]? saros.DurationLike
+---@field ["workflow.parent_close_policy"]? "terminate"|"abandon"|"request_cancel"
+---@field ["workflow.wait_for_cancellation"]? boolean
+
+--- A spawner with context values.
+---@param values table
+---@return saros.Spawner? spawner
+---@return saros.Error? err
+function process.with_context(values) end
+
+--- A spawner with start options.
+---@param options saros.StartOptions
+---@return saros.Spawner? spawner
+---@return saros.Error? err
+function process.with_options(options) end
+
+--- Hear of the end of an execution as EXIT.
+---@param dest saros.Destination
+---@return true? ok
+---@return saros.Error? err
+function process.monitor(dest) end
+
+---@param dest saros.Destination
+---@return true? ok
+---@return saros.Error? err
+function process.unmonitor(dest) end
+
+--- Fail together: when one of the two fails, so does the other. Not in workflows.
+---@param dest saros.Destination
+---@return true? ok
+---@return saros.Error? err
+function process.link(dest) end
+
+---@param dest saros.Destination
+---@return true? ok
+---@return saros.Error? err
+function process.unlink(dest) end
+
+--- Ask an execution to end: it gets CANCEL, and what blocks it fails with CANCELED unless it has asked for events.
+---@param dest saros.Destination
+---@param reason? string
+---@return true? ok
+---@return saros.Error? err
+function process.cancel(dest, reason) end
+
+--- End an execution at once.
+---@param dest saros.Destination
+---@return true? ok
+---@return saros.Error? err
+function process.terminate(dest) end
+
+--- How a workflow stands. In functions and processes only.
+---@param dest saros.Destination
+---@return table? description
+---@return saros.Error? err
+function process.describe(dest) end
+
+--- What has happened to a workflow since a cursor; waits for more. In functions and processes only.
+---@param dest saros.Destination
+---@param cursor? string
+---@return {events: table[], cursor: string?, status: string}? history
+---@return saros.Error? err
+function process.history(dest, cursor) end
+
+---@return {trap_links: boolean}
+function process.get_options() end
+
+--- With `trap_links`, a failing peer gives LINK_DOWN instead of failing this execution.
+---@param options {trap_links: boolean}
+---@return true? ok
+---@return saros.Error? err
+function process.set_options(options) end
+
+--- Start over with the code of another entry (`nil`: of the same), keeping pid, name, mail and watchers.
+---@param entry? string
+---@param ... any
+---@return nil
+---@return saros.Error? err
+function process.upgrade(entry, ...) end
+
+--- Names of executions.
+---@class saros.Registry
+local Registry = {}
+
+--- Give a pid (default: the own) a name; ALREADY_EXISTS when another has it.
+---@param name string
+---@param pid? string
+---@return true? ok
+---@return saros.Error? err
+function Registry.register(name, pid) end
+
+---@param name string
+---@return string? pid
+---@return saros.Error? err
+function Registry.lookup(name) end
+
+--- Free a name; `false` when it was free.
+---@param name string
+---@return boolean? freed
+---@return saros.Error? err
+function Registry.unregister(name) end
+
+return process
