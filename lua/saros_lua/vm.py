@@ -12,7 +12,6 @@ Rules that keep the process alive (each has a test):
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -25,7 +24,7 @@ from .chunks import SANDBOX, compile_user, library_chunk
 __all__ = ["CORE", "SANDBOX", "Limits", "Stopped", "Vm", "VmPool", "compile_user"]
 
 #: All that every program needs, in order of loading; other chunks are loaded when first required.
-CORE: Final = (*SANDBOX, "errors", "scheduler", "codec", "program", "facts", "require")
+CORE: Final = (*SANDBOX, "errors", "scheduler", "codec", "program", "facts", "require", "funcs")
 
 MAX_VALUE: Final = 16 << 20  # bytes
 HEADROOM: Final = 40 << 20  # bytes
@@ -143,6 +142,7 @@ class Vm:
         boot: tuple[str, ...] = CORE,
     ) -> None:
         self.workflow = workflow
+        self.trace = trace
         self.limits = limits
         self._bridge = _Bridge(host)
         self._hard = limits.memory + HEADROOM
@@ -157,34 +157,31 @@ class Vm:
         chunks: list[bytes] = []
         for name in boot:
             chunks += (name.encode(), library_chunk(name))
-        self._start: Any = self._run(
+        #: The library's private table; fields by ``vm.rt[b"name"]``.
+        self.rt: Any = None
+        self.rt = self._run(
             self._lua.execute,
             library_chunk("boot"),
             limits.instructions,
             limits.seconds,
             limits.memory,
+            workflow,
+            trace,
             self._bridge.call,
             self._bridge.load,
             *chunks,
         )
-        self.rt: Any = None
-        self._begin(trace)
-
-    def _begin(self, trace: bool) -> None:
-        #: The library's private table; fields by ``vm.rt[b"name"]``.
-        self.rt = self._run(self._start, self.workflow, trace)
         self._enter = self.rt[b"enter"]
+        self._renew = self.rt[b"renew"]
 
-    def renew(self, *, workflow: bool, trace: bool = False) -> None:
+    def renew(self) -> None:
         """Forget the program that ran here and make room for another: a new environment, a new budget.
 
         Only for a VM that was never stopped.
         """
         self._bridge.host = None
         self._bridge.loaders = {"library": library_chunk}
-        self.workflow = workflow
-        self.rt = self._enter = None
-        self._begin(trace)
+        self._run(self._enter, self._renew)
 
     @property
     def host(self) -> Host | None:
@@ -229,7 +226,7 @@ class Vm:
         """Free the VM. Calling it afterwards is an error."""
         self._bridge.host = None
         self._bridge.loaders = {}
-        self.rt = self._enter = self._start = None
+        self.rt = self._enter = self._renew = None
         self._lua = None
 
     def _run(self, fn: Callable[..., Any], *args: Any, need: int = 0) -> Any:
@@ -268,7 +265,7 @@ class Vm:
 class VmPool:
     """VMs for programs to come: those that a program has left are renewed. Not for several threads at once.
 
-    :param size: how many VMs are kept.
+    :param size: how many VMs are kept of each kind, for workflows and for others.
     """
 
     def __init__(
@@ -281,23 +278,25 @@ class VmPool:
         self._size = size
         self._limits = limits
         self._boot = boot
-        self._idle: deque[Vm] = deque()
+        self._idle: dict[bool, list[Vm]] = {True: [], False: []}  # of workflows, of others
 
     def take(self, workflow: bool, *, trace: bool = False) -> Vm:
         """A VM with a fresh environment; set its `host`."""
-        if not self._idle:
+        idle = self._idle[workflow]
+        if trace or not idle:
             return Vm(workflow=workflow, limits=self._limits, trace=trace, boot=self._boot)
-        vm = self._idle.popleft()
-        vm.renew(workflow=workflow, trace=trace)
+        vm = idle.pop()  # the one that is most likely to be in the processor's caches
+        vm.renew()
         return vm
 
     def give_back(self, vm: Vm) -> None:
         """Take a VM whose program has ended; one that grew, or that nobody needs, is freed."""
         vm.host = None
-        if len(self._idle) < self._size and vm.memory <= KEEP_BYTES:
-            self._idle.append(vm)
+        idle = self._idle[vm.workflow]
+        if len(idle) < self._size and vm.memory <= KEEP_BYTES and not vm.trace:
+            idle.append(vm)
         else:
             vm.close()
 
     def __len__(self) -> int:
-        return len(self._idle)
+        return sum(map(len, self._idle.values()))

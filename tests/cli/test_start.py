@@ -178,15 +178,15 @@ class _Refused:
         return [ServicePlugin("refused", serve)]
 
 
-@pytest.mark.parametrize("command", [["run"], ["start", "app:approval", "{}", "--json"]])
-def test_a_service_that_cannot_start_ends_the_command(
-    cli: Any, shop: str, monkeypatch: pytest.MonkeyPatch, command: list[str]
+def test_a_service_that_cannot_start_ends_run_and_does_not_concern_start(
+    cli: Any, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = Plugins()
     found.manager.register(_Refused())
     monkeypatch.setattr(plugins, "installed", lambda: found)
     monkeypatch.setattr("saros.app.installed", lambda: found)
-    result = cli(command[0], shop, *command[1:])
+    assert cli("start", shop, "app:order", '{"amount": 5}', "-b", SKIP, "--json").status == 0
+    result = cli("run", shop)
     assert (result.status, result.out) == (1, "")
     assert result.err.splitlines()[-2:] == ["error: port 80 is taken", "hint: take another one"]
 

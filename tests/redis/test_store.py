@@ -291,6 +291,31 @@ def test_messages_while_it_starts_over(server: Any, tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_workflow_that_kills_its_workers_is_set_aside(url: str) -> None:
+    async def main() -> None:
+        async with opened(url + "&lease=500ms&attempts=2") as store:
+            await start(store, request("x"))
+            for _ in range(2):
+                await take(store)
+                store.core.held.clear()  # as if its process were gone
+            deadline = time.monotonic() + 10
+            while not (found := await store.describe("x")) or not found.problem:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.05)
+            assert "2 workers in a row were lost" in found.problem
+            assert await store.post("x", Mail("message", 0, b"{}"))
+            assert await store.release("x")
+            assert not await store.release("x")
+            task = await take(store)
+            assert len(task.mails) == 2
+            assert await store.commit([commit(task)]) == [OK]
+            after = await store.describe("x")
+            assert after is not None
+            assert after.problem is None
+
+    asyncio.run(main())
+
+
 def test_names_count_while_their_pids_live(url: str) -> None:
     async def main() -> None:
         async with opened(url + "&partitions=3") as store:

@@ -15,6 +15,8 @@ from .core import Core
 
 PAGE = 2_000
 """Records of a history per reply."""
+READ_PATIENCE_S = 15.0
+"""Whoever waits for a result also waits for a server that restarts."""
 _REFUSED = {
     b"running": "is running",
     b"used": "was used before",
@@ -27,8 +29,8 @@ class Executions:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    async def _run(self, name: str, id: str, args: list[Any]) -> Any:
-        return await self._core.run(name, self._core.keys.partition(id), args)
+    async def _run(self, name: str, id: str, args: list[Any], patience: float = 3.0) -> Any:
+        return await self._core.run(name, self._core.keys.partition(id), args, patience)
 
     async def start(self, new: NewRun, request: StartRequest) -> Started:
         most = self._core.options.payload
@@ -107,7 +109,7 @@ class Executions:
         return page._replace(records=records)
 
     async def _page(self, id: str, run_id: str, start: int) -> tuple[HistoryPage, int] | None:
-        reply = await self._run("history", id, [id, run_id, start, PAGE])
+        reply = await self._run("history", id, [id, run_id, start, PAGE], READ_PATIENCE_S)
         if not reply:
             return None
         blob, status, following, length, items = reply

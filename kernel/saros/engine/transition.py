@@ -105,8 +105,9 @@ class Transition:
 
     def schedule(self, ref: int, call: Call) -> None:
         options = call.options
-        entry = self.deployment.registry.get(call.target)
-        if not options.task_queue:  # a queue of another app may well know the function
+        if options.task_queue:  # a queue of another app may well know the function
+            entry = self.deployment.registry.get(call.target)
+        else:
             try:
                 entry = self.deployment.callable(call.target)
             except Error as error:

@@ -13,8 +13,7 @@ from ..clock import Handle
 from ..deployment import error_of
 from ..entries import Entry
 from ..errors import CANCELED, ErrorData
-from ..execution import Pid
-from ..program import Call, Outcome, outcome_ok, pack
+from ..program import EMPTY, Call, Outcome, outcome_ok, pack
 from ..scope import CallScope
 from ..values import Json
 from .actor import Actor, Done
@@ -93,8 +92,8 @@ class Attempts:
 
     def scope(self, info: dict[str, Any], call: Call) -> CallScope:
         """The surroundings of a new attempt, with a fresh pid."""
-        pid = str(Pid(self.host.node, f"f{next(self._numbers)}"))
-        context = msgspec.json.decode(call.context)
+        pid = f"{self.host.node}|f{next(self._numbers)}"
+        context = {} if call.context is EMPTY else msgspec.json.decode(call.context)
         return CallScope(pid, info, context if isinstance(context, dict) else {})
 
     def start(self, entry: Entry, call: Call, scope: CallScope, done: Done) -> Attempt:

@@ -9,7 +9,7 @@ local MAX_WIRE_DEPTH = 1000 -- more than any value has; a text from elsewhere mu
 
 -- class -> function(state, object): the value that crosses for an object, and the reserved key it goes
 -- under, if any. An object of a class without one cannot cross.
-rt.wire = rt.wire or {}
+rt.wire = rt.keep(rt.wire or {})
 
 -- The bytes as text: what is not UTF-8 becomes U+FFFD.
 local function text(bytes)

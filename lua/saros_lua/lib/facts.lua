@@ -32,6 +32,10 @@ end
 -- splitmix64: a stream of its own, which math.randomseed of user code does not disturb.
 local state
 
+rt.each_program(function()
+  state = nil
+end)
+
 local function next_word()
   state = state + 0x9E3779B97F4A7C15
   local z = state

@@ -5,7 +5,6 @@ local error, select = raw.error, raw.select
 local setmetatable, rawset = raw.setmetatable, raw.rawset
 local lazy = rt.lazy
 
-env._G = env
 env._VERSION = "Lua 5.4"
 env.assert, env.error, env.ipairs = raw.assert, raw.error, raw.ipairs
 env.rawequal, env.select, env.tonumber = raw.rawequal, raw.select, raw.tonumber
@@ -37,7 +36,7 @@ end
 
 -- Lua's own generator is seeded by the run. User code has it to itself: see rt.random_bytes.
 local randomseed = raw.math.randomseed
-local seed_a, seed_b = 0, 0
+local seed_a, seed_b
 
 function rt.seed(a, b)
   seed_a, seed_b = a, b
@@ -48,9 +47,12 @@ function rt.seeds()
   return seed_a, seed_b
 end
 
-if rt.workflow then
-  randomseed(0, 0)
-end
+rt.each_program(function()
+  seed_a, seed_b = 0, 0
+  if rt.workflow then
+    randomseed(0, 0)
+  end
+end)
 
 -- What is not there --------------------------------------------------------------------------------
 
@@ -67,7 +69,7 @@ local instead = {
   collectgarbage = "the runtime looks after memory",
 }
 
-setmetatable(env, {
+local GLOBALS = {
   __index = function(self, name)
     local make = lazy[name]
     if make then
@@ -81,7 +83,14 @@ setmetatable(env, {
     end
   end,
   __metatable = false,
-})
+}
+
+-- The environment of a program: a copy, for user code may change it.
+rt.each_program(function()
+  local own = rt.copy(env)
+  own._G, own.coroutine = own, rt.copy(env.coroutine)
+  rt.env = setmetatable(own, GLOBALS)
+end)
 
 -- Each comes with the library chunk of its name, when it is first used.
 for _, name in raw.ipairs({ "errors", "channel", "payload", "process", "math", "os", "utf8" }) do
@@ -104,20 +113,24 @@ function lazy.table()
 end
 
 function lazy.unpack()
-  return env.table.unpack
+  return rt.env.table.unpack
 end
 
 local string_meta = raw.getmetatable("")
 string_meta.__metatable = false
-function string_meta.__index(_, name)
-  return env.string[name]
+local function first_method(_, name)
+  return lazy.string()[name]
 end
+
+rt.each_program(function()
+  string_meta.__index = first_method -- until texts.lua is there
+end)
 
 -- Environment of a required entry: the same globals, and a `require` that knows that entry's modules.
 function rt.new_env(require)
-  return setmetatable({ require = require, _G = env }, {
-    __index = env,
-    __newindex = env,
+  return setmetatable({ require = require, _G = rt.env }, {
+    __index = rt.env,
+    __newindex = rt.env,
     __metatable = false,
   })
 end

@@ -15,7 +15,7 @@ rt.raw = {
   coroutine_running = coroutine.running, coroutine_status = coroutine.status, coroutine_yield = coroutine.yield,
   string = string, table = table, math = math, utf8 = utf8, os = os,
 }
-rt.lazy = {} -- name of a global -> what makes it on first use
+rt.lazy = rt.keep({}) -- name of a global -> what makes it on first use
 
 -- Texts are compared and numbers are written as the locale says: other than in C, the same code would do
 -- something else, and JSON have commas in its numbers.

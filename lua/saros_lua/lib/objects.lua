@@ -8,13 +8,13 @@ local raw, env = rt.raw, rt.env
 local type, error, rawget, rawset, rawlen = raw.type, raw.error, raw.rawget, raw.rawset, raw.rawlen
 local metatable, setmetatable, raw_tostring = raw.getmetatable, raw.setmetatable, raw.tostring
 
-local classes = {} -- metatable -> class name
-local keys = {} -- metatable -> the key of the state
-local hidden = {} -- private keys
+local classes = rt.keep({}) -- metatable -> class name
+local keys = rt.keep({}) -- metatable -> the key of the state
+local hidden = rt.keep({}) -- private keys
 local ORDINAL = {}
 hidden[ORDINAL] = true
 rt.hidden_keys = hidden
-local made = 0 -- objects, counted: the order of objects as keys
+local made -- objects, counted: the order of objects as keys
 
 local function sealed(self, key)
   error("a " .. classes[metatable(self)] .. " cannot be changed (field '" .. env.tostring(key) .. "')", 2)
@@ -69,8 +69,8 @@ end
 
 -- A table, function or coroutine is named by a number that it gets when its name is first asked for:
 -- addresses differ from run to run.
-local names = setmetatable({}, { __mode = "k" })
-local named = 0
+local WEAK = { __mode = "k" }
+local names, named
 
 function rt.name_number(value)
   return names[value]
@@ -148,7 +148,12 @@ function env.rawlen(value)
   return rawlen(value)
 end
 
-local approved = setmetatable({}, { __mode = "k" }) -- metatables that have been looked at
+local approved -- metatables that have been looked at
+
+rt.each_program(function()
+  made, named = 0, 0
+  names, approved = setmetatable({}, WEAK), setmetatable({}, WEAK)
+end)
 
 local function approve(mt)
   if type(mt) ~= "table" or classes[metatable(mt)] then

@@ -192,6 +192,10 @@ end
 -- recomputed when some other walk came between.
 local last_table, last_keys, last_n, last_i
 
+rt.each_program(function()
+  last_table, last_keys = nil, nil
+end)
+
 local function position_after(key)
   for i = 1, last_n do
     if rawequal(last_keys[i], key) then

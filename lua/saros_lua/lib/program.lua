@@ -16,12 +16,19 @@ local CANCELLED = rt.CANCELLED
 local MAX_COMMANDS = 50000
 
 local out, len, mark -- commands of this activation, flat; index of the present event's count
-local seq = 0 -- the last command's ref
-local settlers = {} -- ref -> function(outcome) for commands that are under way
+local seq -- the last command's ref
+local settlers -- ref -> function(outcome) for commands that are under way
 local answering -- the id of the query that is being answered: commands are refused meanwhile
-local lines = rt.trace and {} or nil -- ref -> file:line
-local time_ns = 0
-local length, size = 0, 0
+local lines -- ref -> file:line
+local time_ns
+local length, size
+local context_text -- of rt.context
+
+rt.each_program(function()
+  out, len, mark, seq, settlers = nil, 0, 0, 0, {}
+  answering, lines, context_text = nil, rt.trace and {} or nil, nil
+  time_ns, length, size = 0, 0, 0
+end)
 
 function rt.now()
   return time_ns
@@ -82,8 +89,6 @@ function rt.pack(what, ...)
   end
   return "[" .. raw.table.concat(parts, ",") .. "]"
 end
-
-local context_text -- of rt.context
 
 -- The context that flows on to what is called or spawned here, as JSON; `extra` values win.
 function rt.context_json(extra)
@@ -250,7 +255,7 @@ end
 -- Events -------------------------------------------------------------------------------------------
 
 -- op -> function(body, ref); those of messages and other executions come with the process module
-local on = raw.setmetatable({}, {
+local on = raw.setmetatable(rt.keep({}), {
   __index = function(handlers, op)
     rt.library("process")
     return raw.rawget(handlers, op)

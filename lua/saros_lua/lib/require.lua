@@ -13,9 +13,13 @@ for name in raw.next, ALWAYS do
 end
 local PLAIN = { string = true, table = true, math = true, coroutine = true, utf8 = true, os = true }
 
-local loaded = {} -- entry id -> what its source gave (for imports)
-local loading = {} -- entry id -> true while its source runs
+local loaded -- entry id -> what its source gave (for imports)
+local loading -- entry id -> true while its source runs
 local require_for
+
+rt.each_program(function()
+  loaded, loading = {}, {}
+end)
 
 -- Runs the source of an entry ("" is the program's own) in an environment of its own.
 -- Returns what it gave, and the name of its method ("" when it names none).

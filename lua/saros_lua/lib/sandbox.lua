@@ -31,7 +31,7 @@ local budget, memory_limit, seconds = rt.budget, rt.memory_limit / 1024, rt.seco
 -- The last resort against what the fuel does not see. Both clocks have to agree: other threads use CPU
 -- time as well, and wall time passes while the machine sleeps.
 local fuel, deadline, cpu_deadline = budget, nil, nil
-local killed, killed_text
+local killed, killed_text -- a VM that was killed runs no other program
 local hook
 
 -- Stops everything. `text` has one %s for the place.
@@ -83,11 +83,14 @@ local function check()
 end
 
 local COLLECT = 1024 -- KiB; until a VM uses that much, its garbage is left alone (see boot.lua)
-local collecting = false
+local collecting
+
+rt.each_program(function()
+  fuel, deadline, cpu_deadline, collecting = budget, nil, nil, false
+end)
 
 local function start_collector()
   collecting = true
-  collectgarbage("incremental") -- a young collection is wrong for what lives long
   collectgarbage("restart")
 end
 
@@ -239,8 +242,12 @@ local function new_thread(fn)
 end
 
 local WEAK = { __mode = "k" }
-local tasks = setmetatable({}, WEAK) -- the scheduler's own coroutines
-local busy = setmetatable({}, WEAK) -- users' coroutines in which a library call blocks
+local tasks -- the scheduler's own coroutines
+local busy -- users' coroutines in which a library call blocks
+
+rt.each_program(function()
+  tasks, busy = setmetatable({}, WEAK), setmetatable({}, WEAK)
+end)
 
 function rt.spawn_thread(fn)
   local co = new_thread(fn)

@@ -10,10 +10,15 @@ local status = raw.coroutine_status
 local sort, next = raw.table.sort, raw.next
 local BLOCK = rt.BLOCK
 
-local ready, head, tail = {}, 1, 0 -- tasks that can run, in the order in which they became ready
-local blocked = {} -- task id -> task
-local last_id = 0
+local ready, head, tail -- tasks that can run, in the order in which they became ready
+local blocked -- task id -> task
+local last_id
 local current -- the task that is running
+
+rt.each_program(function()
+  ready, head, tail = {}, 1, 0
+  blocked, last_id, current = {}, 0, nil
+end)
 
 -- Wakes a blocked task: its rt.block() returns a, b, c.
 local function wake(task, a, b, c)

@@ -1,0 +1,149 @@
+"""A VM that is used again: nothing of a program is left for the next one."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import pytest
+
+from saros.program import DONE, START, Event
+from saros_lua.chunks import compile_user
+from saros_lua.program import LuaProgram
+from saros_lua.vm import Vm
+
+# Uses as much as it can of what the library remembers, and changes all that it can reach.
+UNTIDY = b"""
+local funcs, errors = require("funcs"), require("errors")
+require("lib").n = 2
+local keep = { tostring(print), tostring({}), errors.new("Kind", "text") }
+for key in pairs({ a = 1, b = 2 }) do keep[#keep + 1] = next(keep, nil) end
+leaked, _G.type, string.upper, table.insert, coroutine.wrap = 1, nil, nil, nil, nil
+errors.new, funcs.call_it, process.extra, math.huge = nil, 1, 2, 3
+setmetatable(string, { __index = function() return 4 end })
+setmetatable(funcs, {})
+string.format("%s", ("x"):rep(10):find("x+"))
+return {
+  main = function(a)
+    coroutine.spawn(function() process.inbox():receive() end)
+    coroutine.spawn(function() require("channel").new(0):receive() end)
+    local future = funcs.async("app:f", a, { big = 2^53, list = { 1, 2 } })
+    local value, err = funcs.call("app:f", a)
+    pcall(error, err)
+    require("time").sleep("1h")
+  end,
+}
+"""
+
+# Everything that a VM's library holds, as "path = what". Tables and functions are looked into; left out are
+# what renewal itself keeps (boot.lua: loaded code) and the caches of the JSON modules.
+LOOK = b"""
+local rt, debug = ...
+debug = package.loaded.debug
+local BOOT = { library = true, compile_user = true, renew = true, keep = true, each_program = true }
+local seen, lines = {}, {}
+local function look(value, path)
+  local kind = type(value)
+  if kind ~= "table" and kind ~= "function" and kind ~= "thread" then
+    lines[#lines + 1] = path .. " = " .. kind .. " " .. (kind == "userdata" and "" or tostring(value))
+    return
+  end
+  if seen[value] then
+    return
+  end
+  seen[value] = true
+  lines[#lines + 1] = path .. " = " .. kind
+  if kind == "function" then
+    local info = debug.getinfo(value, "S")
+    if info.what ~= "C" and not info.source:find("json_") then
+      for i = 1, 255 do
+        local name, upvalue = debug.getupvalue(value, i)
+        if not name then break end
+        look(upvalue, path .. "^" .. i)
+      end
+    end
+  elseif kind == "table" then
+    local names, others = {}, 0
+    for key in next, value do
+      if type(key) == "string" then names[#names + 1] = key else others = others + 1 end
+    end
+    table.sort(names)
+    lines[#lines + 1] = path .. " has " .. others .. " other keys"
+    for _, name in ipairs(names) do
+      if not (value == rt and BOOT[name]) then look(rawget(value, name), path .. "." .. name) end
+    end
+    for i = 1, rawlen(value) do look(rawget(value, i), path .. "[" .. i .. "]") end
+    look(debug.getmetatable(value), path .. "!")
+  end
+end
+look(rt, "rt")
+look(debug.getmetatable(""), "text")
+return table.concat(lines, "\\n")
+"""
+
+BOUNDS = re.compile(r"= number (49\d{6}|\d+\.\d+|\d{10})$")
+"""What is left of the budget, and the clocks' last resort: they start anew with every activation."""
+
+
+class Entry(NamedTuple):
+    id: str
+
+
+class Runtime:
+    """What a program asks of its app, and of the driver."""
+
+    replaying = False
+
+    def source(self, entry: Any, *, workflow: bool) -> tuple[bytes, ...]:
+        if entry.id == "app:lib":
+            return compile_user(b"return { n = 1 }", "lib.lua"), b"", b"", b"", b"app:lib"
+        modules = b"funcs\ntime\nprocess\nmath"
+        return compile_user(UNTIDY, "untidy.lua"), b"main", modules, b"lib=app:lib", b"app:untidy"
+
+    def entry(self, id: str) -> Entry:
+        return Entry(id)
+
+    def give_back(self, vm: Vm) -> None:
+        pass
+
+    def history(self) -> tuple[int, int]:
+        return 0, 0
+
+
+def run_untidily(vm: Vm, seed: int) -> None:
+    runtime: Any = Runtime()
+    entry: Any = Entry("app:untidy")
+    program = LuaProgram(runtime, entry, vm, runtime)
+    start = b'{"args":[%d],"context":{"user":"ann"},"seed":"s%d"}' % (seed, seed)
+    commands = program.advance([Event(START, 0, start, 5)])[0]
+    assert [command.op for command in commands] == ["call", "call"]
+    program.advance([Event(DONE, 2, b'{"err":{"message":"m","kind":"K"}}', 6)])
+    program.close()
+
+
+def look(vm: Vm) -> list[str]:
+    text: bytes = vm._lua.execute(LOOK, vm.rt)
+    lines = text.decode(errors="replace").split("\n")
+    return [BOUNDS.sub("= bound", line) for line in lines]
+
+
+@pytest.mark.parametrize("workflow", [True, False])
+def test_a_renewed_vm_holds_what_a_new_one_holds(workflow: bool) -> None:
+    vm = Vm(workflow=workflow)
+    fresh = look(vm)
+    assert len(fresh) > 500
+    run_untidily(vm, 1)
+    assert look(vm) != fresh
+    vm.renew()
+    assert look(vm) == fresh
+
+
+def test_a_vm_does_not_grow_by_the_programs_that_it_runs() -> None:
+    vm = Vm(workflow=True)
+    sizes = []
+    for number in range(60):
+        run_untidily(vm, number)
+        vm.renew()
+        vm._lua.gccollect()
+        sizes.append(vm.memory)
+    assert sizes[-1] - sizes[20] < 2_000
