@@ -7,7 +7,7 @@ local PATIENCE = "48h"
 local function main(order)
   local decision = { status = "waiting" }
   workflow.attrs({
-    search = { status = decision.status, customer_id = order.customer_id, order_total = order.total },
+    search = { stage = decision.status, customer_id = order.customer_id, order_total = order.total },
     memo = { notes = "needs a decision", source = "examples/orders" },
   })
 
@@ -35,7 +35,7 @@ local function main(order)
     end
   end
 
-  workflow.attrs({ search = { status = decision.status } })
+  workflow.attrs({ search = { stage = decision.status } })
   return decision
 end
 

@@ -4,8 +4,9 @@ local time = require("time")
 local workflow = require("workflow")
 
 local function main(order)
-  -- Search attributes can be filtered on (`saros list --query "customer_id = 'c-42'"`); the memo is for people.
-  local found = { status = "charging", customer_id = order.customer_id, order_total = order.total }
+  -- Search attributes can be filtered on (`saros list --query "stage = 'waiting'"`); the memo is for people.
+  -- Not "status": in queries that is the execution's own, such as running.
+  local found = { stage = "charging", customer_id = order.customer_id, order_total = order.total }
   workflow.attrs({ search = found, memo = { source = "examples/orders" } })
 
   local payment, err = funcs.call("app:charge_payment", {
@@ -17,7 +18,7 @@ local function main(order)
   end
 
   -- A durable sleep: no process waits for it, and a restart does not matter.
-  workflow.attrs({ search = { status = "waiting" } })
+  workflow.attrs({ search = { stage = "waiting" } })
   time.sleep("1h")
 
   -- The carrier is slow and at times unreachable: try a lost attempt again soon, and give up after four.
@@ -32,11 +33,11 @@ local function main(order)
   })
   if ship_err then
     funcs.call("app:refund_payment", payment.id)
-    workflow.attrs({ search = { status = "refunded" } })
+    workflow.attrs({ search = { stage = "refunded" } })
     return { status = "failed", error = tostring(ship_err) }
   end
 
-  workflow.attrs({ search = { status = "shipped" } })
+  workflow.attrs({ search = { stage = "shipped" } })
   return {
     status = "completed",
     payment_id = payment.id,
