@@ -1,7 +1,8 @@
 """``pytest tests/conformance --backend all`` runs the suite on every installed backend.
 
 ``--backend`` takes a scheme, a URL, several of them with commas, or ``all``. A scheme needs a server: `SERVERS`
-names the fixture that gives its URL (see the ``conftest.py`` above this directory). A server that is given by its URL serves one process of tests at a time: do not use ``-n`` then.
+names the fixture that gives its URL (see the ``conftest.py`` above this directory). A server that is given by its
+URL serves one process of tests at a time: do not use ``-n`` then.
 ``--write-table`` writes what came out to ``docs/conformance.md``.
 """
 
