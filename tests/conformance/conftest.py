@@ -1,8 +1,8 @@
 """``pytest tests/conformance --backend all`` runs the suite on every installed backend.
 
 ``--backend`` takes a scheme, a URL, several of them with commas, or ``all``. A scheme needs a server: `SERVERS`
-names the fixture that gives its URL, to be defined in a ``conftest.py`` above this directory or in a plugin of
-pytest. A server that is given by its URL serves one process of tests at a time: do not use ``-n`` then.
+names the fixture that gives its URL (see the ``conftest.py`` above this directory). A server that is given by its
+URL serves one process of tests at a time: do not use ``-n`` then.
 ``--write-table`` writes what came out to ``docs/conformance.md``.
 """
 
@@ -22,15 +22,6 @@ SERVERS: dict[str, str] = {"redis": "redis_url", "temporal": "temporal_url"}
 TABLE = Path(__file__).parents[2] / "docs" / "conformance.md"
 
 _outcomes: dict[tuple[str, str], tuple[str, str]] = {}  # (behaviour, scheme) -> outcome, reason
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--backend",
-        default="memory",
-        help="schemes or URLs of the backends under test, with commas, or all (default: memory)",
-    )
-    parser.addoption("--write-table", action="store_true", help=f"write the results to {TABLE.name}")
 
 
 def chosen(option: str) -> list[str]:

@@ -37,7 +37,6 @@ from saros.values import Json
 from .ledger import Ledger, check_reuse
 
 
-
 class MemoryStore(Ledger):
     """See `saros.store.Store`."""
 
@@ -183,7 +182,8 @@ class MemoryStore(Ledger):
         execution.failures += 1
         execution.problem = problem
         execution.delayed = True
-        self._at(execution, self.clock.now() + delay, lambda: self._wake(execution))
+        # By the machine's clock, also when the store's is virtual: repairing code takes real time.
+        execution.alarms.append(asyncio.get_running_loop().call_later(delay / 1e9, self._wake, execution))
 
     # --- calls ------------------------------------------------------------------------------
 
