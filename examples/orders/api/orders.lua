@@ -1,4 +1,5 @@
--- The API of orders: each is a workflow, whose id and name is "order-" and the order's id.
+-- The API of orders. An order placed here waits for a person's decision: it is an execution of app:approval, whose
+-- id and name are "order-" and the order's id.
 local http = require("http")
 
 local function problem(status, detail)
@@ -33,14 +34,28 @@ local function valid(id)
   return type(id) == "string" and #id <= 100 and id:find("^[%w_-]+$") ~= nil
 end
 
+-- What is wrong with an order, or nil. The workflow makes search attributes of these, which have types.
+local function mistake(order)
+  if type(order) ~= "table" or not valid(order.id) then
+    return "an order has an id of letters, digits, _ and -"
+  elseif order.customer_id ~= nil and type(order.customer_id) ~= "string" then
+    return "customer_id must be a text"
+  elseif order.total ~= nil and type(order.total) ~= "number" then
+    return "total must be a number"
+  end
+end
+
 -- POST /orders
 local function create()
   local order, err = http.request():body_json()
   if err then
     return problem(http.STATUS.BAD_REQUEST, err:message())
-  elseif type(order) ~= "table" or not valid(order.id) then
-    return problem(http.STATUS.UNPROCESSABLE_ENTITY, "an order has an id of letters, digits, _ and -")
   end
+  local wrong = mistake(order)
+  if wrong then
+    return problem(http.STATUS.UNPROCESSABLE_ENTITY, wrong)
+  end
+  -- One execution per id, ever: a client that sends an order again, not knowing whether it arrived, does no harm.
   local name = name_of(order.id)
   local _, failure = process
     .with_options({
@@ -49,7 +64,7 @@ local function create()
       ["workflow.id_reuse_policy"] = "reject_duplicate",
     })
     :with_name(name)
-    :spawn("app:order_workflow", "app:worker", order)
+    :spawn("app:approval", "app:worker", order)
   if failure then
     if errors.is(failure, errors.ALREADY_EXISTS) then
       return problem(http.STATUS.CONFLICT, "the order " .. order.id .. " exists already")
@@ -73,7 +88,7 @@ local function show()
     id = id,
     workflow_id = found.id,
     status = found.status,
-    order_status = found.search_attributes.order_status,
+    stage = found.search_attributes.stage,
     started = found.start_time,
     ended = found.close_time,
     result = found.result,
@@ -91,7 +106,10 @@ local function approve()
       return problem(http.STATUS.BAD_REQUEST, "the body must be a JSON object")
     end
   end
-  local _, err = process.send(name_of(req:param("id")), "approve", { approved_by = body.approved_by })
+  local _, err = process.send(name_of(req:param("id")), "approve", {
+    approved_by = body.approved_by,
+    comment = body.comment,
+  })
   if err then
     return failed(err)
   end
