@@ -11,7 +11,7 @@ import msgspec
 from .. import runs, values
 from ..deployment import error_of
 from ..entries import Entry
-from ..errors import NOT_FOUND, Error
+from ..errors import NOT_FOUND, UNAVAILABLE, Error
 from ..execution import Parent, Pid, StartRequest, Watcher, check_id
 from ..host import ProcessHost
 from ..program import (
@@ -36,6 +36,8 @@ from .names import under_its_name
 log = logging.getLogger("saros.engine")
 
 BATCH = 64
+PAUSE_S = 0.1
+PAUSE_MAX_S = 5.0
 
 
 class Courier:
@@ -48,15 +50,29 @@ class Courier:
         """Deliver until cancelled. One execution's entries are delivered in order."""
         while True:
             for entry in await self._store.outbox(BATCH):
-                await self.deliver(entry)
+                await self._surely(entry)
+
+    async def _surely(self, entry: Outgoing) -> None:
+        """Deliver again while the store is away: giving up would leave the rest of the batch leased to nobody."""
+        pause = PAUSE_S
+        while True:
+            try:
+                return await self.deliver(entry)
+            except Error as error:
+                if error.kind != UNAVAILABLE:
+                    raise
+                log.warning("%s; delivering %s of %s again in %.1f s", error, entry.op, entry.id, pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, PAUSE_MAX_S)
 
     async def deliver(self, entry: Outgoing) -> None:
+        """:raises Error: UNAVAILABLE; to be repeated, which is harmless."""
         reply: Mail | None = None
         try:
             outcome = await self._carry_out(entry)
         except Error as error:
-            if error.kind == "Unavailable":
-                raise  # its lease ends, and it is delivered again
+            if error.kind == UNAVAILABLE:
+                raise
             outcome = pack(Outcome(err=values.error_data(error)))
         except Exception as raised:  # an error of ours must not stop the others
             log.exception("could not deliver %s of %s", entry.op, entry.id)
