@@ -40,6 +40,7 @@ BUSY = (
     redis.exceptions.TryAgainError,
     redis.exceptions.ClusterDownError,
     redis.exceptions.MasterDownError,
+    redis.exceptions.RedisClusterException,  # no node answers, or slots are not covered; it is no RedisError
 )
 
 AWAY = ("BUSY ", "LOADING", "MISCONF", "NOREPLICAS", "READONLY")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import redis
 
 from . import codec
+from .client import BUSY, LOST
 from .scripts import script
 
 log = logging.getLogger("saros.redis")
@@ -79,7 +80,7 @@ class Renewer:
         while not self._stop.wait(self._pause):
             try:
                 self._renew()
-            except (redis.RedisError, OSError) as exc:
+            except (redis.RedisError, *LOST, *BUSY) as exc:  # the thread must not end
                 log.warning("leases could not be renewed: %s", exc)
         self._client.close()
 
