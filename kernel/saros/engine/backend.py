@@ -13,7 +13,7 @@ from .. import runs, values
 from ..attributes import check_search
 from ..clock import Clock, RealClock
 from ..deployment import Deployment
-from ..errors import INVALID, NOT_FOUND, UNAVAILABLE, Error, ErrorData
+from ..errors import INTERNAL, INVALID, NOT_FOUND, UNAVAILABLE, Error, ErrorData
 from ..execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest, Watcher, new_id
 from ..export import export_history
 from ..host import ProcessHost
@@ -208,6 +208,8 @@ class StoreBackend:
             return await self.store.post(
                 pid.id, Mail(CANCEL, 0, pack(CancelRequest(asker, ask.reason)), key=key)
             )
+        if ask.verb != "terminate":
+            raise Error(f"a program asked to {ask.verb} another execution, which nothing here does", INTERNAL)
         text = "terminated" + (f": {ask.reason}" if ask.reason else "")
         outcome = pack(Outcome(err=ErrorData(text, "Canceled", False)))
         return await self.store.terminate(pid.id, outcome)
