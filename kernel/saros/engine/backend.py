@@ -36,11 +36,11 @@ from ..program import (
 )
 from ..store import LAST, UNTIL_CLOSED, Mail, Store
 from ..values import Json
-from .calls import CallWorker
+from .calls import CallWorkers
 from .courier import Courier, exit_mail
 from .live import load
 from .names import under_its_name
-from .worker import WorkflowWorker
+from .worker import WorkflowWorker, cache_size
 
 log = logging.getLogger("saros.engine")
 
@@ -78,24 +78,21 @@ class StoreBackend:
 
     async def work(self, host: ProcessHost) -> None:
         queues = host.deployment.task_queues()
-        calls = CallWorker(self.store, host.attempts, queues, self._concurrency)
+        calls = CallWorkers(self.store, host.attempts, self._concurrency)
         courier = Courier(self.store, host)
         self.workflow_worker = WorkflowWorker(
-            self.store, host.deployment, host.attempts, queues, calls.cancel
+            self.store, host.deployment, host.attempts, queues, calls.cancel, cache_size(host.deployment)
         )
-        loops: list[Callable[[], Awaitable[None]]] = [
-            self.store.run,
-            courier.run,
-            self.workflow_worker.run,
-            calls.run,
-        ]
+        loops = [self.store.run, courier.run, self.workflow_worker.run]
         tasks = [asyncio.create_task(self._keep_running(loop)) for loop in loops]
+        taking = [asyncio.create_task(self._keep_running(loop)) for loop in calls.loops]
         try:
-            await asyncio.gather(*tasks)
+            await asyncio.gather(*tasks, *taking)
         finally:
-            tasks[3].cancel()
+            for task in taking:
+                task.cancel()
             await calls.drain(self._grace_s)
-            for task in reversed(tasks):
+            for task in reversed([*tasks, *taking]):
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
             await courier.close()
