@@ -347,3 +347,24 @@ def test_a_killed_node_that_a_workflow_spawned_on(app: Path, server: Any, node: 
             assert await executes.result(20) == "Unavailable"
 
     asyncio.run(main())
+
+
+def test_nodes_outlive_the_server(app: Path, own_server: Any) -> None:
+    url = own_server.url(lease="1s")
+
+    async def main(a: Any, b: Any) -> None:
+        pid = await spawn(b, "echo")
+        order = await a.start("app:watch", {"pid": pid, "name": "order"})
+        watching = asyncio.create_task(a.call("app:f_watch", {"pid": pid, "name": "function"}))
+        for name in ("order", "function"):
+            await until(lambda name=name: a.backend.lookup(name))
+        own_server.kill()
+        await asyncio.sleep(2.0)  # longer than a lease
+        await asyncio.to_thread(own_server.start)
+        assert await a.call("app:f_talk", pid) == [[1, 1], [2, 2], [3, 3]]
+        assert not watching.done()
+        b.host.get(pid).end(b'{"ok":"late"}')
+        for found in (await watching, await order.result(20)):
+            assert found == {"kind": "EXIT", "from": pid, "value": "late", "failed": False}
+
+    run(app, url, main)

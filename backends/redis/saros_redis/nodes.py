@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from typing import Any
 
 import msgspec
@@ -30,6 +31,7 @@ log = logging.getLogger("saros.redis")
 
 LOOK_S = 2.0
 """How often nodes that died are looked for, at most."""
+_SENT, _SILENT = 1, 2
 _mail = msgspec.json.Decoder(NodeMail).decode
 _watcher = msgspec.json.Decoder(Watcher).decode
 
@@ -37,6 +39,7 @@ _watcher = msgspec.json.Decoder(Watcher).decode
 class Nodes:
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._grace = core.options.lease / 2  # for nodes that were silent because the server was away
         self._joined: dict[str, Pulse] = {}
         self._readers: dict[str, Any] = {}
 
@@ -55,7 +58,12 @@ class Nodes:
 
     async def send(self, node: str, mail: NodeMail) -> bool:
         limits.check(bytes(mail.body), self._core.options.payload, f"a message to {mail.to}")
-        return bool(await self._run("send", node, pack(mail).decode()))
+        until = time.monotonic() + self._grace
+        while (found := await self._run("send", node, pack(mail).decode())) == _SILENT:
+            if time.monotonic() > until:
+                return False
+            await asyncio.sleep(self._grace / 4)
+        return found == _SENT
 
     async def mail(self, node: str) -> list[NodeMail]:
         """:raises Error: UNAVAILABLE."""
@@ -77,15 +85,18 @@ class Nodes:
         await self._run(verb, pid.partition("|")[0], f"{pid}\n{pack(watcher).decode()}")
 
     async def lost(self) -> list[LostNode]:
-        core = self._core
+        silent: dict[str, float] = {}  # node -> since when we know
         while True:
             found: list[LostNode] = []
-            for partition in range(core.keys.partitions):
-                for node, fields in await core.run("lost", partition, []):
+            for partition in range(self._core.keys.partitions):
+                for node, fields in await self._core.run("lost", partition, []):
                     found.append(LostNode(node.decode(), [_watch(field) for field in fields]))
-            if found:
-                return found
-            await asyncio.sleep(min(core.options.lease / 2, LOOK_S))
+            now = time.monotonic()
+            silent = {lost.node: silent.get(lost.node, now) for lost in found}
+            dead = [lost for lost in found if now - silent[lost.node] >= self._grace]
+            if dead:
+                return dead
+            await asyncio.sleep(min(self._grace, LOOK_S))
 
     async def forget(self, node: str) -> None:
         await self._run("forget", node)

@@ -1,4 +1,5 @@
 -- {verb, node, lease in microseconds or item}: nodes that live, their mail, and who watches their actors.
+-- "send" gives 0 when the node has left or is forgotten, and 2 when its lease has ended.
 local verb, node, item = input[1], input[2], input[3]
 local nodes, box, watches = tag .. ":nodes", key("nm", node), key("nw", node)
 local ends = tonumber(call("ZSCORE", nodes, node) or 0)
@@ -6,7 +7,7 @@ if verb == "join" then
   return call("ZADD", nodes, text(now + item), node)
 elseif verb == "send" then
   if ends <= now then
-    return 0
+    return ends > 0 and 2 or 0
   end
   call("RPUSH", box, item)
 elseif verb == "watch" then
@@ -16,7 +17,7 @@ elseif verb == "unwatch" then
 elseif verb == "leave" then
   call("DEL", box)
   if call("EXISTS", watches) == 1 then
-    call("ZADD", nodes, text(now), node) -- somebody tells them, and forgets it
+    call("ZADD", nodes, 0, node) -- somebody tells them, and forgets it
   else
     call("ZREM", nodes, node)
   end
