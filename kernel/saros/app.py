@@ -276,6 +276,7 @@ class App:
         try:
             async with contextlib.AsyncExitStack() as stack:
                 if services:
+                    await self.backend.join(self.host)
                     await self._serve(stack)
                 await asyncio.wait({workers})  # does not cancel them: services, which need them, stop first
         finally:
@@ -353,6 +354,7 @@ async def open_app(
     app = App(deployment, made, plugins)
     try:
         if workers and path is not None:
+            await made.join(app.host)
             app.start_workers(services=services)
         yield app
     finally:

@@ -45,6 +45,10 @@ class Backend(Protocol):
 
     async def close(self) -> None: ...
 
+    async def join(self, host: ProcessHost) -> None:
+        """Let other processes reach the actors of `host`, from before the first starts until the end."""
+        ...
+
     async def work(self, host: ProcessHost) -> None:
         """Serve the deployment's task queues until cancelled; then drain: no new tasks, finish those begun."""
         ...

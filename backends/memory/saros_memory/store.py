@@ -26,8 +26,10 @@ from saros.store import (
     LAST,
     CallLease,
     Commit,
+    LostNode,
     Mail,
     NewRun,
+    NodeMail,
     Outgoing,
     Settled,
     WorkflowTask,
@@ -231,3 +233,28 @@ class MemoryStore(Ledger):
         self.clock.busy(-1)
         if reply is not None:
             await self.post(entry.id, reply)
+
+    # --- nodes: there is one process only ---------------------------------------------------
+
+    async def join_node(self, node: str) -> None:
+        pass
+
+    async def send_node(self, node: str, mail: NodeMail) -> bool:
+        return False
+
+    async def node_mail(self, node: str) -> list[NodeMail]:
+        await asyncio.Event().wait()
+        return []
+
+    async def watch_node(self, pid: str, watcher: Watcher) -> None:
+        pass
+
+    async def unwatch_node(self, pid: str, watcher: Watcher) -> None:
+        pass
+
+    async def lost_nodes(self) -> list[LostNode]:
+        await asyncio.Event().wait()
+        return []
+
+    async def forget_node(self, node: str) -> None:
+        pass

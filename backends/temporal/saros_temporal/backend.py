@@ -108,6 +108,9 @@ class TemporalBackend:
 
     # --- workers ------------------------------------------------------------------------------
 
+    async def join(self, host: ProcessHost) -> None:
+        """Nothing to do: the task queue of a node exists for who asks, and waits until `work` serves it."""
+
     async def work(self, host: ProcessHost) -> None:
         deployment = self.deployment
         self._host = host

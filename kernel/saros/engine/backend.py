@@ -37,9 +37,10 @@ from ..program import (
 from ..store import LAST, UNTIL_CLOSED, Mail, Store
 from ..values import Json
 from .calls import CallWorkers
-from .courier import Courier, exit_mail
+from .courier import Courier
 from .live import load
 from .names import under_its_name
+from .nodes import Nodes
 from .worker import WorkflowWorker, cache_size
 
 log = logging.getLogger("saros.engine")
@@ -62,6 +63,8 @@ class StoreBackend:
         self._grace_s = grace_s
         self._deployment: Deployment | None = None
         self.workflow_worker: WorkflowWorker | None = None
+        self._nodes = Nodes(store)  # of a client, until this process works
+        self._left: list[Nodes] = []
 
     @property
     def url(self) -> str:
@@ -72,18 +75,28 @@ class StoreBackend:
         await self.store.open()
 
     async def close(self) -> None:
+        for nodes in (*self._left, self._nodes):
+            await nodes.close()
         await self.store.close()
 
     # --- workers ----------------------------------------------------------------------------
 
+    async def join(self, host: ProcessHost) -> None:
+        if self._nodes.host is not host:
+            self._left.append(self._nodes)
+            self._nodes = Nodes(self.store, host)
+        await self._nodes.join()
+
     async def work(self, host: ProcessHost) -> None:
         queues = host.deployment.task_queues()
         calls = CallWorkers(self.store, host.attempts, self._concurrency)
-        courier = Courier(self.store, host)
+        await self._keep_running(lambda: self.join(host), once=True)
+        nodes = self._nodes
+        courier = Courier(self.store, host, nodes)
         self.workflow_worker = WorkflowWorker(
             self.store, host.deployment, host.attempts, queues, calls.cancel, cache_size(host.deployment)
         )
-        loops = [self.store.run, courier.run, self.workflow_worker.run]
+        loops = [self.store.run, courier.run, self.workflow_worker.run, nodes.bury]
         tasks = [asyncio.create_task(self._keep_running(loop)) for loop in loops]
         taking = [asyncio.create_task(self._keep_running(loop)) for loop in calls.loops]
         try:
@@ -97,13 +110,15 @@ class StoreBackend:
                 await asyncio.gather(task, return_exceptions=True)
             await courier.close()
 
-    async def _keep_running(self, loop: Callable[[], Awaitable[None]]) -> None:
-        """Run a loop for ever; while the server is away, try again with growing pauses."""
+    async def _keep_running(self, loop: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
+        """Run a loop for ever (or something once); while the server is away, try again with growing pauses."""
         pause = BACKOFF_S
         while True:
             started = asyncio.get_running_loop().time()
             try:
                 await loop()
+                if once:
+                    return
             except Error as error:
                 if error.kind != UNAVAILABLE:
                     raise
@@ -191,11 +206,13 @@ class StoreBackend:
     # --- requests ---------------------------------------------------------------------------
 
     async def send(self, pid: Pid, op: str, body: Json, key: str = "") -> bool:
-        return pid.is_workflow and await self.store.post(pid.id, Mail(op, 0, body, key=key))
+        if pid.is_workflow:
+            return await self.store.post(pid.id, Mail(op, 0, body, key=key))
+        return await self._nodes.request(pid, op, body, key=key)
 
     async def ask(self, pid: Pid, ask: Ask, asker: str, key: str = "") -> bool:
         if not pid.is_workflow:
-            return False
+            return await self._nodes.ask(pid, ask, asker, key)
         if ask.verb in ("monitor", "link"):
             return await self.store.watch(pid.id, Watcher(asker, link=ask.verb == "link"))
         if ask.verb in ("unmonitor", "unlink"):
@@ -212,11 +229,7 @@ class StoreBackend:
         return await self.store.terminate(pid.id, outcome)
 
     async def notify_end(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
-        pid = Pid.parse(watcher)
-        if pid is not None and pid.is_workflow:
-            await self.store.post(
-                pid.id, exit_mail(ended, outcome, Watcher(watcher), f"{ended}:exit:{watcher}")
-            )
+        await self._nodes.ended(ended, Watcher(watcher, link=link), outcome)
 
     async def register(self, name: str, pid: str) -> bool:
         return await self.store.register(name, pid)
