@@ -102,6 +102,13 @@ class Backend(Protocol):
         """
         ...
 
+    async def release(self, id: str) -> None:
+        """Have the parked task of an execution tried again now.
+
+        :raises Error: NOT_FOUND when none is parked; INVALID where the server alone decides when.
+        """
+        ...
+
     # --- requests about executions, for actors too --------------------------------------------
 
     async def send(self, pid: Pid, op: str, body: Json, key: str = "") -> bool:

@@ -205,6 +205,10 @@ class Store(Protocol):
         """End a run at once as terminated; False when none runs."""
         ...
 
+    async def release(self, id: str) -> bool:
+        """Have what was parked or set aside of a running execution tried again now; False when nothing is."""
+        ...
+
     async def watch(self, id: str, watcher: Watcher) -> bool:
         """Make `watcher` hear of the end of a running execution; False when none runs."""
         ...

@@ -7,11 +7,12 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 import saros
 from saros.engine.worker import CACHE, cache_size
-from saros.testing import lua_app
+from saros.testing import eventually, lua_app
 
 Runner = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -72,3 +73,30 @@ def test_the_cache_is_as_large_as_the_worker_says(tmp_path: Path, run: Runner) -
 
     run(scenario(app(tmp_path / "a", max_cached_workflows=7), 7))
     run(scenario(app(tmp_path / "b"), CACHE))
+
+
+def test_a_released_execution_is_tried_again_at_once(tmp_path: Path, run: Runner) -> None:
+    path = lua_app(tmp_path, workflows={"main": "return 1"})
+    (path / "main.lua").write_text("return { main = function( end }")
+
+    async def scenario() -> None:
+        async with saros.open(path) as opened:
+            order = await opened.start("app:main")
+            for failures in (1, 2, 3):  # the pause before the fourth would be four seconds
+                await eventually(
+                    lambda n=failures: failed(opened, order.id) >= n, f"it failed {failures} times"
+                )
+                if failures == 3:
+                    lua_app(tmp_path, workflows={"main": "return 1"})
+                await order.release()
+            assert await order.result(2) == 1
+            with pytest.raises(saros.Error, match="is parked"):
+                await order.release()
+
+    run(scenario())
+
+
+def failed(opened: saros.App, id: str) -> int:
+    execution: Any = opened.backend.store._current[id]  # type: ignore[attr-defined]
+    failures: int = execution.failures if execution.problem else 0
+    return failures

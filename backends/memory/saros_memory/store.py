@@ -90,6 +90,13 @@ class MemoryStore(Ledger):
         self._end(execution, TERMINATED, TERMINATE, outcome)
         return True
 
+    async def release(self, id: str) -> bool:
+        execution = self._current.get(id)
+        if execution is None or not execution.running or execution.problem is None:
+            return False
+        self._wake(execution)
+        return True
+
     async def watch(self, id: str, watcher: Watcher) -> bool:
         execution = self._current.get(id)
         if execution is None or not execution.running:

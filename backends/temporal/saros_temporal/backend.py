@@ -253,6 +253,14 @@ class TemporalBackend:
             raise values.to_error(outcome.err)
         return bytes(outcome.ok) if outcome.ok else values.NULL
 
+    async def release(self, id: str) -> None:
+        raise Error(
+            "Temporal itself tries failed workflow tasks again",
+            INVALID,
+            retryable=False,
+            hint="reset the workflow with the temporal command to begin earlier in its history",
+        )
+
     async def update(self, id: str, name: str, args: Json) -> Json:
         try:
             found = await self._handle(id).execute_update(name, args=raw_values(args), result_type=RawValue)

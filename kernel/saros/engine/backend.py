@@ -203,6 +203,11 @@ class StoreBackend:
             if page.status != RUNNING:
                 raise Error(f"{id} ended before it answered the update {name}", UNAVAILABLE)
 
+    async def release(self, id: str) -> None:
+        if not await self.store.release(id):
+            await self.describe(id)
+            raise Error(f"nothing of {id} is parked", NOT_FOUND, retryable=False)
+
     # --- requests ---------------------------------------------------------------------------
 
     async def send(self, pid: Pid, op: str, body: Json, key: str = "") -> bool:
