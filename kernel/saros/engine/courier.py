@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ from ..program import (
 )
 from ..store import Mail, Outgoing, Store
 from ..values import Json
+from .finishing import finished
 from .names import under_its_name
 
 log = logging.getLogger("saros.engine")
@@ -47,8 +49,11 @@ class Courier:
     async def run(self) -> None:
         """Deliver until cancelled. One execution's entries are delivered in order."""
         while True:
-            for entry in await self._store.outbox(BATCH):
-                await self.deliver(entry)
+            await finished(self._deliver_all(await self._store.outbox(BATCH)))
+
+    async def _deliver_all(self, entries: Sequence[Outgoing]) -> None:
+        for entry in entries:
+            await self.deliver(entry)
 
     async def deliver(self, entry: Outgoing) -> None:
         reply: Mail | None = None
