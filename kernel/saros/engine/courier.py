@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ from ..program import (
 )
 from ..store import Mail, Outgoing, Store
 from ..values import Json
+from .finishing import finished
 from .names import under_its_name
 from .nodes import Nodes
 
@@ -52,11 +54,14 @@ class Courier:
     async def run(self) -> None:
         """Deliver until cancelled. One execution's entries are delivered in order."""
         while True:
-            for entry in await self._store.outbox(BATCH):
-                if entry.id in self._lanes or self._may_wait(entry):
-                    self._deliver_later(entry)
-                else:
-                    await self.deliver(entry)
+            await finished(self._deliver_all(await self._store.outbox(BATCH)))
+
+    async def _deliver_all(self, entries: Sequence[Outgoing]) -> None:
+        for entry in entries:
+            if entry.id in self._lanes or self._may_wait(entry):
+                self._deliver_later(entry)
+            else:
+                await self.deliver(entry)
 
     def _may_wait(self, entry: Outgoing) -> bool:
         """Whether another node has a say; the entries of other executions shall not wait for that."""

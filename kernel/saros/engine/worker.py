@@ -14,6 +14,7 @@ from ..execution import Record
 from ..host import Attempts
 from ..program import DONE, Event
 from ..store import FENCED, OK, Mail, Store, WorkflowTask
+from .finishing import finished
 from .live import Live, load
 from .local import LocalCalls
 from .transition import LocalCall, Transition
@@ -65,7 +66,7 @@ class WorkflowWorker:
         try:
             while True:
                 tasks = await self.store.take(self.queues, BATCH)
-                await self.handle(tasks)
+                await finished(self.handle(tasks))
         finally:
             if self._waiting:
                 await asyncio.gather(*self._waiting, return_exceptions=True)
