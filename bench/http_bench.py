@@ -1,6 +1,6 @@
 """Requests per second and latencies: a trivial Lua handler and POST /orders, beside plain starlette.
 
-python bench/http_bench.py [--seconds 2] [--rounds 3] [--connections 16] [--app tests/http/app] [--json]
+python bench/http_bench.py [--seconds 2] [--rounds 3] [--connections 16] [--json]
 
 Each server runs in a process of its own, on the memory backend; the client is a raw loop in this one. The
 rounds of the three take turns, and of each the median counts.
@@ -23,7 +23,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
-APP = Path(__file__).parent.parent / "tests" / "http" / "app"
+ROOT = Path(__file__).parent.parent
+HELLO, ORDERS = ROOT / "tests" / "http" / "app", ROOT / "examples" / "orders"
 
 
 class Load(NamedTuple):
@@ -39,8 +40,8 @@ class Load(NamedTuple):
 
 LOADS = (
     Load("plain starlette", "starlette", "GET", "/hello/bob"),
-    Load("trivial Lua handler", "saros", "GET", "/hello/bob"),
-    Load("POST /orders", "saros", "POST", "/orders", '{"id":"b%d","total":12.5}', 201),
+    Load("trivial Lua handler", "hello", "GET", "/hello/bob"),
+    Load("POST /orders", "orders", "POST", "/orders", '{"id":"b%d","total":12.5}', 201),
 )
 
 
@@ -71,15 +72,15 @@ def serve_starlette(out: Connection) -> None:
     asyncio.run(uvicorn.Server(config).serve(sockets=[sock]))
 
 
-def serve_saros(out: Connection, path: str) -> None:
+def serve_saros(out: Connection, path: Path, service: str) -> None:
     import saros
     from saros_http import serving
 
     async def main() -> None:
-        os.environ["HTTP_ADDR"] = "127.0.0.1:0"
+        os.environ["HTTP_ADDR"] = os.environ["ORDERS_ADDR"] = "127.0.0.1:0"
         async with saros.open(path, "memory://") as app:
             urls = await serving(app)
-            out.send(int(urls["app:web"].rpartition(":")[2]))
+            out.send(int(urls[service].rpartition(":")[2]))
             await asyncio.Event().wait()
 
     logging.disable(logging.INFO)
@@ -126,13 +127,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--app", default=str(APP))
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
 
     context = multiprocessing.get_context("spawn")
     ports, processes = {}, []
-    for name, target, args in (("starlette", serve_starlette, ()), ("saros", serve_saros, (options.app,))):
+    servers = {
+        "starlette": (serve_starlette, ()),
+        "hello": (serve_saros, (HELLO, "app:web")),
+        "orders": (serve_saros, (ORDERS, "app.api:web")),
+    }
+    for name, (target, args) in servers.items():
         here, there = context.Pipe()
         process = context.Process(target=target, args=(there, *args), daemon=True)
         process.start()

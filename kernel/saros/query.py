@@ -126,6 +126,8 @@ def _condition(query: str, tokens: list[tuple[str, str]], at: int) -> tuple[Cond
     if at + 2 >= len(tokens):
         raise _bad(query, f"{name} is compared with nothing")
     op = tokens[at + 1][1].lower()
+    if field == "status" and not _names_status(tokens[at + 2 :]):
+        field = ""  # a search attribute of that name, as it is no status that is asked for
     if op == "in":
         values, position = [], at + 3
         if tokens[at + 2][1] != "(":
@@ -153,7 +155,7 @@ def _literal(query: str, token: tuple[str, str], field: str) -> Any:
     elif group != "word":
         raise _bad(query, f"expected a value instead of {text!r}")
     if field == "status":
-        return _status(query, text)
+        return _status(text)
     if field.endswith("_time"):
         time = parse_time(text)
         if time is None:
@@ -162,11 +164,14 @@ def _literal(query: str, token: tuple[str, str], field: str) -> Any:
     return text
 
 
-def _status(query: str, text: str) -> str:
-    plain = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text).lower()
-    if plain not in STATUSES:
-        raise _bad(query, f"{text!r} is no status; they are {', '.join(STATUSES)}")
-    return plain
+def _status(text: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text.strip("'\"")).lower()
+
+
+def _names_status(tokens: list[tuple[str, str]]) -> bool:
+    """Whether the value, or the first of a list, is a status of an execution."""
+    first = next((text for group, text in tokens if group in ("text", "word", "number")), "")
+    return _status(first) in STATUSES
 
 
 def _comparable(found: Any, value: Any) -> tuple[Any, Any]:

@@ -124,6 +124,7 @@ class Runner:
         monkeypatch.delenv("SAROS_BACKEND", raising=False)
         monkeypatch.setenv("COLUMNS", "200")
         monkeypatch.setenv("API_TOKEN", "secret")
+        monkeypatch.setenv("ORDERS_ADDR", "127.0.0.1:0")
 
     def run(self, block: Block) -> None:
         if block.title:

@@ -1,4 +1,4 @@
-"""The orders example: every workflow of it, on virtual time."""
+"""The orders example: every workflow of it, on virtual time and without its HTTP API."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LARGE = {**CART, "items": [{"sku": "sofa", "price": 2000}]}
 
 def in_app(scenario: Callable[[TestApp], Awaitable[None]]) -> None:
     async def run() -> None:
-        async with asyncio.timeout(30), TestApp(ORDERS) as app:
+        async with asyncio.timeout(30), TestApp(ORDERS, services=False) as app:
             await scenario(app)
 
     asyncio.run(run())
@@ -300,12 +300,12 @@ def test_checkouts_from_before_the_discount_go_on_without_it(tmp_path: Path) -> 
 
     async def scenario() -> None:
         async with asyncio.timeout(30):
-            async with TestApp(old) as app:
+            async with TestApp(old, services=False) as app:
                 order = await app.start("app:checkout", CART)
                 await order.result(timeout=20)
                 assert [run.id async for run in app.app.list("order_total = 80")]
                 document = await order.export()
-            async with TestApp(ORDERS) as app:
+            async with TestApp(ORDERS, services=False) as app:
                 assert replay(document, app.app.deployment) == len(document["events"])
 
     asyncio.run(scenario())
@@ -333,11 +333,11 @@ def test_code_that_changed_without_a_version_no_longer_replays(
 
     async def scenario() -> None:
         async with asyncio.timeout(30):
-            async with TestApp(ORDERS) as app:
+            async with TestApp(ORDERS, services=False) as app:
                 order = await app.start("app:order_workflow", ORDER)
                 await order.result(timeout=20)
                 document = await order.export()
-            async with TestApp(new) as app:
+            async with TestApp(new, services=False) as app:
                 with pytest.raises(NonDeterminism, match=told) as caught:
                     replay(document, app.app.deployment)
                 assert caught.value.where == f"orders/order_workflow.lua:{line}"

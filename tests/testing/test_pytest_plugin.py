@@ -20,6 +20,7 @@ pytest_plugins = ["pytester"]
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Runner:
     """Runs the tests of the directory in a process of its own, with the plugin even where it is not installed."""
+    monkeypatch.setenv("ORDERS_ADDR", "127.0.0.1:0")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(Path(path).absolute()) for path in sys.path if path))
     installed = any(point.name == "saros" for point in entry_points(group="pytest11"))
     plugin = () if installed else ("-p", "saros.testing.pytest_plugin")

@@ -184,7 +184,8 @@ class MemoryStore(Ledger):
         execution.failures += 1
         execution.problem = problem
         execution.delayed = True
-        self._at(execution, self.clock.now() + delay, lambda: self._wake(execution))
+        # By the machine's clock, also when the store's is virtual: repairing code takes real time.
+        execution.alarms.append(asyncio.get_running_loop().call_later(delay / 1e9, self._wake, execution))
 
     # --- calls ------------------------------------------------------------------------------
 

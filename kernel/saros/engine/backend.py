@@ -13,7 +13,7 @@ from .. import runs, values
 from ..attributes import check_search
 from ..clock import Clock, RealClock
 from ..deployment import Deployment
-from ..errors import INVALID, NOT_FOUND, UNAVAILABLE, Error, ErrorData
+from ..errors import INTERNAL, INVALID, NOT_FOUND, UNAVAILABLE, Error, ErrorData
 from ..execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest, Watcher, new_id
 from ..export import export_history
 from ..host import ProcessHost
@@ -36,12 +36,12 @@ from ..program import (
 )
 from ..store import LAST, UNTIL_CLOSED, Mail, Store
 from ..values import Json
-from .calls import CallWorker
+from .calls import CallWorkers
 from .courier import Courier
 from .live import load
 from .names import under_its_name
 from .nodes import Nodes
-from .worker import WorkflowWorker
+from .worker import WorkflowWorker, cache_size
 
 log = logging.getLogger("saros.engine")
 
@@ -89,27 +89,28 @@ class StoreBackend:
 
     async def work(self, host: ProcessHost) -> None:
         queues = host.deployment.task_queues()
-        calls = CallWorker(self.store, host.attempts, queues, self._concurrency)
         await self._keep_running(lambda: self.join(host), once=True)
         nodes = self._nodes
+        calls = CallWorkers(self.store, host.attempts, self._concurrency)
         courier = Courier(self.store, host, nodes)
         self.workflow_worker = WorkflowWorker(
-            self.store, host.deployment, host.attempts, queues, calls.cancel
+            self.store, host.deployment, host.attempts, queues, calls.cancel, cache_size(host.deployment)
         )
         loops: list[Callable[[], Awaitable[None]]] = [
             self.store.run,
             courier.run,
             self.workflow_worker.run,
-            calls.run,
             nodes.bury,
         ]
         tasks = [asyncio.create_task(self._keep_running(loop)) for loop in loops]
+        taking = [asyncio.create_task(self._keep_running(loop)) for loop in calls.loops]
         try:
-            await asyncio.gather(*tasks)
+            await asyncio.gather(*tasks, *taking)
         finally:
-            tasks[3].cancel()
+            for task in taking:
+                task.cancel()
             await calls.drain(self._grace_s)
-            for task in reversed(tasks):
+            for task in reversed([*tasks, *taking]):
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
             await courier.close()
@@ -226,6 +227,8 @@ class StoreBackend:
             return await self.store.post(
                 pid.id, Mail(CANCEL, 0, pack(CancelRequest(asker, ask.reason)), key=key)
             )
+        if ask.verb != "terminate":
+            raise Error(f"a program asked to {ask.verb} another execution, which nothing here does", INTERNAL)
         text = "terminated" + (f": {ask.reason}" if ask.reason else "")
         outcome = pack(Outcome(err=ErrorData(text, "Canceled", False)))
         return await self.store.terminate(pid.id, outcome)

@@ -31,6 +31,13 @@ PARK_NS = 1_000_000_000
 PARK_MAX_NS = 60_000_000_000
 
 
+def cache_size(deployment: Deployment) -> int:
+    """How many live programs the app's workers may keep in this process: by default `CACHE`."""
+    workers = deployment.registry.of_kind("temporal.worker")
+    wanted = [worker.get("worker_options.max_cached_workflows") for worker in workers]
+    return sum(int(size) for size in wanted if size is not None) or CACHE
+
+
 class WorkflowWorker:
     """Serves task queues of one store in one process."""
 

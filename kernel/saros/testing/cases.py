@@ -65,6 +65,8 @@ class TestApp:
 
     :param path: the app's directory.
     :param url: of the backend.
+    :param services: also serve its supervised processes, schedules and HTTP. Tests that run at the same time
+        cannot open the same port.
     :param fakes: callables (sync or async) that run in the place of functions, by entry id.
     """
 
@@ -76,11 +78,12 @@ class TestApp:
         url: str = "memory://?time=skip",
         *,
         workers: bool = True,
+        services: bool = True,
         plugins: Plugins | None = None,
         fakes: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
         check = functools.partial(put_in, callables=fakes or {})
-        self._opening = open_app(path, url, workers=workers, plugins=plugins, check=check)
+        self._opening = open_app(path, url, workers=workers, services=services, plugins=plugins, check=check)
         self._app: App | None = None
 
     async def __aenter__(self) -> TestApp:

