@@ -106,9 +106,8 @@ local function main(state)
       return workflow.attrs({ memo = { n = op.n } })
     end,
     tell = function()
-      local ok, err = process.send(state.parent, "tell", { s = state.name, n = told + 1 })
-      told = told + 1
-      return ok, err
+      told = told + 1 -- before it blocks: other branches may send meanwhile
+      return process.send(state.parent, "tell", { s = state.name, n = told })
     end,
     child = function(op)
       local given = { ops = op.ops, name = op.name, parent = process.pid() }
