@@ -42,6 +42,10 @@ BUSY = (
     redis.exceptions.MasterDownError,
 )
 
+AWAY = ("BUSY ", "LOADING", "MISCONF", "NOREPLICAS", "READONLY")
+"""What an error reply names that ends by itself, also where redis-py has no class for it, as for one from within
+a script. None of them has changed anything."""
+
 Pending = tuple[tuple[Any, ...], "asyncio.Future[Any]"]
 
 
@@ -80,7 +84,10 @@ class Client:
             except redis.ResponseError as exc:
                 if "OOM" in str(exc):
                     raise self.full(exc) from exc
-                raise
+                if not any(word in str(exc) for word in AWAY):
+                    raise
+                if time.monotonic() - start + pause > patience:
+                    raise self.unavailable(exc) from exc
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, BACKOFF_MAX_S)
 

@@ -90,16 +90,18 @@ class Core:
         now, tasks, calls, out = reply
         micros = int(now)
         self.clock.heard(micros)
-        if tasks:
-            self.tasks.put([await self._task(partition, task, micros * 1_000) for task in tasks])
-        if calls:
-            leases = [self._call(partition, call, micros * 1_000) for call in calls]
-            spent = [lease for lease in leases if _spent(lease)]
-            if spent:
-                await self._give_up(partition, spent)
-            self.calls.put(lease for lease in leases if lease not in spent)
+        # What counts as held must be in a buffer when anything here fails: nobody else would ever get it.
         if out:
             self.out.put([self._outgoing(partition, entry, fields) for entry, fields in out])
+        leases = [self._call(partition, call, micros * 1_000) for call in calls]
+        spent = [lease for lease in leases if _spent(lease)]
+        for lease in spent:
+            self.held.drop(lease.token)
+        self.calls.put(lease for lease in leases if lease not in spent)
+        for task in tasks:
+            self.tasks.put([await self._task(partition, task, micros * 1_000)])
+        if spent:
+            await self._give_up(partition, spent)
         return len(tasks) + len(calls) + len(out)
 
     async def _task(self, partition: int, found: Sequence[Any], now: int) -> WorkflowTask:
@@ -136,8 +138,6 @@ class Core:
         error = Error("the worker that ran it was lost", UNAVAILABLE)
         outcome = pack(Outcome(err=error_data(error)))
         results = [codec.settled(Settled(lease, outcome)) for lease in spent]
-        for lease in spent:
-            self.held.drop(lease.token)
         await self.run("settle", partition, [results, None])
 
     def _outgoing(self, partition: int, entry: bytes, fields: Sequence[bytes]) -> Outgoing:

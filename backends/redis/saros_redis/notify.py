@@ -48,7 +48,8 @@ class Notify:
         try:
             async with asyncio.timeout(LOOK_AGAIN_S):
                 await self._subscribe(channel)
-                status, count = await self._core.run("state", partition, [id, run_id])
+                # A server that is away for long ends the wait, and does not fail it.
+                status, count = await self._core.run("state", partition, [id, run_id], 2 * LOOK_AGAIN_S)
                 if status.decode() == RUNNING and int(count) <= length:
                     await future
         except TimeoutError:

@@ -20,7 +20,5 @@ class Outbox:
         item = codec.mail_item(reply) if reply is not None else ""
         run_id = reply.run_id if reply is not None else ""
         args = [place.entry, entry.id, run_id, item, entry.key]
-        try:
-            await core.run("delivered", place.partition, args, core.patience)
-        finally:
-            core.held.drop(proof_of(entry))
+        await core.run("delivered", place.partition, args, core.patience)
+        core.held.drop(proof_of(entry))  # without an answer it stays, for the courier says it again

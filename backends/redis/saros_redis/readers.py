@@ -13,7 +13,7 @@ import redis
 from saros.errors import Error
 
 from .buffer import Buffer
-from .client import BLOCK_MS, BUSY, LOST
+from .client import BLOCK_MS, BUSY, LOST, TIMEOUT_S
 from .core import Core
 
 log = logging.getLogger("saros.redis")
@@ -53,6 +53,8 @@ class Reader:
             except (*LOST, *BUSY) as exc:
                 self._core.client.lost.set()
                 log.warning("%s; trying again in %.1f s", self._core.client.unavailable(exc), pause)
+            except redis.RedisError:  # a reader that ended would leave a worker that waits for ever
+                log.exception("Redis refused to be read; trying again in %.1f s", pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, PAUSE_MAX_S)
 
@@ -86,20 +88,12 @@ class Reader:
     async def _block(self) -> None:
         """Wait for one new entry of a stream, and lease it."""
         streams = self._streams()
+        command = ["XREADGROUP", "GROUP", "saros", self._core.consumer, "COUNT", 1, "BLOCK", BLOCK_MS]
         try:
-            reply = await self._client.execute_command(
-                "XREADGROUP",
-                "GROUP",
-                "saros",
-                self._core.consumer,
-                "COUNT",
-                1,
-                "BLOCK",
-                BLOCK_MS,
-                "STREAMS",
-                *streams,
-                *(">" for _ in streams),
-            )
+            async with asyncio.timeout(BLOCK_MS / 1000 + TIMEOUT_S):  # a dead peer does not answer at all
+                reply = await self._client.execute_command(
+                    *command, "STREAMS", *streams, *(">" for _ in streams)
+                )
         except redis.ResponseError as exc:
             if "NOGROUP" in str(exc) or "UNBLOCKED" in str(exc):
                 return  # the next fetch makes the group (again)

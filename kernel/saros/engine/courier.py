@@ -13,7 +13,7 @@ from .. import runs, values
 from ..clock import waiting
 from ..deployment import error_of
 from ..entries import Entry
-from ..errors import NOT_FOUND, Error
+from ..errors import NOT_FOUND, UNAVAILABLE, Error
 from ..execution import Parent, Pid, StartRequest, Watcher, check_id
 from ..host import ProcessHost
 from ..program import (
@@ -41,6 +41,9 @@ log = logging.getLogger("saros.engine")
 BATCH = 64
 AGAIN_S = 0.5
 WATCHING = ("monitor", "link", "unmonitor", "unlink")
+PAUSE_S = 0.1
+PAUSE_MAX_S = 5.0
+PATIENCE_S = 30.0
 
 
 class Courier:
@@ -61,7 +64,23 @@ class Courier:
             if entry.id in self._lanes or self._may_wait(entry):
                 self._deliver_later(entry)
             else:
-                await self.deliver(entry)
+                await self._surely(entry)
+
+    async def _surely(self, entry: Outgoing) -> None:
+        """Deliver again while the store is away: giving up leaves the rest of the batch to the end of its lease.
+
+        It does give up in the end, for a worker that is to stop waits for this.
+        """
+        pause, patience = PAUSE_S, asyncio.get_running_loop().time() + PATIENCE_S
+        while True:
+            try:
+                return await self.deliver(entry)
+            except Error as error:
+                if error.kind != UNAVAILABLE or asyncio.get_running_loop().time() > patience:
+                    raise
+                log.warning("%s; delivering %s of %s again in %.1f s", error, entry.op, entry.id, pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, PAUSE_MAX_S)
 
     def _may_wait(self, entry: Outgoing) -> bool:
         """Whether another node has a say; the entries of other executions shall not wait for that."""
@@ -104,12 +123,13 @@ class Courier:
         task.add_done_callback(self._waiting.discard)
 
     async def deliver(self, entry: Outgoing) -> None:
+        """:raises Error: UNAVAILABLE; to be repeated, which is harmless."""
         reply: Mail | None = None
         try:
             outcome = await self._carry_out(entry)
         except Error as error:
-            if error.kind == "Unavailable":
-                raise  # its lease ends, and it is delivered again
+            if error.kind == UNAVAILABLE:
+                raise
             outcome = pack(Outcome(err=values.error_data(error)))
         except Exception as raised:  # an error of ours must not stop the others
             log.exception("could not deliver %s of %s", entry.op, entry.id)

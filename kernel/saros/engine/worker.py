@@ -170,7 +170,12 @@ class WorkflowWorker:
             log.exception("workflow task of %s failed", run.id)
             await self._park(transition.task, error)
             return
-        await self._commit([transition])
+        try:
+            await self._commit([transition])
+        except Error:  # perhaps not stored: another worker's history may get as long as this one, but differ
+            if self._cache.get(run.run_id) is live:
+                self._drop(run.run_id)
+            raise
 
     def _poster(self, transition: Transition) -> Callable[[LocalCall, bytes], None]:
         run = transition.run

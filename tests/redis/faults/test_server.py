@@ -27,7 +27,8 @@ def test_restarts_under_load(
         workers = [worker(url), worker(url)]
         async with client(url) as app:
             orders = [await app.start("app:steps", 20, id=f"s{n}") for n in range(25)]
-            workers[0].ready()
+            for each in workers:  # one that finds no server when it opens ends, as it should
+                each.ready()
             for number in range(2):
                 await asyncio.sleep(0.4)
                 if number:  # also while the others recover what this one had
@@ -93,8 +94,8 @@ def test_replies_that_are_lost(
     async def main() -> None:
         async with proxied(server.port) as proxy:
             through = url.replace(f":{server.port}/", f":{proxy.port}/")
-            worker(through)
-            worker(through)
+            for each in (worker(through), worker(through)):
+                await asyncio.to_thread(each.ready)  # one that loses its first replies does not open
             async with client(through) as app:
                 proxy.loss = 0.05
                 orders = [await app.start("app:steps", 10, id=f"s{n}") for n in range(20)]
