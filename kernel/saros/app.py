@@ -156,6 +156,13 @@ class Handle:
         if not await self._app.backend.ask(Pid("", self.id), Ask("terminate", reason=reason), ""):
             raise _not_running(self.id)
 
+    async def release(self) -> None:
+        """Have the task of a parked execution tried again now, instead of after its pause.
+
+        :raises Error: NOT_FOUND when none is parked; INVALID on a backend whose server alone decides when.
+        """
+        await self._app.backend.release(self.id)
+
     async def describe(self) -> Description:
         """:raises Error: NOT_FOUND."""
         return await self._app.backend.describe(self.id, self.run_id)
@@ -276,6 +283,7 @@ class App:
         try:
             async with contextlib.AsyncExitStack() as stack:
                 if services:
+                    await self.backend.join(self.host)
                     await self._serve(stack)
                 await asyncio.wait({workers})  # does not cancel them: services, which need them, stop first
         finally:
@@ -353,6 +361,7 @@ async def open_app(
     app = App(deployment, made, plugins)
     try:
         if workers and path is not None:
+            await made.join(app.host)
             app.start_workers(services=services)
         yield app
     finally:

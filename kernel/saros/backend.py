@@ -45,6 +45,10 @@ class Backend(Protocol):
 
     async def close(self) -> None: ...
 
+    async def join(self, host: ProcessHost) -> None:
+        """Let other processes reach the actors of `host`, from before the first starts until the end."""
+        ...
+
     async def work(self, host: ProcessHost) -> None:
         """Serve the deployment's task queues until cancelled; then drain: no new tasks, finish those begun."""
         ...
@@ -95,6 +99,13 @@ class Backend(Protocol):
         """Have a workflow carry out an update, and give its handler's result.
 
         :raises Error: NOT_FOUND, or what the handler failed with.
+        """
+        ...
+
+    async def release(self, id: str) -> None:
+        """Have the parked task of an execution tried again now.
+
+        :raises Error: NOT_FOUND when none is parked; INVALID where the server alone decides when.
         """
         ...
 

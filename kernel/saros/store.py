@@ -34,6 +34,22 @@ class Mail(msgspec.Struct, frozen=True, gc=False):
     key: str = ""  # a second mail with the same key is dropped; "" is never compared
 
 
+class NodeMail(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A request to an actor of another node, or the reply to one.
+
+    `op` is an event for the actor (`body` as in `saros.program.Event`), ASK (an `Ask`), EXIT or LINK_DOWN of
+    `asker` (an `Outcome`), or DONE: the reply (an `Outcome`). A request without a reply is sent again.
+    """
+
+    id: str  # of the request
+    sender: str  # the node that gets the reply
+    op: str
+    to: str  # a pid
+    body: msgspec.Raw
+    asker: str = ""  # a pid
+    key: str = ""  # requests with the same key are carried out once
+
+
 class WorkflowTask(NamedTuple):
     """A run with mail, leased to one worker: only a commit with this `fence` is accepted."""
 
@@ -148,6 +164,11 @@ class Settled(NamedTuple):
     retry_at: int = 0
 
 
+class LostNode(NamedTuple):
+    node: str
+    watches: list[tuple[str, Watcher]]  # pid of an actor, and who is to hear of its end
+
+
 LAST: Final = -1
 """As the start of a history: only its last record."""
 UNTIL_CLOSED: Final = 1 << 62
@@ -182,6 +203,10 @@ class Store(Protocol):
 
     async def terminate(self, id: str, outcome: Json, run_id: str = "") -> bool:
         """End a run at once as terminated; False when none runs."""
+        ...
+
+    async def release(self, id: str) -> bool:
+        """Have what was parked or set aside of a running execution tried again now; False when nothing is."""
         ...
 
     async def watch(self, id: str, watcher: Watcher) -> bool:
@@ -253,6 +278,34 @@ class Store(Protocol):
 
     async def delivered(self, entry: Outgoing, reply: Mail | None) -> None:
         """Take an entry out of the outbox and put the reply into its sender's inbox, atomically."""
+        ...
+
+    # --- nodes: processes that have actors --------------------------------------------------
+
+    async def join_node(self, node: str) -> None:
+        """Count a node of this process as alive from now on: until the store is closed, or the process dies."""
+        ...
+
+    async def send_node(self, node: str, mail: NodeMail) -> bool:
+        """Put mail into the box of a node; False when that is not alive. Mail may get lost on the way."""
+        ...
+
+    async def node_mail(self, node: str) -> list[NodeMail]:
+        """Take what is in the box of a node of this process; blocks until there is something."""
+        ...
+
+    async def watch_node(self, pid: str, watcher: Watcher) -> None:
+        """Remember, for when its node dies, that `watcher` is to hear of the end of an actor."""
+        ...
+
+    async def unwatch_node(self, pid: str, watcher: Watcher) -> None: ...
+
+    async def lost_nodes(self) -> list[LostNode]:
+        """Nodes that have died and are not yet forgotten; blocks until there is one."""
+        ...
+
+    async def forget_node(self, node: str) -> None:
+        """Take note that the watchers of a lost node have been told."""
         ...
 
     # --- life -------------------------------------------------------------------------------

@@ -1,13 +1,16 @@
 """``pytest tests/conformance --backend all`` runs the suite on every installed backend.
 
-``--backend`` takes a scheme, a URL, several of them with commas, or ``all``. A scheme needs a server: `SERVERS`
-names the fixture that gives its URL (see the ``conftest.py`` above this directory). A server that is given by its
-URL serves one process of tests at a time: do not use ``-n`` then.
+``--backend`` takes a scheme, a URL, several of them with commas, or ``all``. The URL of a scheme comes from the
+fixture ``SCHEME_url`` (with what is no letter or digit as ``_``), to be defined in a ``conftest.py`` above this
+directory or in a plugin of pytest, such as one that comes with the backend. Without one, a backend that lives in
+its process is opened as ``SCHEME://``, and any other is skipped.
+A server that is given by its URL serves one process of tests at a time: do not use ``-n`` then.
 ``--write-table`` writes what came out to ``docs/conformance.md``.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,6 @@ import pytest
 
 from saros.plugins import BackendPlugin, installed
 from saros.testing.conformance import BEHAVIOURS, Behaviour
-
-SERVERS: dict[str, str] = {"redis": "redis_url", "temporal": "temporal_url"}
-"""Scheme -> fixture that starts a server, or finds one, and gives its URL."""
 
 TABLE = Path(__file__).parents[2] / "docs" / "conformance.md"
 
@@ -50,11 +50,11 @@ def url(target: str, behaviour: Behaviour, request: pytest.FixtureRequest) -> st
             pytest.skip(plugin.limits[need])
     if is_url:
         return target
-    if plugin.in_process:
-        return f"{scheme}://"
     try:
-        found: str = request.getfixturevalue(SERVERS[scheme])
-    except (KeyError, pytest.FixtureLookupError):
+        found: str = request.getfixturevalue(re.sub(r"\W", "_", scheme) + "_url")
+    except pytest.FixtureLookupError:
+        if plugin.in_process:
+            return f"{scheme}://"
         pytest.skip(f"no server is known for {scheme}; give one with --backend {scheme}://...")
     return found
 

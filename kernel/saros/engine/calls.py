@@ -21,6 +21,38 @@ BATCH = 64
 MS = 1_000_000
 
 
+class CallWorkers:
+    """A `CallWorker` for each task queue of an app, as its worker's options limit it.
+
+    :param limit: attempts at once, of a worker that says nothing itself.
+    """
+
+    def __init__(self, store: Store, attempts: Attempts, limit: int) -> None:
+        registry = attempts.host.deployment.registry
+        limits = dict.fromkeys(attempts.host.deployment.task_queues(), limit)
+        for worker in registry.of_kind("temporal.worker"):
+            wanted = worker.get("worker_options.max_concurrent_activity_execution_size")
+            limits[registry.task_queue(worker.id)] = int(wanted or limit)
+        self._workers = [CallWorker(store, attempts, [queue], most) for queue, most in limits.items()]
+
+    @property
+    def loops(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+        """What runs until cancelled, side by side."""
+        return [worker.run for worker in self._workers]
+
+    def cancel(self, run_id: str, ref: int | None = None) -> None:
+        """Cancel the attempts of a call, or of all calls of a run, as far as they run in this process.
+
+        Attempts elsewhere hear of it with their next heartbeat.
+        """
+        for worker in self._workers:
+            worker.cancel(run_id, ref)
+
+    async def drain(self, grace_s: float) -> None:
+        """Wait for running attempts, at most `grace_s` seconds."""
+        await asyncio.gather(*[worker.drain(grace_s) for worker in self._workers])
+
+
 class CallWorker:
     """Serves the calls of task queues of one store in one process, `limit` at a time."""
 
@@ -57,10 +89,7 @@ class CallWorker:
                     await asyncio.shield(self._flushing)
 
     def cancel(self, run_id: str, ref: int | None = None) -> None:
-        """Cancel the attempts of a call, or of all calls of a run, as far as they run in this process.
-
-        Attempts elsewhere hear of it with their next heartbeat.
-        """
+        """See `CallWorkers.cancel`."""
         attempts = self._running.get(run_id, {})
         for number, attempt in list(attempts.items()):
             if ref is None or number == ref:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from .. import runs, values
+from ..clock import waiting
 from ..deployment import error_of
 from ..entries import Entry
 from ..errors import NOT_FOUND, UNAVAILABLE, Error
@@ -21,7 +23,6 @@ from ..program import (
     SEND,
     SPAWN,
     Ask,
-    Exit,
     Outcome,
     Send,
     Spawn,
@@ -31,39 +32,95 @@ from ..program import (
 )
 from ..store import Mail, Outgoing, Store
 from ..values import Json
+from .finishing import finished
 from .names import under_its_name
+from .nodes import Nodes
 
 log = logging.getLogger("saros.engine")
 
 BATCH = 64
+AGAIN_S = 0.5
+WATCHING = ("monitor", "link", "unmonitor", "unlink")
 PAUSE_S = 0.1
 PAUSE_MAX_S = 5.0
+PATIENCE_S = 30.0
 
 
 class Courier:
-    def __init__(self, store: Store, host: ProcessHost) -> None:
+    def __init__(self, store: Store, host: ProcessHost, nodes: Nodes) -> None:
         self._store = store
         self._host = host
+        self._nodes = nodes
         self._waiting: set[asyncio.Task[Any]] = set()
+        self._lanes: dict[str, asyncio.Task[None]] = {}  # id of an execution -> the last delivery for it
 
     async def run(self) -> None:
         """Deliver until cancelled. One execution's entries are delivered in order."""
         while True:
-            for entry in await self._store.outbox(BATCH):
+            await finished(self._deliver_all(await self._store.outbox(BATCH)))
+
+    async def _deliver_all(self, entries: Sequence[Outgoing]) -> None:
+        for entry in entries:
+            if entry.id in self._lanes or self._may_wait(entry):
+                self._deliver_later(entry)
+            else:
                 await self._surely(entry)
 
     async def _surely(self, entry: Outgoing) -> None:
-        """Deliver again while the store is away: giving up would leave the rest of the batch leased to nobody."""
-        pause = PAUSE_S
+        """Deliver again while the store is away: giving up leaves the rest of the batch to the end of its lease.
+
+        It does give up in the end, for a worker that is to stop waits for this.
+        """
+        pause, patience = PAUSE_S, asyncio.get_running_loop().time() + PATIENCE_S
         while True:
             try:
                 return await self.deliver(entry)
             except Error as error:
-                if error.kind != UNAVAILABLE:
+                if error.kind != UNAVAILABLE or asyncio.get_running_loop().time() > patience:
                     raise
                 log.warning("%s; delivering %s of %s again in %.1f s", error, entry.op, entry.id, pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, PAUSE_MAX_S)
+
+    def _may_wait(self, entry: Outgoing) -> bool:
+        """Whether another node has a say; the entries of other executions shall not wait for that."""
+        if entry.to is not None:
+            dest = entry.to.pid
+        elif entry.op == SEND:
+            dest = unpack(entry.body, Send).to
+        elif entry.op == ASK:
+            dest = unpack(entry.body, Ask).to
+        else:
+            return False
+        pid = Pid.parse(dest)
+        return bool(dest) if pid is None else not pid.is_workflow and self._host.get(dest) is None
+
+    def _deliver_later(self, entry: Outgoing) -> None:
+        task = asyncio.get_running_loop().create_task(self._follow(self._lanes.get(entry.id), entry))
+        self._lanes[entry.id] = task
+        self._keep(task)
+        task.add_done_callback(lambda done: self._leave(entry.id, done))
+
+    def _leave(self, id: str, task: asyncio.Task[None]) -> None:
+        if self._lanes.get(id) is task:
+            del self._lanes[id]
+
+    async def _follow(self, before: asyncio.Task[None] | None, entry: Outgoing) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        while True:
+            try:
+                return await self.deliver(entry)
+            except Error as error:
+                log.warning("%s; delivering %s of %s again", error, entry.op, entry.id)
+                await asyncio.sleep(AGAIN_S)
+            except Exception:
+                log.exception("%s of %s is left to be delivered again", entry.op, entry.id)
+                return
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
 
     async def deliver(self, entry: Outgoing) -> None:
         """:raises Error: UNAVAILABLE; to be repeated, which is harmless."""
@@ -88,24 +145,22 @@ class Courier:
         if entry.op == SEND:
             return outcome_ok(await self._host.send(unpack(entry.body, Send), entry.pid, entry.key))
         if entry.op == ASK:
-            return outcome_ok(await self._host.ask(unpack(entry.body, Ask), entry.pid, entry.key))
+            return outcome_ok(await self._ask(entry, unpack(entry.body, Ask)))
         await self._notify(entry)
         return None
+
+    async def _ask(self, entry: Outgoing, ask: Ask) -> Json:
+        if ask.verb in WATCHING:
+            await self._nodes.note(await self._host.resolve(ask.to), ask, entry.pid)
+        return await self._host.ask(ask, entry.pid, entry.key)
 
     async def _notify(self, entry: Outgoing) -> None:
         """Tell a watcher of an end; one that has ended itself needs no telling."""
         watcher = entry.to
         if watcher is None:
             return
-        actor = self._host.get(watcher.pid)
-        pid = Pid.parse(watcher.pid)
-        if actor is not None:
-            if entry.op == EXIT:
-                actor.watched_end(entry.pid, entry.body, watcher.link)
-        elif pid is not None and pid.is_workflow:
-            await self._store.post(pid.id, exit_mail(entry.pid, entry.body, watcher, entry.key))
-        elif pid is not None:
-            await self._host.backend.notify_end(watcher.pid, entry.pid, entry.body, watcher.link)
+        if entry.op == EXIT or not watcher.pid.startswith("@"):
+            await self._nodes.tell(entry.pid, watcher, entry.body, entry.key)
 
     # --- children ---------------------------------------------------------------------------
 
@@ -139,39 +194,38 @@ class Courier:
         return None if spawn.exec else outcome_ok(pack(started.pid))
 
     async def _spawn_process(self, entry: Outgoing, target: Entry, spawn: Spawn) -> Json | None:
+        host = self._host
         if not spawn.exec:
-            watched = msgspec.structs.replace(spawn, monitor=False)
-            pid = msgspec.json.decode(await self._host.spawn(watched, None), type=str)
-            actor = self._host.get(pid)
-            if actor is not None and spawn.monitor:
-                actor.watchers.add(entry.pid)
+            unwatched = msgspec.structs.replace(spawn, monitor=False)
+            pid = msgspec.json.decode(await host.spawn(unwatched, None), type=str)
+            if spawn.monitor:
+                await self._watch(pid, entry)
             return outcome_ok(pack(pid))
 
-        async def wait() -> None:
-            self._host.clock.busy(1)
-            try:
-                outcome = outcome_ok(await self._host.spawn(spawn, None))
-            except Error as error:
-                outcome = pack(Outcome(err=values.error_data(error)))
-            finally:
-                self._host.clock.busy(-1)
-            await self._store.post(entry.id, Mail(DONE, entry.ref, outcome, entry.run_id, entry.key))
+        actor, end = host.follow(target, spawn)
+        watcher = Watcher(entry.pid, entry.run_id, entry.ref)
+        await self._store.watch_node(actor.pid, watcher)
 
-        task = asyncio.get_running_loop().create_task(wait())
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
+        async def wait() -> None:
+            host.clock.busy(1)
+            try:
+                with waiting(host.clock):
+                    outcome = await end
+                await self._nodes.ended(actor.pid, watcher, outcome)
+            finally:
+                host.clock.busy(-1)
+
+        self._keep(asyncio.get_running_loop().create_task(wait()))
         return None
 
+    async def _watch(self, pid: str, entry: Outgoing) -> None:
+        actor = self._host.get(pid)
+        if actor is not None:
+            actor.watchers.add(entry.pid)
+            await self._store.watch_node(pid, Watcher(entry.pid))
+
     async def close(self) -> None:
-        """Forget the processes whose ends workflows still wait for."""
+        """Forget what still waits: other nodes, and the processes whose ends workflows wait for."""
         for task in list(self._waiting):
             task.cancel()
         await asyncio.gather(*self._waiting, return_exceptions=True)
-
-
-def exit_mail(ended: str, outcome: Json, watcher: Watcher, key: str) -> Mail:
-    """What a workflow that watches gets: the result of its own awaited command, or EXIT."""
-    if watcher.ref:
-        return Mail(DONE, watcher.ref, outcome, watcher.run_id, key)
-    end = msgspec.json.decode(outcome, type=Outcome)
-    return Mail(EXIT, 0, pack(Exit(ended, end.ok, end.err)), "", key)

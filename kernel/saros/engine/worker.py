@@ -14,6 +14,7 @@ from ..execution import Record
 from ..host import Attempts
 from ..program import DONE, Event
 from ..store import FENCED, OK, Mail, Store, WorkflowTask
+from .finishing import finished
 from .live import Live, load
 from .local import LocalCalls
 from .transition import LocalCall, Transition
@@ -29,6 +30,13 @@ CancelCall = Callable[[str, int | None], None]
 
 PARK_NS = 1_000_000_000
 PARK_MAX_NS = 60_000_000_000
+
+
+def cache_size(deployment: Deployment) -> int:
+    """How many live programs the app's workers may keep in this process: by default `CACHE`."""
+    workers = deployment.registry.of_kind("temporal.worker")
+    wanted = [worker.get("worker_options.max_cached_workflows") for worker in workers]
+    return sum(int(size) for size in wanted if size is not None) or CACHE
 
 
 class WorkflowWorker:
@@ -58,7 +66,7 @@ class WorkflowWorker:
         try:
             while True:
                 tasks = await self.store.take(self.queues, BATCH)
-                await self.handle(tasks)
+                await finished(self.handle(tasks))
         finally:
             if self._waiting:
                 await asyncio.gather(*self._waiting, return_exceptions=True)

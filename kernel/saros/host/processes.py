@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 FAREWELL_S = 5.0
 """How long closing waits for a backend to hear of the ends of this node's actors."""
 
+Followed = tuple[Actor, asyncio.Future[Json]]
 _DEFAULT_LIMIT = CallOptions().start_to_close_timeout
 
 
@@ -97,15 +98,10 @@ class ProcessHost:
         call = Call(
             entry_id, msgspec.Raw(values.encode_args(args)), msgspec.Raw(values.encode(context or {}))
         )
-        future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
-
-        def done(outcome: Json) -> None:
-            if not future.done():
-                future.set_result(outcome)
-
+        end, done = _promise()
         cancel = self.call(call, None, done)
         try:
-            return values.decode(value_of(await future))
+            return values.decode(value_of(await end))
         except asyncio.CancelledError:
             cancel()
             raise
@@ -205,22 +201,20 @@ class ProcessHost:
             return value_of(await self.backend.result(started.id, started.run_id))
 
     async def _spawn_process(self, entry: Entry, spawn: Spawn, watcher: Watcher | None) -> Json:
-        if entry.role not in ("process", "function"):
-            raise Error(f"{entry.id} is a {entry.kind}, which cannot be spawned", INVALID, retryable=False)
-        self.check_host(entry, spawn.host)
-        future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
-
-        def done(outcome: Json) -> None:
-            if not future.done():
-                future.set_result(outcome)
-
-        actor = self.start_process(
-            entry, spawn.args, spawn.context, spawn.messages, done, watcher, spawn.name, spawn.monitor
-        )
+        actor, end = self.follow(entry, spawn, watcher)
         if not spawn.exec:
             return pack(actor.pid)
         with waiting(self.clock):
-            return value_of(await future)
+            return value_of(await end)
+
+    def follow(self, entry: Entry, spawn: Spawn, watcher: Watcher | None = None) -> Followed:
+        """Start a process; gives also what will have its outcome."""
+        if entry.role not in ("process", "function"):
+            raise Error(f"{entry.id} is a {entry.kind}, which cannot be spawned", INVALID, retryable=False)
+        self.check_host(entry, spawn.host)
+        end, done = _promise()
+        given = (spawn.args, spawn.context, spawn.messages, done, watcher, spawn.name, spawn.monitor)
+        return self.start_process(entry, *given), end
 
     def start_process(
         self,
@@ -390,6 +384,12 @@ class ProcessHost:
             for task in late:
                 task.cancel()
         await asyncio.gather(*requests, *farewells, return_exceptions=True)
+
+
+def _promise() -> tuple[asyncio.Future[Json], Done]:
+    """What will have an outcome, and what gives it one."""
+    future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+    return future, lambda outcome: None if future.done() else future.set_result(outcome)
 
 
 def _cancel(task: asyncio.Task[Any]) -> None:

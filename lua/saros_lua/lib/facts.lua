@@ -66,3 +66,13 @@ function rt.seed_from(text)
   state = hash
   rt.seed(next_word(), next_word())
 end
+
+-- Marks a place in the random numbers; the function that it gives goes on from there, whatever was taken since.
+function rt.random_apart()
+  local words = state
+  local a, b = raw.math.random(0), raw.math.random(0)
+  return function()
+    state = words
+    raw.math.randomseed(a, b)
+  end
+end

@@ -108,6 +108,8 @@ function workflow.side_effect(fn)
     raw.error("workflow.side_effect wants a function", 2)
   end
   local recorded, settles = rt.facts_side_effect()
+  -- A replay does not call fn again: whatever random numbers it takes, those that follow are the same.
+  local restore = rt.random_apart()
   if not recorded then
     local ok, json = raw.pcall(encode, fn(), "side effect")
     if not ok then
@@ -115,6 +117,7 @@ function workflow.side_effect(fn)
     end
     recorded = json
   end
+  restore()
   local ref = rt.command("side_effect", recorded)
   if settles then
     return rt.await(ref)

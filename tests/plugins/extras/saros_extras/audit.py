@@ -24,9 +24,13 @@ def make(url: str) -> Backend:
     path = urlsplit(url).path
     if not path.strip("/"):
         raise Error(f"{url} names no file", INVALID, hint="for example audit:///tmp/commits.jsonl")
-    clock = RealClock()
+    # Whoever opens the same URL meets the same executions, as with a server.
+    store = _opened.get(url) or AuditStore(url, RealClock(), Path(path))
     # The durable engine makes a backend of any store.
-    return StoreBackend(AuditStore(url, clock, Path(path)), clock)
+    return StoreBackend(store, store.clock)
+
+
+_opened: dict[str, AuditStore] = {}
 
 
 class AuditStore(MemoryStore):
@@ -34,7 +38,18 @@ class AuditStore(MemoryStore):
 
     def __init__(self, url: str, clock: RealClock, path: Path) -> None:
         super().__init__(url, clock)
+        self.clock = clock
         self._path = path
+        self._users = 0
+
+    async def open(self) -> None:
+        self._users += 1
+        _opened[self.url] = self
+
+    async def close(self) -> None:
+        self._users -= 1
+        if not self._users:
+            del _opened[self.url]
 
     async def commit(self, commits: Sequence[Commit]) -> list[str]:
         results = await super().commit(commits)

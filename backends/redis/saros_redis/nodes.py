@@ -1,0 +1,157 @@
+"""Nodes: which of them live, and mail between them.
+
+A node lives while a thread of its process renews its lease, also when its event loop is busy. The lease ends by
+the server's clock. Mail is popped, so a lost reply loses it: who sent it sends it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from typing import Any
+
+import msgspec
+import redis
+
+from saros.errors import Error
+from saros.execution import Watcher
+from saros.program import pack
+from saros.store import LostNode, NodeMail
+
+from . import codec, limits
+from .client import BLOCK_MS, BUSY, LOST
+from .connect import connect_thread
+from .core import BATCH, Core
+from .scripts import script
+
+log = logging.getLogger("saros.redis")
+
+LOOK_S = 2.0
+"""How often nodes that died are looked for, at most."""
+_SENT, _SILENT = 1, 2
+_mail = msgspec.json.Decoder(NodeMail).decode
+_watcher = msgspec.json.Decoder(Watcher).decode
+
+
+class Nodes:
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._grace = core.options.lease / 2  # for nodes that were silent because the server was away
+        self._joined: dict[str, Pulse] = {}
+        self._readers: dict[str, Any] = {}
+
+    async def _run(self, verb: str, node: str, item: object = "", patience: float = 3.0) -> int:
+        partition = self._core.keys.partition(node)
+        return int(await self._core.run("node", partition, [verb, node, item], patience))
+
+    async def join(self, node: str) -> None:
+        core = self._core
+        lease = core.options.lease
+        await self._run("join", node, int(lease * 1e6))
+        self._readers[node] = core.client.reader()
+        tag = core.keys.tags[core.keys.partition(node)]
+        self._joined[node] = Pulse(connect_thread(core.options), tag, node, lease)
+        self._joined[node].start()
+
+    async def send(self, node: str, mail: NodeMail) -> bool:
+        limits.check(bytes(mail.body), self._core.options.payload, f"a message to {mail.to}")
+        until = time.monotonic() + self._grace
+        while (found := await self._run("send", node, pack(mail).decode())) == _SILENT:
+            if time.monotonic() > until:
+                return False
+            await asyncio.sleep(self._grace / 4)
+        return found == _SENT
+
+    async def mail(self, node: str) -> list[NodeMail]:
+        """:raises Error: UNAVAILABLE."""
+        client, box = self._core.client, self._core.keys.box(node)
+        while True:
+            try:
+                first = await self._readers[node].execute_command("BLPOP", box, BLOCK_MS // 1000)
+            except (*LOST, *BUSY) as exc:
+                raise client.unavailable(exc) from exc
+            except redis.ResponseError as exc:
+                if "UNBLOCKED" not in str(exc):
+                    raise
+                continue
+            if first is not None:
+                more = await client.command("LPOP", box, BATCH) or []
+                return [_mail(item) for item in (first[1], *more)]
+
+    async def watch(self, verb: str, pid: str, watcher: Watcher) -> None:
+        await self._run(verb, pid.partition("|")[0], f"{pid}\n{pack(watcher).decode()}")
+
+    async def lost(self) -> list[LostNode]:
+        silent: dict[str, float] = {}  # node -> since when we know
+        while True:
+            found: list[LostNode] = []
+            for partition in range(self._core.keys.partitions):
+                for node, fields in await self._core.run("lost", partition, []):
+                    found.append(LostNode(node.decode(), [_watch(field) for field in fields]))
+            now = time.monotonic()
+            silent = {lost.node: silent.get(lost.node, now) for lost in found}
+            dead = [lost for lost in found if now - silent[lost.node] >= self._grace]
+            if dead:
+                return dead
+            await asyncio.sleep(min(self._grace, LOOK_S))
+
+    async def forget(self, node: str) -> None:
+        await self._run("forget", node)
+
+    async def close(self) -> None:
+        for node, pulse in self._joined.items():
+            await asyncio.to_thread(pulse.stop)
+            with contextlib.suppress(Error):  # a server that is away has the lease end
+                await self._run("leave", node, patience=1.0)
+        self._joined.clear()
+
+
+def _watch(field: bytes) -> tuple[str, Watcher]:
+    pid, watcher = field.split(b"\n", 1)
+    return pid.decode(), _watcher(watcher)
+
+
+class Pulse:
+    """The thread that renews the lease of one node.
+
+    :param client: a blocking redis-py client of its own.
+    :param lease: seconds.
+    """
+
+    def __init__(self, client: Any, tag: str, node: str, lease: float) -> None:
+        self._client = client
+        self._tag = tag
+        self._node = node
+        self._lease = lease
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="saros-redis-node", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop renewing; returns when the thread has ended or is stuck in a call to the server."""
+        self._stop.set()
+        self._thread.join(1.0)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._lease / 4):
+            try:
+                if self._renew():
+                    log.warning("%s was silent for too long: others were told that it died", self._node)
+            except (redis.RedisError, OSError) as exc:
+                log.warning("the lease of %s could not be renewed: %s", self._node, exc)
+        self._client.close()
+
+    def _renew(self) -> bool:
+        """True when the node had been forgotten."""
+        beat = script("node")
+        blob = codec.pack_args(["join", self._node, int(self._lease * 1e6)])
+        try:
+            added = self._client.execute_command("EVALSHA", beat.sha, 1, self._tag, blob)
+        except redis.exceptions.NoScriptError:
+            added = self._client.execute_command("EVAL", beat.text, 1, self._tag, blob)
+        return bool(int(added))

@@ -1,0 +1,28 @@
+-- {verb, node, lease in microseconds or item}: nodes that live, their mail, and who watches their actors.
+-- "send" gives 0 when the node has left or is forgotten, and 2 when its lease has ended.
+local verb, node, item = input[1], input[2], input[3]
+local nodes, box, watches = tag .. ":nodes", key("nm", node), key("nw", node)
+local ends = tonumber(call("ZSCORE", nodes, node) or 0)
+if verb == "join" then
+  return call("ZADD", nodes, text(now + item), node)
+elseif verb == "send" then
+  if ends <= now then
+    return ends > 0 and 2 or 0
+  end
+  call("RPUSH", box, item)
+elseif verb == "watch" then
+  call("HSET", watches, item, "")
+elseif verb == "unwatch" then
+  call("HDEL", watches, item)
+elseif verb == "leave" then
+  call("DEL", box)
+  if call("EXISTS", watches) == 1 then
+    call("ZADD", nodes, 0, node) -- somebody tells them, and forgets it
+  else
+    call("ZREM", nodes, node)
+  end
+elseif verb == "forget" and ends <= now then
+  call("ZREM", nodes, node)
+  call("DEL", box, watches)
+end
+return 1

@@ -1,0 +1,102 @@
+"""What a worker's options limit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import saros
+from saros.engine.worker import CACHE, cache_size
+from saros.testing import eventually, lua_app
+
+Runner = Callable[[Coroutine[Any, Any, None]], None]
+
+PEAK = """
+import asyncio
+
+running = 0
+peak = 0
+
+async def work(n):
+    global running, peak
+    running += 1
+    peak = max(peak, running)
+    await asyncio.sleep(0.01)
+    running -= 1
+    return peak
+"""
+MAIN = """
+local done, peak = channel.new(20), 0
+for i = 1, 12 do
+  coroutine.spawn(function() done:send((funcs.call("app:work", i))) end)
+end
+for _ = 1, 12 do peak = math.max(peak, (done:receive())) end
+return peak
+"""
+
+
+def app(path: Path, **options: int) -> Path:
+    lua_app(
+        path,
+        workflows={"main": MAIN},
+        python={"work": "peak_of_workers:work"},
+        files={"peak_of_workers.py": PEAK},
+    )
+    index = path / "_index.yaml"
+    data = yaml.safe_load(index.read_text())
+    data["entries"][0]["worker_options"] = options
+    index.write_text(yaml.safe_dump(data))
+    return path
+
+
+def test_a_worker_runs_no_more_activities_at_once_than_it_may(tmp_path: Path, run: Runner) -> None:
+    path = app(tmp_path, max_concurrent_activity_execution_size=3)
+
+    async def scenario() -> None:
+        async with saros.open(path) as opened:
+            order = await opened.start("app:main")
+            assert await order.result(20) == 3
+
+    run(scenario())
+
+
+def test_the_cache_is_as_large_as_the_worker_says(tmp_path: Path, run: Runner) -> None:
+    async def scenario(path: Path, size: int) -> None:
+        async with saros.open(path, workers=False) as opened:
+            assert cache_size(opened.deployment) == size
+            await asyncio.sleep(0)
+
+    run(scenario(app(tmp_path / "a", max_cached_workflows=7), 7))
+    run(scenario(app(tmp_path / "b"), CACHE))
+
+
+def test_a_released_execution_is_tried_again_at_once(tmp_path: Path, run: Runner) -> None:
+    path = lua_app(tmp_path, workflows={"main": "return 1"})
+    (path / "main.lua").write_text("return { main = function( end }")
+
+    async def scenario() -> None:
+        async with saros.open(path) as opened:
+            order = await opened.start("app:main")
+            for failures in (1, 2, 3):  # the pause before the fourth would be four seconds
+                await eventually(
+                    lambda n=failures: failed(opened, order.id) >= n, f"it failed {failures} times"
+                )
+                if failures == 3:
+                    lua_app(tmp_path, workflows={"main": "return 1"})
+                await order.release()
+            assert await order.result(2) == 1
+            with pytest.raises(saros.Error, match="is parked"):
+                await order.release()
+
+    run(scenario())
+
+
+def failed(opened: saros.App, id: str) -> int:
+    execution: Any = opened.backend.store._current[id]  # type: ignore[attr-defined]
+    failures: int = execution.failures if execution.problem else 0
+    return failures

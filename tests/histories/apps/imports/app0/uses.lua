@@ -1,0 +1,5 @@
+local funcs, time, json, ctx = require("funcs"), require("time"), require("json"), require("ctx")
+return { main = function(...)
+local input = ...
+return require("lib").twice(input)
+end }

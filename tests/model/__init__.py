@@ -1,0 +1,1 @@
+"""Model tests: random programs, and the laws that hold whatever happens to them."""

@@ -1,0 +1,8 @@
+-- Fails on its first attempts, then gives the number of the attempt.
+return function(failures)
+  local attempt = require("activity").info().attempt
+  if attempt <= failures then
+    return nil, errors.new({ message = "attempt " .. attempt, kind = errors.UNAVAILABLE })
+  end
+  return attempt
+end
