@@ -14,7 +14,7 @@ import pytest
 from saros import Handle, NonDeterminism
 from saros.app import check_app
 from saros.engine.replay import replay
-from saros.testing import TestApp
+from saros.testing import TestApp, eventually
 
 ORDERS = Path(__file__).parents[2] / "examples" / "orders"
 HOUR = 3_600_000_000_000
@@ -257,11 +257,16 @@ def test_a_large_checkout_is_approved_by_a_child_workflow() -> None:
     async def scenario(app: TestApp) -> None:
         with app.hold_time():
             order = await app.start("app:checkout", LARGE)
-            async for line in order.watch():
-                if line.name == "ChildStarted":
-                    break
-            [child] = [run async for run in app.app.list("type = 'app:approval'")]
-            await app.app.get(child.id).signal("approve", {"approved_by": "admin"})
+
+            async def children() -> list[str]:
+                return [run.id async for run in app.app.list("type = 'app:approval'")]
+
+            async def started() -> bool:
+                return bool(await children())
+
+            await eventually(started, "the child has started")
+            [child] = await children()
+            await app.app.get(child).signal("approve", {"approved_by": "admin"})
         assert (await ended(app, order))["status"] == "completed"
 
     in_app(scenario)

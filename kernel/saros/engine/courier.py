@@ -32,7 +32,7 @@ from ..program import (
 )
 from ..store import Mail, Outgoing, Store
 from ..values import Json
-from .finishing import finished
+from .finishing import finished, patiently
 from .names import under_its_name
 from .nodes import Nodes
 
@@ -41,9 +41,6 @@ log = logging.getLogger("saros.engine")
 BATCH = 64
 AGAIN_S = 0.5
 WATCHING = ("monitor", "link", "unmonitor", "unlink")
-PAUSE_S = 0.1
-PAUSE_MAX_S = 5.0
-PATIENCE_S = 30.0
 
 
 class Courier:
@@ -64,23 +61,10 @@ class Courier:
             if entry.id in self._lanes or self._may_wait(entry):
                 self._deliver_later(entry)
             else:
-                await self._surely(entry)
-
-    async def _surely(self, entry: Outgoing) -> None:
-        """Deliver again while the store is away: giving up leaves the rest of the batch to the end of its lease.
-
-        It does give up in the end, for a worker that is to stop waits for this.
-        """
-        pause, patience = PAUSE_S, asyncio.get_running_loop().time() + PATIENCE_S
-        while True:
-            try:
-                return await self.deliver(entry)
-            except Error as error:
-                if error.kind != UNAVAILABLE or asyncio.get_running_loop().time() > patience:
-                    raise
-                log.warning("%s; delivering %s of %s again in %.1f s", error, entry.op, entry.id, pause)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, PAUSE_MAX_S)
+                # Giving up would leave the rest of the batch to the end of its lease.
+                await patiently(
+                    lambda entry=entry: self.deliver(entry), f"delivering {entry.op} of {entry.id}"
+                )
 
     def _may_wait(self, entry: Outgoing) -> bool:
         """Whether another node has a say; the entries of other executions shall not wait for that."""

@@ -1,13 +1,19 @@
-"""Work that is finished once it has begun, although whoever waits for it is cancelled."""
+"""Work that is finished once it has begun: although whoever waits for it is cancelled, or the store is away."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from ..errors import UNAVAILABLE, Error
+
 log = logging.getLogger("saros.engine")
+
+PAUSE_S = 0.1
+PAUSE_MAX_S = 5.0
+PATIENCE_S = 30.0
 
 
 async def finished(work: Coroutine[Any, Any, None]) -> None:
@@ -32,3 +38,22 @@ async def finished(work: Coroutine[Any, Any, None]) -> None:
     if error is not None:
         log.warning("work under way failed while the worker stopped: %s", error)
     raise asyncio.CancelledError
+
+
+async def patiently(work: Callable[[], Awaitable[Any]], what: str) -> None:
+    """Do something again while the store is away, for `PATIENCE_S` seconds: a worker that is to stop waits for it.
+
+    :param what: what it is, for the log.
+    :raises Error: what it failed with otherwise, or in the end.
+    """
+    pause, patience = PAUSE_S, asyncio.get_running_loop().time() + PATIENCE_S
+    while True:
+        try:
+            await work()
+            return
+        except Error as error:
+            if error.kind != UNAVAILABLE or asyncio.get_running_loop().time() > patience:
+                raise
+            log.warning("%s; %s again in %.1f s", error, what, pause)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, PAUSE_MAX_S)

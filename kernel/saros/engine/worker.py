@@ -14,7 +14,7 @@ from ..execution import Record
 from ..host import Attempts
 from ..program import DONE, Event
 from ..store import FENCED, OK, Mail, Store, WorkflowTask
-from .finishing import finished
+from .finishing import finished, patiently
 from .live import Live, load
 from .local import LocalCalls
 from .transition import LocalCall, Transition
@@ -187,7 +187,7 @@ class WorkflowWorker:
         return post
 
     async def _post(self, id: str, mail: Mail) -> None:
-        await self.store.post(id, mail)
+        await patiently(lambda: self.store.post(id, mail), f"posting the result of a local call of {id}")
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
