@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -62,9 +63,7 @@ class Courier:
                 self._deliver_later(entry)
             else:
                 # Giving up would leave the rest of the batch to the end of its lease.
-                await patiently(
-                    lambda entry=entry: self.deliver(entry), f"delivering {entry.op} of {entry.id}"
-                )
+                await patiently(partial(self.deliver, entry), f"delivering {entry.op} of {entry.id}")
 
     def _may_wait(self, entry: Outgoing) -> bool:
         """Whether another node has a say; the entries of other executions shall not wait for that."""
