@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from .plugins import Plugins, installed
 from .presentation import Line, lines
 from .program import CANCEL, MESSAGE, Ask, CancelRequest, Message, StartOptions, pack
 from .serving import served
+
+log = logging.getLogger("saros")
 
 DEFAULT_BACKEND = "memory://"
 
@@ -306,6 +309,7 @@ class App:
         """
         if self._workers is None:
             self._workers = asyncio.get_running_loop().create_task(self._work(services))
+            self._workers.add_done_callback(_tell_failure)
         return self._workers
 
     async def stop_workers(self) -> None:
@@ -366,6 +370,12 @@ async def open_app(
         yield app
     finally:
         await app.close()
+
+
+def _tell_failure(workers: asyncio.Task[None]) -> None:
+    """Say at once that the workers have ended; whoever awaits or closes them gets the error."""
+    if not workers.cancelled() and workers.exception() is not None:
+        log.error("the workers of this app have stopped: %s", workers.exception())
 
 
 def start_options_of(options: Mapping[str, Any]) -> StartOptions:
