@@ -37,7 +37,6 @@ from saros.values import Json
 from .ledger import Ledger, check_reuse
 
 
-
 class MemoryStore(Ledger):
     """See `saros.store.Store`."""
 
