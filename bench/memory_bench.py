@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -197,7 +198,7 @@ async def flatness(scale: int) -> list[Figure]:
 def between_calls(records: Sequence[Record]) -> list[float]:
     """Seconds from one call to the next: a whole step."""
     times = [record.time for record in records if record.op == CALL]
-    return [(after - before) / 1e9 for before, after in zip(times, times[1:], strict=False)]
+    return [(after - before) / 1e9 for before, after in pairwise(times)]
 
 
 # --- memory and replay ------------------------------------------------------------------------------

@@ -37,12 +37,22 @@ class CallScope:
         for call in self._on_cancel:
             call()
 
+    def settle(self) -> None:
+        """Forget who listens, for the attempt has its outcome: code that runs on is heard no more."""
+        self._on_cancel.clear()
+        if self.heartbeat is not None:
+            self.heartbeat = _unheard
+
     def on_cancel(self, call: Callable[[], None]) -> None:
         """Call once when the attempt is cancelled, at once if it is already."""
         if self.canceled:
             call()
         else:
             self._on_cancel.append(call)
+
+
+def _unheard(details: Json) -> None:
+    pass
 
 
 current: ContextVar[CallScope | None] = ContextVar("saros_call_scope", default=None)

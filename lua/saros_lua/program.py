@@ -88,7 +88,7 @@ class LuaProgram:
     def close(self) -> None:
         vm, self._vm = self._vm, None
         if vm is not None:
-            self._advance = None
+            del self._facts, self._advance  # they refer back to this
             if self._stopped:
                 vm.close()
             else:

@@ -55,7 +55,6 @@ class Transition:
         self.commit = Commit(task.run, task.fence, live.length, len(task.mails))
         self.local: list[LocalCall] = []
         self._replies: list[Event] = []  # to commands that are answered at once
-        self._ports = Ports(self, self, self, self)
         self._now = max(task.now, live.time)
 
     def deliver(self, events: list[Event]) -> None:
@@ -63,12 +62,13 @@ class Transition:
 
         :raises Error: when the workflow task failed.
         """
+        ports = Ports(self, self, self, self)  # not kept: a cycle would wait for Python's collector
         while events and not self.live.closed:
             records = self.live.deliver(events)
             self.commit.records += records
             for record in records:
                 if record.op not in EVENT_OPS:
-                    dispatch(record, self._ports)
+                    dispatch(record, ports)
             events, self._replies = self._replies, []
 
     def begin(self) -> None:

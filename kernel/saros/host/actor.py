@@ -68,7 +68,6 @@ class Actor:
         self._running = False
         self._timers: dict[int, Handle] = {}
         self._calls: dict[int, Callable[[], None]] = {}  # ref -> cancels it
-        self._ports = Ports(self, self, self, self)
         self._program = host.deployment.program(entry, workflow=False, facts=self)
         scope.on_cancel(lambda: self.deliver(CANCEL, 0, pack(CancelRequest())))
 
@@ -91,6 +90,7 @@ class Actor:
 
     def _pump(self) -> None:
         self._running = True
+        ports = Ports(self, self, self, self)  # not kept: a cycle would wait for Python's collector
         try:
             while self._mailbox and not self.ended:
                 now = self.host.clock.now()
@@ -100,7 +100,7 @@ class Actor:
                     for command in commands:
                         if self.ended:
                             return
-                        dispatch(command, self._ports)
+                        dispatch(command, ports)
                         if command.op in CLOSING_OPS:
                             return
         except Error as error:

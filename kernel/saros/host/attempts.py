@@ -49,13 +49,16 @@ class Attempt:
         for limit in self._limits.values():
             limit.cancel()
         self._attempts.running.discard(self)
+        self.scope.settle()
+        self._actor = None
         done(outcome)
 
     def abandon(self, outcome: Json = _CANCELED) -> None:
         """Settle now and stop the code."""
+        actor = self._actor
         self.finish(outcome)
-        if self._actor is not None:
-            self._actor.end(outcome)
+        if actor is not None:
+            actor.end(outcome)
         if self._task is not None:
             self._task.cancel()
 
