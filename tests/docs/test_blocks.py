@@ -33,6 +33,7 @@ import sys
 import textwrap
 import tomllib
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -211,12 +212,14 @@ class Runner:
                 for name in ("cacheprovider", "xdist", "hypothesispytest")
                 for word in ("-p", f"no:{name}")
             ]
+            installed = any(point.name == "saros" for point in entry_points(group="pytest11"))
             command = [
                 sys.executable,
                 "-m",
                 "pytest",
                 "-q",
                 *without,
+                *(() if installed else ("-p", "saros.testing.pytest_plugin")),
                 "--rootdir",
                 str(self.path),
                 *self.tests,

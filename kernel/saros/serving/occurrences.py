@@ -6,6 +6,7 @@ import datetime as dt
 import zoneinfo
 
 from ..entries import Entry, parse_duration
+from ..runs import next_cron
 
 SECOND = 1_000_000_000
 
@@ -27,11 +28,7 @@ class Occurrences:
         """The first time after `now`, both in nanoseconds since 1970."""
         if self._every:
             return (now // self._every + 1) * self._every
-        from croniter import croniter  # slow to import, and few apps have schedules
-
-        start = dt.datetime.fromtimestamp(now // SECOND, self._zone)
-        found: dt.datetime = croniter(self._cron, start).get_next(dt.datetime)
-        return int(found.timestamp()) * SECOND
+        return next_cron(self._cron, now, self._zone)
 
 
 def name_of(time: int) -> str:
