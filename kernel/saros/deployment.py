@@ -10,6 +10,7 @@ import msgspec
 
 from . import values
 from .entries import Entry, Registry
+from .entries.registry import DEFAULT_TASK_QUEUE
 from .errors import INVALID, NOT_FOUND, CodeError, Error, ErrorData
 from .modules import Module, Service
 from .program import CallOptions, Facts, Outcome, Program, Runtime
@@ -17,7 +18,7 @@ from .raw import Raw
 from .scope import CallScope
 from .values import Json
 
-DEFAULT_QUEUE = "default"
+DEFAULT_QUEUE = DEFAULT_TASK_QUEUE
 
 
 class Functions(Protocol):

@@ -100,3 +100,26 @@ def failed(opened: saros.App, id: str) -> int:
     execution: Any = opened.backend.store._current[id]  # type: ignore[attr-defined]
     failures: int = execution.failures if execution.problem else 0
     return failures
+
+
+def test_programs_that_a_task_needs_stay_when_the_cache_is_small(tmp_path: Path, run: Runner) -> None:
+    module = "import asyncio\n\nasync def work(n):\n    await asyncio.sleep(0.05)\n    return n\n"
+    main = "return (funcs.new():with_options({['activity.local'] = true}):call('app:work', input))"
+    path = lua_app(
+        tmp_path,
+        workflows={"main": main},
+        python={"work": "slow_locals:work"},
+        files={"slow_locals.py": module},
+    )
+    index = path / "_index.yaml"
+    data = yaml.safe_load(index.read_text())
+    data["entries"][0]["worker_options"] = {"max_cached_workflows": 2}
+    index.write_text(yaml.safe_dump(data))
+
+    async def scenario() -> None:
+        async with saros.open(path) as opened:
+            orders = [await opened.start("app:main", number) for number in range(30)]
+            async with asyncio.timeout(0.9):  # a task that failed would be tried again after a second
+                assert [await order.result() for order in orders] == list(range(30))
+
+    run(scenario())

@@ -54,7 +54,6 @@ class Calls:
         self._driver = driver
         self._running: dict[int, workflow.ActivityHandle[RawValue]] = {}
         self._fresh: set[int] = set()  # scheduled in this very step of the event loop
-        self._patient: set[int] = set()  # cancelled, and their own end is waited for
         self._waits: set[int] = set()
 
     def schedule(self, ref: int, call: Call) -> None:

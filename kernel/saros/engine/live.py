@@ -54,6 +54,7 @@ class Live:
         self.rescinded: dict[int, Command] = {}  # cancelled by the code, and not yet carried out
         self.closed = False
         self.fresh = True  # not yet looked at by its worker
+        self.in_use = False  # by a task that is not committed yet: it may not be closed
         self.replaying = False
         self._versions: dict[str, int] = {}
         self._side_effects: dict[int, Json] = {}

@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from ..errors import Error
 from ..execution import Run
 from ..host import Attempts
 from ..program import Outcome, pack
 from ..values import Json, error_data
-from .retry import call_info, next_delay_ms, start_limited
+from .retry import call_info, failure_of, next_delay_ms, start_limited
 from .transition import LocalCall
 
 MS = 1_000_000
@@ -60,7 +58,7 @@ class LocalCalls:
 
         def done(outcome: Json) -> None:
             now = host.clock.now()
-            failure = msgspec.json.decode(outcome, type=Outcome).err
+            failure = failure_of(outcome)
             delay = next_delay_ms(call.call.options, failure, number, now - scheduled)
             if delay is None:
                 finished(call, outcome)

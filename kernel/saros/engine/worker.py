@@ -117,10 +117,18 @@ class WorkflowWorker:
                 live = load(task.run, self.deployment, await self._records(task, 0))
         elif live.length < task.length:
             live.replay(await self._records(task, live.length))
+        live.in_use = True
         self._cache[key] = live
-        while len(self._cache) > self._cache_size:
-            self._cache.popitem(last=False)[1].close()
+        self._shrink()
         return live
+
+    def _shrink(self) -> None:
+        """Drop the longest unused programs beyond the cache's size, as far as no task needs them."""
+        while len(self._cache) > self._cache_size:
+            oldest = next((run_id for run_id, live in self._cache.items() if not live.in_use), None)
+            if oldest is None:
+                return
+            self._drop(oldest)
 
     async def _read_ahead(self, tasks: Sequence[WorkflowTask]) -> None:
         """Read the histories that the programs of a batch lack side by side, not one after another."""
@@ -202,6 +210,7 @@ class WorkflowWorker:
             if result != OK:
                 level = logging.INFO if result == FENCED else logging.DEBUG
                 log.log(level, "a commit of %s was refused: %s", transition.run.id, result)
+            transition.live.in_use = False
             if result != OK or transition.live.closed:
                 self._drop(transition.run.run_id)
             if result == OK:
