@@ -54,5 +54,5 @@ class Calls:
         task = lease.task
         if details is not None:
             limits.check(details, self._core.options.payload, "a heartbeat")
-        args = [task.run_id, task.ref, lease.token, details.decode() if details else ""]
+        args = [task.run_id, str(task.ref), lease.token, details.decode() if details else ""]
         return bool(await self._core.run("heartbeat", self._core.keys.partition(task.id), args))

@@ -41,7 +41,8 @@ local function lease_run(stream, entry, run, fence, consumer, most)
     call("HDEL", m, "sched")
     return nil
   end
-  if tonumber(takes or 0) >= most then
+  takes = tonumber(takes or 0)
+  if takes >= most then
     drop_entry(stream, entry)
     call("HDEL", m, "sched", "fence")
     call("HSET", m, "delayed", "dead", "problem",
@@ -49,8 +50,7 @@ local function lease_run(stream, entry, run, fence, consumer, most)
     call("ZADD", key("x", "dead"), text(now), run)
     return nil
   end
-  call("HSET", m, "fence", fence)
-  call("HINCRBY", m, "takes", 1)
+  call("HSET", m, "fence", fence, "takes", takes + 1)
   local blob = ""
   if own ~= consumer then
     blob = call("HGET", m, "run")
