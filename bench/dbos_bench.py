@@ -31,7 +31,7 @@ STEPS = 5
 # --- the server -------------------------------------------------------------------------------
 
 
-def programs() -> Path | None:
+def find_programs() -> Path | None:
     """The folder of PostgreSQL's programs, the newest."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: int(each.parent.name))
     if shutil.which("pg_config"):
@@ -49,7 +49,7 @@ def unprivileged() -> str | None:
 
 
 @contextlib.contextmanager
-def postgres(bin: Path) -> Iterator[str]:
+def postgres(programs: Path) -> Iterator[str]:
     """A server of its own; gives its URL."""
     user = unprivileged()
     folder = Path(tempfile.mkdtemp(prefix="saros-bench-pg-"))
@@ -57,13 +57,13 @@ def postgres(bin: Path) -> Iterator[str]:
         shutil.chown(folder, user)
     data, port = folder / "data", free_port()
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "user": user, "cwd": folder}
-    initdb = [str(bin / "initdb"), "-D", str(data), "-U", "bench", "--auth=trust", "-E", "UTF8"]
+    initdb = [str(programs / "initdb"), "-D", str(data), "-U", "bench", "--auth=trust", "-E", "UTF8"]
     subprocess.run(initdb, check=True, stderr=subprocess.STDOUT, **quiet)
-    command = [str(bin / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
+    command = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen([*command, "-c", "listen_addresses=127.0.0.1"], stderr=log, **quiet)
     try:
-        ready = [str(bin / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"]
+        ready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"]
         while subprocess.run(ready, check=False).returncode != 0:
             if server.poll() is not None:
                 raise RuntimeError(f"PostgreSQL does not start: {(folder / 'log').read_text()}")
@@ -115,12 +115,12 @@ async def worker(url: str) -> None:
 
 async def compare(saros_steps_per_s: float, workflows: int, concurrency: int, sequential: int) -> None:
     """Print how fast DBOS is, and how many times faster Saros was."""
-    bin = programs()
-    if bin is None or importlib.util.find_spec("dbos") is None:
-        missing = "PostgreSQL's initdb" if bin is None else "the package dbos (dependency group bench)"
+    found = find_programs()
+    if found is None or importlib.util.find_spec("dbos") is None:
+        missing = "PostgreSQL's initdb" if found is None else "the package dbos (dependency group bench)"
         print(f"no comparison with DBOS Transact: {missing} is not installed")
         return
-    with postgres(bin) as url:
+    with postgres(found) as url:
         process = Process(__file__, "worker", url)
         try:
             await process.ask(count=50, concurrency=concurrency)

@@ -277,9 +277,11 @@ def report_slow(server: Server) -> None:
 
 
 async def until(reached: Callable[[], bool]) -> None:
-    async with asyncio.timeout(600):
-        while not reached():
-            await asyncio.sleep(0.05)
+    for _ in range(12_000):
+        if reached():
+            return
+        await asyncio.sleep(0.05)
+    raise TimeoutError
 
 
 # --- command line -----------------------------------------------------------------------------

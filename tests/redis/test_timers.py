@@ -91,6 +91,8 @@ def last_due(redis: Any, timers: str) -> float:
 
 
 async def until(reached: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not reached():
-            await asyncio.sleep(0.02)
+    for _ in range(1_500):
+        if reached():
+            return
+        await asyncio.sleep(0.02)
+    raise TimeoutError

@@ -12,6 +12,8 @@ from saros.execution import Description, Record, Run, StartRequest, Watcher
 from saros.program import DONE, MESSAGE, pack
 from saros.store import TO_RUN, CallTask, Commit, Mail, NewRun, Outgoing, Settled
 
+from .limits import bytes_of
+
 pack_args = msgspec.msgpack.Encoder().encode
 _run = msgspec.json.Decoder(Run).decode
 _task = msgspec.json.Decoder(CallTask).decode
@@ -165,7 +167,7 @@ def commit(commit: Commit, consumer: str) -> list[Any]:
         commit.expected,
         commit.consumed,
         [record_item(record) for record in commit.records],
-        sum(record.size for record in commit.records),
+        bytes_of(commit),
         [[str(task.ref), task.task_queue, pack(task).decode()] for task in commit.calls],
         [str(ref) for ref in commit.canceled],
         [[str(ref), mail_item(Mail(DONE, ref, _CANCELED, run_id))] for ref in commit.asked],

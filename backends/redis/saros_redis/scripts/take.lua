@@ -26,8 +26,26 @@ local function claim(stream, consumer, entry)
   return found
 end
 
+-- The mail of a run's next task: the first 500 at most, and the first in any case, within the room of the reply
+-- (see take_wanted). What one task records must fit into a commit.
+local function next_mails(run, wanted)
+  local mails = {}
+  repeat
+    local page = call("LRANGE", key("i", run), #mails, #mails + 19)
+    for _, item in ipairs(page) do
+      if #item > wanted[9] and #mails > 0 then
+        return mails
+      end
+      wanted[9] = wanted[9] - #item
+      table.insert(mails, item)
+    end
+  until #page < 20 or #mails >= 500
+  return mails
+end
+
 -- A run for its worker; takes counts the workers that never came back with it.
-local function lease_run(stream, entry, run, fence, consumer, most)
+local function lease_run(stream, entry, run, fence, wanted)
+  local consumer, most = wanted[1], wanted[8]
   local m = key("m", run)
   local status, sched, own, failures, takes =
     unpack(call("HMGET", m, "status", "sched", "own", "failures", "takes"))
@@ -35,7 +53,7 @@ local function lease_run(stream, entry, run, fence, consumer, most)
     drop_entry(stream, entry)
     return nil
   end
-  local mails = call("LRANGE", key("i", run), 0, 499)
+  local mails = next_mails(run, wanted)
   if #mails == 0 then
     drop_entry(stream, entry)
     call("HDEL", m, "sched")
@@ -58,13 +76,18 @@ local function lease_run(stream, entry, run, fence, consumer, most)
   return {run, blob, fence, call("LLEN", key("h", run)), tonumber(failures or 0), mails, stream, entry}
 end
 
-local function take_runs(leases, queues, consumer, nonce, limit, most)
-  for _, queue in ipairs(queues) do
+local function take_runs(leases, wanted)
+  local consumer, nonce, limit = wanted[1], wanted[2], wanted[4]
+  for _, queue in ipairs(wanted[3]) do
     local stream = key("ready", queue)
-    if #leases < limit then
-      for _, found in ipairs(fresh(stream, consumer, limit - #leases)) do
+    while #leases < limit and wanted[9] > 0 do
+      local entries = fresh(stream, consumer, math.min(limit - #leases, 8))
+      for _, found in ipairs(entries) do
         local fence = nonce .. ":" .. found[1]
-        table.insert(leases, lease_run(stream, found[1], found[2][2], fence, consumer, most))
+        table.insert(leases, lease_run(stream, found[1], found[2][2], fence, wanted))
+      end
+      if #entries < 8 then
+        break
       end
     end
   end
@@ -96,13 +119,20 @@ local function lease_call(stream, entry, run, ref, token, most, lost)
   return {run, blob, ref, token, attempts + 1, beat or "", stream, entry}
 end
 
-local function take_calls(leases, queues, consumer, nonce, limit, most)
-  for _, queue in ipairs(queues) do
+local function take_calls(leases, wanted)
+  local consumer, nonce, limit, most = wanted[1], wanted[2], wanted[6], wanted[8]
+  for _, queue in ipairs(wanted[5]) do
     local stream = key("act", queue)
-    if #leases < limit then
-      for _, found in ipairs(fresh(stream, consumer, limit - #leases)) do
+    while #leases < limit and wanted[9] > 0 do
+      local entries = fresh(stream, consumer, math.min(limit - #leases, 8))
+      for _, found in ipairs(entries) do
         local run, ref, token = found[2][2], found[2][4], nonce .. ":" .. found[1]
-        table.insert(leases, lease_call(stream, found[1], run, ref, token, most, false))
+        local lease = lease_call(stream, found[1], run, ref, token, most, false)
+        table.insert(leases, lease)
+        wanted[9] = wanted[9] - (lease and #lease[2] or 0)
+      end
+      if #entries < 8 then
+        break
       end
     end
   end
@@ -120,16 +150,11 @@ local function take_out(leases, consumer, limit)
 end
 
 -- What a worker would like to have along with the reply to something else; see `Wanted` in Python.
--- wanted: {consumer, nonce, run queues, runs, call queues, calls, outbox, most}
+-- wanted: {consumer, nonce, run queues, runs, call queues, calls, outbox, most, room}
+-- The room is in bytes, and gets less; what does not fit into it waits: a long reply holds up all others.
 local function take_wanted(wanted)
   if not wanted then
     return {text(now), {}, {}, {}}
   end
-  local consumer, nonce, most = wanted[1], wanted[2], wanted[8]
-  return {
-    text(now),
-    take_runs({}, wanted[3], consumer, nonce, wanted[4], most),
-    take_calls({}, wanted[5], consumer, nonce, wanted[6], most),
-    take_out({}, consumer, wanted[7]),
-  }
+  return {text(now), take_runs({}, wanted), take_calls({}, wanted), take_out({}, wanted[1], wanted[7])}
 end
