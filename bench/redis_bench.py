@@ -137,7 +137,8 @@ class Figures(NamedTuple):
     steps_per_s: float
     p50_ms: float  # of a whole workflow, one at a time
     p99_ms: float
-    trips: float  # per step, those of the clients included, as all that follows
+    trips_alone: float  # per step of these, those of the client included
+    trips: float  # per step at full load, as all that follows
     scripts: float
     bytes: float
     worker_us: float  # CPU time
@@ -146,7 +147,7 @@ class Figures(NamedTuple):
 
 
 HEAD = (
-    "appendfsync  workers   steps/s   p50 ms   p99 ms   trips  scripts   bytes"
+    "appendfsync  workers   steps/s   p50 ms   p99 ms   trips alone   trips  scripts   bytes"
     "   worker µs  client µs  server µs  (per step)"
 )
 
@@ -154,7 +155,7 @@ HEAD = (
 def line(row: Figures) -> str:
     return (
         f"{row.setting:<11}  {row.workers:7}  {row.steps_per_s:8.0f}  {row.p50_ms:7.1f}  {row.p99_ms:7.1f}"
-        f"  {row.trips:6.2f}  {row.scripts:7.2f}  {row.bytes:6.0f}"
+        f"  {row.trips_alone:12.2f}  {row.trips:6.2f}  {row.scripts:7.2f}  {row.bytes:6.0f}"
         f"  {row.worker_us:10.0f}  {row.client_us:9.0f}  {row.server_us:9.0f}"
     )
 
@@ -165,6 +166,7 @@ async def measure(server: Server, fsync: str, workers: int, args: Any) -> Figure
     clients = [Process(__file__, "client", url) for _ in range(args.clients)]
     try:
         await load(clients, WARM, args.concurrency)
+        quiet = server.counts()
         alone = (await clients[0].ask(what="five", count=args.sequential, concurrency=1))["times"]
         before, worked = server.counts(), await cpu_of(processes)
         begun = time.perf_counter()
@@ -182,6 +184,7 @@ async def measure(server: Server, fsync: str, workers: int, args: Any) -> Figure
         steps / seconds,
         statistics.median(alone) * 1e3,
         alone[int(len(alone) * 0.99)] * 1e3,
+        before.since(quiet, args.sequential * STEPS)[1],
         trips,
         scripts,
         size,

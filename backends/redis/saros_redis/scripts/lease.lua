@@ -17,5 +17,5 @@ for _, entry in ipairs(input[3]) do
 end
 take_runs(got[2], wanted)
 take_calls(got[3], wanted)
-take_out(got[4], consumer, wanted[7] - #got[4])
+take_out(got[4], wanted)
 return got

@@ -1,5 +1,8 @@
 -- How workers lease entries of the streams.
 
+-- Entries that are read at a time, so that what is read need not be much more than there is room for.
+local PAGE = 16
+
 -- Entries nobody has yet, and entries whose consumer has not been heard of for `lease` ms (when that is given).
 -- An entry that outlived several workers may have killed them, so at most one such is tried at a time.
 local function fresh(stream, consumer, limit)
@@ -14,6 +17,20 @@ end
 local function overdue(stream, lease, limit)
   local reply = redis.pcall("XPENDING", stream, group, "IDLE", lease, "-", "+", limit)
   return reply.err and {} or reply
+end
+
+-- Leases of new entries, up to `limit` and as far as there is room; `lease` gives one, or nothing.
+local function take(leases, stream, wanted, limit, lease)
+  while #leases < limit and wanted[9] > 0 do
+    local entries = fresh(stream, wanted[1], math.min(limit - #leases, PAGE))
+    for _, found in ipairs(entries) do
+      table.insert(leases, lease(found[1], found[2]))
+    end
+    if #entries < PAGE then
+      break
+    end
+  end
+  return leases
 end
 
 local function claim(stream, consumer, entry)
@@ -31,7 +48,7 @@ end
 local function next_mails(run, wanted)
   local mails = {}
   repeat
-    local page = call("LRANGE", key("i", run), #mails, #mails + 19)
+    local page = call("LRANGE", key("i", run), #mails, #mails + PAGE - 1)
     for _, item in ipairs(page) do
       if #item > wanted[9] and #mails > 0 then
         return mails
@@ -39,7 +56,7 @@ local function next_mails(run, wanted)
       wanted[9] = wanted[9] - #item
       table.insert(mails, item)
     end
-  until #page < 20 or #mails >= 500
+  until #page < PAGE or #mails >= 500
   return mails
 end
 
@@ -77,19 +94,11 @@ local function lease_run(stream, entry, run, fence, wanted)
 end
 
 local function take_runs(leases, wanted)
-  local consumer, nonce, limit = wanted[1], wanted[2], wanted[4]
   for _, queue in ipairs(wanted[3]) do
     local stream = key("ready", queue)
-    while #leases < limit and wanted[9] > 0 do
-      local entries = fresh(stream, consumer, math.min(limit - #leases, 8))
-      for _, found in ipairs(entries) do
-        local fence = nonce .. ":" .. found[1]
-        table.insert(leases, lease_run(stream, found[1], found[2][2], fence, wanted))
-      end
-      if #entries < 8 then
-        break
-      end
-    end
+    take(leases, stream, wanted, wanted[4], function(entry, fields)
+      return lease_run(stream, entry, fields[2], wanted[2] .. ":" .. entry, wanted)
+    end)
   end
   return leases
 end
@@ -120,33 +129,23 @@ local function lease_call(stream, entry, run, ref, token, most, lost)
 end
 
 local function take_calls(leases, wanted)
-  local consumer, nonce, limit, most = wanted[1], wanted[2], wanted[6], wanted[8]
   for _, queue in ipairs(wanted[5]) do
     local stream = key("act", queue)
-    while #leases < limit and wanted[9] > 0 do
-      local entries = fresh(stream, consumer, math.min(limit - #leases, 8))
-      for _, found in ipairs(entries) do
-        local run, ref, token = found[2][2], found[2][4], nonce .. ":" .. found[1]
-        local lease = lease_call(stream, found[1], run, ref, token, most, false)
-        table.insert(leases, lease)
-        wanted[9] = wanted[9] - (lease and #lease[2] or 0)
-      end
-      if #entries < 8 then
-        break
-      end
-    end
+    take(leases, stream, wanted, wanted[6], function(entry, fields)
+      local token = wanted[2] .. ":" .. entry
+      local lease = lease_call(stream, entry, fields[2], fields[4], token, wanted[8], false)
+      wanted[9] = wanted[9] - (lease and #lease[2] or 0)
+      return lease
+    end)
   end
   return leases
 end
 
-local function take_out(leases, consumer, limit)
-  local stream = tag .. ":out"
-  if limit > 0 then
-    for _, found in ipairs(fresh(stream, consumer, limit)) do
-      table.insert(leases, {found[1], found[2]})
-    end
-  end
-  return leases
+local function take_out(leases, wanted)
+  return take(leases, tag .. ":out", wanted, wanted[7], function(entry, fields)
+    wanted[9] = wanted[9] - #fields[12] -- the body
+    return {entry, fields}
+  end)
 end
 
 -- What a worker would like to have along with the reply to something else; see `Wanted` in Python.
@@ -156,5 +155,5 @@ local function take_wanted(wanted)
   if not wanted then
     return {text(now), {}, {}, {}}
   end
-  return {text(now), take_runs({}, wanted), take_calls({}, wanted), take_out({}, wanted[1], wanted[7])}
+  return {text(now), take_runs({}, wanted), take_calls({}, wanted), take_out({}, wanted)}
 end
