@@ -3,12 +3,11 @@
 -- What many programs never touch is in parts that load on first use: time_object (the Time class),
 -- time_civil (the calendar), time_layout and time_parse, time_zone (zones by name), time_timer.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type, error, integer = raw.type, raw.error, raw.math.tointeger
 local library, fail, env_type = rt.library, rt.fail, rt.env.type
-if not rt.duration then
-  library("duration")
-end
+library("duration")
 local duration = rt.duration
 local parse_ns = duration.parse_ns
 
@@ -63,7 +62,7 @@ local time = {
 
 -- Locations ------------------------------------------------------------------------------------------
 -- A location is {name, offset, abbr} when its offset never changes, else {name} plus the span
--- {offset, abbr, first, last} of constant offset that was looked up last. `object` is what users see.
+-- {offset, abbr, first, last} of constant offset that was looked up last. Users see an object of it.
 
 local new_location, get_location
 
@@ -77,15 +76,33 @@ end
 
 new_location, get_location = rt.class("location", { string = location_name }, { __tostring = location_name })
 
-local function location(loc)
-  loc.object = new_location(loc)
-  return loc
+local objects -- location -> its object, in this program
+
+rt.each_program(function()
+  objects = {}
+end)
+
+local function object_of(loc)
+  local object = objects[loc]
+  if not object then
+    object = new_location(loc)
+    objects[loc] = object
+  end
+  return object
 end
 
-local UTC = location({ name = "UTC", abbr = "UTC", offset = 0 })
+local UTC = { name = "UTC", abbr = "UTC", offset = 0 }
 -- Workers stand in different places, so for workflow code the local zone is UTC.
-local LOCAL = rt.workflow and UTC or location({ name = "Local" })
-time.utc, time.localtz = UTC.object, LOCAL.object
+local LOCAL = rt.workflow and UTC or { name = "Local" }
+local FIXED = { utc = UTC, localtz = LOCAL }
+
+raw.setmetatable(time, {
+  __index = function(self, name)
+    local loc = FIXED[name]
+    return loc and object_of(loc)
+  end,
+  __metatable = false,
+})
 
 -- Seconds east of UTC and the abbreviation at an instant.
 local function zone_at(loc, sec)
@@ -117,7 +134,7 @@ end
 rt.time = { -- for the parts
   now = time.now,
   get_location = get_location,
-  location = location,
+  object_of = object_of,
   zone_at = zone_at,
   UTC = UTC,
   LOCAL = LOCAL,
@@ -203,7 +220,7 @@ function time.load_location(name)
   if not loc then
     return fail(kind, why)
   end
-  return loc.object
+  return object_of(loc)
 end
 
 function time.fixed_zone(name, offset)
@@ -214,7 +231,7 @@ function time.fixed_zone(name, offset)
   if not seconds or seconds <= -86400 * 2 or seconds >= 86400 * 2 then
     return fail("Invalid", "time.fixed_zone wants seconds east of UTC (fewer than 172800) as its second argument")
   end
-  return location({ name = name, abbr = name, offset = seconds }).object
+  return object_of({ name = name, abbr = name, offset = seconds })
 end
 
 function time.sleep(d)

@@ -1,5 +1,6 @@
 -- Locations of the time module: zones by name, through the host's time zone database.
 local rt = ...
+rt.lasting()
 local host = rt.host
 local shared = rt.time
 
@@ -55,7 +56,7 @@ function zone.load(name)
     spans[name] = nil
     return nil, kind, why
   end
-  loaded[name] = shared.location(loc)
+  loaded[name] = loc
   return loc
 end
 

@@ -1,5 +1,6 @@
 -- The request of a handler, as an object: http.request() of the http module.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type, next, tonumber = raw.type, raw.next, raw.tonumber
 local match, gmatch, lower = raw.string.match, raw.string.gmatch, raw.string.lower
