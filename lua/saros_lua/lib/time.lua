@@ -99,7 +99,10 @@ local FIXED = { utc = UTC, localtz = LOCAL }
 raw.setmetatable(time, {
   __index = function(self, name)
     local loc = FIXED[name]
-    return loc and object_of(loc)
+    if loc then
+      raw.rawset(self, name, object_of(loc))
+      return object_of(loc)
+    end
   end,
   __metatable = false,
 })
