@@ -17,7 +17,7 @@ from saros.program import Call, Outcome, pack
 from saros.values import Json
 
 from .body import Body, text_or_bytes
-from .problem import ABORT, REQUEST_ID, Disconnected, Headers, HttpError, Receive, Scope, Send, send_whole
+from .problem import REQUEST_ID, WIRE, Disconnected, Headers, HttpError, Receive, Scope, Send, send_whole
 
 log = logging.getLogger("saros.http")
 
@@ -196,9 +196,9 @@ class Exchange:
             raise Disconnected from None
 
     def _abort(self) -> None:
-        abort = self._scope.get(ABORT)
-        if abort is not None:
-            abort()
+        wire = self._scope.get(WIRE)
+        if wire is not None:
+            wire.abort()
 
     # --- its end --------------------------------------------------------------------------------
 
@@ -237,7 +237,7 @@ class Exchange:
         :raises Disconnected: always.
         """
         self._abort()
-        while self._scope.get(ABORT) and (await self._receive())["type"] != "http.disconnect":
+        while self._scope.get(WIRE) and (await self._receive())["type"] != "http.disconnect":
             pass
         raise Disconnected
 
