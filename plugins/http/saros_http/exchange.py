@@ -61,7 +61,7 @@ class Exchange:
         self._write_s = write_s
         self._gone = False
         self._no_body = False  # a status that has none
-        self._writing = asyncio.Lock()  # its coroutines may write at the same time
+        self._writing: asyncio.Lock | None = None  # its coroutines may write at the same time
         self._attempt: Attempt | None = None
         self._ended: asyncio.Future[Json | HttpError] = asyncio.get_running_loop().create_future()
         self._watcher: asyncio.Task[None] | None = None
@@ -168,6 +168,8 @@ class Exchange:
         raise Error(f"the service @http does not know {op}", INVALID, retryable=False)
 
     async def _write(self, head: dict[str, Any] | bool, data: str | bytes) -> bool:
+        if self._writing is None:
+            self._writing = asyncio.Lock()
         async with self._writing:
             return await self._write_next(head, data)
 
