@@ -47,7 +47,6 @@ local function members(path, t)
     if kind == "table" then members(path .. "." .. key, value) end
   end
 end
-local _ = rt.library("time").utc, rt.library("time").localtz -- made when they are first used
 for name in raw.string.gmatch(NAMES, "%S+") do members(name, rt.library(name)) end
 for _, part in raw.ipairs({"time_object", "time_timer", "spawner"}) do rt.library(part) end
 for name, t in raw.next, {table = rt.env.table, math = rt.library("math"), coroutine = rt.env.coroutine} do

@@ -4,7 +4,8 @@
 -- no function of theirs is ever made again; the same holds for a chunk that begins with rt.lasting(), once a
 -- program has needed it. So that nothing outlives its program:
 --   * what user code can change is made anew: its environment, and every table of functions in it;
---   * such a chunk initialises the state of a program in rt.each_program(fn), and makes no object when it runs;
+--   * such a chunk initialises the state of a program in rt.each_program(fn), and gives the objects that it
+--     makes places of their own (objects.lua);
 --   * all other chunks run anew in every program that needs them; what they add to rt, and to the tables that
 --     chunks give to rt.keep(t), is taken away again.
 local instructions, seconds, memory, workflow, trace, host, host_load = ...

@@ -62,7 +62,7 @@ local time = {
 
 -- Locations ------------------------------------------------------------------------------------------
 -- A location is {name, offset, abbr} when its offset never changes, else {name} plus the span
--- {offset, abbr, first, last} of constant offset that was looked up last. Users see an object of it.
+-- {offset, abbr, first, last} of constant offset that was looked up last. `object` is what users see.
 
 local new_location, get_location
 
@@ -76,36 +76,15 @@ end
 
 new_location, get_location = rt.class("location", { string = location_name }, { __tostring = location_name })
 
-local objects -- location -> its object, in this program
-
-rt.each_program(function()
-  objects = {}
-end)
-
-local function object_of(loc)
-  local object = objects[loc]
-  if not object then
-    object = new_location(loc)
-    objects[loc] = object
-  end
-  return object
+local function location(loc, ordinal)
+  loc.object = new_location(loc, ordinal)
+  return loc
 end
 
-local UTC = { name = "UTC", abbr = "UTC", offset = 0 }
+local UTC = location({ name = "UTC", abbr = "UTC", offset = 0 }, -2)
 -- Workers stand in different places, so for workflow code the local zone is UTC.
-local LOCAL = rt.workflow and UTC or { name = "Local" }
-local FIXED = { utc = UTC, localtz = LOCAL }
-
-raw.setmetatable(time, {
-  __index = function(self, name)
-    local loc = FIXED[name]
-    if loc then
-      raw.rawset(self, name, object_of(loc))
-      return object_of(loc)
-    end
-  end,
-  __metatable = false,
-})
+local LOCAL = rt.workflow and UTC or location({ name = "Local" }, -1)
+time.utc, time.localtz = UTC.object, LOCAL.object
 
 -- Seconds east of UTC and the abbreviation at an instant.
 local function zone_at(loc, sec)
@@ -137,7 +116,7 @@ end
 rt.time = { -- for the parts
   now = time.now,
   get_location = get_location,
-  object_of = object_of,
+  location = location,
   zone_at = zone_at,
   UTC = UTC,
   LOCAL = LOCAL,
@@ -223,7 +202,7 @@ function time.load_location(name)
   if not loc then
     return fail(kind, why)
   end
-  return object_of(loc)
+  return loc.object
 end
 
 function time.fixed_zone(name, offset)
@@ -234,7 +213,7 @@ function time.fixed_zone(name, offset)
   if not seconds or seconds <= -86400 * 2 or seconds >= 86400 * 2 then
     return fail("Invalid", "time.fixed_zone wants seconds east of UTC (fewer than 172800) as its second argument")
   end
-  return object_of({ name = name, abbr = name, offset = seconds })
+  return location({ name = name, abbr = name, offset = seconds }).object
 end
 
 function time.sleep(d)

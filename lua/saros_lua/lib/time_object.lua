@@ -220,7 +220,7 @@ local methods = {
     return make(t.sec, t.ns, state)
   end,
   location = function(self)
-    return shared.object_of(of(self, "location").loc)
+    return of(self, "location").loc.object
   end,
   round = function(self, d)
     return multiple(self, d, "round")

@@ -338,13 +338,13 @@ function parser.parse(layout, text, default, loc)
     if offset == p.offset and (not p.abbr or p.abbr == abbr) then
       return sec, p.ns, loc
     end
-    return sec, p.ns, { name = p.abbr or "", abbr = p.abbr or "", offset = p.offset }
+    return sec, p.ns, shared.location({ name = p.abbr or "", abbr = p.abbr or "", offset = p.offset })
   end
   local offset, known = offset_of(p.abbr, loc, sec)
   if known then
     return sec - offset, p.ns, known
   end
-  return sec, p.ns, { name = p.abbr, abbr = p.abbr, offset = offset }
+  return sec, p.ns, shared.location({ name = p.abbr, abbr = p.abbr, offset = offset })
 end
 
 return parser

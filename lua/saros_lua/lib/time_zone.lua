@@ -4,8 +4,12 @@ rt.lasting()
 local host = rt.host
 local shared = rt.time
 
-local loaded = { UTC = shared.UTC, Local = shared.LOCAL } -- name -> location
+local loaded -- name -> location
 local spans = {} -- name -> {span, ...} that were looked up, each {offset, abbr, first, last}
+
+rt.each_program(function()
+  loaded = { UTC = shared.UTC, Local = shared.LOCAL }
+end)
 
 local zone = {}
 
@@ -56,7 +60,7 @@ function zone.load(name)
     spans[name] = nil
     return nil, kind, why
   end
-  loaded[name] = loc
+  loaded[name] = shared.location(loc)
   return loc
 end
 

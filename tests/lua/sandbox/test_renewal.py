@@ -175,7 +175,9 @@ def test_chunks_that_last_make_no_object_when_they_run(workflow: bool) -> None:
     assert len(lasting) > 20
     for name in lasting:
         vm.call(vm.fn("library"), name.removesuffix(".lua"))
-    make = vm._lua.execute(b"local rt = ... return function() return rt.ordinal_of(rt.payload_new(1)) end", vm.rt)
+    make = vm._lua.execute(
+        b"local rt = ... return function() return rt.ordinal_of(rt.payload_new(1)) end", vm.rt
+    )
     assert vm.call(make) == 1
 
 
