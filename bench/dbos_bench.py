@@ -8,7 +8,6 @@ a folder that is deleted at the end, with PostgreSQL's default settings (fsync o
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib.util
 import os
@@ -24,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from processes import Process, free_port, serve, side_by_side
+
+from saros.cli import session
 
 STEPS = 5
 
@@ -140,4 +141,4 @@ async def compare(saros_steps_per_s: float, workflows: int, concurrency: int, se
 
 
 if __name__ == "__main__":
-    asyncio.run(worker(sys.argv[2]) if sys.argv[1:2] == ["worker"] else compare(0.0, 400, 100, 40))
+    session.run(worker(sys.argv[2]) if sys.argv[1:2] == ["worker"] else compare(0.0, 400, 100, 40))

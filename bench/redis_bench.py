@@ -30,6 +30,7 @@ from processes import Process, free_port, serve, side_by_side
 
 import saros
 import saros_redis.scripts
+from saros.cli import session
 from saros.cli.serve import tune_collector
 
 APP = Path(__file__).parent / "apps" / "steps"
@@ -307,4 +308,4 @@ async def main() -> None:
 if __name__ == "__main__":
     roles = {"worker": worker, "client": client}
     role = roles.get(sys.argv[1]) if len(sys.argv) == 3 else None
-    asyncio.run(role(sys.argv[2]) if role else main())
+    session.run(role(sys.argv[2]) if role else main())  # on the event loop of `saros run`
