@@ -14,12 +14,19 @@ T = TypeVar("T")
 COMMIT = 8
 """A commit may be this many times as large as one value."""
 SCRIPT = 1_000_000
-"""Bytes of several commits, or results, that go into one script; a million holds the server for a millisecond."""
+"""Bytes of several commits, or results, that go into one script: so many hold the server for a few milliseconds."""
+RECORD = 2_000
+"""What a record costs in a script, in bytes: it may start a call or a timer."""
 
 
 def bytes_of(commit: Commit) -> int:
     """How much a commit adds to its history."""
     return sum(record.size for record in commit.records)
+
+
+def work_of(commit: Commit) -> int:
+    """How much a script has to do for a commit, in bytes."""
+    return bytes_of(commit) + RECORD * len(commit.records)
 
 
 def check(body: Json, most: int, what: str) -> None:

@@ -11,7 +11,7 @@ from saros.store import FENCED, OK, Commit, WorkflowTask
 
 from . import codec
 from .core import Core
-from .limits import bytes_of, portions, too_large
+from .limits import portions, too_large, work_of
 from .timers import Alarm
 
 
@@ -47,7 +47,7 @@ class Tasks:
     ) -> None:
         core = self._core
         try:
-            for portion in portions(indexes, lambda index: bytes_of(commits[index])):
+            for portion in portions(indexes, lambda index: work_of(commits[index])):
                 batch = [codec.commit(commits[index], core.consumer) for index in portion]
                 verdicts, more = await core.run("commit", partition, [batch, core.wanted()], core.patience)
                 for index, verdict in zip(portion, verdicts, strict=True):
