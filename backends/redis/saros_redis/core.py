@@ -6,7 +6,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from saros.errors import UNAVAILABLE, Error
 from saros.execution import Run
@@ -22,10 +22,13 @@ from .held import Held, Place
 from .keys import Keys
 from .options import Options
 
+RUNS: Final = "runs"
+CALLS: Final = "calls"
+OUT: Final = "out"
 BATCH = 64
 TASK_LIMIT_S = 600.0
 """Nothing takes a workflow task longer than this, and no call much longer than its own limit."""
-RUNS = 10_000
+KNOWN_RUNS = 10_000
 """Runs whose facts a worker remembers, so that the server need not send them again."""
 
 
@@ -62,6 +65,13 @@ class Core:
         for proof, place in self.held.snapshot().items():
             if place.stream.startswith(self.keys.ready(place.partition, "")):
                 self.held.drop(proof)
+
+    def streams(self, partition: int) -> list[tuple[str, str, str]]:
+        """Kind, queue and name of each stream of a partition that this process reads."""
+        keys = self.keys
+        found = [(RUNS, queue, keys.ready(partition, queue)) for queue in self.queues]
+        found += [(CALLS, queue, keys.calls(partition, queue)) for queue in self.call_queues]
+        return [*found, (OUT, "", keys.out(partition))]
 
     # --- leases -----------------------------------------------------------------------------
 
@@ -120,7 +130,7 @@ class Core:
                 blob = bytes(reply)
             run = codec.read_run(blob)
         self._runs[run_id] = run
-        if len(self._runs) > RUNS:
+        if len(self._runs) > KNOWN_RUNS:
             self._runs.popitem(last=False)
         return run
 

@@ -133,3 +133,42 @@ local function take_wanted(wanted)
     take_out({}, consumer, wanted[7]),
   }
 end
+
+-- A lease that ends although its worker lives: the task waits again, and the worker does not count as lost with it.
+local function return_run(entry, run)
+  local m = key("m", run)
+  local sched, fence = unpack(call("HMGET", m, "sched", "fence"))
+  if sched ~= entry then
+    return
+  end
+  if fence and call("HINCRBY", m, "takes", -1) <= 0 then
+    call("HDEL", m, "takes")
+  end
+  call("HDEL", m, "sched", "fence")
+  schedule(run)
+end
+
+local function return_call(entry, run, ref, queue)
+  local c = key("c", run)
+  if string.match(call("HGET", c, ref .. ":e") or "", "^%S+") == entry then
+    call("HDEL", c, ref .. ":t")
+    queue_call(run, ref, queue)
+  end
+end
+
+-- kind: runs, calls or out; name: of the queue.
+local function return_entry(kind, name, stream, entry)
+  local found = call("XRANGE", stream, entry, entry)[1]
+  drop_entry(stream, entry)
+  if not found then
+    return
+  end
+  local fields = found[2]
+  if kind == "runs" then
+    return_run(entry, fields[2])
+  elseif kind == "calls" then
+    return_call(entry, fields[2], fields[4], name)
+  else
+    call("XADD", stream, "*", unpack(fields))
+  end
+end
