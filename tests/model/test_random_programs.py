@@ -168,6 +168,4 @@ def test_on_redis(redis_port: int, record_property: Any) -> None:
 
 
 def test_on_redis_with_partitions(redis_port: int, record_property: Any) -> None:
-    check(
-        f"redis://localhost:{redis_port}/0?lease=60s&partitions=3&prefix=parted-{{}}", 20, record_property
-    )
+    check(f"redis://localhost:{redis_port}/0?lease=60s&partitions=3&prefix=parted-{{}}", 20, record_property)

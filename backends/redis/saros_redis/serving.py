@@ -55,14 +55,16 @@ class Serving:
             return
         await asyncio.to_thread(renewer.stop)
         core = self._core
-        await core.client.quiet(QUIET_S)  # what comes along with a reply now would be leased, and known to nobody
+        await core.client.quiet(
+            QUIET_S
+        )  # what comes along with a reply now would be leased, and known to nobody
         with contextlib.suppress(Error):  # a server that is away has the leases end
             for partition in range(core.keys.partitions):
                 await self._give_back(partition)
         core.held.clear()
 
     async def _give_back(self, partition: int) -> None:
-        """Hand over until nothing is left: a blocking read that the server thinks goes on gets what is handed over."""
+        """Hand over until nothing is left: it may go to a read of ours that the server thinks still waits."""
         core = self._core
         args = [core.consumer, core.streams(partition)]
         for _ in range(ROUNDS):
