@@ -18,6 +18,8 @@ log = logging.getLogger("saros.redis")
 
 ORPHAN_S = 1.2
 """Longer than a reply is under way (see scripts/orphans.lua)."""
+AGAIN_S = 0.1
+"""The next look when something was found: a lost worker leaves more than there is room for at once."""
 TRIM_S = 30.0
 TRIM_LIMIT = 50
 
@@ -50,8 +52,9 @@ class Housekeeping:
 
     async def _reclaim_loop(self) -> None:
         core = self._core
-        pause = min(core.options.lease / 2, 2.0)
+        found = 0
         while True:
+            pause = AGAIN_S if found else min(core.options.lease / 2, 2.0)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await core.client.lost.wait()
@@ -59,13 +62,15 @@ class Housekeeping:
                 core.client.lost.clear()  # what is lost from now on is younger, and for the next time
                 await asyncio.sleep(ORPHAN_S)
                 await self._orphans()
+            found = 0
             for partition in range(core.keys.partitions):
-                await self._reclaim(partition)
+                found += await self._reclaim(partition)
 
-    async def _reclaim(self, partition: int) -> None:
+    async def _reclaim(self, partition: int) -> int:
+        """Take over what has room here; gives how much."""
         core = self._core
         if not (core.tasks.serving or core.calls.serving or core.out.serving):
-            return
+            return 0
         self._suspects = {proof for proof in self._suspects if core.held.get(proof) is not None}
         wanted = [
             core.consumer,
@@ -86,6 +91,7 @@ class Housekeeping:
             log.warning("took over %d tasks of lost workers", count)
         if int(suspects):
             self._suspects = set(core.held.snapshot()) - before
+        return count
 
     async def _orphans(self) -> None:
         """Hand over leases whose replies were lost: the server thinks that we hold them."""

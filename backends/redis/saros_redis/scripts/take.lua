@@ -29,8 +29,8 @@ end
 -- A run for its worker; takes counts the workers that never came back with it.
 local function lease_run(stream, entry, run, fence, consumer, most)
   local m = key("m", run)
-  local status, sched, own, failures, takes =
-    unpack(call("HMGET", m, "status", "sched", "own", "failures", "takes"))
+  local status, sched, own, failures, takes, known =
+    unpack(call("HMGET", m, "status", "sched", "own", "failures", "takes", "fence"))
   if status ~= "running" or sched ~= entry then
     drop_entry(stream, entry)
     return nil
@@ -41,7 +41,8 @@ local function lease_run(stream, entry, run, fence, consumer, most)
     call("HDEL", m, "sched")
     return nil
   end
-  if tonumber(takes or 0) >= most then
+  local again = known == fence -- a script that is sent again, because its reply was lost
+  if not again and tonumber(takes or 0) >= most then
     drop_entry(stream, entry)
     call("HDEL", m, "sched", "fence")
     call("HSET", m, "delayed", "dead", "problem",
@@ -49,8 +50,10 @@ local function lease_run(stream, entry, run, fence, consumer, most)
     call("ZADD", key("x", "dead"), text(now), run)
     return nil
   end
-  call("HSET", m, "fence", fence)
-  call("HINCRBY", m, "takes", 1)
+  if not again then
+    call("HSET", m, "fence", fence)
+    call("HINCRBY", m, "takes", 1)
+  end
   local blob = ""
   if own ~= consumer then
     blob = call("HGET", m, "run")
@@ -81,7 +84,7 @@ local function lease_call(stream, entry, run, ref, token, most, lost)
     return nil
   end
   attempts = tonumber(attempts or 0)
-  if lost and old then
+  if lost and old and old ~= token then
     attempts = call("HINCRBY", c, ref .. ":a", 1)
     if call("HINCRBY", c, ref .. ":l", 1) >= most then
       drop_entry(stream, entry)
