@@ -231,7 +231,7 @@ def test_s7_one_execution_of_an_id(
 
 
 def test_s2_of_two_that_recover_the_same_task_one_counts(server: Any, app_path: Path, abandoned: Any) -> None:
-    """Both look at the same moment, again and again; then the first loses what it took, and does nothing more with it."""
+    """Both look at the same moment; then both are lost, and nothing that they still say counts."""
     url = server.url(lease="500ms")
 
     async def main() -> None:
