@@ -54,7 +54,7 @@ class Housekeeping:
         core = self._core
         found = 0
         while True:
-            pause = AGAIN_S if found else min(core.options.lease / 2, 2.0)
+            pause = AGAIN_S if found else min(core.options.lease / 4, 1.0)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await core.client.lost.wait()

@@ -161,7 +161,7 @@ AWAY_S = float(os.environ.get("SAROS_TEST_AWAY_S", "8"))
 
 
 def test_s20_a_server_that_is_away_while_workers_wait(
-    own_server: Any, worker: Callable[..., Any], client: Any, record_property: Any
+    own_server: Any, worker: Callable[..., Any], client: Any
 ) -> None:
     """A worker in its blocking reads outlives the outage, and takes the first task at once when it is over."""
     url = own_server.url(lease="1s")
@@ -181,7 +181,7 @@ def test_s20_a_server_that_is_away_while_workers_wait(
             order = await app.start("app:steps", 3)
             assert await order.result(10) == squares(3)
             waited = time.monotonic() - begun
-            record_property("first task after an outage", f"{waited:.2f} s")
+            print(f"first task after an outage: {waited:.2f} s")
             assert waited < 2
             assert serving.process.poll() is None
 
