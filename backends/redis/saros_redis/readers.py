@@ -50,8 +50,10 @@ class Reader:
             except (*LOST, *BUSY) as exc:
                 self._core.client.lost.set()
                 log.warning("%s; trying again in %.1f s", self._core.client.unavailable(exc), pause)
-            except redis.RedisError:  # a reader that ended would leave a worker that waits for ever
+            except redis.RedisError:
                 log.exception("Redis refused to be read; trying again in %.1f s", pause)
+            except Exception:  # a reader that ended would leave a worker that waits for ever
+                log.exception("what Redis gave could not be taken; trying again in %.1f s", pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, PAUSE_MAX_S)
 

@@ -188,6 +188,28 @@ def test_s20_a_server_that_is_away_while_workers_wait(
     asyncio.run(main())
 
 
+def test_an_outage_longer_than_the_lease_takes_no_call_from_its_worker(
+    own_server: Any, worker: Callable[..., Any], client: Any, trace: Callable[[], Any], check_histories: Any
+) -> None:
+    """Nobody could renew anything meanwhile; what the workers of before still run is theirs."""
+    url = own_server.url(lease="1s")
+
+    async def main() -> None:
+        for each in (worker(url), worker(url)):
+            await asyncio.to_thread(each.ready)
+        async with client(url) as app:
+            orders = [await app.start("app:slow", {"n": n, "seconds": 3.2}, id=f"s{n}") for n in range(4)]
+            await eventually(lambda: len(trace()) == 4, "all run")
+            own_server.kill()
+            await asyncio.sleep(1.3)
+            await asyncio.to_thread(own_server.start)
+            assert [await each.result(20) for each in orders] == list(range(4))
+            await check_histories(app, [each.id for each in orders])
+            assert sorted(n for _, n in trace()) == list(range(4))
+
+    asyncio.run(main())
+
+
 def test_s1_a_restart_while_the_tasks_of_a_lost_worker_are_taken_over(
     own_server: Any, app_path: Any, abandoned: Any, client: Any, check_histories: Any, caplog: Any
 ) -> None:
