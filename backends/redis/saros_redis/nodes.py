@@ -21,7 +21,7 @@ from saros.execution import Watcher
 from saros.program import pack
 from saros.store import LostNode, NodeMail
 
-from . import codec, limits
+from . import codec, limits, problems
 from .client import BLOCK_MS, BUSY, LOST
 from .connect import connect_thread
 from .core import BATCH, Core
@@ -72,7 +72,7 @@ class Nodes:
             try:
                 first = await self._readers[node].execute_command("BLPOP", box, BLOCK_MS // 1000)
             except (*LOST, *BUSY) as exc:
-                raise client.unavailable(exc) from exc
+                raise problems.unavailable(client.options, exc) from exc
             except redis.ResponseError as exc:
                 if "UNBLOCKED" not in str(exc):
                     raise
