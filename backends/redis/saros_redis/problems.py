@@ -34,7 +34,7 @@ def unavailable(options: Options, cause: BaseException, opening: bool = False) -
     if error is not None:
         return error
     reason = str(cause) or type(cause).__name__
-    if opening and isinstance(cause, redis.ConnectionError) and "losed by server" in reason:
+    if opening and _is_closed(cause):
         return _away(f"Redis at {where} closes the connection", _CLOSED[options.tls, bool(options.tls_cert)])
     return Error(
         f"cannot reach Redis at {where}: {reason}",
@@ -49,6 +49,12 @@ def full(options: Options, cause: BaseException) -> Error:
         UNAVAILABLE,
         hint="raise maxmemory, or shorten the retention of closed workflows",
     )
+
+
+def _is_closed(cause: BaseException) -> bool:
+    """Whether there was a connection, which the server then ended."""
+    ends = (ConnectionResetError, BrokenPipeError)
+    return "losed by server" in str(cause) or any(isinstance(each, ends) for each in _chain(cause))
 
 
 def is_full(cause: BaseException) -> bool:
