@@ -62,6 +62,14 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
+    def pause(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def url(self, **options: object) -> str:
         """A URL with a prefix of its own."""
         options.setdefault("prefix", f"t{os.getpid()}-{next(PREFIXES)}")

@@ -16,7 +16,8 @@ from typing import Any
 import redis
 
 from . import codec, problems
-from .connect import connect, connect_listener, disconnect
+from .connect import connect, connect_listener, connect_thread, disconnect
+from .follower import Follower
 from .keys import mark_key
 from .options import Options
 from .scripts import Script, script
@@ -59,6 +60,7 @@ class Client:
         self.lost = asyncio.Event()
         self.calls = 0
         self._commands = connect(options)
+        self._follower = Follower(self._commands, options.sentinel) if options.sentinel else None
         self._blocking: list[Any] = []
         self._queue: list[Pending] = []
         self._sending: set[asyncio.Task[None]] = set()
@@ -187,6 +189,8 @@ class Client:
         """What too few have does not count yet; it is sent again, which is harmless."""
         for reply in replies:
             if isinstance(reply, BaseException):
+                if "UNBLOCKED" in str(reply):  # the server became a replica meanwhile
+                    raise redis.ConnectionError(str(reply)) from reply
                 raise reply
         synced, replicas = replies[1] if self.options.fsync else (1, replies[1])
         if not int(synced):
@@ -208,13 +212,25 @@ class Client:
             return self._commands
         client = connect(self.options, 1)
         self._blocking.append(client)
-        return client
+        return self._following(client)
 
     async def listener(self) -> Any:
         """A redis-py client to subscribe with; its user closes it."""
-        return await connect_listener(self.options, self._commands)
+        return self._following(await connect_listener(self.options, self._commands))
+
+    def threaded(self) -> Any:
+        """A blocking redis-py client for a thread, which closes it."""
+        return self._following(connect_thread(self.options))
+
+    def _following(self, client: Any) -> Any:
+        if self._follower is not None:
+            self._follower.start()
+            self._follower.add(client)
+        return client
 
     async def close(self) -> None:
+        if self._follower is not None:
+            await self._follower.close()
         for task in list(self._sending):
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)

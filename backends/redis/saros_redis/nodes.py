@@ -23,7 +23,6 @@ from saros.store import LostNode, NodeMail
 
 from . import codec, limits, problems
 from .client import BLOCK_MS, BUSY, LOST
-from .connect import connect_thread
 from .core import BATCH, Core
 from .scripts import script
 
@@ -53,7 +52,7 @@ class Nodes:
         await self._run("join", node, int(lease * 1e6))
         self._readers[node] = core.client.reader()
         tag = core.keys.tags[core.keys.partition(node)]
-        self._joined[node] = Pulse(connect_thread(core.options), tag, node, lease)
+        self._joined[node] = Pulse(core.client.threaded(), tag, node, lease)
         self._joined[node].start()
 
     async def send(self, node: str, mail: NodeMail) -> bool:
