@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +40,45 @@ def nodes(tmp_path_factory: pytest.TempPathFactory, server_class: Any) -> Iterat
 def _join(started: list[Any]) -> None:
     clients = [node.client() for node in started]
     slots = [range(0, 5461), range(5461, 10923), range(10923, 16384)]
-    for client, owned in zip(clients, slots, strict=True):
+    for client, owned in zip(clients, slots, strict=False):
         client.execute_command("CLUSTER", "ADDSLOTS", *owned)
     for node in started[1:]:
         clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", node.port)
-    deadline = time.monotonic() + 20
-    while any(_known(client) < 3 for client in clients):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    _until(lambda: all(_known(client) == len(started) for client in clients))
     for client in clients:
         client.close()
+
+
+@pytest.fixture
+def replicated(tmp_path: Path, server_class: Any) -> Iterator[list[Any]]:
+    """Three masters, and then their replicas."""
+    started: list[Any] = []
+    try:
+        for number in range(6):
+            folder = tmp_path / f"node{number}"
+            folder.mkdir()
+            options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+            started.append(server_class(folder, *options, "--repl-diskless-sync-delay", "0"))
+            started[-1].start()
+        _join(started)
+        clients = [node.client() for node in started]
+        ids = [client.execute_command("CLUSTER", "MYID") for client in clients]
+        for client, master in zip(clients[3:], ids, strict=False):
+            client.execute_command("CLUSTER", "REPLICATE", master)
+        _until(lambda: all(client.wait(1, 100) for client in clients[:3]))
+        for client in clients:
+            client.close()
+        yield started
+    finally:
+        for node in started:
+            node.kill()
+
+
+def _until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def _known(client: Any) -> int:
@@ -108,6 +137,43 @@ def test_processes_of_other_nodes_on_a_cluster(nodes: list[Any], tmp_path: Path)
             assert await a.call("app:ask", pids.pop()) == ["hello", "done"]
             orders = [await a.start("app:talk", pid) for pid in pids]
             assert [await order.result(20) for order in orders] == [["hello", "done"]] * 5
+
+    asyncio.run(main())
+
+
+def test_a_master_of_a_cluster_is_killed(replicated: list[Any], tmp_path: Path) -> None:
+    """A replica takes over, and workflows of all partitions finish, also those whose master it was."""
+    body = """
+        local sum = 0
+        for i = 1, input do
+          sum = sum + funcs.call("app:square", i)
+          time.sleep("20ms")
+        end
+        return sum
+    """
+    path = lua_app(tmp_path / "app", workflows={"steps": body}, functions={"square": "return input * input"})
+    url = replicated[1].url(cluster="true", partitions=6, lease="1s")
+    victim, heir = replicated[0], replicated[3]
+
+    async def main() -> None:
+        async with saros.open(path, backend=url) as app:
+            orders = [await app.start("app:steps", 30, id=f"s{number}") for number in range(30)]
+            for master in replicated[:3]:
+                with master.client() as client:
+                    assert client.wait(1, 5000)
+            begun = time.monotonic()
+            victim.kill()
+            with heir.client() as client:
+                await asyncio.to_thread(
+                    _until, lambda: client.info("replication")["role"] == "master" and _known(client)
+                )
+            promoted = time.monotonic() - begun
+            sums = [await order.result(30) for order in orders]
+            finished = time.monotonic() - begun
+            assert sums == [sum(i * i for i in range(1, 31))] * 30
+            late = [await app.start("app:steps", 1, id=f"late{number}") for number in range(12)]
+            assert [await order.result(10) for order in late] == [1] * 12
+            print(f"promoted {promoted:.1f} s, all finished {finished:.1f} s")
 
     asyncio.run(main())
 
