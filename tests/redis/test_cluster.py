@@ -113,6 +113,34 @@ def test_work_is_spread_over_a_cluster(nodes: list[Any], tmp_path: Path) -> None
     assert all(counts)
 
 
+def test_the_documented_user_of_a_cluster(nodes: list[Any], acl: Any, tmp_path: Path) -> None:
+    for node in nodes:
+        with node.client() as client:
+            client.execute_command(*acl("allowed", "shop"), "+cluster|slots", "+command")
+    url = nodes[0].url(cluster="true", prefix="allowed", partitions=6).replace("//", "//shop:secret@")
+    run(PICKED[0], url, tmp_path)
+    for node in nodes:
+        with node.client() as client:
+            denied = {entry["object"] for entry in client.acl_log()}
+        assert denied <= {"client", "client|setinfo"}  # redis-py tells its name, and does not mind
+
+
+def test_clusters_and_single_servers_are_told_apart(nodes: list[Any], server: Any, tmp_path: Path) -> None:
+    path = lua_app(tmp_path, workflows={"main": "return 1"})
+
+    async def refused(url: str) -> saros.Error:
+        with pytest.raises(saros.Error) as raised:
+            async with saros.open(path, backend=url):
+                pass
+        return raised.value
+
+    error = asyncio.run(refused(nodes[0].url()))
+    assert "is a node of a cluster" in error.message
+    assert error.hint == "add cluster=true to the URL"
+    error = asyncio.run(refused(server.url(cluster="true")))
+    assert f"Redis at localhost:{server.port} is not a cluster" in error.message
+
+
 def test_processes_of_other_nodes_on_a_cluster(nodes: list[Any], tmp_path: Path) -> None:
     echo = """
         local process = require("process")
@@ -182,12 +210,25 @@ def test_sentinel_names_the_master(server: Any, tmp_path: Path) -> None:
     binary = shutil.copy(server.binary, tmp_path / "redis-sentinel")
     port = _port_of(server)
     config = tmp_path / "sentinel.conf"
-    config.write_text(f"port {port}\ndir {tmp_path}\nsentinel monitor orders 127.0.0.1 {server.port} 1\n")
+    config.write_text(
+        f"port {port}\ndir {tmp_path}\nsentinel monitor orders 127.0.0.1 {server.port} 1\nrequirepass open\n"
+    )
     path = lua_app(tmp_path / "app", workflows={"main": "return input + 1"})
     sentinel = subprocess.Popen([binary, str(config), "--sentinel"], stdout=subprocess.DEVNULL)
 
     async def main() -> None:
-        url = f"redis://localhost:{port}/0?sentinel=orders&prefix=watched"
+        url = f"redis://localhost:1,localhost:{port}/0?prefix=watched&sentinel=orders"
+        for query, text in (
+            ("", "refuses access"),
+            ("&sentinel_password=open&sentinel=others", "has no master 'others' that works"),
+        ):
+            with pytest.raises(saros.Error, match=text):
+                async with saros.open(path, backend=url + query):
+                    pass
+        with pytest.raises(saros.Error, match="is a Sentinel"):
+            async with saros.open(path, backend=f"redis://default:open@localhost:{port}/0"):
+                pass
+        url += "&sentinel_password=open"
         async with saros.open(path, backend=url) as app:
             assert await (await app.start("app:main", 1)).result(10) == 2
 
@@ -209,7 +250,7 @@ def _port_of(server: Any) -> int:
 
 def _answers(port: int) -> bool:
     try:
-        with redis.Redis(port=port) as client:
+        with redis.Redis(port=port, password="open") as client:
             return bool(client.ping())
     except redis.RedisError:
         return False

@@ -88,6 +88,21 @@ def _check_version(options: Options, info: dict[str, Any]) -> None:
 
 
 def _check_role(options: Options, info: dict[str, Any]) -> None:
+    mode = info.get("redis_mode", "standalone")
+    if mode == "sentinel":
+        raise Error(
+            f"{options.url} is a Sentinel",
+            INVALID,
+            retryable=False,
+            hint="name the master that it watches: sentinel=mymaster",
+        )
+    if mode == "cluster" and not options.cluster:
+        raise Error(
+            f"Redis at {options.url} is a node of a cluster",
+            INVALID,
+            retryable=False,
+            hint="add cluster=true to the URL",
+        )
     if options.cluster or info.get("role", "master") == "master":
         return
     master = f"{info.get('master_host')}:{info.get('master_port')}"

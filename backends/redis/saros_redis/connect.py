@@ -38,7 +38,8 @@ def connect(options: Options, connections: int = CONNECTIONS) -> Any:
     settings.update(db=options.db, retry=Retry(NoBackoff(), 0), retry_on_error=[])
     if options.sentinel:
         watchers: Any = aio_sentinel.Sentinel
-        manager = watchers(list(options.hosts), sentinel_kwargs=_sentinel_settings(options))
+        asking = {**_sentinel_settings(options), "retry": Retry(NoBackoff(), 0), "retry_on_error": []}
+        manager = watchers(list(options.hosts), sentinel_kwargs=asking)
         return manager.master_for(options.sentinel, **settings)
     host, port = options.hosts[0]
     if settings.pop("ssl", False):
@@ -77,7 +78,8 @@ def connect_thread(options: Options) -> Any:
     settings.update(db=options.db, retry=ThreadRetry(NoBackoff(), 0))
     if options.sentinel:
         watchers: Any = redis.Sentinel
-        manager = watchers(list(options.hosts), sentinel_kwargs=_sentinel_settings(options))
+        asking = {**_sentinel_settings(options), "retry": ThreadRetry(NoBackoff(), 0)}
+        manager = watchers(list(options.hosts), sentinel_kwargs=asking)
         return manager.master_for(options.sentinel, **settings)
     host, port = options.hosts[0]
     return redis.Redis(host=host, port=port, **settings)

@@ -30,7 +30,7 @@ def unavailable(options: Options, cause: BaseException, opening: bool = False) -
     :param opening: the first contact, when the URL may be wrong.
     """
     where = ", ".join(f"{host}:{port}" for host, port in options.hosts)
-    error = _tls(options, where, cause) or _state(where, cause)
+    error = _tls(options, where, cause) or _topology(options, where, cause) or _state(where, cause)
     if error is not None:
         return error
     reason = str(cause) or type(cause).__name__
@@ -48,6 +48,25 @@ def full(options: Options, cause: BaseException) -> Error:
         f"Redis at {options.url} is out of memory: {cause}",
         UNAVAILABLE,
         hint="raise maxmemory, or shorten the retention of closed workflows",
+    )
+
+
+def _topology(options: Options, where: str, cause: BaseException) -> Error | None:
+    text = str(cause)
+    if "luster mode is not enabled" in text:
+        return _away(f"Redis at {where} is not a cluster", "leave cluster=true out of the URL")
+    if "No master found for" not in text:  # redis-py has two classes of this name
+        return None
+    if "AuthenticationError" in text or "AuthorizationError" in text:
+        return _away(
+            f"Sentinel at {where} refuses access",
+            "its own user and password are sentinel_username= and sentinel_password=",
+        )
+    if "Error(" in text:
+        return _away(f"cannot reach Sentinel at {where}", "check that one runs and that the URL is right")
+    return _away(
+        f"Sentinel at {where} has no master {options.sentinel!r} that works",
+        "compare sentinel= with SENTINEL MASTERS; a failover takes a moment",
     )
 
 
