@@ -225,6 +225,9 @@ def test_sentinel_names_the_master(server: Any, tmp_path: Path) -> None:
             with pytest.raises(saros.Error, match=text):
                 async with saros.open(path, backend=url + query):
                     pass
+        with pytest.raises(saros.Error, match="cannot reach Sentinel at localhost:1, localhost:2"):
+            async with saros.open(path, backend="redis://localhost:1,localhost:2/0?sentinel=orders"):
+                pass
         with pytest.raises(saros.Error, match="is a Sentinel"):
             async with saros.open(path, backend=f"redis://default:open@localhost:{port}/0"):
                 pass

@@ -62,8 +62,11 @@ def _topology(options: Options, where: str, cause: BaseException) -> Error | Non
             f"Sentinel at {where} refuses access",
             "its own user and password are sentinel_username= and sentinel_password=",
         )
-    if "Error(" in text:
-        return _away(f"cannot reach Sentinel at {where}", "check that one runs and that the URL is right")
+    if text.count("Error") >= len(options.hosts):  # the causes are not kept
+        return _away(
+            f"cannot reach Sentinel at {where}",
+            "check that one runs, that the URL is right, and, with rediss://, tls_ca= and tls_cert=",
+        )
     return _away(
         f"Sentinel at {where} has no master {options.sentinel!r} that works",
         "compare sentinel= with SENTINEL MASTERS; a failover takes a moment",
