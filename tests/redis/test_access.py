@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import signal
 import threading
@@ -13,10 +14,12 @@ from typing import Any
 import pytest
 
 import saros
+import saros_redis
 from saros.errors import PERMISSION_DENIED, UNAVAILABLE
 from saros.testing import lua_app
 from saros.testing.conformance import BEHAVIOURS, Behaviour, run
 
+SCRIPTS = Path(saros_redis.__file__).parent / "scripts"
 PICKED = BEHAVIOURS[3::8]
 
 
@@ -94,6 +97,13 @@ def test_a_user_that_lacks_something(rule: str, text: str, app: Path, user: Any,
     assert "secret" not in f"{error} {error.hint}"
     with server.client() as redis:
         assert not list(redis.scan_iter(f"{{{url.rpartition('=')[2]}*:m:*"))
+
+
+def test_every_command_of_the_scripts_is_tried_first() -> None:
+    scripts = {file.name: file.read_text() for file in SCRIPTS.glob("*.lua")}
+    tried = set(re.findall(r'try\("([A-Z]+)"', scripts.pop("probe.lua")))
+    used = {name for text in scripts.values() for name in re.findall(r'call\("([A-Z]+)"', text)}
+    assert used - tried == {"TIME"}  # each script begins with it
 
 
 def test_a_user_that_loses_its_permissions(app: Path, user: Any, server: Any) -> None:
