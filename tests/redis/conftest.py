@@ -65,6 +65,12 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
+    def is_replicated(self) -> bool:
+        """Whether a replica has everything. Since 7.2, WAIT asks only for what its own connection sent."""
+        with self.client() as client:
+            client.publish("replicated", "")
+            return bool(client.wait(1, 100))
+
     def pause(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)

@@ -65,7 +65,7 @@ def replicated(tmp_path: Path, server_class: Any) -> Iterator[list[Any]]:
         ids = [client.execute_command("CLUSTER", "MYID") for client in clients]
         for client, master in zip(clients[3:], ids, strict=False):
             client.execute_command("CLUSTER", "REPLICATE", master)
-        _until(lambda: all(client.wait(1, 100) for client in clients[:3]))
+        _until(lambda: all(node.is_replicated() for node in started[:3]))
         for client in clients:
             client.close()
         yield started
@@ -187,8 +187,7 @@ def test_a_master_of_a_cluster_is_killed(replicated: list[Any], tmp_path: Path) 
         async with saros.open(path, backend=url) as app:
             orders = [await app.start("app:steps", 30, id=f"s{number}") for number in range(30)]
             for master in replicated[:3]:
-                with master.client() as client:
-                    assert client.wait(1, 5000)
+                await asyncio.to_thread(_until, master.is_replicated)
             begun = time.monotonic()
             victim.kill()
             with heir.client() as client:

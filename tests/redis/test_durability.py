@@ -45,9 +45,8 @@ def test_what_a_replica_does_not_have_does_not_count(
     make = request.getfixturevalue(maker)
     master = make("--repl-diskless-sync-delay", "0")
     replica = make("--replicaof", "127.0.0.1", str(master.port))
-    with master.client() as redis:
-        while not redis.wait(1, 100):
-            pass
+    while not master.is_replicated():
+        pass
     url, text = master.url(wait=1), "0 of 1 replicas have the last write"
 
     async def main() -> None:
@@ -95,9 +94,8 @@ def test_what_is_on_the_disks_of_replicas_counts(
     always = ("--appendfsync", "always", "--repl-diskless-sync-delay", "0")
     master = new_valkey(*always)
     replica = new_valkey(*always, "--replicaof", "127.0.0.1", str(master.port))
-    with master.client() as redis:
-        while not redis.wait(1, 100):
-            pass
+    while not master.is_replicated():
+        pass
     monkeypatch.setattr("saros_redis.client.FSYNC_MS", 1_500)  # replicas say once a second what they have
 
     def no_file() -> None:

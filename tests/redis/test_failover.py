@@ -83,10 +83,6 @@ class Watched:
             return [each["flags"] for each in replicas] == ["slave"]
         return False
 
-    def is_synced(self) -> bool:
-        with self.first.client() as client:
-            return bool(client.wait(1, 100))
-
     def master(self) -> int:
         return int(self.client.sentinel_get_master_addr_by_name("orders")[1])
 
@@ -101,7 +97,7 @@ def watched(tmp_path: Path, new_server: Any) -> Iterator[Watched]:
     made = Watched(tmp_path, new_server)
     deadline = time.monotonic() + 20
     try:
-        while not (made.is_synced() and made.has_replica()):
+        while not (made.first.is_replicated() and made.has_replica()):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         yield made
@@ -194,7 +190,7 @@ def test_clients_leave_a_master_that_was_replaced(app: Path, watched: Watched) -
             load = Load(opened)
             async with load.running():
                 await until(lambda: len(load.started) >= 5)
-                await until(watched.is_synced)
+                await until(watched.first.is_replicated)
                 watched.client.execute_command("SENTINEL", "FAILOVER", "orders")
                 with watched.first.client() as old, watched.second.client() as new:
                     await until(lambda: new.info("replication")["role"] == "master")
@@ -213,7 +209,7 @@ def test_a_failover_that_loses_the_last_moments(app: Path, watched: Watched) -> 
     async def main() -> None:
         async with saros.open(app, backend=watched.url()) as opened:
             orders = [await opened.start("app:steps", 30, id=f"s{number}") for number in range(10)]
-            await until(watched.is_synced)
+            await until(watched.first.is_replicated)
             lagging = watched.second
             lagging.pause()
             with watched.first.client() as client:

@@ -95,7 +95,9 @@ def test_a_server_that_keeps_nothing(app: Path, new_server: Any, caplog: pytest.
 def test_users_and_passwords(app: Path, new_server: Any) -> None:
     locked = new_server()
     with locked.client() as redis:
-        redis.acl_setuser("shop", enabled=True, passwords=["+open sesame"], keys=["*"], categories=["+@all"])
+        redis.acl_setuser(
+            "shop", enabled=True, passwords=["+open sesame"], keys=["*"], channels=["*"], categories=["+@all"]
+        )
         redis.acl_setuser("default", enabled=False)
     url = locked.url()
     try:

@@ -88,7 +88,7 @@ def _check_version(options: Options, info: dict[str, Any]) -> None:
 
 
 def _check_role(options: Options, info: dict[str, Any]) -> None:
-    mode = info.get("redis_mode", "standalone")
+    mode = info.get("redis_mode") or info.get("server_mode")  # the latter is Valkey's word
     if mode == "sentinel":
         raise Error(
             f"{options.url} is a Sentinel",

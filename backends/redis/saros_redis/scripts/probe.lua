@@ -13,6 +13,7 @@ local function try(...)
 end
 
 try("HSET", probe, "a", "1")
+try("HSETNX", probe, "a", "1")
 try("HDEL", probe, "b")
 try("HGET", probe, "a")
 try("HGETALL", probe)
