@@ -43,7 +43,9 @@ TIDY = b"""
 return { main = function()
   local _ = string.format("%s", ("x"):find("x+")), table, math, process, errors, channel
   math.randomseed(1)
-  require("uuid").v4() require("logger"):info("text") require("lib") require("channel") require("time") require("funcs").async("app:f") funcs.call("app:f")
+  require("uuid").v4()
+  require("logger"):info("text")
+  require("lib") require("channel") require("time") require("funcs").async("app:f") funcs.call("app:f")
 end }
 """
 
