@@ -184,6 +184,7 @@ async def queries(case: Case) -> None:
     local status, w = "waiting", require("workflow")
     w.on_query("status", function(prefix) return prefix .. status end)
     w.on_query("writes", function() return funcs.call("app:echo", 1) end)
+    w.on_query("draws", function() return math.random(9) end)
     process.inbox():receive()
     status = "done"
     process.inbox():receive()
@@ -195,7 +196,7 @@ async def queries(case: Case) -> None:
     assert await order.query("status", "is ") == "is waiting"
     await order.signal("next")
     await eventually(lambda: _answers(order, "is done"), "the signal took effect")
-    for name, kind in (("nothing", NOT_FOUND), ("writes", None)):
+    for name, kind in (("nothing", NOT_FOUND), ("writes", None), ("draws", None)):
         error = await refused(order.query(name))
         assert kind is None or error.kind == kind
     await order.signal("end")
