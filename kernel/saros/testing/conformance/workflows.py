@@ -236,6 +236,18 @@ async def side_effects(case: Case) -> None:
     assert await case.run(main) is True
 
 
+@behaviour("§8", "what a side_effect raises is recorded, too")
+async def side_effect_raises(case: Case) -> None:
+    main = """
+    local w, calls = require("workflow"), 0
+    local ok, err = pcall(w.side_effect, function() calls = calls + 1 error(errors.new("Odd", "text")) end)
+    local value = w.side_effect(function() calls = calls + 1 return 5 end)
+    time.sleep("10ms")
+    return {ok, errors.is(err, "Odd"), err:message(), value, calls}
+    """
+    assert await case.run(main) == [False, True, "text", 5, 2]
+
+
 @behaviour("§2", "not-for-workflow modules and dangerous globals give a clear error")
 async def forbidden(case: Case) -> None:
     main = """
