@@ -64,8 +64,8 @@ end
 local function lease_run(stream, entry, run, fence, wanted)
   local consumer, most = wanted[1], wanted[8]
   local m = key("m", run)
-  local status, sched, own, failures, takes =
-    unpack(call("HMGET", m, "status", "sched", "own", "failures", "takes"))
+  local status, sched, own, failures, takes, known =
+    unpack(call("HMGET", m, "status", "sched", "own", "failures", "takes", "fence"))
   if status ~= "running" or sched ~= entry then
     drop_entry(stream, entry)
     return nil
@@ -77,7 +77,8 @@ local function lease_run(stream, entry, run, fence, wanted)
     return nil
   end
   takes = tonumber(takes or 0)
-  if takes >= most then
+  local again = known == fence -- a script that is sent again, because its reply was lost
+  if not again and takes >= most then
     drop_entry(stream, entry)
     call("HDEL", m, "sched", "fence")
     call("HSET", m, "delayed", "dead", "problem",
@@ -85,7 +86,9 @@ local function lease_run(stream, entry, run, fence, wanted)
     call("ZADD", key("x", "dead"), text(now), run)
     return nil
   end
-  call("HSET", m, "fence", fence, "takes", takes + 1)
+  if not again then
+    call("HSET", m, "fence", fence, "takes", takes + 1)
+  end
   local blob = ""
   if own ~= consumer then
     blob = call("HGET", m, "run")
@@ -113,7 +116,7 @@ local function lease_call(stream, entry, run, ref, token, most, lost)
     return nil
   end
   attempts = tonumber(attempts or 0)
-  if lost and old then
+  if lost and old and old ~= token then
     attempts = call("HINCRBY", c, ref .. ":a", 1)
     if call("HINCRBY", c, ref .. ":l", 1) >= most then
       drop_entry(stream, entry)
@@ -156,4 +159,43 @@ local function take_wanted(wanted)
     return {text(now), {}, {}, {}}
   end
   return {text(now), take_runs({}, wanted), take_calls({}, wanted), take_out({}, wanted)}
+end
+
+-- A lease that ends although its worker lives: the task waits again, and the worker does not count as lost with it.
+local function return_run(entry, run)
+  local m = key("m", run)
+  local sched, fence = unpack(call("HMGET", m, "sched", "fence"))
+  if sched ~= entry then
+    return
+  end
+  if fence and call("HINCRBY", m, "takes", -1) <= 0 then
+    call("HDEL", m, "takes")
+  end
+  call("HDEL", m, "sched", "fence")
+  schedule(run)
+end
+
+local function return_call(entry, run, ref, queue)
+  local c = key("c", run)
+  if string.match(call("HGET", c, ref .. ":e") or "", "^%S+") == entry then
+    call("HDEL", c, ref .. ":t")
+    queue_call(run, ref, queue)
+  end
+end
+
+-- kind: runs, calls or out; name: of the queue.
+local function return_entry(kind, name, stream, entry)
+  local found = call("XRANGE", stream, entry, entry)[1]
+  drop_entry(stream, entry)
+  if not found then
+    return
+  end
+  local fields = found[2]
+  if kind == "runs" then
+    return_run(entry, fields[2])
+  elseif kind == "calls" then
+    return_call(entry, fields[2], fields[4], name)
+  else
+    call("XADD", stream, "*", unpack(fields))
+  end
 end
