@@ -248,6 +248,14 @@ ENTRIES = {
             ' (app/_index.yaml:5) | name "app:v" or "app:w"',
         ],
     ),
+    "two clients": (
+        "- {name: v, kind: temporal.client}\n- {name: w, kind: temporal.client}\n"
+        "- {name: x, kind: temporal.worker}\n- {name: y, kind: temporal.worker, client: w}",
+        [
+            "app:x: `client` is missing, and the app has several clients"
+            ' (app/_index.yaml:5) | name "app:v" or "app:w"',
+        ],
+    ),
     "two workflows of one type": (
         "- {name: x, kind: workflow.lua, source: 'file://a.lua'}\n"
         "- {name: y, kind: workflow.lua, source: 'file://a.lua',"

@@ -107,6 +107,7 @@ class Server:
     def start(self) -> None:
         command = [binary("temporal"), "server", "start-dev", "--headless", "--ip", "127.0.0.1"]
         command += ["--port", str(self.port), "--log-level", "never", "--db-filename", str(self._data)]
+        command += ["--namespace", "other"]
         for setting in SETTINGS:
             command += ["--dynamic-config-value", setting]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -13,7 +13,7 @@ import msgspec
 
 from saros.errors import ALREADY_EXISTS, NOT_FOUND, Error
 from saros.execution import RUNNING, Pid, StartRequest, new_id
-from saros.program import Ask, StartOptions, pack
+from saros.program import StartOptions, pack
 from saros.raw import Raw
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Names:
         request = StartRequest(_PREFIX + name, TYPE, TYPE, "", TYPE, options=options, request_id=new_id())
         for _ in range(2):
             try:
-                await self._backend.start(request)
+                await self._backend.connections.default.start(request)
             except Error as error:
                 if error.kind != ALREADY_EXISTS:
                     raise
@@ -52,7 +52,7 @@ class Names:
     async def lookup(self, name: str) -> str | None:
         """The pid that has a name."""
         try:
-            found = await self._backend.describe(_PREFIX + name)
+            found = await self._backend.connections.default.describe(_PREFIX + name)
         except Error as error:
             if error.kind == NOT_FOUND:
                 return None
@@ -70,7 +70,7 @@ class Names:
         if pid is None:
             return False
         if pid.is_workflow:
-            return not await self._backend.runs(pid.id)
+            return not await self._backend.runs(pid)
         host = self._backend.host
         return host is not None and pid.place == host.node and host.get(owner) is None
 
@@ -82,4 +82,4 @@ class Names:
         return await self._free(name)
 
     async def _free(self, name: str) -> bool:
-        return await self._backend.ask(Pid("", _PREFIX + name), Ask("terminate", reason="unregistered"), "")
+        return await self._backend.connections.default.terminate(_PREFIX + name, "unregistered")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from temporalio import activity
+from temporalio.client import AsyncActivityHandle
 from temporalio.common import RawValue
 from temporalio.service import RPCError
 
@@ -52,9 +53,10 @@ class Requests:
 
     def _watch(self, backend: TemporalBackend, request: Request) -> None:
         """Answer when the watched execution has ended, without holding a slot of the worker meanwhile."""
-        task = asyncio.get_running_loop().create_task(
-            _watch(backend, request.pid, activity.info().task_token)
-        )
+        client = self._environment.client
+        assert client is not None
+        handle = client.get_async_activity_handle(task_token=activity.info().task_token)
+        task = asyncio.get_running_loop().create_task(_watch(backend, request.pid, handle))
         self._watching.add(task)
         task.add_done_callback(self._watching.discard)
         backend.on_close(task)
@@ -80,7 +82,7 @@ async def _monitor(request: Request, ask: Ask, host: ProcessHost, backend: Tempo
     dest = await host.resolve(ask.to)
     pid = Pid.parse(dest)
     if pid is not None and pid.is_workflow:
-        if not await backend.runs(pid.id):
+        if not await backend.runs(pid):
             raise Error(f"process {ask.to} not found", NOT_FOUND, retryable=False)
         return msgspec.json.encode(dest)
     return await host.ask(ask, request.sender, request.key)
@@ -96,10 +98,8 @@ async def _spawn(request: Request, host: ProcessHost) -> Json:
     return pid
 
 
-async def _watch(backend: TemporalBackend, pid: str, token: bytes) -> None:
-    found = Pid.parse(pid)
-    handle = backend.client.get_async_activity_handle(task_token=token)
-    end = asyncio.ensure_future(backend.result(found.id if found else pid))
+async def _watch(backend: TemporalBackend, pid: str, handle: AsyncActivityHandle) -> None:
+    end = asyncio.ensure_future(backend.end_of(Pid.parse(pid) or Pid("", pid)))
     try:
         while not end.done():
             await asyncio.wait([end], timeout=HEARTBEAT.total_seconds() / 3)
