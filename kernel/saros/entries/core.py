@@ -115,7 +115,9 @@ TEMPORAL_WORKER: Final = Kind(
     role="service",
     doc="Runs workflows and activities of one task queue, on every backend.",
     fields={
-        "client": Reference(kinds=(CLIENT,), doc="Used on Temporal only; with a single client in the app, that one."),
+        "client": Reference(
+            kinds=(CLIENT,), doc="Used on Temporal only; with a single client in the app, that one."
+        ),
         "task_queue": Text(doc="Default: the worker's id."),
         "worker_options": WORKER_OPTIONS,
     },
