@@ -46,15 +46,22 @@ async def saros_activity(args: Sequence[RawValue]) -> RawValue:
     raise RuntimeError("the interceptor of saros-temporal is missing in this worker")
 
 
-class SarosInterceptor(Interceptor):
-    """Brings the environment of a worker to its workflows and activities."""
+class NodeInterceptor(Interceptor):
+    """Brings the environment of a worker to its activities."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
-        self._workflow = inbound(environment)
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Inbound(next, self._environment)
+
+
+class SarosInterceptor(NodeInterceptor):
+    """And to its workflows."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self._workflow = inbound(environment)
 
     def workflow_interceptor_class(
         self, input: WorkflowInterceptorClassInput

@@ -21,6 +21,7 @@ from .connections import Connections, connected
 from .converter import data_converter
 from .environment import Environment
 from .names import Names
+from .nodes import Nodes
 from .reasons import write_reason
 from .schedules import apply_schedules
 from .worker import GRACE_S, serve, workers_of
@@ -38,7 +39,8 @@ class TemporalBackend:
         self._deployment: Deployment | None = None
         self._connections: Connections | None = None
         self._host: ProcessHost | None = None
-        self._names = Names(self)
+        self.nodes = Nodes(self, options.get("node_lease"))
+        self.names = Names(self)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._watches: dict[tuple[str, str], asyncio.Task[Any]] = {}
 
@@ -48,7 +50,7 @@ class TemporalBackend:
 
     @property
     def host(self) -> ProcessHost | None:
-        """The processes of this node, once it works."""
+        """The processes of this node, if others can reach them."""
         return self._host
 
     @property
@@ -73,6 +75,7 @@ class TemporalBackend:
         self._connections = await connected(self._url, deployment, data_converter(self._options))
 
     async def close(self) -> None:
+        await self.nodes.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -85,7 +88,8 @@ class TemporalBackend:
     # --- workers ------------------------------------------------------------------------------
 
     async def join(self, host: ProcessHost) -> None:
-        """Nothing to do: the task queue of a node exists for who asks, and waits until `work` serves it."""
+        """Nothing else to do: the task queue of a node exists for who asks, and waits until `work` serves it."""
+        self._host = host
 
     async def work(self, host: ProcessHost) -> None:
         deployment, connections = self.deployment, self.connections
@@ -98,7 +102,7 @@ class TemporalBackend:
             executions = connections.of_worker(worker)
             return Environment(deployment, worker, executions.search, host, executions.client, self)
 
-        workers = workers_of(deployment, host, environment)
+        workers = workers_of(deployment, host, environment, connections)
         grace = [
             seconds(worker.get("worker_options.worker_stop_timeout")) or GRACE_S
             for worker in deployment.registry.of_kind("temporal.worker")
@@ -158,13 +162,13 @@ class TemporalBackend:
 
     async def send(self, pid: Pid, op: str, body: Json, key: str = "") -> bool:
         if not pid.is_workflow:
-            return False
+            return await self.nodes.send(pid, op, body, key)
         executions = await self.connections.find(pid.id, place=pid.place)
         return await executions.send(pid.id, op, body, key)
 
     async def ask(self, pid: Pid, ask: Ask, asker: str, key: str = "") -> bool:
         if not pid.is_workflow:
-            return False
+            return await self.nodes.ask(pid, ask, asker, key)
         if ask.verb in ("monitor", "link"):
             if not await self.runs(pid):
                 return False
@@ -203,13 +207,15 @@ class TemporalBackend:
             from .children import exit_body
 
             await self.send(pid, EXIT, exit_body(ended, outcome), f"{ended}:exit:{watcher}")
+        elif pid is not None and not self.nodes.is_own(pid):
+            await self.nodes.ended(pid, ended, outcome, link)
 
     async def register(self, name: str, pid: str) -> bool:
-        return await self._names.register(name, pid)
+        return await self.names.register(name, pid)
 
     async def lookup(self, name: str) -> str | None:
         """A registered name, or the id of a workflow that runs."""
-        owner = await self._names.lookup(name)
+        owner = await self.names.lookup(name)
         if owner is not None:
             return owner
         try:
@@ -221,4 +227,4 @@ class TemporalBackend:
         return found.pid if found.status == RUNNING else None
 
     async def unregister(self, name: str, pid: str = "") -> bool:
-        return await self._names.unregister(name, pid)
+        return await self.names.unregister(name, pid)

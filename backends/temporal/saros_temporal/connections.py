@@ -106,7 +106,7 @@ class Connections:
         async with AsyncExitStack() as stack:
             heads: list[tuple[Description, AsyncIterator[Description]]] = []
             for each in self.all:
-                found = await stack.enter_async_context(aclosing(each.list(query)))
+                found = await stack.enter_async_context(aclosing(each.listed(query)))
                 await _advance(heads, found)
             while heads:
                 newest = max(heads, key=lambda head: head[0].start_time)

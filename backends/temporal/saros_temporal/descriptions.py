@@ -31,6 +31,7 @@ from saros.query import Condition, parse
 from saros.raw import Raw
 
 from .names import TYPE as NAMES
+from .nodes import TYPE as NODES
 from .payloads import CANCELED_MEMO, to_json
 from .starts import decoded
 
@@ -71,7 +72,7 @@ def visibility_query(query: str) -> str:
 
     :raises Error: INVALID for a bad query.
     """
-    return " AND ".join([f"WorkflowType != '{NAMES}'", *map(_condition, parse(query))])
+    return " AND ".join([f"WorkflowType NOT IN ('{NAMES}', '{NODES}')", *map(_condition, parse(query))])
 
 
 def _condition(condition: Condition) -> str:

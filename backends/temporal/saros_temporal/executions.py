@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -184,7 +184,8 @@ class Executions:
                 return False
             raise
 
-    async def list(self, query: str = "") -> AsyncIterator[Description]:
+    async def listed(self, query: str) -> AsyncGenerator[Description, None]:
+        """Newest first."""
         try:
             async for found in self.client.list_workflows(visibility_query(query)):
                 info = found.raw_info
