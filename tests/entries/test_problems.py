@@ -146,6 +146,11 @@ ENTRIES = {
             'app:x: `auth.type` must be "none", "api_key" or "mtls", not "password" (app/_index.yaml:3)',
         ],
     ),
+    "mtls without TLS": (
+        "- name: x\n  kind: temporal.client\n  auth: {type: mtls, cert_file: c, key_file: k}\n"
+        "  tls: {enabled: false}",
+        ["app:x: `auth` of type mtls needs TLS, but `tls.enabled` is false (app/_index.yaml:6)"],
+    ),
     "auth lacks its parts": (
         "- name: x\n  kind: temporal.client\n  auth: {type: api_key}\n"
         "- name: y\n  kind: temporal.client\n  auth: {type: mtls, cert_file: c}",

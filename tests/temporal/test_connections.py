@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 import socket
 import subprocess
@@ -23,6 +24,8 @@ from temporalio.converter import PayloadCodec
 
 from saros.app import load_app, open_app
 from saros.errors import Error
+
+from .tls import Authority
 
 
 async def failure(path: Path, url: str, plugins: Any) -> Error:
@@ -81,30 +84,28 @@ def test_a_bad_certificate_is_named(
     root = with_client(tmp_path / "app", write_app, server.address, more)
     error = run(failure(root, "temporal://", plugins))
     assert (error.kind, "cannot read tls.ca_file ca.pem" in error.message) == ("Invalid", True)
-    for name in ("ca", "cert", "key"):
-        (root / f"{name}.pem").write_text("nonsense")
+    (root / "ca.pem").write_text("nonsense")
     error = run(failure(root, "temporal://", plugins))
-    assert error.kind == "Unavailable"
-    assert "no secure connection" in error.message
-    assert error.hint is not None
-    assert "certificate" in error.hint
+    assert error.message == "tls.ca_file ca.pem holds no certificate in PEM format"
 
 
 def test_what_a_client_entry_means(write_app: Any, tmp_path: Path, plugins: Any) -> None:
     from saros_temporal.client import target_of
 
-    more = """
-    auth: {type: mtls, cert_pem: CERT, key_pem: KEY}
-    tls: {enabled: true, ca_file: ca.pem, server_name: temporal.example}
+    authority = Authority(tmp_path, "ca")
+    cert, key = (file.read_bytes() for file in authority.issue("me", client=True))
+    more = f"""
+    auth: {{type: mtls, cert_pem: {json.dumps(cert.decode())}, key_pem: {json.dumps(key.decode())}}}
+    tls: {{enabled: true, ca_file: ca.pem, server_name: temporal.example}}
     keep_alive_time: 5s
     keep_alive_timeout: 1s
 """
     root = with_client(tmp_path / "app", write_app, "example:1234", more)
-    (root / "ca.pem").write_bytes(b"CA")
+    ca = authority.file.rename(root / "ca.pem").read_bytes()
     registry = load_app(root, plugins).registry
     target = target_of("temporal://", registry)
     assert (target.address, target.namespace, target.timeout_s) == ("example:1234", "default", 2.0)
-    assert target.tls == TLSConfig(b"CA", "temporal.example", b"CERT", b"KEY")
+    assert target.tls == TLSConfig(ca, "temporal.example", cert, key)
     assert (target.keep_alive.interval_millis, target.keep_alive.timeout_millis) == (5000, 1000)
     other = target_of("temporal://other/space", registry)
     assert (other.address, other.namespace, other.url) == (

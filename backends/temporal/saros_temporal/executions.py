@@ -32,7 +32,7 @@ from saros.execution import RUNNING, Description, HistoryPage, Pid, Started, Sta
 from saros.program import CANCEL, EXIT, LINK_DOWN, MESSAGE, CancelRequest, Message, Outcome, pack, unpack
 from saros.values import Json
 
-from .client import Target, rpc_error
+from .client import Target
 from .descriptions import description, visibility_query, worker_of
 from .failures import CANCELED_ERROR, error_of, outcome_of, settled
 from .pages import History
@@ -49,6 +49,7 @@ from .payloads import (
     too_large,
 )
 from .reasons import write_reason
+from .refusals import rpc_error
 from .search import SearchAttributes, register
 from .starts import decoded, encoded, start_request
 

@@ -33,9 +33,10 @@ from saros.program import MESSAGE, Ask, Message, Outcome, Send, pack, unpack
 from saros.raw import Raw
 from saros.values import Json
 
-from .client import rpc_error, seconds
+from .client import seconds
 from .failures import outcome_of, settled
 from .payloads import to_payload
+from .refusals import rpc_error
 from .system import ASK, PREFIX, SEND, Request, node_queue
 
 if TYPE_CHECKING:

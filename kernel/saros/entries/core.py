@@ -41,6 +41,8 @@ def _check_client(entry: Entry, registry: Registry) -> Iterator[Problem]:
         for what in ("cert", "key"):
             if not (auth.get(f"{what}_file") or auth.get(f"{what}_pem")):
                 yield entry.problem(f"`auth` of type mtls needs `{what}_file` or `{what}_pem`", "auth")
+        if entry.get("tls.enabled") is False:
+            yield entry.problem("`auth` of type mtls needs TLS, but `tls.enabled` is false", "tls.enabled")
 
 
 TEMPORAL_CLIENT: Final = Kind(
