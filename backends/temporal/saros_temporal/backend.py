@@ -16,6 +16,7 @@ from saros.host import ProcessHost
 from saros.program import EXIT, Ask
 from saros.values import Json
 
+from . import telemetry
 from .client import seconds
 from .connections import Connections, connected
 from .converter import data_converter
@@ -72,6 +73,7 @@ class TemporalBackend:
 
     async def open(self, deployment: Deployment) -> None:
         self._deployment = deployment
+        telemetry.prepare()
         self._connections = await connected(self._url, deployment, data_converter(self._options))
 
     async def close(self) -> None:
@@ -107,6 +109,8 @@ class TemporalBackend:
             seconds(worker.get("worker_options.worker_stop_timeout")) or GRACE_S
             for worker in deployment.registry.of_kind("temporal.worker")
         ]
+        for each in connections.all:
+            self.on_close(asyncio.create_task(telemetry.watch(each.client, each.target)))
         await serve(workers, max(grace, default=GRACE_S))
 
     # --- executions ---------------------------------------------------------------------------

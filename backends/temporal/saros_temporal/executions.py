@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
@@ -27,7 +28,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from saros import values
 from saros.attributes import check_search
 from saros.deployment import Deployment
-from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, Error
+from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, TIMEOUT, Error
 from saros.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest
 from saros.program import CANCEL, EXIT, LINK_DOWN, MESSAGE, CancelRequest, Message, Outcome, pack, unpack
 from saros.values import Json
@@ -52,6 +53,14 @@ from .reasons import write_reason
 from .refusals import rpc_error
 from .search import SearchAttributes, register
 from .starts import decoded, encoded, start_request
+
+QUERY_S: Final = 10.0
+"""How long a worker may take to answer a query."""
+_UNANSWERED: Final = (
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.CANCELLED,
+    RPCStatusCode.FAILED_PRECONDITION,  # no worker was seen lately
+)
 
 _SIGNALS: Final = {EXIT: "@exit", LINK_DOWN: "@link_down", CANCEL: "@cancel"}
 
@@ -223,8 +232,13 @@ class Executions:
         marker = await self._encoded([to_payload(b"true")])
         request.query.header.fields[ANSWER].CopyFrom(marker[0])
         try:
-            response = await self.client.workflow_service.query_workflow(request, retry=True)
+            response = await self.client.workflow_service.query_workflow(
+                request, retry=True, timeout=timedelta(seconds=QUERY_S)
+            )
         except RPCError as error:
+            if error.status in _UNANSWERED:
+                text = f"no worker has answered the query {name} of {id}; does one serve its task queue?"
+                raise Error(text, TIMEOUT) from error
             raise self.error(error, id) from error
         found = await decoded(self.client.data_converter, response.query_result.payloads)
         outcome = msgspec.json.decode(to_json(found[0]), type=Outcome)

@@ -116,18 +116,17 @@ def workers_of(
     ]
     for each in connections.all:
         own = environment(each.workers[0] if each.workers else "")
-        found.append(_node_worker(host, own, executor))
+        found.append(_node_worker(host, own))
     return found
 
 
-def _node_worker(host: ProcessHost, environment: Environment, executor: InlineExecutor) -> Worker:
+def _node_worker(host: ProcessHost, environment: Environment) -> Worker:
     return Worker(
         _client(environment),
         task_queue=node_queue(host.node),
         workflows=[NodeWorkflow],
         activities=[saros_activity],
         interceptors=[NodeInterceptor(environment)],
-        workflow_task_executor=executor,
         max_cached_workflows=0,  # each is done within one task
         workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(1),
         activity_task_poller_behavior=PollerBehaviorSimpleMaximum(1),
