@@ -248,8 +248,25 @@ async def signaled(handle: Any) -> bool:
 
 
 def test_a_lost_server_loses_nothing(
-    run: Any, opener: Any, write_app: Any, until: Any, tmp_path: Path, another: Any
+    run: Any,
+    opener: Any,
+    write_app: Any,
+    until: Any,
+    tmp_path: Path,
+    another: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from saros_temporal import telemetry
+
+    monkeypatch.setattr(telemetry, "CHECK_S", 0.2)
+
+    def said(text: str) -> list[str]:
+        return [record.getMessage() for record in caplog.records if text in record.getMessage()]
+
+    async def tells(text: str) -> bool:
+        return bool(said(text))
+
     flow = """
 local funcs = require("funcs")
 return function()
@@ -267,11 +284,14 @@ end
                 if line.name == "ActivityCompleted":
                     break
             await loop.run_in_executor(None, another.stop)
+            await until(lambda: tells("the worker goes on when it is back"))
             await loop.run_in_executor(None, another.start)
             await until(lambda: signaled(handle), 30)
+            await until(lambda: tells("is back"))
             return await handle.result(30)
 
     assert run(scenario(), 60) == [1, 2, 3]
+    assert len(said("the worker goes on when it is back")) == len(said(" is back")) - 1 == 1
 
 
 SCRIPT = """
