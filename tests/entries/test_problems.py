@@ -146,6 +146,16 @@ ENTRIES = {
             'app:x: `auth.type` must be "none", "api_key" or "mtls", not "password" (app/_index.yaml:3)',
         ],
     ),
+    "versioning without a version": (
+        "- name: x\n  kind: temporal.worker\n  worker_options:\n    use_versioning: true\n"
+        "    default_versioning_behavior: pinned\n"
+        "- {name: y, kind: temporal.worker, worker_options: {deployment_name: d, default_versioning_behavior: pinned}}",
+        [
+            "app:x: `worker_options.use_versioning` needs `deployment_name` and `build_id` (app/_index.yaml:6)",
+            "app:y: `worker_options.deployment_name` needs `build_id` (app/_index.yaml:8)",
+            "app:y: `worker_options.default_versioning_behavior` needs `use_versioning` (app/_index.yaml:8)",
+        ],
+    ),
     "mtls without TLS": (
         "- name: x\n  kind: temporal.client\n  auth: {type: mtls, cert_file: c, key_file: k}\n"
         "  tls: {enabled: false}",

@@ -86,6 +86,12 @@ TEMPORAL_CLIENT: Final = Kind(
 _COUNT: Final = Number(whole=True, least=1)
 _RATE: Final = Number(least=0, doc="Per second; 0: without limit.")
 
+_VERSIONING: Final = {
+    "deployment_name": ("build_id",),
+    "use_versioning": ("deployment_name", "build_id"),
+    "default_versioning_behavior": ("use_versioning",),
+}
+
 WORKER_OPTIONS: Final = Table(
     {
         "identity": Text(doc="How the worker is called in Temporal's UI."),
@@ -112,9 +118,21 @@ WORKER_OPTIONS: Final = Table(
     doc="Tuning; absent keys have the backend's defaults, and 0 durations as well.",
 )
 
+
+def _check_worker(entry: Entry, registry: Registry) -> Iterator[Problem]:
+    options = entry.get("worker_options", {})
+    for key, needs in _VERSIONING.items():
+        missing = [f"`{name}`" for name in needs if not options.get(name)]
+        if options.get(key) and missing:
+            yield entry.problem(
+                f"`worker_options.{key}` needs {' and '.join(missing)}", f"worker_options.{key}"
+            )
+
+
 TEMPORAL_WORKER: Final = Kind(
     WORKER,
     role="service",
+    check=_check_worker,
     doc="Runs workflows and activities of one task queue, on every backend.",
     fields={
         "client": Reference(
