@@ -149,7 +149,8 @@ ENTRIES = {
     "versioning without a version": (
         "- name: x\n  kind: temporal.worker\n  worker_options:\n    use_versioning: true\n"
         "    default_versioning_behavior: pinned\n"
-        "- {name: y, kind: temporal.worker, worker_options: {deployment_name: d, default_versioning_behavior: pinned}}",
+        "- {name: y, kind: temporal.worker,"
+        " worker_options: {deployment_name: d, default_versioning_behavior: pinned}}",
         [
             "app:x: `worker_options.use_versioning` needs `deployment_name` and `build_id` (app/_index.yaml:6)",
             "app:y: `worker_options.deployment_name` needs `build_id` (app/_index.yaml:8)",

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from .test_connections import Sealed
+
 LEASE = {"node_lease": "2s"}
 
 INDEX = """
@@ -130,9 +132,12 @@ def node(root: Path, server: Any, shared: Any) -> Iterator[Node]:
     found.kill()
 
 
-def test_functions_talk_to_processes_of_other_nodes(run: Any, opener: Any, root: Path) -> None:
+@pytest.mark.parametrize("codec", [False, True])
+def test_functions_talk_to_processes_of_other_nodes(run: Any, opener: Any, root: Path, codec: bool) -> None:
+    options = {**LEASE, "codec": Sealed()} if codec else LEASE
+
     async def scenario() -> None:
-        async with opener(root, options=LEASE) as one, opener(root, options=LEASE) as two:
+        async with opener(root, options=options) as one, opener(root, options=options) as two:
             pid = await one.call("app:open")
             assert await two.call("app:talk", pid, "a", "b") == ["a", "b"]
             assert await two.call("app:watch", pid, "monitor", "end") == ["EXIT", True, 7]
