@@ -131,7 +131,7 @@ def _worker(
         workflows=[SarosWorkflow] if workflows else [],
         activities=[saros_activity],
         interceptors=[SarosInterceptor(environment)],
-        workflow_runner=SarosRunner(environment),
+        workflow_runner=SarosRunner(environment, _client(environment).data_converter.payload_codec),
         workflow_task_executor=executor,
         **worker_options(options),
     )
