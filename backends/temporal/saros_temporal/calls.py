@@ -189,7 +189,7 @@ class Calls:
             done = result.completed
             outcome = succeeded(done.result if done.HasField("result") else None)
         else:
-            outcome = failed(getattr(result, status).failure)
+            outcome = failed((result.failed if status == "failed" else result.cancelled).failure)
         self._execution.turns.later(ENDED, self._ended, call, outcome)
 
     def _ended(self, call: Activity, outcome: Json) -> None:

@@ -190,7 +190,7 @@ class Children:
             done = result.completed
             outcome = succeeded(done.result if done.HasField("result") else None)
         else:
-            outcome = failed(getattr(result, status).failure)
+            outcome = failed((result.failed if status == "failed" else result.cancelled).failure)
         self._execution.turns.later(ENDED, self._ended, child, outcome)
 
     def _ended(self, child: Child, outcome: Json) -> None:

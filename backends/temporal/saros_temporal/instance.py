@@ -74,7 +74,7 @@ class Instance(WorkflowInstance):
         phases: tuple[list[tuple[Job, Any]], ...] = ([], [], [], [])
         for job in act.jobs:
             kind = job.WhichOneof("variant")
-            if kind not in _JOBS:
+            if kind is None or kind not in _JOBS:
                 raise RuntimeError(f"Temporal gave the unknown job {kind}; is temporalio newer than Saros?")
             phase, work = _JOBS[kind]
             phases[phase].append((work, getattr(job, kind)))
@@ -147,7 +147,7 @@ def _later(turns: int, work: Callable[[Instance, Any], None]) -> Job:
     return lambda instance, job: instance._execution.turns.later(turns, work, instance, job)
 
 
-_JOBS: Final[dict[str | None, tuple[int, Job]]] = {
+_JOBS: Final[dict[str, tuple[int, Job]]] = {
     "notify_has_patch": (0, lambda instance, job: instance._execution.facts.has_patch(job.patch_id)),
     "signal_workflow": (1, lambda instance, job: instance._execution.signal(job)),
     "do_update": (1, lambda instance, job: instance._execution.update(job)),
