@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from .chunks import compile_library, compile_user, has_chunk, library_chunk
 from .program import LuaProgram
 from .vm import Vm, VmPool
 
-Source = tuple[bytes, bytes, bytes, bytes, bytes]
-"""Bytecode, method, usable modules and imports (a line each, ``alias=id``), id of the entry."""
+Source = tuple[int, bytes, bytes, bytes, bytes, bytes]
+"""Its number, bytecode, method, usable modules and imports (a line each, ``alias=id``), id of the entry.
+
+No two sources ever have the same number, so VMs may keep what they were told of it."""
 
 
 class LuaRuntime:
@@ -35,6 +38,7 @@ class LuaRuntime:
             self._plugged.update({module.name: module.source, **module.parts})
         self._pool = VmPool()
         self._chunks: dict[str, bytes] = {}
+        self._numbers = itertools.count(1)
 
     def check(self, entry: Entry) -> None:
         if entry.role == "library":
@@ -47,8 +51,8 @@ class LuaRuntime:
         self._sources.clear()
 
     def program(self, entry: Entry, *, workflow: bool, facts: Facts, trace: bool = False) -> LuaProgram:
-        self.source(entry, workflow=workflow)
-        vm = self._pool.take(workflow, trace=trace)
+        number = self.source(entry, workflow=workflow)[0]
+        vm = self._pool.take(workflow, source=number, trace=trace)
         vm.loaders["library"] = self._chunk
         return LuaProgram(self, entry, vm, facts)
 
@@ -96,6 +100,7 @@ class LuaRuntime:
         bytecode = compile_user(text, name)
         imports = "\n".join(f"{alias}={id}" for alias, id in entry.imports.items())
         return (
+            next(self._numbers),
             bytecode,
             (entry.method or "").encode(),
             "\n".join(name for name in entry.modules if self._may_require(name, workflow)).encode(),

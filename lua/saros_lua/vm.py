@@ -174,14 +174,16 @@ class Vm:
         self._enter = self.rt[b"enter"]
         self._renew = self.rt[b"renew"]
 
-    def renew(self) -> None:
+    def renew(self, source: int = 0) -> None:
         """Forget the program that ran here and make room for another: a new environment, a new budget.
 
         Only for a VM that was never stopped.
+
+        :param source: number of the source that the next program runs.
         """
         self._bridge.host = None
         self._bridge.loaders = {"library": library_chunk}
-        self._run(self._enter, self._renew)
+        self._run(self._enter, self._renew, source)
 
     @property
     def host(self) -> Host | None:
@@ -280,13 +282,13 @@ class VmPool:
         self._boot = boot
         self._idle: dict[bool, list[Vm]] = {True: [], False: []}  # of workflows, of others
 
-    def take(self, workflow: bool, *, trace: bool = False) -> Vm:
-        """A VM with a fresh environment; set its `host`."""
+    def take(self, workflow: bool, *, source: int = 0, trace: bool = False) -> Vm:
+        """A VM with a fresh environment, for a source of that number; set its `host`."""
         idle = self._idle[workflow]
         if trace or not idle:
             return Vm(workflow=workflow, limits=self._limits, trace=trace, boot=self._boot)
         vm = idle.pop()  # the one that is most likely to be in the processor's caches
-        vm.renew()
+        vm.renew(source)
         return vm
 
     def give_back(self, vm: Vm) -> None:

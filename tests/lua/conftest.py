@@ -40,7 +40,7 @@ def run_program(
     :param start: more fields of the START event.
     """
     own: dict[str, Callable[..., Any]] = {
-        "source": lambda id: (compile_user(source, "test.lua"), b"", MODULES, b"", b"app:test"),
+        "source": lambda id: (1, compile_user(source, "test.lua"), b"", MODULES, b"", b"app:test"),
         "module": lambda name: None,
         "random": os.urandom,
         "is_canceled": lambda: canceled,

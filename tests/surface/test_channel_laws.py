@@ -183,7 +183,14 @@ def play(vm: Vm, capacities: list[int], given: list[list[Any]]) -> list[Any]:
     source = PLAY.replace("return function() return log end", "time.sleep('1s') return log")
     source = f"local time = require('time') return function(...) {source} end"
     vm.renew()
-    vm.host = lambda name, *args: (compile_user(source.encode(), "laws.lua"), b"", b"time", b"", b"app:laws")
+    vm.host = lambda name, *args: (
+        1,
+        compile_user(source.encode(), "laws.lua"),
+        b"",
+        b"time",
+        b"",
+        b"app:laws",
+    )
     advance = vm.fn("advance")
     body = values.encode({"args": [capacities, given], "entry": "app:laws", "pid": "p", "seed": "s"})
     out = vm.call(advance, 0, 0, START, 0, body, 0)

@@ -1,5 +1,6 @@
 -- The activity module: what a function may know and tell while it runs as an activity.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 
 local function outside(what)

@@ -1,5 +1,6 @@
 -- The base64 module: the standard alphabet, with padding.
 local rt = ...
+rt.lasting()
 local type = rt.raw.type
 
 local function converter(name)

@@ -1,14 +1,17 @@
 -- Boots a VM: gets the core chunks as name, bytecode, name, bytecode... and returns rt.
 --
 -- A VM runs one program after the other; rt.renew() makes room for the next. The core chunks run once, and
--- no function of theirs is ever made again. So that nothing outlives its program:
+-- no function of theirs is ever made again; the same holds for a chunk that begins with rt.lasting(), once a
+-- program has needed it. So that nothing outlives its program:
 --   * what user code can change is made anew: its environment, and every table of functions in it;
---   * a core chunk initialises the state of a program in rt.each_program(fn);
---   * rt and the tables that chunks give to rt.keep(t) get back the fields that they had after booting;
---   * all other chunks run anew in every program that needs them.
+--   * such a chunk initialises the state of a program in rt.each_program(fn), and gives the objects that it
+--     makes places of their own (objects.lua);
+--   * all other chunks run anew in every program that needs them; what they add to rt, and to the tables that
+--     chunks give to rt.keep(t), is taken away again.
 local instructions, seconds, memory, workflow, trace, host, host_load = ...
 local load, error, select, next, type = load, error, select, next, type
 local collectgarbage, upvaluejoin = collectgarbage, debug.upvaluejoin
+local getmetatable, setmetatable = debug.getmetatable, setmetatable
 
 local rt = {
   workflow = workflow,
@@ -31,34 +34,51 @@ rt.copy = copy
 -- What each program gets afresh ------------------------------------------------------------------------
 
 local begins = {} -- functions, in order of their chunks
+local kept = { [rt] = {} } -- table -> the fields that it has at the start of a program
+local lasting -- while a lasting chunk runs: kept table -> the fields that it had before
+local changed -- whether another chunk has run in this program, which may have added to them
 
--- Has fn called at the start of each program; in a chunk that every program runs anew, just now.
+-- Has fn called at the start of each program, and, unless it is still to come, for this one.
 function rt.each_program(fn)
-  if booting then
+  if booting or lasting then
     begins[#begins + 1] = fn
-  else
+  end
+  if not booting then
     fn()
   end
 end
 
-local kept = { [rt] = false } -- table -> the fields that it had after booting
-
 -- A table of the library to which programs may add.
 function rt.keep(t)
-  if booting then
-    kept[t] = false
+  if booting or lasting then
+    kept[t] = {}
   end
   return t
 end
 
+-- What was added to the kept tables is there for the programs to come, too.
+local function keep_changes(before)
+  for t, fields in next, kept do
+    local old = before[t] or {}
+    for key, value in next, t do
+      if old[key] ~= value then
+        fields[key] = value
+      end
+    end
+  end
+end
+
 local function restore(t, fields)
-  for key in next, t do
-    if fields[key] == nil then
-      t[key] = nil
+  for key, value in next, t do
+    local first = fields[key]
+    if value ~= first then
+      t[key] = first
     end
   end
   for key, value in next, fields do
-    t[key] = value
+    if t[key] == nil then
+      t[key] = value
+    end
   end
 end
 
@@ -85,28 +105,61 @@ local function load_chunk(name)
   return chunk_of(name, bytecode)
 end
 
-local function run_chunk(name)
-  local module = (chunks[name] or load_chunk(name))(rt)
-  if module == nil then
-    return true
+-- Says, at the start of a chunk, that it runs once for all programs of this VM.
+function rt.lasting()
+  if not booting then
+    lasting = {}
+    for t in next, kept do
+      lasting[t] = copy(t)
+    end
+    rt.env = kept[rt].env -- the program may have changed its own
   end
+end
+
+local function run_chunk(name)
+  local chunk = chunks[name] or load_chunk(name)
+  local outer, env = lasting, rt.env
+  lasting = nil
+  local module = chunk(rt)
+  if module == nil then
+    module = true
+  end
+  if lasting then
+    rt.env = env
+    keep_changes(lasting)
+  end
+  if booting or lasting then
+    core[name] = module
+  elseif outer then
+    error("a lasting chunk needs " .. name .. ", which is not", 0)
+  else
+    loaded[name], changed = module, true
+  end
+  lasting = outer
   return module
+end
+
+-- A module for one program: user code may have it and change it.
+local function own(module)
+  local fields = copy(module)
+  for key, value in next, fields do
+    if type(value) == "table" and not getmetatable(value) then
+      fields[key] = copy(value)
+    end
+  end
+  return setmetatable(fields, getmetatable(module))
 end
 
 -- Runs a library chunk once; its module table, or true when it has none.
 function rt.library(name)
-  local module = booting and core[name] or loaded and loaded[name]
+  if booting or lasting then
+    return core[name] or run_chunk(name)
+  end
+  local module = loaded[name]
   if module == nil then
-    module = core[name]
-    if module == nil then
-      module = run_chunk(name)
-      if booting then
-        core[name] = module
-      else
-        loaded[name] = module
-      end
-    elseif type(module) == "table" then -- user code may have it and change it
-      module = copy(module)
+    module = core[name] or run_chunk(name)
+    if type(module) == "table" and core[name] then
+      module = own(module)
       loaded[name] = module
     end
   end
@@ -115,31 +168,49 @@ end
 
 -- Code of users ----------------------------------------------------------------------------------------
 
-local KEPT = 8
-local codes, n_codes = {}, 0 -- bytecode -> its main function, loaded once for all programs
-local used -- main functions that this program has run
+local KEPT = 16
+local sources, n_sources = {}, 0 -- number -> source, which any program of this VM may run
+local used -- source -> true when this program has run it
 
-local function with_env(main, env)
-  upvaluejoin(main, 1, function()
-    return env
-  end, 1)
+-- Bytecode to a function.
+function rt.compile_user(bytecode, env)
+  return load(bytecode, "=user", "b", env)
+end
+
+-- Keeps a source for the programs to come, which are told its number.
+function rt.add_source(number, source)
+  if n_sources == KEPT then
+    sources, n_sources = {}, 0
+  end
+  sources[number], n_sources = source, n_sources + 1
+end
+
+-- The main function of a source. What a program runs twice it gets twice: the two may have different
+-- environments.
+function rt.main_of(source, env)
+  local main = not used[source] and source.main
+  if main then
+    upvaluejoin(main, 1, function()
+      return env
+    end, 1)
+  else
+    main = rt.compile_user(source.bytecode, env)
+    source.main = main
+  end
+  used[source] = true
   return main
 end
 
--- The main function of a user's code. What a program runs twice it gets twice: the two may have different
--- environments.
-function rt.compile_user(bytecode, env)
-  local main = codes[bytecode]
-  if main and not used[main] then
-    used[main] = true
-    return with_env(main, env)
+-- Lets go of the program's environment.
+local function forget_env()
+  local nothing
+  local function empty()
+    return nothing
   end
-  local fresh = load(bytecode, "=user", "b", env)
-  if not main and n_codes < KEPT then
-    codes[bytecode], n_codes = fresh, n_codes + 1
-    used[fresh] = true
+  for source in next, used do
+    upvaluejoin(source.main, 1, empty, 1)
   end
-  return fresh
+  used = {}
 end
 
 -- Python -----------------------------------------------------------------------------------------------
@@ -183,15 +254,17 @@ local function clean()
   end
 end
 
--- Drops all that the last program made, and prepares the next one.
-function rt.renew()
-  loaded, used = {}, {}
-  for t, fields in next, kept do
-    restore(t, fields)
+-- Drops all that the last program made, and prepares the next one, whose source has that number.
+function rt.renew(source_number)
+  loaded = {}
+  forget_env()
+  if changed then
+    for t, fields in next, kept do
+      restore(t, fields)
+    end
+    changed = false
   end
-  for _, main in next, codes do
-    with_env(main)
-  end
+  rt.own_source = sources[source_number]
   for i = 1, #begins do
     begins[i]()
   end
@@ -204,8 +277,7 @@ for i = 8, select("#", ...), 2 do
   rt.library((select(i, ...)))
 end
 booting = false
-for t in next, kept do
-  kept[t] = copy(t)
-end
+used = {}
+keep_changes({})
 rt.renew()
 return rt

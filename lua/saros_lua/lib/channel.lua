@@ -1,5 +1,6 @@
 -- Go's channels, on the scheduler: rendezvous or buffered, with select.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local block, wake, current = rt.block, rt.wake, rt.current
 local CANCELLED = rt.CANCELLED

@@ -1,6 +1,7 @@
 -- The crypto module. The arithmetic is the host's; random bits are the execution's own, so that
 -- workflows replay them.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type, next = raw.type, raw.next
 local integer = raw.math.tointeger

@@ -1,5 +1,6 @@
 -- The ctx module: the context values that flow with calls and spawns (lua-surface §10).
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type = raw.type
 local env_type = rt.env.type

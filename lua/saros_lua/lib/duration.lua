@@ -1,5 +1,6 @@
 -- Durations: whole nanoseconds, written and read as in Go ("1h30m", "1.5s").
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type, math_type = raw.type, raw.math.type
 local floor, tointeger, MAX, MIN = raw.math.floor, raw.math.tointeger, raw.math.maxinteger, raw.math.mininteger

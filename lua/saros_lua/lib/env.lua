@@ -1,5 +1,6 @@
 -- The env module: variables of the process environment.
 local rt = ...
+rt.lasting()
 
 return {
   get = function(name)

@@ -30,7 +30,7 @@ end
 function env.require(name)
   return rt.require(name)
 end
-function rt.require(name)
+local function no_require(name)
   error("require('" .. env.tostring(name) .. "') is not possible here", 2)
 end
 
@@ -71,9 +71,9 @@ local instead = {
 
 local GLOBALS = {
   __index = function(self, name)
-    local make = lazy[name]
+    local make = lazy[name] or rt.own_modules[name] and rt.require
     if make then
-      local value = make()
+      local value = make(name)
       rawset(self, name, value)
       return value
     end
@@ -85,8 +85,10 @@ local GLOBALS = {
   __metatable = false,
 }
 
--- The environment of a program: a copy, for user code may change it.
+-- The environment of a program: a copy, for user code may change it. What its entry lists is also a global,
+-- until the code has one of that name.
 rt.each_program(function()
+  rt.own_modules, rt.require = {}, no_require
   local own = rt.copy(env)
   own._G, own.coroutine = own, rt.copy(env.coroutine)
   rt.env = setmetatable(own, GLOBALS)
@@ -99,31 +101,32 @@ for _, name in raw.ipairs({ "errors", "channel", "payload", "process", "math", "
   end
 end
 
+local string_meta = raw.getmetatable("")
+string_meta.__metatable = false
+
 -- `string` and `table` are large, and not every program uses them. The methods of texts are those of the
 -- user's `string`; the metatable itself is out of reach.
 function lazy.string()
-  rt.library("texts")
-  rt.library("search")
-  return rt.string
+  rt.library("search") -- adds to texts
+  local str = rt.library("texts")
+  string_meta.__index = str
+  return str
 end
 
 function lazy.table()
-  rt.library("tables")
-  return rt.table
+  return rt.library("tables")
 end
 
 function lazy.unpack()
   return rt.env.table.unpack
 end
 
-local string_meta = raw.getmetatable("")
-string_meta.__metatable = false
 local function first_method(_, name)
   return lazy.string()[name]
 end
 
 rt.each_program(function()
-  string_meta.__index = first_method -- until texts.lua is there
+  string_meta.__index = first_method -- until the program has its `string`
 end)
 
 -- Environment of a required entry: the same globals, and a `require` that knows that entry's modules.

@@ -1,5 +1,6 @@
 -- The hash module: digests and keyed digests as hexadecimal text, or as bytes when `raw` is true.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type = raw.type
 local byte = raw.string.byte

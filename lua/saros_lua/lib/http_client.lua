@@ -1,5 +1,6 @@
 -- The http_client module; the requests are made by the service of the same name.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type, next = raw.type, raw.next
 local env_type = rt.env.type

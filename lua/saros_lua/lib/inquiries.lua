@@ -1,5 +1,6 @@
 -- Queries and updates: workflow.on_query and workflow.on_update hold handlers, clients ask them.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local pcall, unpack = raw.pcall, raw.table.unpack
 local encode, decode, command, run_ready = rt.encode, rt.decode, rt.command, rt.run_ready

@@ -2,6 +2,7 @@
 --
 -- Unlike the wire codec it knows no reserved keys: "$bin" and "$error" are keys like others.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type, pcall, utf8_len = raw.type, raw.pcall, raw.utf8.len
 local encoding, decoding = rt.library("json_encode"), rt.library("json_decode")

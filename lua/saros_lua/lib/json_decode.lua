@@ -3,6 +3,7 @@
 -- A null in an object drops its key. A null in an array leaves a hole, and the array's length is
 -- remembered; a table that was {} is remembered too. So both cross again as what they were.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local next, tonumber, math_type = raw.next, raw.tonumber, raw.math.type
 local rawget, rawlen = raw.rawget, raw.rawlen

@@ -3,6 +3,7 @@
 -- The text of equal values is the same in every VM: keys are sorted by their bytes, and a float is the
 -- shortest text (of at least 14 digits) that reads back as the same number.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type, next, tonumber, math_type = raw.type, raw.next, raw.tonumber, raw.math.type
 local rawget, getmetatable = raw.rawget, raw.getmetatable

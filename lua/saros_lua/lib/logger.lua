@@ -1,5 +1,6 @@
 -- The logger module: structured records. The host writes them, and drops them during a replay.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type, next = raw.type, raw.next
 local env_type = rt.env.type
@@ -12,7 +13,7 @@ local logger = {} -- the module is the nameless logger without fields
 local new, get
 
 local function fields_of(self, method)
-  local fields = self == logger and ROOT or get(self)
+  local fields = self == rt.library("logger") and ROOT or get(self)
   if not fields then
     raw.error("expected a logger; call it as logger:" .. method .. "(...)", 3)
   end

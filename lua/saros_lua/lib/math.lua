@@ -1,5 +1,6 @@
 -- `math` for user code: Lua's, and what 5.1 to 5.3 had besides. Seeded by the run in workflows.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local select, next, pcall = raw.select, raw.next, raw.pcall
 local exp, log, atan = raw.math.exp, raw.math.log, raw.math.atan

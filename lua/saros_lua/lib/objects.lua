@@ -24,7 +24,8 @@ local function show(self)
   return "<" .. classes[metatable(self)] .. ">"
 end
 
--- A class: new(state) -> object, get(object) -> state or nil. `meta` may add metamethods.
+-- A class: new(state) -> object, get(object) -> state or nil. `meta` may add metamethods. An object that
+-- outlives programs is given its place in the order, which must not hang on when it was made: new(state, -1).
 function rt.class(name, methods, meta)
   local key = {}
   local mt = meta or {}
@@ -35,9 +36,12 @@ function rt.class(name, methods, meta)
   mt.__tostring = mt.__tostring or show
   classes[mt], keys[mt] = name, key
   hidden[key] = true
-  return function(state)
-    made = made + 1
-    return setmetatable({ [key] = state, [ORDINAL] = made }, mt)
+  return function(state, ordinal)
+    if not ordinal then
+      made = made + 1
+      ordinal = made
+    end
+    return setmetatable({ [key] = state, [ORDINAL] = ordinal }, mt)
   end, function(object)
     if type(object) == "table" then
       return rawget(object, key)

@@ -1,5 +1,6 @@
 -- Option tables of executors and spawners, checked and turned into wire options.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type, next = raw.type, raw.next
 local gsub, find, sub = raw.string.gsub, raw.string.find, raw.string.sub

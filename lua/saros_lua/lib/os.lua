@@ -1,5 +1,6 @@
 -- `os` for user code: time, date, clock, difftime, from the clock of the execution. All dates are UTC.
 local rt = ...
+rt.lasting()
 local raw, env = rt.raw, rt.env
 local type, error, next = raw.type, raw.error, raw.next
 local tointeger = raw.math.tointeger

@@ -1,6 +1,7 @@
 -- Lua's patterns, matched in Lua: for searches that could take C for ever (see search.lua). Each step
 -- counts as instructions, so that the budget ends what would not end by itself.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local byte, sub = raw.string.byte, raw.string.sub
 local type, error, tostring = raw.type, raw.error, raw.tostring

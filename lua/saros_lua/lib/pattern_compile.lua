@@ -1,5 +1,6 @@
 -- Lua's patterns as lists of nodes, for pattern.lua. Malformed ones raise what Lua says of them.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local byte, sub, char, find = raw.string.byte, raw.string.sub, raw.string.char, raw.string.find
 local error, setmetatable = raw.error, raw.setmetatable

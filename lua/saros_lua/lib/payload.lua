@@ -1,5 +1,6 @@
 -- The payload global: a value together with the format it is in (lua-surface §4).
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type, pcall, find, utf8_len = raw.type, raw.pcall, raw.string.find, raw.utf8.len
 

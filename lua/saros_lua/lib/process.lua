@@ -1,5 +1,6 @@
 -- The process module: pids, messages, events, spawning (lua-surface §6).
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local env = rt.env
 local type, next, select = raw.type, raw.next, raw.select
@@ -12,8 +13,8 @@ local UNBOUNDED = raw.math.maxinteger
 -- Messages -----------------------------------------------------------------------------------------
 
 local inbox -- channel of all that has no listener; made with the first message or inbox()
-local listeners = {} -- topic -> {channel, messages = true?}
-local topics = {} -- listener channel -> topic
+local listeners -- topic -> {channel, messages = true?}
+local topics -- listener channel -> topic
 
 rt.library("channel")
 rt.library("payload")
@@ -126,8 +127,13 @@ end
 -- Events: EXIT, CANCEL, LINK_DOWN ------------------------------------------------------------------
 
 local events -- the channel; queued into from the first event on
-local asked = false -- whether the code has ever asked for it
-local options = { trap_links = false }
+local asked -- whether the code has ever asked for it
+local options
+
+rt.each_program(function()
+  inbox, listeners, topics = nil, {}, {}
+  events, asked, options = nil, false, { trap_links = false }
+end)
 
 local function event_channel()
   if not events then

@@ -25,7 +25,9 @@ local context_text -- of rt.context
 
 rt.each_program(function()
   out, len, mark, seq, settlers = nil, 0, 0, 0, {}
-  rt.answering, lines, context_text = nil, rt.trace and {} or nil, nil
+  rt.start, rt.pid, rt.context = nil, nil, nil
+  rt.running, rt.closed, rt.failed, rt.answering = nil, nil, nil, nil
+  lines, context_text = rt.trace and {} or nil, nil
   time_ns, length, size = 0, 0, 0
 end)
 

@@ -1,6 +1,7 @@
 -- table.insert, remove, concat and move for tables with a metatable. Its metamethods may answer for
 -- elements without end, which Lua's own functions would walk in C; these loops can be stopped.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local error, type, math_type = raw.error, raw.type, raw.math.type
 local select = raw.select

@@ -21,32 +21,28 @@ rt.each_program(function()
   loaded, loading = {}, {}
 end)
 
--- Runs the source of an entry ("" is the program's own) in an environment of its own.
--- Returns what it gave, and the name of its method ("" when it names none).
-local function run_source(id)
-  local ok, bytecode, method, modules, imports, name = rt.host("source", id)
+-- The source of an entry ("" is the program's own).
+local function fetch(id)
+  local ok, number, bytecode, method, modules, imports, name = rt.host("source", id)
   if not ok then
-    error(method, 0) -- false, kind, message
+    error(bytecode, 0) -- false, kind, message
   end
-  local require = require_for(name, modules, imports)
-  local env
+  local source = { bytecode = bytecode, method = method, name = name, modules = {}, imports = {}, fetched = {} }
+  for module in gmatch(modules, "[^\n]+") do
+    source.modules[module] = true
+  end
+  for alias, entry in gmatch(imports, "([^\n=]+)=([^\n]+)") do
+    source.imports[alias] = entry
+  end
   if id == "" then
-    env = rt.env
-    raw.rawset(env, "require", require)
-    for module in gmatch(modules, "[^\n]+") do -- what an entry lists is also a global, until it has one of that name
-      if not rt.lazy[module] and not PLAIN[module] then
-        rt.lazy[module] = function()
-          return require(module)
-        end
-      end
-    end
-  else
-    env = rt.new_env(require)
+    rt.add_source(number, source)
   end
-  return rt.compile_user(bytecode, env)(), method, name
+  return source
 end
 
-local function import(id)
+-- What an import of a source gives.
+local function import(source, alias)
+  local id = source.imports[alias]
   local value = loaded[id]
   if value ~= nil then
     return value
@@ -55,7 +51,9 @@ local function import(id)
     error("the import of " .. id .. " is circular: it is still being loaded", 0)
   end
   loading[id] = true
-  value = run_source(id)
+  local imported = source.fetched[id] or fetch(id)
+  source.fetched[id] = imported
+  value = rt.main_of(imported, rt.new_env(require_for(imported)))()
   loading[id] = nil
   if value == nil then
     value = true
@@ -64,47 +62,40 @@ local function import(id)
   return value
 end
 
-function require_for(name, modules, imports)
-  local allowed, aliases = {}, {}
-  for module in gmatch(modules, "[^\n]+") do
-    allowed[module] = true
-  end
-  for alias, id in gmatch(imports, "([^\n=]+)=([^\n]+)") do
-    aliases[alias] = id
-  end
+function require_for(source)
   return function(module)
     if type(module) ~= "string" then
       error("require wants the name of a module, not a " .. rt.env.type(module), 2)
     end
-    if aliases[module] then
-      return import(aliases[module])
+    if source.imports[module] then
+      return import(source, module)
     end
     if PLAIN[module] then
       return rt.env[module]
     end
-    if ALWAYS[module] or allowed[module] then
+    if ALWAYS[module] or source.modules[module] then
       return rt.library(module)
     end
-    local _, _, why = rt.host("refused_module", module, name)
+    local _, _, why = rt.host("refused_module", module, source.name)
     error(why, 2)
   end
 end
 
 -- The function that an entry runs; raises a text when its source does not hold it.
 function rt.load_entry()
-  local value, method, name = run_source("")
+  local source = rt.own_source or fetch("")
+  rt.own_modules, rt.require = source.modules, require_for(source)
+  local value = rt.main_of(source, rt.env)()
   if type(value) == "function" then
     return value
   end
   if type(value) ~= "table" then
-    error(name .. " must return a table of functions, or a function, not a " .. rt.env.type(value), 0)
+    error(source.name .. " must return a table of functions, or a function, not a " .. rt.env.type(value), 0)
   end
-  if method == "" then
-    method = "main"
-  end
+  local method = source.method == "" and "main" or source.method
   local main = value[method]
   if type(main) ~= "function" then
-    error(name .. " has no function " .. method .. " in the table that it returns", 0)
+    error(source.name .. " has no function " .. method .. " in the table that it returns", 0)
   end
   return main
 end

@@ -4,7 +4,8 @@
 -- What a search can cost is estimated; above MAX_STEPS it is done in Lua (pattern.lua), where the budget
 -- counts.
 local rt = ...
-local raw, str = rt.raw, rt.string
+rt.lasting()
+local raw, str = rt.raw, rt.library("texts")
 local type, error, pcall, metatable = raw.type, raw.error, raw.pcall, raw.getmetatable
 local charge, finish, charged_result = rt.charge, rt.finish, rt.charged_result
 local text = raw.string

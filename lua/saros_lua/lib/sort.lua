@@ -1,6 +1,7 @@
 -- table.sort: stable, so that the result does not hang on the luck of Lua's pivots, and written in Lua,
 -- so that the comparison may block.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type, error, pcall, math_type = raw.type, raw.error, raw.pcall, raw.math.type
 local metatable, sort = raw.getmetatable, raw.table.sort

@@ -1,5 +1,6 @@
 -- Immutable spawners: process.spawn*, process.exec, workflow.call and what with_* builds on them.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type, next = raw.type, raw.next
 local encode = rt.encode

@@ -1,5 +1,6 @@
 -- `table` for user code: as in Lua, but charged by size, for a C function counts as one instruction.
 local rt = ...
+rt.lasting()
 local raw, env = rt.raw, rt.env
 local type, error, pcall, select, next = raw.type, raw.error, raw.pcall, raw.select, raw.next
 local metatable, math_type = raw.getmetatable, raw.math.type
@@ -10,7 +11,6 @@ local tbl = {}
 for name, value in next, tables do
   tbl[name] = value
 end
-rt.table = tbl
 
 local function is_integer(value)
   return math_type(value) == "integer"
@@ -102,3 +102,5 @@ function tbl.create(narr, nhash)
   end
   return {}
 end
+
+return tbl

@@ -3,6 +3,7 @@
 -- A C function counts as one instruction however long it runs. Those whose time grows with their input
 -- are charged by size.
 local rt = ...
+rt.lasting()
 local raw, env = rt.raw, rt.env
 local type, error, pcall, select, next = raw.type, raw.error, raw.pcall, raw.select, raw.next
 local charge, reserve, finish = rt.charge, rt.reserve, rt.finish
@@ -16,8 +17,6 @@ for name, value in next, text do
   str[name] = value
 end
 str.dump = nil
-rt.string = str
-raw.getmetatable("").__index = str
 
 str.upper, str.lower, str.reverse = linear(text.upper), linear(text.lower), linear(text.reverse)
 str.unpack = linear(text.unpack)
@@ -108,3 +107,5 @@ function str.format(fmt, ...)
   end
   return charged_result(pcall(text.format, fmt, ...))
 end
+
+return str

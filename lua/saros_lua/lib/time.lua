@@ -3,12 +3,11 @@
 -- What many programs never touch is in parts that load on first use: time_object (the Time class),
 -- time_civil (the calendar), time_layout and time_parse, time_zone (zones by name), time_timer.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type, error, integer = raw.type, raw.error, raw.math.tointeger
 local library, fail, env_type = rt.library, rt.fail, rt.env.type
-if not rt.duration then
-  library("duration")
-end
+library("duration")
 local duration = rt.duration
 local parse_ns = duration.parse_ns
 
@@ -77,14 +76,14 @@ end
 
 new_location, get_location = rt.class("location", { string = location_name }, { __tostring = location_name })
 
-local function location(loc)
-  loc.object = new_location(loc)
+local function location(loc, ordinal)
+  loc.object = new_location(loc, ordinal)
   return loc
 end
 
-local UTC = location({ name = "UTC", abbr = "UTC", offset = 0 })
+local UTC = location({ name = "UTC", abbr = "UTC", offset = 0 }, -2)
 -- Workers stand in different places, so for workflow code the local zone is UTC.
-local LOCAL = rt.workflow and UTC or location({ name = "Local" })
+local LOCAL = rt.workflow and UTC or location({ name = "Local" }, -1)
 time.utc, time.localtz = UTC.object, LOCAL.object
 
 -- Seconds east of UTC and the abbreviation at an instant.

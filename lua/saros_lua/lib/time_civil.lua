@@ -1,5 +1,6 @@
 -- The proleptic Gregorian calendar of the time module, in integers only.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type, integer = raw.type, raw.math.tointeger
 local format, gsub = raw.string.format, raw.string.gsub

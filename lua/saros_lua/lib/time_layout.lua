@@ -2,6 +2,7 @@
 --
 -- A layout spells the reference time Mon Jan 2 15:04:05 MST 2006 the way that times are to be written.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local find, sub, format, gsub = raw.string.find, raw.string.sub, raw.string.format, raw.string.gsub
 local concat, match = raw.table.concat, raw.string.match

@@ -1,6 +1,7 @@
 -- Time objects: {sec, ns, loc} is whole seconds since 1970, nanoseconds 0..999999999, and the location
 -- that the time is shown in. year, month and day are kept once computed.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type, error, integer = raw.type, raw.error, raw.math.tointeger
 local library, fail, env_type = rt.library, rt.fail, rt.env.type

@@ -1,5 +1,6 @@
 -- Parsing by Go's reference layouts, with Go's leniencies and Go's error texts.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local find, sub, lower, match = raw.string.find, raw.string.sub, raw.string.lower, raw.string.match
 local gsub, format, integer = raw.string.gsub, raw.string.format, raw.math.tointeger

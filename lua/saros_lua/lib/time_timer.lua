@@ -1,5 +1,6 @@
 -- Timers and tickers of the time module: channels that get a time.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 rt.library("channel")
 local now = rt.time.now

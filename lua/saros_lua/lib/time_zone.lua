@@ -1,10 +1,15 @@
 -- Locations of the time module: zones by name, through the host's time zone database.
 local rt = ...
+rt.lasting()
 local host = rt.host
 local shared = rt.time
 
-local loaded = { UTC = shared.UTC, Local = shared.LOCAL } -- name -> location
+local loaded -- name -> location
 local spans = {} -- name -> {span, ...} that were looked up, each {offset, abbr, first, last}
+
+rt.each_program(function()
+  loaded = { UTC = shared.UTC, Local = shared.LOCAL }
+end)
 
 local zone = {}
 

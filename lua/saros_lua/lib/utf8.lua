@@ -1,5 +1,6 @@
 -- `utf8` for user code: Lua's, charged by the length of the text.
 local rt = ...
+rt.lasting()
 local raw, linear = rt.raw, rt.linear
 
 local utf8 = {}

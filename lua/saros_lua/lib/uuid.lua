@@ -1,5 +1,6 @@
 -- The uuid module (RFC 9562). Random bits and time are the execution's own, so workflows replay them.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type = raw.type
 local byte, char, sub, find, gsub = raw.string.byte, raw.string.char, raw.string.sub, raw.string.find, raw.string.gsub
@@ -89,6 +90,12 @@ end
 local uuid = {}
 
 local node, last_step -- the node is made up once per execution; each step is used once
+local last_ms, count -- within a millisecond the 12 bits after the time count on: UUIDs stay in order
+
+rt.each_program(function()
+  node, last_step, last_ms, count = nil, nil, -1, 0
+end)
+
 function uuid.v1()
   if not node then
     local sequence, first, rest = unpack("c2Bc5", rt.random_bytes(8))
@@ -114,7 +121,6 @@ function uuid.v5(namespace, name)
   return hashed(5, "sha1", namespace, name)
 end
 
-local last_ms, count = -1, 0 -- within a millisecond the 12 bits after the time count on: UUIDs stay in order
 function uuid.v7()
   local ms = rt.now() // 1000000
   local random = rt.random_bytes(10)

@@ -1,5 +1,6 @@
 -- The workflow module (lua-surface §8); only in workflow code.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type = raw.type
 local encode = rt.encode
@@ -25,7 +26,13 @@ function workflow.history_size()
   return size
 end
 
-local versions = {} -- change id -> the answer, which never changes within an execution
+local versions -- change id -> the answer, which never changes within an execution
+local updates -- name -> {fn, validator}
+
+rt.each_program(function()
+  versions, updates = {}, {}
+  rt.queries, rt.updates = nil, updates
+end)
 
 function workflow.version(change_id, lowest, highest)
   local integer = raw.math.tointeger
@@ -139,8 +146,6 @@ function workflow.on_query(name, fn)
   rt.queries[name] = fn
 end
 
-local updates = {} -- name -> {fn, validator}
-
 function workflow.on_update(name, fn, validator)
   handler("update", name, fn)
   if validator ~= nil then
@@ -148,7 +153,5 @@ function workflow.on_update(name, fn, validator)
   end
   updates[name] = { fn = fn, validator = validator }
 end
-
-rt.updates = updates
 
 return workflow

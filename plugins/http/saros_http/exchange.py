@@ -17,7 +17,7 @@ from saros.program import Call, Outcome, pack
 from saros.values import Json
 
 from .body import Body, text_or_bytes
-from .problem import ABORT, REQUEST_ID, Disconnected, Headers, HttpError, Receive, Scope, Send, send_whole
+from .problem import REQUEST_ID, WIRE, Disconnected, Headers, HttpError, Receive, Scope, Send, send_whole
 
 log = logging.getLogger("saros.http")
 
@@ -61,7 +61,7 @@ class Exchange:
         self._write_s = write_s
         self._gone = False
         self._no_body = False  # a status that has none
-        self._writing = asyncio.Lock()  # its coroutines may write at the same time
+        self._writing: asyncio.Lock | None = None  # its coroutines may write at the same time
         self._attempt: Attempt | None = None
         self._ended: asyncio.Future[Json | HttpError] = asyncio.get_running_loop().create_future()
         self._watcher: asyncio.Task[None] | None = None
@@ -168,6 +168,8 @@ class Exchange:
         raise Error(f"the service @http does not know {op}", INVALID, retryable=False)
 
     async def _write(self, head: dict[str, Any] | bool, data: str | bytes) -> bool:
+        if self._writing is None:
+            self._writing = asyncio.Lock()
         async with self._writing:
             return await self._write_next(head, data)
 
@@ -196,9 +198,9 @@ class Exchange:
             raise Disconnected from None
 
     def _abort(self) -> None:
-        abort = self._scope.get(ABORT)
-        if abort is not None:
-            abort()
+        wire = self._scope.get(WIRE)
+        if wire is not None:
+            wire.abort()
 
     # --- its end --------------------------------------------------------------------------------
 
@@ -237,7 +239,7 @@ class Exchange:
         :raises Disconnected: always.
         """
         self._abort()
-        while self._scope.get(ABORT) and (await self._receive())["type"] != "http.disconnect":
+        while self._scope.get(WIRE) and (await self._receive())["type"] != "http.disconnect":
             pass
         raise Disconnected
 

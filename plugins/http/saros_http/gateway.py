@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import secrets
 import time
+from random import getrandbits
 from typing import Final
 
 from .endpoint import PARAMS
 from .metrics import Metrics
 from .problem import (
     REQUEST_ID,
+    WIRE,
     Disconnected,
     HttpError,
     Message,
@@ -48,9 +49,10 @@ class Gateway:
             return
         began = time.perf_counter()
         given = header_of(scope, b"x-request-id")
-        request_id = given if given and _ID.fullmatch(given) else secrets.token_hex(16)
+        request_id = given if given and _ID.fullmatch(given) else f"{getrandbits(128):032x}"
         scope[REQUEST_ID] = request_id
         status, size, route = 0, 0, "-"
+        wire = scope.get(WIRE)
 
         async def send_on(message: Message) -> None:
             nonlocal status, size
@@ -59,7 +61,13 @@ class Gateway:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             else:
                 size += len(message.get("body", b""))
+            if wire is None:
+                await send(message)
+                return
+            wire.hold()  # until there is a part of the body, which leaves with what goes before and after it
             await send(message)
+            if message["type"] == "http.response.body":
+                wire.release()
 
         self._active += 1
         self._metrics.active += 1

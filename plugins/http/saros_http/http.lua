@@ -4,6 +4,7 @@
 -- knows the request by the pid of whoever calls. A response that was not flushed is sent when the function
 -- has returned: see rt.conclude at the end.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 
 local http = {}
@@ -39,6 +40,10 @@ raw.setmetatable(http, {
 
 local request -- this execution's
 local response, current -- and its response, and the state of that
+
+rt.each_program(function()
+  request, response, current = nil, nil, nil
+end)
 
 local function serves(what)
   local start = rt.start

@@ -1,4 +1,7 @@
 -- The constants of the http module, each table made when it is first used.
+local rt = ...
+rt.lasting()
+
 return {
   METHOD = function()
     return {

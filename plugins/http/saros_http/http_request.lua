@@ -1,5 +1,6 @@
 -- The request of a handler, as an object: http.request() of the http module.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type, next, tonumber = raw.type, raw.next, raw.tonumber
 local match, gmatch, lower = raw.string.match, raw.string.gmatch, raw.string.lower
@@ -31,7 +32,7 @@ local function part_of(state, part)
   local cached = "map of " .. part
   local map = state[cached]
   if not map then
-    local flat = state[part]
+    local flat = state[part] or {}
     map = {}
     for i = 1, #flat, 2 do
       local name, value = flat[i], flat[i + 1]
@@ -101,14 +102,19 @@ end
 
 -- What the head says, by the name of the method that tells it.
 for name, field in next, {
-  method = "method", path = "path", host = "host", remote_addr = "client", scheme = "scheme",
-  request_id = "id", content_length = "length",
+  method = "method", path = "path", remote_addr = "client", scheme = "scheme", content_length = "length",
 } do
   request_method(name, function(state)
     return state[field]
   end)
 end
 
+request_method("request_id", function()
+  return rt.start.context.request_id
+end)
+request_method("host", function(state)
+  return header(state, "host")
+end)
 request_method("query", function(state, name)
   return first(part_of(state, "query")[name])
 end)
@@ -223,4 +229,13 @@ new_stream, stream_of = rt.class("request.stream", {
   end,
 })
 
-return new_request
+-- What a plain GET does not have is not told.
+return function(info)
+  info.scheme = info.scheme or "http"
+  if info.length == nil then
+    info.length, info.body = 0, ""
+  elseif info.length < 0 then
+    info.length = nil
+  end
+  return new_request(info)
+end

@@ -1,5 +1,6 @@
 -- The response of a handler, as an object: http.response() of the http module.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local type, error = raw.type, raw.error
 local find, gsub, lower = raw.string.find, raw.string.gsub, raw.string.lower

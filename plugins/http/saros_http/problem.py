@@ -16,7 +16,7 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 REQUEST_ID = "saros.id"  # in a scope: the request's id
-ABORT = "saros.abort"  # in a scope: cuts the connection
+WIRE = "saros.wire"  # in a scope: the `Wire` of its connection
 
 
 class HttpError(Exception):

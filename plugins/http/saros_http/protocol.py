@@ -5,17 +5,45 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from collections.abc import Callable
 from typing import Any, Final
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .problem import ABORT, problem_body
+from .problem import WIRE, problem_body
 
 _REFUSALS: Final = {
     431: "The head of the request is too large.",
     501: "The server does not know this transfer encoding.",
 }
+
+
+class Wire:
+    """A transport that can hold back what is written: a response's head then leaves together with its body."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._held: list[bytes] | None = None
+        self.write: Callable[[bytes], None] = transport.write
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def hold(self) -> None:
+        if self._held is None:
+            self._held = []
+            self.write = self._held.append
+
+    def release(self) -> None:
+        held, self._held = self._held, None
+        self.write = self._transport.write
+        if held:
+            self._transport.write(b"".join(held))
+
+    def close(self) -> None:
+        self.release()
+        self._transport.close()
 
 
 class Protocol(H11Protocol):
@@ -26,11 +54,12 @@ class Protocol(H11Protocol):
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self.wire = Wire(transport)
+        super().connection_made(self.wire)  # type: ignore[arg-type]
         if len(self.connections) > self.max_connections:
             transport.abort()
-            return
-        self._watch()
+        else:
+            self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unwatch()
@@ -40,13 +69,11 @@ class Protocol(H11Protocol):
         super().handle_events()
         scope: Any = self.scope
         if scope is not None:
-            scope[ABORT] = self.transport.abort
-        self._watch()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
-            self._unwatch()  # until the next request begins, the connection is merely idle
+            scope[WIRE] = self.wire
+        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            self._expect_head()
+        else:  # it has come; or the connection is idle until the next request begins
+            self._unwatch()
 
     def timeout_keep_alive_handler(self) -> None:
         if self.transport.get_write_buffer_size():  # a client that does not take its response
@@ -54,11 +81,9 @@ class Protocol(H11Protocol):
         else:
             super().timeout_keep_alive_handler()
 
-    def _watch(self) -> None:
+    def _expect_head(self) -> None:
         """Have a request's head come in time, from its first byte on (or from the connection)."""
-        if self.conn.their_state is not h11.IDLE:
-            self._unwatch()
-        elif self._head_timer is None:
+        if self._head_timer is None:
             self._head_timer = self.loop.call_later(self.header_s, self._too_slow)
 
     def _unwatch(self) -> None:

@@ -55,7 +55,7 @@ class Driver:
 
     def _host(self, name: str, *args: Any) -> Any:
         if name == "source":
-            return self._bytecode, b"", b"time", b"", b"test:snippet"
+            return 1, self._bytecode, b"", b"time", b"", b"test:snippet"
         if name == "module":
             return None
         return host_time.HOST[name](*args)
