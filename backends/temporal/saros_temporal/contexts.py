@@ -14,8 +14,8 @@ from temporalio.converter import (
 )
 
 if TYPE_CHECKING:
-    from temporalio.workflow import Info
     from temporalio.worker._command_aware_visitor import CommandInfo
+    from temporalio.workflow import Info
 
     from .execution import Execution
 

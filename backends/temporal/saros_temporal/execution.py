@@ -34,6 +34,7 @@ from saros.program import (
     ContinueAsNew,
     Event,
     Inquiry,
+    Inspection,
     Message,
     Outcome,
     Program,
@@ -214,6 +215,10 @@ class Execution:
                 dispatch(command, self._ports)
         answer, self._answer = self._answer, None
         return answer or Answer("query")
+
+    def inspect(self) -> Inspection:
+        """What the program offers, and where it waits."""
+        return Inspection() if self._program is None else self._program.inspect()
 
     def update(self, job: DoUpdate) -> None:
         """Have the program carry out an update, which is accepted if its arguments are data."""

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from temporalio.api.common.v1 import Payload
 from temporalio.bridge.proto.workflow_activation import (
     QueryWorkflow,
     RemoveFromCache,
@@ -26,9 +27,9 @@ from saros.values import error_data
 
 from .contexts import own_store_context, serialization_context, store_context
 from .execution import Execution
-from .failures import failure
+from .failures import failure, succeeded
 from .inspection import BUILT_IN
-from .payloads import ANSWER, json_array, put_json
+from .payloads import ANSWER, json_array, put_json, to_payload
 from .turns import NEXT, STARTED
 
 if TYPE_CHECKING:
@@ -110,21 +111,22 @@ class Instance(WorkflowInstance):
         """Answer a query. Saros's own clients want an `Outcome`, for a failed query tells nothing but a text."""
         response = self._execution.add().respond_to_query
         response.query_id = job.query_id
+        built_in = BUILT_IN.get(job.query_type)
         try:
-            built_in = BUILT_IN.get(job.query_type)
             if built_in is not None:
-                put_json(response.succeeded.response, built_in(self._execution))
-                return
-            answer = self._execution.query(job.query_type, json_array(job.arguments))
-            outcome = Outcome(answer.ok, answer.err)
-        except Error as error:
-            outcome = Outcome(err=error_data(error))
+                found, error = built_in(self._execution), None
+            else:
+                answer = self._execution.query(job.query_type, json_array(job.arguments))
+                found, error = to_payload(answer.ok), answer.err
+        except Error as raised:
+            found, error = Payload(), error_data(raised)
         if ANSWER in job.headers:
-            put_json(response.succeeded.response, pack(outcome))
-        elif outcome.err is not None:
-            response.failed.CopyFrom(failure(outcome.err))
+            outcome = succeeded(found) if error is None else pack(Outcome(err=error))
+            put_json(response.succeeded.response, outcome)
+        elif error is None:
+            response.succeeded.response.CopyFrom(found)
         else:
-            put_json(response.succeeded.response, outcome.ok)
+            response.failed.CopyFrom(failure(error))
 
     # --- for the worker -----------------------------------------------------------------------------
 
