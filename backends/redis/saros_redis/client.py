@@ -15,10 +15,10 @@ from typing import Any
 
 import redis
 
-from saros.errors import UNAVAILABLE, Error
-
-from . import codec
-from .connect import connect, connect_listener, disconnect
+from . import codec, problems
+from .connect import connect, connect_listener, connect_thread, disconnect
+from .follower import Follower
+from .keys import mark_key
 from .options import Options
 from .scripts import Script, script
 
@@ -28,6 +28,8 @@ TIMEOUT_S = 10.0
 """For one reply to a command."""
 REPLICAS_MS = 1_000
 """Replicas get this long to confirm a write."""
+FSYNC_MS = 3_000
+"""Disks get this long; with appendfsync everysec, the next sync is up to a second away."""
 BLOCK_MS = 2_000
 """A blocking read asks again after this; what it cannot hear, such as a dead peer, it then notices."""
 BACKOFF_S = 0.05
@@ -58,6 +60,7 @@ class Client:
         self.lost = asyncio.Event()
         self.calls = 0
         self._commands = connect(options)
+        self._follower = Follower(self._commands, options.sentinel) if options.sentinel else None
         self._blocking: list[Any] = []
         self._queue: list[Pending] = []
         self._sending: set[asyncio.Task[None]] = set()
@@ -79,16 +82,16 @@ class Client:
             except (*LOST, *BUSY) as exc:
                 self.lost.set()
                 if time.monotonic() - start + pause > patience:
-                    raise self.unavailable(exc) from exc
-            except redis.exceptions.OutOfMemoryError as exc:
-                raise self.full(exc) from exc
+                    raise problems.unavailable(self.options, exc) from exc
             except redis.ResponseError as exc:
-                if "OOM" in str(exc):
-                    raise self.full(exc) from exc
+                if problems.is_full(exc):
+                    raise problems.full(self.options, exc) from exc
+                if problems.is_refusal(exc):
+                    raise problems.refused(self.options, exc) from exc
                 if not any(word in str(exc) for word in AWAY):
                     raise
                 if time.monotonic() - start + pause > patience:
-                    raise self.unavailable(exc) from exc
+                    raise problems.unavailable(self.options, exc) from exc
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, BACKOFF_MAX_S)
 
@@ -112,7 +115,7 @@ class Client:
                     return await self._execute(*args)
             except (*LOST, *BUSY) as exc:
                 if time.monotonic() - start + pause > patience:
-                    raise self.unavailable(exc) from exc
+                    raise problems.unavailable(self.options, exc) from exc
             await asyncio.sleep(pause)
             pause = min(pause * 2, BACKOFF_MAX_S)
 
@@ -153,24 +156,48 @@ class Client:
                 future.set_result(reply)
 
     async def _send_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        if len(commands) == 1 and not self.options.wait:
+        if len(commands) == 1 and not (self.options.wait or self.options.fsync):
             return [await self._commands.execute_command(*commands[0])]
         pipeline = self._commands.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        if self.options.wait:
-            pipeline.execute_command("WAIT", self.options.wait, REPLICAS_MS)
+        waits = self._waits()
+        for command in waits:
+            pipeline.execute_command(*command)
         replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        if self.options.wait:
-            self._check_replicas(replies.pop())
+        if waits:
+            self._check_waits(replies[-len(waits) :])
+            del replies[-len(waits) :]
         return replies
 
-    def _check_replicas(self, count: Any) -> None:
-        """What too few replicas have does not count yet; it is sent again, which is harmless."""
-        if isinstance(count, BaseException):
-            raise count
-        if int(count) < self.options.wait:
-            raise redis.ConnectionError(f"{count} of {self.options.wait} replicas have the last write")
+    def _waits(self) -> list[tuple[Any, ...]]:
+        """What makes sure that all before it, also what others wrote and we saw, survives as `options` says.
+
+        The server waits for the last write of this connection, and a script that is sent again on another one,
+        or that only reads, writes nothing there. So there is a write here.
+        """
+        options = self.options
+        if options.fsync:
+            wait: tuple[Any, ...] = ("WAITAOF", 1, options.wait, FSYNC_MS)
+        elif options.wait:
+            wait = ("WAIT", options.wait, REPLICAS_MS)
+        else:
+            return []
+        return [("SET", mark_key(options.prefix), ""), wait]
+
+    def _check_waits(self, replies: Sequence[Any]) -> None:
+        """What too few have does not count yet; it is sent again, which is harmless."""
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                if "UNBLOCKED" in str(reply):  # the server became a replica meanwhile
+                    raise redis.ConnectionError(str(reply)) from reply
+                raise reply
+        synced, replicas = replies[1] if self.options.fsync else (1, replies[1])
+        if not int(synced):
+            raise redis.ConnectionError("the last write is not on the server's disk")
+        if int(replicas) < self.options.wait:
+            what = "the last write on disk" if self.options.fsync else "the last write"
+            raise redis.ConnectionError(f"{replicas} of {self.options.wait} replicas have {what}")
 
     # --- blocking reads ---------------------------------------------------------------------
 
@@ -185,33 +212,27 @@ class Client:
             return self._commands
         client = connect(self.options, 1)
         self._blocking.append(client)
-        return client
+        return self._following(client)
 
     async def listener(self) -> Any:
         """A redis-py client to subscribe with; its user closes it."""
-        return await connect_listener(self.options, self._commands)
+        return self._following(await connect_listener(self.options, self._commands))
+
+    def threaded(self) -> Any:
+        """A blocking redis-py client for a thread, which closes it."""
+        return self._following(connect_thread(self.options))
+
+    def _following(self, client: Any) -> Any:
+        if self._follower is not None:
+            self._follower.start()
+            self._follower.add(client)
+        return client
 
     async def close(self) -> None:
+        if self._follower is not None:
+            await self._follower.close()
         for task in list(self._sending):
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
         for client in (*self._blocking, self._commands):
             await disconnect(client)
-
-    # --- errors -----------------------------------------------------------------------------
-
-    def unavailable(self, cause: BaseException) -> Error:
-        where = ", ".join(f"{host}:{port}" for host, port in self.options.hosts)
-        reason = str(cause) or type(cause).__name__
-        return Error(
-            f"cannot reach Redis at {where}: {reason}",
-            UNAVAILABLE,
-            hint="check that the server runs and that the URL is right",
-        )
-
-    def full(self, cause: BaseException) -> Error:
-        return Error(
-            f"Redis at {self.options.url} is out of memory: {cause}",
-            UNAVAILABLE,
-            hint="raise maxmemory, or shorten the retention of closed workflows",
-        )

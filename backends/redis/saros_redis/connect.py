@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import ssl
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -13,9 +15,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.retry import Retry as ThreadRetry
 
+from saros.errors import INVALID, Error
+
 from .options import Options
 
 CONNECTIONS = 64
+CONNECT_S = 5.0
+"""For a connection, with the TLS handshake."""
+SENTINEL_S = 1.0
+"""For a connection to one Sentinel, and for its answer; then the next one is asked."""
 
 
 def connect(options: Options, connections: int = CONNECTIONS) -> Any:
@@ -30,7 +38,9 @@ def connect(options: Options, connections: int = CONNECTIONS) -> Any:
     settings.update(db=options.db, retry=Retry(NoBackoff(), 0), retry_on_error=[])
     if options.sentinel:
         watchers: Any = aio_sentinel.Sentinel
-        return watchers(list(options.hosts)).master_for(options.sentinel, **settings)
+        asking = {**_sentinel_settings(options), "retry": Retry(NoBackoff(), 0), "retry_on_error": []}
+        manager = watchers(list(options.hosts), sentinel_kwargs=asking)
+        return manager.master_for(options.sentinel, **settings)
     host, port = options.hosts[0]
     if settings.pop("ssl", False):
         settings["connection_class"] = aio.SSLConnection
@@ -68,22 +78,76 @@ def connect_thread(options: Options) -> Any:
     settings.update(db=options.db, retry=ThreadRetry(NoBackoff(), 0))
     if options.sentinel:
         watchers: Any = redis.Sentinel
-        return watchers(list(options.hosts)).master_for(options.sentinel, **settings)
+        asking = {**_sentinel_settings(options), "retry": ThreadRetry(NoBackoff(), 0)}
+        manager = watchers(list(options.hosts), sentinel_kwargs=asking)
+        return manager.master_for(options.sentinel, **settings)
     host, port = options.hosts[0]
     return redis.Redis(host=host, port=port, **settings)
 
 
+def check_files(options: Options) -> None:
+    """Read the files of certificates.
+
+    :raises Error: INVALID, naming the option and the file.
+    """
+    files = {"tls_ca": options.tls_ca, "tls_cert": options.tls_cert, "tls_key": options.tls_key}
+    for name, path in files.items():
+        if path and not Path(path).is_file():
+            raise _unreadable(options, name, path, "there is no such file")
+    context = ssl.create_default_context()
+    try:
+        if options.tls_ca:
+            context.load_verify_locations(options.tls_ca)
+    except OSError as exc:
+        raise _unreadable(options, "tls_ca", options.tls_ca, _words(exc)) from exc
+    try:
+        if options.tls_cert:  # the password keeps OpenSSL from asking for one on the terminal
+            context.load_cert_chain(options.tls_cert, options.tls_key, password="")
+    except OSError as exc:
+        both = " with ".join(path for path in (options.tls_cert, options.tls_key) if path)
+        raise _unreadable(options, "tls_cert", both, _words(exc)) from exc
+
+
+def _words(exc: OSError) -> str:
+    if isinstance(exc, ssl.SSLError) and exc.reason:
+        return exc.reason.lower().replace("_", " ")
+    return exc.strerror or "OpenSSL cannot read it; it must be in PEM format, without a passphrase"
+
+
+def _unreadable(options: Options, name: str, path: str | None, why: str) -> Error:
+    return Error(f"{options.url}: {name}={path} is of no use: {why}", INVALID, retryable=False)
+
+
 def _settings(options: Options) -> dict[str, Any]:
-    settings: dict[str, Any] = {
+    return {
         "username": options.username,
         "password": options.password,
         "socket_timeout": None,
-        "socket_connect_timeout": 5.0,
+        "socket_connect_timeout": CONNECT_S,
         "socket_keepalive": True,
         "protocol": 2,
+        **_tls_settings(options),
     }
-    if options.tls:
-        settings["ssl"] = True
-        if options.tls_ca:
-            settings["ssl_ca_certs"] = options.tls_ca
-    return settings
+
+
+def _sentinel_settings(options: Options) -> dict[str, Any]:
+    return {
+        "username": options.sentinel_username,
+        "password": options.sentinel_password,
+        "socket_timeout": SENTINEL_S,  # one that hangs must not hide the others
+        "socket_connect_timeout": SENTINEL_S,
+        "protocol": 2,
+        **_tls_settings(options),
+    }
+
+
+def _tls_settings(options: Options) -> dict[str, Any]:
+    if not options.tls:
+        return {}
+    return {
+        "ssl": True,
+        "ssl_check_hostname": True,  # redis-py 5 does not unless told
+        "ssl_ca_certs": options.tls_ca,
+        "ssl_certfile": options.tls_cert,
+        "ssl_keyfile": options.tls_key or options.tls_cert,
+    }

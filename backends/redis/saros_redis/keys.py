@@ -54,3 +54,8 @@ class Keys:
 def settings_key(prefix: str) -> str:
     """The hash that every process of one installation must agree with."""
     return f"{prefix}:settings"
+
+
+def mark_key(prefix: str) -> str:
+    """What is written only to have a write that replicas can confirm."""
+    return f"{prefix}:mark"

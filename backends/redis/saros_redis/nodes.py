@@ -21,9 +21,8 @@ from saros.execution import Watcher
 from saros.program import pack
 from saros.store import LostNode, NodeMail
 
-from . import codec, limits
+from . import codec, limits, problems
 from .client import BLOCK_MS, BUSY, LOST
-from .connect import connect_thread
 from .core import BATCH, Core
 from .scripts import script
 
@@ -53,7 +52,7 @@ class Nodes:
         await self._run("join", node, int(lease * 1e6))
         self._readers[node] = core.client.reader()
         tag = core.keys.tags[core.keys.partition(node)]
-        self._joined[node] = Pulse(connect_thread(core.options), tag, node, lease)
+        self._joined[node] = Pulse(core.client.threaded(), tag, node, lease)
         self._joined[node].start()
 
     async def send(self, node: str, mail: NodeMail) -> bool:
@@ -72,7 +71,7 @@ class Nodes:
             try:
                 first = await self._readers[node].execute_command("BLPOP", box, BLOCK_MS // 1000)
             except (*LOST, *BUSY) as exc:
-                raise client.unavailable(exc) from exc
+                raise problems.unavailable(client.options, exc) from exc
             except redis.ResponseError as exc:
                 if "UNBLOCKED" not in str(exc):
                     raise

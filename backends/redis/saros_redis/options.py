@@ -21,7 +21,9 @@ class Options(NamedTuple):
     username: str | None = None
     password: str | None = None
     tls: bool = False
-    tls_ca: str | None = None
+    tls_ca: str | None = None  # files in PEM format
+    tls_cert: str | None = None
+    tls_key: str | None = None
     prefix: str = "saros"
     partitions: int = 0  # 0: as stored, or the default
     retention: float = 7 * 86_400.0
@@ -30,7 +32,10 @@ class Options(NamedTuple):
     attempts: int = 10  # workers that may be lost in a row with one task
     cluster: bool = False
     sentinel: str = ""  # name of the master that the hosts watch
-    wait: int = 0  # replicas that have a commit before it counts
+    sentinel_username: str | None = None
+    sentinel_password: str | None = None
+    wait: int = 0  # replicas that have a write before it counts
+    fsync: bool = False  # a write counts when it is on the disks of the master and of those replicas
 
     @property
     def default_partitions(self) -> int:
@@ -62,9 +67,23 @@ def parse(url: str) -> Options:
         parts.scheme == "rediss",
     )
     options = options._replace(**changes)
-    if options.cluster and (options.wait or options.sentinel or options.db):
-        raise _bad(clean, "a cluster has no database numbers, no sentinel, and no wait=")
+    _check(options)
     return options
+
+
+def _check(options: Options) -> None:
+    """What does not go together."""
+    clean = options.url
+    if options.cluster and (options.wait or options.fsync or options.sentinel or options.db):
+        raise _bad(clean, "a cluster has no database numbers, no sentinel=, no wait= and no fsync=")
+    if len(options.hosts) > 1 and not (options.cluster or options.sentinel):
+        raise _bad(clean, "several hosts need cluster=true, or sentinel= when they are those of Sentinel")
+    if not options.sentinel and (options.sentinel_username or options.sentinel_password):
+        raise _bad(clean, "sentinel_username and sentinel_password need sentinel=")
+    if not options.tls and (options.tls_ca or options.tls_cert or options.tls_key):
+        raise _bad(clean, "tls_ca, tls_cert and tls_key need rediss://")
+    if options.tls_key and not options.tls_cert:
+        raise _bad(clean, "tls_key needs tls_cert")
 
 
 def _host(url: str, text: str) -> tuple[str, int]:
@@ -78,7 +97,9 @@ def _host(url: str, text: str) -> tuple[str, int]:
 
 _DURATIONS: Final = {"retention", "lease"}
 _NUMBERS: Final = {"partitions": 1, "payload": 1_000, "attempts": 1, "wait": 0}
-_TEXTS: Final = {"prefix", "sentinel", "tls_ca"}
+_SWITCHES: Final = {"cluster", "fsync"}
+_FILES: Final = {"tls_ca", "tls_cert", "tls_key"}
+_TEXTS: Final = {"prefix", "sentinel", "sentinel_username", "sentinel_password", *_FILES}
 
 
 def _value(url: str, name: str, text: str) -> object:
@@ -91,15 +112,17 @@ def _value(url: str, name: str, text: str) -> object:
         if not text.isdigit() or int(text) < _NUMBERS[name]:
             raise _bad(url, f"{name} is {text!r}, not a number of at least {_NUMBERS[name]}")
         return int(text)
-    if name == "cluster":
+    if name in _SWITCHES:
         if text not in ("true", "false"):
-            raise _bad(url, f"cluster is {text!r}; it is true or false")
+            raise _bad(url, f"{name} is {text!r}; it is true or false")
         return text == "true"
+    if name == "prefix" and any(mark in text for mark in "{} \n"):
+        raise _bad(url, f"prefix is {text!r}; it must not have braces or spaces")
     if name in _TEXTS:
-        if not text or any(mark in text for mark in "{} \n"):
-            raise _bad(url, f"{name} is {text!r}; it must not be empty or have braces or spaces")
+        if not text:
+            raise _bad(url, f"{name} is empty")
         return text
-    known = ", ".join(sorted({*_DURATIONS, *_NUMBERS, *_TEXTS, "cluster"}))
+    known = ", ".join(sorted({*_DURATIONS, *_NUMBERS, *_SWITCHES, *_TEXTS}))
     raise _bad(url, f"unknown option {name!r}; they are {known}")
 
 

@@ -12,6 +12,7 @@ import redis
 
 from saros.errors import Error
 
+from . import problems
 from .buffer import Buffer
 from .client import BLOCK_MS, BUSY, LOST, TIMEOUT_S
 from .core import Core
@@ -52,7 +53,9 @@ class Reader:
                 log.warning("%s; trying again in %.1f s", error, pause)
             except (*LOST, *BUSY) as exc:
                 self._core.client.lost.set()
-                log.warning("%s; trying again in %.1f s", self._core.client.unavailable(exc), pause)
+                log.warning(
+                    "%s; trying again in %.1f s", problems.unavailable(self._core.options, exc), pause
+                )
             except redis.RedisError:  # a reader that ended would leave a worker that waits for ever
                 log.exception("Redis refused to be read; trying again in %.1f s", pause)
             await asyncio.sleep(pause)

@@ -7,7 +7,6 @@ import contextlib
 
 from saros.errors import Error
 
-from .connect import connect_thread
 from .core import Core
 from .held import Renewer
 from .readers import CALLS, OUT, RUNS, Reader, buffer_of
@@ -26,8 +25,7 @@ class Serving:
         core = self._core
         if self._renewer is None:
             lease = core.options.lease
-            thread = connect_thread(core.options)
-            self._renewer = Renewer(core.held, thread, core.keys.tags, core.consumer, lease)
+            self._renewer = Renewer(core.held, core.client.threaded(), core.keys.tags, core.consumer, lease)
             self._renewer.start()
         everything = list(range(core.keys.partitions))
         parts = [[partition] for partition in everything] if core.options.cluster else [everything]

@@ -49,6 +49,8 @@ function rt.random_bytes(n)
   if not rt.workflow then
     local _, bytes = rt.host("random", n)
     return bytes
+  elseif rt.answering then
+    rt.refuse_query()
   end
   local words = {}
   for i = 1, (n + 7) // 8 do

@@ -58,11 +58,25 @@ function math.frexp(x)
 end
 
 if rt.workflow then
-  local randomseed = raw.math.randomseed
-  local times = 0
+  local random, randomseed = raw.math.random, raw.math.randomseed
+  local times -- that randomseed was called without arguments
+
+  rt.each_program(function()
+    times = 0
+  end)
+
+  function math.random(...)
+    if rt.answering then -- what the code draws next would be another number than in a replay
+      rt.refuse_query()
+    end
+    return rt.finish(pcall(random, ...))
+  end
 
   -- Without arguments Lua would take the time and an address.
   function math.randomseed(...)
+    if rt.answering then
+      rt.refuse_query()
+    end
     if select("#", ...) == 0 then
       times = times + 1
       local a, b = rt.seeds()

@@ -41,9 +41,14 @@ function rt.history()
   return length, size
 end
 
+-- While a query is answered, nothing happens that a replay, which is not asked, would not do.
+function rt.refuse_query()
+  raw.error("a query handler only reads: it may not call, sleep, send, draw random numbers or change anything", 0)
+end
+
 local function command(op, body)
-  if rt.answering then -- a query
-    raw.error("a query handler only reads: it may not call, sleep, send or change anything", 0)
+  if rt.answering then
+    rt.refuse_query()
   end
   seq = seq + 1
   out[len + 1], out[len + 2], out[len + 3] = op, seq, body

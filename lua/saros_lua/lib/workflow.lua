@@ -4,7 +4,7 @@ rt.lasting()
 local raw = rt.raw
 local type = raw.type
 local encode = rt.encode
-local env_type = rt.env.type
+local env_type, protected = rt.env.type, rt.env.pcall
 
 local workflow = {}
 
@@ -110,6 +110,26 @@ function workflow.continue_as_new(...)
   return rt.continue_as_new(nil, rt.context_json(), ...)
 end
 
+local RAISED = "$raised" -- the key that, beside $error, marks what fn raised
+
+-- What fn gives, or raises, as the JSON that is recorded.
+local function happens(fn)
+  local fine, value = protected(fn)
+  if not fine then
+    return '{"$error":' .. rt.encode_error(rt.as_error(value)) .. ',"' .. RAISED .. '":true}'
+  elseif type(value) == "table" and raw.rawget(value, RAISED) ~= nil then
+    raw.error("side effect has the key " .. RAISED .. ", which is reserved", 0)
+  end
+  return encode(value, "side effect")
+end
+
+local function told(value)
+  if type(value) == "table" and value[RAISED] then
+    raw.error(rt.decode_error(value["$error"]), 0)
+  end
+  return value
+end
+
 function workflow.side_effect(fn)
   if type(fn) ~= "function" then
     raw.error("workflow.side_effect wants a function", 2)
@@ -118,7 +138,7 @@ function workflow.side_effect(fn)
   -- A replay does not call fn again: whatever random numbers it takes, those that follow are the same.
   local restore = rt.random_apart()
   if not recorded then
-    local ok, json = raw.pcall(encode, fn(), "side effect")
+    local ok, json = raw.pcall(happens, fn)
     if not ok then
       raw.error(json, 2)
     end
@@ -127,9 +147,10 @@ function workflow.side_effect(fn)
   restore()
   local ref = rt.command("side_effect", recorded)
   if settles then
-    return rt.await(ref)
+    local value, err = rt.await(ref)
+    return told(value), err
   end
-  return rt.decode(recorded)
+  return told(rt.decode(recorded))
 end
 
 local function handler(kind, name, fn)

@@ -23,6 +23,8 @@ leaked, _G.type, string.upper, table.insert, coroutine.wrap = 1, nil, nil, nil, 
 errors.new, funcs.call_it, process.extra, math.huge = nil, 1, 2, 3
 setmetatable(string, { __index = function() return 4 end })
 setmetatable(funcs, {})
+math.randomseed()
+require("uuid").v1() require("uuid").v7() require("logger"):info("text")
 string.format("%s", ("x"):rep(10):find("x+"))
 return {
   main = function(a)
@@ -40,6 +42,9 @@ return {
 TIDY = b"""
 return { main = function()
   local _ = string.format("%s", ("x"):find("x+")), table, math, process, errors, channel
+  math.randomseed(1)
+  require("uuid").v4()
+  require("logger"):info("text")
   require("lib") require("channel") require("time") require("funcs").async("app:f") funcs.call("app:f")
 end }
 """
@@ -112,7 +117,7 @@ class Runtime:
     def source(self, entry: Any, *, workflow: bool) -> tuple[Any, ...]:
         if entry.id == "app:lib":
             return 1, compile_user(b"return { n = 1 }", "lib.lua"), b"", b"", b"", b"app:lib"
-        modules = b"funcs\ntime\nprocess\nmath"
+        modules = b"funcs\ntime\nprocess\nmath\nuuid\nlogger"
         return 2, compile_user(self._main, "main.lua"), b"main", modules, b"lib=app:lib", b"app:main"
 
     def entry(self, id: str) -> Entry:
@@ -123,6 +128,9 @@ class Runtime:
 
     def history(self) -> tuple[int, int]:
         return 0, 0
+
+    def log(self, level: str, message: str, fields: bytes) -> None:
+        pass
 
 
 def run(vm: Vm, main: bytes, seed: int) -> None:

@@ -184,6 +184,7 @@ async def queries(case: Case) -> None:
     local status, w = "waiting", require("workflow")
     w.on_query("status", function(prefix) return prefix .. status end)
     w.on_query("writes", function() return funcs.call("app:echo", 1) end)
+    w.on_query("draws", function() return math.random(9) end)
     process.inbox():receive()
     status = "done"
     process.inbox():receive()
@@ -195,7 +196,7 @@ async def queries(case: Case) -> None:
     assert await order.query("status", "is ") == "is waiting"
     await order.signal("next")
     await eventually(lambda: _answers(order, "is done"), "the signal took effect")
-    for name, kind in (("nothing", NOT_FOUND), ("writes", None)):
+    for name, kind in (("nothing", NOT_FOUND), ("writes", None), ("draws", None)):
         error = await refused(order.query(name))
         assert kind is None or error.kind == kind
     await order.signal("end")
@@ -233,6 +234,18 @@ async def side_effects(case: Case) -> None:
     return v.n >= 1
     """
     assert await case.run(main) is True
+
+
+@behaviour("§8", "what a side_effect raises is recorded, too")
+async def side_effect_raises(case: Case) -> None:
+    main = """
+    local w, calls = require("workflow"), 0
+    local ok, err = pcall(w.side_effect, function() calls = calls + 1 error(errors.new("Odd", "text")) end)
+    local value = w.side_effect(function() calls = calls + 1 return 5 end)
+    time.sleep("10ms")
+    return {ok, errors.is(err, "Odd"), err:message(), value, calls}
+    """
+    assert await case.run(main) == [False, True, "text", 5, 2]
 
 
 @behaviour("§2", "not-for-workflow modules and dangerous globals give a clear error")
