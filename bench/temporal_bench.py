@@ -6,8 +6,8 @@ The same workflow (five echo activities, one after the other) in Lua on saros-te
 SDK's default sandbox, with the same limits of the worker. Each worker is a process of its own, whose CPU
 time is measured; the client of both is this process. Prints a table and, with --json, the figures.
 
-Each runs as its users run it: Saros as `saros run` does, on the event loop of uvloop where that is installed;
-the SDK's worker on asyncio's. With --plain-loop both are on asyncio's.
+Each runs as its users run it: Saros as `saros run` does, on the event loop of uvloop; the SDK's worker on
+asyncio's. With --plain-loop both are on asyncio's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import importlib
 import json
 import os
 import resource
@@ -26,11 +25,12 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowHistory
 from temporalio.worker import Replayer, Worker
@@ -130,10 +130,7 @@ def opened(root: Path, address: str) -> Any:
 
 
 def run_worker(kind: str, address: str, plain_loop: bool) -> None:
-    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    if kind == "lua" and not plain_loop:
-        with contextlib.suppress(ImportError):  # as without it, `saros run` is on asyncio's loop
-            factory = importlib.import_module("uvloop").new_event_loop
+    factory = None if kind == "python" or plain_loop else uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run((lua_worker if kind == "lua" else python_worker)(address))
 

@@ -6,6 +6,7 @@ Numbers are ids in the history. All kinds have their own, from 1, in the order i
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -81,44 +82,21 @@ class Timers:
             self._execution.add().cancel_timer.seq = seq
 
 
+@dataclass(slots=True, eq=False)
 class Activity:
     """One call of a function, which may take several of Temporal's local activities."""
 
-    __slots__ = (
-        "args",
-        "context",
-        "done",
-        "name",
-        "options",
-        "queue",
-        "ref",
-        "sent",
-        "seq",
-        "stopped",
-        "timer",
-    )
-
-    def __init__(
-        self,
-        name: str,
-        args: Json | Raw,
-        options: CallOptions,
-        queue: str = "",
-        context: Json | Raw = b"{}",
-        ref: int = 0,
-        done: Callable[[Json], None] | None = None,
-    ) -> None:
-        self.name = name
-        self.args = args
-        self.options = options
-        self.queue = queue  # "" for a local activity
-        self.context = context
-        self.ref = ref  # of the command that it settles; or 0, and `done` is called
-        self.done = done
-        self.seq = 0  # 0 while it is not with Temporal
-        self.sent = 0  # number of the activation that sent it
-        self.timer = 0  # of the wait before the next attempt
-        self.stopped = False
+    name: str
+    args: Json | Raw
+    options: CallOptions
+    queue: str = ""  # empty for a local activity
+    context: Json | Raw = b"{}"
+    ref: int = 0  # of the command that it settles; if 0, `done` is called
+    done: Callable[[Json], None] | None = None
+    seq: int = 0  # 0 while it is not with Temporal
+    sent: int = 0  # number of the activation that sent it
+    timer: int = 0  # of the wait before the next attempt
+    stopped: bool = False
 
     @property
     def id(self) -> str:

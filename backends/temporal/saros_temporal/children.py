@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -42,37 +43,33 @@ if TYPE_CHECKING:
     from .execution import Execution
 
 
+@dataclass(slots=True, eq=False)
 class Child:
     """A child workflow, from the command that asks for it to its end."""
 
-    __slots__ = ("canceled", "id", "place", "queue", "ref", "seq", "spawn", "type_name")
-
-    def __init__(self, ref: int, spawn: Spawn, type_name: str, place: str, queue: str) -> None:
-        self.ref = ref
-        self.spawn = spawn
-        self.type_name = type_name
-        self.place = place
-        self.queue = queue
-        self.id = ""
-        self.seq = 0  # 0 before it is started, and after it has ended
-        self.canceled = False
+    ref: int
+    spawn: Spawn
+    type_name: str
+    place: str
+    queue: str
+    id: str = ""
+    seq: int = 0  # 0 before it is started, and after it has ended
+    canceled: bool = False
 
     @property
     def pid(self) -> str:
         return str(Pid(self.place, self.id))
 
 
+@dataclass(slots=True, eq=False)
 class Signal:
     """A message that is under way to another workflow."""
 
-    __slots__ = ("canceled", "ref", "send", "seq", "target")
-
-    def __init__(self, ref: int, send: Send, target: str) -> None:
-        self.ref = ref
-        self.send = send
-        self.target = target  # workflow id
-        self.seq = 0
-        self.canceled = False
+    ref: int
+    send: Send
+    target: str  # workflow id
+    seq: int = 0
+    canceled: bool = False
 
 
 class Children:
@@ -83,7 +80,8 @@ class Children:
         self._system = System(execution)
         self._refs: dict[int, Child | Signal] = {}  # whose command is not settled
         self._monitored: dict[str, bool | None] = {}  # pid -> whether it is monitored; None: it has ended
-        self._seqs = [0, 0]
+        self._started = 0  # numbers so far
+        self._signaled = 0
         self.pending: dict[int, Child] = {}  # by number
         self.signals: dict[int, Signal] = {}
 
@@ -137,8 +135,8 @@ class Children:
         if spawn.options.start_delay or spawn.options.id_conflict_policy == "terminate_existing":
             self._reach(child)  # Temporal's children have neither
             return
-        self._seqs[0] += 1
-        child.seq = self._seqs[0]
+        self._started += 1
+        child.seq = self._started
         self.pending[child.seq] = child
         start = execution.add().start_child_workflow_execution
         start.seq = child.seq
@@ -249,8 +247,8 @@ class Children:
         if signal.canceled:
             self._settle(signal, CANCELED_OUTCOME)
             return
-        self._seqs[1] += 1
-        signal.seq = self._seqs[1]
+        self._signaled += 1
+        signal.seq = self._signaled
         self.signals[signal.seq] = signal
         message = Message(send.topic, execution.pid, send.payloads)
         command = execution.add().signal_external_workflow_execution

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from temporalio.bridge.proto.workflow_activation import (
-    DoUpdate,
     InitializeWorkflow,
     SignalWorkflow,
     WorkflowActivation,
 )
 from temporalio.worker import WorkflowInstanceDetails
 
-from saros.errors import INTERNAL, INVALID, NOT_FOUND, UNAVAILABLE, Error, ErrorData
+from saros.errors import INTERNAL, INVALID, NOT_FOUND, Error, ErrorData
 from saros.execution import Pid
 from saros.ports import Ports, dispatch
 from saros.program import (
@@ -27,7 +26,6 @@ from saros.program import (
     DONE,
     MESSAGE,
     QUERY,
-    UPDATE,
     Answer,
     Attributes,
     CancelRequest,
@@ -47,12 +45,12 @@ from .calls import NS, Calls, Timers
 from .children import Children
 from .closing import Ending, close
 from .facts import WorkflowFacts
-from .failures import failure
-from .payloads import MAX_PAYLOAD, json_array, put_json, too_large
+from .payloads import MAX_PAYLOAD, put_json, too_large
 from .reasons import read_reason
 from .signals import event_of
 from .starting import first_events
-from .turns import NEXT, Turns
+from .turns import Turns
+from .updates import Updates
 
 if TYPE_CHECKING:
     from .commands import Sink
@@ -80,6 +78,7 @@ class Execution:
         self.calls = Calls(self)
         self.timers = Timers(self)
         self.children = Children(self)
+        self.updates = Updates(self)
         self._ports = Ports(self, self.timers, self.children, self.calls)
         self._program: Program | None = None
         self._started = False
@@ -87,9 +86,7 @@ class Execution:
         self._closed = False
         self._queue: list[Event] = []
         self._task_bytes = 0
-        self._updates: dict[str, str] = {}  # those without an answer: id -> Temporal's name of the instance
-        self._updating = ""  # the one that the program hears just now
-        self._answer: Answer | None = None
+        self._answer: Answer | None = None  # to the query that the program hears just now
 
     def begin(self, act: WorkflowActivation, sink: Sink) -> None:
         """Take what an activation tells, and give commands to `sink` from here on."""
@@ -194,7 +191,7 @@ class Execution:
             self.refuse(ref, ErrorData(text, INVALID, False))
         return not text
 
-    # --- queries and updates --------------------------------------------------------------------
+    # --- queries --------------------------------------------------------------------------------
 
     def query(self, name: str, args: Json) -> Answer:
         """Ask the program.
@@ -220,51 +217,11 @@ class Execution:
         """What the program offers, and where it waits."""
         return Inspection() if self._program is None else self._program.inspect()
 
-    def update(self, job: DoUpdate) -> None:
-        """Have the program carry out an update, which is accepted if its arguments are data."""
-        self.calls.news()
-        instance = job.protocol_instance_id
-        try:
-            body = pack(Inquiry(job.id, job.name, json_array(job.input)))
-        except Error as error:
-            self._reject(instance, error_data(error))
-            return
-        accepted = self.add().update_response
-        accepted.protocol_instance_id = instance
-        accepted.accepted.SetInParent()
-        if self.ending is not None:
-            text = "the workflow has ended; only running executions are updated"
-            self._reject(instance, ErrorData(text, NOT_FOUND, False))
-            return
-        self._updates[job.id] = instance
-        self._updating = job.id
-        self.post(UPDATE, 0, body)
-        self._updating = ""
-        answer, self._answer = self._answer, None
-        if answer is not None:
-            self._respond(instance, answer)
+    # --- the history port -----------------------------------------------------------------------
 
     def answer(self, answer: Answer) -> None:
-        instance = self._updates.pop(answer.id, None)
-        if instance is None or answer.id == self._updating:
-            self._answer = answer  # who asks waits for it
-        else:
-            self.turns.later(NEXT, self._respond, instance, answer)
-
-    def _respond(self, instance: str, answer: Answer) -> None:
-        if answer.err is not None:
-            self._reject(instance, answer.err)
-            return
-        response = self.add().update_response
-        response.protocol_instance_id = instance
-        put_json(response.completed, answer.ok or b"null")
-
-    def _reject(self, instance: str, error: ErrorData) -> None:
-        response = self.add().update_response
-        response.protocol_instance_id = instance
-        response.rejected.CopyFrom(failure(error))
-
-    # --- the history port -----------------------------------------------------------------------
+        if not self.updates.answer(answer):
+            self._answer = answer
 
     def attributes(self, upserts: Attributes) -> None:
         if upserts.search:
@@ -304,9 +261,7 @@ class Execution:
         if self.ending is None or self._closed:
             return
         self._closed = True
-        for instance in self._updates.values():
-            error = ErrorData("the workflow ended before it answered the update", UNAVAILABLE)
-            self._reject(instance, error)
+        self.updates.end()
         late = [msgspec.json.decode(event.body, type=Message) for event in self._queue if event.op == MESSAGE]
         close(self, self.ending, late)
         if not self.facts.replaying:

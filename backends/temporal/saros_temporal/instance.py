@@ -152,7 +152,7 @@ def _later(turns: int, work: Callable[[Instance, Any], None]) -> Job:
 _JOBS: Final[dict[str, tuple[int, Job]]] = {
     "notify_has_patch": (0, lambda instance, job: instance._execution.facts.has_patch(job.patch_id)),
     "signal_workflow": (1, lambda instance, job: instance._execution.signal(job)),
-    "do_update": (1, lambda instance, job: instance._execution.update(job)),
+    "do_update": (1, lambda instance, job: instance._execution.updates.begin(job)),
     "initialize_workflow": (2, _later(NEXT, lambda instance, job: instance._execution.start(job))),
     "fire_timer": (2, lambda instance, job: instance._execution.timers.fired(job)),
     "resolve_activity": (2, lambda instance, job: instance._execution.calls.resolved(job)),
