@@ -16,8 +16,6 @@ from temporalio.worker import (
     ActivityInboundInterceptor,
     ExecuteActivityInput,
     Interceptor,
-    WorkflowInboundInterceptor,
-    WorkflowInterceptorClassInput,
 )
 
 from saros.errors import CANCELED as CANCELED_KIND
@@ -31,7 +29,6 @@ from .failures import refusal, to_failure
 from .payloads import CONTEXT, MAX_PAYLOAD, header, json_array_of, to_json, to_payload, too_large
 from .requests import Requests
 from .system import PREFIX
-from .workflow import inbound
 
 if TYPE_CHECKING:
     from .environment import Environment
@@ -46,7 +43,7 @@ async def saros_activity(args: Sequence[RawValue]) -> RawValue:
     raise RuntimeError("the interceptor of saros-temporal is missing in this worker")
 
 
-class NodeInterceptor(Interceptor):
+class SarosInterceptor(Interceptor):
     """Brings the environment of a worker to its activities."""
 
     def __init__(self, environment: Environment) -> None:
@@ -54,19 +51,6 @@ class NodeInterceptor(Interceptor):
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Inbound(next, self._environment)
-
-
-class SarosInterceptor(NodeInterceptor):
-    """And to its workflows."""
-
-    def __init__(self, environment: Environment) -> None:
-        super().__init__(environment)
-        self._workflow = inbound(environment)
-
-    def workflow_interceptor_class(
-        self, input: WorkflowInterceptorClassInput
-    ) -> type[WorkflowInboundInterceptor] | None:
-        return self._workflow
 
 
 class _Inbound(ActivityInboundInterceptor):

@@ -22,7 +22,7 @@ from saros.values import Json, error_data
 from .failures import to_failure
 from .nodes import END, PRESENCE, PRESENT, End
 from .payloads import raw_json, to_payload
-from .system import ASK, HEARTBEAT, RECORD, SEND, SPAWN, START, WATCH, Request
+from .system import ASK, HEARTBEAT_S, RECORD, SEND, SPAWN, START, WATCH, Request
 
 if TYPE_CHECKING:
     from saros.host import ProcessHost
@@ -152,7 +152,7 @@ async def _watch(backend: TemporalBackend, pid: str, handle: AsyncActivityHandle
     end = asyncio.ensure_future(backend.end_of(Pid.parse(pid) or Pid("", pid)))
     try:
         while not end.done():
-            await asyncio.wait([end], timeout=HEARTBEAT.total_seconds() / 3)
+            await asyncio.wait([end], timeout=HEARTBEAT_S / 3)
             if not end.done():
                 await handle.heartbeat()
         await handle.complete(RawValue(to_payload(end.result())))

@@ -20,7 +20,7 @@ from saros.deployment import DEFAULT_QUEUE, Deployment
 from saros.entries import Entry
 from saros.host import ProcessHost
 
-from .activities import LISTEN_S, NodeInterceptor, SarosInterceptor, saros_activity
+from .activities import LISTEN_S, SarosInterceptor, saros_activity
 from .client import seconds
 from .connections import Connections
 from .environment import Environment
@@ -126,7 +126,7 @@ def _node_worker(host: ProcessHost, environment: Environment) -> Worker:
         task_queue=node_queue(host.node),
         workflows=[NodeWorkflow],
         activities=[saros_activity],
-        interceptors=[NodeInterceptor(environment)],
+        interceptors=[SarosInterceptor(environment)],
         max_cached_workflows=0,  # each is done within one task
         workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(1),
         activity_task_poller_behavior=PollerBehaviorSimpleMaximum(1),
@@ -145,7 +145,7 @@ def _worker(
         workflows=[SarosWorkflow] if workflows else [],
         activities=[saros_activity],
         interceptors=[SarosInterceptor(environment)],
-        workflow_runner=SarosRunner(environment),
+        workflow_runner=SarosRunner(environment, _client(environment).data_converter.payload_codec),
         workflow_task_executor=executor,
         **worker_options(options),
     )
