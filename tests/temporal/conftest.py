@@ -276,7 +276,7 @@ def until() -> Callable[..., Coroutine[Any, Any, Any]]:
 def _write_app(root: Path, queue: str = "", **sources: str) -> Path:
     root.mkdir(exist_ok=True)
     entries = [
-        f"  - {{name: worker, kind: temporal.worker, task_queue: {queue or root.name}, "
+        f"  - {{name: worker, kind: temporal.worker, task_queue: '{queue or root.name}', "
         "worker_options: {sticky_schedule_to_start_timeout: 100ms}}",
         "  - {name: echo, kind: function.lua, source: file://echo.lua}",
     ]

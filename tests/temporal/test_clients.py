@@ -55,7 +55,7 @@ end
 
 def write(root: Path, address: str) -> Path:
     root.mkdir()
-    (root / "_index.yaml").write_text(INDEX.format(address=address, queue=uuid.uuid4().hex[:8]))
+    (root / "_index.yaml").write_text(INDEX.format(address=address, queue=f"q-{uuid.uuid4().hex[:8]}"))
     (root / "flow.lua").write_text(FLOW)
     (root / "ask.lua").write_text(ASK)
     return root

@@ -102,7 +102,7 @@ asyncio.run(main())
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    (tmp_path / "_index.yaml").write_text(INDEX.format(queue=uuid.uuid4().hex[:8]))
+    (tmp_path / "_index.yaml").write_text(INDEX.format(queue=f"q-{uuid.uuid4().hex[:8]}"))
     (tmp_path / "code.lua").write_text(CODE)
     return tmp_path
 

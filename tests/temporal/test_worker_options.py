@@ -50,7 +50,7 @@ OPTIONS = {
 
 
 def write(root: Path, options: dict[str, Any]) -> tuple[Path, str]:
-    queue = uuid.uuid4().hex[:8]
+    queue = f"q-{uuid.uuid4().hex[:8]}"
     lines = "\n".join(f"      {name}: {value}" for name, value in options.items())
     (root / "_index.yaml").write_text(INDEX.format(queue=queue, options=lines.replace("DEPLOYMENT", queue)))
     (root / "echo.lua").write_text("return function(x) return x end\n")

@@ -61,7 +61,8 @@ def _said_by_core(record: logging.LogRecord) -> bool:
 
 def _said_of_activities(record: logging.LogRecord) -> bool:
     raised = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-    return not (isinstance(raised, FailureError) and "as failed" in record.getMessage())
+    results = (FailureError, asyncio.CancelledError)
+    return not (isinstance(raised, results) and "as failed" in record.getMessage())
 
 
 async def watch(client: Client, target: Target) -> None:
