@@ -21,6 +21,15 @@ entries:
   - {{name: near, kind: temporal.worker, client: first, task_queue: {queue}}}
   - {{name: far, kind: temporal.worker, client: second, task_queue: {queue}}}
   - {{name: ask, kind: function.lua, source: "file://ask.lua"}}
+  - name: far_echo
+    kind: function.lua
+    source: file://ask.lua
+    meta: {{temporal: {{activity: {{worker: far}}}}}}
+  - name: across
+    kind: workflow.lua
+    source: file://across.lua
+    modules: [funcs, workflow]
+    meta: {{temporal: {{workflow: {{worker: near}}}}}}
   - name: here
     kind: workflow.lua
     source: file://flow.lua
@@ -53,11 +62,24 @@ end
 """
 
 
+ACROSS = """
+local funcs = require("funcs")
+return function()
+  local pid = process.spawn_monitored("app:there", "@", "far")
+  local sent = process.send(pid, "go", "from a workflow")
+  local event = process.events():receive()
+  local value, err = funcs.call("app:far_echo", 1)
+  return { pid, sent, event.from, event.result.value, err:kind() }
+end
+"""
+
+
 def write(root: Path, address: str) -> Path:
     root.mkdir()
     (root / "_index.yaml").write_text(INDEX.format(address=address, queue=f"q-{uuid.uuid4().hex[:8]}"))
     (root / "flow.lua").write_text(FLOW)
     (root / "ask.lua").write_text(ASK)
+    (root / "across.lua").write_text(ACROSS)
     return root
 
 
@@ -115,3 +137,16 @@ def test_a_url_replaces_the_client_of_the_first_worker(tmp_path: Path, plugins: 
     assert targets("temporal://one:7233/other") == [
         ("temporal://one:7233/other", ["app:near", "app:far"], {"near": "keyword", "far": "keyword"})
     ]  # fmt: skip
+
+
+def test_workflows_reach_those_of_other_clients(
+    run: Any, opener: Any, tmp_path: Path, server: Any, shared: Any
+) -> None:
+    async def scenario() -> Any:
+        async with opener(write(tmp_path / "app", server.address), "temporal://") as app:
+            return await (await app.start("app:across")).result(20)
+
+    pid, sent, ended, result, refused = run(scenario())
+    assert pid.startswith("app:far|")
+    assert (sent, ended, refused) == (True, pid, "Invalid")
+    assert result == [True, "other", "from a workflow", pid]
