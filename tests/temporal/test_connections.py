@@ -44,6 +44,21 @@ def test_a_server_that_is_not_there(run: Any, write_app: Any, tmp_path: Path, pl
     assert f"cannot reach the Temporal server {address} (namespace mine)" in error.message
 
 
+def test_a_server_that_says_nothing_is_given_up_in_time(
+    run: Any, write_app: Any, tmp_path: Path, plugins: Any
+) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        root = with_client(tmp_path / "app", write_app, address, "")
+        index = root / "_index.yaml"
+        index.write_text(index.read_text().replace("connection_timeout: 2s", "connection_timeout: 300ms"))
+        error = run(failure(root, "temporal://", plugins))
+    assert error.kind == "Unavailable"
+    assert error.message.endswith("no answer within 0.3 s")
+
+
 def test_a_namespace_that_is_not_there(
     run: Any, write_app: Any, tmp_path: Path, plugins: Any, server: Any, shared: Any
 ) -> None:

@@ -213,6 +213,20 @@ def test_names_are_free_at_once_after_an_ordinary_end(run: Any, opener: Any, roo
     run(scenario())
 
 
+def test_a_presence_that_somebody_ends_begins_again(run: Any, opener: Any, root: Path, until: Any) -> None:
+    name = f"name-{uuid.uuid4().hex[:8]}"
+
+    async def scenario() -> None:
+        async with opener(root, options=LEASE) as app, opener(root, workers=False) as client:
+            pid = await app.call("app:open", name)
+            await until(lambda: client.backend.lookup(name))
+            await client.get(f"saros-node:{app.host.node[1:]}").terminate("by mistake")
+            assert await client.backend.lookup(name) is None
+            assert await until(lambda: client.backend.lookup(name)) == pid
+
+    run(scenario())
+
+
 def test_a_node_that_was_silent_takes_its_names_again(
     run: Any, opener: Any, root: Path, node: Node, until: Any
 ) -> None:

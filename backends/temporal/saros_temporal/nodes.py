@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from temporalio import workflow
-from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.enums.v1 import PendingActivityState, WorkflowExecutionStatus
 from temporalio.client import AsyncActivityHandle, WorkflowFailureError, WorkflowHandle
 from temporalio.common import RawValue, RetryPolicy, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import TimeoutError as TimedOut
@@ -217,14 +217,18 @@ class Nodes:
     async def be_present(self) -> None:
         """Have others know that this node lives."""
         if self._presence is None:
-            await self._backend.client.start_workflow(
-                NodeWorkflow.run,
-                args=[PRESENCE, RawValue(to_payload(b"null")), self._lease_s],
-                id=_id(self._host.node),
-                task_queue=node_queue(self._host.node),
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            )
+            await self._begin()
         await self._arrived.wait()
+
+    async def _begin(self) -> None:
+        """Start the presence, unless it runs."""
+        await self._backend.client.start_workflow(
+            NodeWorkflow.run,
+            args=[PRESENCE, RawValue(to_payload(b"null")), self._lease_s],
+            id=_id(self._host.node),
+            task_queue=node_queue(self._host.node),
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
 
     def arrived(self, handle: AsyncActivityHandle) -> bool:
         """The presence of this node has begun (again, if True): keep it."""
@@ -242,9 +246,14 @@ class Nodes:
             try:
                 await handle.heartbeat()
             except RPCError as error:
-                if error.status == RPCStatusCode.NOT_FOUND:
-                    return  # too late: the server gives the activity to this node again
-                log.info("the heartbeat of this node did not arrive: %s", error)
+                if error.status != RPCStatusCode.NOT_FOUND:
+                    log.info("the heartbeat of this node did not arrive: %s", error)
+                    continue
+                break  # too late: the server gives the activity to this node again
+        try:
+            await self._begin()  # or somebody has ended the execution
+        except RPCError as error:
+            log.warning("others take this node for dead: %s", error)
 
     async def alive(self, node: str) -> bool:
         """Whether a node that was present still is."""
@@ -255,6 +264,8 @@ class Nodes:
             if error.status == RPCStatusCode.NOT_FOUND:
                 return False
             raise rpc_error(error, self._backend.connections.default.target, f"node {node}") from error
+        if found.workflow_execution_info.status != WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING:
+            return False
         return any(pending.state in _ALIVE for pending in found.pending_activities)
 
     # --- watches ------------------------------------------------------------------------------

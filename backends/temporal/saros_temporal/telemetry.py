@@ -17,7 +17,7 @@ from typing import Final
 from temporalio.client import Client
 from temporalio.exceptions import FailureError
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from .client import Target
 from .refusals import rpc_error
@@ -30,6 +30,7 @@ CHECK_S: Final = 5.0
 _MISMATCH: Final = re.compile(
     r"'run_id': '([^']*)'.*?message: \"(\[TMPRL1100\] (?:[^\"\\]|\\.)*)\"", re.DOTALL
 )
+_AWAY: Final = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
 _NOISE: Final = ("gRPC call ", "activity_failure_include_heartbeat")
 
 
@@ -73,6 +74,8 @@ async def watch(client: Client, target: Target) -> None:
         try:
             await client.service_client.check_health(timeout=timedelta(seconds=CHECK_S))
         except RPCError as error:
+            if error.status not in _AWAY:
+                continue  # it answers, if only that it does not tell
             if not away:
                 log.warning("%s; the worker goes on when it is back", rpc_error(error, target).message)
             away = True
