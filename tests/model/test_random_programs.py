@@ -135,15 +135,6 @@ async def play(scenario: Scenario, url: str) -> int:
         return await Play(first, second, scenario).run()
 
 
-def without_stops(scenario: Scenario) -> Scenario:
-    """Caches are lost instead; tests/redis/faults ends workers as they end there: with their process."""
-    happenings = [
-        each._replace(what="forget") if each.what in ("stop", "leave") else each
-        for each in scenario.happenings
-    ]
-    return scenario._replace(happenings=happenings)
-
-
 def tried(counts: Counter[str], what: str, scenarios: int, events: int) -> str:
     kinds = ", ".join(f"{number} {name}" for name, number in counts.most_common())
     return f"{what}: {scenarios} seeds, {counts.total()} operations ({kinds}), {events} events of history"
@@ -157,8 +148,6 @@ def check(url: str, programs: int, record_property: Any) -> None:
     @given(scenario=SCENARIOS)
     def plays(scenario: Scenario) -> None:
         nonlocal scenarios, events
-        if not url.startswith("memory:"):
-            scenario = without_stops(scenario)
         events += asyncio.run(play(scenario, url.format(next(NUMBERS))))
         scenarios += 1
         counts.update(count(scenario))
@@ -175,10 +164,8 @@ def test_in_memory(record_property: Any) -> None:
 
 
 def test_on_redis(redis_port: int, record_property: Any) -> None:
-    check(f"redis://localhost:{redis_port}/0?lease=500ms&prefix=model-{{}}", 40, record_property)
+    check(f"redis://localhost:{redis_port}/0?lease=60s&prefix=model-{{}}", 40, record_property)
 
 
 def test_on_redis_with_partitions(redis_port: int, record_property: Any) -> None:
-    check(
-        f"redis://localhost:{redis_port}/0?lease=500ms&partitions=3&prefix=parted-{{}}", 20, record_property
-    )
+    check(f"redis://localhost:{redis_port}/0?lease=60s&partitions=3&prefix=parted-{{}}", 20, record_property)

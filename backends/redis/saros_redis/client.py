@@ -64,6 +64,9 @@ class Client:
         self._blocking: list[Any] = []
         self._queue: list[Pending] = []
         self._sending: set[asyncio.Task[None]] = set()
+        self._away = 0.0  # since when the server does not answer, of time.monotonic(); 0 when it does
+        self._back = 0.0  # when it answered again, the last time
+        self._outage = 0.0  # for how long it was away, the last time
 
     # --- scripts ----------------------------------------------------------------------------
 
@@ -78,9 +81,12 @@ class Client:
         start, pause = time.monotonic(), BACKOFF_S
         while True:
             try:
-                return await self._evaluate(found, tag, blob)
+                reply = await self._evaluate(found, tag, blob)
+                self._answered()
+                return reply
             except (*LOST, *BUSY) as exc:
                 self.lost.set()
+                self._away = self._away or time.monotonic()
                 if time.monotonic() - start + pause > patience:
                     raise problems.unavailable(self.options, exc) from exc
             except redis.ResponseError as exc:
@@ -90,10 +96,20 @@ class Client:
                     raise problems.refused(self.options, exc) from exc
                 if not any(word in str(exc) for word in AWAY):
                     raise
+                self._away = self._away or time.monotonic()
                 if time.monotonic() - start + pause > patience:
                     raise problems.unavailable(self.options, exc) from exc
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, BACKOFF_MAX_S)
+
+    def _answered(self) -> None:
+        if self._away:
+            self._back = time.monotonic()
+            self._outage, self._away = self._back - self._away, 0.0
+
+    def forgiven(self, grace: float) -> float:
+        """How long, in seconds, nobody could renew a lease: the last outage, until `grace` seconds after its end."""
+        return self._outage if time.monotonic() - self._back < grace else 0.0
 
     async def _evaluate(self, found: Script, tag: str, blob: bytes) -> Any:
         self.calls += 1
@@ -227,6 +243,11 @@ class Client:
             self._follower.start()
             self._follower.add(client)
         return client
+
+    async def quiet(self, seconds: float) -> None:
+        """Return when every command that was sent has its reply, or after so many seconds."""
+        if self._sending:
+            await asyncio.wait(set(self._sending), timeout=seconds)
 
     async def close(self) -> None:
         if self._follower is not None:

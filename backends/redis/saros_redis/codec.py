@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from saros.attributes import parse_time
-from saros.execution import Description, Record, Run, StartRequest, Watcher
+from saros.errors import Error
+from saros.execution import Description, Record, Run, StartRequest, Watcher, check_id
 from saros.program import DONE, MESSAGE, pack
 from saros.store import TO_RUN, CallTask, Commit, Mail, NewRun, Outgoing, Settled
 
@@ -53,7 +54,13 @@ def message_items(request: StartRequest) -> list[str]:
 
 
 def read_run(blob: bytes) -> Run:
-    return _run(blob)
+    """:raises ValueError: also when no API could have started such a run."""
+    run = _run(blob)
+    try:
+        check_id(run.id)
+    except Error as error:
+        raise ValueError(error.message) from error
+    return run
 
 
 def read_call(blob: bytes, attempt: int, heartbeat: bytes) -> CallTask:
@@ -204,7 +211,7 @@ def settled(result: Settled) -> list[Any]:
 def description(fields: Sequence[bytes], length: int) -> Description:
     """A run's description from its hash ``m``."""
     found = {fields[at].decode(): fields[at + 1] for at in range(0, len(fields), 2)}
-    run = _run(found["run"])
+    run = _facts(found)
     closed, problem = found.get("closed"), found.get("problem")
     return Description(
         run.id,
@@ -224,3 +231,12 @@ def description(fields: Sequence[bytes], length: int) -> Description:
         {name[5:]: msgspec.Raw(raw) for name, raw in found.items() if name.startswith("memo:")},
         problem.decode() if problem else None,
     )
+
+
+def _facts(found: dict[str, bytes]) -> Run:
+    """A run's facts; of one that is set aside because they cannot be read, what is known besides."""
+    try:
+        return _run(found["run"])
+    except msgspec.MsgspecError:
+        id, pid, name, queue = (found[field].decode() for field in ("id", "pid", "type", "queue"))
+        return Run(id, "", "", name, pid.partition("|")[0], queue, int(found["start"]) * 1_000)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from saros.errors import UNAVAILABLE, Error
+import msgspec
+
+from saros.errors import INTERNAL, UNAVAILABLE, Error
 from saros.execution import Run
-from saros.program import Outcome, pack
-from saros.store import CallLease, Outgoing, Settled, WorkflowTask
+from saros.program import DONE, Outcome, pack
+from saros.store import CallLease, Mail, Outgoing, Settled, WorkflowTask
 from saros.values import error_data
 
 from . import codec
@@ -22,10 +25,17 @@ from .held import Held, Place
 from .keys import Keys
 from .options import Options
 
+log = logging.getLogger("saros.redis")
+
+RUNS: Final = "runs"
+CALLS: Final = "calls"
+OUT: Final = "out"
 BATCH = 64
 TASK_LIMIT_S = 600.0
 """Nothing takes a workflow task longer than this, and no call much longer than its own limit."""
-RUNS = 10_000
+BROKEN: Final = (msgspec.MsgspecError, ValueError, LookupError)
+"""What reading something raises that this version did not write; the rest of a reply must not suffer for it."""
+KNOWN_RUNS = 10_000
 """Runs whose facts a worker remembers, so that the server need not send them again."""
 
 
@@ -63,6 +73,13 @@ class Core:
             if place.stream.startswith(self.keys.ready(place.partition, "")):
                 self.held.drop(proof)
 
+    def streams(self, partition: int) -> list[tuple[str, str, str]]:
+        """Kind, queue and name of each stream of a partition that this process reads."""
+        keys = self.keys
+        found = [(RUNS, queue, keys.ready(partition, queue)) for queue in self.queues]
+        found += [(CALLS, queue, keys.calls(partition, queue)) for queue in self.call_queues]
+        return [*found, (OUT, "", keys.out(partition))]
+
     # --- leases -----------------------------------------------------------------------------
 
     def wanted(self, *, tasks: bool = True, calls: bool = True, out: bool = True) -> list[Any] | None:
@@ -91,18 +108,39 @@ class Core:
         micros = int(now)
         self.clock.heard(micros)
         # What counts as held must be in a buffer when anything here fails: nobody else would ever get it.
-        if out:
-            self.out.put([self._outgoing(partition, entry, fields) for entry, fields in out])
-        leases = [self._call(partition, call, micros * 1_000) for call in calls]
-        spent = [lease for lease in leases if _spent(lease)]
-        for lease in spent:
-            self.held.drop(lease.token)
-        self.calls.put(lease for lease in leases if lease not in spent)
-        for task in tasks:
-            self.tasks.put([await self._task(partition, task, micros * 1_000)])
-        if spent:
-            await self._give_up(partition, spent)
+        failed: list[list[Any]] = []
+        for entry, fields in out:
+            try:
+                self.out.put([self._outgoing(partition, entry, fields)])
+            except BROKEN:
+                log.exception("entry %s of the outbox cannot be read, and is left there", entry.decode())
+        for each in calls:
+            try:
+                lease = self._call(partition, each, micros * 1_000)
+            except BROKEN as exc:
+                log.exception("call %s of run %s cannot be read", each[2].decode(), each[0].decode())
+                failed.append(_broken_call(each, exc))
+                continue
+            if _spent(lease):
+                self.held.drop(lease.token)
+                failed.append(codec.settled(Settled(lease, pack(Outcome(err=error_data(_LOST))))))
+            else:
+                self.calls.put([lease])
+        for each in tasks:
+            try:
+                self.tasks.put([await self._task(partition, each, micros * 1_000)])
+            except BROKEN as exc:
+                log.exception("run %s cannot be read, and is set aside", each[0].decode())
+                await self._set_aside(partition, each, exc)
+        if failed:
+            await self.run("settle", partition, [failed, None])
         return len(tasks) + len(calls) + len(out)
+
+    async def _set_aside(self, partition: int, found: Sequence[Any], why: Exception) -> None:
+        """Have a run wait until somebody releases it: no worker can read it."""
+        self.held.drop(found[2].decode())
+        problem = f"its facts cannot be read: {why}; it waits to be released"
+        await self.run("park", partition, [found[0].decode(), found[2].decode(), problem, -1])
 
     async def _task(self, partition: int, found: Sequence[Any], now: int) -> WorkflowTask:
         run_id, blob, fence, length, failures, mails, stream, entry = found
@@ -120,7 +158,7 @@ class Core:
                 blob = bytes(reply)
             run = codec.read_run(blob)
         self._runs[run_id] = run
-        if len(self._runs) > RUNS:
+        if len(self._runs) > KNOWN_RUNS:
             self._runs.popitem(last=False)
         return run
 
@@ -133,13 +171,6 @@ class Core:
         self.held.add(proof, Place(partition, stream.decode(), entry.decode(), until))
         return CallLease(task, proof, now)
 
-    async def _give_up(self, partition: int, spent: Sequence[CallLease]) -> None:
-        """Calls whose workers were lost more often than their retry policy has attempts."""
-        error = Error("the worker that ran it was lost", UNAVAILABLE)
-        outcome = pack(Outcome(err=error_data(error)))
-        results = [codec.settled(Settled(lease, outcome)) for lease in spent]
-        await self.run("settle", partition, [results, None])
-
     def _outgoing(self, partition: int, entry: bytes, fields: Sequence[bytes]) -> Outgoing:
         found = codec.read_outgoing(fields)
         until = time.monotonic() + TASK_LIMIT_S
@@ -148,8 +179,20 @@ class Core:
         return found
 
 
+_LOST = Error("the worker that ran it was lost", UNAVAILABLE)
+"""What a call fails with whose workers were lost more often than its retry policy has attempts."""
+
+
 def proof_of(entry: Outgoing) -> str:
     return f"{entry.op} {entry.key}"
+
+
+def _broken_call(found: Sequence[Any], why: Exception) -> list[Any]:
+    """The error that a call ends with which nobody can read, as the script "settle" takes it."""
+    run_id, ref = found[0].decode(), int(found[2])
+    error = Error(f"the call cannot be read: {why}", INTERNAL, retryable=False)
+    mail = Mail(DONE, ref, pack(Outcome(err=error_data(error))), run_id)
+    return [run_id, ref, found[3].decode(), codec.mail_item(mail), 0]
 
 
 def _spent(lease: CallLease) -> bool:

@@ -18,6 +18,8 @@ log = logging.getLogger("saros.redis")
 
 ORPHAN_S = 1.2
 """Longer than a reply is under way (see scripts/orphans.lua)."""
+AGAIN_S = 0.1
+"""The next look when something was found: a lost worker leaves more than there is room for at once."""
 TRIM_S = 30.0
 TRIM_LIMIT = 50
 
@@ -50,22 +52,25 @@ class Housekeeping:
 
     async def _reclaim_loop(self) -> None:
         core = self._core
-        pause = min(core.options.lease / 2, 2.0)
+        found = 0
         while True:
+            pause = AGAIN_S if found else min(core.options.lease / 4, 1.0)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await core.client.lost.wait()
             if core.client.lost.is_set():
+                core.client.lost.clear()  # what is lost from now on is younger, and for the next time
                 await asyncio.sleep(ORPHAN_S)
-                core.client.lost.clear()
                 await self._orphans()
+            found = 0
             for partition in range(core.keys.partitions):
-                await self._reclaim(partition)
+                found += await self._reclaim(partition)
 
-    async def _reclaim(self, partition: int) -> None:
+    async def _reclaim(self, partition: int) -> int:
+        """Take over what has room here; gives how much."""
         core = self._core
         if not (core.tasks.serving or core.calls.serving or core.out.serving):
-            return
+            return 0
         self._suspects = {proof for proof in self._suspects if core.held.get(proof) is not None}
         wanted = [
             core.consumer,
@@ -78,27 +83,25 @@ class Housekeeping:
             core.options.attempts,
         ]
         before = set(core.held.snapshot())
-        lease = int(core.options.lease * 1000)
+        # Time in which the server was away is not one in which workers were silent.
+        lease = int((core.options.lease + core.client.forgiven(core.options.lease / 2)) * 1000)
         got, suspects = await core.run("reclaim", partition, [wanted, lease, bool(self._suspects)])
         count = await core.absorb(partition, got)
         if count:
             log.warning("took over %d tasks of lost workers", count)
         if int(suspects):
             self._suspects = set(core.held.snapshot()) - before
+        return count
 
     async def _orphans(self) -> None:
-        """Let go of leases whose replies were lost: the server thinks that we hold them."""
+        """Hand over leases whose replies were lost: the server thinks that we hold them."""
         core = self._core
         held: dict[tuple[int, str], list[str]] = {}
         for place in core.held.snapshot().values():
             held.setdefault((place.partition, place.stream), []).append(place.entry)
-        idle = int(core.options.lease * 1000)
         for partition in range(core.keys.partitions):
-            streams = [core.keys.ready(partition, queue) for queue in core.queues]
-            streams += [core.keys.calls(partition, queue) for queue in core.call_queues]
-            streams.append(core.keys.out(partition))
-            entries = [[stream, held.get((partition, stream), [])] for stream in streams]
-            await core.run("orphans", partition, [core.consumer, entries, idle])
+            streams = [(*each, held.get((partition, each[2]), [])) for each in core.streams(partition)]
+            await core.run("orphans", partition, [core.consumer, streams])
 
     # --- retention --------------------------------------------------------------------------
 
@@ -108,9 +111,7 @@ class Housekeeping:
             before = core.clock.now() // 1_000 - int(core.options.retention * 1e6)
             for partition in range(core.keys.partitions):
                 await self._trim(partition, before)
-                streams = [core.keys.ready(partition, queue) for queue in core.queues]
-                streams += [core.keys.calls(partition, queue) for queue in core.call_queues]
-                streams.append(core.keys.out(partition))
+                streams = [stream for _kind, _queue, stream in core.streams(partition)]
                 await core.run("tidy", partition, [streams, int(core.options.lease * 20_000)])
             await self._names.sweep()
             await asyncio.sleep(min(TRIM_S, max(1.0, core.options.retention / 4)))

@@ -1,6 +1,7 @@
 """Registered names. A name counts while its pid lives.
 
-A workflow lives while it runs. A process of some node lives while that node's store says so, now and then.
+A workflow lives while it runs. A process of some node lives while that node's store says so, again and again. That
+is done by the event loop, which code may block, so a node whose lease is good has longer: a thread keeps that.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from .core import Core
 
 log = logging.getLogger("saros.redis")
 
-REFRESH_S = 15.0
-GONE_S = 60.0
+GONE = 1.5
+"""A process has gone after a silence of so many leases,"""
+BUSY_S = 60.0
+"""or of so many seconds, while the lease of its node is good."""
 
 
 class Names:
@@ -39,7 +42,7 @@ class Names:
 
     async def _register(self, name: str, pid: str) -> bool:
         if pid.startswith("@"):
-            await self._refresh({name: pid})
+            await self._refresh(name, pid)
         owner = await self._name("register", name, pid)
         if owner != pid and not await self._alive(name, owner):
             owner = await self._name("register", name, pid, owner)
@@ -81,8 +84,20 @@ class Names:
             return False
         if pid.is_workflow:
             return bool(await self._core.run("running", keys.partition(pid.id), [pid.id]))
-        args = [f"{name}\n{owner}", int(GONE_S * 1e6)]
-        return bool(await self._core.run("alive", keys.partition(name), args))
+        owner_heard = [f"{name}\n{owner}", self._gone()]
+        if await self._core.run("alive", keys.partition(name), owner_heard):
+            return True
+        heard = await self._core.run("alive", keys.partition(name), [owner_heard[0], int(BUSY_S * 1e6)])
+        return bool(heard) and await self._good(pid.place)
+
+    async def _good(self, node: str) -> bool:
+        """Whether the lease of a node is good."""
+        return bool(await self._core.run("node", self._core.keys.partition(node), ["lives", node, ""]))
+
+    def _gone(self) -> int:
+        """Microseconds. Nobody could refresh a name while the server was away."""
+        lease = self._core.options.lease
+        return int((GONE * lease + self._core.client.forgiven(lease / 2)) * 1e6)
 
     async def sweep(self) -> None:
         """Free names whose pids have ended: those of one page of each partition's table."""
@@ -97,16 +112,17 @@ class Names:
 
     async def _keep(self) -> None:
         while True:
-            await asyncio.sleep(REFRESH_S)
+            await asyncio.sleep(self._core.options.lease / 4)
             try:
-                await self._refresh(self._mine)
+                for name, pid in list(self._mine.items()):
+                    async with self._order:
+                        if self._mine.get(name) == pid:
+                            await self._refresh(name, pid)
             except Error as error:
                 log.warning("names could not be refreshed: %s", error)
 
-    async def _refresh(self, names: dict[str, str]) -> None:
-        for name, pid in list(names.items()):
-            partition = self._core.keys.partition(name)
-            await self._core.run("refresh", partition, [f"{name}\n{pid}", int(GONE_S * 1e6)])
+    async def _refresh(self, name: str, pid: str) -> None:
+        await self._core.run("refresh", self._core.keys.partition(name), [name, pid, int(BUSY_S * 1e6)])
 
     async def close(self) -> None:
         if self._refreshing is not None:

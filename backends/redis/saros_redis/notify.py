@@ -36,6 +36,7 @@ class Notify:
         self._listening: asyncio.Task[None] | None = None
         self._has_channels = asyncio.Event()
         self._changes: dict[str, set[str]] = {"subscribe": set(), "unsubscribe": set()}
+        self._deaf = False  # since the subscription was lost
         self._sending: set[asyncio.Task[None]] = set()
 
     async def changed(self, id: str, run_id: str, length: int) -> None:
@@ -110,6 +111,7 @@ class Notify:
                     await self._hear(pubsub)
             except (*LOST, *BUSY, redis.RedisError) as exc:
                 log.info("the subscription was lost: %s", exc)
+                self._deaf = True
             finally:
                 self._pubsub = None
             for confirmed in self._subscribed.values():
@@ -128,6 +130,10 @@ class Notify:
         late = [channel for channel in self._subscribed if channel not in channels]
         if late:
             await source.subscribe(*late)
+        if self._deaf:  # what happened meanwhile nobody will tell
+            self._deaf = False
+            for channel in list(self._waiting):
+                self._heard("message", channel)
         while True:
             message = await source.get_message(timeout=None)
             if message is None:

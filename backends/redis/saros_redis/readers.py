@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import redis
 
@@ -15,13 +15,10 @@ from saros.errors import Error
 from . import problems
 from .buffer import Buffer
 from .client import BLOCK_MS, BUSY, LOST, TIMEOUT_S
-from .core import Core
+from .core import CALLS, OUT, RUNS, Core
 
 log = logging.getLogger("saros.redis")
 
-RUNS: Final = "runs"
-CALLS: Final = "calls"
-OUT: Final = "out"
 PAUSE_S = 0.1
 PAUSE_MAX_S = 1.0
 
@@ -56,8 +53,10 @@ class Reader:
                 log.warning(
                     "%s; trying again in %.1f s", problems.unavailable(self._core.options, exc), pause
                 )
-            except redis.RedisError:  # a reader that ended would leave a worker that waits for ever
+            except redis.RedisError:
                 log.exception("Redis refused to be read; trying again in %.1f s", pause)
+            except Exception:  # a reader that ended would leave a worker that waits for ever
+                log.exception("what Redis gave could not be taken; trying again in %.1f s", pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, PAUSE_MAX_S)
 
@@ -77,16 +76,12 @@ class Reader:
         return self._core.wanted(tasks=kind == RUNS, calls=kind == CALLS, out=kind == OUT)
 
     def _streams(self) -> dict[str, int]:
-        core = self._core
-        found: dict[str, int] = {}
-        for partition in self._partitions:
-            if self._kind == RUNS:
-                found.update((core.keys.ready(partition, queue), partition) for queue in core.queues)
-            elif self._kind == CALLS:
-                found.update((core.keys.calls(partition, queue), partition) for queue in core.call_queues)
-            else:
-                found[core.keys.out(partition)] = partition
-        return found
+        return {
+            stream: partition
+            for partition in self._partitions
+            for kind, _queue, stream in self._core.streams(partition)
+            if kind == self._kind
+        }
 
     async def _block(self) -> None:
         """Wait for one new entry of a stream, and lease it."""

@@ -7,9 +7,13 @@ import contextlib
 
 from saros.errors import Error
 
-from .core import Core
+from .core import CALLS, OUT, RUNS, Core
 from .held import Renewer
-from .readers import CALLS, OUT, RUNS, Reader, buffer_of
+from .readers import Reader, buffer_of
+
+QUIET_S = 1.0
+"""For replies to what was sent before the end."""
+ROUNDS = 5
 
 
 class Serving:
@@ -49,8 +53,18 @@ class Serving:
             return
         await asyncio.to_thread(renewer.stop)
         core = self._core
+        await core.client.quiet(
+            QUIET_S
+        )  # what comes along with a reply now would be leased, and known to nobody
         with contextlib.suppress(Error):  # a server that is away has the leases end
             for partition in range(core.keys.partitions):
-                args = [core.consumer, core.queues, core.call_queues]
-                await core.run("give_back", partition, args, 1.0)
+                await self._give_back(partition)
         core.held.clear()
+
+    async def _give_back(self, partition: int) -> None:
+        """Hand over until nothing is left: it may go to a read of ours that the server thinks still waits."""
+        core = self._core
+        args = [core.consumer, core.streams(partition)]
+        for _ in range(ROUNDS):
+            if not int(await core.run("give_back", partition, args, 1.0)):
+                return

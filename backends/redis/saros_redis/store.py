@@ -14,7 +14,7 @@ from .calls import Calls
 from .check import check
 from .client import Client
 from .clock import RedisClock
-from .core import Core
+from .core import CALLS, OUT, RUNS, Core
 from .executions import Executions
 from .housekeeping import Housekeeping
 from .keys import Keys
@@ -24,7 +24,6 @@ from .nodes import Nodes
 from .notify import Notify
 from .options import Options
 from .outbox import Outbox
-from .readers import CALLS, OUT, RUNS
 from .serving import Serving
 from .tasks import Tasks
 from .timers import Alarm, Timers

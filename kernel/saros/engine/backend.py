@@ -100,7 +100,12 @@ class StoreBackend:
         tasks = [asyncio.create_task(self._keep_running(loop)) for loop in loops]
         taking = [asyncio.create_task(self._keep_running(loop)) for loop in calls.loops]
         try:
-            await asyncio.gather(*tasks, *taking)
+            # Unlike gather, this leaves them running when it is cancelled: the store keeps the leases of activities
+            # until these have ended, and what it hands over at its end must not be cancelled half-way.
+            await asyncio.wait([*tasks, *taking], return_when=asyncio.FIRST_EXCEPTION)
+            for task in (*tasks, *taking):
+                if task.done():
+                    task.result()
         finally:
             for task in taking:
                 task.cancel()

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from ..deployment import error_of
 from ..errors import Error
 from ..host import Attempt, Attempts
 from ..program import Outcome, pack
@@ -117,6 +118,10 @@ class CallWorker:
             )
         except Error as error:
             self._done(lease, pack(Outcome(err=error_data(error))))
+            return
+        except Exception as raised:  # an error of ours must not stop the others of the batch
+            log.exception("could not start an attempt of %s for %s", task.call.target, task.id)
+            self._done(lease, pack(Outcome(err=error_of(raised))))
             return
         if attempt.running:
             self._running.setdefault(task.run_id, {})[task.ref] = attempt

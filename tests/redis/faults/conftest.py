@@ -28,6 +28,7 @@ if off:
     time.time_ns = lambda: real_ns() + off * 10**9
     time.time = lambda: real() + off
 logging.basicConfig(level=logging.WARNING)
+exec(os.environ.get("FIRST", ""))
 
 async def main():
     stop = asyncio.Event()
@@ -40,7 +41,7 @@ asyncio.run(main())
 """
 
 STEPS = """
-import asyncio, os, pathlib, time
+import asyncio, os, pathlib, signal, time
 
 async def square(n):
     await asyncio.sleep(0.005)
@@ -58,8 +59,23 @@ async def block_loop(seconds):
 
 async def deadly(path):
     if not os.path.exists(path):
-        os._exit(9)
+        os.kill(os.getpid(), signal.SIGSEGV)
     return "alive"
+
+async def traced(n, seconds=0.0):
+    trace = pathlib.Path(__file__).with_name("trace")
+    with trace.open("a") as file:
+        file.write(f"{os.getpid()} {n}\\n")
+    await asyncio.sleep(seconds)
+    return n
+
+async def gate(n):
+    here = pathlib.Path(__file__)
+    with here.with_name("trace").open("a") as file:
+        file.write(f"{os.getpid()} {n}\\n")
+    while not here.with_name("open").exists():
+        await asyncio.sleep(0.01)
+    return n
 """
 
 WORKFLOWS = {
@@ -83,6 +99,8 @@ WORKFLOWS = {
         local x, y = f:response():receive(), g:response():receive()
         return a + b + x:data() + y:data()
     """,
+    "slow": 'return funcs.call("app:traced", input.n, input.seconds)',
+    "waits": 'return funcs.call("app:gate", input)',
     "nap": 'time.sleep(input) return "slept"',
     "blocks": 'return funcs.call("app:block_loop", input)',
     "poisoned": 'return funcs.call("app:deadly", input)',
@@ -103,7 +121,9 @@ WORKFLOWS = {
 
 @pytest.fixture
 def app_path(tmp_path: Path) -> Path:
-    functions = {name: f"steps:{name}" for name in ("square", "block", "block_loop", "deadly")}
+    functions = {
+        name: f"steps:{name}" for name in ("square", "block", "block_loop", "deadly", "traced", "gate")
+    }
     return lua_app(tmp_path / "app", workflows=WORKFLOWS, python=functions, files={"steps.py": STEPS})
 
 
@@ -147,6 +167,56 @@ def worker(app_path: Path) -> Iterator[Callable[..., Worker]]:
 
 
 @pytest.fixture
+def trace(app_path: Path) -> Callable[[], list[tuple[int, int]]]:
+    """What ran: process and number of each call of `app:traced` and `app:gate`."""
+
+    def read() -> list[tuple[int, int]]:
+        file = app_path / "trace"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [(int(line.split()[0]), int(line.split()[1])) for line in lines]
+
+    return read
+
+
+async def abandon(app_path: Path, url: str) -> None:
+    """Lease whatever there is to do, and be gone without a word."""
+    async with saros.open(app_path, backend=url, workers=False) as app:
+        backend: Any = app.backend
+        store = backend.store
+        for take in (store.take, store.take_calls):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    while True:
+                        await take(["main"], 64)
+        store._serving._renewer.stop()
+        store._serving._renewer = None  # or closing would hand over what it holds
+
+
+@pytest.fixture
+def abandoned(app_path: Path) -> Callable[[str], Any]:
+    """Has all tasks that wait leased to a worker that is lost: `await abandoned(url)`."""
+    return lambda url: abandon(app_path, url)
+
+
+@pytest.fixture
+def workflows_only(app_path: Path) -> Callable[[str], Any]:
+    """A worker of this process that takes no calls: `async with workflows_only(url)`."""
+
+    async def nothing(*args: Any) -> Any:
+        await asyncio.Event().wait()
+
+    @contextlib.asynccontextmanager
+    async def start(url: str) -> AsyncIterator[None]:
+        async with saros.open(app_path, backend=url, workers=False) as app:
+            backend: Any = app.backend
+            backend.store.take_calls = nothing
+            app.start_workers()
+            yield
+
+    return start
+
+
+@pytest.fixture
 def client(app_path: Path) -> Callable[[str], Any]:
     """Opens the app without workers."""
 
@@ -179,6 +249,7 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self.target = port
         self.loss = 0.0  # of replies; the connection goes with them
+        self.torn = False  # a lost reply breaks off in its middle
         self.cut = False
         self.lost = 0
         self._random = random.Random(5)
@@ -213,6 +284,9 @@ class Proxy:
         while data := await source.read(65536):
             if replies and self._random.random() < self.loss:
                 self.lost += 1
+                if self.torn:
+                    target.write(data[: len(data) // 2])
+                    await target.drain()
                 break
             target.write(data)
             await target.drain()

@@ -10,6 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+import saros
+from saros.testing import eventually
+
 
 def squares(n: int) -> int:
     return sum(i * i for i in range(1, n + 1))
@@ -76,7 +81,141 @@ def test_a_drained_worker_hands_over_without_waiting_for_leases(
     asyncio.run(main())
 
 
-def test_clocks_that_differ_by_minutes(
+def test_s3_a_draining_worker_takes_nothing_more(
+    server: Any, worker: Callable[..., Any], client: Any, trace: Callable[[], Any], check_histories: Any
+) -> None:
+    """It finishes the calls it has begun, under leases that it keeps, while another worker does all the rest."""
+    url = server.url(lease="500ms")
+
+    async def main() -> None:
+        first = worker(url).ready()
+        async with client(url) as app:
+            old = [await app.start("app:slow", {"n": n, "seconds": 1.5}, id=f"o{n}") for n in range(5)]
+            await eventually(lambda: len(trace()) == 5, "all have begun")
+            first.send(signal.SIGTERM)
+            second = worker(url).ready()
+            assert first.process.poll() is None  # it drains
+            new = [await app.start("app:slow", {"n": n, "seconds": 0.01}, id=f"n{n}") for n in range(5, 25)]
+            assert [await each.result(15) for each in old + new] == list(range(25))
+            assert await asyncio.to_thread(first.process.wait, 15) == 0
+            await check_histories(app, [each.id for each in old + new])
+            ran = trace()
+            assert sorted(n for _, n in ran) == list(range(25))  # each once
+            assert {n for pid, n in ran if pid == first.process.pid} == set(range(5))
+            assert {pid for pid, n in ran if n >= 5} == {second.process.pid}
+
+    asyncio.run(main())
+
+
+def test_s4_a_crash_between_two_steps_of_a_queue_that_runs_one_at_a_time(
+    server: Any, app_path: Path, worker: Callable[..., Any], client: Any, check_histories: Any
+) -> None:
+    index = app_path / "_index.yaml"
+    data = yaml.safe_load(index.read_text())
+    data["entries"][0]["worker_options"] = {"max_concurrent_activity_execution_size": 1}
+    index.write_text(yaml.safe_dump(data))
+    url = server.url(lease="1s")
+
+    async def main() -> None:
+        first = worker(url).ready()
+        async with client(url) as app:
+            orders = [await app.start("app:steps", 40, id=f"s{n}") for n in range(4)]
+
+            async def two_steps() -> bool:
+                records = (await app.backend.history("s0")).records
+                return sum(record.op == "done" for record in records) >= 2
+
+            await eventually(two_steps, "two steps are recorded")
+            first.end()
+            assert (await app.backend.history("s0")).status == "running"
+            await asyncio.to_thread(worker(url).ready)
+            begun = time.monotonic()
+            before = len((await app.backend.history("s0")).records)
+
+            async def goes_on() -> bool:
+                return len((await app.backend.history("s0")).records) > before + 1
+
+            await eventually(goes_on, "the next step is recorded")
+            assert time.monotonic() - begun < 1 + 1.5  # the lease, and what a busy machine needs
+            assert [await each.result(20) for each in orders] == [squares(40)] * 4
+            await check_histories(app, [each.id for each in orders])
+
+    asyncio.run(main())
+
+
+def test_workers_that_stop_and_start_again_leave_nothing_leased(
+    server: Any, app_path: Path, client: Any, check_histories: Any
+) -> None:
+    """On one open app; a lease that ends would take a minute."""
+    url = server.url(lease="60s")
+
+    async def main() -> None:
+        async with saros.open(app_path, backend=url) as app:
+            orders = [await app.start("app:mixed", n, id=f"m{n}") for n in range(20)]
+            for n in range(12):
+                await asyncio.sleep(0.004 * n)
+                await app.stop_workers()
+                app.start_workers()
+            assert [await each.result(20) for each in orders] == [n * n + squares(3) + 13 for n in range(20)]
+            await check_histories(app, [each.id for each in orders])
+
+    asyncio.run(main())
+
+
+async def oldest(redis: Any, tag: str) -> float:
+    """Seconds since the oldest entry that is not done came."""
+    pipeline = redis.pipeline(transaction=False)
+    for stream in ("ready:main", "act:main", "out"):
+        pipeline.xrange(f"{tag}:{stream}", count=1)
+    pipeline.time()
+    *streams, (now, micros) = await asyncio.to_thread(pipeline.execute)
+    ages = [now + micros / 1e6 - int(found[0][0].split(b"-")[0]) / 1e3 for found in streams if found]
+    return max(ages, default=0.0)
+
+
+def test_s16_a_rolling_restart(
+    server: Any, worker: Callable[..., Any], client: Any, check_histories: Any
+) -> None:
+    """Five workers, of which one is replaced each second; every third is killed, the others are asked to end."""
+    url = server.url(prefix="rolling", lease="2s", attempts=100)
+    worst = 0.0
+
+    async def watch(redis: Any) -> None:
+        nonlocal worst
+        while True:
+            worst = max(worst, await oldest(redis, "{rolling:0}"))
+            await asyncio.sleep(0.02)
+
+    async def main() -> None:
+        workers = [worker(url) for _ in range(5)]
+        for each in workers:
+            await asyncio.to_thread(each.ready)
+        with server.client() as redis:
+            async with client(url) as app:
+                watching = asyncio.create_task(watch(redis))
+                orders = []
+                for second in range(9):
+                    for n in range(10):
+                        order = {"n": n, "seconds": 0.3}
+                        orders += [
+                            await app.start("app:slow", order, id=f"s{second}-{n}-{k}") for k in range(2)
+                        ]
+                        await asyncio.sleep(0.1)
+                    number = signal.SIGKILL if second % 3 == 1 else signal.SIGTERM
+                    workers.pop(0).send(number)
+                    workers.append(worker(url))
+                assert [await each.result(20) for each in orders] == [
+                    n for n in range(10) for _ in range(2)
+                ] * 9
+                watching.cancel()
+                await check_histories(app, [each.id for each in orders])
+        print(f"longest wait in a rolling restart: {worst:.2f} s")
+        assert worst < 2 + 1 + 0.3  # the lease, a second, and its own time
+
+    asyncio.run(main())
+
+
+def test_s24_clocks_that_differ_by_minutes(
     server: Any, worker: Callable[..., Any], client: Any, check_histories: Any
 ) -> None:
     url = server.url(lease="1s")
@@ -98,7 +237,7 @@ def test_clocks_that_differ_by_minutes(
     asyncio.run(main())
 
 
-def test_code_that_blocks_the_event_loop_keeps_its_lease(
+def test_s14_code_that_blocks_the_event_loop_keeps_its_lease(
     server: Any, worker: Callable[..., Any], client: Any, app_path: Path
 ) -> None:
     url = server.url(lease="500ms")
@@ -116,7 +255,7 @@ def test_code_that_blocks_the_event_loop_keeps_its_lease(
     asyncio.run(main())
 
 
-def test_a_call_that_kills_its_workers_is_set_aside_and_can_be_released(
+def test_s22_a_call_that_kills_its_workers_is_set_aside_and_can_be_released(
     server: Any, worker: Callable[..., Any], client: Any, tmp_path: Path
 ) -> None:
     url = server.url(lease="500ms", attempts=3)

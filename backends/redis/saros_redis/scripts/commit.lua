@@ -28,7 +28,7 @@ local function commit(c)
   local stream = key("ready", queue)
   if call("LLEN", h) ~= c[4] then
     call("HSET", m, "last", fence, "verdict", "conflict")
-    call("HDEL", m, "fence", "sched")
+    call("HDEL", m, "fence", "sched", "takes")
     drop_entry(stream, sched)
     schedule(run)
     return "conflict"

@@ -5,6 +5,8 @@ local nodes, box, watches = tag .. ":nodes", key("nm", node), key("nw", node)
 local ends = tonumber(call("ZSCORE", nodes, node) or 0)
 if verb == "join" then
   return call("ZADD", nodes, text(now + item), node)
+elseif verb == "lives" then
+  return ends > now and 1 or 0
 elseif verb == "send" then
   if ends <= now then
     return ends > 0 and 2 or 0

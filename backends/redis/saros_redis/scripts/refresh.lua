@@ -1,4 +1,5 @@
--- {owner, gone after microseconds}: a process still has its name.
-call("ZADD", tag .. ":soft", text(now), input[1])
-call("ZREMRANGEBYSCORE", tag .. ":soft", "-inf", text(now - 2 * input[2]))
+-- {name, pid, forgotten after microseconds}: a process still has its name, also when others thought that it had gone.
+call("ZADD", tag .. ":soft", text(now), input[1] .. "\n" .. input[2])
+call("ZREMRANGEBYSCORE", tag .. ":soft", "-inf", text(now - 2 * input[3]))
+call("HSETNX", tag .. ":names", input[1], input[2])
 return 1

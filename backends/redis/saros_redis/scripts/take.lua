@@ -29,8 +29,8 @@ end
 -- A run for its worker; takes counts the workers that never came back with it.
 local function lease_run(stream, entry, run, fence, consumer, most)
   local m = key("m", run)
-  local status, sched, own, failures, takes =
-    unpack(call("HMGET", m, "status", "sched", "own", "failures", "takes"))
+  local status, sched, own, failures, takes, known =
+    unpack(call("HMGET", m, "status", "sched", "own", "failures", "takes", "fence"))
   if status ~= "running" or sched ~= entry then
     drop_entry(stream, entry)
     return nil
@@ -41,7 +41,8 @@ local function lease_run(stream, entry, run, fence, consumer, most)
     call("HDEL", m, "sched")
     return nil
   end
-  if tonumber(takes or 0) >= most then
+  local again = known == fence -- a script that is sent again, because its reply was lost
+  if not again and tonumber(takes or 0) >= most then
     drop_entry(stream, entry)
     call("HDEL", m, "sched", "fence")
     call("HSET", m, "delayed", "dead", "problem",
@@ -49,8 +50,10 @@ local function lease_run(stream, entry, run, fence, consumer, most)
     call("ZADD", key("x", "dead"), text(now), run)
     return nil
   end
-  call("HSET", m, "fence", fence)
-  call("HINCRBY", m, "takes", 1)
+  if not again then
+    call("HSET", m, "fence", fence)
+    call("HINCRBY", m, "takes", 1)
+  end
   local blob = ""
   if own ~= consumer then
     blob = call("HGET", m, "run")
@@ -81,7 +84,7 @@ local function lease_call(stream, entry, run, ref, token, most, lost)
     return nil
   end
   attempts = tonumber(attempts or 0)
-  if lost and old then
+  if lost and old and old ~= token then
     attempts = call("HINCRBY", c, ref .. ":a", 1)
     if call("HINCRBY", c, ref .. ":l", 1) >= most then
       drop_entry(stream, entry)
@@ -132,4 +135,43 @@ local function take_wanted(wanted)
     take_calls({}, wanted[5], consumer, nonce, wanted[6], most),
     take_out({}, consumer, wanted[7]),
   }
+end
+
+-- A lease that ends although its worker lives: the task waits again, and the worker does not count as lost with it.
+local function return_run(entry, run)
+  local m = key("m", run)
+  local sched, fence = unpack(call("HMGET", m, "sched", "fence"))
+  if sched ~= entry then
+    return
+  end
+  if fence and call("HINCRBY", m, "takes", -1) <= 0 then
+    call("HDEL", m, "takes")
+  end
+  call("HDEL", m, "sched", "fence")
+  schedule(run)
+end
+
+local function return_call(entry, run, ref, queue)
+  local c = key("c", run)
+  if string.match(call("HGET", c, ref .. ":e") or "", "^%S+") == entry then
+    call("HDEL", c, ref .. ":t")
+    queue_call(run, ref, queue)
+  end
+end
+
+-- kind: runs, calls or out; name: of the queue.
+local function return_entry(kind, name, stream, entry)
+  local found = call("XRANGE", stream, entry, entry)[1]
+  drop_entry(stream, entry)
+  if not found then
+    return
+  end
+  local fields = found[2]
+  if kind == "runs" then
+    return_run(entry, fields[2])
+  elseif kind == "calls" then
+    return_call(entry, fields[2], fields[4], name)
+  else
+    call("XADD", stream, "*", unpack(fields))
+  end
 end
