@@ -57,7 +57,7 @@ class Instance(WorkflowInstance):
         self._det = det
         self._codec_wants_context = codec_wants_context
         self._store = own_store_context(det.info)
-        self._execution = Execution(env, det)
+        self.execution = Execution(env, det)
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
         """Carry out an activation; whatever goes wrong fails the workflow task, and the workflow waits."""
@@ -70,7 +70,7 @@ class Instance(WorkflowInstance):
         return completion
 
     def _carry_out(self, act: WorkflowActivation, completion: WorkflowActivationCompletion) -> None:
-        execution = self._execution
+        execution = self.execution
         execution.begin(act, completion.successful.commands)
         phases: tuple[list[tuple[Job, Any]], ...] = ([], [], [], [])
         for job in act.jobs:
@@ -88,7 +88,7 @@ class Instance(WorkflowInstance):
     def _fail(self, completion: WorkflowActivationCompletion, error: Exception) -> None:
         info = self._det.info
         log.warning("the workflow task of %s %s failed: %s", info.workflow_type, info.workflow_id, error)
-        self._execution.drop()
+        self.execution.drop()
         told = completion.failed.failure
         try:
             self._det.failure_converter_class().to_failure(error, self._det.payload_converter_factory(), told)
@@ -100,23 +100,23 @@ class Instance(WorkflowInstance):
 
     def _remove(self, job: RemoveFromCache) -> None:
         """Drop the program. After a mismatch, which Temporal finds, sources are read anew."""
-        self._execution.drop()
+        self.execution.drop()
         if job.reason in _MISMATCHES:
             self._env.refresh()
 
     def _reseed(self, job: UpdateRandomSeed) -> None:
-        self._execution.random.seed(job.randomness_seed)
+        self.execution.random.seed(job.randomness_seed)
 
     def _query(self, job: QueryWorkflow) -> None:
         """Answer a query. Saros's own clients want an `Outcome`, for a failed query tells nothing but a text."""
-        response = self._execution.add().respond_to_query
+        response = self.execution.add().respond_to_query
         response.query_id = job.query_id
         built_in = BUILT_IN.get(job.query_type)
         try:
             if built_in is not None:
-                found, error = built_in(self._execution), None
+                found, error = built_in(self.execution), None
             else:
-                answer = self._execution.query(job.query_type, json_array(job.arguments))
+                answer = self.execution.query(job.query_type, json_array(job.arguments))
                 found, error = to_payload(answer.ok), answer.err
         except Error as raised:
             found, error = Payload(), error_data(raised)
@@ -136,33 +136,30 @@ class Instance(WorkflowInstance):
     def get_serialization_context(self, command_info: CommandInfo | None) -> SerializationContext | None:
         if not self._codec_wants_context:
             return None  # asked for every payload, several times
-        return serialization_context(self._execution, command_info)
+        return serialization_context(self.execution, command_info)
 
     def get_external_store_context(self, command_info: CommandInfo | None) -> StorageDriverStoreContext:
-        return store_context(self._execution, command_info) or self._store
+        return store_context(self.execution, command_info) or self._store
 
 
 Job = Callable[[Instance, Any], None]
 
 
 def _later(turns: int, work: Callable[[Instance, Any], None]) -> Job:
-    return lambda instance, job: instance._execution.turns.later(turns, work, instance, job)
+    return lambda it, job: it.execution.turns.later(turns, work, it, job)
 
 
 _JOBS: Final[dict[str, tuple[int, Job]]] = {
-    "notify_has_patch": (0, lambda instance, job: instance._execution.facts.has_patch(job.patch_id)),
-    "signal_workflow": (1, lambda instance, job: instance._execution.signal(job)),
-    "do_update": (1, lambda instance, job: instance._execution.updates.begin(job)),
-    "initialize_workflow": (2, _later(NEXT, lambda instance, job: instance._execution.start(job))),
-    "fire_timer": (2, lambda instance, job: instance._execution.timers.fired(job)),
-    "resolve_activity": (2, lambda instance, job: instance._execution.calls.resolved(job)),
-    "resolve_child_workflow_execution_start": (
-        2,
-        lambda instance, job: instance._execution.children.started(job),
-    ),
-    "resolve_child_workflow_execution": (2, lambda instance, job: instance._execution.children.ended(job)),
-    "resolve_signal_external_workflow": (2, lambda instance, job: instance._execution.children.signaled(job)),
-    "cancel_workflow": (2, _later(STARTED, lambda instance, job: instance._execution.cancel(job.reason))),
+    "notify_has_patch": (0, lambda it, job: it.execution.facts.has_patch(job.patch_id)),
+    "signal_workflow": (1, lambda it, job: it.execution.signal(job)),
+    "do_update": (1, lambda it, job: it.execution.updates.begin(job)),
+    "initialize_workflow": (2, _later(NEXT, lambda it, job: it.execution.start(job))),
+    "fire_timer": (2, lambda it, job: it.execution.timers.fired(job)),
+    "resolve_activity": (2, lambda it, job: it.execution.calls.resolved(job)),
+    "resolve_child_workflow_execution_start": (2, lambda it, job: it.execution.children.started(job)),
+    "resolve_child_workflow_execution": (2, lambda it, job: it.execution.children.ended(job)),
+    "resolve_signal_external_workflow": (2, lambda it, job: it.execution.children.signaled(job)),
+    "cancel_workflow": (2, _later(STARTED, lambda it, job: it.execution.cancel(job.reason))),
     "update_random_seed": (2, Instance._reseed),
     "remove_from_cache": (2, Instance._remove),
     "query_workflow": (3, Instance._query),
