@@ -5,6 +5,9 @@
 The same workflow (five echo activities, one after the other) in Lua on saros-temporal, and in Python in the
 SDK's default sandbox, with the same limits of the worker. Each worker is a process of its own, whose CPU
 time is measured; the client of both is this process. Prints a table and, with --json, the figures.
+
+Each runs as its users run it: Saros as `saros run` does, on the event loop of uvloop; the SDK's worker on
+asyncio's. With --plain-loop both are on asyncio's.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowHistory
 from temporalio.worker import Replayer, Worker
@@ -125,11 +129,18 @@ def opened(root: Path, address: str) -> Any:
     return open_app(root, f"temporal://{address}/default")
 
 
+def run_worker(kind: str, address: str, plain_loop: bool) -> None:
+    factory = None if kind == "python" or plain_loop else uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run((lua_worker if kind == "lua" else python_worker)(address))
+
+
 class Measured:
     """A worker process."""
 
-    def __init__(self, kind: str, address: str) -> None:
+    def __init__(self, kind: str, address: str, plain_loop: bool = False) -> None:
         command = [sys.executable, __file__, "--worker", kind, "--address", address]
+        command += ["--plain-loop"] if plain_loop else []
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._read()
 
@@ -228,14 +239,14 @@ async def connected(address: str) -> Client:
     raise RuntimeError("the dev server did not start")
 
 
-async def measure(workflows: int, concurrency: int, events: int) -> dict[str, Any]:
+async def measure(workflows: int, concurrency: int, events: int, plain_loop: bool) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     histories: dict[str, WorkflowHistory] = {}
     async with dev_server() as address:
         client = await connected(address)
         await asyncio.sleep(2)  # its namespace is not there at once
         for kind in ("python", "lua"):
-            worker = Measured(kind, address)
+            worker = Measured(kind, address, plain_loop)
             try:
                 rounds = [
                     await throughput(client, kind, worker, workflows, concurrency, False) for _ in range(2)
@@ -270,11 +281,13 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--worker", choices=("lua", "python"), help=argparse.SUPPRESS)
     parser.add_argument("--address", help=argparse.SUPPRESS)
+    parser.add_argument("--plain-loop", action="store_true", help="the Lua worker without uvloop")
     given = parser.parse_args()
     if given.worker:
-        asyncio.run((lua_worker if given.worker == "lua" else python_worker)(given.address))
+        run_worker(given.worker, given.address, given.plain_loop)
         return
-    figures = asyncio.run(measure(given.workflows, given.concurrency, given.replay_events))
+    work = measure(given.workflows, given.concurrency, given.replay_events, given.plain_loop)
+    figures = asyncio.run(work)
     if given.json:
         print(json.dumps(figures, indent=2))
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from saros.entries import Entry
 from saros.errors import INTERNAL, CodeError, Error
-from saros.program import EVENT_OPS, QUERY, Command, Event, Facts
+from saros.program import EVENT_OPS, QUERY, Command, Event, Facts, Inspection, unpack
 
 from .vm import Stopped, Vm
 
@@ -84,6 +84,11 @@ class LuaProgram:
             return None
         line = self._vm.call(self._vm.fn("line_of"), ref)
         return line.decode() if line else None
+
+    def inspect(self) -> Inspection:
+        if self._vm is None:
+            return Inspection()
+        return unpack(self._vm.call(self._vm.fn("inspect")), Inspection)
 
     def close(self) -> None:
         vm, self._vm = self._vm, None

@@ -16,8 +16,6 @@ from temporalio.worker import (
     ActivityInboundInterceptor,
     ExecuteActivityInput,
     Interceptor,
-    WorkflowInboundInterceptor,
-    WorkflowInterceptorClassInput,
 )
 
 from saros.errors import CANCELED as CANCELED_KIND
@@ -31,7 +29,6 @@ from .failures import refusal, to_failure
 from .payloads import CONTEXT, MAX_PAYLOAD, header, json_array_of, to_json, to_payload, too_large
 from .requests import Requests
 from .system import PREFIX
-from .workflow import inbound
 
 if TYPE_CHECKING:
     from .environment import Environment
@@ -47,30 +44,28 @@ async def saros_activity(args: Sequence[RawValue]) -> RawValue:
 
 
 class SarosInterceptor(Interceptor):
-    """Brings the environment of a worker to its workflows and activities."""
+    """Brings the environment of a worker to its activities."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
-        self._workflow = inbound(environment)
+        self._requests = Requests(environment)
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
-        return _Inbound(next, self._environment)
-
-    def workflow_interceptor_class(
-        self, input: WorkflowInterceptorClassInput
-    ) -> type[WorkflowInboundInterceptor] | None:
-        return self._workflow
+        return _Inbound(next, self._environment, self._requests)
 
 
 class _Inbound(ActivityInboundInterceptor):
-    def __init__(self, next: ActivityInboundInterceptor, environment: Environment) -> None:
+    def __init__(
+        self, next: ActivityInboundInterceptor, environment: Environment, requests: Requests
+    ) -> None:
         super().__init__(next)
         self._environment = environment
-        self._requests = Requests(environment)
+        self._requests = requests
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         args: Sequence[RawValue] = input.args[0] if input.args else []
-        name = activity.info().activity_type
+        info = activity.info()
+        name = info.activity_type
         try:
             if name.startswith(PREFIX):
                 return await self._requests.answer(name, args)
@@ -78,24 +73,29 @@ class _Inbound(ActivityInboundInterceptor):
             call = Call(name, json_array_of(args), context)
         except Error as error:
             raise refusal(error_data(error)) from error
-        return await _Run(self._environment, call).result()
+        return await _Run(self._environment, call, info).result()
 
 
 class _Run:
     """One attempt of one function."""
 
-    def __init__(self, environment: Environment, call: Call) -> None:
+    def __init__(self, environment: Environment, call: Call, info: activity.Info) -> None:
         self._environment = environment
         self._call = call
+        self._info = info
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._context = contextvars.copy_context()
         self._ended: asyncio.Future[Json] = self._loop.create_future()
         self._details: tuple[RawValue, ...] = ()
-        self._local = activity.info().is_local
 
     async def result(self) -> RawValue:
         attempt = self._start()
+        canceled = not self._ended.done() and await self._wait(attempt)
+        return _settled(self._ended.result(), canceled)
+
+    async def _wait(self, attempt: Attempt) -> bool:
+        """Wait for the end; gives whether the attempt was cancelled before."""
         listening = self._listen()
         canceled = False
         try:
@@ -110,18 +110,17 @@ class _Run:
                     attempt.cancel()
         finally:
             listening()
-        return _settled(self._ended.result(), canceled)
+        return canceled
 
     def _start(self) -> Attempt:
         host = self._environment.host
         if host is None:
             raise RuntimeError("this worker replays only")
-        info = _info()
         try:
             entry = host.deployment.callable(self._call.target)
         except Error as error:  # given back at once: only this app's own worker would know it
             raise refusal(error_data(error)) from error
-        scope = host.attempts.scope(info, self._call)
+        scope = host.attempts.scope(_described(self._info), self._call)
         scope.heartbeat = self._heartbeat
         try:
             return host.attempts.start(entry, self._call, scope, self._done)
@@ -140,7 +139,7 @@ class _Run:
     def _heartbeat(self, details: Json) -> None:
         """Called from any thread."""
         self._details = (RawValue(to_payload(details)),)
-        if self._local:
+        if self._info.is_local:
             return
         if self._here():
             self._beat()
@@ -156,8 +155,7 @@ class _Run:
 
     def _listen(self) -> Callable[[], None]:
         """Beat now and then for an attempt that promised no heartbeats, or it would not hear of a cancellation."""
-        info = activity.info()
-        if info.is_local or info.heartbeat_timeout:
+        if self._info.is_local or self._info.heartbeat_timeout:
             return lambda: None
         timer: list[asyncio.TimerHandle] = []
 
@@ -169,8 +167,8 @@ class _Run:
         return lambda: timer[0].cancel()
 
 
-def _info() -> dict[str, Any]:
-    info = activity.info()
+def _described(info: activity.Info) -> dict[str, Any]:
+    """What an activity's code is told about itself."""
     found: dict[str, Any] = {
         "activity_id": info.activity_id,
         "attempt": info.attempt,

@@ -1,175 +1,270 @@
-"""The ports of activities and timers."""
+"""The ports of activities and timers: what is under way at Temporal, by its number.
+
+Numbers are ids in the history. All kinds have their own, from 1, in the order in which commands are given.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from datetime import timedelta
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from temporalio import common, workflow
-from temporalio.common import RawValue
-from temporalio.exceptions import FailureError
-from temporalio.workflow import ActivityCancellationType
+from temporalio.bridge.proto.activity_result import DoBackoff
+from temporalio.bridge.proto.workflow_activation import FireTimer, ResolveActivity
 
-from saros.errors import TIMEOUT
-from saros.program import Call, CallOptions, Outcome, RetryPolicy, pack
+from saros.errors import INVALID, ErrorData
+from saros.program import Call, CallOptions
+from saros.raw import Raw
+from saros.values import Json
 
-from .failures import CANCELED_ERROR, TIMEOUT_NAMES, outcome_of, settled
-from .headers import outgoing
-from .payloads import CONTEXT, raw_values
+from .commands import activity, local_activity, put_backoff, put_call
+from .failures import CANCELED_OUTCOME, failed, succeeded
+from .turns import ENDED, NEXT, STARTED
 
 if TYPE_CHECKING:
-    from .driver import Driver
+    from .execution import Execution
 
-_MIN_TIMER_NS: Final = 1_000_000
-_NO_HEADERS: Final[dict[str, bytes]] = {}
+NS: Final = 1_000_000_000
+MIN_TIMER_NS: Final = 1_000_000
 
-
-def span(ms: int) -> timedelta | None:
-    """A duration option; 0 means none."""
-    return timedelta(milliseconds=ms) if ms else None
-
-
-@lru_cache(maxsize=256)
-def retry_policy(policy: RetryPolicy) -> common.RetryPolicy:
-    """Temporal's form of a policy. The kind Timeout is several names there."""
-    names = set(policy.non_retryable_error_types)
-    if TIMEOUT in names:
-        names |= TIMEOUT_NAMES
-    return common.RetryPolicy(
-        timedelta(milliseconds=policy.initial_interval),
-        policy.backoff_coefficient,
-        timedelta(milliseconds=max(policy.maximum_interval, policy.initial_interval)),
-        policy.maximum_attempts,
-        sorted(names) or None,
-    )
-
-
-class Calls:
-    """Activities of one workflow."""
-
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
-        self._running: dict[int, workflow.ActivityHandle[RawValue]] = {}
-        self._fresh: set[int] = set()  # scheduled in this very step of the event loop
-        self._waits: set[int] = set()
-
-    def schedule(self, ref: int, call: Call) -> None:
-        driver = self._driver
-        if not driver.fits(ref, len(call.args)):
-            return
-        deployment = driver.env.deployment
-        entry = deployment.registry.get(call.target)
-        options = call.options
-        args = raw_values(call.args)
-        headers = {CONTEXT: bytes(call.context)} if call.context != b"{}" else _NO_HEADERS
-        with outgoing(headers):
-            if deployment.is_local(entry, options):
-                self.watch(ref, start_local(call.target, args, options), options.wait_for_cancellation)
-                return
-            queue = deployment.call_queue(entry, options, workflow.info().task_queue)
-            handle = workflow.start_activity(
-                call.target,
-                args=args,
-                task_queue=queue,
-                result_type=RawValue,
-                schedule_to_close_timeout=span(options.schedule_to_close_timeout),
-                schedule_to_start_timeout=span(options.schedule_to_start_timeout),
-                start_to_close_timeout=span(options.start_to_close_timeout),
-                heartbeat_timeout=span(options.heartbeat_timeout),
-                retry_policy=retry_policy(options.retry_policy),
-                cancellation_type=_cancellation(options),
-                activity_id=options.id or None,
-            )
-        self.watch(ref, handle, options.wait_for_cancellation)
-
-    def watch(
-        self,
-        ref: int,
-        handle: workflow.ActivityHandle[RawValue],
-        patient: bool = False,
-        done: Callable[[bytes], None] | None = None,
-    ) -> None:
-        """Settle the command `ref` (or call `done`) when the activity has ended."""
-        if ref:
-            self._running[ref] = handle
-            self._fresh.add(ref)
-            if patient:
-                self._waits.add(ref)
-            asyncio.get_running_loop().call_soon(self._fresh.discard, ref)
-        handle.add_done_callback(partial(self._ended, ref, done))
-
-    def _ended(self, ref: int, done: Callable[[bytes], None] | None, task: Any) -> None:
-        self._running.pop(ref, None)
-        self._waits.discard(ref)
-        if task.cancelled():
-            return  # an eviction, or never begun
-        raised = task.exception()
-        if raised is None:
-            outcome = settled(task.result())
-        elif isinstance(raised, FailureError):
-            outcome = outcome_of(raised)
-        elif isinstance(raised, Exception):
-            self._driver.fail_task(raised)
-            return
-        else:
-            return  # how the SDK ends what runs when it evicts
-        if done is not None:
-            done(outcome)
-        else:
-            self._driver.settle(ref, outcome)
-
-    def cancel(self, ref: int) -> bool:
-        handle = self._running.get(ref)
-        if handle is None:
-            return False
-        if ref in self._fresh and ref in self._waits:
-            self._driver.settle(ref, pack(Outcome(err=CANCELED_ERROR)))
-        handle.cancel()
-        return True
-
-
-def start_local(name: str, args: list[RawValue], options: CallOptions) -> workflow.ActivityHandle[RawValue]:
-    """Start a local activity; long waits between attempts become timers."""
-    handle: workflow.ActivityHandle[RawValue] = workflow.start_local_activity(
-        name,
-        args=args,
-        result_type=RawValue,
-        schedule_to_close_timeout=span(options.schedule_to_close_timeout),
-        start_to_close_timeout=span(options.start_to_close_timeout),
-        retry_policy=retry_policy(options.retry_policy),
-        cancellation_type=_cancellation(options),
-        activity_id=options.id or None,
-    )
-    return handle
-
-
-def _cancellation(options: CallOptions) -> ActivityCancellationType:
-    if options.wait_for_cancellation:
-        return ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
-    return ActivityCancellationType.TRY_CANCEL
+LOCAL_IN_A_ROW: Final = 100
+"""After so many local activities without any news from the server the workflow task is to end, so that the
+history is written, and the server knows that the worker lives."""
+BREAKS: Final = "saros.breaks"
+"""The patch of executions that do so."""
 
 
 class Timers:
     """Durable timers of one workflow."""
 
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
-        self._waiting: dict[int, asyncio.TimerHandle] = {}
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._seq = 0
+        self._refs: dict[int, int] = {}  # ref of the command -> number
+        self._waiting: dict[int, Callable[[], None]] = {}  # by number
+
+    def __len__(self) -> int:
+        return len(self._waiting)
 
     def start(self, ref: int, ns: int) -> None:
-        seconds = max(ns, _MIN_TIMER_NS) / 1e9
-        self._waiting[ref] = asyncio.get_running_loop().call_later(seconds, self._fire, ref)
+        self._refs[ref] = self.after(max(ns, MIN_TIMER_NS), partial(self._settle, ref))
 
-    def _fire(self, ref: int) -> None:
-        if self._waiting.pop(ref, None) is not None:
-            self._driver.settle(ref, b"{}")
+    def after(self, ns: int, work: Callable[[], None]) -> int:
+        """Start a timer of the backend's own, and give its number."""
+        self._seq += 1
+        timer = self._execution.add().start_timer
+        timer.seq = self._seq
+        timer.start_to_fire_timeout.seconds, timer.start_to_fire_timeout.nanos = divmod(ns, NS)
+        self._waiting[self._seq] = work
+        return self._seq
+
+    def fired(self, job: FireTimer) -> None:
+        """Hear of a timer; one that was stopped just now is gone."""
+        work = self._waiting.pop(job.seq, None)
+        if work is not None:
+            self._execution.turns.later(NEXT, work)
+
+    def _settle(self, ref: int) -> None:
+        if self._refs.pop(ref, None) is not None:
+            self._execution.calls.news()
+            self._execution.settle(ref, b"{}")
 
     def cancel(self, ref: int) -> bool:
-        timer = self._waiting.pop(ref, None)
-        if timer is None:
+        seq = self._refs.pop(ref, None)
+        if seq is None:
             return False
-        timer.cancel()
+        self.stop(seq)
         return True
+
+    def stop(self, seq: int) -> None:
+        """Cancel a timer, unless it has fired."""
+        if self._waiting.pop(seq, None) is not None:
+            self._execution.add().cancel_timer.seq = seq
+
+
+@dataclass(slots=True, eq=False)
+class Activity:
+    """One call of a function, which may take several of Temporal's local activities."""
+
+    name: str
+    args: Json | Raw
+    options: CallOptions
+    queue: str = ""  # empty for a local activity
+    context: Json | Raw = b"{}"
+    ref: int = 0  # of the command that it settles; if 0, `done` is called
+    done: Callable[[Json], None] | None = None
+    seq: int = 0  # 0 while it is not with Temporal
+    sent: int = 0  # number of the activation that sent it
+    timer: int = 0  # of the wait before the next attempt
+    stopped: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.options.id or str(self.seq)
+
+
+class Calls:
+    """Activities of one workflow."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._seq = 0
+        self._refs: dict[int, Activity] = {}
+        self._held: list[Activity] = []  # local activities that wait for the next workflow task
+        self.pending: dict[int, Activity] = {}  # by number
+        self._in_a_row = 0
+
+    def schedule(self, ref: int, call: Call) -> None:
+        execution = self._execution
+        if not execution.fits(ref, len(call.args)):
+            return
+        deployment, options = execution.env.deployment, call.options
+        entry = deployment.registry.get(call.target)
+        queue = ""
+        if not deployment.is_local(entry, options):
+            worker = (entry.worker if entry and not options.task_queue else None) or ""
+            if execution.env.is_elsewhere(worker):
+                text = f"{call.target} runs on {worker}, which has another temporal.client: no activity gets there"
+                execution.refuse(ref, ErrorData(text, INVALID, False))
+                return
+            queue = deployment.call_queue(entry, options, execution.info.task_queue)
+        self.run(Activity(call.target, call.args, options, queue, call.context, ref))
+
+    def run(self, call: Activity) -> None:
+        """Schedule an activity."""
+        if call.ref:
+            self._refs[call.ref] = call
+        if not call.queue and self._must_break():
+            self._held.append(call)
+            return
+        self._seq += 1
+        self._send(call, self._seq)
+
+    def _send(self, call: Activity, seq: int, backoff: DoBackoff | None = None) -> None:
+        execution = self._execution
+        call.seq, call.sent = seq, execution.activation
+        self.pending[seq] = call
+        command = execution.add()
+        if call.queue:
+            remote = command.schedule_activity
+            remote.CopyFrom(activity(call.name, call.options, call.queue))
+            remote.do_not_eagerly_execute = execution.no_eager_calls
+            put_call(remote, seq, call.args, call.context)
+        else:
+            local = command.schedule_local_activity
+            local.CopyFrom(local_activity(call.name, call.options))
+            put_call(local, seq, call.args, call.context)
+            if backoff is not None:
+                put_backoff(local, backoff)
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def resolved(self, job: ResolveActivity) -> None:
+        """Hear how an activity ended, or that its next attempt is far off."""
+        call = self.pending.pop(job.seq)
+        result, call.seq = job.result, 0
+        status = result.WhichOneof("status")
+        if status == "backoff":
+            self._seq += 1
+            self._execution.turns.later(STARTED, self._wait, call, self._seq, result.backoff)
+            return
+        if status == "completed":
+            done = result.completed
+            outcome = succeeded(done.result if done.HasField("result") else None)
+        else:
+            outcome = failed((result.failed if status == "failed" else result.cancelled).failure)
+        self._execution.turns.later(ENDED, self._ended, call, outcome)
+
+    def _ended(self, call: Activity, outcome: Json) -> None:
+        self._in_a_row = 0 if call.queue else self._in_a_row + 1
+        self._tell(call, outcome)
+
+    def _tell(self, call: Activity, outcome: Json) -> None:
+        self._refs.pop(call.ref, None)
+        if call.done is not None:
+            call.done(outcome)
+        elif call.ref:
+            self._execution.settle(call.ref, outcome)
+
+    def _wait(self, call: Activity, seq: int, backoff: DoBackoff) -> None:
+        if call.stopped:
+            self._tell(call, CANCELED_OUTCOME)
+            return
+        turns, wait = self._execution.turns, backoff.backoff_duration
+        call.timer = self._execution.timers.after(
+            wait.seconds * NS + wait.nanos, lambda: turns.later(NEXT, self._again, call, seq, backoff)
+        )
+
+    def _again(self, call: Activity, seq: int, backoff: DoBackoff) -> None:
+        call.timer = 0
+        if call.stopped:
+            self._tell(call, CANCELED_OUTCOME)
+        else:
+            self._send(call, seq, backoff)
+
+    # --- cancelling ---------------------------------------------------------------------------
+
+    def cancel(self, ref: int) -> bool:
+        call = self._refs.get(ref)
+        if call is None:
+            return False
+        self.stop(call)
+        return True
+
+    def stop(self, call: Activity) -> None:
+        """Cancel an activity, wherever it is; its end is told as usual."""
+        if call.stopped:
+            return
+        call.stopped = True
+        turns = self._execution.turns
+        if call in self._held:
+            self._held.remove(call)
+            self._tell(call, CANCELED_OUTCOME)
+        elif call.timer:
+            turns.later(STARTED, self._stop_waiting, call)
+        elif call.seq:
+            if call.options.wait_for_cancellation and call.sent == self._execution.activation:
+                self._tell(call, CANCELED_OUTCOME)  # it never begins
+                call.ref, call.done = 0, None
+            turns.later(NEXT, self._request, call)
+
+    def _stop_waiting(self, call: Activity) -> None:
+        if call.timer:
+            self._execution.timers.stop(call.timer)
+            call.timer = 0
+            self._tell(call, CANCELED_OUTCOME)
+
+    def _request(self, call: Activity) -> None:
+        if call.seq:
+            command = self._execution.add()
+            if call.queue:
+                command.request_cancel_activity.seq = call.seq
+            else:
+                command.request_cancel_local_activity.seq = call.seq
+
+    # --- breaks -------------------------------------------------------------------------------
+
+    def _must_break(self) -> bool:
+        """Whether a local activity has to wait for another workflow task.
+
+        The server hears nothing of a task that goes on and on. What decides is recorded: the number of local
+        activities, and the patch; executions that are older than this go on without.
+        """
+        if self._held:
+            return True
+        if self._in_a_row < LOCAL_IN_A_ROW or not self._execution.facts.patched(BREAKS):
+            return False
+        self._execution.timers.after(MIN_TIMER_NS, self._release)
+        return True
+
+    def news(self) -> None:
+        """Note that the program hears of something else than a local activity."""
+        self._in_a_row = 0
+
+    def _release(self) -> None:
+        self.news()
+        held, self._held = self._held, []
+        for call in held:
+            self._seq += 1
+            self._send(call, self._seq)

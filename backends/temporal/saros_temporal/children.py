@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
-from temporalio import common, workflow
-from temporalio.common import RawValue
-from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
-from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
+from temporalio.bridge.proto.child_workflow import StartChildWorkflowExecutionFailedCause as Cause
+from temporalio.bridge.proto.workflow_activation import (
+    ResolveChildWorkflowExecution,
+    ResolveChildWorkflowExecutionStart,
+    ResolveSignalExternalWorkflow,
+)
 
 from saros.entries import Entry
 from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, Error, ErrorData
@@ -30,63 +31,71 @@ from saros.program import (
     outcome_ok,
     pack,
 )
-from saros.raw import Raw
 from saros.values import Json
 
-from .calls import retry_policy, span
-from .failures import outcome_of, settled
-from .headers import outgoing
-from .payloads import CONTEXT, MESSAGES, SENDER, raw_values, to_payload
+from .commands import put_child, put_signal
+from .failures import CANCELED_OUTCOME, failed, succeeded
+from .reasons import write_reason
 from .system import System
+from .turns import ENDED, NEXT, STARTED
 
 if TYPE_CHECKING:
-    from .driver import Driver
+    from .execution import Execution
 
-_CLOSE: Final = {
-    "terminate": ParentClosePolicy.TERMINATE,
-    "abandon": ParentClosePolicy.ABANDON,
-    "request_cancel": ParentClosePolicy.REQUEST_CANCEL,
-}
-REUSE: Final = {
-    "allow_duplicate": common.WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-    "allow_duplicate_failed_only": common.WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-    "reject_duplicate": common.WorkflowIDReusePolicy.REJECT_DUPLICATE,
-}
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """A child workflow, from the command that asks for it to its end."""
+
+    ref: int
+    spawn: Spawn
+    type_name: str
+    place: str
+    queue: str
+    id: str = ""
+    seq: int = 0  # 0 before it is started, and after it has ended
+    canceled: bool = False
+
+    @property
+    def pid(self) -> str:
+        return str(Pid(self.place, self.id))
+
+
+@dataclass(slots=True, eq=False)
+class Signal:
+    """A message that is under way to another workflow."""
+
+    ref: int
+    send: Send
+    target: str  # workflow id
+    seq: int = 0
+    canceled: bool = False
 
 
 class Children:
     """What one workflow starts, tells and asks."""
 
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._awaited: dict[int, workflow.ChildWorkflowHandle[Any, RawValue]] = {}
-        self._children: dict[str, bool | None] = {}  # pid -> whether it is monitored; None: it has ended
-        self._system = System(driver)
-
-    def _run(self, ref: int, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(self._guarded(work))
-        self._tasks[ref] = task
-        task.add_done_callback(lambda _: self._tasks.pop(ref, None))
-
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except Exception as error:  # an error of ours, or of the SDK: the task fails, nothing is lost
-            self._driver.fail_task(error)
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._system = System(execution)
+        self._refs: dict[int, Child | Signal] = {}  # whose command is not settled
+        self._monitored: dict[str, bool | None] = {}  # pid -> whether it is monitored; None: it has ended
+        self._started = 0  # numbers so far
+        self._signaled = 0
+        self.pending: dict[int, Child] = {}  # by number
+        self.signals: dict[int, Signal] = {}
 
     # --- children -----------------------------------------------------------------------------
 
     def spawn(self, ref: int, spawn: Spawn) -> None:
-        driver = self._driver
+        execution = self._execution
         size = len(spawn.args) + sum(len(message.payloads) for message in spawn.messages)
-        if not driver.fits(ref, size):
+        if not execution.fits(ref, size):
             return
-        registry = driver.env.deployment.registry
+        registry = execution.env.deployment.registry
         target = registry.get(spawn.entry) or registry.by_type(spawn.entry)
         if target is None and not spawn.options.task_queue:
-            text = f"the app has no entry {spawn.entry}"
-            driver.refuse(ref, ErrorData(text, NOT_FOUND, True))
+            execution.refuse(ref, ErrorData(f"the app has no entry {spawn.entry}", NOT_FOUND, True))
             return
         if target is not None and target.role != "workflow":
             self._spawn_process(ref, spawn, target)
@@ -94,161 +103,194 @@ class Children:
         try:
             place, queue = self._place(target, spawn)
         except Error as error:
-            driver.refuse(ref, error)
+            execution.refuse(ref, error)
             return
         if spawn.options.search_attributes:
-            why = driver.facts.refuse_attributes(bytes(spawn.options.search_attributes))
+            why = execution.facts.refuse_attributes(bytes(spawn.options.search_attributes))
             if why is not None:
-                driver.refuse(ref, ErrorData(why, INVALID, False))
+                execution.refuse(ref, ErrorData(why, INVALID, False))
                 return
         type_name = spawn.entry if target is None else target.type_name
-        self._run(ref, self._child(ref, spawn, type_name, place, queue))
+        child = self._refs[ref] = Child(ref, spawn, type_name, place, queue)
+        execution.turns.later(NEXT, self._start, child)
 
     def _spawn_process(self, ref: int, spawn: Spawn, target: Entry) -> None:
         if spawn.exec:  # to wait for a function or process is to call it
-            self._driver.calls.schedule(ref, Call(target.id, spawn.args, spawn.context))
+            self._execution.calls.schedule(ref, Call(target.id, spawn.args, spawn.context))
             return
         self._system.spawn(ref, spawn)
 
     def _place(self, target: Entry | None, spawn: Spawn) -> tuple[str, str]:
         if target is None:  # of another SDK
             return "default", spawn.options.task_queue
-        worker, queue = self._driver.env.deployment.worker_and_queue(target, spawn.host)
+        worker, queue = self._execution.env.deployment.worker_and_queue(target, spawn.host)
         return worker or "default", spawn.options.task_queue or queue
 
-    async def _child(self, ref: int, spawn: Spawn, type_name: str, place: str, queue: str) -> None:
-        driver = self._driver
-        id = spawn.options.id or spawn.name or str(workflow.uuid4())
-        pid = str(Pid(place, id))
-        if spawn.options.start_delay or (spawn.options.id_conflict_policy == "terminate_existing"):
-            self._system.start(ref, spawn, type_name, id, place, queue)  # Temporal's children have neither
+    def _start(self, child: Child) -> None:
+        execution, spawn = self._execution, child.spawn
+        if child.canceled:
+            self._settle(child, CANCELED_OUTCOME)
             return
-        try:
-            handle = await self._start(spawn, type_name, id, queue)
-        except WorkflowAlreadyStartedError:
-            self._exists(ref, spawn, type_name, id, place, queue)
+        child.id = spawn.options.id or spawn.name or execution.uuid()
+        options = spawn.options
+        if (
+            options.start_delay
+            or options.id_conflict_policy == "terminate_existing"
+            or execution.env.is_elsewhere(child.place)
+        ):
+            self._reach(child)  # Temporal's children have none of these
             return
-        except FailureError as failure:
-            driver.settle(ref, outcome_of(failure))
+        self._started += 1
+        child.seq = self._started
+        self.pending[child.seq] = child
+        start = execution.add().start_child_workflow_execution
+        start.seq = child.seq
+        start.namespace = execution.info.namespace
+        start.workflow_id = child.id
+        start.task_queue = child.queue
+        put_child(start, spawn, child.type_name, execution.pid, execution.env.search)
+
+    def _reach(self, child: Child) -> None:
+        """Start a workflow that is no child, or reach the one that runs already."""
+        self._refs.pop(child.ref, None)
+        self._system.start(child.ref, child.spawn, child.type_name, child.id, child.place, child.queue)
+
+    def started(self, job: ResolveChildWorkflowExecutionStart) -> None:
+        """Hear whether a child has been started."""
+        turns, child = self._execution.turns, self.pending[job.seq]
+        status = job.WhichOneof("status")
+        if status == "succeeded":
+            turns.later(STARTED, self._runs, child)
             return
-        if spawn.exec:
-            self._awaited[ref] = handle
+        del self.pending[job.seq]
+        child.seq = 0
+        if status == "cancelled":
+            turns.later(STARTED, self._settle, child, failed(job.cancelled.failure))
+        elif job.failed.cause == Cause.START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS:
+            turns.later(STARTED, self._exists, child)
         else:
-            self._children[pid] = spawn.monitor
-            driver.settle(ref, outcome_ok(pack(pid)))
-        outcome = await _ended(handle)
-        if spawn.exec:
-            self._awaited.pop(ref, None)
-            driver.settle(ref, outcome)
-            return
-        monitored, self._children[pid] = self._children.get(pid), None
-        if monitored:
-            driver.post(EXIT, 0, exit_body(pid, outcome))
+            raise RuntimeError(f"the child {child.id} was not started: {Cause.Name(job.failed.cause)}")
 
-    async def _start(
-        self, spawn: Spawn, type_name: str, id: str, queue: str
-    ) -> workflow.ChildWorkflowHandle[Any, RawValue]:
-        options = spawn.options
-        headers = {SENDER: pack(self._driver.pid)}
-        if spawn.context != b"{}":
-            headers[CONTEXT] = bytes(spawn.context)
-        if spawn.messages:
-            headers[MESSAGES] = pack(spawn.messages)
-        memo = msgspec.json.decode(options.memo, type=dict[str, Raw]) if options.memo else {}
-        patient = options.wait_for_cancellation
-        with outgoing(headers):
-            return await workflow.start_child_workflow(
-                type_name,
-                args=raw_values(spawn.args),
-                id=id,
-                task_queue=queue,
-                result_type=RawValue,
-                cancellation_type=ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED
-                if patient
-                else ChildWorkflowCancellationType.TRY_CANCEL,
-                parent_close_policy=_CLOSE[options.parent_close_policy],
-                execution_timeout=span(options.execution_timeout),
-                run_timeout=span(options.run_timeout),
-                task_timeout=span(options.task_timeout),
-                id_reuse_policy=REUSE[options.id_reuse_policy],
-                retry_policy=retry_policy(options.retry_policy) if options.retry_policy else None,
-                cron_schedule=options.cron_schedule,
-                memo={key: RawValue(to_payload(item)) for key, item in memo.items()} or None,
-                search_attributes=self._driver.env.search.typed(options.search_attributes),
-            )
+    def _runs(self, child: Child) -> None:
+        if not child.spawn.exec:
+            self._monitored[child.pid] = child.spawn.monitor and not child.canceled
+            self._settle(child, outcome_ok(pack(child.pid)))
 
-    def _exists(self, ref: int, spawn: Spawn, type_name: str, id: str, place: str, queue: str) -> None:
-        options = spawn.options
+    def _exists(self, child: Child) -> None:
+        options = child.spawn.options
         if options.execution_error_when_already_started or options.id_conflict_policy == "fail":
-            error = ErrorData(f"workflow {id} runs already", ALREADY_EXISTS, False)
-            self._driver.refuse(ref, error)
+            error = ErrorData(f"workflow {child.id} runs already", ALREADY_EXISTS, False)
+            self._settle(child, pack(Outcome(err=error)))
+        else:
+            self._reach(child)
+
+    def ended(self, job: ResolveChildWorkflowExecution) -> None:
+        """Hear how a child ended."""
+        child = self.pending.pop(job.seq)
+        result, child.seq = job.result, 0
+        status = result.WhichOneof("status")
+        if status == "completed":
+            done = result.completed
+            outcome = succeeded(done.result if done.HasField("result") else None)
+        else:
+            outcome = failed((result.failed if status == "failed" else result.cancelled).failure)
+        self._execution.turns.later(ENDED, self._ended, child, outcome)
+
+    def _ended(self, child: Child, outcome: Json) -> None:
+        if child.spawn.exec:
+            self._settle(child, outcome)
             return
-        self._system.start(ref, spawn, type_name, id, place, queue)
+        monitored, self._monitored[child.pid] = self._monitored.get(child.pid), None
+        if monitored:
+            self._execution.calls.news()
+            self._execution.post(EXIT, 0, exit_body(child.pid, outcome))
+
+    def _settle(self, work: Child | Signal, outcome: Json) -> None:
+        self._refs.pop(work.ref, None)
+        self._execution.calls.news()
+        self._execution.settle(work.ref, outcome)
 
     def cancel(self, ref: int, reason: str) -> bool:
-        handle = self._awaited.get(ref)
-        if handle is not None:
-            handle.cancel()
-            return True
-        task = self._tasks.get(ref)
-        if task is not None:
-            task.cancel()
-        return task is not None or self._system.cancel(ref)
+        work = self._refs.get(ref)
+        if work is None:
+            return False
+        if work.seq and not work.canceled:
+            self._execution.turns.later(NEXT, self._request, work, reason)
+        work.canceled = True
+        return True
+
+    def _request(self, work: Child | Signal, reason: str) -> None:
+        if not work.seq:
+            return
+        if isinstance(work, Signal):
+            self._execution.add().cancel_signal_workflow.seq = work.seq
+            return
+        cancel = self._execution.add().cancel_child_workflow_execution
+        cancel.child_workflow_seq = work.seq
+        cancel.reason = write_reason(self._execution.pid, reason)
 
     # --- messages -----------------------------------------------------------------------------
 
     def send(self, ref: int, send: Send) -> None:
-        driver = self._driver
-        if not driver.fits(ref, len(send.payloads)):
+        execution = self._execution
+        if not execution.fits(ref, len(send.payloads)):
             return
         pid = Pid.parse(send.to)
-        if send.to == driver.pid:
-            driver.settle(ref, b'{"ok":true}')
-            driver.post(MESSAGE, 0, pack(Message(send.topic, driver.pid, send.payloads)))
+        if send.to == execution.pid:
+            execution.settle(ref, b'{"ok":true}')
+            execution.post(MESSAGE, 0, pack(Message(send.topic, execution.pid, send.payloads)))
         elif pid is None or not pid.is_workflow:
             self._system.send(ref, send, pid)
-        elif self._children.get(send.to, True) is None:
-            driver.refuse(ref, not_found(send.to))
+        elif execution.env.is_elsewhere(pid.place):
+            self._system.send(ref, send, None)
+        elif self._monitored.get(send.to, True) is None:
+            execution.refuse(ref, not_found(send.to))
         else:
-            self._run(ref, self._signal(ref, send, pid))
+            signal = self._refs[ref] = Signal(ref, send, pid.id)
+            execution.turns.later(NEXT, self._signal, signal)
 
-    async def _signal(self, ref: int, send: Send, pid: Pid) -> None:
-        handle = workflow.get_external_workflow_handle(pid.id)
-        try:
-            with outgoing({SENDER: pack(self._driver.pid)}):
-                await handle.signal(send.topic, args=raw_values(send.payloads))
-        except FailureError:
-            self._driver.refuse(ref, not_found(send.to))
+    def _signal(self, signal: Signal) -> None:
+        execution, send = self._execution, signal.send
+        if signal.canceled:
+            self._settle(signal, CANCELED_OUTCOME)
             return
-        self._driver.settle(ref, b'{"ok":true}')
+        self._signaled += 1
+        signal.seq = self._signaled
+        self.signals[signal.seq] = signal
+        message = Message(send.topic, execution.pid, send.payloads)
+        command = execution.add().signal_external_workflow_execution
+        command.seq = signal.seq
+        put_signal(command, execution.info.namespace, signal.target, message)
+
+    def signaled(self, job: ResolveSignalExternalWorkflow) -> None:
+        """Hear whether a message has reached its workflow."""
+        signal = self.signals.pop(job.seq)
+        signal.seq = 0
+        outcome = b'{"ok":true}'
+        if job.HasField("failure"):
+            outcome = pack(Outcome(err=not_found(signal.send.to)))
+        self._execution.turns.later(STARTED, self._settle, signal, outcome)
 
     # --- requests -----------------------------------------------------------------------------
 
     def ask(self, ref: int, ask: Ask) -> None:
-        driver = self._driver
-        if ask.to == driver.pid and ask.verb == "cancel":
-            driver.settle(ref, b'{"ok":true}')
-            driver.post(CANCEL, 0, pack(CancelRequest(driver.pid, ask.reason)))
-        elif ask.verb in ("monitor", "unmonitor") and ask.to in self._children:
-            if self._children[ask.to] is None and ask.verb == "monitor":
-                driver.refuse(ref, not_found(ask.to))
+        execution = self._execution
+        if ask.to == execution.pid and ask.verb == "cancel":
+            execution.settle(ref, b'{"ok":true}')
+            execution.post(CANCEL, 0, pack(CancelRequest(execution.pid, ask.reason)))
+        elif ask.verb in ("monitor", "unmonitor") and ask.to in self._monitored:
+            if self._monitored[ask.to] is None and ask.verb == "monitor":
+                execution.refuse(ref, not_found(ask.to))
                 return
-            if self._children[ask.to] is not None:
-                self._children[ask.to] = ask.verb == "monitor"
-            driver.settle(ref, b'{"ok":true}')
+            if self._monitored[ask.to] is not None:
+                self._monitored[ask.to] = ask.verb == "monitor"
+            execution.settle(ref, b'{"ok":true}')
         else:
             self._system.ask(ref, ask)
 
     def record(self, ref: int, value: Json) -> None:
         """Write the value of a side effect into the history."""
         self._system.record(ref, value)
-
-
-async def _ended(handle: workflow.ChildWorkflowHandle[Any, RawValue]) -> Json:
-    try:
-        return settled(await handle)
-    except FailureError as failure:
-        return outcome_of(failure)
 
 
 def exit_body(pid: str, outcome: Json) -> Json:

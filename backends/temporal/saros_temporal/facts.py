@@ -4,74 +4,89 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from temporalio import workflow
-
 from saros.attributes import check_search
 from saros.errors import INVALID, Error
 from saros.values import Json
 
 if TYPE_CHECKING:
-    from .environment import Environment
+    from .execution import Execution
 
 
 class WorkflowFacts:
     """See `saros.program.Facts`."""
 
-    def __init__(self, env: Environment) -> None:
-        self.name = ""
-        self._env = env
+    def __init__(self, execution: Execution) -> None:
+        self.replaying = False
+        self.name = ""  # of the entry and the execution, in logs
+        self._execution = execution
         self._versions: dict[str, int] = {}
+        self._recorded: set[str] = set()  # patches whose markers the history has
+        self._patches: dict[str, bool] = {}  # the answers so far, which never change
         self._reported = (0, 0)
-        self._own = (0, 0)  # events and bytes since the server last told
+        self._own_length = 0  # events and bytes since the server last told
+        self._own_size = 0
         self._upserts = 0
 
-    @property
-    def replaying(self) -> bool:
-        return workflow.unsafe.is_replaying()
-
-    @replaying.setter
-    def replaying(self, value: bool) -> None:
-        raise AttributeError("whether a workflow replays is the SDK's to say")
+    def begin(self, replaying: bool, length: int, size: int) -> bool:
+        """Note what an activation tells; gives whether it is of another workflow task than the last one."""
+        self.replaying = replaying
+        if self._reported == (length, size):
+            return False
+        self._reported = (length, size)
+        self._own_length = self._own_size = 0
+        return True
 
     def count(self, body: Json) -> None:
         """Note an event or command: the server's numbers stand still until the next workflow task."""
-        self._look()
-        length, size = self._own
-        self._own = length + 1, size + len(body) + 32
-
-    def _look(self) -> None:
-        info = workflow.info()
-        reported = info.get_current_history_length(), info.get_current_history_size()
-        if reported != self._reported:
-            self._reported, self._own = reported, (0, 0)
+        self._own_length += 1
+        self._own_size += len(body) + 32
 
     def history(self) -> tuple[int, int]:
-        self._look()
-        return self._reported[0] + self._own[0], self._reported[1] + self._own[1]
+        length, size = self._reported
+        return length + self._own_length, size + self._own_size
+
+    # --- patches ------------------------------------------------------------------------------
+
+    def has_patch(self, id: str) -> None:
+        """Hear that the history has the marker of a patch."""
+        self._recorded.add(id)
+
+    def patched(self, id: str) -> bool:
+        """Whether this execution goes the way of a patch: what has passed this place without it never does."""
+        known = self._patches.get(id)
+        if known is None:
+            known = self._patches[id] = not self.replaying or id in self._recorded
+            if known:
+                self._execution.add().set_patch_marker.patch_id = id
+        return known
 
     def version_of(self, change_id: str, lowest: int, highest: int) -> tuple[int, bool]:
         """A change's version is the patch ``id#number``; no marker means the lowest.
 
-        Markers below `lowest` are looked for as well, so that the program can refuse them by name.
+        A recorded version is told even when it lies outside, so that the program can refuse it by name.
         """
         known = self._versions.get(change_id)
         if known is None:
-            known = lowest
-            for number in range(highest, min(lowest, 1) - 1, -1):
-                if workflow.patched(f"{change_id}#{number}"):
-                    known = number
-                    break
-            self._versions[change_id] = known
+            recorded = self._recorded_version(change_id)
+            if recorded is None and not self.replaying:
+                recorded = highest
+            if recorded is not None:
+                self.patched(f"{change_id}#{recorded}")
+            known = self._versions[change_id] = lowest if recorded is None else recorded
         return known, False
 
-    settles_side_effects = True  # the SDK has no marker that is read at once; a local activity's is as good
+    def _recorded_version(self, change_id: str) -> int | None:
+        found = (id.removeprefix(f"{change_id}#") for id in self._recorded if id.startswith(f"{change_id}#"))
+        return max((int(number) for number in found if number.removeprefix("-").isdecimal()), default=None)
+
+    settles_side_effects = True  # Temporal has no marker that is read at once; a local activity's is as good
 
     def recorded(self, ref: int) -> Json | None:
         return None
 
     def log(self, level: str, message: str, fields: Json) -> None:
         if not self.replaying:
-            self._env.deployment.log(level, message, fields, self.name)
+            self._execution.env.deployment.log(level, message, fields, self.name)
 
     def heartbeat(self, details: Json) -> None:
         raise Error("a workflow has no heartbeat; only activities do", INVALID, retryable=False)
@@ -87,10 +102,11 @@ class WorkflowFacts:
         self._upserts += 1
         marker = f"saros.refused#{self._upserts}"
         if self.replaying:
-            return self._env.search.refusal(search) or _REFUSED if workflow.patched(marker) else None
-        why = self._env.search.refusal(search)
+            known = self.patched(marker)
+            return self._execution.env.search.refusal(search) or _REFUSED if known else None
+        why = self._execution.env.search.refusal(search)
         if why is not None:
-            workflow.patched(marker)
+            self.patched(marker)
         return why
 
 

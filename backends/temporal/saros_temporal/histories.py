@@ -13,9 +13,7 @@ from typing import Any, Final
 import msgspec
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
-from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.converter import DataConverter
 
 from saros import values
 from saros.errors import CANCELED, Error, ErrorData
@@ -25,11 +23,11 @@ from saros.program import Outcome, outcome_ok, pack
 from saros.raw import Raw
 from saros.values import Json
 
-from .failures import error_of
+from .failures import error_in, failed
 from .payloads import CANCELED_MEMO, SENDER, to_json
 from .reasons import read_reason
+from .signals import EVENTS
 from .system import PREFIX
-from .workflow import EVENTS
 
 Found = list[tuple[str, int, Json]]
 
@@ -139,7 +137,7 @@ class _Reader:
                 return [("side_effect", event.event_id, _first(marker.details["result"].payloads))]
             body = pack({"target": name, "options": {"local": True}})
             if marker.HasField("failure"):
-                outcome = _failed(marker.failure)
+                outcome = failed(marker.failure)
             else:
                 outcome = outcome_ok(_first(marker.details["result"].payloads))
             return [("call", event.event_id, body), ("done", event.event_id, outcome)]
@@ -173,7 +171,7 @@ class _Reader:
         done = event.workflow_execution_update_completed_event_attributes
         body: dict[str, Any] = {"id": done.meta.update_id}
         if done.outcome.HasField("failure"):
-            body["err"] = _error(done.outcome.failure)
+            body["err"] = error_in(done.outcome.failure)
         else:
             body["ok"] = Raw(_first(done.outcome.success.payloads))
         return [("answer", 0, pack(body))]
@@ -182,7 +180,7 @@ class _Reader:
         return [("complete", 0, _first(event.workflow_execution_completed_event_attributes.result.payloads))]
 
     def failed(self, event: HistoryEvent) -> Found:
-        return [("fail", 0, pack(_error(event.workflow_execution_failed_event_attributes.failure)))]
+        return [("fail", 0, pack(error_in(event.workflow_execution_failed_event_attributes.failure)))]
 
     def canceled(self, event: HistoryEvent) -> Found:
         return [("fail", 0, pack(ErrorData("canceled", CANCELED, False)))]
@@ -208,7 +206,7 @@ def _done(attributes: str, ref: str, result: str) -> Callable[[_Reader, HistoryE
         if result == "payloads":
             outcome = outcome_ok(_first(found.result.payloads))
         elif result == "failure":
-            outcome = _failed(found.failure)
+            outcome = failed(found.failure)
         elif result:
             outcome = pack(Outcome(err=ErrorData(result, CANCELED if result == "canceled" else "", False)))
         else:
@@ -317,12 +315,3 @@ def _first(payloads: Any) -> Json:
 def _loads(payloads: Any) -> dict[str, Any]:
     found = json.loads(_first(payloads))
     return found if isinstance(found, dict) else {}
-
-
-def _error(failure: Failure) -> ErrorData:
-    converter = DataConverter.default
-    return error_of(converter.failure_converter.from_failure(failure, converter.payload_converter))
-
-
-def _failed(failure: Failure) -> Json:
-    return pack(Outcome(err=_error(failure)))

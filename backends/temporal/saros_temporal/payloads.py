@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from temporalio.api.common.v1 import Payload
@@ -40,20 +40,42 @@ _any = msgspec.json.Decoder(Raw)
 _bytes = msgspec.json.Decoder(dict[str, str])
 
 
-def to_payload(json: Json | Raw) -> Payload:
-    """The payload of a JSON text."""
+def put_json(payload: Payload, json: Json | Raw) -> None:
+    """Make an empty payload that of a JSON text."""
     data = bytes(json)
     if data == NULL or not data:
-        return Payload(metadata={ENCODING: b"binary/null"})
+        payload.metadata[ENCODING] = b"binary/null"
+        return
     if data.startswith(_BYTES):
         try:
-            return Payload(
-                metadata={ENCODING: b"binary/plain"},
-                data=base64.b64decode(_bytes.decode(data)["$bin"], validate=True),
-            )
+            payload.data = base64.b64decode(_bytes.decode(data)["$bin"], validate=True)
         except (msgspec.DecodeError, binascii.Error, KeyError):
             pass  # it only looks like one
-    return Payload(metadata={ENCODING: JSON_PLAIN}, data=data)
+        else:
+            payload.metadata[ENCODING] = b"binary/plain"
+            return
+    payload.metadata[ENCODING] = JSON_PLAIN
+    payload.data = data
+
+
+def to_payload(json: Json | Raw) -> Payload:
+    """The payload of a JSON text."""
+    payload = Payload()
+    put_json(payload, json)
+    return payload
+
+
+class PayloadList(Protocol):
+    """A repeated field of payloads."""
+
+    def add(self) -> Payload: ...
+
+
+def put_all(target: PayloadList, array: Json | Raw) -> None:
+    """Append one payload per item of a JSON array."""
+    if array != b"[]":
+        for item in _array.decode(array):
+            put_json(target.add(), item)
 
 
 def to_json(payload: Payload) -> Json:
@@ -73,11 +95,12 @@ def to_json(payload: Payload) -> Json:
             INVALID,
             retryable=False,
         )
+    data = payload.data
     try:
-        _any.decode(payload.data)
+        _any.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise Error(f"a payload is not valid JSON: {exc}", INVALID, retryable=False) from exc
-    return payload.data
+    return data
 
 
 def raw_values(array: Json | Raw) -> list[RawValue]:

@@ -14,7 +14,6 @@ from temporalio.worker import Replayer
 from saros.deployment import Deployment
 from saros.errors import INTERNAL, Error, NonDeterminism
 
-from .activities import SarosInterceptor
 from .converter import data_converter
 from .descriptions import worker_of
 from .environment import Environment
@@ -47,12 +46,12 @@ async def replay_history(history: WorkflowHistory, deployment: Deployment) -> No
         history = WorkflowHistory(first.workflow_id, history.events)
     place = worker_of(deployment, first.task_queue.name)
     environment = Environment(deployment, "" if place == "default" else place, SearchAttributes())
+    converter = data_converter({})
     replayer = Replayer(
         workflows=[SarosWorkflow],
-        interceptors=[SarosInterceptor(environment)],
-        workflow_runner=SarosRunner(environment),
+        workflow_runner=SarosRunner(environment, converter.payload_codec),
         workflow_task_executor=InlineExecutor(),
-        data_converter=data_converter({}),
+        data_converter=converter,
     )
     found = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     if found.replay_failure is not None:

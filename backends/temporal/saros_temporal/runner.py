@@ -9,43 +9,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from temporalio.bridge.proto.workflow_activation import RemoveFromCache, WorkflowActivation
-from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
-from temporalio.worker import UnsandboxedWorkflowRunner, WorkflowInstance, WorkflowInstanceDetails
+from temporalio.converter import PayloadCodec, WithSerializationContext
+from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
+
+from .instance import Instance
 
 if TYPE_CHECKING:
+    from temporalio.workflow import _Definition
+
     from .environment import Environment
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_MISMATCHES = frozenset({
-    RemoveFromCache.EvictionReason.NONDETERMINISM,
-    RemoveFromCache.EvictionReason.LANG_FAIL,
-})  # fmt: skip
 
+class SarosRunner(WorkflowRunner):
+    """Makes the instances of one worker."""
 
-class SarosRunner(UnsandboxedWorkflowRunner):
-    """Has sources read anew after a mismatch, which Temporal finds, and Saros's driver hears nothing of."""
-
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, codec: PayloadCodec | None) -> None:
         self._environment = environment
+        self._codec_wants_context = isinstance(codec, WithSerializationContext)
+
+    def prepare_workflow(self, defn: _Definition) -> None:
+        """Nothing to do: entries are checked when the app is loaded."""
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
-        instance = super().create_instance(det)
-        activate = instance.activate
-
-        def watched(act: WorkflowActivation) -> WorkflowActivationCompletion:
-            for job in act.jobs:
-                if job.HasField("remove_from_cache") and job.remove_from_cache.reason in _MISMATCHES:
-                    self._environment.refresh()
-            return activate(act)
-
-        instance.activate = watched  # type: ignore[method-assign]
-        return instance
+        return Instance(self._environment, det, self._codec_wants_context)
 
 
 class InlineExecutor(ThreadPoolExecutor):
@@ -54,13 +46,11 @@ class InlineExecutor(ThreadPoolExecutor):
     def __init__(self) -> None:
         super().__init__(1)
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        future: Future[T] = Future()
-        loop = asyncio.get_running_loop()
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Gives a future of the running event loop, which `run_in_executor` hands on as it is."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except BaseException as raised:
+        except Exception as raised:
             future.set_exception(raised)
-        finally:
-            asyncio._set_running_loop(loop)  # an activation has an event loop of its own, and leaves none
         return future

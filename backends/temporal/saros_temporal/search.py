@@ -12,16 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
-from temporalio import workflow
+from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client
-from temporalio.common import (
-    SearchAttributeKey,
-    SearchAttributePair,
-    SearchAttributeUpdate,
-    TypedSearchAttributes,
-)
+from temporalio.common import SearchAttributeKey
+from temporalio.converter import encode_typed_search_attribute_value
 from temporalio.service import RPCError
 
 from saros import values
@@ -88,25 +84,18 @@ class SearchAttributes:
                 return f"the search attribute {name} is {article} {known[name]} in this Temporal namespace"
         return None
 
-    def upsert(self, search: Mapping[str, Raw]) -> None:
-        """Upsert from workflow code what `refusal` let pass."""
-        updates: list[SearchAttributeUpdate[Any]] = []
-        for name, raw in search.items():
-            value = values.decode(raw)
-            key = self._key(name, value)
-            updates.append(key.value_unset() if value is None else key.value_set(_convert(key, value)))
-        workflow.upsert_search_attributes(updates)
+    def upserts(self, search: Mapping[str, Raw]) -> dict[str, Payload]:
+        """What `refusal` let pass, as the server takes it; a null unsets the attribute."""
+        return {name: self._payload(name, values.decode(raw)) for name, raw in search.items()}
 
-    def typed(self, search: Raw) -> TypedSearchAttributes | None:
-        """The attributes of a start; None when there are none."""
-        if not search:
-            return None
-        pairs = []
-        for name, value in values.decode(search).items():
-            if value is not None:
-                key = self._key(name, value)
-                pairs.append(SearchAttributePair(key, _convert(key, value)))
-        return TypedSearchAttributes(pairs)
+    def encoded(self, search: Raw) -> dict[str, Payload]:
+        """The attributes of a start."""
+        found = values.decode(search) if search else {}
+        return {name: self._payload(name, value) for name, value in found.items() if value is not None}
+
+    def _payload(self, name: str, value: Any) -> Payload:
+        key = self._key(name, value)
+        return encode_typed_search_attribute_value(key, None if value is None else _convert(key, value))
 
     def _key(self, name: str, value: Any) -> SearchAttributeKey[Any]:
         kind = (self.known or {}).get(name) or _guess(value)
@@ -171,7 +160,9 @@ async def register(client: Client, wanted: Mapping[str, str]) -> SearchAttribute
                 ", ".join(missing),
                 error.message,
             )
-        known = await _listed(client)
+        else:
+            known = missing  # a server may list them only later, or not at all
+        known = {**known, **await _listed(client)}
     return SearchAttributes(known)
 
 

@@ -2,45 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from temporalio import workflow
 from temporalio.api.common.v1 import Payload
-from temporalio.common import RawValue
+from temporalio.bridge.proto.workflow_activation import InitializeWorkflow
+from temporalio.workflow import Info
 
 from saros.entries import Entry
 from saros.execution import Pid
 from saros.program import EMPTY, MESSAGE, START, Event, Message, Start, pack
 from saros.raw import Raw
 
-from .payloads import CONTEXT, MESSAGES, SENDER, header, json_array_of
+from .payloads import CONTEXT, MESSAGES, SENDER, header, json_array
+
+if TYPE_CHECKING:
+    from .execution import Execution
 
 NS = 1_000_000_000
 
 
-def first_events(
-    pid: str, entry: Entry, args: Sequence[RawValue], headers: Mapping[str, Payload]
-) -> list[Event]:
+def first_events(job: InitializeWorkflow, execution: Execution, entry: Entry) -> list[Event]:
     """START, and the messages that the starter sent along.
 
     :raises Error: INVALID for arguments that are no data.
     """
+    headers = job.headers
     start = Start(
-        json_array_of(args),
+        json_array(job.arguments),
         Raw(header(headers, CONTEXT, bytes(EMPTY))),
-        Raw(pack(_info(headers))),
-        pid,
+        Raw(pack(_info(execution.info, headers))),
+        execution.pid,
         entry.id,
-        str(workflow.random().getrandbits(64)),
+        str(execution.random.getrandbits(64)),
     )
     messages = msgspec.json.decode(header(headers, MESSAGES, b"[]"), type=list[Message])
-    return [Event(START, 0, pack(start), 0)] + [Event(MESSAGE, 0, pack(message), 0) for message in messages]
+    mail = [Event(MESSAGE, 0, pack(message), execution.now) for message in messages]
+    return [Event(START, 0, pack(start), execution.now), *mail]
 
 
-def _info(headers: Mapping[str, Payload]) -> dict[str, Any]:
-    info = workflow.info()
+def _info(info: Info, headers: Mapping[str, Payload]) -> dict[str, Any]:
     parent = None
     if info.parent is not None:
         parent = msgspec.json.decode(header(headers, SENDER, b'""'), type=str)
@@ -61,6 +63,6 @@ def _info(headers: Mapping[str, Payload]) -> dict[str, Any]:
     return {key: item for key, item in found.items() if item is not None}
 
 
-def _search(info: workflow.Info) -> dict[str, Any] | None:
+def _search(info: Info) -> dict[str, Any] | None:
     pairs = info.typed_search_attributes.search_attributes
     return {pair.key.name: pair.value for pair in pairs} or None

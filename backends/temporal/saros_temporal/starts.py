@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from google.protobuf.duration_pb2 import Duration
-from temporalio.api.common.v1 import Payload, RetryPolicy, WorkflowType
-from temporalio.api.enums.v1 import WorkflowIdConflictPolicy, WorkflowIdReusePolicy
+from temporalio.api.common.v1 import Payload, WorkflowType
+from temporalio.api.enums.v1 import WorkflowIdConflictPolicy
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
-from temporalio.converter import DataConverter, encode_search_attributes
+from temporalio.converter import DataConverter
 
 from saros.execution import StartRequest
 from saros.program import pack
 from saros.raw import Raw
 from saros.values import Json
 
-from .calls import retry_policy
 from .payloads import CONTEXT, MESSAGES, SENDER, payloads, to_payload
+from .policies import REUSE, duration, retry_policy
 
 if TYPE_CHECKING:
     from .search import SearchAttributes
@@ -29,11 +27,6 @@ _CONFLICT: Final = {
     "use_existing": WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
     "fail": WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
     "terminate_existing": WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING,
-}
-_REUSE: Final = {
-    "allow_duplicate": WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-    "allow_duplicate_failed_only": WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
-    "reject_duplicate": WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 }
 
 
@@ -51,7 +44,7 @@ async def start_request(
         identity=identity,
         request_id=request.request_id,
         workflow_id_conflict_policy=_CONFLICT[conflict],
-        workflow_id_reuse_policy=_REUSE[options.id_reuse_policy],
+        workflow_id_reuse_policy=REUSE[options.id_reuse_policy],
         cron_schedule=options.cron_schedule,
     )
     built.input.payloads.extend(await encoded(converter, payloads(request.args)))
@@ -64,18 +57,15 @@ async def start_request(
         if ms:
             getattr(built, field).CopyFrom(duration(ms))
     if options.retry_policy is not None:
-        policy = RetryPolicy()
-        retry_policy(options.retry_policy).apply_to_proto(policy)
-        built.retry_policy.CopyFrom(policy)
+        built.retry_policy.CopyFrom(retry_policy(options.retry_policy))
     if options.memo:
         memo = msgspec.json.decode(options.memo, type=dict[str, Raw])
         for key, item in zip(
             memo, await encoded(converter, [to_payload(i) for i in memo.values()]), strict=True
         ):
             built.memo.fields[key].CopyFrom(item)
-    typed = search.typed(options.search_attributes)
-    if typed is not None:
-        encode_search_attributes(typed, built.search_attributes)
+    for key, item in search.encoded(options.search_attributes).items():
+        built.search_attributes.indexed_fields[key].CopyFrom(item)
     for key, json in _headers(request).items():
         built.header.fields[key].CopyFrom((await encoded(converter, [to_payload(json)]))[0])
     return built
@@ -103,9 +93,3 @@ async def decoded(converter: DataConverter, items: Sequence[Payload]) -> list[Pa
     """Payloads as they were before the codec."""
     codec = converter.payload_codec
     return await codec.decode(items) if codec is not None and items else list(items)
-
-
-def duration(ms: int) -> Duration:
-    found = Duration()
-    found.FromTimedelta(timedelta(milliseconds=ms))
-    return found

@@ -6,24 +6,20 @@ activity in the worker that has the workflow. Side effects are written into hist
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from temporalio import workflow
-from temporalio.common import RawValue
-from temporalio.workflow import ActivityCancellationType
 
 from saros.errors import NOT_FOUND, ErrorData
 from saros.execution import Pid, StartRequest, Watcher
-from saros.program import EXIT, Ask, CallOptions, Outcome, RetryPolicy, Send, Spawn, StartOptions, pack
+from saros.program import EXIT, Ask, CallOptions, Exit, Outcome, RetryPolicy, Send, Spawn, pack
 from saros.values import Json
 
-from .calls import retry_policy, start_local
-from .payloads import to_payload
+from .calls import Activity
 
 if TYPE_CHECKING:
-    from .driver import Driver
+    from .execution import Execution
 
 PREFIX: Final = "saros."
 ASK: Final = "saros.ask"
@@ -33,9 +29,13 @@ START: Final = "saros.start"
 WATCH: Final = "saros.watch"
 RECORD: Final = "saros.side_effect"
 
+HEARTBEAT_S: Final = 60
+
 _LOCAL: Final = CallOptions(start_to_close_timeout=20_000, retry_policy=RetryPolicy(maximum_interval=10_000))
-_NODE_PATIENCE: Final = timedelta(seconds=10)
-HEARTBEAT: Final = timedelta(seconds=60)
+_ON_NODE: Final = CallOptions(
+    schedule_to_start_timeout=10_000, start_to_close_timeout=20_000, retry_policy=_LOCAL.retry_policy
+)
+_WATCH: Final = CallOptions(start_to_close_timeout=3650 * 86_400_000, heartbeat_timeout=HEARTBEAT_S * 1000)
 
 
 class Request(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -54,25 +54,25 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
 class System:
     """Schedules them for one workflow."""
 
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
-        self._watches: dict[str, workflow.ActivityHandle[RawValue]] = {}
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._watches: dict[str, Activity] = {}
 
     def ask(self, ref: int, ask: Ask) -> None:
         if ask.verb == "unmonitor":
             watch = self._watches.pop(ask.to, None)
             if watch is not None:
-                watch.cancel()
-                self._driver.settle(ref, b'{"ok":true}')
+                self._execution.calls.stop(watch)
+                self._execution.settle(ref, b'{"ok":true}')
                 return
         request = self._request(ref, ask=ask)
         pid = Pid.parse(ask.to)
         if pid is not None and not pid.is_workflow:
             self._on_node(ref, ASK, request, pid, ask.to)
         elif ask.verb == "monitor":
-            self._driver.calls.watch(0, self._local(ASK, request), done=lambda o: self._monitor(ref, ask, o))
+            self._run(ASK, request, done=lambda outcome: self._monitor(ref, ask, outcome))
         else:
-            self._driver.calls.watch(ref, self._local(ASK, request))
+            self._run(ASK, request, ref)
 
     def _monitor(self, ref: int, ask: Ask, outcome: Json) -> None:
         """The target runs: watch it until it ends."""
@@ -81,75 +81,67 @@ class System:
             pid = msgspec.json.decode(found.ok, type=str) if bytes(found.ok).startswith(b'"') else ask.to
             self.watch(ask.to, pid)
             outcome = b'{"ok":true}'
-        self._driver.settle(ref, outcome)
+        self._execution.settle(ref, outcome)
 
     def watch(self, name: str, pid: str, ref: int = 0) -> None:
         """Deliver the end of another execution, as EXIT or as the outcome of command `ref`."""
-        handle: workflow.ActivityHandle[RawValue] = workflow.start_activity(
-            WATCH,
-            RawValue(to_payload(pack(Request(self._driver.pid, pid=pid)))),
-            result_type=RawValue,
-            start_to_close_timeout=timedelta(days=3650),
-            heartbeat_timeout=HEARTBEAT,
-            cancellation_type=ActivityCancellationType.TRY_CANCEL,
-        )
 
         def done(outcome: Json) -> None:
             if ref:
-                self._driver.settle(ref, _inner(outcome))
-            elif self._watches.pop(name, None) is handle:
+                self._execution.settle(ref, _inner(outcome))
+            elif self._watches.get(name) is watch:
+                del self._watches[name]
                 end = msgspec.json.decode(_inner(outcome), type=Outcome)
-                self._driver.post(EXIT, 0, _exit(pid, end))
+                self._execution.post(EXIT, 0, pack(Exit(pid, end.ok, end.err)))
 
+        queue = self._execution.info.task_queue
+        request = Request(self._execution.pid, pid=pid)
+        watch = self._activity(WATCH, request, _WATCH, queue, done=done)
         if not ref:
-            self._watches[name] = handle
-        self._driver.calls.watch(0, handle, done=done)
+            self._watches[name] = watch
+        self._execution.calls.run(watch)
 
     def send(self, ref: int, send: Send, pid: Pid | None) -> None:
         request = self._request(ref, send=send)
         if pid is None:
-            self._driver.calls.watch(ref, self._local(SEND, request))
+            self._run(SEND, request, ref)
         else:
             self._on_node(ref, SEND, request, pid, send.to)
 
     def spawn(self, ref: int, spawn: Spawn) -> None:
-        self._driver.calls.watch(ref, self._local(SPAWN, self._request(ref, spawn=spawn)))
+        self._run(SPAWN, self._request(ref, spawn=spawn), ref)
 
     def start(self, ref: int, spawn: Spawn, type_name: str, id: str, place: str, queue: str) -> None:
         """Start a workflow that is no child in Temporal's sense, or reach the one that runs already."""
-        options: StartOptions = spawn.options
         worker = "" if place == "default" else place
         start = StartRequest(
-            id, spawn.entry, type_name, worker, queue, spawn.args, spawn.context, options, spawn.messages,
-            spawn.name, watcher=Watcher(self._driver.pid), request_id=self._key(ref),
+            id, spawn.entry, type_name, worker, queue, spawn.args, spawn.context, spawn.options, spawn.messages,
+            spawn.name, watcher=Watcher(self._execution.pid), request_id=self._key(ref),
         )  # fmt: skip
 
         def done(outcome: Json) -> None:
             found = msgspec.json.decode(outcome, type=Outcome)
             if found.err is not None:
-                self._driver.settle(ref, outcome)
+                self._execution.settle(ref, outcome)
                 return
             pid = str(Pid(place, id))
             if spawn.exec:
                 self.watch(pid, pid, ref)
                 return
-            self._driver.settle(ref, b'{"ok":' + pack(pid) + b"}")
+            self._execution.settle(ref, b'{"ok":' + pack(pid) + b"}")
             if spawn.monitor:
                 self.watch(pid, pid)
 
-        self._driver.calls.watch(0, self._local(START, self._request(ref, start=start)), done=done)
+        self._run(START, self._request(ref, start=start), done=done)
 
     def record(self, ref: int, value: Json) -> None:
         """A local activity gives its argument back; a replay gets what it gave the first time."""
-        self._driver.calls.watch(ref, start_local(RECORD, [RawValue(to_payload(value))], _LOCAL))
-
-    def cancel(self, ref: int) -> bool:
-        return self._driver.calls.cancel(ref)
+        self._execution.calls.run(Activity(RECORD, b"[" + value + b"]", _LOCAL, ref=ref))
 
     # --- details ------------------------------------------------------------------------------
 
     def _key(self, ref: int) -> str:
-        return f"{workflow.info().run_id}:{ref}"
+        return f"{self._execution.info.run_id}:{ref}"
 
     def _request(
         self,
@@ -160,29 +152,32 @@ class System:
         spawn: Spawn | None = None,
         start: StartRequest | None = None,
     ) -> Request:
-        return Request(self._driver.pid, self._key(ref), ask, send, spawn, start)
+        return Request(self._execution.pid, self._key(ref), ask, send, spawn, start)
 
-    def _local(self, name: str, request: Request) -> workflow.ActivityHandle[RawValue]:
-        return start_local(name, [RawValue(to_payload(pack(request)))], _LOCAL)
+    def _activity(
+        self,
+        name: str,
+        request: Request,
+        options: CallOptions = _LOCAL,
+        queue: str = "",
+        ref: int = 0,
+        done: Callable[[Json], None] | None = None,
+    ) -> Activity:
+        return Activity(name, b"[" + pack(request) + b"]", options, queue, ref=ref, done=done)
+
+    def _run(
+        self, name: str, request: Request, ref: int = 0, done: Callable[[Json], None] | None = None
+    ) -> None:
+        self._execution.calls.run(self._activity(name, request, ref=ref, done=done))
 
     def _on_node(self, ref: int, name: str, request: Request, pid: Pid, dest: str) -> None:
-        handle: workflow.ActivityHandle[RawValue] = workflow.start_activity(
-            name,
-            RawValue(to_payload(pack(request))),
-            task_queue=node_queue(pid.place),
-            result_type=RawValue,
-            schedule_to_start_timeout=_NODE_PATIENCE,
-            start_to_close_timeout=timedelta(seconds=20),
-            retry_policy=retry_policy(_LOCAL.retry_policy),
-        )
-
         def done(outcome: Json) -> None:
             error = msgspec.json.decode(outcome, type=Outcome).err
             if error is not None and error.kind == "Timeout":  # the node is gone
                 outcome = pack(Outcome(err=ErrorData(f"process {dest} not found", NOT_FOUND, False)))
-            self._driver.settle(ref, outcome)
+            self._execution.settle(ref, outcome)
 
-        self._driver.calls.watch(0, handle, done=done)
+        self._execution.calls.run(self._activity(name, request, _ON_NODE, node_queue(pid.place), done=done))
 
 
 def node_queue(node: str) -> str:
@@ -194,9 +189,3 @@ def _inner(outcome: Json) -> Json:
     """What a watch tells is an `Outcome` itself."""
     found = msgspec.json.decode(outcome, type=Outcome)
     return bytes(found.ok) if found.err is None and found.ok else outcome
-
-
-def _exit(pid: str, end: Outcome) -> Json:
-    from saros.program import Exit
-
-    return pack(Exit(pid, end.ok, end.err))

@@ -84,6 +84,11 @@ function rt.on.message(body)
   route(decode(body))
 end
 
+-- What the program listens to: topic -> listener.
+function rt.topics()
+  return listeners
+end
+
 -- Messages that no code has received yet, as JSON, for the run that continues this one.
 function rt.unread_mail()
   local mail = {}

@@ -321,6 +321,10 @@ function rt.try_load()
   end
 end
 
+function rt.inspect()
+  return rt.library("inspect")()
+end
+
 function rt.advance(history_length, history_size, ...)
   local events, n = { ... }, select("#", ...)
   out, len = {}, 0

@@ -113,15 +113,24 @@ function rt.drop_ready()
   head, tail = 1, 0
 end
 
+-- The tasks that are blocked, in the order in which they were started.
+local function blocked_tasks()
+  local tasks = {}
+  for _, task in next, blocked do
+    tasks[#tasks + 1] = task
+  end
+  sort(tasks, function(a, b)
+    return a.id < b.id
+  end)
+  return tasks
+end
+rt.blocked_tasks = blocked_tasks
+
 -- Delivers a cooperative cancellation to every task that is blocked now.
 function rt.cancel_blocked(err)
-  local ids = {}
-  for id in next, blocked do
-    ids[#ids + 1] = id
-  end
-  sort(ids)
-  for i = 1, #ids do
-    local task = blocked[ids[i]]
+  local tasks = blocked_tasks()
+  for i = 1, #tasks do
+    local task = tasks[i]
     local on_cancel = task.on_cancel
     if status(task.co) == "suspended" and (not on_cancel or on_cancel() ~= false) then
       wake(task, rt.CANCELLED, err)

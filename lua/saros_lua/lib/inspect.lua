@@ -1,0 +1,26 @@
+-- What a program offers and where its coroutines wait, for who looks at it from outside.
+local rt = ...
+local raw = rt.raw
+local next, sort = raw.next, raw.table.sort
+
+local function names(found)
+  local list = {}
+  for name in next, found or {} do
+    list[#list + 1] = name
+  end
+  sort(list)
+  return list
+end
+
+return function()
+  local stacks = {}
+  for i, task in raw.ipairs(rt.blocked_tasks()) do
+    stacks[i] = rt.traceback(task.co)
+  end
+  return rt.encode({
+    queries = names(rt.queries),
+    updates = names(rt.updates),
+    topics = names(rt.topics and rt.topics()),
+    stacks = stacks,
+  }, "inspection")
+end

@@ -1,0 +1,576 @@
+"""Activations of a workflow, job by job, as Temporal's core gives them; no server takes part."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.api.common.v1 import Payload, Payloads
+from temporalio.api.enums.v1 import CommandType
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.sdk.v1 import WorkflowMetadata
+from temporalio.bridge.proto.activity_result import ActivityResolution, DoBackoff, Success
+from temporalio.bridge.proto.workflow_activation import (
+    CancelWorkflow,
+    DoUpdate,
+    FireTimer,
+    InitializeWorkflow,
+    NotifyHasPatch,
+    QueryWorkflow,
+    RemoveFromCache,
+    ResolveActivity,
+    SignalWorkflow,
+    WorkflowActivation,
+    WorkflowActivationJob,
+)
+from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
+from temporalio.common import TypedSearchAttributes
+from temporalio.converter import (
+    ActivitySerializationContext,
+    DataConverter,
+    DefaultFailureConverter,
+    WorkflowSerializationContext,
+)
+from temporalio.worker import WorkflowInstanceDetails
+from temporalio.worker._command_aware_visitor import CommandInfo
+from temporalio.workflow import Info, ParentInfo, _Definition
+
+from saros.app import load_app
+from saros_temporal.calls import LOCAL_IN_A_ROW
+from saros_temporal.environment import Environment
+from saros_temporal.instance import Instance
+from saros_temporal.payloads import ANSWER, to_json, to_payload
+from saros_temporal.search import SearchAttributes
+from saros_temporal.workflow import SarosWorkflow
+
+NOW = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
+LOCAL = 'local near = funcs.new():with_options({ ["activity.local"] = true })\n'
+
+
+class Run:
+    """A workflow instance, and what it answered last."""
+
+    def __init__(self, root: Path, plugins: Any, codec_wants_context: bool = False) -> None:
+        converter = DataConverter.default
+        info = Info(
+            attempt=1, continued_run_id=None, cron_schedule=None, execution_timeout=None,
+            first_execution_run_id="run", headers={}, namespace="default", original_execution_run_id="run",
+            parent=ParentInfo(namespace="default", run_id="above", workflow_id="parent"), root=None, raw_memo={},
+            retry_policy=None, run_id="run", run_timeout=None, search_attributes={}, start_time=NOW,
+            workflow_start_time=NOW, task_queue="queue", task_timeout=dt.timedelta(seconds=10),
+            typed_search_attributes=TypedSearchAttributes([]), workflow_id="id", workflow_type="app:flow",
+            priority=None,  # type: ignore[arg-type]
+        )  # fmt: skip
+        details = WorkflowInstanceDetails(
+            payload_converter_factory=lambda: converter.payload_converter,
+            failure_converter_class=DefaultFailureConverter,
+            interceptor_classes=[],
+            defn=_Definition.must_from_class(SarosWorkflow),
+            info=info,
+            randomness_seed=7,
+            extern_functions={},
+            disable_eager_activity_execution=False,
+            worker_level_failure_exception_types=[],
+            patch_activation_callback=None,
+            last_completion_result=Payloads(),
+            last_failure=None,
+        )
+        environment = Environment(load_app(root, plugins), "app:worker", SearchAttributes())
+        self.instance = Instance(environment, details, codec_wants_context)
+        self.length = 0
+        self.completion = WorkflowActivationCompletion()
+
+    def act(self, *jobs: WorkflowActivationJob, replaying: bool = False) -> list[str]:
+        """Carry out an activation, and give the kinds of the commands."""
+        self.length += 4
+        act = WorkflowActivation(run_id="run", is_replaying=replaying, history_length=self.length, jobs=jobs)
+        act.timestamp.FromDatetime(NOW)
+        self.completion = self.instance.activate(act)
+        return [str(command.WhichOneof("variant")) for command in self.commands]
+
+    @property
+    def commands(self) -> Any:
+        return self.completion.successful.commands
+
+    @property
+    def failure(self) -> Failure:
+        assert self.completion.WhichOneof("status") == "failed"
+        return self.completion.failed.failure
+
+    @property
+    def result(self) -> Any:
+        return json.loads(self.commands[-1].complete_workflow_execution.result.data)
+
+
+Start = Callable[..., Run]
+
+
+@pytest.fixture
+def start(write_app: Any, tmp_path: Path, plugins: Any) -> Start:
+    """Makes an instance of a workflow with this code."""
+
+    def started(code: str, **more: Any) -> Run:
+        head = 'local funcs, time, workflow = require("funcs"), require("time"), require("workflow")\n'
+        return Run(write_app(tmp_path / "app", flow=head + LOCAL + code), plugins, **more)
+
+    return started
+
+
+# --- jobs -------------------------------------------------------------------------------------------
+
+
+def begin(*args: Any) -> WorkflowActivationJob:
+    given = [to_payload(json.dumps(arg).encode()) for arg in args]
+    return WorkflowActivationJob(
+        initialize_workflow=InitializeWorkflow(workflow_type="app:flow", workflow_id="id", arguments=given)
+    )
+
+
+def signal(name: str, *args: Any) -> WorkflowActivationJob:
+    given = [to_payload(json.dumps(arg).encode()) for arg in args]
+    return WorkflowActivationJob(signal_workflow=SignalWorkflow(signal_name=name, input=given))
+
+
+def update(name: str, *args: Payload) -> WorkflowActivationJob:
+    return WorkflowActivationJob(
+        do_update=DoUpdate(id=f"u-{name}", protocol_instance_id=f"p-{name}", name=name, input=args)
+    )
+
+
+def fired(seq: int) -> WorkflowActivationJob:
+    return WorkflowActivationJob(fire_timer=FireTimer(seq=seq))
+
+
+def done(seq: int, value: Any = None) -> WorkflowActivationJob:
+    result = ActivityResolution(completed=Success(result=to_payload(json.dumps(value).encode())))
+    return WorkflowActivationJob(resolve_activity=ResolveActivity(seq=seq, result=result))
+
+
+def backoff(seq: int, attempt: int, ms: int) -> WorkflowActivationJob:
+    wait = DoBackoff(attempt=attempt)
+    wait.backoff_duration.FromMilliseconds(ms)
+    wait.original_schedule_time.FromDatetime(NOW)
+    result = ActivityResolution(backoff=wait)
+    return WorkflowActivationJob(resolve_activity=ResolveActivity(seq=seq, result=result))
+
+
+def patch(id: str) -> WorkflowActivationJob:
+    return WorkflowActivationJob(notify_has_patch=NotifyHasPatch(patch_id=id))
+
+
+def cancel(reason: str) -> WorkflowActivationJob:
+    return WorkflowActivationJob(cancel_workflow=CancelWorkflow(reason=reason))
+
+
+def evict(reason: RemoveFromCache.EvictionReason.ValueType) -> WorkflowActivationJob:
+    return WorkflowActivationJob(remove_from_cache=RemoveFromCache(reason=reason))
+
+
+def query(name: str, **headers: Payload) -> WorkflowActivationJob:
+    return WorkflowActivationJob(query_workflow=QueryWorkflow(query_id="q", query_type=name, headers=headers))
+
+
+# --- the order of jobs and commands -----------------------------------------------------------------
+
+
+def test_signals_of_the_first_activation_come_after_the_start(start: Start) -> None:
+    run = start("""
+return function()
+  local got = {}
+  for i = 1, 2 do got[i] = process.inbox():receive():topic() end
+  return got
+end""")
+    assert run.act(signal("early"), begin(), signal("late")) == ["complete_workflow_execution"]
+    assert run.result == ["early", "late"]
+
+
+def test_signals_come_before_timers_and_those_before_results(start: Start) -> None:
+    run = start("""
+return function()
+  local got, all = {}, channel.new(3)
+  local function note(what) got[#got + 1] = what all:send(true) end
+  coroutine.spawn(function() note((funcs.call("app:echo", 1))) end)
+  coroutine.spawn(function() time.sleep("1s") note("timer") end)
+  coroutine.spawn(function() note(process.inbox():receive():topic()) end)
+  for _ = 1, 3 do all:receive() end
+  return got
+end""")
+    assert run.act(begin()) == ["schedule_activity", "start_timer"]
+    assert run.act(done(1, "result"), fired(1), signal("signal")) == ["complete_workflow_execution"]
+    assert run.result == ["signal", "timer", "result"]
+
+
+def test_children_and_signals_are_told_after_what_is_given_at_once(start: Start) -> None:
+    run = start("""
+return function()
+  coroutine.spawn(function() process.spawn("app:flow", "app:worker", true) end)
+  coroutine.spawn(function() process.send("app:worker|other", "hello") end)
+  time.sleep("1s")
+end""")
+    kinds = ["start_timer", "start_child_workflow_execution", "signal_external_workflow_execution"]
+    assert run.act(begin()) == kinds
+    child = run.commands[1].start_child_workflow_execution
+    assert (child.seq, child.workflow_type, child.namespace) == (1, "app:flow", "default")
+    assert child.workflow_id  # from the seed of the run
+    assert [to_json(payload) for payload in child.input] == [b"true"]
+    assert to_json(child.headers["saros-sender"]) == b'"app:worker|id"'
+
+
+def test_late_mail_goes_to_the_next_run(start: Start) -> None:
+    run = start("""
+return function()
+  process.inbox():receive()
+  workflow.continue_as_new("more")
+end""")
+    run.act(begin())
+    kinds = run.act(signal("first"), signal("second", 2))
+    assert kinds == ["continue_as_new_workflow_execution"]
+    command = run.commands[0].continue_as_new_workflow_execution
+    assert command.workflow_type == "app:flow"
+    (mail,) = json.loads(to_json(command.headers["saros-messages"]))
+    assert (mail["topic"], mail["payloads"]) == ("second", [2])
+
+
+def test_a_cancellation_has_a_sender_and_a_reason(start: Start) -> None:
+    run = start("""
+return function()
+  local event = process.events():receive()
+  return { event.kind, event.from, event.reason }
+end""")
+    run.act(begin())
+    assert run.act(cancel("enough [by app:worker|boss]")) == ["complete_workflow_execution"]
+    assert run.result == ["CANCEL", "app:worker|boss", "enough"]
+
+
+def test_a_cancelled_workflow_ends_as_cancelled_and_its_memo_says_why(start: Start) -> None:
+    run = start('return function() local _, err = time.sleep("1h") return nil, err end')
+    assert run.act(begin(), cancel("")) == [
+        "start_timer", "cancel_timer", "modify_workflow_properties", "cancel_workflow_execution",
+    ]  # fmt: skip
+
+
+# --- failures ---------------------------------------------------------------------------------------
+
+
+def test_the_failure_of_a_task_says_what_is_wrong_and_where(start: Start) -> None:
+    run = start("return function( x")
+    run.act(begin())
+    assert "')' expected" in run.failure.message
+    assert "flow.lua:3" in run.failure.message
+    assert run.failure.application_failure_info.type == "CodeError"
+
+
+def test_a_failed_workflow_has_its_error_and_its_stack(start: Start) -> None:
+    run = start('return function() error(errors.new({ kind = "Broke", message = "no money" })) end')
+    assert run.act(begin()) == ["fail_workflow_execution"]
+    failure = run.commands[0].fail_workflow_execution.failure
+    assert (failure.message, failure.application_failure_info.type) == ("no money", "Broke")
+    assert "flow.lua:3" in failure.stack_trace
+
+
+def test_arguments_that_are_no_data_fail_the_workflow(start: Start) -> None:
+    run = start("return function() end")
+    job = begin()
+    job.initialize_workflow.arguments.add(metadata={"encoding": b"binary/secret"}, data=b"x")
+    assert run.act(job) == ["fail_workflow_execution"]
+    assert "binary/secret" in run.commands[0].fail_workflow_execution.failure.message
+
+
+def test_an_unknown_job_fails_the_task(start: Start) -> None:
+    run = start("return function() end")
+    run.act(WorkflowActivationJob())
+    assert "unknown job" in run.failure.message
+
+
+def test_an_evicted_program_runs_no_code(start: Start) -> None:
+    run = start("""
+return function()
+  local ok = pcall(time.sleep, "1h")
+  funcs.call("app:echo", ok)
+end""")
+    run.act(begin())
+    assert run.act(evict(RemoveFromCache.EvictionReason.CACHE_FULL)) == []
+    run.act(fired(1))
+    assert "replay" in run.failure.message
+
+
+# --- versions ---------------------------------------------------------------------------------------
+
+VERSIONED = """
+return function()
+  local version = workflow.version("step", %d, %d)
+  time.sleep("1s")
+  return { version, workflow.version("step", %d, %d) }
+end"""
+
+
+@pytest.mark.parametrize(
+    ("jobs", "replaying", "version", "marker"),
+    [
+        ([], False, 3, "step#3"),
+        ([], True, 1, None),
+        ([patch("step#2")], True, 2, "step#2"),
+        ([patch("stepping#2"), patch("step#x")], True, 1, None),
+    ],
+)
+def test_a_version_is_what_the_history_says(
+    start: Start, jobs: list[WorkflowActivationJob], replaying: bool, version: int, marker: str | None
+) -> None:
+    run = start(VERSIONED % (1, 3, 1, 3))
+    kinds = run.act(begin(), *jobs, replaying=replaying)
+    assert kinds == (["set_patch_marker"] if marker else []) + ["start_timer"]
+    if marker:
+        assert run.commands[0].set_patch_marker.patch_id == marker
+    run.act(fired(1))
+    assert run.result == [version, version]
+
+
+@pytest.mark.parametrize("recorded", [1, 7])
+def test_a_recorded_version_out_of_range_is_named(start: Start, recorded: int) -> None:
+    run = start(VERSIONED % (2, 3, 2, 3))
+    run.act(begin(), patch(f"step#{recorded}"), replaying=True)
+    assert f"version {recorded} of the change step is recorded" in run.failure.message
+    assert "supports only 2 to 3" in run.failure.message
+
+
+# --- local activities -------------------------------------------------------------------------------
+
+
+def test_a_long_backoff_of_a_local_activity_is_a_timer(start: Start) -> None:
+    run = start('return function() return near:call("app:echo", 5) end')
+    assert run.act(begin()) == ["schedule_local_activity"]
+    assert run.act(backoff(1, attempt=4, ms=61_000)) == ["start_timer"]
+    assert run.commands[0].start_timer.start_to_fire_timeout.seconds == 61
+    assert run.act(fired(1)) == ["schedule_local_activity"]
+    again = run.commands[0].schedule_local_activity
+    assert (again.seq, again.activity_id, again.attempt) == (2, "2", 4)
+    assert again.original_schedule_time.ToDatetime(dt.UTC) == NOW
+    assert [to_json(payload) for payload in again.arguments] == [b"5"]
+    run.act(done(2, 5))
+    assert run.result == 5
+
+
+def test_a_backoff_can_be_cancelled(start: Start) -> None:
+    run = start("""
+return function()
+  local patient = near:with_options({ ["activity.wait_for_cancellation"] = true })
+  local _, err = patient:call("app:echo", 5)
+  return err:kind()
+end""")
+    run.act(begin())
+    run.act(backoff(1, attempt=4, ms=61_000))
+    assert run.act(cancel("")) == ["cancel_timer", "complete_workflow_execution"]
+    assert run.result == "Canceled"
+
+
+ROW = """
+return function(count)
+  for i = 1, count do near:call("app:echo", i) end
+  return "done"
+end"""
+
+
+def test_a_task_ends_after_many_local_activities_in_a_row(start: Start) -> None:
+    run = start(ROW)
+    assert run.act(begin(2 * LOCAL_IN_A_ROW + 1)) == ["schedule_local_activity"]
+    for seq in range(1, LOCAL_IN_A_ROW):
+        assert run.act(done(seq)) == ["schedule_local_activity"]
+    assert run.act(done(LOCAL_IN_A_ROW)) == ["set_patch_marker", "start_timer"]
+    assert run.act(fired(1)) == ["schedule_local_activity"]
+    for seq in range(LOCAL_IN_A_ROW + 1, 2 * LOCAL_IN_A_ROW):
+        assert run.act(done(seq)) == ["schedule_local_activity"]
+    assert run.act(done(2 * LOCAL_IN_A_ROW)) == ["start_timer"]
+    assert run.act(fired(2)) == ["schedule_local_activity"]
+    assert run.act(done(2 * LOCAL_IN_A_ROW + 1)) == ["complete_workflow_execution"]
+
+
+def test_an_older_history_goes_on_without_such_ends(start: Start) -> None:
+    run = start(ROW)
+    run.act(begin(LOCAL_IN_A_ROW + 20), replaying=True)
+    for seq in range(1, LOCAL_IN_A_ROW + 20):
+        assert run.act(done(seq), replaying=seq < LOCAL_IN_A_ROW + 9) == ["schedule_local_activity"]
+
+
+def test_other_news_ends_the_row(start: Start) -> None:
+    run = start(ROW)
+    run.act(begin(3 * LOCAL_IN_A_ROW))
+    for seq in range(1, 2 * LOCAL_IN_A_ROW):
+        news = [signal("news")] if seq % 50 == 0 else []
+        assert run.act(*news, done(seq)) == ["schedule_local_activity"]
+
+
+# --- limits -----------------------------------------------------------------------------------------
+
+
+def test_an_oversized_argument_is_an_error_in_lua(start: Start) -> None:
+    run = start("""
+return function()
+  local _, err = funcs.call("app:echo", ("x"):rep(800000) .. ("y"):rep(800000))
+  return { err:kind(), err:retryable(), tostring(err) }
+end""")
+    assert run.act(begin()) == ["complete_workflow_execution"]
+    kind, retryable, text = run.result
+    assert (kind, retryable) == ("Invalid", False)
+    assert "too large for Temporal" in text
+
+
+def test_a_task_takes_three_megabytes(start: Start) -> None:
+    run = start("""
+return function()
+  local big, errors = ("x"):rep(900000), {}
+  for i = 1, 4 do
+    coroutine.spawn(function()
+      local _, err = funcs.call("app:echo", big)
+      errors[#errors + 1] = err and tostring(err)
+    end)
+  end
+  process.inbox():receive()
+  local _, err = funcs.call("app:echo", big)
+  return { #errors, errors[1], err and tostring(err) }
+end""")
+    assert run.act(begin()) == ["schedule_activity"] * 3
+    assert run.act(signal("on")) == ["schedule_activity"]
+    run.act(done(4))
+    count, text = run.result
+    assert count == 1
+    assert "wait for some of the calls" in text
+
+
+# --- queries and updates ----------------------------------------------------------------------------
+
+ASKED = """
+return function()
+  workflow.on_query("state", function() return "fine" end)
+  workflow.on_query("endless", function() while true do end end)
+  workflow.on_update("quick", function(x) return x end)
+  workflow.on_update("slow", function(x) return (funcs.call("app:echo", x)) end)
+  workflow.on_update("never", function() time.sleep("1h") end)
+  process.listen("approve")
+  process.inbox():receive()
+  return "over"
+end"""
+
+
+def answered(run: Run) -> Any:
+    return run.commands[0].respond_to_query
+
+
+def test_queries_answer_and_change_nothing(start: Start) -> None:
+    run = start(ASKED)
+    run.act(begin())
+    assert run.act(query("state")) == ["respond_to_query"]
+    assert (answered(run).query_id, answered(run).succeeded.response.data) == ("q", b'"fine"')
+    run.act(query("nothing"))
+    assert "there is no query nothing" in answered(run).failed.message
+    run.act(query("state", **{ANSWER: to_payload(b"true")}))
+    assert json.loads(answered(run).succeeded.response.data) == {"ok": "fine"}
+    assert run.act(signal("go")) == ["complete_workflow_execution"]
+
+
+def test_a_query_that_never_ends_fails_alone(start: Start) -> None:
+    run = start(ASKED)
+    run.act(begin())
+    run.act(query("endless"))
+    assert "instructions" in answered(run).failed.message
+    run.act(signal("go"))
+    assert "a replay makes it anew" in run.failure.message
+
+
+def test_the_metadata_names_what_the_program_offers(start: Start) -> None:
+    run = start(ASKED)
+    run.act(begin())
+    run.act(query("__temporal_workflow_metadata"))
+    found = DataConverter.default.payload_converter.from_payload(
+        answered(run).succeeded.response, WorkflowMetadata
+    )
+    definition = found.definition
+    assert definition.type == "app:flow"
+    names = [item.name for item in definition.query_definitions]
+    assert names == [
+        "__enhanced_stack_trace", "__stack_trace", "__temporal_workflow_metadata", "endless", "state",
+    ]  # fmt: skip
+    assert [item.name for item in definition.update_definitions] == ["never", "quick", "slow"]
+    assert [item.name for item in definition.signal_definitions] == ["approve"]
+
+
+def test_the_stack_trace_says_where_the_code_waits(start: Start) -> None:
+    run = start("""
+return function()
+  coroutine.spawn(function() time.sleep("1h") end)
+  coroutine.spawn(function() process.exec("app:flow", "app:worker") end)
+  near:call("app:echo", 1)
+end""")
+    run.act(begin())
+    run.act(query("__stack_trace"))
+    text = json.loads(answered(run).succeeded.response.data)
+    assert "flow.lua:5" in text
+    assert "flow.lua:7" in text
+    assert "waits for the local activity app:echo (1)" in text
+    assert "waits for 1 timer" in text
+    assert "has the child app:flow" in text
+    run.act(query("__enhanced_stack_trace"))
+    assert "ask for __stack_trace" in answered(run).failed.message
+
+
+def responses(run: Run) -> list[tuple[str, str]]:
+    return [
+        (command.update_response.protocol_instance_id, command.update_response.WhichOneof("response"))
+        for command in run.commands
+        if command.HasField("update_response")
+    ]
+
+
+def test_updates_are_accepted_and_completed_in_order(start: Start) -> None:
+    run = start(ASKED)
+    given = to_payload(b"5")
+    assert run.act(begin(), update("quick", given)) == ["update_response"] * 2
+    assert responses(run) == [("p-quick", "accepted"), ("p-quick", "completed")]
+    assert run.act(update("slow", given)) == ["update_response", "schedule_activity"]
+    assert run.act(done(1, 5)) == ["update_response"]
+    assert run.commands[0].update_response.completed.data == b"5"
+
+
+def test_updates_are_rejected(start: Start) -> None:
+    run = start(ASKED)
+    run.act(begin())
+    run.act(update("nothing"))
+    assert responses(run) == [("p-nothing", "accepted"), ("p-nothing", "rejected")]
+    run.act(update("quick", Payload(metadata={"encoding": b"binary/secret"})))
+    assert responses(run) == [("p-quick", "rejected")]
+    run.act(update("never"), signal("go"))
+    assert responses(run) == [("p-never", "accepted"), ("p-never", "rejected")]
+    assert "ended before it answered" in run.commands[-2].update_response.rejected.message
+    assert run.result == "over"
+
+
+# --- for the worker ---------------------------------------------------------------------------------
+
+
+def test_a_codec_that_asks_hears_for_whom_a_payload_is(start: Start) -> None:
+    run = start(
+        """
+return function()
+  coroutine.spawn(function() process.exec("app:flow", "app:worker") end)
+  funcs.call("app:echo", 1)
+end""",
+        codec_wants_context=True,
+    )
+    run.act(begin())
+    instance = run.instance
+    activity = CommandInfo(CommandType.COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK, 1)
+    child = CommandInfo(CommandType.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION, 1)
+    found = instance.get_serialization_context(activity)
+    assert isinstance(found, ActivitySerializationContext)
+    assert (found.activity_type, found.workflow_id, found.is_local) == ("app:echo", "id", False)
+    id = run.commands[1].start_child_workflow_execution.workflow_id
+    assert instance.get_serialization_context(child) == WorkflowSerializationContext("default", id)
+    assert instance.get_serialization_context(None) == WorkflowSerializationContext("default", "id")
+    ended = CommandInfo(CommandType.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION, 0)
+    for info, target in ((activity, "id"), (child, id), (None, "id"), (ended, "parent")):
+        store = instance.get_external_store_context(info)
+        assert store.target is not None
+        assert store.target.id == target
