@@ -105,6 +105,10 @@ class Handle:
     def __repr__(self) -> str:
         return f"Handle({self.id!r}, run_id={self.run_id!r})"
 
+    @property
+    def _pid(self) -> Pid:
+        return Pid.parse(self.pid) or Pid("", self.id)
+
     async def result(self, timeout: float | None = None) -> Any:
         """Wait for the end, at most `timeout` seconds, and give the result.
 
@@ -123,7 +127,7 @@ class Handle:
         :raises Error: NOT_FOUND when it does not run.
         """
         message = Message(topic, "", msgspec.Raw(values.encode_args(payloads)))
-        if not await self._app.backend.send(Pid("", self.id), MESSAGE, pack(message), new_id()):
+        if not await self._app.backend.send(self._pid, MESSAGE, pack(message), new_id()):
             raise _not_running(self.id)
 
     async def query(self, name: str, *args: Any) -> Any:
@@ -148,7 +152,7 @@ class Handle:
         :raises Error: NOT_FOUND when it does not run.
         """
         body = pack(CancelRequest("", reason))
-        if not await self._app.backend.send(Pid("", self.id), CANCEL, body, new_id()):
+        if not await self._app.backend.send(self._pid, CANCEL, body, new_id()):
             raise _not_running(self.id)
 
     async def terminate(self, reason: str = "") -> None:
@@ -156,7 +160,7 @@ class Handle:
 
         :raises Error: NOT_FOUND when it does not run.
         """
-        if not await self._app.backend.ask(Pid("", self.id), Ask("terminate", reason=reason), ""):
+        if not await self._app.backend.ask(self._pid, Ask("terminate", reason=reason), ""):
             raise _not_running(self.id)
 
     async def release(self) -> None:

@@ -146,6 +146,22 @@ ENTRIES = {
             'app:x: `auth.type` must be "none", "api_key" or "mtls", not "password" (app/_index.yaml:3)',
         ],
     ),
+    "versioning without a version": (
+        "- name: x\n  kind: temporal.worker\n  worker_options:\n    use_versioning: true\n"
+        "    default_versioning_behavior: pinned\n"
+        "- {name: y, kind: temporal.worker,"
+        " worker_options: {deployment_name: d, default_versioning_behavior: pinned}}",
+        [
+            "app:x: `worker_options.use_versioning` needs `deployment_name` and `build_id` (app/_index.yaml:6)",
+            "app:y: `worker_options.deployment_name` needs `build_id` (app/_index.yaml:8)",
+            "app:y: `worker_options.default_versioning_behavior` needs `use_versioning` (app/_index.yaml:8)",
+        ],
+    ),
+    "mtls without TLS": (
+        "- name: x\n  kind: temporal.client\n  auth: {type: mtls, cert_file: c, key_file: k}\n"
+        "  tls: {enabled: false}",
+        ["app:x: `auth` of type mtls needs TLS, but `tls.enabled` is false (app/_index.yaml:6)"],
+    ),
     "auth lacks its parts": (
         "- name: x\n  kind: temporal.client\n  auth: {type: api_key}\n"
         "- name: y\n  kind: temporal.client\n  auth: {type: mtls, cert_file: c}",
@@ -245,6 +261,14 @@ ENTRIES = {
         "- {name: x, kind: workflow.lua, source: 'file://a.lua'}",
         [
             "app:x: `meta.temporal.workflow.worker` is missing, and the app has several workers"
+            ' (app/_index.yaml:5) | name "app:v" or "app:w"',
+        ],
+    ),
+    "two clients": (
+        "- {name: v, kind: temporal.client}\n- {name: w, kind: temporal.client}\n"
+        "- {name: x, kind: temporal.worker}\n- {name: y, kind: temporal.worker, client: w}",
+        [
+            "app:x: `client` is missing, and the app has several clients"
             ' (app/_index.yaml:5) | name "app:v" or "app:w"',
         ],
     ),

@@ -250,23 +250,6 @@ def test_lists_in_pages(server: Any) -> None:
     asyncio.run(main())
 
 
-def test_many_timers_that_are_due_at_once(server: Any, tmp_path: Path) -> None:
-    main = (
-        'local n = 0 for _ = 1, input do coroutine.spawn(function() time.sleep("300ms") n = n + 1 end) end '
-    )
-    path = lua_app(tmp_path, workflows={"main": main + 'time.sleep("600ms") return n'})
-
-    async def run() -> None:
-        async with saros.open(path, backend=server.url()) as app:
-            orders = [await app.start("app:main", 500) for _ in range(10)]
-            assert [await order.result(30) for order in orders] == [500] * 10
-
-    asyncio.run(run())
-    with server.client() as redis:
-        slow = [each for each in redis.slowlog_get(128) if each["duration"] > 100_000]
-        assert slow == []
-
-
 def test_messages_while_it_starts_over(server: Any, tmp_path: Path) -> None:
     main = """
         local inbox, total = process.listen("add"), input.total

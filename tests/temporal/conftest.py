@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from temporalio.api.testservice.v1 import LockTimeSkippingRequest, UnlockTimeSkippingRequest
+from temporalio.testing import WorkflowEnvironment
 
 from saros.app import App, open_app
 from saros.plugins import GROUP, Plugins
@@ -107,6 +109,7 @@ class Server:
     def start(self) -> None:
         command = [binary("temporal"), "server", "start-dev", "--headless", "--ip", "127.0.0.1"]
         command += ["--port", str(self.port), "--log-level", "never", "--db-filename", str(self._data)]
+        command += ["--namespace", "other"]
         for setting in SETTINGS:
             command += ["--dynamic-config-value", setting]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -142,6 +145,36 @@ def another(tmp_path: Path) -> Iterator[Server]:
         yield found
     finally:
         found.stop()
+
+
+class Skipping:
+    """Temporal's test server, whose clock jumps to the next timer while nothing else is to do."""
+
+    def __init__(self, env: WorkflowEnvironment) -> None:
+        self.env = env
+
+    @property
+    def url(self) -> str:
+        return f"temporal://{self.env.client.service_client.config.target_host}/default"
+
+    async def skip(self, work: Coroutine[Any, Any, T], seconds: float = 20) -> T:
+        """Await something while the clock may jump; at most so many seconds of real time."""
+        service = self.env.client.test_service
+        await service.unlock_time_skipping(UnlockTimeSkippingRequest())
+        try:
+            return await asyncio.wait_for(work, seconds)
+        finally:
+            await service.lock_time_skipping(LockTimeSkippingRequest())
+
+
+@pytest.fixture
+def skipping(background: Background) -> Iterator[Skipping]:
+    path = binary("temporal-test-server")
+    env = background.run(WorkflowEnvironment.start_time_skipping(test_server_existing_path=path))
+    try:
+        yield Skipping(env)
+    finally:
+        background.run(env.shutdown())
 
 
 @pytest.fixture
@@ -243,7 +276,7 @@ def until() -> Callable[..., Coroutine[Any, Any, Any]]:
 def _write_app(root: Path, queue: str = "", **sources: str) -> Path:
     root.mkdir(exist_ok=True)
     entries = [
-        f"  - {{name: worker, kind: temporal.worker, task_queue: {queue or root.name}, "
+        f"  - {{name: worker, kind: temporal.worker, task_queue: '{queue or root.name}', "
         "worker_options: {sticky_schedule_to_start_timeout: 100ms}}",
         "  - {name: echo, kind: function.lua, source: file://echo.lua}",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 import socket
 import subprocess
@@ -24,6 +25,8 @@ from temporalio.converter import PayloadCodec
 from saros.app import load_app, open_app
 from saros.errors import Error
 
+from .tls import Authority
+
 
 async def failure(path: Path, url: str, plugins: Any) -> Error:
     with pytest.raises(Error) as caught:
@@ -39,6 +42,21 @@ def test_a_server_that_is_not_there(run: Any, write_app: Any, tmp_path: Path, pl
         error = run(failure(write_app(tmp_path / "app"), f"temporal://{address}/mine", plugins))
     assert error.kind == "Unavailable"
     assert f"cannot reach the Temporal server {address} (namespace mine)" in error.message
+
+
+def test_a_server_that_says_nothing_is_given_up_in_time(
+    run: Any, write_app: Any, tmp_path: Path, plugins: Any
+) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        root = with_client(tmp_path / "app", write_app, address, "")
+        index = root / "_index.yaml"
+        index.write_text(index.read_text().replace("connection_timeout: 2s", "connection_timeout: 300ms"))
+        error = run(failure(root, "temporal://", plugins))
+    assert error.kind == "Unavailable"
+    assert error.message.endswith("no answer within 0.3 s")
 
 
 def test_a_namespace_that_is_not_there(
@@ -81,30 +99,28 @@ def test_a_bad_certificate_is_named(
     root = with_client(tmp_path / "app", write_app, server.address, more)
     error = run(failure(root, "temporal://", plugins))
     assert (error.kind, "cannot read tls.ca_file ca.pem" in error.message) == ("Invalid", True)
-    for name in ("ca", "cert", "key"):
-        (root / f"{name}.pem").write_text("nonsense")
+    (root / "ca.pem").write_text("nonsense")
     error = run(failure(root, "temporal://", plugins))
-    assert error.kind == "Unavailable"
-    assert "no secure connection" in error.message
-    assert error.hint is not None
-    assert "certificate" in error.hint
+    assert error.message == "tls.ca_file ca.pem holds no certificate in PEM format"
 
 
 def test_what_a_client_entry_means(write_app: Any, tmp_path: Path, plugins: Any) -> None:
     from saros_temporal.client import target_of
 
-    more = """
-    auth: {type: mtls, cert_pem: CERT, key_pem: KEY}
-    tls: {enabled: true, ca_file: ca.pem, server_name: temporal.example}
+    authority = Authority(tmp_path, "ca")
+    cert, key = (file.read_bytes() for file in authority.issue("me", client=True))
+    more = f"""
+    auth: {{type: mtls, cert_pem: {json.dumps(cert.decode())}, key_pem: {json.dumps(key.decode())}}}
+    tls: {{enabled: true, ca_file: ca.pem, server_name: temporal.example}}
     keep_alive_time: 5s
     keep_alive_timeout: 1s
 """
     root = with_client(tmp_path / "app", write_app, "example:1234", more)
-    (root / "ca.pem").write_bytes(b"CA")
+    ca = authority.file.rename(root / "ca.pem").read_bytes()
     registry = load_app(root, plugins).registry
     target = target_of("temporal://", registry)
     assert (target.address, target.namespace, target.timeout_s) == ("example:1234", "default", 2.0)
-    assert target.tls == TLSConfig(b"CA", "temporal.example", b"CERT", b"KEY")
+    assert target.tls == TLSConfig(ca, "temporal.example", cert, key)
     assert (target.keep_alive.interval_millis, target.keep_alive.timeout_millis) == (5000, 1000)
     other = target_of("temporal://other/space", registry)
     assert (other.address, other.namespace, other.url) == (
@@ -247,8 +263,25 @@ async def signaled(handle: Any) -> bool:
 
 
 def test_a_lost_server_loses_nothing(
-    run: Any, opener: Any, write_app: Any, until: Any, tmp_path: Path, another: Any
+    run: Any,
+    opener: Any,
+    write_app: Any,
+    until: Any,
+    tmp_path: Path,
+    another: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from saros_temporal import telemetry
+
+    monkeypatch.setattr(telemetry, "CHECK_S", 0.2)
+
+    def said(text: str) -> list[str]:
+        return [record.getMessage() for record in caplog.records if text in record.getMessage()]
+
+    async def tells(text: str) -> bool:
+        return bool(said(text))
+
     flow = """
 local funcs = require("funcs")
 return function()
@@ -266,11 +299,14 @@ end
                 if line.name == "ActivityCompleted":
                     break
             await loop.run_in_executor(None, another.stop)
+            await until(lambda: tells("the worker goes on when it is back"))
             await loop.run_in_executor(None, another.start)
             await until(lambda: signaled(handle), 30)
+            await until(lambda: tells("is back"))
             return await handle.result(30)
 
     assert run(scenario(), 60) == [1, 2, 3]
+    assert len(said("the worker goes on when it is back")) == len(said(" is back")) - 1 == 1
 
 
 SCRIPT = """

@@ -39,20 +39,21 @@ class Calls:
 
     async def _settle(self, partition: int, results: Sequence[Settled]) -> None:
         core = self._core
-        args = [[codec.settled(result) for result in results], core.wanted(calls=False)]
         try:
-            more = await core.run("settle", partition, args, core.patience)
+            for portion in limits.portions(results, lambda result: len(result.outcome)):
+                args = [[codec.settled(result) for result in portion], core.wanted(calls=False)]
+                more = await core.run("settle", partition, args, core.patience)
+                for result in portion:
+                    if result.retry_at:
+                        self._alarm.set(result.retry_at)
+                await core.absorb(partition, more)
         finally:  # without an answer, the leases end
             for result in results:
                 core.held.drop(result.lease.token)
-        for result in results:
-            if result.retry_at:
-                self._alarm.set(result.retry_at)
-        await core.absorb(partition, more)
 
     async def heartbeat(self, lease: CallLease, details: Json | None) -> bool:
         task = lease.task
         if details is not None:
             limits.check(details, self._core.options.payload, "a heartbeat")
-        args = [task.run_id, task.ref, lease.token, details.decode() if details else ""]
+        args = [task.run_id, str(task.ref), lease.token, details.decode() if details else ""]
         return bool(await self._core.run("heartbeat", self._core.keys.partition(task.id), args))

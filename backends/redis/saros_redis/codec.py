@@ -13,6 +13,8 @@ from saros.execution import Description, Record, Run, StartRequest, Watcher, che
 from saros.program import DONE, MESSAGE, pack
 from saros.store import TO_RUN, CallTask, Commit, Mail, NewRun, Outgoing, Settled
 
+from .limits import bytes_of
+
 pack_args = msgspec.msgpack.Encoder().encode
 _run = msgspec.json.Decoder(Run).decode
 _task = msgspec.json.Decoder(CallTask).decode
@@ -158,7 +160,7 @@ _CANCELED = pack({"err": {"message": "canceled", "kind": "Canceled", "retryable"
 
 
 def commit(commit: Commit, consumer: str) -> list[Any]:
-    """A commit as the script of that name takes it."""
+    """A commit as the script of that name takes it; numbers that are parts of names as texts: Lua formats slowly."""
     run_id = commit.run.run_id
     close: list[Any] | None = None
     if commit.close is not None:
@@ -172,20 +174,20 @@ def commit(commit: Commit, consumer: str) -> list[Any]:
         commit.expected,
         commit.consumed,
         [record_item(record) for record in commit.records],
-        sum(record.size for record in commit.records),
-        [[task.ref, task.task_queue, pack(task).decode()] for task in commit.calls],
-        commit.canceled,
-        [[ref, mail_item(Mail(DONE, ref, _CANCELED, run_id))] for ref in commit.asked],
+        bytes_of(commit),
+        [[str(task.ref), task.task_queue, pack(task).decode()] for task in commit.calls],
+        [str(ref) for ref in commit.canceled],
+        [[str(ref), mail_item(Mail(DONE, ref, _CANCELED, run_id))] for ref in commit.asked],
         [
             [
                 deadline.guard,
-                deadline.ref,
+                str(deadline.ref),
                 micros(deadline.due),
                 _deadline_item(deadline.guard, deadline.mail),
             ]
             for deadline in commit.deadlines
         ],
-        commit.cleared,
+        [str(ref) for ref in commit.cleared],
         [outgoing(entry) for entry in commit.outbox],
         attributes(commit.search) if commit.search else [],
         [[name, bytes(raw).decode()] for name, raw in commit.memo.items()],
@@ -202,7 +204,7 @@ def settled(result: Settled) -> list[Any]:
     """A result as the script "settle" takes it."""
     task = result.lease.task
     item = mail_item(Mail(DONE, task.ref, result.outcome, task.run_id))
-    return [task.run_id, task.ref, result.lease.token, item, micros(result.retry_at)]
+    return [task.run_id, str(task.ref), result.lease.token, item, micros(result.retry_at)]
 
 
 # --- descriptions -----------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from .client import Client
 from .clock import RedisClock
 from .held import Held, Place
 from .keys import Keys
+from .limits import COMMIT
 from .options import Options
 
 log = logging.getLogger("saros.redis")
@@ -89,17 +90,20 @@ class Core:
             self.calls.room() if calls else 0,
             self.out.room() if out else 0,
         )
-        if not any(limits):
-            return None
+        return self.asking(*limits) if any(limits) else None
+
+    def asking(self, runs: int = 0, calls: int = 0, out: int = 0) -> list[Any]:
+        """The scripts' `wanted`: so much of each kind."""
         return [
             self.consumer,
             secrets.token_hex(16),
-            self.queues if limits[0] else (),
-            limits[0],
-            self.call_queues if limits[1] else (),
-            limits[1],
-            limits[2],
+            self.queues if runs else (),
+            runs,
+            self.call_queues if calls else (),
+            calls,
+            out,
             self.options.attempts,
+            self.options.payload * COMMIT // 2,  # bytes: what a task records besides its mail is to fit, too
         ]
 
     async def absorb(self, partition: int, reply: Sequence[Any]) -> int:

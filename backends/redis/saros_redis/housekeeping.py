@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 from collections.abc import Awaitable, Callable
 
 from saros.errors import Error
@@ -72,16 +71,7 @@ class Housekeeping:
         if not (core.tasks.serving or core.calls.serving or core.out.serving):
             return 0
         self._suspects = {proof for proof in self._suspects if core.held.get(proof) is not None}
-        wanted = [
-            core.consumer,
-            secrets.token_hex(16),
-            core.queues if core.tasks.room() else (),
-            core.tasks.room(),
-            core.call_queues if core.calls.room() else (),
-            core.calls.room(),
-            core.out.room() or BATCH,
-            core.options.attempts,
-        ]
+        wanted = core.asking(core.tasks.room(), core.calls.room(), core.out.room() or BATCH)
         before = set(core.held.snapshot())
         # Time in which the server was away is not one in which workers were silent.
         lease = int((core.options.lease + core.client.forgiven(core.options.lease / 2)) * 1000)

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
 from saros.errors import INVALID, Error
 from saros.store import Commit
 from saros.values import Json
 
+T = TypeVar("T")
+
 COMMIT = 8
 """A commit may be this many times as large as one value."""
+SCRIPT = 1_000_000
+"""Bytes of several commits, or results, that go into one script: so many hold the server for a few milliseconds."""
+RECORD = 2_000
+"""What a record costs in a script, in bytes: it may start a call or a timer."""
+
+
+def bytes_of(commit: Commit) -> int:
+    """How much a commit adds to its history."""
+    return sum(record.size for record in commit.records)
+
+
+def work_of(commit: Commit) -> int:
+    """How much a script has to do for a commit, in bytes."""
+    return bytes_of(commit) + RECORD * len(commit.records)
 
 
 def check(body: Json, most: int, what: str) -> None:
@@ -21,13 +40,23 @@ def check(body: Json, most: int, what: str) -> None:
         )
 
 
+def portions(items: Sequence[T], size: Callable[[T], int]) -> Iterator[Sequence[T]]:
+    """Items in their order, as many at a time as one script takes."""
+    first = total = 0
+    for at, item in enumerate(items):
+        total += size(item)
+        if total > SCRIPT and at > first:
+            yield items[first:at]
+            first, total = at, size(item)
+    yield items[first:]
+
+
 def too_large(commit: Commit, most: int) -> str | None:
     """Why a commit cannot be stored, or None."""
-    total = 0
     for record in commit.records:
-        total += len(record.body)
         if len(record.body) > most:
             return f"its {record.op} has {len(record.body):,} bytes, and the limit is {most:,} (payload=)"
+    total = bytes_of(commit)
     if total > COMMIT * most:
         return f"one step recorded {total:,} bytes, and the limit is {COMMIT * most:,} (payload=)"
     return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,16 +98,7 @@ class Reader:
         for stream, entries in _pairs(reply):
             name = stream.decode()
             ids = [entry[0].decode() for entry in entries]
-            wanted = self._wanted() or [
-                self._core.consumer,
-                secrets.token_hex(16),
-                (),
-                0,
-                (),
-                0,
-                0,
-                self._core.options.attempts,
-            ]
+            wanted = self._wanted() or self._core.asking()
             await self._lease(streams[name], name, ids, wanted)
 
     async def _lease(self, partition: int, stream: str, entries: list[str], wanted: list[Any]) -> None:

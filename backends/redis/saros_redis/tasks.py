@@ -11,7 +11,7 @@ from saros.store import FENCED, OK, Commit, WorkflowTask
 
 from . import codec
 from .core import Core
-from .limits import too_large
+from .limits import portions, too_large, work_of
 from .timers import Alarm
 
 
@@ -46,20 +46,21 @@ class Tasks:
         self, partition: int, indexes: Sequence[int], commits: Sequence[Commit], results: list[str]
     ) -> None:
         core = self._core
-        batch = [codec.commit(commits[index], core.consumer) for index in indexes]
         try:
-            verdicts, more = await core.run("commit", partition, [batch, core.wanted()], core.patience)
+            for portion in portions(indexes, lambda index: work_of(commits[index])):
+                batch = [codec.commit(commits[index], core.consumer) for index in portion]
+                verdicts, more = await core.run("commit", partition, [batch, core.wanted()], core.patience)
+                for index, verdict in zip(portion, verdicts, strict=True):
+                    results[index] = verdict.decode()
+                    if results[index] == OK:
+                        self._arm(commits[index])
+                await core.absorb(partition, more)
         except Error:
             core.forget_tasks()
             raise
         finally:  # without an answer, the leases end
             for index in indexes:
                 core.held.drop(commits[index].fence)
-        for index, verdict in zip(indexes, verdicts, strict=True):
-            results[index] = verdict.decode()
-            if results[index] == OK:
-                self._arm(commits[index])
-        await core.absorb(partition, more)
 
     def _arm(self, commit: Commit) -> None:
         for deadline in commit.deadlines:

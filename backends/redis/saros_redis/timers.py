@@ -6,7 +6,7 @@ import asyncio
 
 from .core import Core
 
-LIMIT = 100
+LIMIT = 50
 """Deadlines per script: it must not hold the server for long."""
 PAUSE_S = 1.0
 """Every worker looks this often, for deadlines that a lost worker set."""

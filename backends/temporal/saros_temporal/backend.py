@@ -3,53 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-import msgspec
-from temporalio.api.common.v1 import Payload, WorkflowExecution
-from temporalio.api.workflowservice.v1 import (
-    QueryWorkflowRequest,
-    RequestCancelWorkflowExecutionRequest,
-    SignalWorkflowExecutionRequest,
-    TerminateWorkflowExecutionRequest,
-)
-from temporalio.client import (
-    Client,
-    WorkflowFailureError,
-    WorkflowHandle,
-    WorkflowUpdateFailedError,
-)
-from temporalio.common import RawValue
-from temporalio.exceptions import CancelledError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.client import Client
 
-from saros import values
-from saros.attributes import check_search
 from saros.clock import Clock, RealClock
 from saros.deployment import Deployment
-from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, Error
+from saros.errors import INVALID, NOT_FOUND, Error
 from saros.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest
 from saros.host import ProcessHost
-from saros.program import CANCEL, EXIT, LINK_DOWN, MESSAGE, Ask, CancelRequest, Message, Outcome, pack, unpack
+from saros.program import EXIT, Ask
 from saros.values import Json
 
-from .client import Target, connect, rpc_error, seconds, target_of
+from . import telemetry
+from .client import seconds
+from .connections import Connections, connected
 from .converter import data_converter
-from .descriptions import description, visibility_query, worker_of
 from .environment import Environment
-from .failures import CANCELED_ERROR, error_of, outcome_of, settled
 from .names import Names
-from .pages import History
-from .payloads import ANSWER, CANCELED_MEMO, SENDER, payloads, raw_json, raw_values, to_json, to_payload
+from .nodes import Nodes
 from .reasons import write_reason
 from .schedules import apply_schedules
-from .search import SearchAttributes, register
-from .starts import decoded, encoded, start_request
 from .worker import GRACE_S, serve, workers_of
-
-_SIGNALS = {EXIT: "@exit", LINK_DOWN: "@link_down", CANCEL: "@cancel"}
 
 
 class TemporalBackend:
@@ -62,28 +38,32 @@ class TemporalBackend:
         self._options = options
         self.clock: Clock = RealClock()
         self._deployment: Deployment | None = None
-        self._target: Target | None = None
-        self._client: Client | None = None
-        self._search = SearchAttributes()
+        self._connections: Connections | None = None
         self._host: ProcessHost | None = None
-        self._names = Names(self)
+        self.nodes = Nodes(self, options.get("node_lease"))
+        self.names = Names(self)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._watches: dict[tuple[str, str], asyncio.Task[Any]] = {}
 
     @property
     def url(self) -> str:
-        return self._target.url if self._target else self._url
+        return self._connections.default.target.url if self._connections else self._url
 
     @property
     def host(self) -> ProcessHost | None:
-        """The processes of this node, once it works."""
+        """The processes of this node, if others can reach them."""
         return self._host
 
     @property
-    def client(self) -> Client:
-        if self._client is None:
+    def connections(self) -> Connections:
+        if self._connections is None:
             raise RuntimeError("the backend is not open")
-        return self._client
+        return self._connections
+
+    @property
+    def client(self) -> Client:
+        """That of the default connection."""
+        return self.connections.default.client
 
     @property
     def deployment(self) -> Deployment:
@@ -93,10 +73,11 @@ class TemporalBackend:
 
     async def open(self, deployment: Deployment) -> None:
         self._deployment = deployment
-        self._target = target_of(self._url, deployment.registry)
-        self._client = await connect(self._target, data_converter(self._options))
+        telemetry.prepare()
+        self._connections = await connected(self._url, deployment, data_converter(self._options))
 
     async def close(self) -> None:
+        await self.nodes.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -109,149 +90,57 @@ class TemporalBackend:
     # --- workers ------------------------------------------------------------------------------
 
     async def join(self, host: ProcessHost) -> None:
-        """Nothing to do: the task queue of a node exists for who asks, and waits until `work` serves it."""
+        """Nothing else to do: the task queue of a node exists for who asks, and waits until `work` serves it."""
+        self._host = host
 
     async def work(self, host: ProcessHost) -> None:
-        deployment = self.deployment
+        deployment, connections = self.deployment, self.connections
         self._host = host
-        self._search = await register(self.client, self._wanted())
-        await apply_schedules(self.client, deployment)
+        for executions in connections.all:
+            await executions.register()
+        await apply_schedules(connections, deployment)
 
         def environment(worker: str) -> Environment:
-            return Environment(deployment, worker, self._search, host, self.client, self)
+            executions = connections.of_worker(worker)
+            return Environment(deployment, worker, executions.search, host, executions.client, self)
 
-        workers = workers_of(deployment, host, environment)
+        workers = workers_of(deployment, host, environment, connections)
         grace = [
             seconds(worker.get("worker_options.worker_stop_timeout")) or GRACE_S
             for worker in deployment.registry.of_kind("temporal.worker")
         ]
+        for each in connections.all:
+            self.on_close(asyncio.create_task(telemetry.watch(each.client, each.target)))
         await serve(workers, max(grace, default=GRACE_S))
-
-    def _wanted(self) -> dict[str, str]:
-        wanted: dict[str, str] = {}
-        for entry in self.deployment.registry.of_kind("temporal.client"):
-            wanted.update(entry.get("search_attributes", {}))
-        return wanted
 
     # --- executions ---------------------------------------------------------------------------
 
     async def start(self, request: StartRequest) -> Started:
-        search = request.options.search_attributes
-        if search:
-            if self._search.known is None:
-                self._search = await register(self.client, self._wanted())
-            why = check_search(bytes(search)) or self._search.refusal(search)
-            if why:
-                raise Error(why, INVALID, retryable=False)
-        client = self.client
-        converter = client.data_converter
-        built = await start_request(request, client.namespace, client.identity, converter, self._search)
-        place = worker_of(self.deployment, request.task_queue)
-        if request.worker:
-            place = request.worker
-        pid = str(Pid(place, request.id))
-        while True:
-            try:
-                response = await client.workflow_service.start_workflow_execution(built, retry=True)
-            except RPCError as error:
-                if error.status == RPCStatusCode.ALREADY_EXISTS:
-                    text = f"workflow {request.id} exists already"
-                    raise Error(text, ALREADY_EXISTS, retryable=False) from error
-                raise self._error(error, request.id) from error
-            if response.started or await self._send_all(request):
-                break
-        if request.watcher is not None and self._host is not None and self._host.get(request.watcher.pid):
-            self._watch(pid, request.watcher.pid, request.watcher.link, response.run_id)
-        return Started(request.id, response.run_id, pid, response.started)
-
-    async def _send_all(self, request: StartRequest) -> bool:
-        """Give the messages of a start to the workflow that ran already; False when it has just ended."""
-        for number, message in enumerate(request.messages):
-            key = f"{request.request_id}:{number}"
-            if not await self.send(request.pid, MESSAGE, pack(message), key):
-                return number > 0
-        return True
-
-    def _handle(self, id: str, run_id: str = "") -> WorkflowHandle[Any, RawValue]:
-        return self.client.get_workflow_handle(id, run_id=run_id or None, result_type=RawValue)
-
-    def _error(self, error: RPCError, id: str) -> Error:
-        assert self._target is not None
-        return rpc_error(error, self._target, f"workflow {id}")
+        executions = self.connections.of_worker(request.worker)
+        started = await executions.start(request)
+        self.connections.started(started, executions)
+        watcher = request.watcher
+        if watcher is not None and self._host is not None and self._host.get(watcher.pid):
+            self._watch(started.pid, watcher.pid, watcher.link, started.run_id)
+        return started
 
     async def result(self, id: str, run_id: str = "") -> Json:
-        try:
-            return settled(await self._handle(id, run_id).result())
-        except WorkflowFailureError as failure:
-            if isinstance(failure.cause, CancelledError):
-                return await self._canceled(id)
-            return outcome_of(failure.cause)
-        except RPCError as error:
-            raise self._error(error, id) from error
-
-    async def _canceled(self, id: str) -> Json:
-        """The `Outcome` of a cancelled run: its error is in the memo."""
-        found = (await self._handle(id).describe()).raw_description.workflow_execution_info
-        payload = found.memo.fields.get(CANCELED_MEMO)
-        if payload is None:
-            return pack(Outcome(err=CANCELED_ERROR))
-        return b'{"err":' + to_json((await decoded(self.client.data_converter, [payload]))[0]) + b"}"
+        return await (await self.connections.find(id, run_id)).result(id, run_id)
 
     async def describe(self, id: str, run_id: str = "") -> Description:
-        try:
-            found = (await self._handle(id, run_id).describe()).raw_description
-        except RPCError as error:
-            raise self._error(error, id) from error
-        described = await description(
-            found.workflow_execution_info,
-            self.deployment,
-            self.client.data_converter,
-            found.execution_config.task_queue.name,
-        )
-        if found.pending_workflow_task.attempt > 1:
-            described.problem = await History(self, id, described.run_id).problem()
-        return described
+        return await (await self.connections.find(id, run_id)).describe(id, run_id)
 
-    async def executions(self, query: str = "") -> AsyncIterator[Description]:
-        try:
-            async for found in self.client.list_workflows(visibility_query(query)):
-                yield await description(found.raw_info, self.deployment, self.client.data_converter)
-        except RPCError as error:
-            if error.status == RPCStatusCode.INVALID_ARGUMENT:
-                raise Error(f"bad query {query!r}: {error.message}", INVALID, retryable=False) from error
-            raise self._error(error, "") from error
+    def executions(self, query: str = "") -> AsyncIterator[Description]:
+        return self.connections.list(query)
 
     async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
-        try:
-            return await History(self, id, run_id).page(start, wait)
-        except RPCError as error:
-            raise self._error(error, id) from error
+        return await (await self.connections.find(id, run_id)).history(id, run_id, start, wait)
 
     async def export(self, id: str, run_id: str = "") -> Any:
-        """Temporal's own JSON, as its CLI and UI export it; payloads are decoded."""
-        try:
-            return json.loads((await History(self, id, run_id).decoded()).to_json())
-        except RPCError as error:
-            raise self._error(error, id) from error
+        return await (await self.connections.find(id, run_id)).export(id, run_id)
 
     async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
-        request = QueryWorkflowRequest(
-            namespace=self.client.namespace,
-            execution=WorkflowExecution(workflow_id=id, run_id=run_id),
-        )
-        request.query.query_type = name
-        request.query.query_args.payloads.extend(await self._encoded(payloads(args)))
-        marker = await self._encoded([to_payload(b"true")])
-        request.query.header.fields[ANSWER].CopyFrom(marker[0])
-        try:
-            response = await self.client.workflow_service.query_workflow(request, retry=True)
-        except RPCError as error:
-            raise self._error(error, id) from error
-        found = await decoded(self.client.data_converter, response.query_result.payloads)
-        outcome = msgspec.json.decode(to_json(found[0]), type=Outcome)
-        if outcome.err is not None:
-            raise values.to_error(outcome.err)
-        return bytes(outcome.ok) if outcome.ok else values.NULL
+        return await (await self.connections.find(id, run_id)).query(id, name, args, run_id)
 
     async def release(self, id: str) -> None:
         raise Error(
@@ -262,83 +151,30 @@ class TemporalBackend:
         )
 
     async def update(self, id: str, name: str, args: Json) -> Json:
-        try:
-            found = await self._handle(id).execute_update(name, args=raw_values(args), result_type=RawValue)
-        except WorkflowUpdateFailedError as error:
-            raise values.to_error(error_of(error.cause)) from error
-        except RPCError as error:
-            raise self._error(error, id) from error
-        return raw_json(found)
+        return await (await self.connections.find(id)).update(id, name, args)
 
     # --- requests -----------------------------------------------------------------------------
 
-    async def runs(self, id: str) -> bool:
-        """Whether an execution runs."""
-        try:
-            return (await self.describe(id)).status == RUNNING
-        except Error as error:
-            if error.kind == NOT_FOUND:
-                return False
-            raise
+    async def runs(self, pid: Pid) -> bool:
+        """Whether a workflow runs."""
+        return await (await self.connections.find(pid.id, place=pid.place)).runs(pid.id)
+
+    async def end_of(self, pid: Pid, run_id: str = "") -> Json:
+        """The `Outcome` of a workflow; waits for it."""
+        executions = await self.connections.find(pid.id, run_id, pid.place)
+        return await executions.result(pid.id, run_id)
 
     async def send(self, pid: Pid, op: str, body: Json, key: str = "") -> bool:
         if not pid.is_workflow:
-            return False
-        if op == CANCEL:
-            request = unpack(body, CancelRequest)
-            return await self._cancel(pid.id, write_reason(request.sender, request.reason), key)
-        signal = SignalWorkflowExecutionRequest(
-            namespace=self.client.namespace,
-            workflow_execution=WorkflowExecution(workflow_id=pid.id),
-            identity=self.client.identity,
-            request_id=key,
-        )
-        content: list[Payload]
-        if op == MESSAGE:
-            message = unpack(body, Message)
-            signal.signal_name = message.topic
-            content = payloads(message.payloads)
-            if message.sender:
-                sender = await self._encoded([to_payload(pack(message.sender))])
-                signal.header.fields[SENDER].CopyFrom(sender[0])
-        else:
-            signal.signal_name = _SIGNALS[op]
-            content = [to_payload(body)]
-        signal.input.payloads.extend(await self._encoded(content))
-        return await self._request(
-            self.client.workflow_service.signal_workflow_execution(signal, retry=True), pid.id
-        )
-
-    async def _encoded(self, items: list[Payload]) -> list[Payload]:
-        return await encoded(self.client.data_converter, items)
-
-    async def _cancel(self, id: str, reason: str, key: str) -> bool:
-        request = RequestCancelWorkflowExecutionRequest(
-            namespace=self.client.namespace,
-            workflow_execution=WorkflowExecution(workflow_id=id),
-            identity=self.client.identity,
-            request_id=key,
-            reason=reason,
-        )
-        service = self.client.workflow_service
-        return await self._request(service.request_cancel_workflow_execution(request, retry=True), id)
-
-    async def _request(self, call: Any, id: str) -> bool:
-        """Whether a request found a running execution."""
-        try:
-            await call
-        except RPCError as error:
-            found = self._error(error, id)
-            if found.kind == NOT_FOUND and error.status == RPCStatusCode.NOT_FOUND:
-                return False
-            raise found from error
-        return True
+            return await self.nodes.send(pid, op, body, key)
+        executions = await self.connections.find(pid.id, place=pid.place)
+        return await executions.send(pid.id, op, body, key)
 
     async def ask(self, pid: Pid, ask: Ask, asker: str, key: str = "") -> bool:
         if not pid.is_workflow:
-            return False
+            return await self.nodes.ask(pid, ask, asker, key)
         if ask.verb in ("monitor", "link"):
-            if not await self.runs(pid.id):
+            if not await self.runs(pid):
                 return False
             self._watch(str(pid), asker, ask.verb == "link")
             return True
@@ -347,16 +183,10 @@ class TemporalBackend:
             if watch is not None:
                 watch.cancel()
             return True
+        executions = await self.connections.find(pid.id, place=pid.place)
         if ask.verb == "cancel":
-            return await self._cancel(pid.id, write_reason(asker, ask.reason), key)
-        request = TerminateWorkflowExecutionRequest(
-            namespace=self.client.namespace,
-            workflow_execution=WorkflowExecution(workflow_id=pid.id),
-            identity=self.client.identity,
-            reason="terminated" + (f": {ask.reason}" if ask.reason else ""),
-        )
-        service = self.client.workflow_service
-        return await self._request(service.terminate_workflow_execution(request, retry=True), pid.id)
+            return await executions.cancel(pid.id, write_reason(asker, ask.reason), key)
+        return await executions.terminate(pid.id, "terminated" + (f": {ask.reason}" if ask.reason else ""))
 
     def _watch(self, pid: str, watcher: str, link: bool, run_id: str = "") -> None:
         """Tell an actor of this process when a workflow has ended; the watch ends with the process."""
@@ -369,7 +199,7 @@ class TemporalBackend:
         found = Pid.parse(pid)
         if found is None:
             return
-        outcome = await self.result(found.id, run_id)
+        outcome = await self.end_of(found, run_id)
         self._watches.pop((pid, watcher), None)
         actor = self._host.get(watcher) if self._host else None
         if actor is not None:
@@ -381,13 +211,15 @@ class TemporalBackend:
             from .children import exit_body
 
             await self.send(pid, EXIT, exit_body(ended, outcome), f"{ended}:exit:{watcher}")
+        elif pid is not None and not self.nodes.is_own(pid):
+            await self.nodes.ended(pid, ended, outcome, link)
 
     async def register(self, name: str, pid: str) -> bool:
-        return await self._names.register(name, pid)
+        return await self.names.register(name, pid)
 
     async def lookup(self, name: str) -> str | None:
         """A registered name, or the id of a workflow that runs."""
-        owner = await self._names.lookup(name)
+        owner = await self.names.lookup(name)
         if owner is not None:
             return owner
         try:
@@ -399,4 +231,4 @@ class TemporalBackend:
         return found.pid if found.status == RUNNING else None
 
     async def unregister(self, name: str, pid: str = "") -> bool:
-        return await self._names.unregister(name, pid)
+        return await self.names.unregister(name, pid)

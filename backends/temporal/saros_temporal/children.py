@@ -132,8 +132,13 @@ class Children:
             self._settle(child, CANCELED_OUTCOME)
             return
         child.id = spawn.options.id or spawn.name or execution.uuid()
-        if spawn.options.start_delay or spawn.options.id_conflict_policy == "terminate_existing":
-            self._reach(child)  # Temporal's children have neither
+        options = spawn.options
+        if (
+            options.start_delay
+            or options.id_conflict_policy == "terminate_existing"
+            or execution.env.is_elsewhere(child.place)
+        ):
+            self._reach(child)  # Temporal's children have none of these
             return
         self._started += 1
         child.seq = self._started
@@ -236,6 +241,8 @@ class Children:
             execution.post(MESSAGE, 0, pack(Message(send.topic, execution.pid, send.payloads)))
         elif pid is None or not pid.is_workflow:
             self._system.send(ref, send, pid)
+        elif execution.env.is_elsewhere(pid.place):
+            self._system.send(ref, send, None)
         elif self._monitored.get(send.to, True) is None:
             execution.refuse(ref, not_found(send.to))
         else:

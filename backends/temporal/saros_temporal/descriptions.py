@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -30,6 +31,7 @@ from saros.query import Condition, parse
 from saros.raw import Raw
 
 from .names import TYPE as NAMES
+from .nodes import TYPE as NODES
 from .payloads import CANCELED_MEMO, to_json
 from .starts import decoded
 
@@ -70,7 +72,7 @@ def visibility_query(query: str) -> str:
 
     :raises Error: INVALID for a bad query.
     """
-    return " AND ".join([f"WorkflowType != '{NAMES}'", *map(_condition, parse(query))])
+    return " AND ".join([f"WorkflowType NOT IN ('{NAMES}', '{NODES}')", *map(_condition, parse(query))])
 
 
 def _condition(condition: Condition) -> str:
@@ -94,13 +96,17 @@ def _literal(value: Any, field: str) -> str:
 
 
 async def description(
-    info: WorkflowExecutionInfo, deployment: Deployment, converter: DataConverter, queue: str = ""
+    info: WorkflowExecutionInfo,
+    deployment: Deployment,
+    converter: DataConverter,
+    queue: str = "",
+    *,
+    place: str,
 ) -> Description:
-    """What Temporal tells about an execution."""
+    """What Temporal tells about an execution. `place` is its worker."""
     type_name = info.type.name
     entry = deployment.registry.by_type(type_name)
     queue = info.task_queue or queue
-    place = worker_of(deployment, queue)
     return Description(
         id=info.execution.workflow_id,
         run_id=info.execution.run_id,
@@ -125,12 +131,14 @@ async def description(
     )
 
 
-def worker_of(deployment: Deployment, queue: str) -> str:
-    """The worker that serves a task queue, as the first part of a pid."""
+def worker_of(deployment: Deployment, queue: str, workers: Iterable[str] | None = None) -> str:
+    """The worker (of `workers`) that serves a task queue, as the first part of a pid."""
     registry = deployment.registry
-    for worker in registry.of_kind("temporal.worker"):
-        if registry.task_queue(worker.id) == queue:
-            return worker.id
+    if workers is None:
+        workers = [worker.id for worker in registry.of_kind("temporal.worker")]
+    for worker in workers:
+        if registry.task_queue(worker) == queue:
+            return worker
     return "default"
 
 

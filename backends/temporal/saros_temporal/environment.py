@@ -40,6 +40,20 @@ class Environment:
         self.host = host
         self.client = client
         self.backend = backend
+        registry = deployment.registry
+        own = registry.client_of(worker) if worker else None
+        self._elsewhere = frozenset(
+            other.id
+            for other in registry.of_kind("temporal.worker")
+            if worker and registry.client_of(other.id) is not own
+        )
+
+    def is_elsewhere(self, worker: str) -> bool:
+        """Whether another worker has another client: no child or external signal of Temporal's gets there.
+
+        The entries alone say so, so that a replay on another server comes to the same answer.
+        """
+        return worker in self._elsewhere
 
     @property
     def place(self) -> str:

@@ -1,23 +1,26 @@
 """Registered names, as executions that never run: the server sees to it that a name is taken once.
 
 Each is an execution with the id ``saros-name:<name>`` whose start is delayed for years, so that no worker ever
-hears of it; its memo has the pid. The name of a workflow that has
-ended is free for whoever finds that out, and so is that of a process which has ended on the same node.
+hears of it; its memo has the pid. The name of a workflow that has ended is free for whoever finds that out, and so
+is that of a process which has ended on the same node, or whose node has died (see `saros_temporal.nodes`).
 """
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from saros.errors import ALREADY_EXISTS, NOT_FOUND, Error
 from saros.execution import RUNNING, Pid, StartRequest, new_id
-from saros.program import Ask, StartOptions, pack
+from saros.program import StartOptions, pack
 from saros.raw import Raw
 
 if TYPE_CHECKING:
     from .backend import TemporalBackend
+
+log = logging.getLogger("saros.temporal")
 
 TYPE: Final = "saros.name"
 _PREFIX: Final = "saros-name:"
@@ -29,16 +32,38 @@ class Names:
 
     def __init__(self, backend: TemporalBackend) -> None:
         self._backend = backend
+        self._own: dict[str, str] = {}  # of this node's processes
 
     async def register(self, name: str, pid: str) -> bool:
-        """False when another has the name."""
+        """False when another has the name.
+
+        :raises Error: NOT_FOUND when it is a process of a node that has died.
+        """
+        found = Pid.parse(pid)
+        if found is not None and not found.is_workflow:
+            if not await self._backend.nodes.ensure(found.place):
+                raise Error(f"process {pid} not found", NOT_FOUND, retryable=False)
+            if self._backend.nodes.is_own(found):
+                self._own[name] = pid
+        if not await self._take(name, pid):
+            self._own.pop(name, None)
+            return False
+        return True
+
+    async def renew(self) -> None:
+        """Take the names of this node's processes again: others may have thought that the node had died."""
+        for name, pid in list(self._own.items()):
+            if not await self._take(name, pid):
+                log.warning("%s has lost its name %s: this node was not heard of for too long", pid, name)
+
+    async def _take(self, name: str, pid: str) -> bool:
         options = StartOptions(
             memo=Raw(pack({"pid": pid})), start_delay=_YEARS_MS, execution_error_when_already_started=True
         )
         request = StartRequest(_PREFIX + name, TYPE, TYPE, "", TYPE, options=options, request_id=new_id())
         for _ in range(2):
             try:
-                await self._backend.start(request)
+                await self._backend.connections.default.start(request)
             except Error as error:
                 if error.kind != ALREADY_EXISTS:
                     raise
@@ -52,7 +77,7 @@ class Names:
     async def lookup(self, name: str) -> str | None:
         """The pid that has a name."""
         try:
-            found = await self._backend.describe(_PREFIX + name)
+            found = await self._backend.connections.default.describe(_PREFIX + name)
         except Error as error:
             if error.kind == NOT_FOUND:
                 return None
@@ -70,16 +95,19 @@ class Names:
         if pid is None:
             return False
         if pid.is_workflow:
-            return not await self._backend.runs(pid.id)
+            return not await self._backend.runs(pid)
         host = self._backend.host
-        return host is not None and pid.place == host.node and host.get(owner) is None
+        if host is not None and pid.place == host.node:
+            return host.get(owner) is None
+        return not await self._backend.nodes.alive(pid.place)
 
     async def unregister(self, name: str, pid: str) -> bool:
         """Free a name (only if it is that pid's, when given); False when it was free."""
+        self._own.pop(name, None)
         owner = await self.lookup(name)
         if owner is None or (pid and owner != pid):
             return False
         return await self._free(name)
 
     async def _free(self, name: str) -> bool:
-        return await self._backend.ask(Pid("", _PREFIX + name), Ask("terminate", reason="unregistered"), "")
+        return await self._backend.connections.default.terminate(_PREFIX + name, "unregistered")

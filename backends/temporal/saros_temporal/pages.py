@@ -17,18 +17,18 @@ from temporalio.client import WorkflowHistory
 
 from saros.execution import RUNNING, HistoryPage, Run
 
-from .descriptions import nanoseconds, worker_of
+from .descriptions import nanoseconds
 from .histories import CLOSED, records
 
 if TYPE_CHECKING:
-    from .backend import TemporalBackend
+    from .executions import Executions
 
 
 class History:
     """The history of one run."""
 
-    def __init__(self, backend: TemporalBackend, id: str, run_id: str) -> None:
-        self._backend = backend
+    def __init__(self, executions: Executions, id: str, run_id: str) -> None:
+        self._executions = executions
         self._id = id
         self._run_id = run_id
 
@@ -54,7 +54,7 @@ class History:
 
     async def problem(self) -> str | None:
         """Why the last workflow task failed."""
-        client = self._backend.client
+        client = self._executions.client
         request = GetWorkflowExecutionHistoryReverseRequest(namespace=client.namespace, maximum_page_size=20)
         request.execution.workflow_id, request.execution.run_id = self._id, self._run_id
         response = await client.workflow_service.get_workflow_execution_history_reverse(request)
@@ -67,7 +67,7 @@ class History:
 
     async def _events(self) -> list[HistoryEvent]:
         request = self._request()
-        service = self._backend.client.workflow_service
+        service = self._executions.client.workflow_service
         events: list[HistoryEvent] = []
         while True:
             response = await service.get_workflow_execution_history(request, retry=True)
@@ -83,7 +83,7 @@ class History:
         """Events after the known ones, when there are any."""
         request = self._request()
         request.wait_new_event = True
-        service = self._backend.client.workflow_service
+        service = self._executions.client.workflow_service
         seen = 0
         while True:
             response = await service.get_workflow_execution_history(request, retry=True)
@@ -95,12 +95,12 @@ class History:
             request.next_page_token = response.next_page_token
 
     def _request(self) -> GetWorkflowExecutionHistoryRequest:
-        request = GetWorkflowExecutionHistoryRequest(namespace=self._backend.client.namespace)
+        request = GetWorkflowExecutionHistoryRequest(namespace=self._executions.client.namespace)
         request.execution.workflow_id, request.execution.run_id = self._id, self._run_id
         return request
 
     async def _decode(self, events: list[HistoryEvent]) -> None:
-        codec = self._backend.client.data_converter.payload_codec
+        codec = self._executions.client.data_converter.payload_codec
         if codec is None:
             return
         for event in events:
@@ -109,10 +109,10 @@ class History:
 
     def _run(self, event: HistoryEvent) -> Run:
         started = event.workflow_execution_started_event_attributes
-        deployment = self._backend.deployment
+        deployment = self._executions.deployment
         entry = deployment.registry.by_type(started.workflow_type.name)
         queue = started.task_queue.name
-        place = worker_of(deployment, queue)
+        place = self._executions.worker_of(queue)
         return Run(
             self._id,
             self._run_id,

@@ -3,7 +3,8 @@
 temporal://host:port/namespace   that server
 temporal://                      the server of the app's ``temporal.client`` entry
 
-With an explicit address, the ``auth``, ``tls`` and timing keys of the app's only client entry still hold.
+With an explicit address, the ``auth``, ``tls`` and timing keys of the app's client entry still hold. In an app with
+several, the URL means that of the first worker; the others keep theirs.
 """
 
 from __future__ import annotations

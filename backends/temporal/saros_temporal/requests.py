@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from temporalio import activity
+from temporalio.client import AsyncActivityHandle
 from temporalio.common import RawValue
 from temporalio.service import RPCError
 
@@ -18,6 +20,7 @@ from saros.program import Ask
 from saros.values import Json, error_data
 
 from .failures import to_failure
+from .nodes import END, PRESENCE, PRESENT, End
 from .payloads import raw_json, to_payload
 from .system import ASK, HEARTBEAT_S, RECORD, SEND, SPAWN, START, WATCH, Request
 
@@ -29,11 +32,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("saros.temporal")
 
+ANSWERS: Final = 10_000
+"""Answers that are remembered, for requests that come again."""
+
 
 class Requests:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._watching: set[asyncio.Task[None]] = set()
+        self._answers: OrderedDict[str, Json] = OrderedDict()
 
     async def answer(self, name: str, args: Sequence[RawValue]) -> RawValue:
         """Carry a request out; what the kernel refuses fails the activity."""
@@ -42,19 +49,44 @@ class Requests:
         host, backend = self._environment.host, self._environment.backend
         if host is None or backend is None:
             raise RuntimeError("this worker replays only")
-        request = msgspec.json.decode(raw_json(args[0]), type=Request)
+        body = raw_json(args[0])
+        if name == PRESENCE:
+            await self._presence(backend)
         try:
+            if name in (END, PRESENT):
+                return RawValue(to_payload(await _for_node(name, body, host, backend)))
+            request = msgspec.json.decode(body, type=Request)
             if name == WATCH:
                 self._watch(backend, request)
-            return RawValue(to_payload(await _carry_out(name, request, host, backend)))
+            answer = self._answers.get(request.key)
+            if answer is None:
+                answer = await _carry_out(name, request, host, backend)
+                self._remember(request.key, answer)
+            return RawValue(to_payload(answer))
         except Error as error:
             raise to_failure(error_data(error)) from error
 
+    def _remember(self, key: str, answer: Json) -> None:
+        """Have a request that comes again get the same answer, and not be carried out twice."""
+        if key:
+            self._answers[key] = answer
+            if len(self._answers) > ANSWERS:
+                self._answers.popitem(last=False)
+
+    async def _presence(self, backend: TemporalBackend) -> None:
+        """Keep this node's presence, which never ends by itself."""
+        if backend.nodes.arrived(self._handle()):
+            await backend.names.renew()
+        activity.raise_complete_async()
+
+    def _handle(self) -> AsyncActivityHandle:
+        client = self._environment.client
+        assert client is not None
+        return client.get_async_activity_handle(task_token=activity.info().task_token)
+
     def _watch(self, backend: TemporalBackend, request: Request) -> None:
         """Answer when the watched execution has ended, without holding a slot of the worker meanwhile."""
-        task = asyncio.get_running_loop().create_task(
-            _watch(backend, request.pid, activity.info().task_token)
-        )
+        task = asyncio.get_running_loop().create_task(_watch(backend, request.pid, self._handle()))
         self._watching.add(task)
         task.add_done_callback(self._watching.discard)
         backend.on_close(task)
@@ -63,6 +95,8 @@ class Requests:
 
 async def _carry_out(name: str, request: Request, host: ProcessHost, backend: TemporalBackend) -> Json:
     if name == ASK and request.ask is not None:
+        if request.ask.verb in ("monitor", "link") and _is_elsewhere(request.sender, host):
+            await backend.nodes.be_present()  # who watches must be able to see that this node has died
         if request.ask.verb == "monitor":
             return await _monitor(request, request.ask, host, backend)
         return await host.ask(request.ask, request.sender, request.key)
@@ -75,12 +109,30 @@ async def _carry_out(name: str, request: Request, host: ProcessHost, backend: Te
     raise Error(f"there is no request {name}", NOT_FOUND, retryable=False)
 
 
+def _is_elsewhere(sender: str, host: ProcessHost) -> bool:
+    """Whether a pid is that of an actor of another node."""
+    pid = Pid.parse(sender)
+    return pid is not None and not pid.is_workflow and pid.place != host.node
+
+
+async def _for_node(name: str, body: Json, host: ProcessHost, backend: TemporalBackend) -> Json:
+    if name == PRESENT:
+        await backend.nodes.be_present()
+        return b"true"
+    end = msgspec.json.decode(body, type=End)
+    backend.nodes.forget(end.ended, end.watcher, end.link)
+    actor = host.get(end.watcher)
+    if actor is not None:
+        actor.watched_end(end.ended, bytes(end.outcome), end.link)
+    return b"true"
+
+
 async def _monitor(request: Request, ask: Ask, host: ProcessHost, backend: TemporalBackend) -> Json:
     """The pid that the workflow is to watch; an actor's end is told by its host."""
     dest = await host.resolve(ask.to)
     pid = Pid.parse(dest)
     if pid is not None and pid.is_workflow:
-        if not await backend.runs(pid.id):
+        if not await backend.runs(pid):
             raise Error(f"process {ask.to} not found", NOT_FOUND, retryable=False)
         return msgspec.json.encode(dest)
     return await host.ask(ask, request.sender, request.key)
@@ -96,10 +148,8 @@ async def _spawn(request: Request, host: ProcessHost) -> Json:
     return pid
 
 
-async def _watch(backend: TemporalBackend, pid: str, token: bytes) -> None:
-    found = Pid.parse(pid)
-    handle = backend.client.get_async_activity_handle(task_token=token)
-    end = asyncio.ensure_future(backend.result(found.id if found else pid))
+async def _watch(backend: TemporalBackend, pid: str, handle: AsyncActivityHandle) -> None:
+    end = asyncio.ensure_future(backend.end_of(Pid.parse(pid) or Pid("", pid)))
     try:
         while not end.done():
             await asyncio.wait([end], timeout=HEARTBEAT_S / 3)

@@ -30,6 +30,7 @@ from saros.deployment import Deployment
 from saros.entries import Entry
 
 from .client import seconds
+from .connections import Connections
 from .payloads import to_payload
 
 log = logging.getLogger("saros.temporal")
@@ -44,11 +45,12 @@ _OVERLAP: Final = {
 }
 
 
-async def apply_schedules(client: Client, deployment: Deployment) -> None:
-    """Create or update the schedules of an app."""
+async def apply_schedules(connections: Connections, deployment: Deployment) -> None:
+    """Create or update the schedules of an app, each where its workflow's worker works."""
     for entry in deployment.registry.of_kind("schedule"):
         if entry.get("lifecycle.auto_start") is not False:
-            await _apply(client, entry, schedule_of(entry, deployment))
+            where = connections.of_worker(deployment.registry.worker_of(entry))
+            await _apply(where.client, entry, schedule_of(entry, deployment))
 
 
 def schedule_id(entry: Entry) -> str:

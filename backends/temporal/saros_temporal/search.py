@@ -160,7 +160,9 @@ async def register(client: Client, wanted: Mapping[str, str]) -> SearchAttribute
                 ", ".join(missing),
                 error.message,
             )
-        known = await _listed(client)
+        else:
+            known = missing  # a server may list them only later, or not at all
+        known = {**known, **await _listed(client)}
     return SearchAttributes(known)
 
 

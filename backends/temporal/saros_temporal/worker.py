@@ -1,4 +1,4 @@
-"""Workers: one of Temporal's per ``temporal.worker`` entry, and one for the processes of this node."""
+"""Workers: one of Temporal's per ``temporal.worker`` entry, and one per connection for this node's processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from saros.host import ProcessHost
 
 from .activities import LISTEN_S, SarosInterceptor, saros_activity
 from .client import seconds
+from .connections import Connections
 from .environment import Environment
+from .nodes import NodeWorkflow
 from .runner import InlineExecutor, SarosRunner
 from .system import node_queue
 from .workflow import SarosWorkflow
@@ -98,26 +100,38 @@ def worker_options(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def workers_of(
-    deployment: Deployment, host: ProcessHost, environment: Callable[[str], Environment]
+    deployment: Deployment,
+    host: ProcessHost,
+    environment: Callable[[str], Environment],
+    connections: Connections,
 ) -> list[Worker]:
-    """The workers of an app, not running yet. `environment` gives a worker's, by its entry id."""
+    """The workers of an app, not running yet. `environment` gives a worker's, by its entry id.
+
+    Workflows reach a node through their own namespace, so a node has a worker in each.
+    """
     executor = InlineExecutor()
     entries: list[Entry | None] = list(deployment.registry.of_kind("temporal.worker")) or [None]
     found = [
         _worker(deployment, entry, environment(entry.id if entry else ""), executor) for entry in entries
     ]
-    own = environment(entries[0].id if entries[0] else "")
-    found.append(
-        Worker(
-            _client(own),
-            task_queue=node_queue(host.node),
-            activities=[saros_activity],
-            interceptors=[SarosInterceptor(own)],
-            activity_task_poller_behavior=PollerBehaviorSimpleMaximum(1),
-            graceful_shutdown_timeout=timedelta(seconds=1),
-        )
-    )
+    for each in connections.all:
+        own = environment(each.workers[0] if each.workers else "")
+        found.append(_node_worker(host, own))
     return found
+
+
+def _node_worker(host: ProcessHost, environment: Environment) -> Worker:
+    return Worker(
+        _client(environment),
+        task_queue=node_queue(host.node),
+        workflows=[NodeWorkflow],
+        activities=[saros_activity],
+        interceptors=[SarosInterceptor(environment)],
+        max_cached_workflows=0,  # each is done within one task
+        workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(1),
+        activity_task_poller_behavior=PollerBehaviorSimpleMaximum(1),
+        graceful_shutdown_timeout=timedelta(seconds=1),
+    )
 
 
 def _worker(

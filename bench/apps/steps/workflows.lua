@@ -29,4 +29,9 @@ local function sleeper(echo, order)
   require("time").sleep("24h")
 end
 
-return { five = five, ladder = ladder, sleeper = sleeper }
+-- Sleeps for so many seconds, and nothing else.
+local function nap(seconds)
+  require("time").sleep(string.format("%dms", seconds * 1000 // 1))
+end
+
+return { five = five, ladder = ladder, nap = nap, sleeper = sleeper }

@@ -41,6 +41,8 @@ def _check_client(entry: Entry, registry: Registry) -> Iterator[Problem]:
         for what in ("cert", "key"):
             if not (auth.get(f"{what}_file") or auth.get(f"{what}_pem")):
                 yield entry.problem(f"`auth` of type mtls needs `{what}_file` or `{what}_pem`", "auth")
+        if entry.get("tls.enabled") is False:
+            yield entry.problem("`auth` of type mtls needs TLS, but `tls.enabled` is false", "tls.enabled")
 
 
 TEMPORAL_CLIENT: Final = Kind(
@@ -84,6 +86,12 @@ TEMPORAL_CLIENT: Final = Kind(
 _COUNT: Final = Number(whole=True, least=1)
 _RATE: Final = Number(least=0, doc="Per second; 0: without limit.")
 
+_VERSIONING: Final = {
+    "deployment_name": ("build_id",),
+    "use_versioning": ("deployment_name", "build_id"),
+    "default_versioning_behavior": ("use_versioning",),
+}
+
 WORKER_OPTIONS: Final = Table(
     {
         "identity": Text(doc="How the worker is called in Temporal's UI."),
@@ -110,12 +118,26 @@ WORKER_OPTIONS: Final = Table(
     doc="Tuning; absent keys have the backend's defaults, and 0 durations as well.",
 )
 
+
+def _check_worker(entry: Entry, registry: Registry) -> Iterator[Problem]:
+    options = entry.get("worker_options", {})
+    for key, needs in _VERSIONING.items():
+        missing = [f"`{name}`" for name in needs if not options.get(name)]
+        if options.get(key) and missing:
+            yield entry.problem(
+                f"`worker_options.{key}` needs {' and '.join(missing)}", f"worker_options.{key}"
+            )
+
+
 TEMPORAL_WORKER: Final = Kind(
     WORKER,
     role="service",
+    check=_check_worker,
     doc="Runs workflows and activities of one task queue, on every backend.",
     fields={
-        "client": Reference(kinds=(CLIENT,), doc="Used on Temporal only; default: the app's only client."),
+        "client": Reference(
+            kinds=(CLIENT,), doc="Used on Temporal only; with a single client in the app, that one."
+        ),
         "task_queue": Text(doc="Default: the worker's id."),
         "worker_options": WORKER_OPTIONS,
     },

@@ -126,6 +126,7 @@ class _Loading:
         found = [
             *rules.one_type_one_workflow(valid),
             *rules.every_workflow_has_a_worker(valid),
+            *rules.every_worker_has_a_client(valid),
             *rules.no_import_cycles(entries),
             *rules.no_dependency_cycles(entries),
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from .entry import Entry
-from .kinds import WORKER
+from .kinds import CLIENT, WORKER
 from .problems import Problem, did_you_mean, listing
 
 
@@ -48,6 +48,20 @@ def modules_exist(entries: Collection[Entry], known: Collection[str]) -> Iterato
                     f"modules.{index}",
                     did_you_mean(name, [*known, *entry.imports]),
                 )
+
+
+def every_worker_has_a_client(entries: Collection[Entry]) -> Iterator[Problem]:
+    """With several Temporal clients, each worker names one."""
+    clients = [entry.id for entry in entries if entry.kind == CLIENT]
+    if len(clients) < 2:
+        return
+    for entry in entries:
+        if entry.kind == WORKER and entry.get("client") is None:
+            yield entry.problem(
+                "`client` is missing, and the app has several clients",
+                "client",
+                f"name {listing(clients[:5], 'or')}",
+            )
 
 
 def no_import_cycles(entries: Mapping[str, Entry]) -> Iterator[Problem]:

@@ -35,6 +35,7 @@ from ..scope import CallScope
 from ..values import Json
 from .actor import Actor, Done
 from .attempts import Attempt, Attempts
+from .background import background
 
 if TYPE_CHECKING:
     from ..backend import Backend
@@ -161,10 +162,7 @@ class ProcessHost:
         return lambda: _cancel(task)
 
     def _background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return background(work, self._tasks)
 
     # --- spawning ---------------------------------------------------------------------------
 

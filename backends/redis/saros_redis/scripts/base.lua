@@ -84,17 +84,19 @@ local function drop_call_entry(at)
   end
 end
 
-local function queue_call(run, ref, queue)
+local function queue_call(run, ref, queue, ...)
   local entry = call("XADD", key("act", queue), "*", "r", run, "f", ref)
-  call("HSET", key("c", run), ref .. ":e", entry .. " " .. queue)
+  call("HSET", key("c", run), ref .. ":e", entry .. " " .. queue, ...)
 end
 
 local function drop_call(run, ref, at)
   drop_call_entry(at or call("HGET", key("c", run), ref .. ":e"))
   call("HDEL", key("c", run), ref, ref .. ":e", ref .. ":t", ref .. ":a", ref .. ":h", ref .. ":x", ref .. ":l")
-  disarm(run, "start", ref)
-  disarm(run, "close", ref)
-  disarm(run, "retry", ref)
+  if call("EXISTS", key("d", run)) == 1 then
+    disarm(run, "start", ref)
+    disarm(run, "close", ref)
+    disarm(run, "retry", ref)
+  end
 end
 
 -- An outbox entry: {id, run, pid, ref, op, body, key, watcher}.

@@ -17,8 +17,8 @@ end
 local function commit(c)
   local run, fence = c[1], c[3]
   local m, h, i = key("m", run), key("h", run), key("i", run)
-  local status, owner, last, verdict, sched, queue, start =
-    unpack(call("HMGET", m, "status", "fence", "last", "verdict", "sched", "queue", "start"))
+  local status, owner, last, verdict, sched, queue, start, size =
+    unpack(call("HMGET", m, "status", "fence", "last", "verdict", "sched", "queue", "start", "size"))
   if last == fence then
     return verdict
   end
@@ -34,8 +34,7 @@ local function commit(c)
     return "conflict"
   end
   push_all(h, c[6])
-  call("HINCRBY", m, "size", c[7])
-  call("HSET", m, "last", fence, "verdict", "ok", "own", c[17])
+  call("HSET", m, "last", fence, "verdict", "ok", "own", c[17], "size", text(size + c[7]))
   call("HDEL", m, "fence", "sched", "failures", "problem", "takes")
   call("LTRIM", i, c[5], -1)
   drop_entry(stream, sched)
@@ -52,8 +51,7 @@ local function commit(c)
     send_out(entry)
   end
   for _, task in ipairs(c[8]) do
-    call("HSET", key("c", run), task[1], task[3])
-    queue_call(run, task[1], task[2])
+    queue_call(run, task[1], task[2], task[1], task[3])
   end
   for _, deadline in ipairs(c[11]) do
     arm(run, deadline[1], deadline[2], deadline[3], deadline[4])

@@ -7,7 +7,7 @@ for _, entry in ipairs(input[3]) do
   if found then
     local fields, mark = found[2], nonce .. ":" .. entry
     if kind == "runs" then
-      table.insert(got[2], lease_run(stream, entry, fields[2], mark, consumer, most))
+      table.insert(got[2], lease_run(stream, entry, fields[2], mark, wanted))
     elseif kind == "calls" then
       table.insert(got[3], lease_call(stream, entry, fields[2], fields[4], mark, most, false))
     else
@@ -15,7 +15,7 @@ for _, entry in ipairs(input[3]) do
     end
   end
 end
-take_runs(got[2], wanted[3], consumer, nonce, wanted[4], most)
-take_calls(got[3], wanted[5], consumer, nonce, wanted[6], most)
-take_out(got[4], consumer, wanted[7] - #got[4])
+take_runs(got[2], wanted)
+take_calls(got[3], wanted)
+take_out(got[4], wanted)
 return got

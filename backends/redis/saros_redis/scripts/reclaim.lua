@@ -33,7 +33,7 @@ end
 for _, queue in ipairs(wanted[3]) do
   local stream = key("ready", queue)
   sweep("runs", stream, wanted[4], function(entry, fields, mark)
-    table.insert(got[2], lease_run(stream, entry, fields[2], mark, consumer, most))
+    table.insert(got[2], lease_run(stream, entry, fields[2], mark, wanted))
   end)
 end
 for _, queue in ipairs(wanted[5]) do

@@ -1,5 +1,8 @@
 -- How workers lease entries of the streams.
 
+-- Entries that are read at a time, so that what is read need not be much more than there is room for.
+local PAGE = 16
+
 -- Entries nobody has yet, and entries whose consumer has not been heard of for `lease` ms (when that is given).
 -- An entry that outlived several workers may have killed them, so at most one such is tried at a time.
 local function fresh(stream, consumer, limit)
@@ -16,6 +19,20 @@ local function overdue(stream, lease, limit)
   return reply.err and {} or reply
 end
 
+-- Leases of new entries, up to `limit` and as far as there is room; `lease` gives one, or nothing.
+local function take(leases, stream, wanted, limit, lease)
+  while #leases < limit and wanted[9] > 0 do
+    local entries = fresh(stream, wanted[1], math.min(limit - #leases, PAGE))
+    for _, found in ipairs(entries) do
+      table.insert(leases, lease(found[1], found[2]))
+    end
+    if #entries < PAGE then
+      break
+    end
+  end
+  return leases
+end
+
 local function claim(stream, consumer, entry)
   local reply = call("XCLAIM", stream, group, consumer, 0, entry)
   local found = reply[1]
@@ -26,8 +43,26 @@ local function claim(stream, consumer, entry)
   return found
 end
 
+-- The mail of a run's next task: the first 500 at most, and the first in any case, within the room of the reply
+-- (see take_wanted). What one task records must fit into a commit.
+local function next_mails(run, wanted)
+  local mails = {}
+  repeat
+    local page = call("LRANGE", key("i", run), #mails, #mails + PAGE - 1)
+    for _, item in ipairs(page) do
+      if #item > wanted[9] and #mails > 0 then
+        return mails
+      end
+      wanted[9] = wanted[9] - #item
+      table.insert(mails, item)
+    end
+  until #page < PAGE or #mails >= 500
+  return mails
+end
+
 -- A run for its worker; takes counts the workers that never came back with it.
-local function lease_run(stream, entry, run, fence, consumer, most)
+local function lease_run(stream, entry, run, fence, wanted)
+  local consumer, most = wanted[1], wanted[8]
   local m = key("m", run)
   local status, sched, own, failures, takes, known =
     unpack(call("HMGET", m, "status", "sched", "own", "failures", "takes", "fence"))
@@ -35,14 +70,15 @@ local function lease_run(stream, entry, run, fence, consumer, most)
     drop_entry(stream, entry)
     return nil
   end
-  local mails = call("LRANGE", key("i", run), 0, 499)
+  local mails = next_mails(run, wanted)
   if #mails == 0 then
     drop_entry(stream, entry)
     call("HDEL", m, "sched")
     return nil
   end
+  takes = tonumber(takes or 0)
   local again = known == fence -- a script that is sent again, because its reply was lost
-  if not again and tonumber(takes or 0) >= most then
+  if not again and takes >= most then
     drop_entry(stream, entry)
     call("HDEL", m, "sched", "fence")
     call("HSET", m, "delayed", "dead", "problem",
@@ -51,8 +87,7 @@ local function lease_run(stream, entry, run, fence, consumer, most)
     return nil
   end
   if not again then
-    call("HSET", m, "fence", fence)
-    call("HINCRBY", m, "takes", 1)
+    call("HSET", m, "fence", fence, "takes", takes + 1)
   end
   local blob = ""
   if own ~= consumer then
@@ -61,15 +96,12 @@ local function lease_run(stream, entry, run, fence, consumer, most)
   return {run, blob, fence, call("LLEN", key("h", run)), tonumber(failures or 0), mails, stream, entry}
 end
 
-local function take_runs(leases, queues, consumer, nonce, limit, most)
-  for _, queue in ipairs(queues) do
+local function take_runs(leases, wanted)
+  for _, queue in ipairs(wanted[3]) do
     local stream = key("ready", queue)
-    if #leases < limit then
-      for _, found in ipairs(fresh(stream, consumer, limit - #leases)) do
-        local fence = nonce .. ":" .. found[1]
-        table.insert(leases, lease_run(stream, found[1], found[2][2], fence, consumer, most))
-      end
-    end
+    take(leases, stream, wanted, wanted[4], function(entry, fields)
+      return lease_run(stream, entry, fields[2], wanted[2] .. ":" .. entry, wanted)
+    end)
   end
   return leases
 end
@@ -99,42 +131,34 @@ local function lease_call(stream, entry, run, ref, token, most, lost)
   return {run, blob, ref, token, attempts + 1, beat or "", stream, entry}
 end
 
-local function take_calls(leases, queues, consumer, nonce, limit, most)
-  for _, queue in ipairs(queues) do
+local function take_calls(leases, wanted)
+  for _, queue in ipairs(wanted[5]) do
     local stream = key("act", queue)
-    if #leases < limit then
-      for _, found in ipairs(fresh(stream, consumer, limit - #leases)) do
-        local run, ref, token = found[2][2], found[2][4], nonce .. ":" .. found[1]
-        table.insert(leases, lease_call(stream, found[1], run, ref, token, most, false))
-      end
-    end
+    take(leases, stream, wanted, wanted[6], function(entry, fields)
+      local token = wanted[2] .. ":" .. entry
+      local lease = lease_call(stream, entry, fields[2], fields[4], token, wanted[8], false)
+      wanted[9] = wanted[9] - (lease and #lease[2] or 0)
+      return lease
+    end)
   end
   return leases
 end
 
-local function take_out(leases, consumer, limit)
-  local stream = tag .. ":out"
-  if limit > 0 then
-    for _, found in ipairs(fresh(stream, consumer, limit)) do
-      table.insert(leases, {found[1], found[2]})
-    end
-  end
-  return leases
+local function take_out(leases, wanted)
+  return take(leases, tag .. ":out", wanted, wanted[7], function(entry, fields)
+    wanted[9] = wanted[9] - #fields[12] -- the body
+    return {entry, fields}
+  end)
 end
 
 -- What a worker would like to have along with the reply to something else; see `Wanted` in Python.
--- wanted: {consumer, nonce, run queues, runs, call queues, calls, outbox, most}
+-- wanted: {consumer, nonce, run queues, runs, call queues, calls, outbox, most, room}
+-- The room is in bytes, and gets less; what does not fit into it waits: a long reply holds up all others.
 local function take_wanted(wanted)
   if not wanted then
     return {text(now), {}, {}, {}}
   end
-  local consumer, nonce, most = wanted[1], wanted[2], wanted[8]
-  return {
-    text(now),
-    take_runs({}, wanted[3], consumer, nonce, wanted[4], most),
-    take_calls({}, wanted[5], consumer, nonce, wanted[6], most),
-    take_out({}, consumer, wanted[7]),
-  }
+  return {text(now), take_runs({}, wanted), take_calls({}, wanted), take_out({}, wanted)}
 end
 
 -- A lease that ends although its worker lives: the task waits again, and the worker does not count as lost with it.

@@ -1,0 +1,98 @@
+"""Very many deadlines that are due at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import saros
+from saros.testing import lua_app
+from saros_redis.timers import LIMIT
+
+ORDERS, TIMERS = 100, 50
+DELAYED = 5_000
+MAIN = """
+    if input == 0 then return 0 end
+    local ended = channel.new()
+    for n = 1, input do
+      coroutine.spawn(function()
+        time.sleep("3s")
+        ended:send(n)
+      end)
+    end
+    local sum = 0
+    for _ = 1, input do sum = sum + ended:receive() end
+    return sum
+"""
+
+
+def test_deadlines_that_are_due_at_once(new_server: Any, tmp_path: Path) -> None:
+    """All were set while somebody worked, or could at least start; they are due when a worker comes back.
+
+    What bounds the time that one script holds the server is how much it does: that is asserted, and the time
+    itself, which a busy machine stretches, is only printed.
+    """
+    server = new_server("--slowlog-log-slower-than", "1000", "--slowlog-max-len", "1000")
+    path = lua_app(tmp_path / "app", workflows={"main": MAIN})
+    url = server.url()
+    prefix = url.rpartition("=")[2]
+    fired: list[int] = []
+
+    async def main() -> None:
+        async with saros.open(path, backend=url) as app:
+            for number in range(ORDERS):
+                await app.start("app:main", TIMERS, id=f"timers-{number}")
+            await until(lambda: redis.zcard(f"{{{prefix}:0}}:tm") == ORDERS * TIMERS)
+        async with saros.open(path, backend=url, workers=False) as app:
+            starting = [
+                app.start("app:main", 0, id=f"delayed-{number}", options={"start_delay": 1})
+                for number in range(DELAYED)
+            ]
+            await asyncio.gather(*starting)
+            assert redis.zcard(f"{{{prefix}:0}}:tm") == ORDERS * TIMERS + DELAYED
+            await until(lambda: app.backend.store.clock.now() / 1_000 > last_due(redis, f"{{{prefix}:0}}:tm"))
+            redis.slowlog_reset()
+            count_fired(app.backend.store.core, fired)
+            app.start_workers()
+            for number in range(ORDERS):
+                order = app.get(f"timers-{number}")
+                assert await order.result(60) == TIMERS * (TIMERS + 1) // 2
+                names = [line.name for line in await order.history()]
+                assert names.count("TimerFired") == TIMERS
+            for number in range(DELAYED):
+                assert await app.get(f"delayed-{number}").result(60) == 0
+
+    with server.client() as redis:
+        asyncio.run(main())
+        slowest = max((each["duration"] for each in redis.slowlog_get(1_000)), default=0)
+    print(f"the slowest script took {slowest / 1_000:.1f} ms")
+    assert sum(fired) == ORDERS * TIMERS + DELAYED  # each once
+    assert max(fired) == LIMIT
+
+
+def count_fired(core: Any, fired: list[int]) -> None:
+    """Note how many deadlines each script brings from now on."""
+    run = core.run
+
+    async def counting(name: str, *args: Any) -> Any:
+        reply = await run(name, *args)
+        if name == "fire":
+            fired.append(int(reply[1]))
+        return reply
+
+    core.run = counting
+
+
+def last_due(redis: Any, timers: str) -> float:
+    ((_member, micros),) = redis.zrange(timers, -1, -1, withscores=True)
+    return float(micros)
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    for _ in range(1_500):
+        if reached():
+            return
+        await asyncio.sleep(0.02)
+    raise TimeoutError
