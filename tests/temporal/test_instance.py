@@ -403,6 +403,29 @@ def test_other_news_ends_the_row(start: Start) -> None:
         assert run.act(*news, done(seq)) == ["schedule_local_activity"]
 
 
+FIRST = """
+return function()
+  local done = channel.new(3)
+  for i = 1, 3 do coroutine.spawn(function() done:send((near:call("app:echo", i))) end) end
+  return (done:receive())
+end"""
+
+
+def test_local_activities_end_before_the_workflow_closes(start: Start) -> None:
+    run = start(FIRST)
+    assert run.act(begin()) == ["schedule_local_activity"] * 3
+    assert run.act(done(2, "second")) == ["set_patch_marker"] + ["request_cancel_local_activity"] * 2
+    assert run.act(done(1, "first")) == []
+    assert run.act(done(3, "third")) == ["complete_workflow_execution"]
+    assert run.result == "second"
+
+
+def test_an_older_history_closes_without_waiting_for_them(start: Start) -> None:
+    run = start(FIRST)
+    run.act(begin(), replaying=True)
+    assert run.act(done(2, "second"), replaying=True) == ["complete_workflow_execution"]
+
+
 # --- limits -----------------------------------------------------------------------------------------
 
 

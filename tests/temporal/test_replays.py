@@ -11,6 +11,9 @@ import pytest
 
 from saros.app import load_app
 
+# The SDK's word for an activity that ended just before it was to be cancelled.
+pytestmark = pytest.mark.filterwarnings("ignore:Cannot find activity to cancel")
+
 INDEX = """
 namespace: app
 entries:
@@ -71,6 +74,14 @@ return function(count)
   return sum
 end
 """
+FIRST = """
+local near = require("funcs").new():with_options({ ["activity.local"] = true })
+return function()
+  local done = channel.new(10)
+  for i = 1, 10 do coroutine.spawn(function() done:send((near:call("app:slow", 20))) end) end
+  return (done:receive())
+end
+"""
 
 
 def written(root: Path, options: str, flow: str) -> Path:
@@ -126,3 +137,24 @@ def test_many_local_activities_are_more_than_one_task(
     assert kinds.count("EVENT_TYPE_TIMER_FIRED") == 2
     assert kinds.count("EVENT_TYPE_WORKFLOW_TASK_COMPLETED") == 3
     assert plugins.backends()["temporal"].replay(history, load_app(root, plugins)) == len(kinds)
+
+
+def test_a_workflow_may_close_while_local_activities_end(
+    run: Any, opener: Any, tmp_path: Path, plugins: Any
+) -> None:
+    root = written(tmp_path / "app", "{}", FIRST)
+
+    async def one(app: Any) -> Any:
+        handle = await app.start("app:flow")
+        return await handle.result(30), await handle.export()
+
+    async def scenario() -> Any:
+        async with opener(root) as app:
+            return await asyncio.gather(*[one(app) for _ in range(10)])
+
+    for result, history in run(scenario()):
+        assert result == 20
+        assert not any(event["eventType"].endswith("TASK_FAILED") for event in history["events"])
+        assert plugins.backends()["temporal"].replay(history, load_app(root, plugins)) == len(
+            history["events"]
+        )

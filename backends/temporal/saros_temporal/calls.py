@@ -33,6 +33,8 @@ LOCAL_IN_A_ROW: Final = 100
 history is written, and the server knows that the worker lives."""
 BREAKS: Final = "saros.breaks"
 """The patch of executions that do so."""
+SETTLES: Final = "saros.settles"
+"""The patch of executions that end their local activities before they close."""
 
 
 class Timers:
@@ -228,6 +230,21 @@ class Calls:
                 self._tell(call, CANCELED_OUTCOME)  # it never begins
                 call.ref, call.done = 0, None
             turns.later(NEXT, self._request, call)
+
+    def settled(self) -> bool:
+        """Whether the workflow may close: local activities that are under way are cancelled before.
+
+        Otherwise one that ends at that moment would be recorded after the closing command, which the server
+        refuses; the workflow's last task would fail again and again.
+        """
+        running = [call for call in self.pending.values() if not call.queue]
+        if not running or not self._execution.facts.patched(SETTLES):
+            return True
+        for call in running:
+            if not call.stopped:
+                call.stopped = True
+                self._request(call)
+        return False
 
     def _stop_waiting(self, call: Activity) -> None:
         if call.timer:
