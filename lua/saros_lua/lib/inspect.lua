@@ -1,5 +1,6 @@
 -- What a program offers and where its coroutines wait, for who looks at it from outside.
 local rt = ...
+rt.lasting()
 local raw = rt.raw
 local next, sort = raw.next, raw.table.sort
 
