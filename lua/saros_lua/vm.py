@@ -199,6 +199,11 @@ class Vm:
         return self._bridge.loaders
 
     @property
+    def spoiled(self) -> bool:
+        """Whether something of the library was made half, so that no other program is to run here."""
+        return bool(self.rt[b"spoiled"])
+
+    @property
     def memory(self) -> int:
         """Bytes that the VM uses."""
         return int(self._lua.get_memory_used(total=True))
@@ -295,7 +300,7 @@ class VmPool:
         """Take a VM whose program has ended; one that grew, or that nobody needs, is freed."""
         vm.host = None
         idle = self._idle[vm.workflow]
-        if len(idle) < self._size and vm.memory <= KEEP_BYTES and not vm.trace:
+        if len(idle) < self._size and vm.memory <= KEEP_BYTES and not vm.trace and not vm.spoiled:
             idle.append(vm)
         else:
             vm.close()

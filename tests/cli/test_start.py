@@ -257,8 +257,7 @@ def test_ctrl_c_ends_a_wait_with_130(cli: Any, shop: str) -> None:
     with waiting:
         assert waiting.stderr is not None
         assert waiting.stdout is not None
-        while "AttributesUpserted" not in waiting.stderr.readline():
-            pass
+        assert any("AttributesUpserted" in line for line in iter(waiting.stderr.readline, ""))
         waiting.send_signal(signal.SIGINT)
         assert waiting.stderr.read() == "error: interrupted; the workflow is gone with this process\n"
         assert waiting.stdout.read() == ""

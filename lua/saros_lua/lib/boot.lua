@@ -9,7 +9,7 @@
 --   * all other chunks run anew in every program that needs them; what they add to rt, and to the tables that
 --     chunks give to rt.keep(t), is taken away again.
 local instructions, seconds, memory, workflow, trace, host, host_load = ...
-local load, error, select, next, type = load, error, select, next, type
+local load, error, pcall, select, next, type = load, error, pcall, select, next, type
 local collectgarbage, upvaluejoin = collectgarbage, debug.upvaluejoin
 local getmetatable, setmetatable = debug.getmetatable, setmetatable
 
@@ -116,11 +116,8 @@ function rt.lasting()
   end
 end
 
-local function run_chunk(name)
-  local chunk = chunks[name] or load_chunk(name)
-  local outer, env = lasting, rt.env
-  lasting = nil
-  local module = chunk(rt)
+local function run_and_keep(name, outer, env)
+  local module = chunks[name](rt)
   if module == nil then
     module = true
   end
@@ -135,7 +132,21 @@ local function run_chunk(name)
   else
     loaded[name], changed = module, true
   end
+  return module
+end
+
+local function run_chunk(name)
+  if not chunks[name] then
+    load_chunk(name)
+  end
+  local outer, env = lasting, rt.env
+  lasting = nil
+  local fine, module = pcall(run_and_keep, name, outer, env)
   lasting = outer
+  if not fine then -- user code may leave next to no stack; what has run half serves no other program
+    rt.spoiled, rt.env = true, env
+    error(module, 0)
+  end
   return module
 end
 

@@ -11,7 +11,7 @@ import pytest
 from saros.program import DONE, START, Event
 from saros_lua.chunks import compile_user
 from saros_lua.program import LuaProgram
-from saros_lua.vm import Vm
+from saros_lua.vm import Vm, VmPool
 
 # Uses as much as it can of what the library remembers, and changes all that it can reach.
 UNTIDY = b"""
@@ -117,7 +117,7 @@ class Runtime:
     def source(self, entry: Any, *, workflow: bool) -> tuple[Any, ...]:
         if entry.id == "app:lib":
             return 1, compile_user(b"return { n = 1 }", "lib.lua"), b"", b"", b"", b"app:lib"
-        modules = b"funcs\ntime\nprocess\nmath\nuuid\nlogger"
+        modules = b"funcs\ntime\nprocess\nmath\nuuid\nlogger\njson"
         return 2, compile_user(self._main, "main.lua"), b"main", modules, b"lib=app:lib", b"app:main"
 
     def entry(self, id: str) -> Entry:
@@ -172,6 +172,63 @@ def test_what_lasts_was_not_made_of_what_its_program_had_changed(workflow: bool)
         run(vm, TIDY, 2)  # what the other one has needed
         vm.renew()
     assert sorted(look(untidy)) == sorted(look(tidy))
+
+
+# Requires modules where there is next to no stack left to run them, and spoils what it gets.
+DIVE = b"""
+local function spoil()
+  for _, name in ipairs({ "json", "uuid", "process" }) do
+    local fine, module = pcall(require, name)
+    if fine then
+      for key in pairs(module) do module[key] = nil end
+    end
+  end
+end
+local function step(n, last)
+  if n == 0 then last() else step(n - 1, last) return end
+end
+local function dive(n, last)
+  local LOCALS = n
+  if n == 0 then last() else dive(n - 1, last) return end
+end
+local function calls(n)
+  if n == 0 then return spoil() end
+  pcall(calls, n - 1)
+end
+local low, high = 1, 20000
+while high - low > 1 do
+  local middle = (low + high) // 2
+  if pcall(dive, middle, function() end) then low = middle else high = middle end
+end
+return { main = function()
+  for n = low, low - 9, -1 do -- deepest first: what has been loaded once need not be loaded again
+    for m = 63, 0, -1 do pcall(dive, n, function() step(m, spoil) end) end
+  end
+  for n = 200, 100, -1 do calls(n) end
+  require("funcs").async("app:f") require("funcs").call("app:f")
+end }
+""".replace(b"LOCALS", b", ".join(b"a%d" % number for number in range(190)))
+USE = b"""
+return { main = function()
+  assert(require("json").encode({ 1 }) == "[1]" and require("uuid").v4() and require("process").pid())
+  require("funcs").async("app:f") require("funcs").call("app:f")
+end }
+"""
+
+
+@pytest.mark.parametrize("workflow", [True, False])
+def test_a_vm_in_which_a_chunk_ran_half_serves_no_other_program(workflow: bool) -> None:
+    pool = VmPool()
+    first = pool.take(workflow)
+    run(first, DIVE, 1)
+    assert first.spoiled
+    pool.give_back(first)
+    assert len(pool) == 0
+    second = pool.take(workflow)
+    run(second, USE, 2)
+    assert not second.spoiled
+    pool.give_back(second)
+    assert len(pool) == 1
 
 
 @pytest.mark.parametrize("workflow", [True, False])
