@@ -130,3 +130,20 @@ def test_s6_a_task_that_raises_in_dispatch_stops_no_other(
             assert failures == ["s2", "s5"]
 
     asyncio.run(main())
+
+
+def test_s5_a_deadline_that_nobody_wrote_holds_up_no_other(
+    server: Any, client: Callable[[str], Any], app_path: Any
+) -> None:
+    url = server.url(prefix="bad-deadline")
+
+    async def main() -> None:
+        async with client(url) as app:
+            with server.client() as redis:
+                redis.zadd("{bad-deadline:0}:tm", {"garbage": 1, "timer:": 2, "": 3})
+                asleep = await app.start("app:nap", "50ms", id="asleep")
+                async with saros.open(app_path, backend=url):
+                    assert await asleep.result(20) == "slept"
+                assert redis.zcard("{bad-deadline:0}:tm") == 0
+
+    asyncio.run(main())

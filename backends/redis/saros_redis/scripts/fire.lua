@@ -26,8 +26,8 @@ end
 local due = call("ZRANGEBYSCORE", tm, "-inf", text(now), "LIMIT", 0, input[1])
 for _, member in ipairs(due) do
   local kind, run, ref = string.match(member, "^(%a+):(.*):(%d+)$")
-  local field = kind .. ":" .. ref
-  local item = call("HGET", key("d", run), field)
+  local field = kind and kind .. ":" .. ref
+  local item = field and call("HGET", key("d", run), field) -- what nobody here has written must not hold up the rest
   call("ZREM", tm, member)
   if item then
     call("HDEL", key("d", run), field)
