@@ -22,6 +22,11 @@ import saros
 from saros.errors import INVALID, UNAVAILABLE
 from saros.testing import lua_app
 
+_USAGES = (
+    *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
+    *("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
+)
+
 
 class Authority:
     """Signs certificates, each with its key in one file."""
@@ -30,24 +35,35 @@ class Authority:
         self.folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        basic = x509.BasicConstraints(ca=True, path_length=None)
         self.file = folder / f"{name}.pem"
-        self._write(self.file, self._sign(self._name, self._key.public_key(), basic))
+        self._write(self.file, self._sign(self._name, self._key.public_key()))
 
     def issue(self, name: str, *hosts: str, days: int = 1) -> Path:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         names = x509.SubjectAlternativeName([_general(host) for host in hosts or (name,)])
         file = self.folder / f"{name}.pem"
-        self._write(file, self._sign(subject, key.public_key(), names, days), key)
+        self._write(file, self._sign(subject, key.public_key(), days, names), key)
         return file
 
-    def _sign(self, subject: Any, key: Any, extension: Any, days: int = 1) -> x509.Certificate:
+    def _sign(
+        self, subject: Any, key: Any, days: int = 1, names: x509.SubjectAlternativeName | None = None
+    ) -> x509.Certificate:
+        """A certificate; without names, of an authority. It has all that Python 3.13 asks of one."""
         now = datetime.datetime.now(datetime.UTC)
         builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self._name).public_key(key)
-        builder = builder.serial_number(x509.random_serial_number()).add_extension(extension, critical=False)
-        start = now - datetime.timedelta(days=3)
-        builder = builder.not_valid_before(start).not_valid_after(now + datetime.timedelta(days=days))
+        builder = builder.serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now - datetime.timedelta(days=3))
+        builder = builder.not_valid_after(now + datetime.timedelta(days=days))
+        basic = x509.BasicConstraints(ca=names is None, path_length=None)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(basic, critical=True).add_extension(issuer, critical=False)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        if names is None:
+            usage = dict.fromkeys(_USAGES, False) | {"key_cert_sign": True, "crl_sign": True}
+            builder = builder.add_extension(x509.KeyUsage(**usage), critical=True)
+        else:
+            builder = builder.add_extension(names, critical=False)
         return builder.sign(self._key, hashes.SHA256())
 
     def _write(self, file: Path, certificate: x509.Certificate, key: Any = None) -> None:

@@ -67,13 +67,20 @@ def test_a_busy_server(own_server: Any, app_path: Any, check_histories: Any) -> 
         with own_server.client() as other, pytest.raises(redis.ResponseError):
             other.eval("while true do end", 0)
 
+    def is_busy(admin: redis.Redis) -> bool:
+        try:
+            return not admin.ping()
+        except redis.ResponseError as error:
+            return "BUSY" in str(error)
+
     async def main() -> None:
         with own_server.client() as admin:
             admin.config_set("lua-time-limit", 20)
             async with saros.open(app_path, backend=own_server.url(lease="5s")) as app:
                 orders = [await app.start("app:steps", 20, id=f"s{n}") for n in range(5)]
                 busy = asyncio.create_task(asyncio.to_thread(hog))
-                await asyncio.sleep(0.6)
+                await eventually(lambda: is_busy(admin), "the server refuses")
+                await asyncio.sleep(0.6)  # that long
                 admin.script_kill()
                 await busy
                 assert [await each.result(20) for each in orders] == [squares(20)] * 5
