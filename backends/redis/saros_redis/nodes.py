@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
 import time
 from typing import Any
 
@@ -21,10 +20,10 @@ from saros.execution import Watcher
 from saros.program import pack
 from saros.store import LostNode, NodeMail
 
-from . import codec, limits, problems
+from . import limits, problems
+from .beat import Beat
 from .client import BLOCK_MS, BUSY, LOST
 from .core import BATCH, Core
-from .scripts import script
 
 log = logging.getLogger("saros.redis")
 
@@ -113,44 +112,16 @@ def _watch(field: bytes) -> tuple[str, Watcher]:
     return pid.decode(), _watcher(watcher)
 
 
-class Pulse:
-    """The thread that renews the lease of one node.
-
-    :param client: a blocking redis-py client of its own.
-    :param lease: seconds.
-    """
+class Pulse(Beat):
+    """Renews the lease of one node. For the parameters see `Beat`."""
 
     def __init__(self, client: Any, tag: str, node: str, lease: float) -> None:
-        self._client = client
+        super().__init__("saros-redis-node", f"the lease of {node}", client, lease)
         self._tag = tag
         self._node = node
         self._lease = lease
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="saros-redis-node", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop renewing; returns when the thread has ended or is stuck in a call to the server."""
-        self._stop.set()
-        self._thread.join(1.0)
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._lease / 4):
-            try:
-                if self._renew():
-                    log.warning("%s was silent for too long: others were told that it died", self._node)
-            except (redis.RedisError, OSError) as exc:
-                log.warning("the lease of %s could not be renewed: %s", self._node, exc)
-        self._client.close()
-
-    def _renew(self) -> bool:
-        """True when the node had been forgotten."""
-        beat = script("node")
-        blob = codec.pack_args(["join", self._node, int(self._lease * 1e6)])
-        try:
-            added = self._client.execute_command("EVALSHA", beat.sha, 1, self._tag, blob)
-        except redis.exceptions.NoScriptError:
-            added = self._client.execute_command("EVAL", beat.text, 1, self._tag, blob)
-        return bool(int(added))
+    def renew(self) -> None:
+        forgotten = self.evaluate("node", self._tag, ["join", self._node, int(self._lease * 1e6)])
+        if int(forgotten):
+            log.warning("%s was silent for too long: others were told that it died", self._node)
