@@ -18,10 +18,24 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from .errors import ALREADY_EXISTS, Error
 from .execution import Description, HistoryPage, Record, Run, Started, StartRequest, Watcher
 from .program import Call
 from .raw import ABSENT
 from .values import Json
+
+
+def already_exists(id: str, run_id: str, what: str) -> Error:
+    """Why an execution cannot be started: there is a run of that id.
+
+    :param what: that is said of it, such as "is running".
+    """
+    return Error(
+        f"workflow {id} {what}",
+        ALREADY_EXISTS,
+        retryable=False,
+        details={"workflow_id": id, "run_id": run_id},
+    )
 
 
 class Mail(msgspec.Struct, frozen=True, gc=False):

@@ -11,7 +11,6 @@ from functools import partial
 import msgspec
 
 from saros.clock import Clock
-from saros.errors import ALREADY_EXISTS, Error
 from saros.execution import (
     COMPLETED,
     CONTINUED,
@@ -40,6 +39,7 @@ from saros.store import (
     Mail,
     NewRun,
     Outgoing,
+    already_exists,
 )
 from saros.values import Json
 
@@ -73,7 +73,7 @@ class Ledger:
         options = request.options
         policy = options.id_conflict_policy
         if policy == "fail" or options.execution_error_when_already_started:
-            raise already(request.id, old.run.run_id, "is running")
+            raise already_exists(request.id, old.run.run_id, "is running")
         if policy == "terminate_existing":
             self._end(old, TERMINATED, TERMINATE, _terminated("replaced by a new start"))
             return None
@@ -270,18 +270,9 @@ def check_reuse(run: Run, status: str, request: StartRequest) -> None:
     """Refuse a new start of an id whose last run has ended, if its reuse policy says so."""
     policy = request.options.id_reuse_policy
     if policy == "reject_duplicate":
-        raise already(request.id, run.run_id, "was used before")
+        raise already_exists(request.id, run.run_id, "was used before")
     if policy == "allow_duplicate_failed_only" and status in (COMPLETED, CONTINUED):
-        raise already(request.id, run.run_id, "has completed before")
-
-
-def already(id: str, run_id: str, what: str) -> Error:
-    return Error(
-        f"workflow {id} {what}",
-        ALREADY_EXISTS,
-        retryable=False,
-        details={"workflow_id": id, "run_id": run_id},
-    )
+        raise already_exists(request.id, run.run_id, "has completed before")
 
 
 def _terminated(why: str) -> Json:

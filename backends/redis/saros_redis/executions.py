@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from saros.errors import ALREADY_EXISTS, Error, ErrorData
+from saros.errors import ErrorData
 from saros.execution import Description, HistoryPage, Pid, Started, StartRequest, Watcher, new_id
 from saros.program import Outcome, pack
-from saros.store import Mail, NewRun
+from saros.store import Mail, NewRun, already_exists
 from saros.values import Json
 
 from . import codec, limits
@@ -53,7 +53,7 @@ class Executions:
         ]
         what, run_id, pid = await self._run("start", request.id, args)
         if what in _REFUSED:
-            raise _already(request.id, run_id.decode(), _REFUSED[what])
+            raise already_exists(request.id, run_id.decode(), _REFUSED[what])
         started = Started(request.id, run_id.decode(), pid.decode(), what != b"joined")
         if request.name and not named_here:
             args = ["set", request.name, started.pid, ""]
@@ -117,12 +117,3 @@ class Executions:
         at = start if start >= 0 else max(0, int(length) + start)
         run = codec.read_run(blob)
         return HistoryPage(run, at, records, status.decode(), following.decode()), int(length)
-
-
-def _already(id: str, run_id: str, what: str) -> Error:
-    return Error(
-        f"workflow {id} {what}",
-        ALREADY_EXISTS,
-        retryable=False,
-        details={"workflow_id": id, "run_id": run_id},
-    )
