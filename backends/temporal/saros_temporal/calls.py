@@ -19,7 +19,7 @@ from saros.raw import Raw
 from saros.values import Json
 
 from .commands import activity, local_activity, put_backoff, put_call
-from .failures import CANCELED_OUTCOME, failed, succeeded
+from .failures import CANCELED_OUTCOME, resolved
 from .turns import ENDED, NEXT, STARTED
 
 if TYPE_CHECKING:
@@ -166,17 +166,11 @@ class Calls:
         """Hear how an activity ended, or that its next attempt is far off."""
         call = self.pending.pop(job.seq)
         result, call.seq = job.result, 0
-        status = result.WhichOneof("status")
-        if status == "backoff":
+        if result.HasField("backoff"):
             self._seq += 1
             self._execution.turns.later(STARTED, self._wait, call, self._seq, result.backoff)
             return
-        if status == "completed":
-            done = result.completed
-            outcome = succeeded(done.result if done.HasField("result") else None)
-        else:
-            outcome = failed((result.failed if status == "failed" else result.cancelled).failure)
-        self._execution.turns.later(ENDED, self._ended, call, outcome)
+        self._execution.turns.later(ENDED, self._ended, call, resolved(result))
 
     def _ended(self, call: Activity, outcome: Json) -> None:
         self._in_a_row = 0 if call.queue else self._in_a_row + 1

@@ -34,7 +34,7 @@ from saros.program import (
 from saros.values import Json
 
 from .commands import put_child, put_signal
-from .failures import CANCELED_OUTCOME, failed, succeeded
+from .failures import CANCELED_OUTCOME, failed, resolved
 from .reasons import write_reason
 from .system import System
 from .turns import ENDED, NEXT, STARTED
@@ -187,14 +187,8 @@ class Children:
     def ended(self, job: ResolveChildWorkflowExecution) -> None:
         """Hear how a child ended."""
         child = self.pending.pop(job.seq)
-        result, child.seq = job.result, 0
-        status = result.WhichOneof("status")
-        if status == "completed":
-            done = result.completed
-            outcome = succeeded(done.result if done.HasField("result") else None)
-        else:
-            outcome = failed((result.failed if status == "failed" else result.cancelled).failure)
-        self._execution.turns.later(ENDED, self._ended, child, outcome)
+        child.seq = 0
+        self._execution.turns.later(ENDED, self._ended, child, resolved(job.result))
 
     def _ended(self, child: Child, outcome: Json) -> None:
         if child.spawn.exec:

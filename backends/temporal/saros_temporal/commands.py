@@ -24,7 +24,7 @@ from saros.raw import Raw
 from saros.values import Json
 
 from .payloads import CONTEXT, MESSAGES, SENDER, put_all, put_json
-from .policies import REUSE, duration, retry_policy
+from .policies import REUSE, put_durations, retry_policy
 from .search import SearchAttributes
 
 TRY_CANCEL: Final = ActivityCancellationType.TRY_CANCEL
@@ -58,15 +58,13 @@ def activity(name: str, options: CallOptions, queue: str) -> ScheduleActivity:
         retry_policy=retry_policy(options.retry_policy),
         cancellation_type=WAIT_CANCELLATION if options.wait_for_cancellation else TRY_CANCEL,
     )
-    for field in (
-        "schedule_to_close_timeout",
-        "schedule_to_start_timeout",
-        "start_to_close_timeout",
-        "heartbeat_timeout",
-    ):
-        ms = getattr(options, field)
-        if ms:
-            getattr(common, field).CopyFrom(duration(ms))
+    put_durations(
+        common,
+        schedule_to_close_timeout=options.schedule_to_close_timeout,
+        schedule_to_start_timeout=options.schedule_to_start_timeout,
+        start_to_close_timeout=options.start_to_close_timeout,
+        heartbeat_timeout=options.heartbeat_timeout,
+    )
     return common
 
 
@@ -79,10 +77,11 @@ def local_activity(name: str, options: CallOptions) -> ScheduleLocalActivity:
         retry_policy=retry_policy(options.retry_policy),
         cancellation_type=WAIT_CANCELLATION if options.wait_for_cancellation else TRY_CANCEL,
     )
-    for field in ("schedule_to_close_timeout", "start_to_close_timeout"):
-        ms = getattr(options, field)
-        if ms:
-            getattr(common, field).CopyFrom(duration(ms))
+    put_durations(
+        common,
+        schedule_to_close_timeout=options.schedule_to_close_timeout,
+        start_to_close_timeout=options.start_to_close_timeout,
+    )
     return common
 
 
@@ -123,13 +122,12 @@ def put_child(
     target.workflow_id_reuse_policy = REUSE[options.id_reuse_policy]
     target.cancellation_type = CHILD_WAIT_CANCELLATION if options.wait_for_cancellation else CHILD_TRY_CANCEL
     target.cron_schedule = options.cron_schedule
-    for field, ms in (
-        ("workflow_execution_timeout", options.execution_timeout),
-        ("workflow_run_timeout", options.run_timeout),
-        ("workflow_task_timeout", options.task_timeout),
-    ):
-        if ms:
-            getattr(target, field).CopyFrom(duration(ms))
+    put_durations(
+        target,
+        workflow_execution_timeout=options.execution_timeout,
+        workflow_run_timeout=options.run_timeout,
+        workflow_task_timeout=options.task_timeout,
+    )
     if options.retry_policy is not None:
         target.retry_policy.CopyFrom(retry_policy(options.retry_policy))
     if options.memo:

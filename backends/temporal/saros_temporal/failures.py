@@ -13,6 +13,8 @@ import msgspec
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import TimeoutType
 from temporalio.api.failure.v1 import Failure
+from temporalio.bridge.proto.activity_result import ActivityResolution
+from temporalio.bridge.proto.child_workflow import ChildWorkflowResult
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError, TerminatedError
 from temporalio.exceptions import TimeoutError as TimedOut
@@ -131,6 +133,15 @@ def outcome_of(raised: BaseException) -> Json:
 def failed(failure: Failure) -> Json:
     """The `Outcome` of a failure."""
     return pack(Outcome(err=error_in(failure)))
+
+
+def resolved(result: ActivityResolution | ChildWorkflowResult) -> Json:
+    """The `Outcome` of an activity or a child that has ended."""
+    status = result.WhichOneof("status")
+    if status == "completed":
+        done = result.completed
+        return succeeded(done.result if done.HasField("result") else None)
+    return failed((result.failed if status == "failed" else result.cancelled).failure)
 
 
 def succeeded(payload: Payload | None) -> Json:

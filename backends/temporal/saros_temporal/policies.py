@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from temporalio.api.common.v1 import RetryPolicy as TemporalRetryPolicy
 from temporalio.api.enums.v1 import WorkflowIdReusePolicy
 
@@ -28,6 +29,13 @@ def duration(ms: int) -> Duration:
     """Milliseconds as a duration."""
     seconds, rest = divmod(ms, 1000)
     return Duration(seconds=seconds, nanos=rest * 1_000_000)
+
+
+def put_durations(target: Message, **ms: int) -> None:
+    """Write durations into the fields of these names; 0 leaves one out."""
+    for field, value in ms.items():
+        if value:
+            getattr(target, field).CopyFrom(duration(value))
 
 
 @lru_cache(maxsize=256)

@@ -18,7 +18,7 @@ from saros.raw import Raw
 from saros.values import Json
 
 from .payloads import CONTEXT, MESSAGES, SENDER, payloads, to_payload
-from .policies import REUSE, duration, retry_policy
+from .policies import REUSE, put_durations, retry_policy
 
 if TYPE_CHECKING:
     from .search import SearchAttributes
@@ -48,14 +48,13 @@ async def start_request(
         cron_schedule=options.cron_schedule,
     )
     built.input.payloads.extend(await encoded(converter, payloads(request.args)))
-    for field, ms in (
-        ("workflow_execution_timeout", options.execution_timeout),
-        ("workflow_run_timeout", options.run_timeout),
-        ("workflow_task_timeout", options.task_timeout),
-        ("workflow_start_delay", options.start_delay),
-    ):
-        if ms:
-            getattr(built, field).CopyFrom(duration(ms))
+    put_durations(
+        built,
+        workflow_execution_timeout=options.execution_timeout,
+        workflow_run_timeout=options.run_timeout,
+        workflow_task_timeout=options.task_timeout,
+        workflow_start_delay=options.start_delay,
+    )
     if options.retry_policy is not None:
         built.retry_policy.CopyFrom(retry_policy(options.retry_policy))
     if options.memo:
