@@ -31,12 +31,17 @@ function rt.answer(id, value, err)
   command("answer", '{"id":' .. encode(id, "id") .. ',"' .. (err ~= nil and "err" or "ok") .. '":' .. json .. "}")
 end
 
+-- What is asked of nobody.
+local function unknown(kind, asked)
+  local message = "there is no " .. kind .. " " .. asked.name .. "; define it with workflow.on_" .. kind .. "(name, fn)"
+  return rt.answer(asked.id, nil, rt.error({ kind = "NotFound", message = message, retryable = false }))
+end
+
 function rt.on.query(body)
   local query = decode(body)
   local fn = rt.queries and rt.queries[query.name]
   if not fn then
-    local message = "there is no query " .. query.name .. "; define it with workflow.on_query(name, fn)"
-    return rt.answer(query.id, nil, rt.error({ kind = "NotFound", message = message, retryable = false }))
+    return unknown("query", query)
   end
   if rt.closed then
     rt.drop_ready() -- what was left when the program ended does not go on
@@ -66,8 +71,7 @@ function rt.on.update(body)
   local args = update.args or {}
   local handler = rt.updates and rt.updates[update.name]
   if not handler then
-    local message = "there is no update " .. update.name .. "; define it with workflow.on_update(name, fn)"
-    return rt.answer(update.id, nil, rt.error({ kind = "NotFound", message = message, retryable = false }))
+    return unknown("update", update)
   end
   if handler.validator then
     local refused
