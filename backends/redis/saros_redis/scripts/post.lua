@@ -2,7 +2,8 @@
 local id, item, only, mark = input[1], input[2], input[3], input[4]
 local run = running(id)
 if not run or (only ~= "" and only ~= run) then
-  return 0
+  -- Its sender asks again, for the reply was lost, when it may have ended the run that it reached.
+  return mark ~= "" and call("ZSCORE", key("k", id), mark) and 1 or 0
 end
 if not seen(id, mark) then
   post_run(run, item)
