@@ -7,6 +7,8 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
+import anyio
+
 from saros.errors import Error
 
 from .core import BATCH, Core
@@ -35,9 +37,9 @@ class Housekeeping:
 
         :raises Error: UNAVAILABLE; the caller tries again.
         """
-        async with asyncio.TaskGroup() as group:
+        async with anyio.create_task_group() as group:
             for loop in (self._timers.run, self._reclaim_loop, self._trim_loop):
-                group.create_task(self._keep(loop))
+                group.start_soon(self._keep, loop)
 
     async def _keep(self, loop: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from saros.background import Job
 from saros.errors import Error
 from saros.execution import Pid
 
@@ -29,7 +30,7 @@ class Names:
         self._cursors: dict[int, int] = {}
         self._leaving: set[tuple[str, str]] = set()  # (name, pid): no longer valid, and not yet freed
         self._order = asyncio.Lock()  # a process that ends at once must not free its name before it has it
-        self._refreshing: asyncio.Task[None] | None = None
+        self._refreshing: Job[None] | None = None
 
     async def _name(self, verb: str, name: str, pid: str = "", old: str = "") -> str:
         partition = self._core.keys.partition(name)
@@ -49,7 +50,7 @@ class Names:
         if owner == pid and pid.startswith("@"):
             self._mine[name] = pid
             if self._refreshing is None:
-                self._refreshing = asyncio.create_task(self._keep())
+                self._refreshing = Job(self._keep(), "the refreshing of names")
         return owner == pid
 
     async def lookup(self, name: str) -> str | None:
@@ -126,5 +127,4 @@ class Names:
 
     async def close(self) -> None:
         if self._refreshing is not None:
-            self._refreshing.cancel()
-            await asyncio.gather(self._refreshing, return_exceptions=True)
+            await self._refreshing.end()
