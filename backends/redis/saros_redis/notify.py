@@ -6,7 +6,6 @@ Messages may be lost, so a waiter looks at the state after it has subscribed, an
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
@@ -103,11 +102,11 @@ class Notify:
         while True:
             try:
                 client = await self._core.client.listener()
-                async with contextlib.AsyncExitStack() as stack:
-                    stack.push_async_callback(disconnect, client)
-                    pubsub = client.pubsub()
-                    stack.push_async_callback(pubsub.aclose)
+                pubsub = client.pubsub()
+                try:
                     await self._hear(pubsub)
+                finally:
+                    await disconnect(client, pubsub)
             except (*LOST, *BUSY, redis.RedisError) as exc:
                 log.info("the subscription was lost: %s", exc)
                 self._deaf = True
