@@ -98,7 +98,7 @@ class Client:
                 if problems.is_refusal(exc):
                     raise problems.refused(self.options, exc) from exc
                 if not any(word in str(exc) for word in AWAY):
-                    raise
+                    raise problems.garbage(self.options, exc) from exc
                 self._away = self._away or time.monotonic()
                 if time.monotonic() - start + pause > patience:
                     raise problems.unavailable(self.options, exc) from exc

@@ -13,6 +13,7 @@ from saros.background import Job
 from saros.errors import Error
 from saros.execution import Pid
 
+from . import codec
 from .core import Core
 
 log = logging.getLogger("saros.redis")
@@ -35,7 +36,7 @@ class Names:
     async def _name(self, verb: str, name: str, pid: str = "", old: str = "") -> str:
         partition = self._core.keys.partition(name)
         owner: bytes = await self._core.run("name", partition, [verb, name, pid, old])
-        return owner.decode()
+        return codec.text(owner)
 
     async def register(self, name: str, pid: str) -> bool:
         async with self._order:
@@ -105,11 +106,13 @@ class Names:
         core = self._core
         for partition, tag in enumerate(core.keys.tags):
             cursor = self._cursors.get(partition, 0)
-            following, fields = await core.client.command("HSCAN", f"{tag}:names", cursor, "COUNT", 100)
+            key = f"{tag}:names"
+            following, fields = await core.read(partition, "hash", "HSCAN", key, cursor, "COUNT", 100)
             self._cursors[partition] = int(following)
-            for name, owner in fields.items():
-                if not await self._alive(name.decode(), owner.decode()):
-                    await self._name("unregister", name.decode(), owner.decode())
+            for field, value in fields.items():
+                name, owner = codec.text(field), codec.text(value)
+                if not await self._alive(name, owner):
+                    await self._name("unregister", name, owner)
 
     async def _keep(self) -> None:
         while True:

@@ -125,7 +125,10 @@ class StoreBackend:
                 await courier.close()
 
     async def _keep_running(self, loop: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
-        """Run a loop for ever (or something once); while the server is away, try again with growing pauses."""
+        """Run a loop for ever (or something once); when it fails, or the server is away, again, with growing pauses.
+
+        :raises Error: what no repetition mends, such as PERMISSION_DENIED.
+        """
         pause = BACKOFF_S
         while True:
             started = asyncio.get_running_loop().time()
@@ -134,13 +137,17 @@ class StoreBackend:
                 if once:
                     return
             except Error as error:
-                if error.kind != UNAVAILABLE:
+                if error.kind not in (UNAVAILABLE, INTERNAL):
                     raise
-                if asyncio.get_running_loop().time() - started > BACKOFF_MAX_S:
-                    pause = BACKOFF_S
-                log.warning("%s; trying again in %.1f s", error, pause)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, BACKOFF_MAX_S)
+                failure: Exception = error
+            except Exception as raised:  # of one item, whatever it is: the others are served on
+                log.exception("a worker failed")
+                failure = raised
+            if asyncio.get_running_loop().time() - started > BACKOFF_MAX_S:
+                pause = BACKOFF_S
+            log.warning("%s; trying again in %.1f s", failure, pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, BACKOFF_MAX_S)
 
     # --- executions -------------------------------------------------------------------------
 

@@ -63,7 +63,12 @@ class Courier:
                 self._deliver_later(entry)
             else:
                 # Giving up would leave the rest of the batch to the end of its lease.
-                await patiently(partial(self.deliver, entry), f"delivering {entry.op} of {entry.id}")
+                try:
+                    await patiently(partial(self.deliver, entry), f"delivering {entry.op} of {entry.id}")
+                except Error as error:
+                    if error.kind == UNAVAILABLE:
+                        raise
+                    log.error("%s of %s is left to be delivered again: %s", entry.op, entry.id, error)
 
     def _may_wait(self, entry: Outgoing) -> bool:
         """Whether another node has a say; the entries of other executions shall not wait for that."""
