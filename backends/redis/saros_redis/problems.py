@@ -29,7 +29,7 @@ def unavailable(options: Options, cause: BaseException, opening: bool = False) -
 
     :param opening: the first contact, when the URL may be wrong.
     """
-    where = ", ".join(f"{host}:{port}" for host, port in options.hosts)
+    where = options.socket or ", ".join(f"{host}:{port}" for host, port in options.hosts)
     error = _tls(options, where, cause) or _topology(options, where, cause) or _state(where, cause)
     if error is not None:
         return error
