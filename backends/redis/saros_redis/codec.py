@@ -25,6 +25,11 @@ TERM_MAX = 256
 """Longer values are not found by an index."""
 
 
+def text(data: bytes) -> str:
+    """Bytes that may be anything, for a message."""
+    return data.decode(errors="backslashreplace")
+
+
 def micros(ns: int) -> int:
     """Rounded up, so that nothing comes too early."""
     return -(-ns // 1_000)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from saros import values
+from saros.background import Job
 from saros.entries import Entry
 from saros.errors import CANCELED, INVALID, Error, ErrorData
 from saros.host import Attempt, ProcessHost
@@ -64,7 +65,7 @@ class Exchange:
         self._writing: asyncio.Lock | None = None  # its coroutines may write at the same time
         self._attempt: Attempt | None = None
         self._ended: asyncio.Future[Json | HttpError] = asyncio.get_running_loop().create_future()
-        self._watcher: asyncio.Task[None] | None = None
+        self._watcher: Job[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
 
     # --- the function -----------------------------------------------------------------------
@@ -123,7 +124,7 @@ class Exchange:
 
     def _watch(self) -> None:
         if self._watcher is None and not self._ended.done():
-            self._watcher = asyncio.get_running_loop().create_task(self._until_gone())
+            self._watcher = Job(self._until_gone(), "the watch of an HTTP client")
 
     async def _until_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
