@@ -91,7 +91,8 @@ class Start(Body, frozen=True, omit_defaults=True):
     info: Raw = EMPTY  # object: what workflow.info() / activity.info() tell
     pid: str = ""
     entry: str = ""
-    seed: str = ""  # of every random number in the program
+    seed: str = ""  # of random numbers that need not be secret
+    secret: str = ""  # of all random numbers: 256 random bits in hexadecimal; else see `Facts.secret`
 
 
 class Outcome(Body, frozen=True, omit_defaults=True):
@@ -328,6 +329,10 @@ class Facts(Protocol):
 
     def is_canceled(self) -> bool:
         """Whether this attempt of an activity has been cancelled."""
+        ...
+
+    def secret(self) -> str:
+        """256 random bits of this run, in hexadecimal, for a program whose START has none."""
         ...
 
     def refuse_attributes(self, search: Json) -> str | None:

@@ -37,6 +37,9 @@ class _NoFacts:
     def is_canceled(self) -> bool:
         return False
 
+    def secret(self) -> str:
+        return ""
+
     def refuse_attributes(self, search: Json) -> str | None:
         return None
 

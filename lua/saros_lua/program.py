@@ -10,6 +10,7 @@ from saros.entries import Entry
 from saros.errors import INTERNAL, CodeError, Error
 from saros.program import EVENT_OPS, QUERY, Command, Event, Facts, Inspection, unpack
 
+from .modules.hash import derive
 from .vm import Stopped, Vm
 
 if TYPE_CHECKING:
@@ -137,6 +138,9 @@ class LuaProgram:
     def _is_canceled(self) -> bool:
         return self._facts.is_canceled()
 
+    def _random_of_run(self, secret: bytes | None, draw: int, count: int) -> bytes:
+        return derive(self._facts.secret().encode() if secret is None else secret, draw, count)
+
     def _random(self, count: int) -> bytes:
         return os.urandom(min(int(count), 1 << 20))
 
@@ -151,6 +155,7 @@ _ANSWERS: dict[str, Callable[..., Any]] = {
     "heartbeat": LuaProgram._heartbeat,
     "is_canceled": LuaProgram._is_canceled,
     "random": LuaProgram._random,
+    "random_of_run": LuaProgram._random_of_run,
 }
 
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hmac
+import os
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Final
+
+from temporalio.api.common.v1 import Payload
 
 from saros.attributes import check_search
 from saros.errors import INVALID, Error
+from saros.program import pack
 from saros.values import Json
+
+from .payloads import SECRET, put_json
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -26,6 +34,9 @@ class WorkflowFacts:
         self._own_length = 0  # events and bytes since the server last told
         self._own_size = 0
         self._upserts = 0
+        self.given = ""  # random bits of whoever started this
+        self._secret = ""  # this run's, once they are asked for
+        self._secrets = 1  # the number of these
 
     def begin(self, replaying: bool, length: int, size: int) -> bool:
         """Note what an activation tells; gives whether it is of another workflow task than the last one."""
@@ -94,13 +105,42 @@ class WorkflowFacts:
     def is_canceled(self) -> bool:
         return False
 
+    def secret(self) -> str:
+        """See `saros.program.Facts`.
+
+        Temporal's own seed is a hash of the run id. So whoever starts a workflow puts random bits into a header,
+        which a codec hides from the server, and the seed only tells runs with the same header apart. Other SDKs
+        do not: then the bits are in a marker.
+        """
+        if not self._secret and self.given:
+            self._secret = _derived(self.given, str(self._execution.seed))
+        elif not self._secret:
+            marker = f"{_SECRET}{self._secrets}/"
+            found = next((id for id in self._recorded if id.startswith(marker)), None)
+            if found is None and self.replaying:  # the code that ran here did not ask: no marker has a place
+                self._secret = _derived(marker, self._execution.info.run_id)
+            else:
+                self._secret = os.urandom(32).hex() if found is None else found.removeprefix(marker)
+                self._execution.add().set_patch_marker.patch_id = marker + self._secret
+        return self._secret
+
+    def hand_on(self, headers: MutableMapping[str, Payload], name: str) -> None:
+        """Give an execution that this one starts random bits of its own, if this one was given some."""
+        if self.given:
+            put_json(headers[SECRET], pack(_derived(self.secret(), name)))
+
+    def reseed(self) -> None:
+        """Forget the random bits: the run has been reset, and what comes now differs from what came then."""
+        self._secret = ""
+        self._secrets += 1
+
     def refuse_attributes(self, search: Json) -> str | None:
         """What the server would take decides only once: a refusal is a patch marker, which a replay finds."""
         why = check_search(search)
         if why is not None:
             return why
         self._upserts += 1
-        marker = f"saros.refused#{self._upserts}"
+        marker = f"saros.refused/{self._upserts}"  # no change id and "#": a version's
         if self.replaying:
             known = self.patched(marker)
             return self._execution.env.search.refusal(search) or _REFUSED if known else None
@@ -108,6 +148,13 @@ class WorkflowFacts:
         if why is not None:
             self.patched(marker)
         return why
+
+
+_SECRET: Final = "saros.secret/"
+
+
+def _derived(secret: str, name: str) -> str:
+    return hmac.digest(secret.encode(), name.encode(), "sha256").hex()
 
 
 _REFUSED = "the server did not know these search attributes when the workflow asked for them"

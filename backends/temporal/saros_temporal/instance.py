@@ -105,7 +105,9 @@ class Instance(WorkflowInstance):
             self._env.refresh()
 
     def _reseed(self, job: UpdateRandomSeed) -> None:
+        self.execution.seed = job.randomness_seed
         self.execution.random.seed(job.randomness_seed)
+        self.execution.facts.reseed()
 
     def _query(self, job: QueryWorkflow) -> None:
         """Answer a query. Saros's own clients want an `Outcome`, for a failed query tells nothing but a text."""

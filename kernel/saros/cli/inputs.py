@@ -40,7 +40,7 @@ def value(text: str, where: str) -> Any:
     except RecursionError:
         raise WrongInput("this JSON is nested too deeply", where) from None
     try:
-        result = values.decode(text.encode())
+        result = values.decode(values.from_plain(text.encode()))
         values.encode(result)
     except UnicodeEncodeError:
         raise WrongInput("this is not UTF-8", where) from None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..attributes import check_search
 from ..deployment import Deployment
 from ..entries import Entry
-from ..errors import INVALID, CodeError, Error, NonDeterminism
+from ..errors import INTERNAL, INVALID, CodeError, Error, NonDeterminism
 from ..execution import Record, Run
 from ..presentation import describe_command
 from ..program import (
@@ -88,6 +88,9 @@ class Live:
 
     def is_canceled(self) -> bool:
         return False
+
+    def secret(self) -> str:
+        raise Error("the start of this run has no secret; it was not made by this version", INTERNAL)
 
     def refuse_attributes(self, search: Json) -> str | None:
         return check_search(search)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -177,6 +178,9 @@ class Actor:
 
     def is_canceled(self) -> bool:
         return self.scope.canceled
+
+    def secret(self) -> str:
+        return os.urandom(32).hex()
 
     def refuse_attributes(self, search: Json) -> str | None:
         return "only workflows have search attributes"

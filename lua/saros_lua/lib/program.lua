@@ -41,8 +41,13 @@ function rt.history()
   return length, size
 end
 
+rt.EFFECT = {} -- what rt.answering is while the function of a side effect runs
+
 -- While a query is answered, nothing happens that a replay, which is not asked, would not do.
 function rt.refuse_query()
+  if rt.answering == rt.EFFECT then
+    raw.error("a side effect only computes a value: it may not call, send, sleep or start anything", 0)
+  end
   raw.error("a query handler only reads: it may not call, sleep, send, draw random numbers or change anything", 0)
 end
 
@@ -274,7 +279,7 @@ function on.start(body)
   rt.start = start
   rt.pid = start.pid or ""
   rt.context = start.context or {}
-  rt.seed_from(start.seed or rt.pid)
+  rt.seed_from(start.secret or start.seed or rt.pid)
   local args = start.args or {}
   local n = rt.length(args)
   rt.spawn(function()
@@ -312,7 +317,7 @@ rt.run_ready = run
 
 -- Loads the entry's code without running its function: nil, or why that fails.
 function rt.try_load()
-  rt.start, rt.pid, rt.context = { entry = "" }, "", {}
+  rt.start, rt.pid, rt.context = { entry = "", secret = "" }, "", {}
   rt.seed_from("")
   local task = rt.spawn(rt.load_entry)
   local failed, err = rt.run()
