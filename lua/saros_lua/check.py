@@ -37,6 +37,8 @@ class _NoFacts:
     def is_canceled(self) -> bool:
         return False
 
+    name = "check"
+
     def secret(self) -> str:
         return ""
 

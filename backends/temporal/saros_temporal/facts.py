@@ -26,7 +26,7 @@ class WorkflowFacts:
     def __init__(self, execution: Execution) -> None:
         self.replaying = False
         self.name = ""  # of the entry and the execution, in logs
-        self._execution = execution
+        self.execution = execution
         self._versions: dict[str, int] = {}
         self._recorded: set[str] = set()  # patches whose markers the history has
         self._patches: dict[str, bool] = {}  # the answers so far, which never change
@@ -68,7 +68,7 @@ class WorkflowFacts:
         if known is None:
             known = self._patches[id] = not self.replaying or id in self._recorded
             if known:
-                self._execution.add().set_patch_marker.patch_id = id
+                self.execution.add().set_patch_marker.patch_id = id
         return known
 
     def version_of(self, change_id: str, lowest: int, highest: int) -> tuple[int, bool]:
@@ -97,7 +97,7 @@ class WorkflowFacts:
 
     def log(self, level: str, message: str, fields: Json) -> None:
         if not self.replaying:
-            self._execution.env.deployment.log(level, message, fields, self.name)
+            self.execution.env.deployment.log(level, message, fields, self.name)
 
     def heartbeat(self, details: Json) -> None:
         raise Error("a workflow has no heartbeat; only activities do", INVALID, retryable=False)
@@ -113,15 +113,15 @@ class WorkflowFacts:
         do not: then the bits are in a marker.
         """
         if not self._secret and self.given:
-            self._secret = _derived(self.given, str(self._execution.seed))
+            self._secret = _derived(self.given, str(self.execution.seed))
         elif not self._secret:
             marker = f"{_SECRET}{self._secrets}/"
             found = next((id for id in self._recorded if id.startswith(marker)), None)
             if found is None and self.replaying:  # the code that ran here did not ask: no marker has a place
-                self._secret = _derived(marker, self._execution.info.run_id)
+                self._secret = _derived(marker, self.execution.info.run_id)
             else:
                 self._secret = os.urandom(32).hex() if found is None else found.removeprefix(marker)
-                self._execution.add().set_patch_marker.patch_id = marker + self._secret
+                self.execution.add().set_patch_marker.patch_id = marker + self._secret
         return self._secret
 
     def hand_on(self, headers: MutableMapping[str, Payload], name: str) -> None:
@@ -143,8 +143,8 @@ class WorkflowFacts:
         marker = f"saros.refused/{self._upserts}"  # no change id and "#": a version's
         if self.replaying:
             known = self.patched(marker)
-            return self._execution.env.search.refusal(search) or _REFUSED if known else None
-        why = self._execution.env.search.refusal(search)
+            return self.execution.env.search.refusal(search) or _REFUSED if known else None
+        why = self.execution.env.search.refusal(search)
         if why is not None:
             self.patched(marker)
         return why

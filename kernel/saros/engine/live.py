@@ -56,6 +56,7 @@ class Live:
         self.fresh = True  # not yet looked at by its worker
         self.in_use = False  # by a task that is not committed yet: it may not be closed
         self.replaying = False
+        self.name = f"{run.entry} {run.id}"
         self._versions: dict[str, int] = {}
         self._side_effects: dict[int, Json] = {}
         self.program = deployment.program(self.entry, workflow=True, facts=self, trace=trace)
@@ -81,7 +82,7 @@ class Live:
 
     def log(self, level: str, message: str, fields: Json) -> None:
         if not self.replaying:
-            self.deployment.log(level, message, fields, f"{self.run.entry} {self.run.id}")
+            self.deployment.log(level, message, fields, self.name)
 
     def heartbeat(self, details: Json) -> None:
         raise Error("a workflow has no heartbeat; only activities do", INVALID, retryable=False)

@@ -157,6 +157,12 @@ class Actor:
     # --- Facts ------------------------------------------------------------------------------
 
     replaying = False
+
+    @property
+    def name(self) -> str:
+        workflow = self.scope.info.get("workflow_id")
+        return f"{self.entry.id} {self.pid}" + (f" of the workflow {workflow}" if workflow else "")
+
     settles_side_effects = False
 
     def history(self) -> tuple[int, int]:

@@ -11,6 +11,7 @@ local encode, decode = rt.encode, rt.decode
 local block, wake, current = rt.block, rt.wake, rt.current
 local unpack = raw.table.unpack
 local CANCELLED = rt.CANCELLED
+local clock = raw.os.clock
 
 -- More commands than this between two blocking points is a runaway loop, not a workflow.
 local MAX_COMMANDS = 50000
@@ -334,7 +335,12 @@ function rt.advance(history_length, history_size, ...)
   local events, n = { ... }, select("#", ...)
   out, len = {}, 0
   length, size = history_length, history_size
+  local told = clock()
   for i = 1, n, 4 do
+    if clock() - told > 0.5 then -- a replay may take long, as long as it gets on
+      told = clock()
+      rt.host("alive")
+    end
     local op, body = events[i], events[i + 2]
     time_ns = events[i + 3]
     if op ~= "query" then
