@@ -6,8 +6,6 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
-
 from . import values
 from .values import Json
 
@@ -69,9 +67,8 @@ def admitted(search: Json, refused: Mapping[str, str]) -> tuple[Json, str | None
     """
     if not refused:
         return search, None
-    found = msgspec.json.decode(search, type=dict[str, msgspec.Raw])
-    kept = {name: value for name, value in found.items() if name not in refused}
-    return msgspec.json.encode(kept), _reasons(refused)
+    kept = {name: value for name, value in values.decode(search).items() if name not in refused}
+    return values.encode(kept), _reasons(refused)
 
 
 def _reasons(refused: Mapping[str, str]) -> str | None:

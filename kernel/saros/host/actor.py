@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -156,6 +157,12 @@ class Actor:
     # --- Facts ------------------------------------------------------------------------------
 
     replaying = False
+
+    @property
+    def name(self) -> str:
+        workflow = self.scope.info.get("workflow_id")
+        return f"{self.entry.id} {self.pid}" + (f" of the workflow {workflow}" if workflow else "")
+
     settles_side_effects = False
 
     def history(self) -> tuple[int, int]:
@@ -177,6 +184,9 @@ class Actor:
 
     def is_canceled(self) -> bool:
         return self.scope.canceled
+
+    def secret(self) -> str:
+        return os.urandom(32).hex()
 
     def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
         return b"{}", "only workflows have search attributes"
