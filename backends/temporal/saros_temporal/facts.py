@@ -7,9 +7,8 @@ import os
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Final
 
-from temporalio.api.common.v1 import Payload
-
 import msgspec
+from temporalio.api.common.v1 import Payload
 
 from saros.attributes import admitted, refused_values
 from saros.errors import INVALID, Error
