@@ -8,16 +8,17 @@
 --     makes places of their own (objects.lua);
 --   * all other chunks run anew in every program that needs them; what they add to rt, and to the tables that
 --     chunks give to rt.keep(t), is taken away again.
-local instructions, seconds, memory, workflow, trace, host, host_load = ...
+local instructions, milliseconds, memory, workflow, trace, host, host_load, host_clock = ...
 local load, error, pcall, select, next, type = load, error, pcall, select, next, type
-local collectgarbage, upvaluejoin = collectgarbage, debug.upvaluejoin
+local collectgarbage, upvaluejoin, setupvalue = collectgarbage, debug.upvaluejoin, debug.setupvalue
 local getmetatable, setmetatable = debug.getmetatable, setmetatable
 
 local rt = {
   workflow = workflow,
   trace = trace,
   budget = instructions,
-  seconds = seconds,
+  milliseconds = milliseconds,
+  host_clock = host_clock,
   memory_limit = memory,
 }
 local booting = true
@@ -183,9 +184,24 @@ local KEPT = 16
 local sources, n_sources = {}, 0 -- number -> source, which any program of this VM may run
 local used -- source -> true when this program has run it
 
+-- What the bytecode of users calls, in the second upvalue (instrument.py): with the result of a concatenation,
+-- or with a table, one of the keys that Lua itself obeys, and the value that is to be stored there.
+local function check(a, key, value)
+  if key == nil then
+    rt.joined(a)
+  else
+    rt.before_store(a, key, value)
+  end
+end
+
 -- Bytecode to a function.
 function rt.compile_user(bytecode, env)
-  return load(bytecode, "=user", "b", env)
+  local fn, why = load(bytecode, "=user", "b", env)
+  if not fn then
+    error(why, 0)
+  end
+  setupvalue(fn, 2, check)
+  return fn
 end
 
 -- Keeps a source for the programs to come, which are told its number.
@@ -283,7 +299,7 @@ function rt.renew(source_number)
 end
 
 collectgarbage("stop")
-for i = 8, select("#", ...), 2 do
+for i = 9, select("#", ...), 2 do
   chunk_of((select(i, ...)), (select(i + 1, ...)))
   rt.library((select(i, ...)))
 end

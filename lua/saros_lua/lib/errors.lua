@@ -60,7 +60,7 @@ rt.error_state = get
 local function make(state)
   state.kind = state.kind or ""
   if not state.stack then
-    state.stack = rt.traceback()
+    state.stack = rt.error_stack()
   end
   return new(state)
 end
