@@ -249,11 +249,36 @@ local function answered(ok, ...)
   return ok, ...
 end
 
+local CROSSING = 1000 -- instructions that a call of the host costs at the least
+local costs = { -- of those that take longer
+  log = 4000, time_span = 30000, time_abbreviation = 30000, crypto_jwt_open = 5000, crypto_jwt_sign = 5000,
+  json_validate = 20000, source = 20000,
+}
+
+-- Instructions that a call costs: its bytes are read, or worked on, once or twice.
+local function cost_of(name, ...)
+  local cost = costs[name] or CROSSING
+  for i = 1, select("#", ...) do
+    local argument = select(i, ...)
+    if type(argument) == "string" then
+      cost = cost + #argument // 2
+    end
+  end
+  return cost
+end
+
+-- Texts of the host are long for user code, too.
+local function received(ok, ...)
+  rt.noted((...))
+  return ok, ...
+end
+
 -- What Python returns is pushed outside any protected call: the head-room above the limit is for it.
 -- One host function: true, value... or false, kind, message.
 function rt.host(name, ...)
+  rt.charge(cost_of(name, ...))
   rt.reserve(0)
-  return answered(host(name, ...))
+  return received(answered(host(name, ...)))
 end
 
 -- Bytecode or data for the library: value or nil, message.

@@ -22,11 +22,12 @@ local COLLECT = 1024 -- KiB; until a VM uses that much, its garbage is left alon
 
 local budget, memory_limit, seconds = rt.budget, rt.memory_limit / 1024, rt.milliseconds / 1000
 local fuel = budget
+local look_at = budget -- what is left of the fuel when the clock is looked at next
 local started -- CPU time of this thread when the activation began
 local deadline -- CPU time of the process at which the thread's is looked at
 local killed, killed_text -- a VM that was killed runs no other program
 local collecting
-local step, looks, ticks = STEP, LOOKS, 0
+local step, looks = STEP, LOOKS
 local heaviest, heavy_size = 0, 0 -- the text that takes longest to handle: its weight and size
 local hook, main_hook
 
@@ -108,7 +109,6 @@ local function is_late()
 end
 
 local function check()
-  ticks = 0
   if killed then
     kill()
   elseif fuel <= 0 then
@@ -118,6 +118,10 @@ local function check()
     kill("budget", format(text, rt.milliseconds))
   end
   reserve(0)
+  look_at = fuel - looks * step
+  if look_at < 0 then
+    look_at = 0
+  end
 end
 
 local function start_collector()
@@ -131,12 +135,11 @@ end
 
 function hook()
   fuel = fuel - step
-  ticks = ticks + 1
   local used = collectgarbage("count")
   if not collecting and used > COLLECT then
     start_collector()
   end
-  if fuel <= 0 or killed or ticks >= looks or used > memory_limit then
+  if fuel <= look_at or killed or used > memory_limit then
     check()
     if heaviest > 0 and used * 1024 < heavy_size then -- it is gone
       lighten()
@@ -244,12 +247,12 @@ end
 -- Activations ---------------------------------------------------------------------------------------
 
 rt.each_program(function()
-  fuel, started, deadline, collecting = budget, nil, nil, false
+  fuel, look_at, started, deadline, collecting = budget, budget - LOOKS * STEP, nil, nil, false
   lighten()
 end)
 
 function rt.refuel()
-  fuel, started, deadline = budget, nil, nil
+  fuel, look_at, started, deadline = budget, budget - LOOKS * STEP, nil, nil
   if heaviest > 0 and collectgarbage("count") * 1024 < heavy_size then
     lighten()
     arm()
@@ -258,7 +261,7 @@ end
 
 -- How Python calls in; `now` is the CPU time of its thread.
 function rt.enter(now, fn, ...)
-  fuel, started, deadline = budget, now, nil
+  fuel, look_at, started, deadline = budget, budget - LOOKS * STEP, now, nil
   if not collecting and collectgarbage("count") > COLLECT then
     start_collector()
   end
