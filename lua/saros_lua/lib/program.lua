@@ -348,7 +348,7 @@ function rt.advance(history_length, history_size, ...)
     end
     len = len + 1
     mark = len
-    rt.refuel()
+    rt.refuel_after(i - 1)
     on[op](body, events[i + 1])
     run()
     local why, message = rt.killed()
