@@ -26,6 +26,7 @@ from .plugins import Plugins, installed
 from .presentation import Line, lines
 from .program import CANCEL, MESSAGE, Ask, CancelRequest, Message, StartOptions, pack
 from .serving import served
+from .watchdog import SILENCE_S, Watchdog
 
 log = logging.getLogger("saros")
 
@@ -169,7 +170,7 @@ class Handle:
     async def release(self) -> None:
         """Have the task of a parked execution tried again now, instead of after its pause.
 
-        :raises Error: NOT_FOUND when none is parked; INVALID on a backend whose server alone decides when.
+        :raises Error: NOT_FOUND when none is parked.
         """
         await self._app.backend.release(self.id)
 
@@ -208,13 +209,16 @@ class Handle:
 class App:
     """An opened application; made by `saros.open`."""
 
-    def __init__(self, deployment: Deployment, backend: Backend, plugins: Plugins) -> None:
+    def __init__(
+        self, deployment: Deployment, backend: Backend, plugins: Plugins, watchdog: float = 0.0
+    ) -> None:
         self.deployment = deployment
         self.backend = backend
         self.plugins = plugins
         self.host = ProcessHost(deployment, backend, backend.clock)
         self._workers: Job[None] | None = None
         self._stop = asyncio.Event()
+        self._watchdog = Watchdog(watchdog, backend.blocked) if watchdog > 0 else None
 
     @property
     def registry(self) -> Registry:
@@ -327,6 +331,8 @@ class App:
         :param services: and what else it serves: supervised processes, schedules, HTTP.
         """
         if self._workers is None:
+            if self._watchdog is not None:
+                self._watchdog.start()
             self._stop = asyncio.Event()
             self._workers = Job(self._work(services), "the app")
             self._workers.task.add_done_callback(_tell_failure)
@@ -352,6 +358,8 @@ class App:
             try:
                 await self.stop_workers()
             finally:
+                if self._watchdog is not None:
+                    self._watchdog.stop()
                 await self.host.close()
                 await self.backend.close()
 
@@ -367,6 +375,7 @@ async def open_app(
     options: Mapping[str, Any] | None = None,
     env: Mapping[str, str] | None = None,
     check: Callable[[Deployment], None] | None = None,
+    watchdog: float = SILENCE_S,
 ) -> AsyncIterator[App]:
     """Open an application directory on a backend.
 
@@ -374,6 +383,8 @@ async def open_app(
     :param backend: its URL; by default that in ``SAROS_BACKEND``, or ``memory://``.
     :param workers: serve the app's task queues here; False makes a client only.
     :param services: with workers, also serve its supervised processes, schedules and HTTP.
+    :param watchdog: a process with workers ends, with a line on stderr and the status 86, when code of an entry
+        blocks it for so many seconds; 0 for never (see `saros.watchdog`).
     :raises AppError: for a bad app, with every problem.
     :raises Error: when the backend is unknown or cannot be reached.
     """
@@ -386,7 +397,7 @@ async def open_app(
         check(deployment)
     made = plugins.backend(url).make(url, {"root": str(deployment.registry.root), **(options or {})})
     await made.open(deployment)
-    app = App(deployment, made, plugins)
+    app = App(deployment, made, plugins, watchdog)
     try:
         if workers and path is not None:
             await made.join(app.host)

@@ -161,12 +161,13 @@ class Core:
         await self.run("aside", partition, [kind, stream, entry.decode(), f"it cannot be read: {why}"])
 
     async def _task(self, partition: int, found: Sequence[Any], now: int) -> WorkflowTask:
-        run_id, blob, fence, length, failures, mails, stream, entry = found
+        run_id, blob, fence, length, failures, mails, stream, entry, hangs = found
         run = await self._run(partition, run_id.decode(), blob)
         proof = fence.decode()
         until = time.monotonic() + max(TASK_LIMIT_S, 2 * self.options.lease)
         self.held.add(proof, Place(partition, stream.decode(), entry.decode(), until))
-        return WorkflowTask(run, proof, length, [codec.read_mail(item) for item in mails], now, failures)
+        mail = [codec.read_mail(item) for item in mails]
+        return WorkflowTask(run, proof, length, mail, now, failures, hangs)
 
     async def _run(self, partition: int, run_id: str, blob: bytes) -> Run:
         run = self._runs.pop(run_id, None)

@@ -100,8 +100,11 @@ class RedisStore:
     async def commit(self, commits: Sequence[Commit]) -> list[str]:
         return await self._tasks.commit(commits)
 
-    async def park(self, task: WorkflowTask, problem: str, delay: int) -> None:
-        await self._tasks.park(task, problem, delay)
+    async def park(self, task: WorkflowTask, problem: str, delay: int, *, hung: bool = False) -> None:
+        await self._tasks.park(task, problem, delay, hung)
+
+    def last_words(self) -> RedisStore:
+        return RedisStore(self.options)
 
     async def take_calls(self, queues: Sequence[str], limit: int) -> list[CallLease]:
         self.core.call_queues = tuple(queues)

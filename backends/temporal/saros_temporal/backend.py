@@ -13,7 +13,7 @@ from saros.deployment import Deployment
 from saros.errors import INVALID, NOT_FOUND, Error
 from saros.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest
 from saros.host import ProcessHost
-from saros.program import EXIT, Ask
+from saros.program import EXIT, Ask, Facts
 from saros.values import Json
 
 from . import telemetry
@@ -21,6 +21,7 @@ from .client import seconds
 from .connections import Connections, connected
 from .converter import data_converter
 from .environment import Environment
+from .hung import last_words
 from .names import Names
 from .nodes import Nodes
 from .reasons import write_reason
@@ -136,12 +137,11 @@ class TemporalBackend:
         return await (await self.connections.find(id, run_id)).query(id, name, args, run_id)
 
     async def release(self, id: str) -> None:
-        raise Error(
-            "Temporal itself tries failed workflow tasks again",
-            INVALID,
-            retryable=False,
-            hint="reset the workflow with the temporal command to begin earlier in its history",
-        )
+        """Let a workflow that has blocked its workers run again; other tasks Temporal tries again itself."""
+        await (await self.connections.find(id)).release(id)
+
+    async def blocked(self, facts: Facts, problem: str) -> str:
+        return await last_words(facts, problem, self.client)
 
     async def update(self, id: str, name: str, args: Json) -> Json:
         return await (await self.connections.find(id)).update(id, name, args)

@@ -30,6 +30,7 @@ from ..program import (
     Ask,
     CancelRequest,
     Event,
+    Facts,
     Inquiry,
     Outcome,
     outcome_ok,
@@ -40,6 +41,7 @@ from ..store import LAST, UNTIL_CLOSED, Mail, Store
 from ..values import Json
 from .calls import CallWorkers
 from .courier import Courier
+from .hung import last_words
 from .live import load
 from .names import under_its_name
 from .nodes import Nodes
@@ -67,6 +69,7 @@ class StoreBackend:
         self._grace_s = grace_s
         self._deployment: Deployment | None = None
         self.workflow_worker: WorkflowWorker | None = None
+        self._calls: CallWorkers | None = None
         self._nodes = Nodes(store)  # of a client, until this process works
         self._left: list[Nodes] = []
 
@@ -93,7 +96,7 @@ class StoreBackend:
 
     async def work(self, host: ProcessHost) -> None:
         queues = host.deployment.task_queues()
-        calls = CallWorkers(self.store, host.attempts, self._concurrency)
+        calls = self._calls = CallWorkers(self.store, host.attempts, self._concurrency)
         await self._keep_running(lambda: self.join(host), once=True)
         nodes = self._nodes
         courier = Courier(self.store, host, nodes)
@@ -123,6 +126,13 @@ class StoreBackend:
                 await calls.drain(self._grace_s)
                 await end_all(reversed(everything), STOP_S)
                 await courier.close()
+
+    async def blocked(self, facts: Facts, problem: str) -> str:
+        """See `saros.backend.Backend.blocked`."""
+        store = self.store.last_words()
+        if isinstance(store, str):
+            return store
+        return await last_words(store, facts, problem, self.workflow_worker, self._calls)
 
     async def _keep_running(self, loop: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
         """Run a loop for ever (or something once); when it fails, or the server is away, again, with growing pauses.

@@ -14,7 +14,7 @@ from ..deployment import error_of
 from ..errors import Error
 from ..host import Attempt, Attempts
 from ..program import Outcome, pack
-from ..store import CallLease, Settled, Store
+from ..store import CallLease, CallTask, Settled, Store
 from ..values import Json, error_data
 from .retry import call_info, failure_of, limit_heartbeat, next_delay_ms, start_limited
 
@@ -22,6 +22,10 @@ log = logging.getLogger("saros.engine")
 
 BATCH = 64
 MS = 1_000_000
+
+
+def _activity_id(task: CallTask) -> str:
+    return task.call.options.id or str(task.ref)
 
 
 class CallWorkers:
@@ -51,6 +55,11 @@ class CallWorkers:
         for worker in self._workers:
             worker.cancel(run_id, ref)
 
+    def lease_of(self, run_id: str, activity_id: str) -> CallLease | None:
+        """The lease of a call whose attempt runs here; any thread may ask."""
+        leases = [worker.leases.get((run_id, activity_id)) for worker in self._workers]
+        return next((lease for lease in leases if lease is not None), None)
+
     async def drain(self, grace_s: float) -> None:
         """Wait for running attempts, at most `grace_s` seconds."""
         await together(*[worker.drain(grace_s) for worker in self._workers])
@@ -69,6 +78,7 @@ class CallWorker:
         self._settled: list[Settled] = []
         self._flushing: Job[None] | None = None
         self._jobs = Jobs()
+        self.leases: dict[tuple[str, str], CallLease] = {}  # of attempts under way, by run and activity id
         self._running: dict[str, dict[int, Attempt]] = {}  # run id -> call -> what runs for it here
         self._idle = asyncio.Event()
         self._idle.set()
@@ -101,6 +111,7 @@ class CallWorker:
 
     def _start(self, lease: CallLease) -> None:
         task = lease.task
+        self.leases[task.run_id, _activity_id(task)] = lease
         self._free -= 1
         self._idle.clear()
         info = call_info(
@@ -140,6 +151,7 @@ class CallWorker:
 
     def _done(self, lease: CallLease, outcome: Json) -> None:
         task = lease.task
+        self.leases.pop((task.run_id, _activity_id(task)), None)
         attempts = self._running.get(task.run_id)
         if attempts is not None:
             attempts.pop(task.ref, None)

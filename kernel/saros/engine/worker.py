@@ -59,6 +59,7 @@ class WorkflowWorker:
         self._cancel_call = cancel_call
         self._cache: OrderedDict[str, Live] = OrderedDict()
         self._cache_size = cache
+        self._begun: dict[str, WorkflowTask] = {}  # run id -> the task that is neither committed nor parked
         self._ahead: dict[str, tuple[int, list[Record]]] = {}  # by fence: from where on, and what
         self._local = LocalCalls(attempts)
         self._waiting = Jobs()
@@ -92,6 +93,7 @@ class WorkflowWorker:
 
     async def _begin(self, task: WorkflowTask) -> Transition | None:
         """Bring the run's program to the task's history, and deliver the mail; None when the task failed."""
+        self._begun[task.run.run_id] = task
         try:
             live = await self._live(task)
             transition = Transition(task, live)
@@ -205,6 +207,7 @@ class WorkflowWorker:
     async def _commit(self, transitions: list[Transition]) -> None:
         results = await self.store.commit([transition.commit for transition in transitions])
         for transition, result in zip(transitions, results, strict=True):
+            self._begun.pop(transition.run.run_id, None)
             if result != OK:
                 level = logging.INFO if result == FENCED else logging.DEBUG
                 log.log(level, "a commit of %s was refused: %s", transition.run.id, result)
@@ -224,6 +227,7 @@ class WorkflowWorker:
 
     async def _park(self, task: WorkflowTask, error: Exception) -> None:
         self._drop(task.run.run_id)
+        self._begun.pop(task.run.run_id, None)
         data = error_of(error)
         where = error.where if isinstance(error, Error) else None
         problem = f"{data.message} ({where})" if where else data.message
@@ -231,6 +235,10 @@ class WorkflowWorker:
         log.warning("the workflow task of %s is parked: %s", task.run.id, problem)
         self.deployment.refresh()
         await self.store.park(task, problem, delay)
+
+    def task_of(self, run_id: str) -> WorkflowTask | None:
+        """The task of a run that is under way here; any thread may ask."""
+        return self._begun.get(run_id)
 
     def _drop(self, run_id: str) -> None:
         live = self._cache.pop(run_id, None)

@@ -39,7 +39,7 @@ local function commit(c)
   end
   push_all(h, c[6])
   call("HSET", m, "last", fence, "verdict", "ok", "own", c[17], "size", text((tonumber(size) or 0) + c[7]))
-  call("HDEL", m, "fence", "sched", "failures", "problem", "takes")
+  call("HDEL", m, "fence", "sched", "failures", "hangs", "problem", "takes")
   call("LTRIM", i, c[5], -1)
   drop_entry(stream, sched)
   for _, ref in ipairs(c[12]) do

@@ -74,8 +74,8 @@ end
 local function lease_run(stream, entry, run, fence, wanted)
   local consumer, most = wanted[1], wanted[8]
   local m = key("m", run)
-  local status, sched, own, failures, takes, known =
-    unpack(call("HMGET", m, "status", "sched", "own", "failures", "takes", "fence"))
+  local status, sched, own, failures, takes, known, hangs =
+    unpack(call("HMGET", m, "status", "sched", "own", "failures", "takes", "fence", "hangs"))
   if status ~= "running" or sched ~= entry then
     drop_entry(stream, entry)
     return nil
@@ -103,7 +103,7 @@ local function lease_run(stream, entry, run, fence, wanted)
   if own ~= consumer then
     blob = call("HGET", m, "run")
   end
-  return {run, blob, fence, call("LLEN", key("h", run)), tonumber(failures or 0), mails, stream, entry}
+  return {run, blob, fence, call("LLEN", key("h", run)), tonumber(failures or 0), mails, stream, entry, tonumber(hangs or 0)}
 end
 
 local function take_runs(leases, wanted)
