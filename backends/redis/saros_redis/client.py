@@ -29,6 +29,8 @@ log = logging.getLogger("saros.redis")
 
 TIMEOUT_S = 10.0
 """For one reply to a command."""
+QUICK_S = 1.0
+"""Who has no more patience than this does not wait longer for a reply, either: a worker that stops."""
 REPLICAS_MS = 1_000
 """Replicas get this long to confirm a write."""
 FSYNC_MS = 3_000
@@ -84,7 +86,7 @@ class Client:
         start, pause = time.monotonic(), BACKOFF_S
         while True:
             try:
-                reply = await self._evaluate(found, tag, blob)
+                reply = await self._evaluate(found, tag, blob, patience if patience <= QUICK_S else TIMEOUT_S)
                 self._answered()
                 return reply
             except (*LOST, *BUSY) as exc:
@@ -114,9 +116,9 @@ class Client:
         """How long, in seconds, nobody could renew a lease: the last outage, until `grace` seconds after its end."""
         return self._outage if time.monotonic() - self._back < grace else 0.0
 
-    async def _evaluate(self, found: Script, tag: str, blob: bytes) -> Any:
+    async def _evaluate(self, found: Script, tag: str, blob: bytes, limit_s: float) -> Any:
         self.calls += 1
-        with anyio.fail_after(TIMEOUT_S):
+        with anyio.fail_after(limit_s):
             try:
                 return await self._execute("EVALSHA", found.sha, 1, tag, blob)
             except redis.exceptions.NoScriptError:
