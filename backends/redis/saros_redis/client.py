@@ -50,10 +50,6 @@ BUSY = (
     redis.exceptions.RedisClusterException,  # no node answers, or slots are not covered; it is no RedisError
 )
 
-AWAY = ("BUSY ", "LOADING", "MISCONF", "NOREPLICAS", "READONLY")
-"""What an error reply names that ends by itself, also where redis-py has no class for it, as for one from within
-a script. None of them has changed anything."""
-
 Pending = tuple[tuple[Any, ...], "asyncio.Future[Any]"]
 
 
@@ -95,15 +91,11 @@ class Client:
                 if time.monotonic() - start + pause > patience:
                     raise problems.unavailable(self.options, exc) from exc
             except redis.ResponseError as exc:
-                if problems.is_full(exc):
-                    raise problems.full(self.options, exc) from exc
-                if problems.is_refusal(exc):
-                    raise problems.refused(self.options, exc) from exc
-                if not any(word in str(exc) for word in AWAY):
-                    raise problems.garbage(self.options, exc) from exc
+                if problems.is_full(exc) or not problems.is_away(exc):
+                    raise problems.answered(self.options, exc) from exc
                 self._away = self._away or time.monotonic()
                 if time.monotonic() - start + pause > patience:
-                    raise problems.unavailable(self.options, exc) from exc
+                    raise problems.answered(self.options, exc) from exc
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, BACKOFF_MAX_S)
 
@@ -137,6 +129,9 @@ class Client:
             except (*LOST, *BUSY) as exc:
                 if time.monotonic() - start + pause > patience:
                     raise problems.unavailable(self.options, exc) from exc
+            except redis.ResponseError as exc:
+                if not problems.is_away(exc) or time.monotonic() - start + pause > patience:
+                    raise problems.answered(self.options, exc) from exc
             await asyncio.sleep(pause)
             pause = min(pause * 2, BACKOFF_MAX_S)
 
