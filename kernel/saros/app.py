@@ -39,7 +39,8 @@ def load_app(
     plugins = plugins or installed()
     if path is None:
         return Deployment(Registry(Path.cwd(), {}), {}, {})
-    return _deployment(load(path, plugins.kinds(), env, known_modules=plugins.modules()), plugins)
+    known = {*plugins.modules(), *(name for runtime in plugins.runtimes() for name in runtime.always)}
+    return _deployment(load(path, plugins.kinds(), env, known_modules=known), plugins)
 
 
 def check_app(path: str | Path, plugins: Plugins | None = None) -> Deployment:
