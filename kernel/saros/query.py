@@ -222,7 +222,7 @@ class _Parser:
             return text.lower() == "true"
         if group == "text":
             text = text[1:-1].replace(text[0] * 2, text[0])
-        elif group != "word":
+        elif group != "word" or text.startswith("`"):
             raise self._bad(f"expected a value instead of {text!r}")
         if field == "status":
             try:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import saros
+from saros.testing import eventually
 
 ID = "approval-1"
 
@@ -127,8 +128,11 @@ def test_list_and_describe_agree_on_what_is_parked(cli: Any, write: Any) -> None
         async with saros.open(app, backend=url) as opened:
             (Path(app) / "a.lua").write_text("this is not Lua")
             order = await opened.start("app:broken", id="b-1")
-            while not (await order.describe()).problem:
-                await asyncio.sleep(0.01)
+
+            async def is_parked() -> bool:
+                return bool((await order.describe()).problem)
+
+            await eventually(is_parked, "the execution is parked")
 
     asyncio.run(start())
     backend = ("--backend", url)
