@@ -6,6 +6,7 @@ return {
   METHOD = function()
     return {
       GET = "GET", POST = "POST", PUT = "PUT", PATCH = "PATCH", DELETE = "DELETE", HEAD = "HEAD", OPTIONS = "OPTIONS",
+      TRACE = "TRACE",
     }
   end,
   STATUS = function()

@@ -28,7 +28,7 @@ ROUTER: Final = "http.router"
 ENDPOINT: Final = "http.endpoint"
 STATIC: Final = "http.static"
 
-METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE")
 MIDDLEWARE: Final = ("real_ip", "ratelimit", "cors", "token_auth", "compress", "timeout")
 MAX_BODY: Final = 8 << 20
 

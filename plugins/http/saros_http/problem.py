@@ -17,6 +17,7 @@ Headers = list[tuple[bytes, bytes]]
 
 REQUEST_ID = "saros.id"  # in a scope: the request's id
 WIRE = "saros.wire"  # in a scope: the `Wire` of its connection
+TARGET = "saros.target"  # in a scope: the request's target, when it is no path
 
 
 class HttpError(Exception):

@@ -132,7 +132,9 @@ def tls_context(app: App, entry: Entry) -> ssl.SSLContext | None:
 
 
 def _server(gateway: Asgi, entry: Entry, context: ssl.SSLContext | None) -> Server:
-    protocol: Any = configured(seconds(entry, "timeouts.header"), entry.get("limits.connections"))
+    protocol: Any = configured(
+        seconds(entry, "timeouts.header"), entry.get("limits.header"), entry.get("limits.connections")
+    )
     config = uvicorn.Config(
         gateway,
         http=protocol,
@@ -142,7 +144,6 @@ def _server(gateway: Asgi, entry: Entry, context: ssl.SSLContext | None) -> Serv
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        h11_max_incomplete_event_size=entry.get("limits.header"),
         timeout_keep_alive=max(1, round(seconds(entry, "timeouts.idle"))),
         timeout_graceful_shutdown=max(1, round(seconds(entry, "timeouts.shutdown"))),
     )
