@@ -216,10 +216,10 @@ class Exchange:
         part: Any = result.get("$http") if isinstance(result, dict) else None
         if part is None:
             if result is None:
-                log.error("%s gave no response [%s]", entry.id, self._scope[REQUEST_ID])
-                raise HttpError(500, "The server gave no answer.")
+                await send_whole(self._send, 200, [], b"")
+                return
             headers = [(b"content-type", b"application/json")]
-            await send_whole(self._send, 200, headers, msgspec.json.encode(values.decode(outcome.ok)))
+            await send_whole(self._send, 200, headers, msgspec.json.encode(_plain(values.decode(outcome.ok))))
             return
         body = result["body"]
         data = body.encode() if isinstance(body, str) else values.decode(msgspec.json.encode(body))
@@ -247,14 +247,26 @@ class Exchange:
 def _headers(table: Any) -> Headers:
     # An empty table of Lua's is an empty list.
     pairs = table.items() if isinstance(table, dict) else ()
-    return [(name.encode(), _value(value)) for name, value in pairs]
+    return [
+        (name.encode(), _bytes(item))
+        for name, value in pairs
+        for item in (value if isinstance(value, list) else [value])
+    ]
 
 
-def _value(value: Any) -> bytes:
+def _bytes(value: Any) -> bytes:
     if isinstance(value, str):
-        try:
-            return value.encode("latin-1")
-        except UnicodeEncodeError:
-            return value.encode()
+        return value.encode()
     data: bytes = values.decode(msgspec.json.encode(value))
     return data
+
+
+def _plain(value: Any) -> Any:
+    """The value as the Lua module json writes it: whole numbers have no fraction."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 53:
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
