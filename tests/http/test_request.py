@@ -11,7 +11,8 @@ ECHO = """
 local req = http.request()
 return http.response():json({
   method = req:method(), path = req:path(), id = req:param("id"), params = req:params(),
-  query = req:query("q"), every = req:query_all("q"), nothing = req:query_all("none"), none = req:query("none") == nil, all = req:query_params(),
+  query = req:query("q"), every = req:query_all("q"), nothing = req:query_all("none"),
+  none = req:query("none") == nil, all = req:query_params(),
   agent = req:header("User-AGENT"), content_type = req:content_type(), length = req:content_length(),
   host = req:host(), client = req:remote_addr(), has_body = req:has_body(), body = req:body(),
   is_json = req:is_content_type("application/json"), is_any_text = req:is_content_type("text/*"),

@@ -21,7 +21,7 @@ _TAIL = 4096  # bytes in which a form's last boundary must be
 
 class Body:
     """:param limit: bytes.
-    :param seconds: for all of it, from when it is first asked for.
+    :param seconds: for all of it, from when it is first asked for; 0 for no limit.
     """
 
     def __init__(self, scope: Scope, receive: Receive, limit: int, seconds: float) -> None:
@@ -112,7 +112,7 @@ class Body:
 
     async def _pull(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._deadline is None:
+        if self._deadline is None and self._seconds:
             self._deadline = loop.time() + self._seconds
         try:
             async with asyncio.timeout_at(self._deadline):

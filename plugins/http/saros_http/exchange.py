@@ -48,7 +48,7 @@ def end_streams(host: ProcessHost) -> None:
 
 
 class Exchange:
-    """:param write_s: seconds that a client has to take what is written."""
+    """:param write_s: seconds that a client has to take what is written; 0 for no limit."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, body: Body, write_s: float) -> None:
         self.begun = False
@@ -191,7 +191,7 @@ class Exchange:
 
     async def _timely(self, message: dict[str, Any]) -> None:
         try:
-            async with asyncio.timeout(self._write_s):
+            async with asyncio.timeout(self._write_s or None):
                 await self._send(message)
         except TimeoutError:
             self._abort()

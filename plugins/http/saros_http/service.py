@@ -8,14 +8,13 @@ import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import uvicorn
 
 from saros.app import App
 from saros.entries import Entry
-from saros.errors import INVALID, UNAVAILABLE, Error
+from saros.errors import UNAVAILABLE, Error
 
 from .admin import Admin
 from .endpoint import Endpoint, Settings, seconds
@@ -29,6 +28,7 @@ from .problem import Asgi
 from .protocol import configured
 from .routes import Resource, Routes
 from .static import REST, Static
+from .tls import tls_context
 
 log = logging.getLogger("saros.http")
 
@@ -78,8 +78,9 @@ def _static(app: App, service: Entry, wraps: dict[str, Wrap]) -> Iterator[Resour
         answer = Static(entry)
         for path in (base or "/", f"{base}/{{{REST}...}}"):
             resource = Resource(path, {"GET": answer})
+            resource.app = chain(entry)(resource.dispatch)
             if router is not None:
-                resource.app = wraps[router.id](resource.dispatch)
+                resource.app = wraps[router.id](resource.app)
             yield resource
 
 
@@ -105,30 +106,6 @@ def listen(entry: Entry, path: str, default_host: str) -> socket.socket:
         message = f"cannot listen at {addr}: {reason}"
         raise Error(message, UNAVAILABLE, retryable=False, where=entry.where(path)) from exc
     return sock
-
-
-def tls_context(app: App, entry: Entry) -> ssl.SSLContext | None:
-    """The TLS of a service, if it has any.
-
-    :raises Error: INVALID, when a file is missing or damaged.
-    """
-    tls: dict[str, str] = entry.get("tls") or {}
-    if not tls.get("cert_file"):
-        return None
-
-    def at(key: str) -> str | None:
-        return str(Path(app.registry.root, tls[key])) if tls.get(key) else None
-
-    try:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=at("client_ca_file"))
-        if tls.get("client_ca_file"):
-            context.verify_mode = ssl.CERT_REQUIRED
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(at("cert_file") or "", at("key_file"), tls.get("key_password") or "")
-    except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
-        message = f"the certificate or key of {entry.id} cannot be used: {exc}"
-        raise Error(message, INVALID, retryable=False, where=entry.where("tls")) from exc
-    return context
 
 
 def _server(gateway: Asgi, entry: Entry, context: ssl.SSLContext | None) -> Server:
