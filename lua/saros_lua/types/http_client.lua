@@ -39,7 +39,7 @@ local http_client = {}
 ---@field body? string Absent when streamed.
 ---@field body_size integer Bytes; -1 when streamed.
 ---@field url string Where the response came from, after redirects.
----@field stream? http_client.stream
+---@field stream? saros.HttpStream
 
 --- UNAVAILABLE for failures of the network, TIMEOUT when it takes too long; both are retryable.
 ---@param method string
@@ -89,7 +89,7 @@ function http_client.head(url, options) end
 --- nil when there are none. `nil, err` when the list cannot be used.
 ---@param requests table[]
 ---@return saros.HttpResponse[]? responses
----@return table<integer, saros.Error>|saros.Error|nil errors
+---@return saros.Error[]|saros.Error|nil errors
 function http_client.request_batch(requests) end
 
 --- A text as it is written in a query: `a b&c` is `a+b%26c`.
@@ -105,7 +105,7 @@ function http_client.encode_uri(text) end
 function http_client.decode_uri(text) end
 
 --- A response that is read in parts. It ends with its program at the latest, and within its timeout.
----@class http_client.stream: userdata
+---@class saros.HttpStream: userdata
 local stream = {}
 
 --- The next part, of at most `size` bytes (65536); nil at the end.

@@ -43,6 +43,7 @@ def saros_modules() -> Sequence[Module]:
             workflows=False,
             instead="a request is answered by the function of an http.endpoint",
             services={"http": _http},
+            types=_source("http_types"),
         )
     ]
 
