@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -202,15 +203,20 @@ def test_many_tiny_chunks_do_not_stall_the_others(site: Any) -> None:
     body = post(TE) + b"1\r\nx\r\n" * count + b"0\r\n\r\n" + LAST
     answers: list[bytes] = []
     thread = threading.Thread(target=lambda: answers.append(closed(site, body)))
-    site.get("/x/1")
-    slowest = 0.0
-    thread.start()
-    while thread.is_alive():
-        began = time.monotonic()
-        assert site.get("/x/1").json() == ["1"]
-        slowest = max(slowest, time.monotonic() - began)
+
+    async def longest_stall() -> float:
+        """In seconds that the loop itself was busy: others on this machine do not count."""
+        longest = 0.0
+        thread.start()
+        while thread.is_alive():
+            before = time.thread_time()
+            await asyncio.sleep(0.001)
+            longest = max(longest, time.thread_time() - before)
+        return longest
+
+    stall = site.on_loop(longest_stall())
     assert b"[%d]" % count in answers[0]
-    assert slowest < 1  # the whole of it took 1.3 s once; generous, for a loaded machine
+    assert stall < 0.25
 
 
 def test_an_absolute_target_of_our_own(site: Any) -> None:
