@@ -330,8 +330,8 @@ class Facts(Protocol):
         """Whether this attempt of an activity has been cancelled."""
         ...
 
-    def refuse_attributes(self, search: Json) -> str | None:
-        """Why these search attributes cannot be upserted, or None."""
+    def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
+        """Those of these search attributes (a JSON object) that can be stored, and why the others cannot."""
         ...
 
 

@@ -37,8 +37,8 @@ class _NoFacts:
     def is_canceled(self) -> bool:
         return False
 
-    def refuse_attributes(self, search: Json) -> str | None:
-        return None
+    def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
+        return search, None
 
 
 def check_method(runtime: LuaRuntime, entry: Entry) -> None:

@@ -106,7 +106,7 @@ class Children:
             execution.refuse(ref, error)
             return
         if spawn.options.search_attributes:
-            why = execution.facts.refuse_attributes(bytes(spawn.options.search_attributes))
+            _, why = execution.facts.admit_attributes(bytes(spawn.options.search_attributes))
             if why is not None:
                 execution.refuse(ref, ErrorData(why, INVALID, False))
                 return

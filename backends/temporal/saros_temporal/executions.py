@@ -26,7 +26,7 @@ from temporalio.exceptions import CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from saros import values
-from saros.attributes import check_search
+from saros.attributes import admitted, check_search
 from saros.deployment import Deployment
 from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, TIMEOUT, Error
 from saros.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest
@@ -100,7 +100,7 @@ class Executions:
         if search:
             if self.search.known is None:
                 await self.register()
-            why = check_search(bytes(search)) or self.search.refusal(search)
+            why = check_search(bytes(search)) or admitted(bytes(search), self.search.refusals(search))[1]
             if why:
                 raise Error(why, INVALID, retryable=False)
         _check_size(request.args, *(message.payloads for message in request.messages))

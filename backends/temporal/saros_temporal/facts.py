@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from saros.attributes import check_search
+import msgspec
+
+from saros.attributes import admitted, refused_values
 from saros.errors import INVALID, Error
 from saros.values import Json
 
@@ -94,20 +96,24 @@ class WorkflowFacts:
     def is_canceled(self) -> bool:
         return False
 
-    def refuse_attributes(self, search: Json) -> str | None:
-        """What the server would take decides only once: a refusal is a patch marker, which a replay finds."""
-        why = check_search(search)
-        if why is not None:
-            return why
+    def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
+        """What the server takes decides only once: the refused names are a patch marker, which a replay finds."""
+        return admitted(search, {**self._refused_names(search), **refused_values(search)})
+
+    def _refused_names(self, search: Json) -> dict[str, str]:
         self._upserts += 1
-        marker = f"saros.refused#{self._upserts}"
+        marker = f"saros.refused#{self._upserts}:"
         if self.replaying:
-            known = self.patched(marker)
-            return self._execution.env.search.refusal(search) or _REFUSED if known else None
-        why = self._execution.env.search.refusal(search)
-        if why is not None:
-            self.patched(marker)
-        return why
+            found = next((id for id in self._recorded if id.startswith(marker)), None)
+            if found is None:
+                return {}
+            self.patched(found)
+            names = msgspec.json.decode(found.removeprefix(marker), type=list[str])
+            return {name: self._execution.env.search.refusals(search).get(name, _REFUSED) for name in names}
+        refused = self._execution.env.search.refusals(search)
+        if refused:
+            self.patched(marker + msgspec.json.encode(sorted(refused)).decode())
+        return refused
 
 
-_REFUSED = "the server did not know these search attributes when the workflow asked for them"
+_REFUSED = "the server did not know some of these search attributes when the workflow asked for them"

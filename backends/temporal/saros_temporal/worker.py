@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
@@ -68,7 +69,7 @@ def worker_options(options: dict[str, Any]) -> dict[str, Any]:
         "default_heartbeat_throttle_interval": timedelta(seconds=LISTEN_S),
     }
     for key, name in _DIRECT.items():
-        if key in options:
+        if options.get(key) not in (None, ""):
             found[name] = options[key]
     for key, name in _RATES.items():
         if options.get(key):
@@ -82,20 +83,21 @@ def worker_options(options: dict[str, Any]) -> dict[str, Any]:
     tasks = found.get("max_concurrent_workflow_tasks")
     if tasks == 1 and found.get("max_cached_workflows", 1000):
         found["max_concurrent_workflow_tasks"] = 2  # Temporal needs two for a sticky queue
-    if options.get("deployment_name") and options.get("build_id"):
+    build_id = options.get("build_id") or os.environ.get(options.get("build_id_env") or "")
+    if options.get("deployment_name") and build_id:
         behavior = {
             "pinned": VersioningBehavior.PINNED,
             "auto_upgrade": VersioningBehavior.AUTO_UPGRADE,
         }.get(options.get("default_versioning_behavior", ""), VersioningBehavior.AUTO_UPGRADE)
         found["deployment_config"] = WorkerDeploymentConfig(
-            version=WorkerDeploymentVersion(options["deployment_name"], options["build_id"]),
+            version=WorkerDeploymentVersion(options["deployment_name"], build_id),
             use_worker_versioning=bool(options.get("use_versioning")),
             default_versioning_behavior=behavior
             if options.get("use_versioning")
             else VersioningBehavior.UNSPECIFIED,
         )
-    elif options.get("build_id"):
-        found["build_id"] = options["build_id"]
+    elif build_id:
+        found["build_id"] = build_id
     return found
 
 

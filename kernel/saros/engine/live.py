@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..attributes import check_search
+from ..attributes import admitted, refused_values
 from ..deployment import Deployment
 from ..entries import Entry
 from ..errors import INVALID, CodeError, Error, NonDeterminism
@@ -89,8 +89,8 @@ class Live:
     def is_canceled(self) -> bool:
         return False
 
-    def refuse_attributes(self, search: Json) -> str | None:
-        return check_search(search)
+    def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
+        return admitted(search, refused_values(search))
 
     # --- running ----------------------------------------------------------------------------
 

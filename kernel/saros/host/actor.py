@@ -178,8 +178,8 @@ class Actor:
     def is_canceled(self) -> bool:
         return self.scope.canceled
 
-    def refuse_attributes(self, search: Json) -> str | None:
-        return "only workflows have search attributes"
+    def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
+        return b"{}", "only workflows have search attributes"
 
     # --- activities -------------------------------------------------------------------------
 
@@ -237,7 +237,7 @@ class Actor:
     # --- history ----------------------------------------------------------------------------
 
     def attributes(self, upserts: Attributes) -> None:
-        pass  # `refuse_attributes` and the module rules keep these four from functions and processes
+        pass  # `admit_attributes` and the module rules keep these four from functions and processes
 
     def version(self, mark: VersionMark) -> None:
         pass

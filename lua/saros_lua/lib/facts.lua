@@ -19,10 +19,13 @@ function rt.facts_side_effect()
   return recorded, settles
 end
 
--- Why these search attributes (JSON) cannot be upserted, or nil.
+-- Those of these search attributes (JSON) that can be stored, and why the others cannot.
 function rt.facts_attributes(search)
-  local _, why = rt.host("refuse_attributes", search)
-  return why
+  local ok, kept, why = rt.host("admit_attributes", search)
+  if not ok then
+    return "{}", why
+  end
+  return kept, why
 end
 
 rt.print = function(text)

@@ -91,13 +91,17 @@ function workflow.attrs(given)
   elseif memo and raw.string.sub(memo, 1, 1) ~= "{" then
     memo, why = nil, "workflow.attrs: memo must have names as keys"
   end
-  if search and memo then
-    why = rt.facts_attributes(search)
+  if why then
+    return rt.fail("Invalid", why)
+  end
+  -- What can be stored is stored also when the rest cannot: callers often ignore the error.
+  search, why = rt.facts_attributes(search)
+  if not why or search ~= "{}" or memo ~= "{}" then
+    rt.command("attrs", '{"search":' .. search .. ',"memo":' .. memo .. "}")
   end
   if why then
     return rt.fail("Invalid", why)
   end
-  rt.command("attrs", '{"search":' .. search .. ',"memo":' .. memo .. "}")
   return true
 end
 
