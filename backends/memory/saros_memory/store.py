@@ -6,11 +6,12 @@ Its methods never suspend half-way, so each is atomic by being ordinary code.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
-from saros import query as queries
+from saros.conditions import matches
 from saros.execution import (
     TERMINATE,
     TERMINATED,
@@ -22,6 +23,7 @@ from saros.execution import (
     Watcher,
 )
 from saros.program import DONE
+from saros.query import parse
 from saros.store import (
     LAST,
     CallLease,
@@ -114,10 +116,10 @@ class MemoryStore(Ledger):
         return execution.description() if execution else None
 
     async def executions(self, query: str = "") -> AsyncIterator[Description]:
-        conditions = queries.parse(query)
+        node = parse(query, dt.datetime.fromtimestamp(self.clock.now() / 1e9, dt.UTC))
         for execution in reversed(list(self._runs.values())):
             description = execution.description()
-            if queries.matches(conditions, description):
+            if matches(node, description):
                 yield description
 
     async def history(self, id: str, run_id: str = "", start: int = 0) -> HistoryPage | None:

@@ -203,9 +203,18 @@ class Executions:
                 place = self.worker_of(info.task_queue)
                 yield await description(info, self.deployment, self.client.data_converter, place=place)
         except RPCError as error:
-            if error.status == RPCStatusCode.INVALID_ARGUMENT:
-                raise Error(f"bad query {query!r}: {error.message}", INVALID, retryable=False) from error
-            raise self.error(error, "") from error
+            raise self._listing_error(error, query) from error
+
+    async def count(self, query: str) -> int:
+        try:
+            return (await self.client.count_workflows(visibility_query(query))).count
+        except RPCError as error:
+            raise self._listing_error(error, query) from error
+
+    def _listing_error(self, error: RPCError, query: str) -> Error:
+        if error.status == RPCStatusCode.INVALID_ARGUMENT:
+            return Error(f"bad query {query!r}: {error.message}", INVALID, retryable=False)
+        return self.error(error, "")
 
     async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
         try:

@@ -189,6 +189,9 @@ class StoreBackend:
     def executions(self, query: str = "") -> AsyncIterator[Description]:
         return self.store.executions(query)
 
+    async def count(self, query: str = "") -> int:
+        return sum([1 async for _ in self.store.executions(query)])
+
     async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
         while True:
             page = await self.store.history(id, run_id, start)
