@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any, Final
+
+import msgspec
 
 from . import values
 from .values import Json
@@ -54,3 +57,9 @@ def check_search(search: Json) -> str | None:
                 "or a list of texts"
             )
     return None
+
+
+def upserted(old: Mapping[str, msgspec.Raw], new: Mapping[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+    """Attributes after an upsert: a null removes its name. Nothing given is changed: runs share attributes."""
+    merged = {**old, **{name: msgspec.Raw(bytes(value)) for name, value in new.items()}}
+    return {name: value for name, value in merged.items() if bytes(value) != b"null"}

@@ -217,6 +217,7 @@ class Ask(Body, frozen=True, omit_defaults=True):
     to: str = ""
     name: str = ""
     reason: str = ""
+    request: str = ""  # only for the execution that this start request makes, whenever it is carried out
 
 
 ASK_VERBS: Final = frozenset(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from temporalio.bridge.proto.child_workflow import StartChildWorkflowExecutionFailedCause as Cause
@@ -33,7 +33,7 @@ from saros.program import (
 )
 from saros.values import Json
 
-from .commands import put_child, put_signal
+from .commands import CHILD_WAIT_REQUESTED, put_child, put_signal
 from .failures import CANCELED_OUTCOME, failed, resolved
 from .reasons import write_reason
 from .system import System
@@ -41,6 +41,10 @@ from .turns import ENDED, NEXT, STARTED
 
 if TYPE_CHECKING:
     from .execution import Execution
+
+
+ABANDONED: Final = "saros.abandoned"
+"""The patch of executions that wait until an abandoned child has heard of its cancellation."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +59,7 @@ class Child:
     id: str = ""
     seq: int = 0  # 0 before it is started, and after it has ended
     canceled: bool = False
+    outlives: bool = False  # its cancellation is waited for, also when the program has ended
 
     @property
     def pid(self) -> str:
@@ -149,6 +154,10 @@ class Children:
         start.workflow_id = child.id
         start.task_queue = child.queue
         put_child(start, spawn, child.type_name, execution.pid, execution.env.search)
+        if options.parent_close_policy == "abandon" and execution.facts.patched(ABANDONED):
+            child.outlives = True
+            if not options.wait_for_cancellation:
+                start.cancellation_type = CHILD_WAIT_REQUESTED
 
     def _reach(self, child: Child) -> None:
         """Start a workflow that is no child, or reach the one that runs already."""
@@ -212,6 +221,10 @@ class Children:
             self._execution.turns.later(NEXT, self._request, work, reason)
         work.canceled = True
         return True
+
+    def settled(self) -> bool:
+        """Whether the workflow may close: its end would drop the cancellation of a child that is to outlive it."""
+        return not any(child.outlives and child.canceled for child in self.pending.values())
 
     def _request(self, work: Child | Signal, reason: str) -> None:
         if not work.seq:

@@ -258,7 +258,7 @@ class Execution:
 
     def close(self) -> None:
         """Give the closing command, if there is one."""
-        if self.ending is None or self._closed or not self.calls.settled():
+        if self.ending is None or self._closed or not self.calls.settled() or not self.children.settled():
             return
         self._closed = True
         self.updates.end()
