@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 import msgspec
 from croniter import croniter
@@ -15,6 +16,11 @@ from .raw import ABSENT
 from .store import Mail, NewRun
 
 MS = 1_000_000
+_CRON = re.compile(
+    r"(?:[\d*/,\- ]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat)+",
+    re.IGNORECASE,
+)
+"""What every backend understands: no seconds, no years, nothing like ``L`` or ``5#2``."""
 
 
 class _Info(msgspec.Struct):
@@ -117,10 +123,13 @@ def next_cron(expression: str, now: int, zone: dt.tzinfo = dt.UTC) -> int:
     :raises Error: INVALID when it is no cron expression.
     """
     try:
+        if len(expression.split()) != 5 or not _CRON.fullmatch(expression):
+            raise ValueError('it wants minute, hour, day, month and weekday, as in "0 9 * * 1-5"')
         start = dt.datetime.fromtimestamp(now / 1e9, zone)
         return int(croniter(expression, start).get_next(dt.datetime).timestamp()) * 1_000_000_000
     except (ValueError, KeyError) as exc:
-        raise Error(f"{expression!r} is no cron expression: {exc}", INVALID, retryable=False) from exc
+        text = expression if len(expression) <= 200 else f"{expression[:200]}…"
+        raise Error(f"{text!r} is no cron expression: {exc}", INVALID, retryable=False) from exc
 
 
 def child_id(parent_run_id: str, ref: int, spawn: Spawn) -> str:

@@ -16,6 +16,7 @@ from temporalio.bridge.proto.workflow_activation import (
 from saros.entries import Entry
 from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, Error, ErrorData
 from saros.execution import Pid
+from saros.options import check_start
 from saros.program import (
     CANCEL,
     EXIT,
@@ -106,6 +107,7 @@ class Children:
             self._spawn_process(ref, spawn, target)
             return
         try:
+            check_start(spawn.options, spawn.options.id or spawn.name or "-")
             place, queue = self._place(target, spawn)
         except Error as error:
             execution.refuse(ref, error)
@@ -224,7 +226,8 @@ class Children:
 
     def settled(self) -> bool:
         """Whether the workflow may close: its end would drop the cancellation of a child that is to outlive it."""
-        return not any(child.outlives and child.canceled for child in self.pending.values())
+        cancels = any(child.outlives and child.canceled for child in self.pending.values())
+        return not cancels and not self._system.telling
 
     def _request(self, work: Child | Signal, reason: str) -> None:
         if not work.seq:
@@ -255,6 +258,10 @@ class Children:
         else:
             signal = self._refs[ref] = Signal(ref, send, pid.id)
             execution.turns.later(NEXT, self._signal, signal)
+
+    def tell(self, ref: int, send: Send) -> None:
+        if self._execution.fits(0, len(send.payloads)):
+            self._system.tell(ref, send)
 
     def _signal(self, signal: Signal) -> None:
         execution, send = self._execution, signal.send

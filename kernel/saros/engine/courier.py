@@ -114,6 +114,8 @@ class Courier:
         except Error as error:
             if error.kind == UNAVAILABLE:
                 raise
+            if entry.op == SEND and not entry.ref:
+                log.warning("a message of %s was not delivered: %s", entry.id, error)
             outcome = pack(Outcome(err=values.error_data(error)))
         except Exception as raised:  # an error of ours must not stop the others
             log.exception("could not deliver %s of %s", entry.op, entry.id)

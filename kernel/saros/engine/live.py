@@ -24,6 +24,7 @@ from ..program import (
     SEND,
     SIDE_EFFECT,
     SPAWN,
+    TELL,
     TIMER,
     VERSION,
     Attributes,
@@ -229,7 +230,7 @@ class Live:
         self.program.close()
 
 
-KNOWN_OPS = SETTLED_OPS | CLOSING_OPS | {RESCIND, VERSION, SIDE_EFFECT, ATTRS, "answer"}
+KNOWN_OPS = SETTLED_OPS | CLOSING_OPS | {RESCIND, TELL, VERSION, SIDE_EFFECT, ATTRS, "answer"}
 
 
 def load(run: Run, deployment: Deployment, records: Sequence[Record]) -> Live:

@@ -9,6 +9,7 @@ from ..deployment import Deployment
 from ..errors import CANCELED, Error, ErrorData
 from ..execution import CANCELED as STATUS_CANCELED
 from ..execution import COMPLETED, CONTINUED, FAILED, Pid
+from ..options import check_start
 from ..ports import Ports, dispatch
 from ..program import (
     ASK,
@@ -201,6 +202,11 @@ class Transition:
     # --- signals ----------------------------------------------------------------------------
 
     def spawn(self, ref: int, spawn: Spawn) -> None:
+        try:
+            check_start(spawn.options, runs.child_id(self.run.run_id, ref, spawn))
+        except Error as error:
+            self._reply(ref, error)
+            return
         self._out(ref, SPAWN, pack(spawn))
         policy = spawn.options.parent_close_policy
         if policy != "abandon" and self._is_workflow(spawn):
@@ -213,6 +219,9 @@ class Transition:
 
     def send(self, ref: int, send: Send) -> None:
         self._out(ref, SEND, pack(send))
+
+    def tell(self, ref: int, send: Send) -> None:
+        self._out(0, SEND, pack(send), key=f"tell:{ref}")
 
     def ask(self, ref: int, ask: Ask) -> None:
         self._out(ref, ASK, pack(ask))
