@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import re
+import functools
 
 import msgspec
-from croniter import croniter
 
+from .cron import Cron
 from .deployment import Deployment
 from .errors import INVALID, Error, ErrorData
 from .execution import Run, StartRequest, new_id
@@ -16,11 +15,6 @@ from .raw import ABSENT
 from .store import Mail, NewRun
 
 MS = 1_000_000
-_CRON = re.compile(
-    r"(?:[\d*/,\- ]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat)+",
-    re.IGNORECASE,
-)
-"""What every backend understands: no seconds, no years, nothing like ``L`` or ``5#2``."""
 
 
 class _Info(msgspec.Struct):
@@ -117,19 +111,22 @@ def after(run: Run, now: int, error: ErrorData | None = None) -> NewRun | None:
     return following
 
 
-def next_cron(expression: str, now: int, zone: dt.tzinfo = dt.UTC) -> int:
-    """The next time, in nanoseconds since 1970, that a cron expression names after `now`.
+@functools.lru_cache(maxsize=128)
+def _cron(expression: str) -> Cron:
+    cron = Cron(expression)
+    cron.in_numbers()  # refuses what Temporal would read in another way
+    return cron
 
-    :raises Error: INVALID when it is no cron expression.
+
+def next_cron(expression: str, now: int) -> int:
+    """The next time, in nanoseconds since 1970, that a cron expression names after `now`; its zone is UTC.
+
+    :raises Error: INVALID when it is not a cron expression.
     """
-    try:
-        if len(expression.split()) != 5 or not _CRON.fullmatch(expression):
-            raise ValueError('it wants minute, hour, day, month and weekday, as in "0 9 * * 1-5"')
-        start = dt.datetime.fromtimestamp(now / 1e9, zone)
-        return int(croniter(expression, start).get_next(dt.datetime).timestamp()) * 1_000_000_000
-    except (ValueError, KeyError) as exc:
-        text = expression if len(expression) <= 200 else f"{expression[:200]}…"
-        raise Error(f"{text!r} is no cron expression: {exc}", INVALID, retryable=False) from exc
+    time = _cron(expression).after(now)
+    if time is None:
+        raise Error(f'"{expression}" names no time any more', INVALID, retryable=False)
+    return time
 
 
 def child_id(parent_run_id: str, ref: int, spawn: Spawn) -> str:

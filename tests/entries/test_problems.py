@@ -300,19 +300,23 @@ ENTRIES = {
         "- {name: p, kind: schedule, workflow: f}\n"
         "- {name: q, kind: schedule, workflow: f, cron: '* * * * *', every: 5m}\n"
         "- {name: r, kind: schedule, workflow: f, cron: often, timezone: Mars/Base}\n"
-        "- {name: s, kind: schedule, workflow: p, every: 0}",
+        "- {name: s, kind: schedule, workflow: p, every: 0}\n"
+        "- {name: t, kind: schedule, workflow: f, every: 1500ms}",
         [
             "app:p: the schedule has neither `cron` nor `every` (app/_index.yaml:4)"
             ' | write for instance cron: "0 9 * * 1-5", or every: 15m',
             "app:q: the schedule has both `cron` and `every` (app/_index.yaml:5)"
             ' | write for instance cron: "0 9 * * 1-5", or every: 15m',
-            'app:r: `cron` is not a cron expression: "often" (app/_index.yaml:6)'
-            ' | give minute, hour, day, month and weekday, as in "0 9 * * 1-5"',
+            'app:r: `cron`: "often" is not a cron expression that can be used: it does not have five fields'
+            " (app/_index.yaml:6)"
+            ' | give minute, hour, day of month, month and day of week, as in "0 9 * * 1-5"',
             'app:r: `timezone` is unknown: "Mars/Base" (app/_index.yaml:6)'
             ' | give a name such as "Europe/Berlin"',
             'app:s: `workflow` must name a workflow, but "app:p" is a schedule (app/_index.yaml:7)',
             "app:s: `every` must be a duration of more than zero such as"
             ' "30s", or a number of milliseconds, not 0 (app/_index.yaml:7)',
+            "app:t: `every` is not a whole number of seconds: 1500ms (app/_index.yaml:8)"
+            " | give for instance 15m, or 30s",
         ],
     ),
 }

@@ -24,7 +24,7 @@ from saros.raw import Raw
 from saros.values import Json
 
 from .payloads import CONTEXT, MESSAGES, SENDER, put_all, put_json
-from .policies import REUSE, put_durations, retry_policy
+from .policies import REUSE, cron_schedule, put_durations, retry_policy
 from .search import SearchAttributes
 
 TRY_CANCEL: Final = ActivityCancellationType.TRY_CANCEL
@@ -122,7 +122,7 @@ def put_child(
     target.parent_close_policy = _CLOSE[options.parent_close_policy]
     target.workflow_id_reuse_policy = REUSE[options.id_reuse_policy]
     target.cancellation_type = CHILD_WAIT_CANCELLATION if options.wait_for_cancellation else CHILD_TRY_CANCEL
-    target.cron_schedule = options.cron_schedule
+    target.cron_schedule = cron_schedule(options)
     put_durations(
         target,
         workflow_execution_timeout=options.execution_timeout,

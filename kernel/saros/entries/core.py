@@ -6,6 +6,9 @@ import zoneinfo
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from ..cron import SECOND_NS, Cron
+from ..errors import Error
+from .durations import parse_duration
 from .fields import MapOf, Reference, Table
 from .kinds import ACTIVITY_META, CLIENT, HOST, LIFECYCLE_KEYS, POOL, RESTART, WORKER, Kind
 from .scalars import Choice, Data, Duration, Flag, Number, Text
@@ -177,14 +180,16 @@ def _check_schedule(entry: Entry, registry: Registry) -> Iterator[Problem]:
             f"the schedule has {what}", hint='write for instance cron: "0 9 * * 1-5", or every: 15m'
         )
     if cron is not None:
-        from croniter import croniter  # slow to import, and few apps have schedules
-
-        if not croniter.is_valid(cron):
-            yield entry.problem(
-                f'`cron` is not a cron expression: "{cron}"',
-                "cron",
-                hint='give minute, hour, day, month and weekday, as in "0 9 * * 1-5"',
-            )
+        try:
+            Cron(cron)
+        except Error as error:
+            yield entry.problem(f"`cron`: {error.message}", "cron", error.hint)
+    if every is not None and parse_duration(every) % SECOND_NS:
+        yield entry.problem(
+            f"`every` is not a whole number of seconds: {every}",
+            "every",
+            hint="give for instance 15m, or 30s",
+        )
     if timezone is not None:
         try:
             zoneinfo.ZoneInfo(timezone)

@@ -68,6 +68,9 @@ class Schedule:
 
     def _wait(self) -> None:
         time = self._occurrences.after(self._backend.clock.now())
+        if time is None:
+            log.warning("%s has no time left at which it could be due", self.entry.id)
+            return
         self._timer = self._backend.clock.call_at(time, lambda: self._note(time))
 
     def _note(self, time: int) -> None:
