@@ -71,11 +71,14 @@ class Updates:
             self._execution.turns.later(NEXT, self._complete, instance, answer)
         return True
 
-    def end(self) -> None:
-        """Reject what the workflow has not answered when it ends."""
-        for instance in self._open.values():
+    def end(self, unheard: set[str]) -> None:
+        """Reject what the workflow has not answered when it ends.
+
+        :param unheard: ids of updates that the program has not heard of, which the next run may.
+        """
+        for id, instance in self._open.items():
             error = ErrorData("the workflow ended before it answered the update", UNAVAILABLE)
-            self._reject(instance, error)
+            self._reject(instance, NEXT_RUN if id in unheard else error)
 
     def _complete(self, instance: str, answer: Answer) -> None:
         if answer.err is not None:
