@@ -150,7 +150,7 @@ class Core:
                 self.tasks.put([await self._task(partition, each, micros * 1_000)])
             except BROKEN as exc:
                 self.held.drop(codec.text(each[2]))
-                await self._aside(partition, RUNS, codec.text(each[-2]), each[-1], exc)
+                await self._aside(partition, RUNS, codec.text(each[6]), each[7], exc)
         if failed:
             await self.run("settle", partition, [failed, None])
         return len(tasks) + len(calls) + len(out)
