@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
 
 import pluggy
 
@@ -32,6 +32,8 @@ FIRST_PARTY = {
     "http": "saros-http",
 }
 """Distributions that supply what is not installed, for hints."""
+
+_SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*")
 
 
 class BackendPlugin(NamedTuple):
@@ -138,11 +140,13 @@ class Plugins:
 
         :raises Error: NOT_FOUND, with what to install; INVALID when it is no URL.
         """
-        scheme = urlsplit(url).scheme
-        if not scheme:
+        scheme, mark, _ = url.partition("://")
+        if not mark or not _SCHEME.fullmatch(scheme):
+            shown = "what was given" if "@" in url else repr(url[:200])  # it may hold a password
             raise Error(
-                f"{url!r} is no backend URL", INVALID, hint="for example memory:// or redis://localhost"
+                f"{shown} is no backend URL", INVALID, hint="for example memory:// or redis://localhost"
             )
+        scheme = scheme.lower()
         known = self.backends()
         if scheme in known:
             return known[scheme]

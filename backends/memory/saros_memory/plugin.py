@@ -44,6 +44,7 @@ def make(url: str, options: Mapping[str, Any]) -> Backend:
     store = MemoryStore(url, clock, clock.touch if isinstance(clock, VirtualClock) else lambda: None)
     if name:
         _shared[name] = store, clock
+        store.shared = True
     return StoreBackend(store, clock)
 
 

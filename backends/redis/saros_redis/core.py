@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-import redis
 
 from saros.errors import INTERNAL, UNAVAILABLE, Error
 from saros.execution import Run
@@ -75,8 +74,8 @@ class Core:
         """
         try:
             return await self.client.command(command, key, *args)
-        except redis.ResponseError as exc:
-            if not problems.is_wrong_type(exc):
+        except Error as error:
+            if error.__cause__ is None or not problems.is_wrong_type(error.__cause__):
                 raise
         await self.run("mend", partition, [key, kind])
         return await self.client.command(command, key, *args)
@@ -151,7 +150,7 @@ class Core:
                 self.tasks.put([await self._task(partition, each, micros * 1_000)])
             except BROKEN as exc:
                 self.held.drop(codec.text(each[2]))
-                await self._aside(partition, RUNS, codec.text(each[-2]), each[-1], exc)
+                await self._aside(partition, RUNS, codec.text(each[6]), each[7], exc)
         if failed:
             await self.run("settle", partition, [failed, None])
         return len(tasks) + len(calls) + len(out)

@@ -53,8 +53,8 @@ class Reader:
                 log.warning(
                     "%s; trying again in %.1f s", problems.unavailable(self._core.options, exc), pause
                 )
-            except redis.RedisError:
-                log.exception("Redis refused to be read; trying again in %.1f s", pause)
+            except redis.RedisError as exc:
+                log.warning("%s; trying again in %.1f s", problems.answered(self._core.options, exc), pause)
             except Exception:  # a reader that ended would leave a worker that waits for ever
                 log.exception("what Redis gave could not be taken; trying again in %.1f s", pause)
             await asyncio.sleep(pause)

@@ -41,16 +41,23 @@ def serve(
             help="End this process, with status 86, when code of the app blocks it for so long; 0 for never.",
         ),
     ] = "10s",
+    wait: Annotated[
+        str,
+        typer.Option(
+            "--wait", metavar="TIME", help="Wait so long for a server that is not up yet; 0 to fail at once."
+        ),
+    ] = "30s",
 ) -> None:
     """Serve an app: its workers and services, until Ctrl-C or SIGTERM.
 
     Work that has begun is finished first; a second Ctrl-C ends at once.
     """
     logs.configure(log_level, as_json=log_json)
-    session.run(_serve(session.target(backend), app, log_json, inputs.seconds(watchdog, "--watchdog") or 0.0))
+    limits = inputs.seconds(watchdog, "--watchdog") or 0.0, inputs.seconds(wait, "--wait") or 0.0
+    session.run(_serve(session.target(backend), app, log_json, *limits))
 
 
-async def _serve(to: session.Target, path: Path, log_json: bool, watchdog: float) -> None:
+async def _serve(to: session.Target, path: Path, log_json: bool, watchdog: float, wait: float) -> None:
     import asyncio
 
     from ..background import Job
@@ -68,7 +75,10 @@ async def _serve(to: session.Target, path: Path, log_json: bool, watchdog: float
     for number in signals:
         loop.add_signal_handler(number, asked)
     try:
-        async with session.app_on(to, path, workers=True, services=True, watchdog=watchdog) as app:
+        patience = session.Wait(wait, stop)
+        async with session.app_on(
+            to, path, workers=True, services=True, watchdog=watchdog, wait=patience
+        ) as app:
             _tell(app, to, log_json)
             tune_collector()
             workers = app.start_workers()
