@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import socket
 import threading
 import time
 from typing import Any
 
 import pytest
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from .test_bad_input import head, parsed, read_all
 
@@ -124,6 +127,26 @@ def test_pipelined_requests_are_answered_in_order(site: Any) -> None:
     raw = closed(site, b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n" + many + LAST)
     bodies = [part.partition(b"\r\n\r\n")[2] for part in raw.split(b"HTTP/1.1 200")[1:]]
     assert bodies == [b'["slow"]', *(b'["%d"]' % number for number in range(300)), b'["last"]']
+
+
+def test_waiting_requests_are_bounded(site: Any) -> None:
+    count = 40_000
+    with socket.create_connection(site.address, timeout=20) as sock:
+        sender = threading.Thread(target=send_until_closed, args=(sock, ONE * count))
+        sender.start()
+        answers = b""
+        while answers.count(b"HTTP/1.1 200") < 50:
+            answers += sock.recv(1 << 16)
+        waiting = sum(isinstance(item, RequestResponseCycle) for item in gc.get_objects())
+        sock.shutdown(socket.SHUT_RDWR)
+        sender.join()
+    assert waiting < count * 3 // 4  # two readings of 256 KiB; not all that was sent
+    idle(site)
+
+
+def send_until_closed(sock: socket.socket, data: bytes) -> None:
+    with contextlib.suppress(OSError):
+        sock.sendall(data)
 
 
 def test_a_fault_after_good_requests(site: Any) -> None:

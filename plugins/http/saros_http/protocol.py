@@ -10,11 +10,13 @@ import asyncio
 import re
 import sys
 from collections import deque
+from collections.abc import Callable
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Final
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from .kinds import METHODS
@@ -24,6 +26,8 @@ from .wire import Wire
 DRAIN_S: Final = 5.0
 """What a client gets to send the rest of a body that nobody reads, once it has its response."""
 DRAIN_BYTES: Final = 1 << 20
+WAITING: Final = 64
+"""Requests of one connection that wait for their turn while more are read."""
 
 _HOST: Final = re.compile(rb"[^\x00-\x20\x7f-\xff/?#@\\,]*")
 _REQUEST_LINE: Final = re.compile(rb"[\w!#$%&'*+.^`|~-]+ \S+ HTTP/1\.[01]\r\n", re.ASCII)
@@ -40,6 +44,18 @@ class Phase(Enum):
 
 class RefusedError(Exception):
     """Raised in a callback of the parser to end its work."""
+
+
+class Flow(FlowControl):
+    """Reads no more while many requests wait for their turn, or a client could fill the memory with them."""
+
+    def __init__(self, transport: asyncio.Transport, may_read: Callable[[], bool]) -> None:
+        super().__init__(transport)
+        self._may_read = may_read
+
+    def resume_reading(self) -> None:
+        if self._may_read():
+            super().resume_reading()
 
 
 class Protocol(HttpToolsProtocol):
@@ -64,6 +80,7 @@ class Protocol(HttpToolsProtocol):
         )  # requests without their whole response; first one runs
         self._timer: tuple[Phase, asyncio.TimerHandle] | None = None
         super().connection_made(self.wire)  # type: ignore[arg-type]
+        self.flow = Flow(transport, lambda: len(self._open) < WAITING)
         if len(self.connections) > self.max_connections:
             transport.abort()
         else:
