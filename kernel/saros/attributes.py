@@ -69,10 +69,15 @@ def admitted(search: Json, refused: Mapping[str, str]) -> tuple[Json, str | None
     """
     if not refused:
         return search, None
-    found = msgspec.json.decode(search, type=dict[str, msgspec.Raw])
-    kept = {name: value for name, value in found.items() if name not in refused}
-    return msgspec.json.encode(kept), _reasons(refused)
+    kept = {name: value for name, value in values.decode(search).items() if name not in refused}
+    return values.encode(kept), _reasons(refused)
 
 
 def _reasons(refused: Mapping[str, str]) -> str | None:
     return "; ".join(dict.fromkeys(refused.values())) or None
+
+
+def upserted(old: Mapping[str, msgspec.Raw], new: Mapping[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+    """Attributes after an upsert: a null removes its name. Nothing given is changed: runs share attributes."""
+    merged = {**old, **{name: msgspec.Raw(bytes(value)) for name, value in new.items()}}
+    return {name: value for name, value in merged.items() if bytes(value) != b"null"}

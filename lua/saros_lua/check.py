@@ -37,6 +37,11 @@ class _NoFacts:
     def is_canceled(self) -> bool:
         return False
 
+    name = "check"
+
+    def secret(self) -> str:
+        return ""
+
     def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
         return search, None
 

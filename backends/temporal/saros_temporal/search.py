@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import msgspec
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
@@ -71,7 +70,7 @@ class SearchAttributes:
         known = self.known
         if known is None:
             return {}
-        found: dict[str, Any] = msgspec.json.decode(search)
+        found: dict[str, Any] = values.decode(search)
         unknown = sorted(name for name in found if name not in known)
         missing = (
             f"the Temporal namespace has no search attribute {', '.join(unknown)}; declare it under "

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
+from anyio import move_on_after
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import (
@@ -17,6 +18,7 @@ from temporalio.worker import (
     WorkerDeploymentConfig,
 )
 
+from saros.background import LIMIT_S, Job, end_all
 from saros.deployment import DEFAULT_QUEUE, Deployment
 from saros.entries import Entry
 from saros.host import ProcessHost
@@ -161,18 +163,20 @@ def _client(environment: Environment) -> Client:
 
 async def serve(workers: list[Worker], grace_s: float) -> None:
     """Run workers until cancelled; then drain within the grace period."""
-    running = [asyncio.create_task(worker.run()) for worker in workers]
+    running = [Job(worker.run(), "a Temporal worker") for worker in workers]
     try:
-        await asyncio.gather(*running)
+        await asyncio.wait({job.task for job in running}, return_when=asyncio.FIRST_EXCEPTION)
+        for job in running:
+            if job.done():
+                await job.wait()
     finally:
-        stopping = [asyncio.create_task(worker.shutdown()) for worker in workers]
-        ended = asyncio.gather(*stopping, *running, return_exceptions=True)
-        try:
-            async with asyncio.timeout(grace_s + SLACK_S):
-                await ended
-        except TimeoutError:
+        with move_on_after(grace_s + SLACK_S, shield=True) as limit:
+            stopping = [Job(worker.shutdown(), "the end of a Temporal worker") for worker in workers]
+            await asyncio.wait({job.task for job in (*running, *stopping)})
+        if limit.cancelled_caught:
             log.error(
                 "the Temporal worker did not stop within %.0f s; what still runs is given back by the server "
                 "when its timeouts are over",
                 grace_s + SLACK_S,
             )
+        await end_all((*running, *stopping), LIMIT_S, at_once=True)

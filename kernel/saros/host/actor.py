@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..entries import Entry
-from ..errors import INVALID, Error, ErrorData
+from ..errors import INTERNAL, INVALID, Error, ErrorData
 from ..ports import Ports, dispatch
 from ..program import (
     CANCEL,
@@ -156,6 +157,12 @@ class Actor:
     # --- Facts ------------------------------------------------------------------------------
 
     replaying = False
+
+    @property
+    def name(self) -> str:
+        workflow = self.scope.info.get("workflow_id")
+        return f"{self.entry.id} {self.pid}" + (f" of the workflow {workflow}" if workflow else "")
+
     settles_side_effects = False
 
     def history(self) -> tuple[int, int]:
@@ -177,6 +184,9 @@ class Actor:
 
     def is_canceled(self) -> bool:
         return self.scope.canceled
+
+    def secret(self) -> str:
+        return os.urandom(32).hex()
 
     def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
         return b"{}", "only workflows have search attributes"
@@ -223,6 +233,9 @@ class Actor:
             self.deliver(DONE, ref, b"{}")
         else:
             self._ask(ref, self.host.send(send, self.pid))
+
+    def tell(self, ref: int, send: Send) -> None:
+        raise Error("only a workflow sends without waiting for the result", INTERNAL)
 
     def ask(self, ref: int, ask: Ask) -> None:
         self._ask(ref, inquire(self.host, ask) if ask.verb in INQUIRIES else self.host.ask(ask, self.pid))
