@@ -26,6 +26,7 @@ def site(serve: Any) -> Any:
             "POST /body": "local text, err = http.request():body() if err then error(err) end return {#text}",
             "POST /unread": "return {true}",
             "GET /x/{id}": "return http.response():json({http.request():param('id')})",
+            "GET /": 'return {http.request():query("id") or "none"}',
             "GET /slow": 'time.sleep("300ms") return {"slow"}',
             "GET /endless": 'process.events():receive() return {"left"}',
             "POST /headers": """
@@ -245,16 +246,34 @@ def test_many_tiny_chunks_do_not_stall_the_others(site: Any) -> None:
 
 def test_an_absolute_target_of_our_own(site: Any) -> None:
     host = b"%s:%d" % (site.address[0].encode(), site.address[1])
+
+    def ask(target: bytes, named: bytes = host) -> bytes:
+        return closed(
+            site, b"GET " + target + b" HTTP/1.1\r\nHost: " + named + b"\r\nConnection: close\r\n\r\n"
+        )
+
     for target in (b"http://" + host, b"HTTP://" + host):
-        raw = closed(
-            site, b"GET " + target + b"/x/1 HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n"
-        )
-        assert b'["1"]' in raw
-    for target, status in ((b"http://other.example", 404), (b"ftp://" + host, 404), (b"http://a:b:c", 400)):
-        raw = closed(
-            site, b"GET " + target + b"/x/1 HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n"
-        )
-        assert parsed(raw)[0] == status
+        assert b'["1"]' in ask(target + b"/x/1")
+        assert b'["query"]' in ask(target + b"?id=query")
+        assert b'["none"]' in ask(target)
+    assert b'["1"]' in ask(b"http://shop.example/x/1", b"SHOP.example:80")
+    assert b'["1"]' in ask(b"http://shop.example:80/x/1", b"shop.example")
+    for other in (
+        b"http://other.example",
+        b"ftp://" + host,
+        b"http://a:b:c",
+        b"http://x@" + host,
+        b"http://",
+    ):
+        assert parsed(ask(other + b"/x/1"))[0] == 404
+
+
+def test_a_body_that_waits_for_leave_and_gets_none(site: Any) -> None:
+    wait = b"Expect: 100-continue\r\n"
+    raw = closed(site, post(b"Content-Length: 100000\r\n", wait, path=b"/unread"), LAST)
+    assert b"100 Continue" not in raw
+    assert b"[true]" in raw
+    assert b"last" not in raw  # it might be the body
 
 
 def test_requests_for_another_protocol(site: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -30,6 +30,7 @@ log = logging.getLogger("saros.http")
 access = logging.getLogger("saros.http.access")
 
 _ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_PORTS: Final = {"http": ":80", "https": ":443"}
 CLIENT_CLOSED: Final = 499
 """The status of requests whose client went before it had an answer, in log and metrics."""
 
@@ -52,14 +53,22 @@ class Gateway:
         given = header_of(scope, b"x-request-id")
         request_id = given if given and _ID.fullmatch(given) else f"{getrandbits(128):032x}"
         scope[REQUEST_ID] = request_id
-        status, size, route = 0, 0, "-"
+        status, size, route, asked = 0, 0, "-", False
         wire = scope.get(WIRE)
+
+        async def receive_on() -> Message:
+            nonlocal asked
+            asked = True
+            return await receive()
 
         async def send_on(message: Message) -> None:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                if not asked and header_of(scope, b"expect") is not None:
+                    # It waits for leave to send its body: what comes next may be that, or another request.
+                    message["headers"].append((b"connection", b"close"))
             else:
                 size += len(message.get("body", b""))
             if wire is None:
@@ -82,7 +91,7 @@ class Gateway:
             resource, params = self._routes.find(scope["raw_path"].decode("latin-1"), scope["method"])
             route = resource.pattern.text
             scope[PARAMS] = params
-            await resource.app(scope, receive, send_on)
+            await resource.app(scope, receive_on, send_on)
         except HttpError as error:
             await send_problem(scope, send_on, error)
         except Disconnected:
@@ -121,8 +130,8 @@ def _require_ours(scope: Scope) -> None:
 
     :raises HttpError: 404.
     """
-    scheme, mark, rest = scope[TARGET].decode("latin-1").partition("://")
-    host = header_of(scope, b"host")
-    ours = host is None or rest.partition("/")[0].partition("?")[0].lower() == host.lower()
-    if not mark or scheme.lower() not in ("http", "https") or not ours:
+    scheme, _, host = scope[TARGET].decode("latin-1").lower().partition("://")
+    port = _PORTS.get(scheme)
+    given = (header_of(scope, b"host") or host).lower()
+    if port is None or host.removesuffix(port) != given.removesuffix(port):
         raise HttpError(404, "There is nothing here.")

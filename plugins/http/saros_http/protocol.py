@@ -30,6 +30,7 @@ WAITING: Final = 64
 """Requests of one connection that wait for their turn while more are read."""
 
 _HOST: Final = re.compile(rb"[^\x00-\x20\x7f-\xff/?#@\\,]*")
+_ABSOLUTE: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _REQUEST_LINE: Final = re.compile(rb"[\w!#$%&'*+.^`|~-]+ \S+ HTTP/1\.[01]\r\n", re.ASCII)
 _VERSIONS: Final = ("0.0", "1.0", "1.1")  # the first while none was read
 
@@ -156,8 +157,9 @@ class Protocol(HttpToolsProtocol):
             raise self._refused(501, "The server does not know this transfer encoding.")
         if self.parser.get_method() == b"CONNECT":
             raise self._refused(404, "There is nothing here.")
-        if not self.url.startswith(b"/"):
-            self.scope[TARGET] = self.url  # type: ignore[literal-required]
+        if absolute := _ABSOLUTE.match(self.url):
+            self.scope[TARGET] = absolute[0]  # type: ignore[literal-required]
+            self.url = b"/" + self.url[absolute.end() :].removeprefix(b"/")
         super().on_headers_complete()
         self._phase, self._size = Phase.BODY, 0
         self._open.append(self.cycle)
