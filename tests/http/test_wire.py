@@ -131,6 +131,11 @@ def test_pipelined_requests_are_answered_in_order(site: Any) -> None:
     assert bodies == [b'["slow"]', *(b'["%d"]' % number for number in range(300)), b'["last"]']
 
 
+def test_a_request_that_stops_half_way_after_a_whole_one(site: Any) -> None:
+    raw = closed(site, ONE + b"GET /x")
+    assert b'["1"]HTTP/1.1 408 ' in raw
+
+
 def test_waiting_requests_are_bounded(site: Any) -> None:
     count = 40_000
     with socket.create_connection(site.address, timeout=20) as sock:

@@ -70,15 +70,11 @@ class Protocol(HttpToolsProtocol):
         self.wire = Wire(transport, self._is_sending)
         self._phase = Phase.HEAD
         self._size = 0  # bytes of the head that have come; or of a body that nobody reads
-        self._shared = (
-            False  # whether the latest bytes hold the end of a request and the beginning of the next
-        )
+        self._shared = False  # whether the latest bytes are also the end of the request before
         self._latest = b""  # bytes that are being read
         self._deaf = False  # whether what comes is no longer read
         self._refusal: tuple[int, str] | None = None
-        self._open: deque[RequestResponseCycle] = (
-            deque()
-        )  # requests without their whole response; first one runs
+        self._open: deque[RequestResponseCycle] = deque()  # without their whole response; the first one runs
         self._timer: tuple[Phase, asyncio.TimerHandle] | None = None
         super().connection_made(self.wire)  # type: ignore[arg-type]
         self.flow = Flow(transport, lambda: len(self._open) < WAITING)
@@ -120,7 +116,7 @@ class Protocol(HttpToolsProtocol):
         self._watch()
 
     def _begin(self, shared: bool) -> None:
-        self._phase, self._size, self._length, self._shared = Phase.HEAD, 0, 0, shared
+        self._phase, self._size, self._length, self._shared = Phase.HEAD, int(shared), 0, shared
 
     def on_message_begin(self) -> None:
         if self._phase is not Phase.HEAD:
