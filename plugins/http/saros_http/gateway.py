@@ -7,7 +7,7 @@ import logging
 import re
 import time
 from random import getrandbits
-from typing import Final
+from typing import Final, NamedTuple
 
 from .endpoint import PARAMS
 from .metrics import Metrics
@@ -35,14 +35,21 @@ CLIENT_CLOSED: Final = 499
 """The status of requests whose client went before it had an answer, in log and metrics."""
 
 
-class Gateway:
-    """:param limit: requests under way at once; more are refused."""
+class Limits(NamedTuple):
+    """:param requests: under way at once; more are refused.
+    :param write: seconds that a client has to take a part of a response; 0 for no limit.
+    """
 
-    def __init__(self, name: str, routes: Routes, metrics: Metrics, limit: int, access_log: bool) -> None:
+    requests: int
+    write: float
+
+
+class Gateway:
+    def __init__(self, name: str, routes: Routes, metrics: Metrics, limits: Limits, access_log: bool) -> None:
         self._name = name
         self._routes = routes
         self._metrics = metrics
-        self._limit = limit
+        self._limits = limits
         self._access_log = access_log
         self._active = 0
 
@@ -54,7 +61,7 @@ class Gateway:
         request_id = given if given and _ID.fullmatch(given) else f"{getrandbits(128):032x}"
         scope[REQUEST_ID] = request_id
         status, size, route, asked = 0, 0, "-", False
-        wire = scope.get(WIRE)
+        wire = scope[WIRE]
 
         async def receive_on() -> Message:
             nonlocal asked
@@ -71,18 +78,20 @@ class Gateway:
                     message["headers"].append((b"connection", b"close"))
             else:
                 size += len(message.get("body", b""))
-            if wire is None:
-                await send(message)
-                return
             wire.hold()  # until there is a part of the body, which leaves with what goes before and after it
-            await send(message)
+            try:
+                async with asyncio.timeout(self._limits.write or None):
+                    await send(message)
+            except TimeoutError:
+                wire.abort()
+                raise Disconnected from None
             if message["type"] == "http.response.body":
                 wire.release()
 
         self._active += 1
         self._metrics.active += 1
         try:
-            if self._active > self._limit:
+            if self._active > self._limits.requests:
                 raise HttpError(503, "The server is busy.", {"Retry-After": "1"})
             if scope["http_version"] not in ("1.1", "1.0"):
                 raise HttpError(505, "This server speaks HTTP/1.1.", {"Connection": "close"})
