@@ -187,9 +187,9 @@ def _head(response: httpx.Response) -> dict[str, Any]:
         headers.setdefault(_canonical(text_of(name)), []).append(text_of(value))
     cookies = {}
     for line in headers.get("Set-Cookie", []):
-        name, mark, value = line.partition(";")[0].partition("=")
-        if mark and name.strip():
-            cookies[name.strip()] = value.strip()
+        cookie, mark, content = line.partition(";")[0].partition("=")
+        if mark and cookie.strip():
+            cookies[cookie.strip()] = content.strip()
     return {
         "status_code": response.status_code,
         "headers": {name: ", ".join(values) for name, values in headers.items()},
