@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 
 import msgspec
 
@@ -151,7 +152,14 @@ def _with_mail(run: Run, messages: tuple[Message, ...], delay: int) -> NewRun:
         search_attributes=run.options.search_attributes or msgspec.UNSET,
         continued_from=run.continued_from or msgspec.UNSET,
     )
-    start = Start(run.args, run.context, msgspec.Raw(pack(info)), str(run.pid), run.entry, run.run_id)
+    start = Start(
+        run.args,
+        run.context,
+        msgspec.Raw(pack(info)),
+        str(run.pid),
+        run.entry,
+        secret=os.urandom(32).hex(),
+    )
     mails = [Mail(START, 0, pack(start), run.run_id)]
     mails += [Mail(MESSAGE, 0, pack(message)) for message in messages]
     return NewRun(run, tuple(mails), delay)

@@ -6,11 +6,12 @@ Its methods never suspend half-way, so each is atomic by being ordinary code.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
-from saros import query as queries
+from saros.conditions import matches
 from saros.execution import (
     TERMINATE,
     TERMINATED,
@@ -23,6 +24,7 @@ from saros.execution import (
     Watcher,
 )
 from saros.program import DONE
+from saros.query import parse
 from saros.store import (
     LAST,
     CallLease,
@@ -120,10 +122,10 @@ class MemoryStore(Ledger):
         return execution.description() if execution else None
 
     async def executions(self, query: str = "") -> AsyncIterator[Description]:
-        conditions = queries.parse(query)
+        node = parse(query, dt.datetime.fromtimestamp(self.clock.now() / 1e9, dt.UTC))
         for execution in reversed(list(self._runs.values())):
             description = execution.description()
-            if queries.matches(conditions, description):
+            if matches(node, description):
                 yield description
 
     async def history(self, id: str, run_id: str = "", start: int = 0) -> HistoryPage | None:
@@ -190,7 +192,14 @@ class MemoryStore(Ledger):
     async def commit(self, commits: Sequence[Commit]) -> list[str]:
         return [self._commit(commit) for commit in commits]
 
-    async def park(self, task: WorkflowTask, problem: str, delay: int) -> None:
+    def last_words(self) -> str:
+        lost = [execution.run.id for execution in self._runs.values() if execution.running]
+        what = f"{len(lost)} running workflow{'' if len(lost) == 1 else 's'}"
+        return f"Lost with it: {what}" + (
+            f" ({', '.join(lost[:5])}{', ...' if len(lost) > 5 else ''})." if lost else "."
+        )
+
+    async def park(self, task: WorkflowTask, problem: str, delay: int, *, hung: bool = False) -> None:
         self.clock.busy(-1)
         execution = self._runs.get(task.run.run_id)
         if execution is None or execution.fence != task.fence:
@@ -199,6 +208,8 @@ class MemoryStore(Ledger):
         execution.failures += 1
         execution.problem = problem
         execution.delayed = True
+        if delay < 0:
+            return  # it waits to be released
         # By the machine's clock, also when the store's is virtual: repairing code takes real time.
         execution.alarms.append(asyncio.get_running_loop().call_later(delay / 1e9, self._wake, execution))
 

@@ -113,7 +113,7 @@ class Children:
             execution.refuse(ref, error)
             return
         if spawn.options.search_attributes:
-            why = execution.facts.refuse_attributes(bytes(spawn.options.search_attributes))
+            _, why = execution.facts.admit_attributes(bytes(spawn.options.search_attributes))
             if why is not None:
                 execution.refuse(ref, ErrorData(why, INVALID, False))
                 return
@@ -156,6 +156,7 @@ class Children:
         start.workflow_id = child.id
         start.task_queue = child.queue
         put_child(start, spawn, child.type_name, execution.pid, execution.env.search)
+        execution.facts.hand_on(start.headers, f"child {child.seq}")
         if options.parent_close_policy == "abandon" and execution.facts.patched(ABANDONED):
             child.outlives = True
             if not options.wait_for_cancellation:

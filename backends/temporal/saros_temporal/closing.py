@@ -28,6 +28,7 @@ def close(execution: Execution, ending: Ending, late: list[Message]) -> None:
     if isinstance(ending, ContinueAsNew):
         command = execution.add().continue_as_new_workflow_execution
         put_continuation(command, ending, execution.info.workflow_type, late, execution.env.deployment)
+        execution.facts.hand_on(command.headers, "next run")
         return
     if execution.canceled and execution.info.cron_schedule and execution.facts.patched(LAST):
         if isinstance(ending, bytes):  # the server would start it again, as after a failure

@@ -177,7 +177,7 @@ function Spawner:spawn_linked_monitored(entry, host, ...) end
 ---@return saros.Error? err
 function Spawner:exec(entry, host, ...) end
 
---- Options of a start; each key also with the prefix `temporal.`. Unknown keys are ignored; numbers are milliseconds.
+--- Options of a start; each key also with the prefix `temporal.`. Unknown keys are ignored; numbers are milliseconds (in http_client: seconds).
 ---@class saros.StartOptions
 ---@field ["workflow.id"]? string
 ---@field ["workflow.task_queue"]? string
