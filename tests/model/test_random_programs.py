@@ -96,6 +96,9 @@ class Play:
 
     async def query(self, handle: saros.Handle) -> None:
         """What has happened so far replays; a run that has not begun, or starts over, has no handler yet."""
+        page = await self.openings[1].backend.history(handle.id)
+        if not page.records:
+            return  # it would wait for the first task, and perhaps there is no worker
         try:
             await handle.query("state")
         except saros.Error as error:
