@@ -7,7 +7,10 @@ local rt = ...
 local raw, env = rt.raw, rt.env
 local type, error, next, rawget, rawequal = raw.type, raw.error, raw.next, raw.rawget, raw.rawequal
 local metatable, sort, find = raw.getmetatable, raw.table.sort, raw.string.find
-local charge, class_of, hidden = rt.charge, rt.class_of, rt.hidden_keys
+local charge, look, class_of, hidden = rt.charge, rt.look, rt.class_of, rt.hidden_keys
+local collectgarbage = collectgarbage
+
+local LARGE = 8192 -- KiB
 
 -- Sorting, in C -----------------------------------------------------------------------------------------
 
@@ -66,9 +69,18 @@ if not rt.workflow then
     return key, ...
   end
 
+  local calls = 0
+  rt.each_program(function()
+    calls = 0
+  end)
+
   function env.next(t, key)
     if type(t) ~= "table" then
       walkable(t, "next")
+    end
+    calls = calls + 1
+    if calls & 15 == 0 and collectgarbage("count") > LARGE then -- a large table that was emptied is searched in C
+      look()
     end
     return checked(t, next(t, key))
   end

@@ -72,7 +72,7 @@ local function check_range(name, s, i, j)
   if n >= MAX_RESULTS then
     error(name .. ": too many results (at most " .. MAX_RESULTS .. ")", 3)
   elseif n > 100 then
-    charge(n)
+    rt.noted_values(n)
   end
 end
 rt.check_range = check_range
@@ -143,7 +143,7 @@ local function tamed(fmt, ...)
     at = at + 1
     local value = args[at]
     if type(value) == "string" then
-      charge(#value // 4) -- it is read once or twice, and written
+      charge(letter == "q" and #value * 10 or #value // 4) -- it is read once or twice, and written
     end
     if letter == "s" and at <= args.n then
       args[at] = tostring(value)
