@@ -29,12 +29,14 @@ local killed, killed_text -- a VM that was killed runs no other program
 local collecting
 local step, looks = STEP, LOOKS
 local heaviest, heavy_size = 0, 0 -- the text that takes longest to handle: its weight and size
-local hook, main_hook
+local hook
 
--- Has the hook run in the running coroutine as often as it has to now.
+-- Has the hook run in the running coroutine as often as it has to now. (The main thread runs the library.)
 local function arm()
   local _, main = running()
-  sethook(main and main_hook or hook, "", step)
+  if not main then
+    sethook(hook, "", step)
+  end
 end
 
 -- Stops everything. `text` has one %s for the place.
@@ -167,14 +169,14 @@ end
 
 -- The VM's main thread runs the scheduler, which has to finish its report after a kill.
 local grace = 1000
-function main_hook()
+local function main_hook()
   if killed and grace > 0 then
     grace = grace - 1
   else
     hook()
   end
 end
-arm()
+sethook(main_hook, "", STEP)
 
 -- Has the clock be looked at: for what may take long, but seldom does.
 rt.look = check
@@ -245,7 +247,7 @@ function rt.joined(text)
     if size > MAX_ZEROS and find(text, "\0", 1, true) then
       rt.refuse_zeros(size)
     end
-    charge(size // 16)
+    charge(size // 64)
   end
   return text
 end

@@ -112,7 +112,7 @@ end
 -- The same as `finish`, charging for a large text that was made.
 function rt.charged_result(ok, result, ...)
   if ok and type(result) == "string" and #result > 1024 then
-    charge(#noted(result) // 8)
+    charge(#noted(result) // 16)
   end
   return finish(ok, result, ...)
 end
