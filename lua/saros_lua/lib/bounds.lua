@@ -7,7 +7,7 @@
 local rt = ...
 local error, type, collectgarbage = error, type, collectgarbage
 local clock, format, find, sethook = os.clock, string.format, string.find, debug.sethook
-local running = coroutine.running
+local byte, running = string.byte, coroutine.running
 local where, host_clock = rt.where, rt.host_clock
 
 -- lupa looks up the global `debug` outside any protected call whenever Python calls Lua, so it has to
@@ -43,7 +43,7 @@ end
 local function kill(reason, text)
   if not killed then
     local place = where()
-    killed = reason
+    killed, state.killed = reason, true
     killed_text = format(text, place and " at " .. place or "")
   end
   local _, main = running()
@@ -63,12 +63,20 @@ local function kill_over_budget()
   kill("budget", format(text, budget))
 end
 
+-- What other chunks look at often: `killed`, and `closer`, whether hooks have to run more often than usual.
+local state = {}
+rt.bounds = state
+
 -- Looks at what a call has caught. An error that may have been raised in the hook itself, for want of stack, left
 -- the code that raised it without a hook: such a program does not go on.
 function rt.died(err)
   if killed then
     kill()
   elseif type(err) ~= "string" then
+    return
+  end
+  local last = byte(err, -1)
+  if last ~= 119 and last ~= 121 and last ~= 103 then
     return
   elseif err == OUT_OF_MEMORY then
     kill_memory()
@@ -145,6 +153,7 @@ end
 
 local function lighten()
   heaviest, heavy_size, step, looks = 0, 0, STEP, LOOKS
+  state.closer = nil
 end
 
 function hook()
@@ -198,7 +207,7 @@ local MAX_ZEROS = 4 << 20 -- bytes of a text that has zero bytes, for it is comp
 
 local function watch_closer(weight, size)
   if weight > LIGHT and weight > heaviest then
-    heaviest, heavy_size = weight, size
+    heaviest, heavy_size, state.closer = weight, size, true
     step, looks = STEP * LIGHT // weight, 2
     if step < 4 then
       step, looks = 4, 1
@@ -256,6 +265,16 @@ function rt.refuse_zeros(size)
   error("a text with zero bytes may have at most " .. MAX_ZEROS .. " bytes, and this would have " .. size, 0)
 end
 rt.MAX_ZEROS = MAX_ZEROS
+
+-- What the bytecode of users calls (instrument.py): with the result of a concatenation, or with a table, one of
+-- the keys that Lua itself obeys, and the value that is to be stored there.
+function rt.check(a, key, value)
+  if key ~= nil then
+    rt.before_store(a, key, value)
+  elseif type(a) == "string" and #a > QUICK then
+    rt.joined(a)
+  end
+end
 
 -- Coroutines ----------------------------------------------------------------------------------------
 

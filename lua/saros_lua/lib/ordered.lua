@@ -133,13 +133,14 @@ local NO_ORDER = "pairs and next cannot walk this table: several of its keys are
 
 -- The keys of t in order, and their number; with `first_only` just the first one is in its place.
 local function sorted_keys(t, first_only)
-  local keys, n, strings, numbers, others, nameless = {}, 0, 0, 0, 0, 0
+  local keys, n, strings, numbers, others, nameless, longest = {}, 0, 0, 0, 0, 0, 0
   for key in next, t do
     n = n + 1
     keys[n] = key
     local kind = type(key)
     if kind == "string" then
       strings = strings + 1
+      longest = #key > longest and #key or longest
     elseif kind == "number" then
       numbers = numbers + 1
     elseif kind ~= "boolean" and not class_of(key) then
@@ -164,8 +165,10 @@ local function sorted_keys(t, first_only)
         end
       end
       keys[1] = least
-    else
+    elseif n > 32 or longest > LONG then
       rt.sort_keys(keys, n)
+    else
+      sort(keys)
     end
   end
   return keys, n
