@@ -31,6 +31,10 @@ local step, looks = STEP, LOOKS
 local heaviest, heavy_size = 0, 0 -- the text that takes longest to handle: its weight and size
 local hook
 
+-- What other chunks look at often: `killed`, and `closer`, whether hooks have to run more often than usual.
+local state = {}
+rt.bounds = state
+
 -- Has the hook run in the running coroutine as often as it has to now. (The main thread runs the library.)
 local function arm()
   local _, main = running()
@@ -62,10 +66,6 @@ local function kill_over_budget()
   local text = "this used more than %d instructions without blocking: is there an endless loop%%s?"
   kill("budget", format(text, budget))
 end
-
--- What other chunks look at often: `killed`, and `closer`, whether hooks have to run more often than usual.
-local state = {}
-rt.bounds = state
 
 -- Looks at what a call has caught. An error that may have been raised in the hook itself, for want of stack, left
 -- the code that raised it without a hook: such a program does not go on.

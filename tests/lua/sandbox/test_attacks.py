@@ -90,7 +90,7 @@ def pool() -> Iterator[VmPool]:
     logging.disable(logging.NOTSET)
 
 
-@pytest.mark.parametrize(("number", "name"), enumerate(ATTACKS))
+@pytest.mark.parametrize(("number", "name"), list(enumerate(ATTACKS)))
 def test_an_attack_ends_soon(number: int, name: str, pool: VmPool) -> None:
     outcome, seconds, printed = run(ATTACKS[name], pool, workflow=number % 2 == 1)
     assert "escaped" not in printed, outcome
