@@ -64,7 +64,10 @@ local encode = encoding.encoder({
   is_object = rt.is_object,
   object = rt.wire_object,
   binary = function(bytes)
-    local _, text = rt.host("base64_encode", bytes)
+    local ok, text, why = rt.host("base64_encode", bytes)
+    if not ok then
+      return nil, "a string of " .. #bytes .. " bytes (" .. why .. ")"
+    end
     return '{"$bin":"' .. text .. '"}'
   end,
   not_finite = function(what)

@@ -81,6 +81,11 @@ function rt.name_number(value)
   return names[value]
 end
 
+-- What a side effect counts for itself; see facts.lua.
+function rt.new_effect()
+  return { named = named }
+end
+
 function env.tostring(value)
   local kind = type(value)
   if kind == "string" then
@@ -107,7 +112,11 @@ function env.tostring(value)
     kind = type(name) == "string" and name or kind
   end
   local number = names[value]
-  if not number then
+  local effect = not number and rt.happening
+  if effect then -- a replay does not run a side effect: what gets a name there loses it
+    number = effect[value] or effect.named + 1
+    effect[value], effect.named = number, raw.math.max(number, effect.named)
+  elseif not number then
     named = named + 1
     number = named
     names[value] = number

@@ -137,7 +137,7 @@ def run(vm: Vm, main: bytes, seed: int) -> None:
     runtime: Any = Runtime(main)
     entry: Any = Entry("app:main")
     program = LuaProgram(runtime, entry, vm, runtime)
-    start = b'{"args":[%d],"context":{"user":"ann"},"seed":"s%d"}' % (seed, seed)
+    start = b'{"args":[%d],"context":{"user":"ann"},"secret":"s%d"}' % (seed, seed)
     commands = program.advance([Event(START, 0, start, 5)])[0]
     assert [command.op for command in commands] == ["call", "call"]
     program.advance([Event(DONE, 2, b'{"err":{"message":"m","kind":"K"}}', 6)])
