@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from .errors import INVALID, Error
+from .plain import shown
 from .program import EMPTY, NO_ARGS, Body, Message, StartOptions
 from .program import Record as Record
 
@@ -164,8 +165,20 @@ def check_id(id: str) -> str:
     """
     if not id.strip() or len(id) > 512 or not id.isprintable() or "|" in id:
         raise Error(
-            f"{id!r} is no workflow id: it must be 1 to 512 printable characters without '|'",
+            f"{shown(id)} is no workflow id: it must be 1 to 512 printable characters without '|'",
             INVALID,
             retryable=False,
         )
     return id
+
+
+def check_topic(topic: str) -> str:
+    """Return a topic that a message may have.
+
+    :raises Error: INVALID for those of Saros's own.
+    """
+    if topic.startswith("@"):
+        raise Error(
+            f"topics that begin with @ are reserved, such as {shown(topic)}", INVALID, retryable=False
+        )
+    return topic

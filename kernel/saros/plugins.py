@@ -14,6 +14,7 @@ import pluggy
 
 from . import hookspecs
 from .errors import INVALID, NOT_FOUND, Error
+from .plain import shown, without_secrets
 
 if TYPE_CHECKING:
     from .app import App
@@ -138,7 +139,9 @@ class Plugins:
         scheme = urlsplit(url).scheme
         if not scheme:
             raise Error(
-                f"{url!r} is no backend URL", INVALID, hint="for example memory:// or redis://localhost"
+                f"{shown(without_secrets(url))} is no backend URL",
+                INVALID,
+                hint="for example memory:// or redis://localhost",
             )
         known = self.backends()
         if scheme in known:

@@ -20,6 +20,7 @@ import msgspec
 from .attributes import parse_time
 from .errors import INVALID, Error
 from .execution import STATUSES, Description
+from .plain import shown
 
 FIELDS: Final = {
     "status": "status",
@@ -84,7 +85,7 @@ def parse(query: str) -> list[Condition]:
     while position < len(tokens):
         if conditions:
             if tokens[position][1].lower() != "and":
-                raise _bad(query, f"expected 'and' before {tokens[position][1]!r}")
+                raise _bad(query, f"expected 'and' before {shown(tokens[position][1])}")
             position += 1
         condition, position = _condition(query, tokens, position)
         conditions.append(condition)
@@ -112,7 +113,7 @@ def _tokens(query: str) -> list[tuple[str, str]]:
     while position < end:
         match = _TOKEN.match(query, position)
         if match is None or match.lastgroup is None:
-            raise _bad(query, f"cannot read {query[position:].strip()!r}")
+            raise _bad(query, f"cannot read {shown(query[position:].strip())}")
         tokens.append((match.lastgroup, match.group(match.lastgroup)))
         position = match.end()
     return tokens
@@ -121,7 +122,7 @@ def _tokens(query: str) -> list[tuple[str, str]]:
 def _condition(query: str, tokens: list[tuple[str, str]], at: int) -> tuple[Condition, int]:
     group, name = tokens[at]
     if group != "word":
-        raise _bad(query, f"expected a name instead of {name!r}")
+        raise _bad(query, f"expected a name instead of {shown(name)}")
     name = name.strip("`")  # quoted, it has none inside: so backends can quote it the same way
     field = FIELDS.get(name.lower(), "")
     if at + 2 >= len(tokens):
@@ -141,7 +142,7 @@ def _condition(query: str, tokens: list[tuple[str, str]], at: int) -> tuple[Cond
             raise _bad(query, "')' is missing")
         return Condition(name, field, "in", values), position + 1
     if op not in _OPERATORS:
-        raise _bad(query, f"expected one of {' '.join(_OPERATORS)} in instead of {op!r}")
+        raise _bad(query, f"expected one of {' '.join(_OPERATORS)} in instead of {shown(op)}")
     return Condition(name, field, op, _literal(query, tokens[at + 2], field)), at + 3
 
 
@@ -154,13 +155,13 @@ def _literal(query: str, token: tuple[str, str], field: str) -> Any:
     if group == "text":
         text = text[1:-1].replace(text[0] * 2, text[0])
     elif group != "word" or text.startswith("`"):
-        raise _bad(query, f"expected a value instead of {text!r}")
+        raise _bad(query, f"expected a value instead of {shown(text)}")
     if field == "status":
         return _status(text)
     if field.endswith("_time"):
         time = parse_time(text)
         if time is None:
-            raise _bad(query, f"{text!r} is no RFC 3339 time such as '2026-01-31T12:00:00Z'")
+            raise _bad(query, f"{shown(text)} is no RFC 3339 time such as '2026-01-31T12:00:00Z'")
         return time
     return text
 
@@ -191,4 +192,4 @@ def _equal(found: Any, value: Any) -> bool:
 
 
 def _bad(query: str, why: str) -> Error:
-    return Error(f"bad query {query!r}: {why}", INVALID, retryable=False)
+    return Error(f"bad query {shown(query)}: {why}", INVALID, retryable=False)

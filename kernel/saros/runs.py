@@ -11,6 +11,7 @@ from croniter import croniter
 from .deployment import Deployment
 from .errors import INVALID, Error, ErrorData
 from .execution import Run, StartRequest, new_id
+from .plain import shown
 from .program import MESSAGE, START, ContinueAsNew, Message, Spawn, Start, pack
 from .store import Mail, NewRun
 
@@ -96,7 +97,7 @@ def next_cron(expression: str, now: int, zone: dt.tzinfo = dt.UTC) -> int:
         start = dt.datetime.fromtimestamp(now / 1e9, zone)
         return int(croniter(expression, start).get_next(dt.datetime).timestamp()) * 1_000_000_000
     except (ValueError, KeyError) as exc:
-        raise Error(f"{expression!r} is no cron expression: {exc}", INVALID, retryable=False) from exc
+        raise Error(f"{shown(expression)} is no cron expression: {exc}", INVALID, retryable=False) from exc
 
 
 def child_id(parent_run_id: str, ref: int, spawn: Spawn) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -48,12 +49,21 @@ def parse(url: str) -> Options:
     :raises Error: INVALID, naming the option.
     """
     parts = urlsplit(url)
+    if "@" not in parts.netloc and "@" in url.partition("?")[0] + parts.fragment:
+        raise Error(
+            f"a {parts.scheme}:// URL whose user or password has a character with a meaning in URLs",
+            INVALID,
+            retryable=False,
+            hint="write / as %2F, ? as %3F, # as %23 and @ as %40",
+        )
     address = parts.netloc.rpartition("@")[2]
-    hosts = tuple(_host(url, text) for text in (address or "localhost").split(","))
-    clean = f"{parts.scheme}://{','.join(f'{host}:{port}' for host, port in hosts)}{parts.path}"
+    hosts = tuple(_host(f"{parts.scheme}://", text) for text in (address or "localhost").split(","))
+    clean = f"{parts.scheme}://{','.join(f'{host}:{port}' for host, port in hosts)}"
     path = parts.path.strip("/")
-    if path and not path.isdigit():
-        raise _bad(clean, f"the database is {path!r}, not a number")
+    if path.isdigit():
+        clean += parts.path
+    elif path:
+        raise _bad(clean, "the database is no number")
     credentials = parts.netloc.rpartition("@")[0]
     user, _, password = credentials.partition(":")
     query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
@@ -91,7 +101,7 @@ def _host(url: str, text: str) -> tuple[str, int]:
     if not colon or text.endswith("]"):
         return text.strip("[]"), DEFAULT_PORT
     if not port.isdigit():
-        raise _bad(text, f"{port!r} is no port")
+        raise _bad(url, "a port is no number")
     return host.strip("[]"), int(port)
 
 
@@ -110,20 +120,22 @@ def _value(url: str, name: str, text: str) -> object:
         return seconds
     if name in _NUMBERS:
         if not text.isdigit() or int(text) < _NUMBERS[name]:
-            raise _bad(url, f"{name} is {text!r}, not a number of at least {_NUMBERS[name]}")
+            raise _bad(url, f"{name} is no number of at least {_NUMBERS[name]}")
         return int(text)
     if name in _SWITCHES:
         if text not in ("true", "false"):
-            raise _bad(url, f"{name} is {text!r}; it is true or false")
+            raise _bad(url, f"{name} is true or false, nothing else")
         return text == "true"
     if name == "prefix" and any(mark in text for mark in "{} \n"):
-        raise _bad(url, f"prefix is {text!r}; it must not have braces or spaces")
+        raise _bad(url, "the prefix must not have braces or spaces")
     if name in _TEXTS:
         if not text:
             raise _bad(url, f"{name} is empty")
         return text
-    known = ", ".join(sorted({*_DURATIONS, *_NUMBERS, *_SWITCHES, *_TEXTS}))
-    raise _bad(url, f"unknown option {name!r}; they are {known}")
+    known = sorted({*_DURATIONS, *_NUMBERS, *_SWITCHES, *_TEXTS})
+    near = difflib.get_close_matches(name, known, 1, 0.75)  # what is not near may be a part of a password
+    meant = f"did you mean {near[0]}?" if near else f"they are {', '.join(known)}"
+    raise _bad(url, f"an unknown option; {meant}")
 
 
 def _seconds(url: str, name: str, text: str) -> float:
@@ -131,10 +143,10 @@ def _seconds(url: str, name: str, text: str) -> float:
         return int(text[:-1]) * 86_400.0
     try:
         seconds = parse_duration(text) / 1e9
-    except Error as error:
-        raise _bad(url, f"{name}: {error.message}") from None
+    except Error:
+        raise _bad(url, f"{name} is no duration such as 10s or 7d") from None
     if seconds <= 0:
-        raise _bad(url, f"{name} is {text!r}; it must be more than 0")
+        raise _bad(url, f"{name} must be more than 0")
     return seconds
 
 

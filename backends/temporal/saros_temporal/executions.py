@@ -30,6 +30,7 @@ from saros.attributes import check_search
 from saros.deployment import Deployment
 from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, TIMEOUT, Error
 from saros.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest
+from saros.plain import shown
 from saros.program import CANCEL, EXIT, LINK_DOWN, MESSAGE, CancelRequest, Message, Outcome, pack, unpack
 from saros.values import Json
 
@@ -204,7 +205,7 @@ class Executions:
                 yield await description(info, self.deployment, self.client.data_converter, place=place)
         except RPCError as error:
             if error.status == RPCStatusCode.INVALID_ARGUMENT:
-                raise Error(f"bad query {query!r}: {error.message}", INVALID, retryable=False) from error
+                raise Error(f"bad query {shown(query)}: {error.message}", INVALID, retryable=False) from error
             raise self.error(error, "") from error
 
     async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:

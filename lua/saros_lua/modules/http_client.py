@@ -14,6 +14,7 @@ import httpx
 import msgspec
 
 from saros.errors import INTERNAL, INVALID, TIMEOUT, UNAVAILABLE, Error
+from saros.plain import shown, without_secrets
 
 MAX_BODY: Final = 8 << 20  # bytes; a program's memory has room for it three times over
 DEFAULT_TIMEOUT: Final = 30_000  # milliseconds
@@ -89,7 +90,7 @@ def build(method: Any, url: Any, options: Any) -> httpx.Request:
     :raises Error: INVALID, not retryable.
     """
     if not isinstance(method, str) or not _METHOD.fullmatch(method):
-        raise _invalid(f"{method!r} is no HTTP method")
+        raise _invalid(f"{shown(method)} is no HTTP method")
     options = options or {}
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:
@@ -117,10 +118,10 @@ def _url(url: Any, options: dict[str, Any]) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, TypeError) as exc:
-        raise _invalid(f"{url!r} is no URL: {exc}") from exc
+        raise _invalid(f"{shown(without_secrets(url))} is no URL: {exc}") from exc
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise _invalid(
-            f"{_without_secrets(parsed)!r} is no URL of the form http://host/path or https://host/path"
+            f"{shown(_without_secrets(parsed))} is no URL of the form http://host/path or https://host/path"
         )
     query = urlencode(_pairs(options, "query")).encode()
     if query:
