@@ -123,6 +123,13 @@ def named(found: dict[str, Raw]) -> dict[str, Raw]:
     return found
 
 
+def object_of(found: dict[str, Raw]) -> Json:
+    """Return the wire JSON of what `members` gives."""
+    if len(found) == 1 and _RESERVED.fullmatch(next(iter(found))):
+        found = {"$" + name: item for name, item in found.items()}
+    return _to_json(found)
+
+
 def same_json(one: Json, other: Json) -> bool:
     """Whether two JSON texts say the same, however they are spelled (3 and 3.0 stay apart)."""
     try:

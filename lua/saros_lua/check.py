@@ -42,8 +42,8 @@ class _NoFacts:
     def secret(self) -> str:
         return ""
 
-    def refuse_attributes(self, search: Json) -> str | None:
-        return None
+    def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
+        return search, None
 
 
 def check_method(runtime: LuaRuntime, entry: Entry) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _COMMANDS = (
     *("call", "timer", "rescind", "spawn", "send", "ask", "attrs", "version", "side_effect", "answer"),
-    *("continue", "complete", "fail"),
+    *("tell", "continue", "complete", "fail"),
 )
 _OPS = {op.encode(): op for op in _COMMANDS}
 _EVENTS = {op: op.encode() for op in (*EVENT_OPS, QUERY)}
@@ -130,8 +130,8 @@ class LuaProgram:
     def _recorded(self, ref: int) -> tuple[bytes | None, bool]:
         return self._facts.recorded(ref), self._facts.settles_side_effects
 
-    def _refuse_attributes(self, search: bytes) -> str | None:
-        return self._facts.refuse_attributes(search)
+    def _admit_attributes(self, search: bytes) -> tuple[bytes, str | None]:
+        return self._facts.admit_attributes(search)
 
     def _log(self, level: bytes, message: bytes, fields: bytes) -> None:
         self._facts.log(level.decode(), message.decode(errors="replace"), fields)
@@ -157,7 +157,7 @@ _ANSWERS: dict[str, Callable[..., Any]] = {
     "refused_module": LuaProgram._refused_module,
     "version": LuaProgram._version,
     "recorded": LuaProgram._recorded,
-    "refuse_attributes": LuaProgram._refuse_attributes,
+    "admit_attributes": LuaProgram._admit_attributes,
     "log": LuaProgram._log,
     "heartbeat": LuaProgram._heartbeat,
     "is_canceled": LuaProgram._is_canceled,

@@ -72,7 +72,7 @@ def test_a_key_without_its_certificate(app: Path) -> None:
 
 
 def test_a_bad_database(app: Path) -> None:
-    assert "the database is 'orders'" in refused(app, "redis://localhost:1/orders").message
+    assert "the database is no number" in refused(app, "redis://localhost:1/orders").message
 
 
 def test_a_server_that_evicts(app: Path, new_server: Any) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 
+from saros.background import together
 from saros.errors import Error
 from saros.store import FENCED, OK, Commit, WorkflowTask
 
@@ -36,10 +36,7 @@ class Tasks:
             await self._commit(partition, indexes, commits, results)
         elif partitions:
             work = [self._commit(part, indexes, commits, results) for part, indexes in partitions.items()]
-            done = await asyncio.gather(*work, return_exceptions=True)
-            for failure in done:
-                if isinstance(failure, BaseException):
-                    raise failure
+            await together(*work)
         return results
 
     async def _commit(

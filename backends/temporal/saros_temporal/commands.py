@@ -23,12 +23,13 @@ from saros.raw import Raw
 from saros.values import Json, members
 
 from .payloads import CONTEXT, MESSAGES, SENDER, memo_name, put_all, put_json
-from .policies import REUSE, put_durations, retry_policy
+from .policies import REUSE, cron_schedule, put_durations, retry_policy
 from .search import SearchAttributes
 
 TRY_CANCEL: Final = ActivityCancellationType.TRY_CANCEL
 WAIT_CANCELLATION: Final = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 CHILD_TRY_CANCEL: Final = ChildWorkflowCancellationType.TRY_CANCEL
+CHILD_WAIT_REQUESTED: Final = ChildWorkflowCancellationType.WAIT_CANCELLATION_REQUESTED
 CHILD_WAIT_CANCELLATION: Final = ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED
 
 _CLOSE: Final = {
@@ -120,7 +121,7 @@ def put_child(
     target.parent_close_policy = _CLOSE[options.parent_close_policy]
     target.workflow_id_reuse_policy = REUSE[options.id_reuse_policy]
     target.cancellation_type = CHILD_WAIT_CANCELLATION if options.wait_for_cancellation else CHILD_TRY_CANCEL
-    target.cron_schedule = options.cron_schedule
+    target.cron_schedule = cron_schedule(options)
     put_durations(
         target,
         workflow_execution_timeout=options.execution_timeout,

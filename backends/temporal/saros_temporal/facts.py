@@ -7,9 +7,10 @@ import os
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from temporalio.api.common.v1 import Payload
 
-from saros.attributes import check_search
+from saros.attributes import admitted, refused_values
 from saros.errors import INVALID, Error
 from saros.program import pack
 from saros.values import Json
@@ -134,27 +135,29 @@ class WorkflowFacts:
         self._secret = ""
         self._secrets += 1
 
-    def refuse_attributes(self, search: Json) -> str | None:
-        """What the server would take decides only once: a refusal is a patch marker, which a replay finds."""
-        why = check_search(search)
-        if why is not None:
-            return why
+    def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
+        """What the server takes decides only once: the refused names are a patch marker, which a replay finds."""
+        return admitted(search, {**self._refused_names(search), **refused_values(search)})
+
+    def _refused_names(self, search: Json) -> dict[str, str]:
         self._upserts += 1
-        marker = f"saros.refused/{self._upserts}"  # no change id and "#": a version's
+        marker = f"saros.refused/{self._upserts}/"  # no change id and "#": a version's
         if self.replaying:
-            known = self.patched(marker)
-            return self.execution.env.search.refusal(search) or _REFUSED if known else None
-        why = self.execution.env.search.refusal(search)
-        if why is not None:
-            self.patched(marker)
-        return why
+            found = next((id for id in self._recorded if id.startswith(marker)), None)
+            if found is None:
+                return {}
+            self.patched(found)
+            names = msgspec.json.decode(found.removeprefix(marker), type=list[str])
+            return {name: self.execution.env.search.refusals(search).get(name, _REFUSED) for name in names}
+        refused = self.execution.env.search.refusals(search)
+        if refused:
+            self.patched(marker + msgspec.json.encode(sorted(refused)).decode())
+        return refused
 
 
 _SECRET: Final = "saros.secret/"
+_REFUSED = "the server did not know some of these search attributes when the workflow asked for them"
 
 
 def _derived(secret: str, name: str) -> str:
     return hmac.digest(secret.encode(), name.encode(), "sha256").hex()
-
-
-_REFUSED = "the server did not know these search attributes when the workflow asked for them"

@@ -17,7 +17,7 @@ from saros.program import pack
 from saros.values import Json, members
 
 from .payloads import CONTEXT, MESSAGES, SECRET, SENDER, memo_name, payloads, to_payload
-from .policies import REUSE, put_durations, retry_policy
+from .policies import REUSE, cron_schedule, put_durations, retry_policy
 
 if TYPE_CHECKING:
     from .search import SearchAttributes
@@ -44,7 +44,7 @@ async def start_request(
         request_id=request.request_id,
         workflow_id_conflict_policy=_CONFLICT[conflict],
         workflow_id_reuse_policy=REUSE[options.id_reuse_policy],
-        cron_schedule=options.cron_schedule,
+        cron_schedule=cron_schedule(options),
     )
     built.input.payloads.extend(await encoded(converter, payloads(request.args)))
     put_durations(

@@ -54,6 +54,8 @@ def serve(
 async def _serve(to: session.Target, path: Path, log_json: bool, watchdog: float) -> None:
     import asyncio
 
+    from ..background import Job
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -71,9 +73,9 @@ async def _serve(to: session.Target, path: Path, log_json: bool, watchdog: float
             _tell(app, to, log_json)
             tune_collector()
             workers = app.start_workers()
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait({workers, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
+            stopping = Job(stop.wait(), "the wait for a signal")
+            await asyncio.wait({workers, stopping.task}, return_when=asyncio.FIRST_COMPLETED)
+            await stopping.end()
             if workers.done():
                 workers.result()
         log.info("stopped")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
+from anyio import move_on_after
+
+from ..background import Jobs
 from ..deployment import Deployment, error_of
 from ..errors import Error
 from ..execution import Record
@@ -15,7 +17,7 @@ from ..host import Attempts
 from ..plain import one_line
 from ..program import DONE, Event
 from ..store import FENCED, OK, Mail, Store, WorkflowTask
-from .finishing import finished, patiently
+from .finishing import FINISH_S, finished, patiently
 from .live import Live, load
 from .local import LocalCalls
 from .transition import LocalCall, Transition
@@ -61,17 +63,18 @@ class WorkflowWorker:
         self._begun: dict[str, WorkflowTask] = {}  # run id -> the task that is neither committed nor parked
         self._ahead: dict[str, tuple[int, list[Record]]] = {}  # by fence: from where on, and what
         self._local = LocalCalls(attempts)
-        self._waiting: set[asyncio.Task[Any]] = set()
+        self._waiting = Jobs()
 
     async def run(self) -> None:
         """Work until cancelled; begun tasks are finished first."""
         try:
             while True:
                 tasks = await self.store.take(self.queues, BATCH)
-                await finished(self.handle(tasks))
+                await finished(self.handle(tasks), "a workflow task")
         finally:
-            if self._waiting:
-                await asyncio.gather(*self._waiting, return_exceptions=True)
+            with move_on_after(FINISH_S, shield=True):
+                await self._waiting.wait()
+            await self._waiting.end()
             self.drop_all()
 
     async def handle(self, tasks: Sequence[WorkflowTask]) -> None:
@@ -83,7 +86,7 @@ class WorkflowWorker:
             if transition is None:
                 continue
             if transition.local:
-                self._later(self._finish_local(transition))
+                self._waiting.start(self._finish_local(transition), f"a workflow task of {task.run.id}")
             else:
                 finished.append(transition)
         if finished:
@@ -193,17 +196,12 @@ class WorkflowWorker:
 
         def post(call: LocalCall, outcome: bytes) -> None:
             mail = Mail(DONE, call.ref, outcome, run.run_id)
-            self._later(self._post(run.id, mail))
+            self._waiting.start(self._post(run.id, mail), f"the result of a local call of {run.id}")
 
         return post
 
     async def _post(self, id: str, mail: Mail) -> None:
         await patiently(lambda: self.store.post(id, mail), f"posting the result of a local call of {id}")
-
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
 
     # --- ends of tasks ----------------------------------------------------------------------
 

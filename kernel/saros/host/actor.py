@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..entries import Entry
-from ..errors import INVALID, Error, ErrorData
+from ..errors import INTERNAL, INVALID, Error, ErrorData
 from ..ports import Ports, dispatch
 from ..program import (
     CANCEL,
@@ -188,8 +188,8 @@ class Actor:
     def secret(self) -> str:
         return os.urandom(32).hex()
 
-    def refuse_attributes(self, search: Json) -> str | None:
-        return "only workflows have search attributes"
+    def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
+        return b"{}", "only workflows have search attributes"
 
     # --- activities -------------------------------------------------------------------------
 
@@ -234,6 +234,9 @@ class Actor:
         else:
             self._ask(ref, self.host.send(send, self.pid))
 
+    def tell(self, ref: int, send: Send) -> None:
+        raise Error("only a workflow sends without waiting for the result", INTERNAL)
+
     def ask(self, ref: int, ask: Ask) -> None:
         self._ask(ref, inquire(self.host, ask) if ask.verb in INQUIRIES else self.host.ask(ask, self.pid))
 
@@ -247,7 +250,7 @@ class Actor:
     # --- history ----------------------------------------------------------------------------
 
     def attributes(self, upserts: Attributes) -> None:
-        pass  # `refuse_attributes` and the module rules keep these four from functions and processes
+        pass  # `admit_attributes` and the module rules keep these four from functions and processes
 
     def version(self, mark: VersionMark) -> None:
         pass

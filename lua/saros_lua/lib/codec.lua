@@ -85,7 +85,7 @@ local encode = encoding.encoder({
 -- is called there.
 function rt.encode(value, path)
   local kind = type(value)
-  if kind == "string" and not find(value, '["\\\0-\31\128-\255]') then
+  if kind == "string" and #value <= 16384 and not find(value, '["\\\0-\31\128-\255]') then
     return '"' .. value .. '"'
   elseif math_type(value) == "integer" then
     return value .. ""

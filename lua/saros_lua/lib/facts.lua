@@ -23,10 +23,13 @@ function rt.facts_side_effect()
   return recorded, settles
 end
 
--- Why these search attributes (JSON) cannot be upserted, or nil.
+-- Those of these search attributes (JSON) that can be stored, and why the others cannot.
 function rt.facts_attributes(search)
-  local ok, why, message = rt.host("refuse_attributes", search)
-  return ok and why or not ok and message or nil
+  local ok, kept, why = rt.host("admit_attributes", search)
+  if not ok then
+    return "{}", why
+  end
+  return kept, why
 end
 
 rt.print = function(text)

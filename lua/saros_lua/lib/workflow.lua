@@ -81,6 +81,11 @@ function workflow.attrs(given)
   if env_type(given) ~= "table" then
     return rt.fail("Invalid", "workflow.attrs wants {search = {...}, memo = {...}}")
   end
+  for key in raw.next, given do
+    if key ~= "search" and key ~= "memo" then
+      return rt.fail("Invalid", "workflow.attrs wants {search = {...}, memo = {...}} and nothing else")
+    end
+  end
   local search, why = attributes(given.search, "search")
   local memo
   if search then
@@ -91,13 +96,17 @@ function workflow.attrs(given)
   elseif memo and raw.string.sub(memo, 1, 1) ~= "{" then
     memo, why = nil, "workflow.attrs: memo must have names as keys"
   end
-  if search and memo then
-    why = rt.facts_attributes(search)
+  if why then
+    return rt.fail("Invalid", why)
+  end
+  -- What can be stored is stored also when the rest cannot: callers often ignore the error.
+  search, why = rt.facts_attributes(search)
+  if not why or search ~= "{}" or memo ~= "{}" then
+    rt.command("attrs", '{"search":' .. search .. ',"memo":' .. memo .. "}")
   end
   if why then
     return rt.fail("Invalid", why)
   end
-  rt.command("attrs", '{"search":' .. search .. ',"memo":' .. memo .. "}")
   return true
 end
 
