@@ -13,6 +13,7 @@ from .entries import Entry, Registry
 from .entries.registry import DEFAULT_TASK_QUEUE
 from .errors import INVALID, NOT_FOUND, CodeError, Error, ErrorData
 from .modules import Module, Service
+from .plain import json_visible, one_line
 from .program import CallOptions, Facts, Outcome, Program, Runtime
 from .raw import Raw
 from .scope import CallScope
@@ -147,9 +148,9 @@ class Deployment:
         logger = logging.getLogger("saros.app")
         number = logging.getLevelName(level.upper())
         if isinstance(number, int) and logger.isEnabledFor(number):
-            text = "" if fields in (b"", b"{}", b"[]") else " " + fields.decode()
+            text = "" if fields in (b"", b"{}", b"[]") else " " + json_visible(fields.decode())
             parts = {"message": message, "fields": msgspec.json.decode(fields or b"{}"), "source": name}
-            logger.log(number, "%s%s [%s]", message, text, name, extra={"saros": parts})
+            logger.log(number, "%s%s [%s]", one_line(message), text, one_line(name), extra={"saros": parts})
 
     def task_queues(self) -> tuple[str, ...]:
         """The task queues that this app's workers serve."""

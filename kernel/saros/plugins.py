@@ -14,6 +14,7 @@ import pluggy
 
 from . import hookspecs
 from .errors import INVALID, NOT_FOUND, Error
+from .plain import shown, without_secrets
 
 if TYPE_CHECKING:
     from .app import App
@@ -142,9 +143,10 @@ class Plugins:
         """
         scheme, mark, _ = url.partition("://")
         if not mark or not _SCHEME.fullmatch(scheme):
-            shown = "what was given" if "@" in url else repr(url[:200])  # it may hold a password
             raise Error(
-                f"{shown} is no backend URL", INVALID, hint="for example memory:// or redis://localhost"
+                f"{shown(without_secrets(url))} is no backend URL",
+                INVALID,
+                hint="for example memory:// or redis://localhost",
             )
         scheme = scheme.lower()
         known = self.backends()

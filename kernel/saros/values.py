@@ -28,6 +28,7 @@ from typing import Any, Final
 
 import msgspec
 
+from . import plain
 from .errors import INVALID, Error, ErrorData
 from .raw import ABSENT, Raw
 
@@ -122,6 +123,13 @@ def named(found: dict[str, Raw]) -> dict[str, Raw]:
     return found
 
 
+def object_of(found: dict[str, Raw]) -> Json:
+    """Return the wire JSON of what `members` gives."""
+    if len(found) == 1 and _RESERVED.fullmatch(next(iter(found))):
+        found = {"$" + name: item for name, item in found.items()}
+    return _to_json(found)
+
+
 def same_json(one: Json, other: Json) -> bool:
     """Whether two JSON texts say the same, however they are spelled (3 and 3.0 stay apart)."""
     try:
@@ -193,15 +201,15 @@ def _text(value: str, path: str) -> str:
 
 
 def _plain_map(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
-    plain: dict[str, Any] = {}
+    made: dict[str, Any] = {}
     for key, item in value.items():
         if not isinstance(key, str):
-            raise _refused(path, f"a map with the key {key!r}; keys are text")
-        plain[_text(str(key), path)] = _plain(item, f"{path}.{key}", depth + 1)
-    if len(plain) == 1 and _RESERVED.fullmatch(next(iter(plain))):
-        ((key, item),) = plain.items()
+            raise _refused(path, f"a map with the key {plain.shown(key)}; keys are text")
+        made[_text(str(key), path)] = _plain(item, f"{path}.{key}", depth + 1)
+    if len(made) == 1 and _RESERVED.fullmatch(next(iter(made))):
+        ((key, item),) = made.items()
         return {"$" + key: item}
-    return plain
+    return made
 
 
 def _plain_other(value: Any, path: str, depth: int) -> Any:
@@ -223,7 +231,8 @@ def _plain_other(value: Any, path: str, depth: int) -> Any:
 
 
 def _refused(path: str, what: str) -> Error:
-    return Error(f"{path} is {what}, which cannot cross a boundary", INVALID, retryable=False)
+    where = plain.one_line(plain.cut(path))
+    return Error(f"{where} is {what}, which cannot cross a boundary", INVALID, retryable=False)
 
 
 def _rich(value: Any) -> Any:
@@ -270,12 +279,12 @@ def _escaped(value: Any) -> Any:
 
 def _unescaped(value: Any) -> Any:
     if isinstance(value, dict):
-        plain = {key: _unescaped(item) for key, item in value.items()}
-        if len(plain) == 1:
-            ((key, item),) = plain.items()
+        made = {key: _unescaped(item) for key, item in value.items()}
+        if len(made) == 1:
+            ((key, item),) = made.items()
             if key.startswith("$$") and _RESERVED.fullmatch(key):
                 return {key[1:]: item}
-        return plain
+        return made
     if isinstance(value, list):
         return [_unescaped(item) for item in value]
     return _number(value)

@@ -73,7 +73,7 @@ def parse(url: str) -> Options:
     db = changes.pop("db", None)
     if database:
         if not _DIGITS.fullmatch(database):
-            raise _bad(clean, f"the database is {_shown(database)}, not a number")
+            raise _bad(clean, "the database is not a number")
         db = int(database) if db is None else db
     user, _, password = credentials.partition(":")
     options = Options(
@@ -127,18 +127,12 @@ def _host(scheme: str, text: str) -> tuple[str, int]:
         raise _bad(f"{scheme}://", "what should be host:port is not; a user or password goes before an @")
     host, port = unquote(found[1].strip("[]")) or "localhost", int(found[2] or DEFAULT_PORT)
     if not 0 < port <= 65_535:
-        raise _bad(
-            f"{scheme}://{found[1]}", f"{_shown(found[2])} is no port; they are numbers from 1 to 65535"
-        )
+        raise _bad(f"{scheme}://{found[1]}", "the port is not a number from 1 to 65535")
     return host, port
 
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:60] + "…")
 
 
 _DURATIONS: Final = {"retention", "lease"}
@@ -171,14 +165,14 @@ def _value(url: str, name: str, text: str) -> object:
     if name in _NUMBERS:
         least, most = _NUMBERS[name]
         if not _DIGITS.fullmatch(text) or not least <= int(text) <= most:
-            raise _bad(url, f"{name} is {_shown(text)}, not a number from {least} to {most}")
+            raise _bad(url, f"{name} is not a number from {least} to {most}")
         return int(text)
     if name in _SWITCHES:
         if text not in ("true", "false"):
-            raise _bad(url, f"{name} is {_shown(text)}; it is true or false")
+            raise _bad(url, f"{name} is true or false, nothing else")
         return text == "true"
     if name == "prefix" and any(mark in "{}" or not mark.isprintable() or mark.isspace() for mark in text):
-        raise _bad(url, f"prefix is {_shown(text)}; it must not have braces or spaces")
+        raise _bad(url, "the prefix must not have braces or spaces")
     if name in _TEXTS:
         if not text:
             raise _bad(url, f"{name} is empty")
@@ -186,9 +180,9 @@ def _value(url: str, name: str, text: str) -> object:
     if "@" in f"{name}{text}":  # perhaps a part of a password
         raise _bad(url, "after ? there are options only; in a password, ? is written %3F")
     known = sorted({*_DURATIONS, *_NUMBERS, *_SWITCHES, *_TEXTS})
-    near = difflib.get_close_matches(name, known, 1)
+    near = difflib.get_close_matches(name, known, 1, 0.75)  # what is not near may be a part of a password
     meant = f"did you mean {near[0]}?" if near else f"they are {', '.join(known)}"
-    raise _bad(url, f"unknown option {_shown(name)}; {meant}")
+    raise _bad(url, f"an unknown option; {meant}")
 
 
 def _seconds(url: str, name: str, text: str) -> float:
@@ -196,9 +190,9 @@ def _seconds(url: str, name: str, text: str) -> float:
         days = text[:-1] if text.endswith("d") and _DIGITS.fullmatch(text[:-1]) else ""
         seconds = int(days) * 86_400.0 if days else parse_duration(text) / 1e9
     except Error:
-        raise _bad(url, f"{name} is {_shown(text)}; it is a duration such as 500ms, 10s or 7d") from None
+        raise _bad(url, f"{name} is not a duration such as 500ms, 10s or 7d") from None
     if not 0 < seconds <= LONGEST_S:
-        raise _bad(url, f"{name} is {_shown(text)}; it must be more than 0, and at most 36500d")
+        raise _bad(url, f"{name} must be more than 0, and at most 36500d")
     return seconds
 
 

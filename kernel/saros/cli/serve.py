@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..plain import one_line
 from . import inputs, logs, session
 from .errors import INTERRUPTED
 from .options import AppPath, Backend, LogLevel
@@ -125,6 +126,6 @@ def _tell(app: App, to: session.Target, log_json: bool) -> None:
         for what, value in served.items():
             text = value if isinstance(value, str) else ", ".join(value)
             if text:
-                print(f"{what:<12} {text}", file=sys.stderr, flush=True)
+                print(f"{what:<12} {one_line(text)}", file=sys.stderr, flush=True)
     if to.in_process:
         log.info("%s lives in this process only: no other command sees it, and nothing survives it", to.url)

@@ -37,7 +37,7 @@ from ..program import (
     VersionMark,
     unpack,
 )
-from ..values import Json, same_json
+from ..values import Json, members, same_json
 
 SETTLED_OPS = frozenset({CALL, TIMER, SPAWN, SEND, ASK})
 """Commands that a DONE event settles."""
@@ -270,7 +270,7 @@ def waits_for_cancellation(command: Command) -> bool:
 
 def _search(run: Run) -> dict[str, msgspec.Raw]:
     given = run.options.search_attributes
-    return msgspec.json.decode(given, type=dict[str, msgspec.Raw]) if given else {}
+    return members(given) if given else {}
 
 
 def _excerpt(body: Json) -> str:

@@ -14,6 +14,7 @@ from ..deployment import Deployment, error_of
 from ..errors import Error
 from ..execution import Record
 from ..host import Attempts
+from ..plain import one_line
 from ..program import DONE, Event
 from ..store import FENCED, OK, Mail, Store, WorkflowTask
 from .finishing import FINISH_S, finished, patiently
@@ -232,7 +233,7 @@ class WorkflowWorker:
         where = error.where if isinstance(error, Error) else None
         problem = f"{data.message} ({where})" if where else data.message
         delay = min(PARK_NS * 2 ** min(task.failures, 10), PARK_MAX_NS)
-        log.warning("the workflow task of %s is parked: %s", task.run.id, problem)
+        log.warning("the workflow task of %s is parked: %s", task.run.id, one_line(problem))
         self.deployment.refresh()
         await self.store.park(task, problem, delay)
 

@@ -14,6 +14,7 @@ from saros.background import Job
 from saros.entries import Entry
 from saros.errors import CANCELED, INVALID, Error, ErrorData
 from saros.host import Attempt, ProcessHost
+from saros.plain import one_line
 from saros.program import Call, Outcome, pack
 from saros.values import Json
 
@@ -229,7 +230,7 @@ class Exchange:
     def _report(self, entry: Entry, error: ErrorData) -> None:
         stack = f"\n{error.stack}" if error.stack else ""
         text = f"{error.context}: {error.message}" if error.context else error.message
-        log.error("%s failed: %s [%s]%s", entry.id, text, self._scope[REQUEST_ID], stack)
+        log.error("%s failed: %s [%s]%s", entry.id, one_line(text), self._scope[REQUEST_ID], stack)
 
     async def cut(self) -> None:
         """Cut the connection: a response that has begun cannot be completed, and its client must know.
