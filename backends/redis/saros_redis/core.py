@@ -6,7 +6,7 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -49,9 +49,8 @@ class Core:
         self.consumer = secrets.token_hex(8)  # fresh for each process start
         self.held = Held()
         self.queues: tuple[str, ...] = ()  # of workflows
-        self.call_queues: tuple[str, ...] = ()
         self.tasks: Buffer[WorkflowTask] = Buffer(BATCH)
-        self.calls: Buffer[CallLease] = Buffer(0)
+        self.calls: dict[tuple[str, ...], Buffer[CallLease]] = {}  # by the queues that a worker takes from
         self.out: Buffer[Outgoing] = Buffer(BATCH)
         self._runs: OrderedDict[str, Run] = OrderedDict()
 
@@ -81,26 +80,44 @@ class Core:
         found += [(CALLS, queue, keys.calls(partition, queue)) for queue in self.call_queues]
         return [*found, (OUT, "", keys.out(partition))]
 
+    @property
+    def call_queues(self) -> tuple[str, ...]:
+        """The task queues whose calls this process takes."""
+        return tuple(dict.fromkeys(queue for queues in self.calls for queue in queues))
+
+    def calls_of(self, queues: Sequence[str]) -> Buffer[CallLease]:
+        """The buffer of a worker: each has its own, or a busy one would keep what another waits for."""
+        return self.calls.setdefault(tuple(queues), Buffer(0))
+
+    def _keep_call(self, lease: CallLease) -> None:
+        found = [buffer for queues, buffer in self.calls.items() if lease.task.task_queue in queues]
+        max(found, key=lambda buffer: buffer.room()).put([lease])
+
     # --- leases -----------------------------------------------------------------------------
 
-    def wanted(self, *, tasks: bool = True, calls: bool = True, out: bool = True) -> list[Any] | None:
-        """What this process would take along with a reply (see scripts/take.lua)."""
-        limits = (
-            self.tasks.room() if tasks else 0,
-            self.calls.room() if calls else 0,
-            self.out.room() if out else 0,
-        )
-        return self.asking(*limits) if any(limits) else None
+    def wanted(
+        self, *, tasks: bool = True, calls: Iterable[tuple[str, ...]] | None = None, out: bool = True
+    ) -> list[Any] | None:
+        """What this process would take along with a reply (see scripts/take.lua).
 
-    def asking(self, runs: int = 0, calls: int = 0, out: int = 0) -> list[Any]:
-        """The scripts' `wanted`: so much of each kind."""
+        :param calls: of the workers with these queues; by default of all.
+        """
+        rooms = {queues: self.calls[queues].room() for queues in (self.calls if calls is None else calls)}
+        runs, out_room = self.tasks.room() if tasks else 0, self.out.room() if out else 0
+        return self.asking(runs, rooms, out_room) if runs or out_room or any(rooms.values()) else None
+
+    def asking(
+        self, runs: int = 0, calls: Mapping[tuple[str, ...], int] | None = None, out: int = 0
+    ) -> list[Any]:
+        """The scripts' `wanted`: so much of each kind, of calls by the queues of a worker."""
+        rooms = {queues: room for queues, room in (calls or {}).items() if room}
         return [
             self.consumer,
             secrets.token_hex(16),
             self.queues if runs else (),
             runs,
-            self.call_queues if calls else (),
-            calls,
+            list(rooms),
+            list(rooms.values()),
             out,
             self.options.attempts,
             self.options.payload * COMMIT // 2,  # bytes: what a task records besides its mail is to fit, too
@@ -129,7 +146,7 @@ class Core:
                 self.held.drop(lease.token)
                 failed.append(codec.settled(Settled(lease, pack(Outcome(err=error_data(_LOST))))))
             else:
-                self.calls.put([lease])
+                self._keep_call(lease)
         for each in tasks:
             try:
                 self.tasks.put([await self._task(partition, each, micros * 1_000)])

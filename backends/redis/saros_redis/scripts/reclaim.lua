@@ -36,11 +36,13 @@ for _, queue in ipairs(wanted[3]) do
     table.insert(got[2], lease_run(stream, entry, fields[2], mark, wanted))
   end)
 end
-for _, queue in ipairs(wanted[5]) do
-  local stream = key("act", queue)
-  sweep("calls", stream, wanted[6], function(entry, fields, mark)
-    table.insert(got[3], lease_call(stream, entry, fields[2], fields[4], mark, most, true))
-  end)
+for index, queues in ipairs(wanted[5]) do
+  for _, queue in ipairs(queues) do
+    local stream = key("act", queue)
+    sweep("calls", stream, wanted[6][index], function(entry, fields, mark)
+      table.insert(got[3], lease_call(stream, entry, fields[2], fields[4], mark, most, true))
+    end)
+  end
 end
 sweep("out", tag .. ":out", wanted[7], function(entry, fields)
   table.insert(got[4], {entry, fields})

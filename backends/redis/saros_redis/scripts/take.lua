@@ -132,14 +132,20 @@ local function lease_call(stream, entry, run, ref, token, most, lost)
 end
 
 local function take_calls(leases, wanted)
-  for _, queue in ipairs(wanted[5]) do
-    local stream = key("act", queue)
-    take(leases, stream, wanted, wanted[6], function(entry, fields)
-      local token = wanted[2] .. ":" .. entry
-      local lease = lease_call(stream, entry, fields[2], fields[4], token, wanted[8], false)
-      wanted[9] = wanted[9] - (lease and #lease[2] or 0)
-      return lease
-    end)
+  for index, queues in ipairs(wanted[5]) do
+    local own = {}
+    for _, queue in ipairs(queues) do
+      local stream = key("act", queue)
+      take(own, stream, wanted, wanted[6][index], function(entry, fields)
+        local token = wanted[2] .. ":" .. entry
+        local lease = lease_call(stream, entry, fields[2], fields[4], token, wanted[8], false)
+        wanted[9] = wanted[9] - (lease and #lease[2] or 0)
+        return lease
+      end)
+    end
+    for _, lease in ipairs(own) do
+      table.insert(leases, lease)
+    end
   end
   return leases
 end
@@ -152,7 +158,7 @@ local function take_out(leases, wanted)
 end
 
 -- What a worker would like to have along with the reply to something else; see `Wanted` in Python.
--- wanted: {consumer, nonce, run queues, runs, call queues, calls, outbox, most, room}
+-- wanted: {consumer, nonce, run queues, runs, call queues by worker, calls by worker, outbox, most, room}
 -- The room is in bytes, and gets less; what does not fit into it waits: a long reply holds up all others.
 local function take_wanted(wanted)
   if not wanted then
