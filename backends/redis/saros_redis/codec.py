@@ -193,6 +193,10 @@ def commit(commit: Commit, consumer: str) -> list[Any]:
         [[name, bytes(raw).decode()] for name, raw in commit.memo.items()],
         close,
         consumer,
+        [
+            [str(lease.task.ref), lease.task.task_queue, pack(lease.task).decode(), lease.token]
+            for lease in commit.leased
+        ],
     ]
 
 

@@ -14,7 +14,7 @@ import msgspec
 from saros.errors import INTERNAL, UNAVAILABLE, Error
 from saros.execution import Run
 from saros.program import DONE, Outcome, pack
-from saros.store import CallLease, Mail, Outgoing, Settled, WorkflowTask
+from saros.store import CallLease, CallTask, Mail, Outgoing, Settled, WorkflowTask
 from saros.values import error_data
 
 from . import codec
@@ -30,6 +30,7 @@ log = logging.getLogger("saros.redis")
 
 RUNS: Final = "runs"
 CALLS: Final = "calls"
+OWN: Final = "own"  # calls that are begun within a workflow task
 OUT: Final = "out"
 BATCH = 64
 TASK_LIMIT_S = 600.0
@@ -78,6 +79,7 @@ class Core:
         keys = self.keys
         found = [(RUNS, queue, keys.ready(partition, queue)) for queue in self.queues]
         found += [(CALLS, queue, keys.calls(partition, queue)) for queue in self.call_queues]
+        found += [(OWN, queue, keys.own(partition, queue)) for queue in self.queues]
         return [*found, (OUT, "", keys.out(partition))]
 
     @property
@@ -187,10 +189,15 @@ class Core:
         _run_id, blob, _ref, token, attempt, heartbeat, stream, entry = found
         proof = token.decode()
         task = codec.read_call(blob, attempt, heartbeat)
-        limit = task.call.options.start_to_close_timeout
-        until = time.monotonic() + limit / 1000 + TASK_LIMIT_S if limit else float("inf")
-        self.held.add(proof, Place(partition, stream.decode(), entry.decode(), until))
+        self.held.add(proof, Place(partition, stream.decode(), entry.decode(), _until(task)))
         return CallLease(task, proof, now)
+
+    def hold_own(self, partition: int, leases: Sequence[CallLease], entries: Sequence[bytes]) -> None:
+        """Keep the leases of calls that this process began within their workflow tasks."""
+        for lease, entry in zip(leases, entries, strict=True):
+            if entry:
+                stream = self.keys.own(partition, lease.task.task_queue)
+                self.held.add(lease.token, Place(partition, stream, entry.decode(), _until(lease.task)))
 
     def _outgoing(self, partition: int, entry: bytes, fields: Sequence[bytes]) -> Outgoing:
         found = codec.read_outgoing(fields)
@@ -202,6 +209,11 @@ class Core:
 
 _LOST = Error("the worker that ran it was lost", UNAVAILABLE)
 """What a call fails with whose workers were lost more often than its retry policy has attempts."""
+
+
+def _until(task: CallTask) -> float:
+    limit = task.call.options.start_to_close_timeout
+    return time.monotonic() + limit / 1000 + TASK_LIMIT_S if limit else float("inf")
 
 
 def proof_of(entry: Outgoing) -> str:

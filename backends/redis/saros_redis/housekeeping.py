@@ -77,8 +77,10 @@ class Housekeeping:
         before = set(core.held.snapshot())
         # Time in which the server was away is not one in which workers were silent.
         lease = int((core.options.lease + core.client.forgiven(core.options.lease / 2)) * 1000)
-        got, suspects = await core.run("reclaim", partition, [wanted, lease, bool(self._suspects)])
-        count = await core.absorb(partition, got)
+        got, suspects, requeued = await core.run(
+            "reclaim", partition, [wanted, lease, bool(self._suspects), core.queues]
+        )
+        count = await core.absorb(partition, got) + int(requeued)
         if count:
             log.warning("took over %d tasks of lost workers", count)
         if int(suspects):

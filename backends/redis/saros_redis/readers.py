@@ -29,7 +29,9 @@ class Reader:
     :param queues: of the worker that takes from the buffer, if it is one of calls.
     """
 
-    def __init__(self, core: Core, kind: str, partitions: Sequence[int], queues: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, core: Core, kind: str, partitions: Sequence[int], queues: tuple[str, ...] = ()
+    ) -> None:
         self._core = core
         self._kind = kind
         self._partitions = partitions

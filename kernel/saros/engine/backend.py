@@ -94,7 +94,7 @@ class StoreBackend:
         nodes = self._nodes
         courier = Courier(self.store, host, nodes)
         self.workflow_worker = WorkflowWorker(
-            self.store, host.deployment, host.attempts, queues, calls.cancel, cache_size(host.deployment)
+            self.store, host.deployment, host.attempts, queues, calls, cache_size(host.deployment)
         )
         loops = [self.store.run, courier.run, self.workflow_worker.run, nodes.bury]
         tasks = [asyncio.create_task(self._keep_running(loop)) for loop in loops]

@@ -53,7 +53,6 @@ class Live:
         self.open: dict[int, Command] = {}  # what is under way
         self.rescinded: dict[int, Command] = {}  # cancelled by the code, and not yet carried out
         self.closed = False
-        self.fresh = True  # not yet looked at by its worker
         self.in_use = False  # by a task that is not committed yet: it may not be closed
         self.replaying = False
         self._versions: dict[str, int] = {}

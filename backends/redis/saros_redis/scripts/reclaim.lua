@@ -1,4 +1,5 @@
--- {wanted, lease in ms, alone}: entries whose workers are lost. `alone`: a suspect is being tried here already.
+-- {wanted, lease in ms, alone, queues}: entries whose workers are lost; calls that they ran within a workflow task
+-- go to these queues, and count as well. `alone`: a suspect is being tried here already.
 -- An entry that some workers in a row were lost with is a suspect, and tried when no other suspect is.
 local wanted, lease, alone = input[1], input[2], input[3]
 local consumer, nonce, most = wanted[1], wanted[2], wanted[8]
@@ -44,7 +45,19 @@ for index, queues in ipairs(wanted[5]) do
     end)
   end
 end
+local requeued = 0
+for _, queue in ipairs(input[4]) do
+  local stream = key("loc", queue)
+  for _, pending in ipairs(overdue(stream, lease, 100)) do
+    local found = call("XRANGE", stream, pending[1], pending[1])[1]
+    drop_entry(stream, pending[1])
+    if found then
+      requeue_own(pending[1], found[2][2], found[2][4], queue)
+      requeued = requeued + 1
+    end
+  end
+end
 sweep("out", tag .. ":out", wanted[7], function(entry, fields)
   table.insert(got[4], {entry, fields})
 end)
-return {got, suspects}
+return {got, suspects, requeued}

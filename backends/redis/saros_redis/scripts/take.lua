@@ -189,7 +189,18 @@ local function return_call(entry, run, ref, queue)
   end
 end
 
--- kind: runs, calls or out; name: of the queue.
+-- A call that a lost worker ran within its workflow task goes to the queue; that attempt counts.
+local function requeue_own(entry, run, ref, queue)
+  local c = key("c", run)
+  if string.match(call("HGET", c, ref .. ":e") or "", "^%S+") == "L" .. entry then
+    call("HINCRBY", c, ref .. ":a", 1)
+    call("HINCRBY", c, ref .. ":l", 1)
+    call("HDEL", c, ref .. ":t")
+    queue_call(run, ref, queue)
+  end
+end
+
+-- kind: runs, calls, own or out; name: of the queue.
 local function return_entry(kind, name, stream, entry)
   local found = call("XRANGE", stream, entry, entry)[1]
   drop_entry(stream, entry)
@@ -201,6 +212,8 @@ local function return_entry(kind, name, stream, entry)
     return_run(entry, fields[2])
   elseif kind == "calls" then
     return_call(entry, fields[2], fields[4], name)
+  elseif kind == "own" then
+    return_call("L" .. entry, fields[2], fields[4], name)
   else
     call("XADD", stream, "*", unpack(fields))
   end

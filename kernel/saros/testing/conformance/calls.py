@@ -202,59 +202,6 @@ async def calls_in_parallel(case: Case) -> None:
     assert await case.run(main, functions={"echo": "return input"}) == 15
 
 
-@behaviour("§7", "each task queue has its own slots: a full one does not hold up the others")
-async def calls_of_two_queues(case: Case) -> None:
-    module = """
-    import asyncio
-
-    gate = asyncio.Event()
-    running = most = 0
-
-    async def hold(n):
-        global running, most
-        running += 1
-        most = max(most, running)
-        await gate.wait()
-        running -= 1
-        return n
-
-    async def quick(n):
-        return n
-
-    async def release():
-        gate.set()
-        return most
-    """
-    main = """
-    local held = {}
-    for i = 1, 3 do held[i] = funcs.async("app:hold", i) end
-    local sum = 0
-    for i = 1, 20 do sum = sum + funcs.call("app:quick", i) end
-    local most = funcs.call("app:release")
-    for i = 1, 3 do sum = sum + held[i]:response():receive():data() end
-    return {sum, most}
-    """
-    name = f"conformance_{case.id().replace('-', '_')}"
-    small = {"max_concurrent_activity_execution_size": 1}
-    entries = (
-        {"name": "small", "kind": "temporal.worker", "task_queue": "small", "worker_options": small},
-        {"name": "third", "kind": "temporal.worker", "task_queue": "third"},
-    )
-    meta = {
-        "hold": {"temporal": {"activity": {"worker": "app:small"}}},
-        "release": {"temporal": {"activity": {"worker": "app:third"}}},
-        "main": {"temporal": {"workflow": {"worker": "app:worker"}}},
-    }
-    result = await case.run(
-        main,
-        python={each: f"{name}:{each}" for each in ("hold", "quick", "release")},
-        meta=meta,
-        entries=entries,
-        files={f"{name}.py": module},
-    )
-    assert result == [216, 1]
-
-
 @behaviour("§7", "meta.temporal.activity.local runs a call inside of the workflow's own task")
 async def local_calls(case: Case) -> None:
     main = """
