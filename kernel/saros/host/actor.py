@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..deployment import error_of
 from ..entries import Entry
 from ..errors import INVALID, Error, ErrorData
 from ..ports import Ports, dispatch
@@ -43,6 +45,8 @@ from .inquiries import INQUIRIES, inquire
 if TYPE_CHECKING:
     from ..clock import Handle
     from .processes import ProcessHost
+
+log = logging.getLogger("saros")
 
 Done = Callable[[Json], None]
 """Called once with an `Outcome`."""
@@ -105,6 +109,9 @@ class Actor:
                             return
         except Error as error:
             self.end(pack(Outcome(err=error_data(error))))
+        except Exception as raised:  # an error of ours: whoever waits for the end must hear of it
+            log.exception("%s failed", self.entry.id)
+            self.end(pack(Outcome(err=error_of(raised))))
         finally:
             self._running = False
 

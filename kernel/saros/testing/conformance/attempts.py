@@ -142,3 +142,96 @@ async def local_calls_without_an_end(case: Case) -> None:
     await eventually(recorded, "its history grows", PATIENCE_S)
     await order.terminate("enough")
     assert (await refused(order.result(PATIENCE_S))).kind == "Canceled"
+
+
+@behaviour(
+    "§7", "whatever a function returns, raises or does, its call ends with an error that says what was wrong"
+)
+async def everything_settles(case: Case) -> None:
+    module = """
+    import asyncio, decimal, sys
+    import saros
+
+    class Mute(Exception):
+        def __str__(self):
+            raise ValueError("no text")
+
+    def do(what):
+        match what:
+            case "Decimal": return decimal.Decimal(1)
+            case "NaN": return {"n": float("nan")}
+            case "surrogate": return chr(0xD800)
+            case "SystemExit": sys.exit(3)
+            case "KeyboardInterrupt": raise KeyboardInterrupt
+            case "GeneratorExit": raise GeneratorExit
+            case "BaseExceptionGroup": raise BaseExceptionGroup("two", [KeyboardInterrupt()])
+            case "StopIteration": raise StopIteration
+            case "CancelledError": raise asyncio.CancelledError
+            case "Mute": raise Mute
+            case "5": raise saros.Error(5, "Own")
+            case "details": raise saros.Error("no", "Own", details={"n": float("nan")})
+
+    async def soon(what):
+        return do(what)
+    """
+    kinds = {
+        **{"Decimal": "Invalid", "NaN": "Invalid", "surrogate": "Invalid", "5": "Own", "details": "Own"},
+        **dict.fromkeys(
+            ("SystemExit", "KeyboardInterrupt", "GeneratorExit", "BaseExceptionGroup"), "Internal"
+        ),
+        **dict.fromkeys(("StopIteration", "CancelledError", "Mute"), "Internal"),
+    }
+    main = """
+    local ends = {}
+    for _, how in ipairs({"app:do", "app:soon"}) do
+      for _, near in ipairs({false, true}) do
+        local caller = funcs.new():with_options({["activity.local"] = near})
+        for _, what in ipairs(input) do
+          local value, err = caller:call(how, what)
+          if not err then return {what, value} end
+          ends[what] = ends[what] or {}
+          table.insert(ends[what], {err:kind(), tostring(err)})
+        end
+      end
+    end
+    return {ends, (funcs.call("app:echo", 1))}
+    """
+    parts, _ = python_parts(case, module, "do", "soon")
+    ends, alive = await case.run(main, list(kinds), functions={"echo": "return input"}, **parts)
+    assert alive == 1
+    assert {what: {kind for kind, _ in found} for what, found in ends.items()} == {
+        what: {kind} for what, kind in kinds.items()
+    }
+    for what, word in (("Decimal", "Decimal"), ("NaN", "value.n is NaN"), ("SystemExit", "SystemExit: 3")):
+        assert all(word in text for _, text in ends[what]), ends[what]
+    assert all("details.n is NaN" in text for _, text in ends["details"])
+
+
+@behaviour("§7", "a Python function in a thread asks whether it is cancelled, and its own end counts")
+async def cancelled_thread(case: Case) -> None:
+    module = """
+    import time
+    import saros
+
+    begun = []
+
+    def work():
+        begun.append(1)
+        while not saros.activity.is_canceled():
+            saros.activity.heartbeat()
+            time.sleep(0.05)
+        time.sleep(0.2)
+        return "cleaned up"
+    """
+    main = """
+    local patient = funcs.new():with_options({
+      ["activity.wait_for_cancellation"] = true, ["activity.heartbeat_timeout"] = "20s",
+    })
+    return {patient:call("app:work")}
+    """
+    parts, name = python_parts(case, module, "work")
+    app = await case.app(main, **parts)
+    order = await app.start("app:main", id=case.id())
+    await eventually(lambda: noted(name, "begun") == [1], "it has begun", PATIENCE_S)
+    await order.cancel()
+    assert await order.result(PATIENCE_S) == ["cleaned up"]
