@@ -71,10 +71,13 @@ def test_local_calls_survive_workers_that_are_killed(
     async def main() -> None:
         async with client(url) as app:
             workers = [worker(url).ready()]
-            orders = [await app.start("app:near", {"n": n * 10, "seconds": 3.0}, id=f"n{n}") for n in range(5)]
+            orders = [
+                await app.start("app:near", {"n": n * 10, "seconds": 3.0}, id=f"n{n}") for n in range(5)
+            ]
             for times in (5, 10):
                 await eventually(
-                    lambda least=times: sum(n % 10 == 3 for _, n in trace()) >= least, "all last calls have begun"
+                    lambda least=times: sum(n % 10 == 3 for _, n in trace()) >= least,
+                    "all last calls have begun",
                 )
 
                 async def committed() -> bool:
