@@ -103,7 +103,7 @@ class PythonFunctions:
             found: Any = importlib.import_module(module_name)
             for part in path.split("."):
                 found = getattr(found, part)
-        except Exception as exc:  # whatever a module of the user's raises while it is imported
+        except (Exception, SystemExit) as exc:  # whatever a module of the user's raises while it is imported
             why = (
                 str(exc) if isinstance(exc, (ImportError, AttributeError)) else f"{type(exc).__name__}: {exc}"
             )

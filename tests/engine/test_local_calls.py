@@ -185,3 +185,62 @@ def test_a_worker_stops_although_local_calls_have_no_end(tmp_path: Path, run: Ru
             await order.terminate("enough")
 
     run(scenario())
+
+
+ENDLESS = {
+    "of nothing": 'while true do funcs.call("app:nothing") end',
+    "of a function": 'while true do funcs.call("app:echo", 1) end',
+    "to itself": 'while true do process.send(process.pid(), "x", 1) end',
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_requests_that_are_answered_at_once_hold_up_nothing_else(
+    tmp_path: Path, run: Runner, name: str
+) -> None:
+    """In a workflow, and in a function, which its time limit ends."""
+
+    async def scenario() -> None:
+        path = lua_app(
+            tmp_path,
+            workflows={
+                "main": ENDLESS[name],
+                "calls": """
+                    local limited = funcs.new():with_options({
+                      ["activity.start_to_close_timeout"] = 300, ["activity.retry_policy"] = {maximum_attempts = 1},
+                    })
+                    local _, err = limited:call("app:endless")
+                    return err:kind()
+                """,
+            },
+            functions={"endless": ENDLESS[name], "echo": "return input"},
+        )
+        async with saros.open(path) as opened:
+            order = await opened.start("app:main")
+            calls = await opened.start("app:calls")
+            assert await calls.result(20) == "Timeout"
+            await order.terminate("enough")
+
+    run(scenario())
+
+
+def test_an_attempt_hears_that_its_workflow_was_terminated(tmp_path: Path, run: Runner) -> None:
+    """Also one that beats never."""
+    main = """
+    local call, other = near:async("app:nap", 60), funcs.async("app:nap", 60)
+    return call:response():receive()
+    """
+
+    async def scenario() -> None:
+        async with saros.open(local_app(tmp_path, main)) as opened:
+            name = f"local_{tmp_path.name}".replace("-", "_")
+
+            def running(number: int) -> bool:
+                return getattr(sys.modules.get(name), "running", None) == number
+
+            order = await opened.start("app:main")
+            await eventually(lambda: running(2), "both calls have begun")
+            await order.terminate("enough")
+            await eventually(lambda: running(0), "both calls have ended", 15)
+
+    run(scenario())

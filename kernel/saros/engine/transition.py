@@ -39,6 +39,10 @@ from .live import Live, waits_for_cancellation
 MS = 1_000_000
 
 
+REPLIES = 100
+"""So many commands of one workflow task are answered at once; code that asks on and on hears by a timer then."""
+
+
 class LocalCall(msgspec.Struct, frozen=True):
     ref: int
     call: Call
@@ -56,6 +60,7 @@ class Transition:
         self.commit = Commit(task.run, task.fence, live.length, len(task.mails))
         self.local: list[LocalCall] = []
         self._replies: list[Event] = []  # to commands that are answered at once
+        self._replied = 0
         self._now = max(task.now, live.time)
 
     def deliver(self, events: list[Event]) -> None:
@@ -90,7 +95,12 @@ class Transition:
 
     def _reply(self, ref: int, error: Error | ErrorData) -> None:
         data = error_data(error) if isinstance(error, Error) else error
-        self._replies.append(Event(DONE, ref, pack(Outcome(err=data)), self._now))
+        body = pack(Outcome(err=data))
+        self._replied += 1
+        if self._replied <= REPLIES:
+            self._replies.append(Event(DONE, ref, body, self._now))
+        else:
+            self.commit.deadlines.append(Deadline(ref, self._now, Mail(DONE, ref, body, self.run.run_id)))
 
     # --- activities -------------------------------------------------------------------------
 

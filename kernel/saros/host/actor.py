@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("saros")
 
+ROUNDS = 100
+"""So often in a row an actor runs when what it asks for is there at once; then everybody else has a turn."""
+
 Done = Callable[[Json], None]
 """Called once with an `Outcome`."""
 
@@ -94,9 +97,13 @@ class Actor:
 
     def _pump(self) -> None:
         self._running = True
+        rounds = 0
         ports = Ports(self, self, self, self)  # not kept: a cycle would wait for Python's collector
         try:
             while self._mailbox and not self.ended:
+                rounds += 1
+                if rounds > ROUNDS:
+                    break
                 now = self.host.clock.now()
                 events = [Event(event.op, event.ref, event.body, now) for event in self._mailbox]
                 self._mailbox.clear()
@@ -114,6 +121,9 @@ class Actor:
             self.end(pack(Outcome(err=error_of(raised))))
         finally:
             self._running = False
+        if rounds > ROUNDS and not self.ended:
+            self._running = True
+            asyncio.get_running_loop().call_soon(self._pump)
 
     def end(self, outcome: Json) -> None:
         """End at once with an `Outcome`, whatever the program still wants."""
