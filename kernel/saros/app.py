@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from anyio import CancelScope
 
 from . import values
 from .backend import Backend
+from .background import LIMIT_S, Job, end_all
 from .clock import Clock
 from .deployment import Deployment, value_of
 from .entries import AppError, Problem, Registry, load
@@ -23,6 +26,7 @@ from .plugins import Plugins, installed
 from .presentation import Line, lines
 from .program import CANCEL, MESSAGE, Ask, CancelRequest, Message, StartOptions, pack
 from .serving import served
+from .watchdog import SILENCE_S, Watchdog
 
 log = logging.getLogger("saros")
 
@@ -166,7 +170,7 @@ class Handle:
     async def release(self) -> None:
         """Have the task of a parked execution tried again now, instead of after its pause.
 
-        :raises Error: NOT_FOUND when none is parked; INVALID on a backend whose server alone decides when.
+        :raises Error: NOT_FOUND when none is parked.
         """
         await self._app.backend.release(self.id)
 
@@ -205,12 +209,16 @@ class Handle:
 class App:
     """An opened application; made by `saros.open`."""
 
-    def __init__(self, deployment: Deployment, backend: Backend, plugins: Plugins) -> None:
+    def __init__(
+        self, deployment: Deployment, backend: Backend, plugins: Plugins, watchdog: float = 0.0
+    ) -> None:
         self.deployment = deployment
         self.backend = backend
         self.plugins = plugins
         self.host = ProcessHost(deployment, backend, backend.clock)
-        self._workers: asyncio.Task[None] | None = None
+        self._workers: Job[None] | None = None
+        self._stop = asyncio.Event()
+        self._watchdog = Watchdog(watchdog, backend.blocked) if watchdog > 0 else None
 
     @property
     def registry(self) -> Registry:
@@ -286,24 +294,35 @@ class App:
     # --- life -------------------------------------------------------------------------------
 
     async def _work(self, services: bool) -> None:
-        workers = asyncio.create_task(self.backend.work(self.host))
+        workers = Job(self.backend.work(self.host), "the workers")
+        stop = Job(self._stop.wait(), "the wait for the end")
         try:
+            # Services need the workers, and stop first. They are not cancelled, but left: each takes its time.
             async with contextlib.AsyncExitStack() as stack:
                 if services:
-                    await self.backend.join(self.host)
                     await self._serve(stack)
-                await asyncio.wait({workers})  # does not cancel them: services, which need them, stop first
+                await asyncio.wait({workers.task, stop.task}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if not workers.done():
-                workers.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await workers
+            await end_all([stop, workers], math.inf)  # a backend's own limits hold
+        failure = workers.failure()
+        if failure is not None:
+            raise failure
 
     async def _serve(self, stack: contextlib.AsyncExitStack) -> None:
+        """Start the services, until all run or the app is to stop."""
+        joined = Job(self.backend.join(self.host), "joining the other nodes")
+        stopped = Job(self._stop.wait(), "the wait for the end")
+        try:
+            await asyncio.wait({joined.task, stopped.task}, return_when=asyncio.FIRST_COMPLETED)
+            if not joined.done():
+                return
+            await joined.wait()
+        finally:
+            await end_all([joined, stopped], LIMIT_S)
         await stack.enter_async_context(served(self.host, self.backend))
         for service in self.plugins.services():
             context = service.serve(self)
-            if context is not None:
+            if context is not None and not self._stop.is_set():
                 await stack.enter_async_context(context)
 
     def start_workers(self, *, services: bool = True) -> asyncio.Task[None]:
@@ -312,9 +331,12 @@ class App:
         :param services: and what else it serves: supervised processes, schedules, HTTP.
         """
         if self._workers is None:
-            self._workers = asyncio.get_running_loop().create_task(self._work(services))
-            self._workers.add_done_callback(_tell_failure)
-        return self._workers
+            if self._watchdog is not None:
+                self._watchdog.start()
+            self._stop = asyncio.Event()
+            self._workers = Job(self._work(services), "the app")
+            self._workers.task.add_done_callback(_tell_failure)
+        return self._workers.task
 
     async def stop_workers(self) -> None:
         """Drain the workers: no new tasks, those begun are finished.
@@ -323,17 +345,23 @@ class App:
         """
         workers, self._workers = self._workers, None
         if workers is not None:
-            workers.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await workers
+            self._stop.set()
+            with CancelScope(shield=True):
+                await asyncio.wait({workers.task})
+            failure = workers.failure()
+            if failure is not None:
+                raise failure
 
     async def close(self) -> None:
         """Drain the workers and close the backend."""
-        try:
-            await self.stop_workers()
-        finally:
-            await self.host.close()
-            await self.backend.close()
+        with CancelScope(shield=True):
+            try:
+                await self.stop_workers()
+            finally:
+                if self._watchdog is not None:
+                    self._watchdog.stop()
+                await self.host.close()
+                await self.backend.close()
 
 
 @contextlib.asynccontextmanager
@@ -347,6 +375,7 @@ async def open_app(
     options: Mapping[str, Any] | None = None,
     env: Mapping[str, str] | None = None,
     check: Callable[[Deployment], None] | None = None,
+    watchdog: float = SILENCE_S,
 ) -> AsyncIterator[App]:
     """Open an application directory on a backend.
 
@@ -354,6 +383,8 @@ async def open_app(
     :param backend: its URL; by default that in ``SAROS_BACKEND``, or ``memory://``.
     :param workers: serve the app's task queues here; False makes a client only.
     :param services: with workers, also serve its supervised processes, schedules and HTTP.
+    :param watchdog: a process with workers ends, with a line on stderr and the status 86, when code of an entry
+        blocks it for so many seconds; 0 for never (see `saros.watchdog`).
     :raises AppError: for a bad app, with every problem.
     :raises Error: when the backend is unknown or cannot be reached.
     """
@@ -366,7 +397,7 @@ async def open_app(
         check(deployment)
     made = plugins.backend(url).make(url, {"root": str(deployment.registry.root), **(options or {})})
     await made.open(deployment)
-    app = App(deployment, made, plugins)
+    app = App(deployment, made, plugins, watchdog)
     try:
         if workers and path is not None:
             await made.join(app.host)

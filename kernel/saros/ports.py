@@ -39,7 +39,7 @@ from .program import (
     VersionMark,
     unpack,
 )
-from .values import Json
+from .values import Json, named
 
 
 class Activities(Protocol):
@@ -126,7 +126,8 @@ def _dispatch_history(op: str, ref: int, body: Json | msgspec.Raw, history: Hist
     if op == FAIL:
         history.fail(unpack(body, ErrorData))
     elif op == ATTRS:
-        history.attributes(unpack(body, Attributes))
+        found = unpack(body, Attributes)
+        history.attributes(Attributes(named(found.search), named(found.memo)))
     elif op == VERSION:
         history.version(unpack(body, VersionMark))
     elif op == SIDE_EFFECT:

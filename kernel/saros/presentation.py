@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from . import values
 from .execution import TERMINATE, TIME_OUT, Record
 from .program import Command
 from .values import Json
@@ -147,4 +148,4 @@ def _short(value: Any) -> str:
 
 
 def _decode(body: Json) -> Any:
-    return msgspec.json.decode(body) if body else None
+    return values.shown(body) if body else None

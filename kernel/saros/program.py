@@ -91,7 +91,8 @@ class Start(Body, frozen=True, omit_defaults=True):
     info: Raw = EMPTY  # object: what workflow.info() / activity.info() tell
     pid: str = ""
     entry: str = ""
-    seed: str = ""  # of every random number in the program
+    seed: str = ""  # of random numbers that need not be secret
+    secret: str = ""  # of all random numbers: 256 random bits in hexadecimal; else see `Facts.secret`
 
 
 class Outcome(Body, frozen=True, omit_defaults=True):
@@ -296,6 +297,8 @@ class Facts(Protocol):
     """
 
     replaying: bool
+    name: str
+    """Of the entry and the execution, for messages."""
 
     def history(self) -> tuple[int, int]:
         """Number of events and bytes of the history before the present batch of events."""
@@ -330,8 +333,12 @@ class Facts(Protocol):
         """Whether this attempt of an activity has been cancelled."""
         ...
 
-    def refuse_attributes(self, search: Json) -> str | None:
-        """Why these search attributes cannot be upserted, or None."""
+    def secret(self) -> str:
+        """256 random bits of this run, in hexadecimal, for a program whose START has none."""
+        ...
+
+    def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
+        """Those of these search attributes (a JSON object) that can be stored, and why the others cannot."""
         ...
 
 

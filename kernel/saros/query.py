@@ -2,7 +2,8 @@
 
 query      = condition { "and" condition }
 condition  = name ("=" | "!=" | ">" | ">=" | "<" | "<=") literal | name "in" "(" literal {"," literal} ")"
-name       = a search attribute, or one of the fields below (any case, Temporal's names too)
+name       = a search attribute, or one of the fields below (any case, Temporal's names too); in backticks
+             it may have any characters but those
 literal    = 'text' | "text" | number | true | false
 """
 
@@ -47,7 +48,7 @@ _OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
 }
 _TOKEN: Final = re.compile(
     r"""\s*(?:(?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*")|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"""
-    r"""|(?P<op><=|>=|!=|=|<|>|\(|\)|,)|(?P<word>[A-Za-z_`][\w.\-`]*))"""
+    r"""|(?P<op><=|>=|!=|=|<|>|\(|\)|,)|(?P<word>[A-Za-z_][\w.\-]*|`[^`]+`))"""
 )
 
 
@@ -121,7 +122,7 @@ def _condition(query: str, tokens: list[tuple[str, str]], at: int) -> tuple[Cond
     group, name = tokens[at]
     if group != "word":
         raise _bad(query, f"expected a name instead of {name!r}")
-    name = name.strip("`")
+    name = name.strip("`")  # quoted, it has none inside: so backends can quote it the same way
     field = FIELDS.get(name.lower(), "")
     if at + 2 >= len(tokens):
         raise _bad(query, f"{name} is compared with nothing")
@@ -152,7 +153,7 @@ def _literal(query: str, token: tuple[str, str], field: str) -> Any:
         return text.lower() == "true"
     if group == "text":
         text = text[1:-1].replace(text[0] * 2, text[0])
-    elif group != "word":
+    elif group != "word" or text.startswith("`"):
         raise _bad(query, f"expected a value instead of {text!r}")
     if field == "status":
         return _status(text)

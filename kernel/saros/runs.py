@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import functools
+import os
 
 import msgspec
-from croniter import croniter
 
+from .cron import Cron
 from .deployment import Deployment
 from .errors import INVALID, Error, ErrorData
 from .execution import Run, StartRequest, new_id
@@ -86,16 +87,22 @@ def after(run: Run, now: int, error: ErrorData | None = None) -> NewRun | None:
     return None
 
 
-def next_cron(expression: str, now: int, zone: dt.tzinfo = dt.UTC) -> int:
-    """The next time, in nanoseconds since 1970, that a cron expression names after `now`.
+@functools.lru_cache(maxsize=128)
+def _cron(expression: str) -> Cron:
+    cron = Cron(expression)
+    cron.in_numbers()  # refuses what Temporal would read in another way
+    return cron
 
-    :raises Error: INVALID when it is no cron expression.
+
+def next_cron(expression: str, now: int) -> int:
+    """The next time, in nanoseconds since 1970, that a cron expression names after `now`; its zone is UTC.
+
+    :raises Error: INVALID when it is not a cron expression.
     """
-    try:
-        start = dt.datetime.fromtimestamp(now / 1e9, zone)
-        return int(croniter(expression, start).get_next(dt.datetime).timestamp()) * 1_000_000_000
-    except (ValueError, KeyError) as exc:
-        raise Error(f"{expression!r} is no cron expression: {exc}", INVALID, retryable=False) from exc
+    time = _cron(expression).after(now)
+    if time is None:
+        raise Error(f'"{expression}" names no time any more', INVALID, retryable=False)
+    return time
 
 
 def child_id(parent_run_id: str, ref: int, spawn: Spawn) -> str:
@@ -122,7 +129,14 @@ def _with_mail(run: Run, messages: tuple[Message, ...], delay: int) -> NewRun:
         search_attributes=run.options.search_attributes or msgspec.UNSET,
         continued_from=run.continued_from or msgspec.UNSET,
     )
-    start = Start(run.args, run.context, msgspec.Raw(pack(info)), str(run.pid), run.entry, run.run_id)
+    start = Start(
+        run.args,
+        run.context,
+        msgspec.Raw(pack(info)),
+        str(run.pid),
+        run.entry,
+        secret=os.urandom(32).hex(),
+    )
     mails = [Mail(START, 0, pack(start), run.run_id)]
     mails += [Mail(MESSAGE, 0, pack(message)) for message in messages]
     return NewRun(run, tuple(mails), delay)

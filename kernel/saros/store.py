@@ -73,6 +73,7 @@ class WorkflowTask(NamedTuple):
     mails: Sequence[Mail]
     now: int
     failures: int  # how often in a row this task was parked
+    hangs: int = 0  # and how often of these because it had blocked its worker
 
 
 class CallTask(msgspec.Struct, omit_defaults=True):
@@ -275,8 +276,17 @@ class Store(Protocol):
         """Apply each commit atomically; OK, FENCED or CONFLICT for each."""
         ...
 
-    async def park(self, task: WorkflowTask, problem: str, delay: int) -> None:
-        """Give a failed task back, to be taken again after `delay` ns; its mail stays."""
+    async def park(self, task: WorkflowTask, problem: str, delay: int, *, hung: bool = False) -> None:
+        """Give a failed task back, to be taken again after `delay` ns (-1: when it is released); its mail stays.
+
+        :param hung: it has blocked its worker, whose process is about to end.
+        """
+        ...
+
+    def last_words(self) -> Store | str:
+        """For a process that a program has blocked, and that is about to end: a store of the same database, which
+        another thread may open; or, when all that it holds ends with the process, what is lost.
+        """
         ...
 
     async def take_calls(self, queues: Sequence[str], limit: int) -> list[CallLease]:

@@ -11,6 +11,7 @@ from saros.clock import Handle
 from saros.execution import RUNNING, Description, Record, Run, Watcher
 from saros.program import Attributes
 from saros.store import CallTask, Mail
+from saros.values import readable
 
 
 class OpenCall:
@@ -116,8 +117,8 @@ class Execution:
             self.size,
             run.attempt,
             run.parent.pid if run.parent else None,
-            self.search,
-            self.memo,
+            {name: readable(raw) for name, raw in self.search.items()},
+            {name: readable(raw) for name, raw in self.memo.items()},
             self.problem,
         )
 

@@ -8,8 +8,6 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
-import msgspec
-
 from saros.clock import Clock
 from saros.execution import (
     COMPLETED,
@@ -41,7 +39,7 @@ from saros.store import (
     Outgoing,
     already_exists,
 )
-from saros.values import Json
+from saros.values import Json, members
 
 from .execution import Execution, OpenCall
 from .queues import Queues
@@ -87,9 +85,9 @@ class Ledger:
         options = new.run.options
         execution = Execution(new.run, new.mails, watchers)
         if options.search_attributes:
-            execution.search = msgspec.json.decode(options.search_attributes, type=dict[str, msgspec.Raw])
+            execution.search = members(options.search_attributes)
         if options.memo:
-            execution.memo = msgspec.json.decode(options.memo, type=dict[str, msgspec.Raw])
+            execution.memo = members(options.memo)
         self._current[new.run.id] = execution
         self._runs[new.run.run_id] = execution
         now = self.clock.now()

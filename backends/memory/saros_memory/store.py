@@ -182,7 +182,14 @@ class MemoryStore(Ledger):
     async def commit(self, commits: Sequence[Commit]) -> list[str]:
         return [self._commit(commit) for commit in commits]
 
-    async def park(self, task: WorkflowTask, problem: str, delay: int) -> None:
+    def last_words(self) -> str:
+        lost = [execution.run.id for execution in self._runs.values() if execution.running]
+        what = f"{len(lost)} running workflow{'' if len(lost) == 1 else 's'}"
+        return f"Lost with it: {what}" + (
+            f" ({', '.join(lost[:5])}{', ...' if len(lost) > 5 else ''})." if lost else "."
+        )
+
+    async def park(self, task: WorkflowTask, problem: str, delay: int, *, hung: bool = False) -> None:
         self.clock.busy(-1)
         execution = self._runs.get(task.run.run_id)
         if execution is None or execution.fence != task.fence:
@@ -191,6 +198,8 @@ class MemoryStore(Ledger):
         execution.failures += 1
         execution.problem = problem
         execution.delayed = True
+        if delay < 0:
+            return  # it waits to be released
         # By the machine's clock, also when the store's is virtual: repairing code takes real time.
         execution.alarms.append(asyncio.get_running_loop().call_later(delay / 1e9, self._wake, execution))
 

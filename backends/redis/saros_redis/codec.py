@@ -12,6 +12,7 @@ from saros.errors import Error
 from saros.execution import Description, Record, Run, StartRequest, Watcher, check_id
 from saros.program import DONE, MESSAGE, pack
 from saros.store import TO_RUN, CallTask, Commit, Mail, NewRun, Outgoing, Settled
+from saros.values import members, readable
 
 from .limits import bytes_of
 
@@ -19,10 +20,14 @@ pack_args = msgspec.msgpack.Encoder().encode
 _run = msgspec.json.Decoder(Run).decode
 _task = msgspec.json.Decoder(CallTask).decode
 _watcher = msgspec.json.Decoder(Watcher).decode
-_attributes = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 MS = 1_000_000
 TERM_MAX = 256
 """Longer values are not found by an index."""
+
+
+def text(data: bytes) -> str:
+    """Bytes that may be anything, for a message."""
+    return data.decode(errors="backslashreplace")
 
 
 def micros(ns: int) -> int:
@@ -79,8 +84,8 @@ def read_call(blob: bytes, attempt: int, heartbeat: bytes) -> CallTask:
 def new_run(new: NewRun) -> list[Any]:
     """The argument `new` of the scripts' create()."""
     run, options = new.run, new.run.options
-    search = _attributes(options.search_attributes) if options.search_attributes else {}
-    memo = _attributes(options.memo) if options.memo else {}
+    search = members(options.search_attributes) if options.search_attributes else {}
+    memo = members(options.memo) if options.memo else {}
     alarms = []
     for ms, start in (
         (options.run_timeout, run.start_time + new.delay),
@@ -233,8 +238,8 @@ def description(fields: Sequence[bytes], length: int) -> Description:
         int(found.get("size", 0)),
         run.attempt,
         run.parent.pid if run.parent else None,
-        {name[5:]: msgspec.Raw(raw) for name, raw in found.items() if name.startswith("attr:")},
-        {name[5:]: msgspec.Raw(raw) for name, raw in found.items() if name.startswith("memo:")},
+        {name[5:]: readable(raw) for name, raw in found.items() if name.startswith("attr:")},
+        {name[5:]: readable(raw) for name, raw in found.items() if name.startswith("memo:")},
         problem.decode() if problem else None,
     )
 

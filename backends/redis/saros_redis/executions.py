@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from saros.errors import ErrorData
+from saros.errors import INTERNAL, Error, ErrorData
 from saros.execution import Description, HistoryPage, Pid, Started, StartRequest, Watcher, new_id
 from saros.program import Outcome, pack
 from saros.store import Mail, NewRun, already_exists
 from saros.values import Json
 
 from . import codec, limits
-from .core import Core
+from .core import BROKEN, Core
 
 PAGE = 2_000
 """Records of a history per reply."""
@@ -91,7 +91,10 @@ class Executions:
         found = await self._run("describe", id, [id, [run_id] if run_id else []])
         if not found:
             return None
-        description = codec.description(*found[0])
+        try:
+            description = codec.description(*found[0])
+        except BROKEN as exc:
+            raise _broken(id, exc) from exc
         return description if description.id == id else None
 
     async def history(self, id: str, run_id: str, start: int) -> HistoryPage | None:
@@ -112,8 +115,15 @@ class Executions:
         reply = await self._run("history", id, [id, run_id, start, PAGE], READ_PATIENCE_S)
         if not reply:
             return None
-        blob, status, following, length, items = reply
-        records = [codec.read_record(item) for item in items]
-        at = start if start >= 0 else max(0, int(length) + start)
-        run = codec.read_run(blob)
-        return HistoryPage(run, at, records, status.decode(), following.decode()), int(length)
+        try:
+            blob, status, following, length, items = reply
+            records = [codec.read_record(item) for item in items]
+            at = start if start >= 0 else max(0, int(length) + start)
+            run = codec.read_run(blob)
+            return HistoryPage(run, at, records, status.decode(), following.decode()), int(length)
+        except BROKEN as exc:
+            raise _broken(id, exc) from exc
+
+
+def _broken(id: str, why: Exception) -> Error:
+    return Error(f"what Redis holds of {id} cannot be read: {why}", INTERNAL, retryable=False)

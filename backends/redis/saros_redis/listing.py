@@ -11,7 +11,7 @@ from saros.execution import Description
 from saros.query import Condition
 
 from . import codec
-from .core import Core
+from .core import BROKEN, Core
 
 PAGE = 100
 
@@ -41,15 +41,17 @@ class Listing:
         key = await self._smallest(partition, indexes)
         top, seen = "+inf", 0
         while True:
-            page = await self._core.client.command(
-                "ZREVRANGEBYSCORE", key, top, "-inf", "WITHSCORES", "LIMIT", seen, PAGE
-            )
+            span = (top, "-inf", "WITHSCORES", "LIMIT", seen, PAGE)
+            page = await self._core.read(partition, "zset", "ZREVRANGEBYSCORE", key, *span)
             pairs = _scored(page)
             if not pairs:
                 return
             runs = [run for run, _score in pairs]
             for fields, length in await self._core.run("describe", partition, ["", runs]):
-                description = codec.description(fields, length)
+                try:
+                    description = codec.description(fields, length)
+                except BROKEN:  # a list leaves out what nobody can read
+                    continue
                 if queries.matches(conditions, description):
                     yield description
             last = pairs[-1][1]
@@ -61,7 +63,7 @@ class Listing:
         keys = [self._core.keys.index(partition, index) for index in indexes]
         if len(keys) == 1:
             return keys[0]
-        sizes = [(int(await self._core.client.command("ZCARD", key)), key) for key in keys]
+        sizes = [(int(await self._core.read(partition, "zset", "ZCARD", key)), key) for key in keys]
         return min(sizes)[1]
 
 
@@ -75,7 +77,7 @@ async def _advance(
 
 def _scored(page: list[Any]) -> list[tuple[str, str]]:
     """(run id, score) of a reply with scores."""
-    return [(run.decode(), score.decode()) for run, score in zip(page[::2], page[1::2], strict=True)]
+    return [(codec.text(run), score.decode()) for run, score in zip(page[::2], page[1::2], strict=True)]
 
 
 def _index(condition: Condition) -> str | None:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
+from anyio import move_on_after
+
 from saros.execution import Description, HistoryPage, Started, StartRequest, Watcher
 from saros.store import CallLease, Commit, LostNode, Mail, NewRun, NodeMail, Outgoing, Settled, WorkflowTask
 from saros.values import Json
@@ -27,6 +29,9 @@ from .outbox import Outbox
 from .serving import Serving
 from .tasks import Tasks
 from .timers import Alarm, Timers
+
+STOP_S = 10.0
+"""How long it may take to hand over what is leased."""
 
 
 class RedisStore:
@@ -65,7 +70,8 @@ class RedisStore:
         try:
             await self._housekeeping.run()
         finally:
-            await self._serving.stop()
+            with move_on_after(STOP_S, shield=True):
+                await self._serving.stop()
 
     async def close(self) -> None:
         await self._serving.stop()
@@ -94,8 +100,11 @@ class RedisStore:
     async def commit(self, commits: Sequence[Commit]) -> list[str]:
         return await self._tasks.commit(commits)
 
-    async def park(self, task: WorkflowTask, problem: str, delay: int) -> None:
-        await self._tasks.park(task, problem, delay)
+    async def park(self, task: WorkflowTask, problem: str, delay: int, *, hung: bool = False) -> None:
+        await self._tasks.park(task, problem, delay, hung)
+
+    def last_words(self) -> RedisStore:
+        return RedisStore(self.options)
 
     async def take_calls(self, queues: Sequence[str], limit: int) -> list[CallLease]:
         buffer = self.core.calls_of(queues)

@@ -106,7 +106,7 @@ class Children:
             execution.refuse(ref, error)
             return
         if spawn.options.search_attributes:
-            why = execution.facts.refuse_attributes(bytes(spawn.options.search_attributes))
+            _, why = execution.facts.admit_attributes(bytes(spawn.options.search_attributes))
             if why is not None:
                 execution.refuse(ref, ErrorData(why, INVALID, False))
                 return
@@ -149,6 +149,7 @@ class Children:
         start.workflow_id = child.id
         start.task_queue = child.queue
         put_child(start, spawn, child.type_name, execution.pid, execution.env.search)
+        execution.facts.hand_on(start.headers, f"child {child.seq}")
 
     def _reach(self, child: Child) -> None:
         """Start a workflow that is no child, or reach the one that runs already."""

@@ -25,6 +25,7 @@ def close(execution: Execution, ending: Ending, late: list[Message]) -> None:
     if isinstance(ending, ContinueAsNew):
         command = execution.add().continue_as_new_workflow_execution
         put_continuation(command, ending, execution.info.workflow_type, late, execution.env.deployment)
+        execution.facts.hand_on(command.headers, "next run")
     elif isinstance(ending, bytes):
         put_json(execution.add().complete_workflow_execution.result, ending)
     elif ending.kind == CANCELED and execution.canceled:

@@ -32,7 +32,7 @@ from saros.raw import Raw
 
 from .names import TYPE as NAMES
 from .nodes import TYPE as NODES
-from .payloads import CANCELED_MEMO, to_json
+from .payloads import CANCELED_MEMO, to_json, user_name
 from .starts import decoded
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ async def _memo(fields: dict[str, Payload], converter: DataConverter) -> dict[st
         if key == CANCELED_MEMO:
             continue
         try:
-            memo[key] = Raw(to_json((await decoded(converter, [payload]))[0]))
+            memo[user_name(key)] = values.readable(to_json((await decoded(converter, [payload]))[0]))
         except Error as error:  # of another SDK, with another codec
-            memo[key] = Raw(values.encode(f"({error.message})"))
+            memo[user_name(key)] = Raw(values.encode(f"({error.message})"))
     return memo

@@ -26,7 +26,7 @@ from temporalio.exceptions import CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from saros import values
-from saros.attributes import check_search
+from saros.attributes import admitted, check_search
 from saros.deployment import Deployment
 from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, TIMEOUT, Error
 from saros.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest
@@ -36,6 +36,7 @@ from saros.values import Json
 from .client import Target
 from .descriptions import description, visibility_query, worker_of
 from .failures import CANCELED_ERROR, error_of, outcome_of, settled
+from .hung import RELEASED
 from .pages import History
 from .payloads import (
     ANSWER,
@@ -100,7 +101,7 @@ class Executions:
         if search:
             if self.search.known is None:
                 await self.register()
-            why = check_search(bytes(search)) or self.search.refusal(search)
+            why = check_search(bytes(search)) or admitted(bytes(search), self.search.refusals(search))[1]
             if why:
                 raise Error(why, INVALID, retryable=False)
         _check_size(request.args, *(message.payloads for message in request.messages))
@@ -286,6 +287,20 @@ class Executions:
 
     async def _encoded(self, items: list[Payload]) -> list[Payload]:
         return await encoded(self.client.data_converter, items)
+
+    async def release(self, id: str) -> None:
+        """Let a workflow that has blocked its workers run again.
+
+        :raises Error: NOT_FOUND when it does not run, or no task of it has failed.
+        """
+        handle = self._handle(id)
+        try:
+            task = (await handle.describe()).raw_description.pending_workflow_task
+            if task.attempt < 2:
+                raise Error(f"no workflow task of {id} has failed", NOT_FOUND, retryable=False)
+            await handle.signal(RELEASED)
+        except RPCError as error:
+            raise self.error(error, id) from error
 
     async def cancel(self, id: str, reason: str, key: str) -> bool:
         """Ask a workflow to end; False when it does not run."""

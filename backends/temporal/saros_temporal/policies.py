@@ -10,8 +10,9 @@ from google.protobuf.message import Message
 from temporalio.api.common.v1 import RetryPolicy as TemporalRetryPolicy
 from temporalio.api.enums.v1 import WorkflowIdReusePolicy
 
+from saros.cron import Cron
 from saros.errors import TIMEOUT
-from saros.program import RetryPolicy
+from saros.program import RetryPolicy, StartOptions
 
 TIMEOUT_NAMES: Final = tuple(
     f"TemporalTimeout:{name}" for name in ("StartToClose", "Heartbeat", "ScheduleToClose")
@@ -36,6 +37,14 @@ def put_durations(target: Message, **ms: int) -> None:
     for field, value in ms.items():
         if value:
             getattr(target, field).CopyFrom(duration(value))
+
+
+def cron_schedule(options: StartOptions) -> str:
+    """The cron expression of start options, as Temporal reads it; "" when there is none.
+
+    :raises Error: INVALID.
+    """
+    return Cron(options.cron_schedule).in_numbers() if options.cron_schedule else ""
 
 
 @lru_cache(maxsize=256)

@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
+from anyio import CancelScope
 
 from .. import runs, values
 from ..attributes import check_search
+from ..background import Job, end_all
 from ..clock import Clock, RealClock
 from ..deployment import Deployment
 from ..errors import INTERNAL, INVALID, NOT_FOUND, UNAVAILABLE, Error, ErrorData
@@ -28,6 +30,7 @@ from ..program import (
     Ask,
     CancelRequest,
     Event,
+    Facts,
     Inquiry,
     Outcome,
     outcome_ok,
@@ -38,6 +41,7 @@ from ..store import LAST, UNTIL_CLOSED, Mail, Store
 from ..values import Json
 from .calls import CallWorkers
 from .courier import Courier
+from .hung import last_words
 from .live import load
 from .names import under_its_name
 from .nodes import Nodes
@@ -47,6 +51,8 @@ log = logging.getLogger("saros.engine")
 
 BACKOFF_S = 0.1
 BACKOFF_MAX_S = 5.0
+STOP_S = 15.0
+"""How long workers may take to hand over what they hold, once their activities have ended or had their grace."""
 
 
 class StoreBackend:
@@ -63,6 +69,7 @@ class StoreBackend:
         self._grace_s = grace_s
         self._deployment: Deployment | None = None
         self.workflow_worker: WorkflowWorker | None = None
+        self._calls: CallWorkers | None = None
         self._nodes = Nodes(store)  # of a client, until this process works
         self._left: list[Nodes] = []
 
@@ -89,34 +96,49 @@ class StoreBackend:
 
     async def work(self, host: ProcessHost) -> None:
         queues = host.deployment.task_queues()
-        calls = CallWorkers(self.store, host.attempts, self._concurrency)
+        calls = self._calls = CallWorkers(self.store, host.attempts, self._concurrency)
         await self._keep_running(lambda: self.join(host), once=True)
         nodes = self._nodes
         courier = Courier(self.store, host, nodes)
         self.workflow_worker = WorkflowWorker(
             self.store, host.deployment, host.attempts, queues, calls, cache_size(host.deployment)
         )
-        loops = [self.store.run, courier.run, self.workflow_worker.run, nodes.bury]
-        tasks = [asyncio.create_task(self._keep_running(loop)) for loop in loops]
-        taking = [asyncio.create_task(self._keep_running(loop)) for loop in calls.loops]
+        loops = {
+            "the store's housekeeping": self.store.run,
+            "the courier": courier.run,
+            "the workflow worker": self.workflow_worker.run,
+            "the watch of other nodes": nodes.bury,
+        }
+        serving = [Job(self._keep_running(loop), name) for name, loop in loops.items()]
+        taking = [Job(self._keep_running(loop), "the activity worker") for loop in calls.loops]
+        everything = [*serving, *taking]
         try:
-            # Unlike gather, this leaves them running when it is cancelled: the store keeps the leases of activities
-            # until these have ended, and what it hands over at its end must not be cancelled half-way.
-            await asyncio.wait([*tasks, *taking], return_when=asyncio.FIRST_EXCEPTION)
-            for task in (*tasks, *taking):
-                if task.done():
-                    task.result()
+            # A cancellation leaves them running: the store keeps the leases of activities until these have ended,
+            # and what it hands over at its end must not be cancelled half-way.
+            await asyncio.wait({job.task for job in everything}, return_when=asyncio.FIRST_EXCEPTION)
+            for job in everything:
+                if job.done():
+                    await job.wait()
         finally:
-            for task in taking:
-                task.cancel()
-            await calls.drain(self._grace_s)
-            for task in reversed([*tasks, *taking]):
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-            await courier.close()
+            with CancelScope(shield=True):
+                for job in taking:
+                    job.cancel()
+                await calls.drain(self._grace_s)
+                await end_all(reversed(everything), STOP_S)
+                await courier.close()
+
+    async def blocked(self, facts: Facts, problem: str) -> str:
+        """See `saros.backend.Backend.blocked`."""
+        store = self.store.last_words()
+        if isinstance(store, str):
+            return store
+        return await last_words(store, facts, problem, self.workflow_worker, self._calls)
 
     async def _keep_running(self, loop: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
-        """Run a loop for ever (or something once); while the server is away, try again with growing pauses."""
+        """Run a loop for ever (or something once); when it fails, or the server is away, again, with growing pauses.
+
+        :raises Error: what no repetition mends, such as PERMISSION_DENIED.
+        """
         pause = BACKOFF_S
         while True:
             started = asyncio.get_running_loop().time()
@@ -125,13 +147,17 @@ class StoreBackend:
                 if once:
                     return
             except Error as error:
-                if error.kind != UNAVAILABLE:
+                if error.kind not in (UNAVAILABLE, INTERNAL):
                     raise
-                if asyncio.get_running_loop().time() - started > BACKOFF_MAX_S:
-                    pause = BACKOFF_S
-                log.warning("%s; trying again in %.1f s", error, pause)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, BACKOFF_MAX_S)
+                failure: Exception = error
+            except Exception as raised:  # of one item, whatever it is: the others are served on
+                log.exception("a worker failed")
+                failure = raised
+            if asyncio.get_running_loop().time() - started > BACKOFF_MAX_S:
+                pause = BACKOFF_S
+            log.warning("%s; trying again in %.1f s", failure, pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, BACKOFF_MAX_S)
 
     # --- executions -------------------------------------------------------------------------
 

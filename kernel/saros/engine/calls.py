@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from anyio import move_on_after
+
+from ..background import LIMIT_S, Job, Jobs, together
 from ..deployment import error_of
 from ..entries.durations import parse_duration
-from ..errors import INTERNAL, UNAVAILABLE, Error, ErrorData
+from ..errors import INTERNAL, INVALID, UNAVAILABLE, Error, ErrorData
 from ..host import Attempt, Attempts
 from ..program import Outcome, pack
-from ..store import CallLease, Settled, Store
+from ..store import CallLease, CallTask, Settled, Store
 from ..values import Json
 from .retry import failure_of, limit_heartbeat, next_delay_ms, start_attempt
 
@@ -21,11 +23,12 @@ log = logging.getLogger("saros.engine")
 
 BATCH = 64
 MS = 1_000_000
-GRACE_S = 10.0
 LISTEN_S = 2.0
 """How often a worker asks whether the calls that it runs still count; heartbeats ask, too."""
-LAST_WORDS_S = 5.0
-"""How long a worker that stops waits for its last results to be stored."""
+
+
+def _activity_id(task: CallTask) -> str:
+    return task.call.options.id or str(task.ref)
 
 
 class CallWorkers:
@@ -62,6 +65,11 @@ class CallWorkers:
         for worker in self._workers.values():
             worker.cancel(run_id, ref)
 
+    def lease_of(self, run_id: str, activity_id: str) -> CallLease | None:
+        """The lease of a call whose attempt runs here; any thread may ask."""
+        leases = [worker.lease_of(run_id, activity_id) for worker in self._workers.values()]
+        return next((lease for lease in leases if lease is not None), None)
+
     def _of(self, lease: CallLease) -> CallWorker:
         return self._workers[lease.task.task_queue]
 
@@ -80,17 +88,19 @@ class CallWorkers:
         """Record what the attempt of a local call says; nobody hears it while its workflow task is open."""
         self._of(lease).heartbeat(lease, details)
 
-    async def drain(self, grace_s: float = GRACE_S) -> None:
-        """Wait for running attempts, at most `grace_s` seconds from the first time on; then end them.
+    async def drain(self, grace_s: float) -> None:
+        """Wait for running attempts, at most `grace_s` seconds; then end them.
 
         A worker's ``worker_stop_timeout`` counts more than `grace_s`.
         """
         now = asyncio.get_running_loop().time()
-        for queue in self._workers:
-            self._stopping.setdefault(queue, now + self._graces.get(queue, grace_s))
-        await asyncio.gather(
-            *[worker.drain(self._stopping[queue] - now) for queue, worker in self._workers.items()]
-        )
+        self._stopping = {queue: now + self._graces.get(queue, grace_s) for queue in self._workers}
+        await self.drained()
+
+    async def drained(self) -> None:
+        """Once `drain` was called, wait for the local calls that came after it, too."""
+        now = asyncio.get_running_loop().time()
+        await together(*[self._workers[queue].drain(until - now) for queue, until in self._stopping.items()])
 
 
 class _Running:
@@ -115,8 +125,8 @@ class CallWorker:
         self._free = limit
         self._room: asyncio.Event = asyncio.Event()
         self._settled: list[tuple[Settled, int]] = []  # and the slots that it gives back
-        self._flushing: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._flushing: Job[None] | None = None
+        self._jobs = Jobs()
         self._running: dict[str, dict[str, _Running]] = {}  # run id -> token -> what runs for it here
         self._open = 0  # attempts whose end is not stored yet
         self._idle = asyncio.Event()
@@ -135,11 +145,8 @@ class CallWorker:
 
     async def drain(self, grace_s: float) -> None:
         """Wait for running attempts, at most `grace_s` seconds; those left over are ended, and tried again."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(grace_s, 0)):
-                await self._idle.wait()
-        if self._idle.is_set():
-            return
+        with move_on_after(max(grace_s, 0)):
+            await self._idle.wait()
         for running in [running for each in self._running.values() for running in each.values()]:
             task, attempt = running.lease.task, running.attempt
             if attempt is not None:
@@ -149,9 +156,17 @@ class CallWorker:
                     task.id,
                 )
                 attempt.abandon(_STOPPED)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_WORDS_S):
-                await self._idle.wait()
+        with move_on_after(LIMIT_S):  # the last results
+            await self._idle.wait()
+        await self._jobs.wait(LIMIT_S)
+        await self._jobs.end()
+
+    def lease_of(self, run_id: str, activity_id: str) -> CallLease | None:
+        """See `CallWorkers.lease_of`."""
+        for running in list(self._running.get(run_id, {}).values()):
+            if _activity_id(running.lease.task) == activity_id:
+                return running.lease
+        return None
 
     def cancel(self, run_id: str, ref: int | None = None) -> None:
         """See `CallWorkers.cancel`."""
@@ -216,7 +231,7 @@ class CallWorker:
     def _beat(self, running: _Running) -> None:
         if not running.beating:
             running.beating = True
-            self._later(self._tell(running))
+            self._jobs.start(self._tell(running), f"a heartbeat for {running.lease.task.id}")
 
     async def _tell(self, running: _Running) -> None:
         try:
@@ -228,19 +243,14 @@ class CallWorker:
                 if running.details is None:
                     break
         except Error as error:
-            if error.kind == UNAVAILABLE or running.attempt is None:
-                log.warning("a heartbeat of %s was not stored: %s", running.lease.task.id, error)
-            else:  # the details are not such as the store keeps
+            if error.kind == INVALID and running.attempt is not None:  # details that the store does not keep
                 running.attempt.abandon(pack(Outcome(err=error_of(error))))
+            else:
+                log.warning("a heartbeat for %s was not stored: %s", running.lease.task.id, error)
         finally:
             running.beating = False
             if running.end is not None:
                 self._settle(*running.end)
-
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     # --- ends ---------------------------------------------------------------------------------
 
@@ -259,7 +269,7 @@ class CallWorker:
     def _settle(self, settled: Settled, slots: int) -> None:
         self._settled.append((settled, slots))
         if self._flushing is None:
-            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+            self._flushing = self._jobs.start(self._flush(), "storing results of activities")
 
     def _verdict(self, lease: CallLease, outcome: Json) -> Settled:
         """Whether another attempt follows."""

@@ -6,11 +6,11 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import msgspec
 
 from .. import runs, values
+from ..background import Job, Jobs
 from ..clock import waiting
 from ..deployment import error_of
 from ..entries import Entry
@@ -49,13 +49,13 @@ class Courier:
         self._store = store
         self._host = host
         self._nodes = nodes
-        self._waiting: set[asyncio.Task[Any]] = set()
-        self._lanes: dict[str, asyncio.Task[None]] = {}  # id of an execution -> the last delivery for it
+        self._waiting = Jobs()
+        self._lanes: dict[str, Job[None]] = {}  # id of an execution -> the last delivery for it
 
     async def run(self) -> None:
         """Deliver until cancelled. One execution's entries are delivered in order."""
         while True:
-            await finished(self._deliver_all(await self._store.outbox(BATCH)))
+            await finished(self._deliver_all(await self._store.outbox(BATCH)), "a delivery")
 
     async def _deliver_all(self, entries: Sequence[Outgoing]) -> None:
         for entry in entries:
@@ -63,7 +63,12 @@ class Courier:
                 self._deliver_later(entry)
             else:
                 # Giving up would leave the rest of the batch to the end of its lease.
-                await patiently(partial(self.deliver, entry), f"delivering {entry.op} of {entry.id}")
+                try:
+                    await patiently(partial(self.deliver, entry), f"delivering {entry.op} of {entry.id}")
+                except Error as error:
+                    if error.kind == UNAVAILABLE:
+                        raise
+                    log.error("%s of %s is left to be delivered again: %s", entry.op, entry.id, error)
 
     def _may_wait(self, entry: Outgoing) -> bool:
         """Whether another node has a say; the entries of other executions shall not wait for that."""
@@ -79,18 +84,18 @@ class Courier:
         return bool(dest) if pid is None else not pid.is_workflow and self._host.get(dest) is None
 
     def _deliver_later(self, entry: Outgoing) -> None:
-        task = asyncio.get_running_loop().create_task(self._follow(self._lanes.get(entry.id), entry))
-        self._lanes[entry.id] = task
-        self._keep(task)
-        task.add_done_callback(lambda done: self._leave(entry.id, done))
+        before = self._lanes.get(entry.id)
+        job = self._waiting.start(self._follow(before, entry), f"delivering {entry.op} of {entry.id}")
+        self._lanes[entry.id] = job
+        job.task.add_done_callback(lambda _task: self._leave(entry.id, job))
 
-    def _leave(self, id: str, task: asyncio.Task[None]) -> None:
-        if self._lanes.get(id) is task:
+    def _leave(self, id: str, job: Job[None]) -> None:
+        if self._lanes.get(id) is job:
             del self._lanes[id]
 
-    async def _follow(self, before: asyncio.Task[None] | None, entry: Outgoing) -> None:
+    async def _follow(self, before: Job[None] | None, entry: Outgoing) -> None:
         if before is not None:
-            await asyncio.wait([before])
+            await asyncio.wait({before.task})
         while True:
             try:
                 return await self.deliver(entry)
@@ -100,10 +105,6 @@ class Courier:
             except Exception:
                 log.exception("%s of %s is left to be delivered again", entry.op, entry.id)
                 return
-
-    def _keep(self, task: asyncio.Task[Any]) -> None:
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
 
     async def deliver(self, entry: Outgoing) -> None:
         """:raises Error: UNAVAILABLE; to be repeated, which is harmless."""
@@ -198,7 +199,7 @@ class Courier:
             finally:
                 host.clock.busy(-1)
 
-        self._keep(asyncio.get_running_loop().create_task(wait()))
+        self._waiting.start(wait(), f"the end of {actor.pid}")
         return None
 
     async def _watch(self, pid: str, entry: Outgoing) -> None:
@@ -209,6 +210,4 @@ class Courier:
 
     async def close(self) -> None:
         """Forget what still waits: other nodes, and the processes whose ends workflows wait for."""
-        for task in list(self._waiting):
-            task.cancel()
-        await asyncio.gather(*self._waiting, return_exceptions=True)
+        await self._waiting.end()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..attributes import check_search
+from ..attributes import admitted, refused_values
 from ..deployment import Deployment
 from ..entries import Entry
-from ..errors import INVALID, CodeError, Error, NonDeterminism
+from ..errors import INTERNAL, INVALID, CodeError, Error, NonDeterminism
 from ..execution import Record, Run
 from ..presentation import describe_command
 from ..program import (
@@ -55,6 +55,7 @@ class Live:
         self.closed = False
         self.in_use = False  # by a task that is not committed yet: it may not be closed
         self.replaying = False
+        self.name = f"{run.entry} {run.id}"
         self._versions: dict[str, int] = {}
         self._side_effects: dict[int, Json] = {}
         self.program = deployment.program(self.entry, workflow=True, facts=self, trace=trace)
@@ -80,7 +81,7 @@ class Live:
 
     def log(self, level: str, message: str, fields: Json) -> None:
         if not self.replaying:
-            self.deployment.log(level, message, fields, f"{self.run.entry} {self.run.id}")
+            self.deployment.log(level, message, fields, self.name)
 
     def heartbeat(self, details: Json) -> None:
         raise Error("a workflow has no heartbeat; only activities do", INVALID, retryable=False)
@@ -88,8 +89,11 @@ class Live:
     def is_canceled(self) -> bool:
         return False
 
-    def refuse_attributes(self, search: Json) -> str | None:
-        return check_search(search)
+    def secret(self) -> str:
+        raise Error("the start of this run has no secret; it was not made by this version", INTERNAL)
+
+    def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
+        return admitted(search, refused_values(search))
 
     # --- running ----------------------------------------------------------------------------
 

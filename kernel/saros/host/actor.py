@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -173,6 +174,12 @@ class Actor:
     # --- Facts ------------------------------------------------------------------------------
 
     replaying = False
+
+    @property
+    def name(self) -> str:
+        workflow = self.scope.info.get("workflow_id")
+        return f"{self.entry.id} {self.pid}" + (f" of the workflow {workflow}" if workflow else "")
+
     settles_side_effects = False
 
     def history(self) -> tuple[int, int]:
@@ -195,8 +202,11 @@ class Actor:
     def is_canceled(self) -> bool:
         return self.scope.canceled
 
-    def refuse_attributes(self, search: Json) -> str | None:
-        return "only workflows have search attributes"
+    def secret(self) -> str:
+        return os.urandom(32).hex()
+
+    def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
+        return b"{}", "only workflows have search attributes"
 
     # --- activities -------------------------------------------------------------------------
 
@@ -254,7 +264,7 @@ class Actor:
     # --- history ----------------------------------------------------------------------------
 
     def attributes(self, upserts: Attributes) -> None:
-        pass  # `refuse_attributes` and the module rules keep these four from functions and processes
+        pass  # `admit_attributes` and the module rules keep these four from functions and processes
 
     def version(self, mark: VersionMark) -> None:
         pass

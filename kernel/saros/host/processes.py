@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from anyio import move_on_after
 
 from .. import values
+from ..background import Jobs, end_all
 from ..clock import Clock, waiting
 from ..deployment import Deployment, error_of, value_of
 from ..entries import Entry
@@ -35,7 +37,6 @@ from ..scope import CallScope
 from ..values import Json
 from .actor import Actor, Done
 from .attempts import Attempt, Attempts
-from .background import background
 
 if TYPE_CHECKING:
     from ..backend import Backend
@@ -59,7 +60,7 @@ class ProcessHost:
         self._actors: dict[str, Actor] = {}
         self._names: dict[str, str] = {}  # of this node's actors, which end with this process
         self._numbers = itertools.count(1)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._jobs = Jobs()
 
     # --- actors -----------------------------------------------------------------------------
 
@@ -74,7 +75,7 @@ class ProcessHost:
         self._actors.pop(actor.pid, None)
         for name in [name for name, pid in self._names.items() if pid == actor.pid]:
             del self._names[name]
-            self._background(self.backend.unregister(name, actor.pid))
+            self._jobs.start(self.backend.unregister(name, actor.pid), f"freeing the name {name}")
         failed = msgspec.json.decode(outcome, type=Outcome).err is not None
         for peer in actor.links:
             if failed or peer not in actor.watchers:
@@ -87,7 +88,10 @@ class ProcessHost:
         if peer is not None:
             asyncio.get_running_loop().call_soon(peer.watched_end, ended, outcome, link)
         else:
-            self._background(self.backend.notify_end(watcher, ended, outcome, link))
+            self._jobs.start(
+                self.backend.notify_end(watcher, ended, outcome, link),
+                f"telling {watcher} of the end of {ended}",
+            )
 
     # --- calls ------------------------------------------------------------------------------
 
@@ -150,19 +154,18 @@ class ProcessHost:
             self.clock.busy(1)
             try:
                 outcome = outcome_ok(await request)
+            except GeneratorExit:
+                raise  # the loop has closed, and drops what still waits
             except BaseException as raised:  # becomes the caller's error
-                if isinstance(raised, asyncio.CancelledError) and task.cancelling():
+                if isinstance(raised, asyncio.CancelledError) and job.cancelled():
                     return
                 outcome = pack(Outcome(err=error_of(raised)))
             finally:
                 self.clock.busy(-1)
             done(outcome)
 
-        task = self._background(work())
-        return lambda: _cancel(task)
-
-    def _background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        return background(work, self._tasks)
+        job = self._jobs.start(work(), "a request of a process")
+        return job.cancel
 
     # --- spawning ---------------------------------------------------------------------------
 
@@ -241,7 +244,7 @@ class ProcessHost:
         self.add(actor)
         if name:
             self._names[name] = pid
-            self._background(self.backend.register(name, pid))
+            self._jobs.start(self.backend.register(name, pid), f"registering the name {name}")
         if watcher is not None:
             self._watch(actor, watcher.pid, watcher.link)
             if watcher.link and monitor:
@@ -368,30 +371,24 @@ class ProcessHost:
 
     async def close(self) -> None:
         """End every actor, tell who watches them, and wait for what still runs."""
-        requests = self._tasks - {asyncio.current_task()}
-        for task in requests:
-            task.cancel()
+        requests = list(self._jobs)
+        for job in requests:
+            job.cancel()
         end = pack(Outcome(err=ErrorData("the process host shut down", "Unavailable")))
         for attempt in list(self.attempts.running):
             attempt.abandon(end)
         for actor in list(self._actors.values()):
             actor.end(end)
-        farewells = self._tasks - requests - {asyncio.current_task()}
-        if farewells:
-            _, late = await asyncio.wait(farewells, timeout=FAREWELL_S)
-            for task in late:
-                task.cancel()
-        await asyncio.gather(*requests, *farewells, return_exceptions=True)
+        with move_on_after(FAREWELL_S, shield=True):
+            await end_all(requests, FAREWELL_S)
+            await self._jobs.wait()
+        await self._jobs.end()
 
 
 def _promise() -> tuple[asyncio.Future[Json], Done]:
     """What will have an outcome, and what gives it one."""
     future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
     return future, lambda outcome: None if future.done() else future.set_result(outcome)
-
-
-def _cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
 
 
 def not_found(dest: str) -> Error:

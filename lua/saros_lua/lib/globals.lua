@@ -2,12 +2,23 @@
 local rt = ...
 local raw, env = rt.raw, rt.env
 local error, select = raw.error, raw.select
-local setmetatable, rawset = raw.setmetatable, raw.rawset
+local setmetatable, rawset, type, tonumber = raw.setmetatable, raw.rawset, raw.type, raw.tonumber
 local lazy = rt.lazy
 
 env._VERSION = "Lua 5.4"
 env.assert, env.error, env.ipairs = raw.assert, raw.error, raw.ipairs
-env.rawequal, env.select, env.tonumber = raw.rawequal, raw.select, raw.tonumber
+env.rawequal, env.select = raw.rawequal, raw.select
+
+function env.tonumber(...)
+  local value, base = ...
+  if type(value) == "string" and #value > 200 then
+    rt.charge(#value)
+  end
+  if base == nil and value ~= nil then
+    return tonumber(value)
+  end
+  return rt.finish(raw.pcall(tonumber, ...))
+end
 
 function env.print(...)
   local n = select("#", ...)
@@ -18,7 +29,7 @@ function env.print(...)
   for i = 1, n do
     parts[i] = env.tostring(parts[i])
   end
-  rt.print(raw.table.concat(parts, "\t"))
+  rt.print(rt.joined(raw.table.concat(parts, "\t")))
 end
 
 -- Both are replaced by the program (program.lua, require.lua).

@@ -8,11 +8,13 @@ local raw = rt.raw
 local type, next, tonumber, math_type = raw.type, raw.next, raw.tonumber, raw.math.type
 local rawget, getmetatable = raw.rawget, raw.getmetatable
 local find, format, gsub, byte = raw.string.find, raw.string.format, raw.string.gsub, raw.string.byte
-local concat, sort, unpack, utf8_len = raw.table.concat, raw.table.sort, raw.table.unpack, raw.utf8.len
+local concat, move, utf8_len = raw.table.concat, raw.table.move, raw.utf8.len
 local HUGE = raw.math.huge
 local shape_of = rt.library("json_decode").shape
 
 local MAX_DEPTH = 128
+local LONG = 16384 -- bytes
+local MAX_KEY = 65536 -- bytes, as json_decode.lua has it
 local MAX_KNOWN = 1000 -- keys whose JSON is kept
 local MAX_BUFFER = 4096 -- pieces; a longer buffer is not kept
 local SPECIAL = '["\\\0-\31\128-\255]' -- a string without any of these is written as it is
@@ -128,6 +130,16 @@ local function worker(policy)
     return n + 1
   end
 
+  -- The host writes long strings, for it is quicker.
+  local function put_long(n, text)
+    local ok, quoted = rt.host("json_quote", text)
+    if not ok or not quoted then
+      return put_special(n, text)
+    end
+    buffer[n + 1] = quoted
+    return n + 1
+  end
+
   local function put_not_finite(n, value)
     local text, what = policy.not_finite(value ~= value and "NaN" or "an infinite number")
     if not text then
@@ -159,9 +171,9 @@ local function worker(policy)
   -- Sorts keys[base + 1], ..., keys[top].
   local function arrange(base, top)
     if top - base > 12 then
-      local sorted = { unpack(keys, base + 1, top) }
-      sort(sorted)
-      raw.table.move(sorted, 1, top - base, base + 1, keys)
+      local sorted = move(keys, base + 1, top, 1, {})
+      rt.sort_keys(sorted, top - base)
+      move(sorted, 1, top - base, base + 1, keys)
       return
     end
     for i = base + 2, top do
@@ -175,6 +187,9 @@ local function worker(policy)
   end
 
   local function learn(key)
+    if #key > MAX_KEY then
+      return refuse("a map with a key of more than " .. MAX_KEY .. " bytes")
+    end
     local quoted = quote(key)
     if not quoted then
       return refuse("a map with a key whose bytes are not UTF-8 text")
@@ -257,7 +272,9 @@ local function worker(policy)
   function put(n, value, depth, base)
     local kind = type(value)
     if kind == "string" then
-      if find(value, SPECIAL) then
+      if #value > LONG then
+        return put_long(n, value)
+      elseif find(value, SPECIAL) then
         return put_special(n, value)
       end
       buffer[n + 1] = '"' .. value .. '"'
@@ -291,7 +308,10 @@ local function worker(policy)
     if not n then
       return nil, fault
     end
-    local text = concat(buffer, "", 1, n)
+    if n > 1000 then
+      rt.charge(n)
+    end
+    local text = rt.noted(concat(buffer, "", 1, n))
     if n > MAX_BUFFER then
       buffer, keys = {}, {}
     end

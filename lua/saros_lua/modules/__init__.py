@@ -57,7 +57,7 @@ SURFACE: Final[tuple[Module, ...]] = (
     _module("uuid", host=digests.HOST),
     _module("hash", host=digests.HOST),
     _module("base64", host=digests.HOST),
-    _module("crypto", host=crypto.HOST),
+    _module("crypto", host=crypto.HOST, services=crypto.SERVICES),
     _module("env", workflows=False, host=env.HOST, instead=_READ),
     _module("http_client", workflows=False, services={"http_client": _http_client}, instead=_IO),
     _module("activity", workflows=False, instead="a workflow tells of itself with workflow.info()"),

@@ -185,7 +185,7 @@ new_response, response_of = rt.class("response", responses)
 
 -- What main's result is to be: all of the response that has not been sent.
 local function rest_of(state)
-  local rest = { ["$http"] = state.begun and "rest" or "whole", body = concat(state.parts) }
+  local rest = { body = concat(state.parts) }
   if not state.begun then
     rest.status, rest.headers = state.status, state.headers
   end

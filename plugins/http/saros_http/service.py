@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import socket
@@ -12,8 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import uvicorn
+from anyio import CancelScope
 
 from saros.app import App
+from saros.background import Jobs
 from saros.entries import Entry
 from saros.errors import INVALID, UNAVAILABLE, Error
 
@@ -31,6 +32,9 @@ from .routes import Resource, Routes
 from .static import REST, Static
 
 log = logging.getLogger("saros.http")
+
+SLACK_S = 5.0
+"""What a server may take to end, beyond the time that it gives running requests."""
 
 
 class Server(uvicorn.Server):
@@ -204,16 +208,18 @@ async def serve(app: App) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _running(listeners: list[Listener]) -> AsyncIterator[None]:
     """Run servers; at the end take no new connections, and let running requests end."""
-    tasks = [asyncio.create_task(each.server.serve(sockets=[each.socket])) for each in listeners]
+    servers = Jobs()
+    for each in listeners:
+        servers.start(each.server.serve(sockets=[each.socket]), f"the server {each.id}")
     try:
         yield
     finally:
         for each in listeners:
             each.server.should_exit = True
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                log.error("a server ended badly", exc_info=result)
+        grace = max((each.server.config.timeout_graceful_shutdown or 0 for each in listeners), default=0)
+        with CancelScope(shield=True):
+            await servers.wait(grace + SLACK_S)
+            await servers.end()
 
 
 def _url(sock: socket.socket, scheme: str) -> str:

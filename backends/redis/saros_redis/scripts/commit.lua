@@ -26,6 +26,10 @@ local function commit(c)
     return "fenced"
   end
   local stream = key("ready", queue)
+  call("LLEN", i)
+  for _, kind in ipairs({"c", "d"}) do -- a type that is wrong is to be found before anything is written
+    call("HLEN", key(kind, run))
+  end
   if call("LLEN", h) ~= c[4] then
     call("HSET", m, "last", fence, "verdict", "conflict")
     call("HDEL", m, "fence", "sched", "takes")
@@ -34,8 +38,8 @@ local function commit(c)
     return "conflict"
   end
   push_all(h, c[6])
-  call("HSET", m, "last", fence, "verdict", "ok", "own", c[17], "size", text(size + c[7]))
-  call("HDEL", m, "fence", "sched", "failures", "problem", "takes")
+  call("HSET", m, "last", fence, "verdict", "ok", "own", c[17], "size", text((tonumber(size) or 0) + c[7]))
+  call("HDEL", m, "fence", "sched", "failures", "hangs", "problem", "takes")
   call("LTRIM", i, c[5], -1)
   drop_entry(stream, sched)
   for _, ref in ipairs(c[12]) do
@@ -78,7 +82,7 @@ local function commit(c)
 end
 
 -- Where the leased calls of a commit are; one that is committed again has them as well.
-local function leased(c)
+local function leased_by(c)
   local entries = {}
   for index, own in ipairs(c[18]) do
     local at, token = unpack(call("HMGET", key("c", c[1]), own[1] .. ":e", own[1] .. ":t"))
@@ -89,7 +93,11 @@ end
 
 local verdicts, entries = {}, {}
 for index, each in ipairs(input[1]) do
-  verdicts[index] = commit(each)
-  entries[index] = leased(each)
+  local ok, found = guard(commit, each)
+  verdicts[index] = ok and found or "fenced"
+  if not ok then
+    set_run_aside(each[1], found)
+  end
+  entries[index] = verdicts[index] == "ok" and leased_by(each) or {}
 end
 return {verdicts, take_wanted(input[2]), entries}

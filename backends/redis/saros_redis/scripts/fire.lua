@@ -27,11 +27,16 @@ local due = call("ZRANGEBYSCORE", tm, "-inf", text(now), "LIMIT", 0, input[1])
 for _, member in ipairs(due) do
   local kind, run, ref = string.match(member, "^(%a+):(.*):(%d+)$")
   local field = kind and kind .. ":" .. ref
-  local item = field and call("HGET", key("d", run), field) -- what nobody here has written must not hold up the rest
   call("ZREM", tm, member)
-  if item then
-    call("HDEL", key("d", run), field)
-    fire(kind, run, ref, item)
+  local ok, why = guard(function()
+    local item = field and call("HGET", key("d", run), field)
+    if item then
+      call("HDEL", key("d", run), field)
+      fire(kind, run, ref, item)
+    end
+  end)
+  if not ok then
+    set_run_aside(run, why)
   end
 end
 local following = call("ZRANGE", tm, 0, 0, "WITHSCORES")

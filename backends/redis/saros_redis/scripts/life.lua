@@ -87,7 +87,9 @@ local function close_run(run, status, outcome, following)
   end
   for _, field in ipairs(call("HKEYS", key("d", run))) do
     local kind, ref = string.match(field, "^(%a+):(%d+)$")
-    call("ZREM", tag .. ":tm", kind .. ":" .. run .. ":" .. ref)
+    if kind then
+      call("ZREM", tag .. ":tm", kind .. ":" .. run .. ":" .. ref)
+    end
   end
   call("ZREM", key("x", "status:running"), run)
   call("ZADD", key("x", "status:" .. status), start, run)

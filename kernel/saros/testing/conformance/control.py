@@ -143,6 +143,30 @@ async def bad_attributes(case: Case) -> None:
     assert await case.run(main) == [True, INVALID]
 
 
+@behaviour("§8", "workflow.attrs stores what it can, and its error names the rest")
+async def partly_bad_attributes(case: Case) -> None:
+    main = """
+    local ok, err = require("workflow").attrs({
+      search = {customer = input, nested = {a = 1}}, memo = {notes = "call first"},
+    })
+    process.inbox():receive()
+    return {ok == nil, err:kind(), err:message():find("nested") ~= nil}
+    """
+    app = await case.app(main)
+    customer = case.id()
+    order = await app.start("app:main", customer, id=case.id())
+
+    async def stored() -> bool:
+        info = await order.describe()
+        search = {name: bytes(value) for name, value in info.search_attributes.items()}
+        memo = {name: bytes(value) for name, value in info.memo.items()}
+        return (search.get("customer"), memo.get("notes")) == (f'"{customer}"'.encode(), b'"call first"')
+
+    await eventually(stored, "the good attributes are stored")
+    await order.signal("end")
+    assert await order.result(30) == [True, INVALID, True]
+
+
 @behaviour("§12", "list selects by status, type and id, newest first")
 async def lists(case: Case) -> None:
     app = await case.app(
