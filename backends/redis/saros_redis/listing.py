@@ -6,9 +6,9 @@ import heapq
 from collections.abc import AsyncIterator
 from typing import Any
 
-from saros import query as queries
+from saros.conditions import Condition, Node, matches, required
 from saros.execution import Description
-from saros.query import Condition
+from saros.query import parse
 
 from . import codec
 from .core import BROKEN, Core
@@ -22,10 +22,10 @@ class Listing:
 
     async def executions(self, query: str) -> AsyncIterator[Description]:
         """:raises Error: INVALID for a bad query."""
-        conditions = queries.parse(query)
-        indexes = [index for condition in conditions if (index := _index(condition)) is not None] or ["all"]
+        node = parse(query)
+        indexes = [index for each in required(node) if (index := _index(each)) is not None] or ["all"]
         sources = [
-            self._partition(partition, indexes, conditions) for partition in range(self._core.keys.partitions)
+            self._partition(partition, indexes, node) for partition in range(self._core.keys.partitions)
         ]
         heads: list[tuple[int, int, Description]] = []
         for number, source in enumerate(sources):
@@ -35,9 +35,7 @@ class Listing:
             yield description
             await _advance(heads, number, sources[number])
 
-    async def _partition(
-        self, partition: int, indexes: list[str], conditions: list[Condition]
-    ) -> AsyncIterator[Description]:
+    async def _partition(self, partition: int, indexes: list[str], node: Node) -> AsyncIterator[Description]:
         key = await self._smallest(partition, indexes)
         top, seen = "+inf", 0
         while True:
@@ -52,7 +50,7 @@ class Listing:
                     description = codec.description(fields, length)
                 except BROKEN:  # a list leaves out what nobody can read
                     continue
-                if queries.matches(conditions, description):
+                if matches(node, description):
                     yield description
             last = pairs[-1][1]
             same = sum(1 for _run, score in pairs if score == last)

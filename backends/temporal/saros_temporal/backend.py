@@ -127,6 +127,9 @@ class TemporalBackend:
     def executions(self, query: str = "") -> AsyncIterator[Description]:
         return self.connections.list(query)
 
+    async def count(self, query: str = "") -> int:
+        return sum([await each.count(query) for each in self.connections.all])
+
     async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
         return await (await self.connections.find(id, run_id)).history(id, run_id, start, wait)
 

@@ -34,14 +34,17 @@ local function quote(text)
   return '"' .. gsub(text, '["\\\0-\31]', escapes) .. '"'
 end
 
--- A finite float; it has a point or an exponent, so that it does not come back as an integer.
-local function float(value)
+-- A finite float. It has a point or an exponent, so that it does not come back as an integer; but a whole
+-- number has none if `whole` asks for that.
+local function float(value, whole)
   local text, digits = value .. "", 14
   while tonumber(text) ~= value do
     digits = digits + 1
     text = format("%." .. digits .. "g", value)
   end
-  if not find(text, "[.e]") then
+  if whole then
+    return (gsub(text, "%.0$", ""))
+  elseif not find(text, "[.e]") then
     text = text .. ".0"
   end
   return text
@@ -97,7 +100,7 @@ end
 -- Its functions get the number of pieces in the buffer and return the new one, or nil and the fault:
 -- {what =, table = ?, part, part, ...}, whose parts are the path from the innermost outwards.
 local function worker(policy)
-  local buffer, keys = {}, {}
+  local buffer, keys, whole = {}, {}, policy.whole
   local heads, tails, known = {}, {}, 0 -- '{"key":' and ',"key":' of the keys that were seen
   local put
 
@@ -284,7 +287,7 @@ local function worker(policy)
       elseif value ~= value or value == HUGE or value == -HUGE then
         return put_not_finite(n, value)
       else
-        buffer[n + 1] = float(value)
+        buffer[n + 1] = float(value, whole)
       end
     elseif kind == "table" or kind == "userdata" then
       if depth >= MAX_DEPTH then
@@ -326,6 +329,7 @@ local json = {}
 --   is_object(x): whether a table with a metatable is an object of the runtime
 --   object(x): true, the value that stands for it, a reserved key ?; or false, what it is
 --   binary(bytes), not_finite(what): JSON; or nil, what it is
+--   whole ?: whether floats that are whole numbers are written as integers
 --   guard(key) ?: the key to write instead, for one that starts with "$" and is alone in its map
 function json.encoder(policy)
   local idle

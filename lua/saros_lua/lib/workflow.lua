@@ -81,6 +81,11 @@ function workflow.attrs(given)
   if env_type(given) ~= "table" then
     return rt.fail("Invalid", "workflow.attrs wants {search = {...}, memo = {...}}")
   end
+  for key in raw.next, given do
+    if key ~= "search" and key ~= "memo" then
+      return rt.fail("Invalid", "workflow.attrs wants {search = {...}, memo = {...}} and nothing else")
+    end
+  end
   local search, why = attributes(given.search, "search")
   local memo
   if search then

@@ -56,7 +56,7 @@ def end_streams(host: ProcessHost) -> None:
 
 
 class Exchange:
-    """:param write_s: seconds that a client has to take what is written."""
+    """:param write_s: seconds that a client has to take what is written; 0 for no limit."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, body: Body, write_s: float) -> None:
         self.begun = False
@@ -200,7 +200,7 @@ class Exchange:
 
     async def _timely(self, message: dict[str, Any]) -> None:
         try:
-            async with asyncio.timeout(self._write_s):
+            async with asyncio.timeout(self._write_s or None):
                 await self._send(message)
         except TimeoutError:
             self._abort()
@@ -224,10 +224,11 @@ class Exchange:
         result: Any = values.decode(outcome.ok) if outcome.ok else None
         if not self.responds:
             if result is None:
-                log.error("%s gave no response [%s]", entry.id, self._scope[REQUEST_ID])
-                raise HttpError(500, "The server gave no answer.")
+                await send_whole(self._send, 200, [], b"")
+                return
             headers = [(b"content-type", b"application/json")]
-            await send_whole(self._send, 200, headers, bytes(values.readable(outcome.ok)))
+            shown = values.shown(bytes(outcome.ok))
+            await send_whole(self._send, 200, headers, msgspec.json.encode(_plain(shown)))
             return
         body = result["body"]
         data = body.encode() if isinstance(body, str) else body
@@ -255,13 +256,23 @@ class Exchange:
 def _headers(table: Any) -> Headers:
     # An empty table of Lua's is an empty list.
     pairs = table.items() if isinstance(table, dict) else ()
-    return [(name.encode(), _value(value)) for name, value in pairs]
+    return [
+        (name.encode(), _bytes(item))
+        for name, value in pairs
+        for item in (value if isinstance(value, list) else [value])
+    ]
 
 
-def _value(value: str | bytes) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    try:
-        return value.encode("latin-1")
-    except UnicodeEncodeError:
-        return value.encode()
+def _bytes(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else value
+
+
+def _plain(value: Any) -> Any:
+    """The value as the Lua module json writes it: whole numbers have no fraction."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 53:
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value

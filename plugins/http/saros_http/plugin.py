@@ -50,6 +50,7 @@ def saros_modules() -> Sequence[Module]:
             instead="a request is answered by the function of an http.endpoint",
             host={"http_responds": _responds},
             services={"http": _http},
+            types=_source("http_types"),
         )
     ]
 

@@ -189,7 +189,7 @@ def test_environments_of_libraries_share_the_globals() -> None:
         rb"""
 local rt = ...
 return function(first, second)
-  local env = rt.new_env(function(name) return "got " .. name end)
+  local env = rt.new_env({ modules = {}, imports = {} }, function(name) return "got " .. name end)
   rt.compile_user(first, env)()
   return rt.compile_user(second, rt.env)()
 end

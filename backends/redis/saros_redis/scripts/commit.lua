@@ -1,6 +1,7 @@
 -- {commits, wanted} gives {verdicts, what was wanted, entries of leased calls by commit}.
 -- A commit: {run, id, fence, expected, consumed, records, size, calls, canceled, asked, deadlines, cleared,
--- outbox, attributes, memo, close, consumer, leased}. The fence is random and used once: it is the operation's id, too.
+-- outbox, attributes, memo, close, consumer, children, ended, leased}. The fence is random and used once: it is the
+-- operation's id, too.
 local function ask_call(run, ref, item)
   local c = key("c", run)
   local blob, token = unpack(call("HMGET", c, ref, ref .. ":t"))
@@ -54,7 +55,7 @@ local function commit(c)
   for _, task in ipairs(c[8]) do
     queue_call(run, task[1], task[2], task[1], task[3])
   end
-  for _, own in ipairs(c[18]) do
+  for _, own in ipairs(c[20]) do
     lease_own(run, own[1], own[2], own[3], own[4], c[17])
   end
   for _, asked in ipairs(c[10]) do
@@ -68,6 +69,12 @@ local function commit(c)
   end
   for _, item in ipairs(c[15]) do
     set_memo(run, item[1], item[2])
+  end
+  for _, child in ipairs(c[18]) do
+    call("HSET", key("ch", run), child[1], child[2])
+  end
+  for _, ref in ipairs(c[19]) do
+    call("HDEL", key("ch", run), ref)
   end
   local close = c[16]
   if close and close[1] then
@@ -84,7 +91,7 @@ end
 -- Where the leased calls of a commit are; one that is committed again has them as well.
 local function leased_by(c)
   local entries = {}
-  for index, own in ipairs(c[18]) do
+  for index, own in ipairs(c[20]) do
     local at, token = unpack(call("HMGET", key("c", c[1]), own[1] .. ":e", own[1] .. ":t"))
     entries[index] = token == own[4] and string.match(at, "^L(%S+)") or ""
   end
