@@ -29,7 +29,7 @@ class CallScope:
         self.heartbeat = heartbeat
         self.canceled = False
         self.blocking = False  # code runs that no cancellation reaches: it has to ask `canceled`
-        self.on_queue: Callable[[bool], None] = lambda waits: None
+        self.on_queue: Callable[[bool], None] = _unasked
         self._on_cancel: list[Callable[[], None]] = []
 
     def cancel(self) -> None:
@@ -52,6 +52,7 @@ class CallScope:
     def settle(self) -> None:
         """Forget who listens, for the attempt has its outcome: code that runs on is heard no more."""
         self._on_cancel.clear()
+        self.on_queue = _unasked
         if self.heartbeat is not None:
             self.heartbeat = _unheard
 
@@ -61,6 +62,10 @@ class CallScope:
             call()
         else:
             self._on_cancel.append(call)
+
+
+def _unasked(waits: bool) -> None:
+    pass
 
 
 def _unheard(details: Json) -> None:

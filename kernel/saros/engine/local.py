@@ -8,7 +8,8 @@ lease and settles it, another one takes it over when that is lost, and further a
 from __future__ import annotations
 
 import asyncio
-import contextlib
+
+from anyio import move_on_after
 
 from ..execution import new_id
 from ..host import Attempt, Attempts
@@ -71,9 +72,8 @@ class LocalCalls:
                 break
             else:
                 self._news.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout_at(until):
-                        await self._news.wait()
+                with move_on_after(until - loop.time()):
+                    await self._news.wait()
         self._leave()
 
     def _waiting(self) -> bool:
