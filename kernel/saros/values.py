@@ -23,7 +23,7 @@ import datetime as dt
 import math
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -55,12 +55,25 @@ def encode(value: Any) -> Json:
 
     :raises Error: INVALID, with the path to the part that is not data.
     """
-    return _to_json(_plain(value, "value", 0))
+    return _encoded(lambda: _plain(value, "value", 0), "value")
+
+
+def _encoded(plain: Callable[[], Any], path: str) -> Json:
+    try:
+        return _to_json(plain())
+    except Error:
+        raise
+    except Exception as exc:  # code of the value's own, such as a mapping's items()
+        what = f"what cannot be read ({type(exc).__name__}: {text_of(exc)})"
+        raise _refused(path, what) from exc
 
 
 def encode_args(args: tuple[Any, ...] | list[Any]) -> Json:
     """Return the JSON array of a call's arguments; paths in errors start at ``argument 1``."""
-    return _to_json([_plain(value, f"argument {index}", 0) for index, value in enumerate(args, 1)])
+    return _encoded(
+        lambda: [_plain(value, f"argument {index}", 0) for index, value in enumerate(args, 1)],
+        "an argument",
+    )
 
 
 def decode(data: Json | msgspec.Raw) -> Any:
@@ -147,9 +160,34 @@ def _spelled(value: Any) -> Any:
 
 
 def error_data(error: Error) -> ErrorData:
-    """Return the boundary form of an exception."""
-    details = ABSENT if error.details is None else Raw(encode(error.details))
-    return ErrorData(error.message, error.kind, error.retryable, details, error.stack, error.context)
+    """Return the boundary form of an exception. It raises nothing: details that are no data are left out, which
+    the message says.
+    """
+    details, why = ABSENT, ""
+    if error.details is not None:
+        try:
+            details = Raw(_encoded(lambda: _plain(error.details, "details", 0), "details"))
+        except Error as refused:
+            why = f" ({text_of(refused)})"
+    return _error_data(error, details, why)
+
+
+def _error_data(error: Error, details: Raw, why: str = "") -> ErrorData:
+    stack = None if error.stack is None else text_of(error.stack)
+    retryable = error.retryable if isinstance(error.retryable, bool) else None
+    return ErrorData(
+        text_of(error.message) + why, text_of(error.kind), retryable, details, stack, text_of(error.context)
+    )
+
+
+def text_of(value: Any) -> str:
+    """Text that can cross a boundary, of whatever somebody put where text should be. It raises nothing."""
+    try:
+        return str(value).encode(errors="backslashreplace").decode()
+    except BaseException as raised:  # its __str__ may do anything
+        return f"a {type(value).__name__} without a text ({type(raised).__name__})".encode(
+            errors="backslashreplace"
+        ).decode()
 
 
 def to_error(data: ErrorData) -> Error:
@@ -188,7 +226,10 @@ def _plain(value: Any, path: str, depth: int) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"$bin": base64.b64encode(value).decode()}
     if isinstance(value, Error):
-        return {"$error": error_data(value)}
+        details = ABSENT
+        if value.details is not None:
+            details = Raw(_to_json(_plain(value.details, f"{path}.details", depth + 1)))
+        return {"$error": _error_data(value, details)}
     return _plain_other(value, path, depth)
 
 

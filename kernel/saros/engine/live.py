@@ -62,7 +62,6 @@ class Live:
         self.canceled: CancelRequest | None = None  # the first that came
         self.search = _search(run)
         self.closed = False
-        self.fresh = True  # not yet looked at by its worker
         self.in_use = False  # by a task that is not committed yet: it may not be closed
         self.replaying = False
         self.name = f"{run.entry} {run.id}"

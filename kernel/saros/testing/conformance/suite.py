@@ -21,6 +21,7 @@ LIMIT_S = 60.0
 _PARTS = (
     "values",
     "calls",
+    "attempts",
     "timing",
     "messages",
     "children",
