@@ -29,6 +29,7 @@ from saros.store import (
     CONFLICT,
     FENCED,
     OK,
+    TO_CLOSE,
     TO_RUN,
     TO_START,
     UNTIL_CLOSED,
@@ -83,31 +84,34 @@ class Ledger:
             old.watchers.append(request.watcher)
         return Started(request.id, old.run.run_id, str(old.run.pid), False)
 
-    def _create(self, new: NewRun, watchers: Iterable[Watcher] = ()) -> Execution:
+    def _create(
+        self, new: NewRun, watchers: Iterable[Watcher] = (), before: Execution | None = None
+    ) -> Execution:
         options = new.run.options
-        execution = Execution(new.run, new.mails, watchers)
+        began = self.clock.steady() if before is None else before.began
+        execution = Execution(new.run, new.mails, watchers, began)
         if options.search_attributes:
             execution.search = msgspec.json.decode(options.search_attributes, type=dict[str, msgspec.Raw])
         if options.memo:
             execution.memo = msgspec.json.decode(options.memo, type=dict[str, msgspec.Raw])
         self._current[new.run.id] = execution
         self._runs[new.run.run_id] = execution
-        now = self.clock.now()
         if new.delay > 0:
             execution.delayed = True
-            self._at(execution, now + new.delay, lambda: self._wake(execution))
+            self._after(execution, new.delay, lambda: self._wake(execution))
         else:
             self._schedule(execution)
-        for ms, start in (
-            (options.run_timeout, now + new.delay),
-            (options.execution_timeout, new.run.first_start_time),
-        ):
-            if ms:
-                self._at(execution, start + ms * MS, partial(self._time_out, execution, ms))
+        if options.run_timeout:
+            ms = options.run_timeout
+            self._after(execution, new.delay + ms * MS, partial(self._time_out, execution, ms))
+        if options.execution_timeout:
+            ms = options.execution_timeout
+            call = partial(self._time_out, execution, ms)
+            execution.alarms.append(self.clock.call_after(ms * MS, call, execution.began))
         return execution
 
-    def _at(self, execution: Execution, due: int, call: Callable[[], None]) -> None:
-        execution.alarms.append(self.clock.call_at(due, call))
+    def _after(self, execution: Execution, ns: int, call: Callable[[], None]) -> None:
+        execution.alarms.append(self.clock.call_after(ns, call))
 
     def _wake(self, execution: Execution) -> None:
         execution.delayed = False
@@ -169,8 +173,9 @@ class Ledger:
         for task in commit.calls:
             execution.calls[task.ref] = OpenCall(task)
             self._calls.put(task.task_queue, task)
+        now = self.clock.steady()
         for deadline in commit.deadlines:
-            self._arm(execution, deadline)
+            self._arm(execution, deadline, now)
         if commit.close is not None:
             self._close(execution, commit.close)
         elif execution.inbox:
@@ -179,9 +184,11 @@ class Ledger:
         self._touch()
         return OK
 
-    def _arm(self, execution: Execution, deadline: Deadline) -> None:
-        handle = self.clock.call_at(deadline.due, lambda: self._fire(execution, deadline))
+    def _arm(self, execution: Execution, deadline: Deadline, now: int) -> None:
+        handle = self.clock.call_after(deadline.delay, lambda: self._fire(execution, deadline), now)
         execution.timers.setdefault(deadline.ref, []).append(handle)
+        if deadline.guard == TO_CLOSE:
+            execution.calls[deadline.ref].closes = now + deadline.delay
 
     def _fire(self, execution: Execution, deadline: Deadline) -> None:
         if not execution.running:
@@ -199,9 +206,13 @@ class Ledger:
         execution = self._runs.get(task.run_id)
         return execution.calls.get(task.ref) if execution is not None and execution.running else None
 
-    def _retry(self, execution: Execution, call: OpenCall, due: int) -> None:
+    def _may_retry(self, call: OpenCall, delay: int) -> bool:
+        in_time = call.closes is None or self.clock.steady() + delay < call.closes
+        return in_time and not call.canceled
+
+    def _retry(self, execution: Execution, call: OpenCall, delay: int) -> None:
         task = call.task
-        handle = self.clock.call_at(due, lambda: self._calls.put(task.task_queue, task))
+        handle = self.clock.call_after(delay, lambda: self._calls.put(task.task_queue, task))
         execution.timers.setdefault(task.ref, []).append(handle)
 
     def _ask_call(self, execution: Execution, ref: int) -> None:
@@ -236,7 +247,7 @@ class Ledger:
             self._forget(self._closed.popleft())
 
     def _continue(self, old: Execution, new: NewRun) -> None:
-        following = self._create(new, old.watchers)
+        following = self._create(new, old.watchers, old)
         following.search, following.memo = old.search, old.memo
         following.children = old.children
         for mail in old.inbox:

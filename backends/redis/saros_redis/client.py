@@ -70,18 +70,21 @@ class Client:
 
     # --- scripts ----------------------------------------------------------------------------
 
-    async def run(self, name: str, tag: str, args: Sequence[Any], patience: float = 3.0) -> Any:
+    async def run(
+        self, name: str, tag: str, args: Sequence[Any], patience: float = 3.0, known: int = -1
+    ) -> Any:
         """Run a script, again and again while the server is away, for `patience` seconds at most.
 
+        :param known: the steady time (see scripts/base.lua).
         :raises Error: UNAVAILABLE.
         """
-        return await self._patiently(script(name), tag, codec.pack_args(args), patience)
+        return await self._patiently(script(name), (tag, codec.pack_args(args), known), patience)
 
-    async def _patiently(self, found: Script, tag: str, blob: bytes, patience: float) -> Any:
+    async def _patiently(self, found: Script, args: tuple[Any, ...], patience: float) -> Any:
         start, pause = time.monotonic(), BACKOFF_S
         while True:
             try:
-                reply = await self._evaluate(found, tag, blob)
+                reply = await self._evaluate(found, args)
                 self._answered()
                 return reply
             except (*LOST, *BUSY) as exc:
@@ -111,13 +114,13 @@ class Client:
         """How long, in seconds, nobody could renew a lease: the last outage, until `grace` seconds after its end."""
         return self._outage if time.monotonic() - self._back < grace else 0.0
 
-    async def _evaluate(self, found: Script, tag: str, blob: bytes) -> Any:
+    async def _evaluate(self, found: Script, args: tuple[Any, ...]) -> Any:
         self.calls += 1
         async with asyncio.timeout(TIMEOUT_S):
             try:
-                return await self._execute("EVALSHA", found.sha, 1, tag, blob)
+                return await self._execute("EVALSHA", found.sha, 1, *args)
             except redis.exceptions.NoScriptError:
-                return await self._execute("EVAL", found.text, 1, tag, blob)
+                return await self._execute("EVAL", found.text, 1, *args)
 
     async def command(self, *args: Any, patience: float = 3.0) -> Any:
         """A command that only reads, or that may be repeated.

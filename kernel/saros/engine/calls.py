@@ -148,13 +148,12 @@ class CallWorker:
             if not attempts:
                 del self._running[task.run_id]
         failure = failure_of(outcome)
-        retry_at = 0
+        retry_in: int | None = None
         if failure is not None:
-            now = self._attempts.host.clock.now()
-            delay = next_delay_ms(task.call.options, failure, task.attempt, now - task.scheduled)
+            delay = next_delay_ms(task.call.options, failure, task.attempt)
             if delay is not None:
-                retry_at = now + delay * MS
-        self._settled.append(Settled(lease, outcome, retry_at))
+                retry_in = delay * MS
+        self._settled.append(Settled(lease, outcome, retry_in))
         if self._flushing is None:
             self._flushing = asyncio.get_running_loop().create_task(self._flush())
 

@@ -47,24 +47,25 @@ class LocalCalls:
                 first.set_result(None)
 
         for call in calls:
-            self._attempt(run, call, 1, self.now(), finished)
+            self._attempt(run, call, 1, self.now(), self._attempts.host.clock.steady(), finished)
         if not done:
             await asyncio.wait([first], timeout=PATIENCE_S)
         returned = True
         return done
 
-    def _attempt(self, run: Run, call: LocalCall, number: int, scheduled: int, finished: Post) -> None:
+    def _attempt(
+        self, run: Run, call: LocalCall, number: int, scheduled: int, begun: int, finished: Post
+    ) -> None:
         host = self._attempts.host
 
         def done(outcome: Json) -> None:
-            now = host.clock.now()
             failure = failure_of(outcome)
-            delay = next_delay_ms(call.call.options, failure, number, now - scheduled)
+            delay = next_delay_ms(call.call.options, failure, number, host.clock.steady() - begun)
             if delay is None:
                 finished(call, outcome)
                 return
-            host.clock.call_at(
-                now + delay * MS, lambda: self._attempt(run, call, number + 1, scheduled, finished)
+            host.clock.call_after(
+                delay * MS, lambda: self._attempt(run, call, number + 1, scheduled, begun, finished)
             )
 
         info: dict[str, Any] = call_info(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from .. import runs
+from ..clock import LONGEST, steady_ns
 from ..deployment import Deployment
 from ..errors import CANCELED, Error, ErrorData
 from ..execution import CANCELED as STATUS_CANCELED
@@ -22,11 +25,13 @@ from ..program import (
     Ask,
     Attributes,
     Call,
+    Command,
     ContinueAsNew,
     Event,
     Outcome,
     Send,
     Spawn,
+    StartTimer,
     VersionMark,
     outcome_ok,
     pack,
@@ -45,10 +50,16 @@ class LocalCall(msgspec.Struct, frozen=True):
 
 
 class Transition:
-    """What one workflow task does to its run. It is each of the four ports itself."""
+    """What one workflow task does to its run. It is each of the four ports itself.
 
-    def __init__(self, task: WorkflowTask, live: Live) -> None:
+    :param steady: see `saros.clock.Clock.steady`.
+    """
+
+    def __init__(self, task: WorkflowTask, live: Live, steady: Callable[[], int] = steady_ns) -> None:
         self.task = task
+        self._steady = steady
+        self._began = steady()
+        self._spent = 0  # nanoseconds from then to the last events
         self.live = live
         self.run = task.run
         self.deployment: Deployment = live.deployment
@@ -63,6 +74,7 @@ class Transition:
         :raises Error: when the workflow task failed.
         """
         ports = Ports(self, self, self, self)  # not kept: a cycle would wait for Python's collector
+        self._spent = self._steady() - self._began
         while events and not self.live.closed:
             records = self.live.deliver(events)
             self.commit.records += records
@@ -78,13 +90,30 @@ class Transition:
 
         :raises Error: when the workflow task failed.
         """
-        now, open_refs = self._now, self.live.open
-        mails = self.task.mails
+        open_refs, mails = self.live.open, self.task.mails
         kept = [i for i, mail in enumerate(mails) if mail.op != DONE or mail.ref in open_refs]
-        self.deliver([Event(mails[i].op, mails[i].ref, mails[i].body, now) for i in kept])
+        events: list[Event] = []
+        for mail in (mails[i] for i in kept):
+            if mail.op == DONE:
+                self._pass_timer(open_refs[mail.ref])
+            events.append(Event(mail.op, mail.ref, mail.body, self._now))
+        self.deliver(events)
         if self.live.closed:
             delivered = sum(1 for record in self.commit.records if record.op in EVENT_OPS)
             self.commit.consumed = kept[delivered] if delivered < len(kept) else len(mails)
+
+    def _pass_timer(self, settled: Command) -> None:
+        """Have the workflow's time be at least that at which a timer ends, though the store's clock was set back."""
+        if settled.op == TIMER:
+            self._now = max(self._now, settled.time + min(unpack(settled.body, StartTimer).ns, LONGEST))
+
+    def ready(self) -> Commit:
+        """The commit, whose deadlines count from now on."""
+        commit = self.commit
+        if commit.deadlines:
+            spent = self._steady() - self._began
+            commit.deadlines = [each._replace(delay=each.delay - spent) for each in commit.deadlines]
+        return commit
 
     def restart_local(self) -> None:
         """Take up local calls that a lost worker left unfinished."""
@@ -127,7 +156,7 @@ class Transition:
         if timeout:
             body = pack(Outcome(err=timeout_error(f"schedule_to_{guard}", timeout)))
             mail = Mail(DONE, ref, body, self.run.run_id)
-            self.commit.deadlines.append(Deadline(ref, self._now + timeout * MS, mail, guard))
+            self.commit.deadlines.append(Deadline(ref, self._after(timeout * MS), mail, guard))
 
     def cancel(self, ref: int, reason: str = "") -> bool:
         """Cancel whatever `ref` is: the one method serves three ports."""
@@ -162,7 +191,11 @@ class Transition:
 
     def start(self, ref: int, ns: int) -> None:
         mail = Mail(DONE, ref, b"{}", self.run.run_id)
-        self.commit.deadlines.append(Deadline(ref, self._now + ns, mail))
+        self.commit.deadlines.append(Deadline(ref, self._after(ns), mail))
+
+    def _after(self, ns: int) -> int:
+        """So long after the last events, as a time since this task began."""
+        return self._spent + min(ns, LONGEST)
 
     # --- signals ----------------------------------------------------------------------------
 

@@ -59,6 +59,7 @@ class WorkflowWorker:
         self._cache_size = cache
         self._ahead: dict[str, tuple[int, list[Record]]] = {}  # by fence: from where on, and what
         self._local = LocalCalls(attempts)
+        self._steady = attempts.host.clock.steady
         self._waiting: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> None:
@@ -91,7 +92,7 @@ class WorkflowWorker:
         """Bring the run's program to the task's history, and deliver the mail; None when the task failed."""
         try:
             live = await self._live(task)
-            transition = Transition(task, live)
+            transition = Transition(task, live, self._steady)
             if live.fresh:
                 live.fresh = False
                 transition.restart_local()
@@ -168,7 +169,7 @@ class WorkflowWorker:
                 done = await self._local.run(run, calls, self._poster(transition))
                 if not done:
                     break  # the rest posts its results when it has them
-                now = self._local.now()
+                now = max(self._local.now(), live.time)  # the clock may have been set back
                 events = [Event(DONE, call.ref, outcome, now) for call, outcome in done]
                 transition.deliver([event for event in events if event.ref in live.open])
         except Error as error:
@@ -205,7 +206,7 @@ class WorkflowWorker:
     # --- ends of tasks ----------------------------------------------------------------------
 
     async def _commit(self, transitions: list[Transition]) -> None:
-        results = await self.store.commit([transition.commit for transition in transitions])
+        results = await self.store.commit([transition.ready() for transition in transitions])
         for transition, result in zip(transitions, results, strict=True):
             if result != OK:
                 level = logging.INFO if result == FENCED else logging.DEBUG

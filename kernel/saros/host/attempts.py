@@ -75,7 +75,7 @@ class Attempt:
             old.cancel()
         if ms and self._done is not None:
             clock = self._attempts.host.clock
-            self._limits[name] = clock.call_at(clock.now() + ms * MS, lambda: self.abandon(outcome()))
+            self._limits[name] = clock.call_after(ms * MS, lambda: self.abandon(outcome()))
 
     def run_actor(self, actor: Actor, call: Call) -> None:
         self._actor = actor

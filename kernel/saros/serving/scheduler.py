@@ -68,7 +68,7 @@ class Schedule:
 
     def _wait(self) -> None:
         time = self._occurrences.after(self._backend.clock.now())
-        self._timer = self._backend.clock.call_at(time, lambda: self._note(time))
+        self._timer = self._backend.clock.call_on_date(time, lambda: self._note(time))
 
     def _note(self, time: int) -> None:
         if self._overlap in ("skip", "cancel_other", "terminate_other"):
@@ -149,7 +149,7 @@ class Schedule:
     async def _pause(self) -> None:
         clock = self._backend.clock
         over = asyncio.Event()
-        timer = clock.call_at(clock.now() + PAUSE_NS, over.set)
+        timer = clock.call_after(PAUSE_NS, over.set)
         try:
             await over.wait()
         finally:

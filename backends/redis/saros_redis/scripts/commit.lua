@@ -53,8 +53,11 @@ local function commit(c)
   for _, task in ipairs(c[8]) do
     queue_call(run, task[1], task[2], task[1], task[3])
   end
-  for _, deadline in ipairs(c[11]) do
-    arm(run, deadline[1], deadline[2], deadline[3], deadline[4])
+  if #c[11] > 0 then
+    local from = steady()
+    for _, deadline in ipairs(c[11]) do
+      arm(run, deadline[1], deadline[2], from + deadline[3], deadline[4])
+    end
   end
   for _, attribute in ipairs(c[14]) do
     set_attribute(run, start, attribute[1], attribute[2], attribute[3])

@@ -1,7 +1,8 @@
 -- How runs begin and end.
 
--- new: {run, id, blob, pid, queue, type, start, delay, mails, attributes, memo, alarms}; alarms: {due, item}.
-local function create(new)
+-- new: {run, id, blob, pid, queue, type, start, delay, mails, attributes, memo, alarms}; alarms: {number, delay, item}.
+-- expires: when alarm 2 is due, of a run that continues another.
+local function create(new, expires)
   local run, id, start = new[1], new[2], text(new[7])
   local m = key("m", run)
   push_all(key("i", run), new[9])
@@ -17,12 +18,12 @@ local function create(new)
   for _, item in ipairs(new[11]) do
     set_memo(run, item[1], item[2])
   end
-  for number, alarm in ipairs(new[12]) do
-    arm(run, "run", number, alarm[1], alarm[2])
+  for _, alarm in ipairs(new[12]) do
+    arm(run, "run", alarm[1], alarm[1] == 2 and expires or steady() + alarm[2], alarm[3])
   end
   if new[8] > 0 then
     call("HSET", m, "delayed", "1")
-    arm(run, "wake", 0, now + new[8], "")
+    arm(run, "wake", 0, steady() + new[8], "")
   else
     schedule(run)
   end
@@ -85,18 +86,19 @@ local function close_run(run, status, outcome, following)
       drop_call_entry(calls[index + 1])
     end
   end
-  for _, field in ipairs(call("HKEYS", key("d", run))) do
-    local kind, ref = string.match(field, "^(%a+):(%d+)$")
-    call("ZREM", tag .. ":tm", kind .. ":" .. run .. ":" .. ref)
+  local expires = following and due_at(run, "run", 2)
+  local deadlines = call("HGETALL", key("d", run))
+  for index = 1, #deadlines, 2 do
+    call("ZREM", tag .. ":tm", member_of(run, deadlines[index], deadlines[index + 1]))
   end
   call("ZREM", key("x", "status:running"), run)
   call("ZADD", key("x", "status:" .. status), start, run)
-  call("ZADD", key("x", "closed"), text(now), run)
+  call("ZADD", key("x", "closed"), text(steady()), run)
   call("ZREM", key("x", "dead"), run)
   if following then
     call("HSET", m, "next", following[1])
     inherit(run, following)
-    create(following)
+    create(following, expires)
   else
     tell(id, run, pid, outcome)
   end
