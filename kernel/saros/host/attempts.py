@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..clock import Handle
+from ..clock import Clock, Handle
 from ..deployment import error_of
 from ..entries import Entry
 from ..errors import CANCELED, ErrorData
@@ -81,8 +81,24 @@ class Attempt:
         self._actor = actor
         actor.begin(call.args, call.context)
 
-    def run_task(self, work: Coroutine[Any, Any, None]) -> None:
-        self._task = asyncio.get_running_loop().create_task(work)
+    def run_task(self, work: Callable[[], Awaitable[Json]]) -> None:
+        """Run a function, which is real work from now on: virtual time stands still before its limits are armed."""
+        clock = self._attempts.host.clock
+        clock.busy(1)
+        self._task = asyncio.get_running_loop().create_task(self._run(work))
+        self._task.add_done_callback(lambda task: self._ended(clock))
+
+    def _ended(self, clock: Clock) -> None:
+        clock.busy(-1)
+        self.finish(_CANCELED)  # a task that is cancelled before it begins runs nothing
+
+    async def _run(self, work: Callable[[], Awaitable[Json]]) -> None:
+        try:
+            self.finish(outcome_ok(await work()))
+        except asyncio.CancelledError:
+            self.finish(_CANCELED)
+        except Exception as raised:  # a function may raise anything; its caller gets it as an error
+            self.finish(pack(Outcome(err=error_of(raised))))
 
 
 class Attempts:
@@ -108,9 +124,7 @@ class Attempts:
         self.running.add(attempt)
         functions = self.host.deployment.functions.get(entry.runtime)
         if functions is not None:
-            attempt.run_task(
-                self._run_function(attempt, entry, call, functions.call(entry, call.args, scope))
-            )
+            attempt.run_task(lambda: functions.call(entry, call.args, scope))
             return attempt
         try:
             actor = Actor(self.host, scope.pid, entry, scope, attempt.finish)
@@ -120,14 +134,3 @@ class Attempts:
         self.host.add(actor)
         attempt.run_actor(actor, call)
         return attempt
-
-    async def _run_function(self, attempt: Attempt, entry: Entry, call: Call, work: Any) -> None:
-        self.host.clock.busy(1)
-        try:
-            attempt.finish(outcome_ok(await work))
-        except asyncio.CancelledError:
-            attempt.finish(_CANCELED)
-        except Exception as raised:  # a function may raise anything; its caller gets it as an error
-            attempt.finish(pack(Outcome(err=error_of(raised))))
-        finally:
-            self.host.clock.busy(-1)

@@ -147,18 +147,21 @@ class ProcessHost:
         """Run a coroutine that gives JSON; `done` gets its outcome. Returns what cancels it."""
 
         async def work() -> None:
-            self.clock.busy(1)
             try:
                 outcome = outcome_ok(await request)
             except asyncio.CancelledError:
                 return
             except Exception as raised:  # becomes the caller's error
                 outcome = pack(Outcome(err=error_of(raised)))
-            finally:
-                self.clock.busy(-1)
             done(outcome)
 
+        def ended(task: asyncio.Task[Any]) -> None:
+            request.close()  # a task that is cancelled before it begins has not awaited it
+            self.clock.busy(-1)
+
+        self.clock.busy(1)  # before the task begins: until then virtual time would go on
         task = self._background(work())
+        task.add_done_callback(ended)
         return lambda: _cancel(task)
 
     def _background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
