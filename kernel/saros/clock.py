@@ -264,6 +264,9 @@ class VirtualClock:
     def touch(self) -> None:
         """Note that something happened: the clock waits for another idle moment before it jumps."""
         self._activity += 1
+        self._watch()
+
+    def _watch(self) -> None:
         if not self._busy and (self._settled or (not self._held and self._queue.first() is not None)):
             loop = asyncio.get_running_loop()
             if self._checking is not loop:  # what another one was about ended with it
@@ -275,7 +278,7 @@ class VirtualClock:
             self._checking = None
         elif seen != self._activity:
             self._checking = None
-            self.touch()
+            self._watch()
         elif hops:
             asyncio.get_running_loop().call_soon(self._look, seen, hops - 1)
         else:
@@ -313,9 +316,13 @@ class VirtualClock:
             self._held -= 1
             self.touch()
 
+    def stop(self) -> None:
+        """Have the clock jump within `passing` only."""
+        self._held += 1
+
     @contextmanager
     def passing(self) -> Iterator[None]:
-        """Within `hold`: here the clock may jump."""
+        """After `stop`: here the clock may jump."""
         self._held -= 1
         self.touch()
         try:
@@ -323,12 +330,17 @@ class VirtualClock:
         finally:
             self._held += 1
 
-    async def settled(self) -> None:
-        """Return when nothing can run any more before the clock moves."""
+    @property
+    def activity(self) -> int:
+        """Changes whenever something happens."""
+        return self._activity
+
+    def settled(self) -> asyncio.Future[None]:
+        """Await this to go on when nothing can run any more before the clock moves."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._settled.append(waiter)
-        self.touch()
-        await waiter
+        self._watch()
+        return waiter
 
     async def pass_time(self, ns: int) -> None:
         """Move the clock by exactly `ns` nanoseconds; what is due in the meantime happens at its own time."""
