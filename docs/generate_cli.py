@@ -10,6 +10,7 @@ import typer.main
 
 from saros.cli.main import _assemble
 
+OWN = ("saros", "saros_lua", "saros_redis", "saros_temporal", "saros_http")
 PAGE = Path(__file__).with_name("cli.md")
 
 HEAD = """\
@@ -33,7 +34,10 @@ def page() -> str:
     """The page's text."""
     group: Any = typer.main.get_command(_assemble())
     panels: dict[str, list[tuple[str, Any]]] = {}
-    for name, command in group.commands.items():
+    for name in group.list_commands(None):  # those of our own plugins too
+        command = group.get_command(None, name)
+        if command.callback.__module__.partition(".")[0] not in OWN:
+            continue
         panels.setdefault(command.rich_help_panel, []).append((name, command))
     parts = [HEAD]
     for panel, commands in panels.items():

@@ -5,24 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from anyio import CancelScope
 
 from . import values
 from .backend import Backend
+from .background import LIMIT_S, Job, end_all
 from .clock import Clock
 from .deployment import Deployment, value_of
 from .entries import AppError, Problem, Registry, load
 from .errors import NOT_FOUND, TIMEOUT, CodeError, Error
 from .execution import RUNNING, Description, HistoryPage, Pid, StartRequest, check_id, new_id
 from .host import ProcessHost
+from .options import check_start
 from .plugins import Plugins, installed
 from .presentation import Line, lines
 from .program import CANCEL, MESSAGE, Ask, CancelRequest, Message, StartOptions, pack
+from .query import both, status_of
 from .serving import served
+from .watchdog import SILENCE_S, Watchdog
 
 log = logging.getLogger("saros")
 
@@ -39,7 +45,8 @@ def load_app(
     plugins = plugins or installed()
     if path is None:
         return Deployment(Registry(Path.cwd(), {}), {}, {})
-    return _deployment(load(path, plugins.kinds(), env, known_modules=plugins.modules()), plugins)
+    known = {*plugins.modules(), *(name for runtime in plugins.runtimes() for name in runtime.always)}
+    return _deployment(load(path, plugins.kinds(), env, known_modules=known), plugins)
 
 
 def check_app(path: str | Path, plugins: Plugins | None = None) -> Deployment:
@@ -94,13 +101,17 @@ def _deployment(registry: Registry, plugins: Plugins) -> Deployment:
 
 
 class Handle:
-    """One execution. Without `run_id` every method means its newest run."""
+    """One execution. Without `run_id` every method means its newest run.
 
-    def __init__(self, app: App, id: str, run_id: str = "", pid: str = "") -> None:
+    :param created: what `App.start` says: False when it ran already, and the handle is that of the one that runs.
+    """
+
+    def __init__(self, app: App, id: str, run_id: str = "", pid: str = "", *, created: bool = False) -> None:
         self._app = app
         self.id = id
         self.run_id = run_id
         self.pid = pid
+        self.created = created
 
     def __repr__(self) -> str:
         return f"Handle({self.id!r}, run_id={self.run_id!r})"
@@ -166,7 +177,7 @@ class Handle:
     async def release(self) -> None:
         """Have the task of a parked execution tried again now, instead of after its pause.
 
-        :raises Error: NOT_FOUND when none is parked; INVALID on a backend whose server alone decides when.
+        :raises Error: NOT_FOUND when none is parked.
         """
         await self._app.backend.release(self.id)
 
@@ -205,12 +216,16 @@ class Handle:
 class App:
     """An opened application; made by `saros.open`."""
 
-    def __init__(self, deployment: Deployment, backend: Backend, plugins: Plugins) -> None:
+    def __init__(
+        self, deployment: Deployment, backend: Backend, plugins: Plugins, watchdog: float = 0.0
+    ) -> None:
         self.deployment = deployment
         self.backend = backend
         self.plugins = plugins
         self.host = ProcessHost(deployment, backend, backend.clock)
-        self._workers: asyncio.Task[None] | None = None
+        self._workers: Job[None] | None = None
+        self._stop = asyncio.Event()
+        self._watchdog = Watchdog(watchdog, backend.blocked) if watchdog > 0 else None
 
     @property
     def registry(self) -> Registry:
@@ -258,8 +273,9 @@ class App:
             name,
             request_id=new_id(),
         )
+        check_start(start_options, request.id)
         started = await self.backend.start(request)
-        return Handle(self, started.id, started.run_id, started.pid)
+        return Handle(self, started.id, started.run_id, started.pid, created=started.created)
 
     async def call(self, entry: str, *args: Any, context: Mapping[str, Any] | None = None) -> Any:
         """Run a function in this process and give its result.
@@ -277,33 +293,48 @@ class App:
 
         :raises Error: INVALID for a bad query.
         """
-        parts = [query] if query else []
-        if status:
-            parts.append(f"status = '{status}'")
-        async for description in self.backend.executions(" and ".join(parts)):
+        async for description in self.backend.executions(_selecting(query, status)):
             yield description
+
+    async def count(self, query: str = "", *, status: str = "") -> int:
+        """How many runs a query selects.
+
+        :raises Error: INVALID for a bad query.
+        """
+        return await self.backend.count(_selecting(query, status))
 
     # --- life -------------------------------------------------------------------------------
 
     async def _work(self, services: bool) -> None:
-        workers = asyncio.create_task(self.backend.work(self.host))
+        workers = Job(self.backend.work(self.host), "the workers")
+        stop = Job(self._stop.wait(), "the wait for the end")
         try:
+            # Services need the workers, and stop first. They are not cancelled, but left: each takes its time.
             async with contextlib.AsyncExitStack() as stack:
                 if services:
-                    await self.backend.join(self.host)
                     await self._serve(stack)
-                await asyncio.wait({workers})  # does not cancel them: services, which need them, stop first
+                await asyncio.wait({workers.task, stop.task}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if not workers.done():
-                workers.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await workers
+            await end_all([stop, workers], math.inf)  # a backend's own limits hold
+        failure = workers.failure()
+        if failure is not None:
+            raise failure
 
     async def _serve(self, stack: contextlib.AsyncExitStack) -> None:
+        """Start the services, until all run or the app is to stop."""
+        joined = Job(self.backend.join(self.host), "joining the other nodes")
+        stopped = Job(self._stop.wait(), "the wait for the end")
+        try:
+            await asyncio.wait({joined.task, stopped.task}, return_when=asyncio.FIRST_COMPLETED)
+            if not joined.done():
+                return
+            await joined.wait()
+        finally:
+            await end_all([joined, stopped], LIMIT_S)
         await stack.enter_async_context(served(self.host, self.backend))
         for service in self.plugins.services():
             context = service.serve(self)
-            if context is not None:
+            if context is not None and not self._stop.is_set():
                 await stack.enter_async_context(context)
 
     def start_workers(self, *, services: bool = True) -> asyncio.Task[None]:
@@ -312,9 +343,12 @@ class App:
         :param services: and what else it serves: supervised processes, schedules, HTTP.
         """
         if self._workers is None:
-            self._workers = asyncio.get_running_loop().create_task(self._work(services))
-            self._workers.add_done_callback(_tell_failure)
-        return self._workers
+            if self._watchdog is not None:
+                self._watchdog.start()
+            self._stop = asyncio.Event()
+            self._workers = Job(self._work(services), "the app")
+            self._workers.task.add_done_callback(_tell_failure)
+        return self._workers.task
 
     async def stop_workers(self) -> None:
         """Drain the workers: no new tasks, those begun are finished.
@@ -323,17 +357,23 @@ class App:
         """
         workers, self._workers = self._workers, None
         if workers is not None:
-            workers.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await workers
+            self._stop.set()
+            with CancelScope(shield=True):
+                await asyncio.wait({workers.task})
+            failure = workers.failure()
+            if failure is not None:
+                raise failure
 
     async def close(self) -> None:
         """Drain the workers and close the backend."""
-        try:
-            await self.stop_workers()
-        finally:
-            await self.host.close()
-            await self.backend.close()
+        with CancelScope(shield=True):
+            try:
+                await self.stop_workers()
+            finally:
+                if self._watchdog is not None:
+                    self._watchdog.stop()
+                await self.host.close()
+                await self.backend.close()
 
 
 @contextlib.asynccontextmanager
@@ -347,6 +387,7 @@ async def open_app(
     options: Mapping[str, Any] | None = None,
     env: Mapping[str, str] | None = None,
     check: Callable[[Deployment], None] | None = None,
+    watchdog: float = SILENCE_S,
 ) -> AsyncIterator[App]:
     """Open an application directory on a backend.
 
@@ -354,6 +395,8 @@ async def open_app(
     :param backend: its URL; by default that in ``SAROS_BACKEND``, or ``memory://``.
     :param workers: serve the app's task queues here; False makes a client only.
     :param services: with workers, also serve its supervised processes, schedules and HTTP.
+    :param watchdog: a process with workers ends, with a line on stderr and the status 86, when code of an entry
+        blocks it for so many seconds; 0 for never (see `saros.watchdog`).
     :raises AppError: for a bad app, with every problem.
     :raises Error: when the backend is unknown or cannot be reached.
     """
@@ -366,7 +409,7 @@ async def open_app(
         check(deployment)
     made = plugins.backend(url).make(url, {"root": str(deployment.registry.root), **(options or {})})
     await made.open(deployment)
-    app = App(deployment, made, plugins)
+    app = App(deployment, made, plugins, watchdog)
     try:
         if workers and path is not None:
             await made.join(app.host)
@@ -374,6 +417,10 @@ async def open_app(
         yield app
     finally:
         await app.close()
+
+
+def _selecting(query: str, status: str) -> str:
+    return both(query, f"status = '{status_of(status)}'" if status else "")
 
 
 def _tell_failure(workers: asyncio.Task[None]) -> None:

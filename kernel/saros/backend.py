@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .clock import Clock
 from .execution import Description, HistoryPage, Pid, Started, StartRequest
-from .program import Ask
+from .program import Ask, Facts
 from .values import Json
 
 if TYPE_CHECKING:
@@ -53,6 +53,15 @@ class Backend(Protocol):
         """Serve the deployment's task queues until cancelled; then drain: no new tasks, finish those begun."""
         ...
 
+    async def blocked(self, facts: Facts, problem: str) -> str:
+        """Note that a program has blocked this process, which is about to end (see `saros.watchdog`).
+
+        It runs in a thread of its own, on an event loop of its own: nothing of this process's other one moves.
+        An execution to which that happens twice is not tried again before it is released. Gives a sentence on what
+        comes of it.
+        """
+        ...
+
     # --- executions -------------------------------------------------------------------------
 
     async def start(self, request: StartRequest) -> Started:
@@ -72,6 +81,13 @@ class Backend(Protocol):
 
     def executions(self, query: str = "") -> AsyncIterator[Description]:
         """:raises Error: INVALID for a bad query (see `saros.query`)."""
+        ...
+
+    async def count(self, query: str = "") -> int:
+        """How many runs `executions` would give.
+
+        :raises Error: INVALID for a bad query.
+        """
         ...
 
     async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:

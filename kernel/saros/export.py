@@ -10,6 +10,7 @@ import msgspec
 from .errors import INVALID, Error
 from .execution import HistoryPage, Record, Run
 from .presentation import lines
+from .values import Json, from_plain, to_plain
 
 FORMAT: Final = "saros.history/1"
 
@@ -19,7 +20,7 @@ def export_history(page: HistoryPage) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "status": page.status,
-        "run": json.loads(msgspec.json.encode(page.run)),
+        **_told("run", msgspec.json.encode(page.run)),
         "events": [
             {
                 "id": line.number,
@@ -28,11 +29,23 @@ def export_history(page: HistoryPage) -> dict[str, Any]:
                 "summary": line.summary,
                 "op": line.record.op,
                 "ref": line.record.ref,
-                "body": line.body,
+                **_told("body", line.record.body),
             }
             for line in lines(page.records)
         ],
     }
+
+
+def _told(name: str, wire: Json) -> dict[str, Any]:
+    """JSON as its writer wrote it, or, when it holds bytes or errors, as it is on the wire and marked so."""
+    text, plain = to_plain(wire) if wire else (b"null", True)
+    told = {name: json.loads(text)}
+    return told if plain else {**told, "wire": [name]}
+
+
+def _read(told: dict[str, Any], name: str) -> Json:
+    text = msgspec.json.encode(told[name])
+    return text if name in told.get("wire", ()) else from_plain(text)
 
 
 def import_history(document: Any) -> tuple[Run, list[Record]]:
@@ -43,10 +56,9 @@ def import_history(document: Any) -> tuple[Run, list[Record]]:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise Error(f"this is no history of format {FORMAT}", INVALID, retryable=False)
     try:
-        run = msgspec.json.decode(msgspec.json.encode(document["run"]), type=Run)
+        run = msgspec.json.decode(_read(document, "run"), type=Run)
         records = [
-            Record(item["op"], item["ref"], msgspec.json.encode(item["body"]), item["time"])
-            for item in document["events"]
+            Record(item["op"], item["ref"], _read(item, "body"), item["time"]) for item in document["events"]
         ]
     except (KeyError, TypeError, msgspec.ValidationError) as exc:
         raise Error(f"the history is damaged: {exc!r}", INVALID, retryable=False) from exc

@@ -51,11 +51,14 @@ class BackendPlugin(NamedTuple):
 
 
 class RuntimePlugin(NamedTuple):
-    """:param make: ``make(registry, modules)`` gives the runtime of an app; modules by name."""
+    """:param make: ``make(registry, modules)`` gives the runtime of an app; modules by name.
+    :param always: what its code has without listing it; entries may list it all the same.
+    """
 
     name: str
     make: Callable[[Registry, Mapping[str, Module]], Runtime | Functions]
     functions: bool = False  # whether it makes `Functions` instead of a `Runtime`
+    always: Sequence[str] = ()
 
 
 class ServicePlugin(NamedTuple):

@@ -24,6 +24,7 @@ from .program import (
     SEND,
     SIDE_EFFECT,
     SPAWN,
+    TELL,
     TIMER,
     VERSION,
     Answer,
@@ -39,7 +40,7 @@ from .program import (
     VersionMark,
     unpack,
 )
-from .values import Json
+from .values import Json, named
 
 
 class Activities(Protocol):
@@ -66,6 +67,10 @@ class Signals(Protocol):
     def spawn(self, ref: int, spawn: Spawn) -> None: ...
 
     def send(self, ref: int, send: Send) -> None: ...
+
+    def tell(self, ref: int, send: Send) -> None:
+        """Send to a process or function. Nobody waits for it; when the receiver has ended, that is logged."""
+        ...
 
     def ask(self, ref: int, ask: Ask) -> None: ...
 
@@ -110,6 +115,8 @@ def dispatch(command: Command, ports: Ports) -> None:
         ports.history.complete(body)
     elif op == SEND:
         ports.signals.send(ref, unpack(body, Send))
+    elif op == TELL:
+        ports.signals.tell(ref, unpack(body, Send))
     elif op == SPAWN:
         ports.signals.spawn(ref, unpack(body, Spawn))
     elif op == RESCIND:
@@ -126,7 +133,8 @@ def _dispatch_history(op: str, ref: int, body: Json | msgspec.Raw, history: Hist
     if op == FAIL:
         history.fail(unpack(body, ErrorData))
     elif op == ATTRS:
-        history.attributes(unpack(body, Attributes))
+        found = unpack(body, Attributes)
+        history.attributes(Attributes(named(found.search), named(found.memo)))
     elif op == VERSION:
         history.version(unpack(body, VersionMark))
     elif op == SIDE_EFFECT:

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from . import values
 from .execution import TERMINATE, TIME_OUT, Record
 from .program import Command
 from .values import Json
@@ -22,6 +23,7 @@ NAMES: Final = {
     "rescind": "CommandCanceled",
     "spawn": "ChildStarted",
     "send": "SignalSent",
+    "tell": "SignalSent",
     "ask": "RequestSent",
     "attrs": "AttributesUpserted",
     "version": "VersionMarked",
@@ -97,8 +99,8 @@ def summary_of(op: str, body: Any) -> str:
         return duration(int(body.get("ns", 0)))
     if op in ("spawn", "start"):
         return str(body.get("entry", ""))
-    if op in ("message", "send"):
-        where = f" → {body['to']}" if op == "send" else ""
+    if op in ("message", "send", "tell"):
+        where = f" → {body['to']}" if "to" in body else ""
         payloads = body.get("payloads", [])
         return f"{body.get('topic', '')}{where} {_short(payloads[0]) if payloads else ''}".strip()
     if op == "ask":
@@ -147,4 +149,4 @@ def _short(value: Any) -> str:
 
 
 def _decode(body: Json) -> Any:
-    return msgspec.json.decode(body) if body else None
+    return values.shown(body) if body else None

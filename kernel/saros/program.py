@@ -67,6 +67,7 @@ TIMER: Final = "timer"  # StartTimer -> DONE
 RESCIND: Final = "rescind"  # Rescind: cancel the call, timer or exec `body.ref`
 SPAWN: Final = "spawn"  # Spawn -> DONE with the pid; with `exec`, with the result
 SEND: Final = "send"  # Send -> DONE
+TELL: Final = "tell"  # Send: to a process or function; it is accepted at once, and nothing settles it
 ASK: Final = "ask"  # Ask -> DONE
 ATTRS: Final = "attrs"  # Attributes
 VERSION: Final = "version"  # VersionMark
@@ -92,7 +93,8 @@ class Start(Body, frozen=True, omit_defaults=True):
     info: Raw = EMPTY  # object: what workflow.info() / activity.info() tell
     pid: str = ""
     entry: str = ""
-    seed: str = ""  # of every random number in the program
+    seed: str = ""  # of random numbers that need not be secret
+    secret: str = ""  # of all random numbers: 256 random bits in hexadecimal; else see `Facts.secret`
 
 
 class Outcome(Body, frozen=True, omit_defaults=True):
@@ -128,7 +130,10 @@ class Inquiry(Body, frozen=True, omit_defaults=True):
 
 
 class RetryPolicy(Body, frozen=True, omit_defaults=True):
-    """How a failed attempt is tried again. Intervals are milliseconds; 0 attempts means no limit."""
+    """How a failed attempt is tried again. Intervals are milliseconds; 0 attempts means no limit.
+
+    An initial interval of 0 is the default of 1 s, and a maximum interval below the initial one is as long as that.
+    """
 
     initial_interval: int = 1_000
     backoff_coefficient: float = 2.0
@@ -138,7 +143,8 @@ class RetryPolicy(Body, frozen=True, omit_defaults=True):
 
     def delay_ms(self, attempt: int) -> int:
         """The wait after the given attempt (1 is the first)."""
-        return backoff(self.initial_interval, self.backoff_coefficient, self.maximum_interval, attempt)
+        initial = self.initial_interval or 1_000
+        return backoff(initial, self.backoff_coefficient, max(initial, self.maximum_interval), attempt)
 
 
 class CallOptions(Body, frozen=True, omit_defaults=True):
@@ -217,6 +223,7 @@ class Ask(Body, frozen=True, omit_defaults=True):
     to: str = ""
     name: str = ""
     reason: str = ""
+    request: str = ""  # only for the execution that this start request makes, whenever it is carried out
 
 
 ASK_VERBS: Final = frozenset(
@@ -296,6 +303,8 @@ class Facts(Protocol):
     """
 
     replaying: bool
+    name: str
+    """Of the entry and the execution, for messages."""
 
     def history(self) -> tuple[int, int]:
         """Number of events and bytes of the history before the present batch of events."""
@@ -330,8 +339,12 @@ class Facts(Protocol):
         """Whether this attempt of an activity has been cancelled."""
         ...
 
-    def refuse_attributes(self, search: Json) -> str | None:
-        """Why these search attributes cannot be upserted, or None."""
+    def secret(self) -> str:
+        """256 random bits of this run, in hexadecimal, for a program whose START has none."""
+        ...
+
+    def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
+        """Those of these search attributes (a JSON object) that can be stored, and why the others cannot."""
         ...
 
 

@@ -1,24 +1,22 @@
-"""List queries: ``status = 'running' and customer_id = 'c-42' and order_total > 100``.
+"""List queries: ``status = 'running' and (customer_id = 'c-42' or order_total > 100)``. The grammar is in
+docs/queries.md.
 
-query      = condition { "and" condition }
-condition  = name ("=" | "!=" | ">" | ">=" | "<" | "<=") literal | name "in" "(" literal {"," literal} ")"
-name       = a search attribute, or one of the fields below (any case, Temporal's names too)
-literal    = 'text' | "text" | number | true | false
+A query is a tree of conditions. Negations are carried down to them, so that `All` and `AnyOf` are the only
+inner nodes. A run without an attribute fulfils no condition on it but ``!=``, ``is null`` and what is negated.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import operator
+import difflib
 import re
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
-
-import msgspec
+from typing import Any, Final
 
 from .attributes import parse_time
+from .conditions import OPERATORS, All, AnyOf, Condition, Node
+from .entries.durations import parse_duration
 from .errors import INVALID, Error
-from .execution import STATUSES, Description
+from .execution import STATUSES
 
 FIELDS: Final = {
     "status": "status",
@@ -37,157 +35,228 @@ FIELDS: Final = {
     "closetime": "close_time",
 }
 
-_OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-}
 _TOKEN: Final = re.compile(
-    r"""\s*(?:(?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*")|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"""
-    r"""|(?P<op><=|>=|!=|=|<|>|\(|\)|,)|(?P<word>[A-Za-z_`][\w.\-`]*))"""
+    r"""\s*(?:(?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*")"""
+    r"""|(?P<now>now(?![\w.`])\s*(?:[+-]\s*[\d.]+[\w.]*)?)"""
+    r"""|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"""
+    r"""|(?P<op><=|>=|!=|=|<|>|\(|\)|,)|(?P<word>`[^`]+`|[A-Za-z_][\w.\-]*))""",
+    re.IGNORECASE,
 )
+_DEEPEST: Final = 100
+_NEAR: Final = 0.8
+"""How much a name must look like a field to be taken for a slip of it, and not for a search attribute."""
 
 
-class Condition(NamedTuple):
-    name: str  # as the user wrote it
-    field: str  # of Description, or "" for a search attribute
-    operator: str  # one of = != > >= < <= in
-    value: Any  # a list for "in"
+def parse(query: str, now: dt.datetime | None = None) -> Node:
+    """The conditions of a query.
 
-    def matches(self, found: Any) -> bool:
-        if self.operator == "in":
-            return any(_equal(found, value) for value in self.value)
-        if isinstance(found, list):  # a list attribute holds the value
-            holds = self.value in found
-            return holds if self.operator == "=" else self.operator == "!=" and not holds
-        if found is None:
-            return self.operator == "!="
-        found, value = _comparable(found, self.value)
-        try:
-            return _OPERATORS[self.operator](found, value)
-        except TypeError:
-            return self.operator == "!="
-
-
-def parse(query: str) -> list[Condition]:
-    """The conditions of a query, all of which must hold.
-
+    :param now: what the word ``now`` means; default: the time of this machine.
     :raises Error: INVALID, with what is wrong and where.
     """
-    tokens = _tokens(query)
-    conditions: list[Condition] = []
-    position = 0
-    while position < len(tokens):
-        if conditions:
-            if tokens[position][1].lower() != "and":
-                raise _bad(query, f"expected 'and' before {tokens[position][1]!r}")
-            position += 1
-        condition, position = _condition(query, tokens, position)
-        conditions.append(condition)
-    return conditions
+    return _Parser(query, now or dt.datetime.now(dt.UTC)).query()
 
 
-def matches(conditions: list[Condition], description: Description) -> bool:
-    """Whether a run fulfils all conditions."""
-    for condition in conditions:
-        if condition.field:
-            found: Any = getattr(description, condition.field)
-            if condition.field.endswith("_time") and found is not None:
-                found = dt.datetime.fromtimestamp(found / 1e9, dt.UTC)
-        else:
-            raw = description.search_attributes.get(condition.name)
-            found = None if raw is None else msgspec.json.decode(raw)
-        if not condition.matches(found):
-            return False
-    return True
+def both(*queries: str) -> str:
+    """The query that is fulfilled where all of these are; empty ones always are."""
+    given = [query for query in queries if query.strip()]
+    return given[0] if len(given) == 1 else " and ".join(f"({query})" for query in given)
 
 
-def _tokens(query: str) -> list[tuple[str, str]]:
-    tokens: list[tuple[str, str]] = []
-    position, end = 0, len(query.rstrip())
-    while position < end:
-        match = _TOKEN.match(query, position)
-        if match is None or match.lastgroup is None:
-            raise _bad(query, f"cannot read {query[position:].strip()!r}")
-        tokens.append((match.lastgroup, match.group(match.lastgroup)))
-        position = match.end()
-    return tokens
+def status_of(text: str) -> str:
+    """The status that a text names, in our words or in Temporal's.
+
+    :raises Error: INVALID when it names none, with the nearest.
+    """
+    status = _status(text)
+    if status in STATUSES:
+        return status
+    near = difflib.get_close_matches(status, STATUSES, n=1, cutoff=0.6)
+    hint = f'did you mean "{near[0]}"?' if near else f"it is one of {', '.join(STATUSES)}"
+    raise Error(f'"{text}" is no status of an execution', INVALID, retryable=False, hint=hint)
 
 
-def _condition(query: str, tokens: list[tuple[str, str]], at: int) -> tuple[Condition, int]:
-    group, name = tokens[at]
-    if group != "word":
-        raise _bad(query, f"expected a name instead of {name!r}")
-    name = name.strip("`")
-    field = FIELDS.get(name.lower(), "")
-    if at + 2 >= len(tokens):
-        raise _bad(query, f"{name} is compared with nothing")
-    op = tokens[at + 1][1].lower()
-    if field == "status" and not _names_status(tokens[at + 2 :]):
-        field = ""  # a search attribute of that name, as it is no status that is asked for
-    if op == "in":
-        values, position = [], at + 3
-        if tokens[at + 2][1] != "(":
-            raise _bad(query, "expected '(' after 'in'")
-        while position < len(tokens) and tokens[position][1] != ")":
-            if tokens[position][1] != ",":
-                values.append(_literal(query, tokens[position], field))
-            position += 1
-        if position >= len(tokens):
-            raise _bad(query, "')' is missing")
-        return Condition(name, field, "in", values), position + 1
-    if op not in _OPERATORS:
-        raise _bad(query, f"expected one of {' '.join(_OPERATORS)} in instead of {op!r}")
-    return Condition(name, field, op, _literal(query, tokens[at + 2], field)), at + 3
+class _Parser:
+    def __init__(self, query: str, now: dt.datetime) -> None:
+        self._query = query
+        self._now = now
+        self._tokens = self._read()
+        self._at = 0
+        self._depth = 0
+
+    def query(self) -> Node:
+        if not self._tokens:
+            return All(())
+        node = self._or(False)
+        if self._at < len(self._tokens):
+            raise self._bad(f"expected 'and' or 'or' before {self._peek()[1]!r}")
+        return node
+
+    def _read(self) -> list[tuple[str, str]]:
+        tokens: list[tuple[str, str]] = []
+        position, end = 0, len(self._query.rstrip())
+        while position < end:
+            match = _TOKEN.match(self._query, position)
+            if match is None or match.lastgroup is None:
+                raise self._bad(f"cannot read {self._query[position:].strip()!r}")
+            tokens.append((match.lastgroup, match.group(match.lastgroup)))
+            position = match.end()
+        return tokens
+
+    def _peek(self, ahead: int = 0) -> tuple[str, str]:
+        at = self._at + ahead
+        return self._tokens[at] if at < len(self._tokens) else ("end", "the end of the query")
+
+    def _take(self, *words: str) -> bool:
+        """Whether these words or signs come next; they are read then."""
+        for ahead, word in enumerate(words):
+            group, text = self._peek(ahead)
+            if group not in ("word", "op") or text.lower() != word:
+                return False
+        self._at += len(words)
+        return True
+
+    def _or(self, negated: bool) -> Node:
+        parts = [self._and(negated)]
+        while self._take("or"):
+            parts.append(self._and(negated))
+        return _joined(All if negated else AnyOf, parts)
+
+    def _and(self, negated: bool) -> Node:
+        parts = [self._not(negated)]
+        while self._take("and"):
+            parts.append(self._not(negated))
+        return _joined(AnyOf if negated else All, parts)
+
+    def _not(self, negated: bool) -> Node:
+        while self._is_negation():
+            self._at += 1
+            negated = not negated
+        if not self._take("("):
+            return self._condition(negated)
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise self._bad("it is nested too deeply")
+        node = self._or(negated)
+        self._depth -= 1
+        if not self._take(")"):
+            raise self._bad(f"expected ')' instead of {self._peek()[1]!r}")
+        return node
+
+    def _is_negation(self) -> bool:
+        group, text = self._peek()
+        return group == "word" and text.lower() == "not"
+
+    def _condition(self, negated: bool) -> Condition:
+        group, name = self._peek()
+        if group != "word":
+            raise self._bad(f"expected a name instead of {name!r}")
+        self._at += 1
+        name, field = self._field(name)
+        if self._peek()[0] == "end":
+            raise self._bad(f"{name} is compared with nothing")
+        if self._take("is", "not", "null"):
+            return Condition(name, field, "null", None, not negated)
+        if self._take("is", "null"):
+            return Condition(name, field, "null", None, negated)
+        negated = self._take("not") is not negated
+        if self._take("in"):
+            return Condition(name, field, "in", self._list(field), negated)
+        if self._take("starts", "with") or self._take("starts_with"):
+            value = self._literal("")
+            if not isinstance(value, str):
+                raise self._bad("expected a text after 'starts with'")
+            return Condition(name, field, "starts", value, negated)
+        op = self._peek()[1].lower()
+        if op not in OPERATORS or self._peek(-1)[1].lower() == "not":
+            wanted = "in, starts with" if self._peek(-1)[1].lower() == "not" else self._operators()
+            raise self._bad(f"expected one of {wanted} instead of {op!r}")
+        self._at += 1
+        if self._peek()[0] == "end":
+            raise self._bad(f"{name} is compared with nothing")
+        return Condition(name, field, op, self._literal(field), negated)
+
+    @staticmethod
+    def _operators() -> str:
+        return f"{' '.join(OPERATORS)} in, starts with, is null"
+
+    def _field(self, name: str) -> tuple[str, str]:
+        if name.startswith("`"):  # a search attribute, whatever it looks like
+            return name.strip("`"), ""
+        field = FIELDS.get(name.lower(), "")
+        if field == "status" and not self._names_status():
+            field = ""  # a search attribute of that name, as it is no status that is asked for
+        near = difflib.get_close_matches(name.lower(), FIELDS, n=1, cutoff=_NEAR)
+        if not field and name.lower() not in FIELDS and near:
+            hint = (
+                f"did you mean {FIELDS[near[0]]}? A search attribute of that name is `{name}`, in backquotes"
+            )
+            raise self._bad(f"there is no field {name}", hint)
+        return name, field
+
+    def _names_status(self) -> bool:
+        """Whether the value, or the first of a list, is a status of an execution, or a slip of one."""
+        for ahead in range(5):
+            group, text = self._peek(ahead)
+            if group in ("text", "number") or (group == "word" and text.lower() not in _WORDS):
+                return bool(difflib.get_close_matches(_status(text), STATUSES, n=1, cutoff=_NEAR))
+        return True
+
+    def _list(self, field: str) -> list[Any]:
+        if not self._take("("):
+            raise self._bad("expected '(' after 'in'")
+        values = [self._literal(field)]
+        while self._take(","):
+            values.append(self._literal(field))
+        if not self._take(")"):
+            raise self._bad("')' is missing")
+        return values
+
+    def _literal(self, field: str) -> Any:
+        group, text = self._peek()
+        self._at += 1
+        if group == "number":
+            return float(text) if re.search(r"[.eE]", text) else int(text)
+        if group == "now":
+            return self._moment(text)
+        if group == "word" and text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        if group == "text":
+            text = text[1:-1].replace(text[0] * 2, text[0])
+        elif group != "word" or text.startswith("`"):
+            raise self._bad(f"expected a value instead of {text!r}")
+        if field == "status":
+            try:
+                return status_of(text)
+            except Error as error:
+                raise self._bad(error.message, error.hint) from None
+        if field.endswith("_time"):
+            time = parse_time(text)
+            if time is None:
+                hint = "or a time relative to now, such as now - 1h"
+                raise self._bad(f"{text!r} is no RFC 3339 time such as '2026-01-31T12:00:00Z'", hint)
+            return time
+        return text
+
+    def _moment(self, text: str) -> dt.datetime:
+        sign, span = (text[3:].strip() or "+0s")[0], (text[3:].strip() or "+0s")[1:].strip()
+        days = re.sub(r"([\d.]+)d", lambda match: f"{float(match[1]) * 24:g}h", span)
+        try:
+            ns = parse_duration(days)
+            return self._now + dt.timedelta(microseconds=ns // 1000 * (1 if sign == "+" else -1))
+        except (Error, OverflowError, ValueError):
+            hint = "write for example now - 1h30m, or now - 7d"
+            raise self._bad(f"{span!r} is no duration", hint) from None
+
+    def _bad(self, why: str, hint: str | None = None) -> Error:
+        return Error(f"bad query {self._query!r}: {why}", INVALID, retryable=False, hint=hint)
 
 
-def _literal(query: str, token: tuple[str, str], field: str) -> Any:
-    group, text = token
-    if group == "number":
-        return float(text) if re.search(r"[.eE]", text) else int(text)
-    if group == "word" and text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    if group == "text":
-        text = text[1:-1].replace(text[0] * 2, text[0])
-    elif group != "word":
-        raise _bad(query, f"expected a value instead of {text!r}")
-    if field == "status":
-        return _status(text)
-    if field.endswith("_time"):
-        time = parse_time(text)
-        if time is None:
-            raise _bad(query, f"{text!r} is no RFC 3339 time such as '2026-01-31T12:00:00Z'")
-        return time
-    return text
+_WORDS: Final = frozenset({"not", "in", "is", "null", "starts", "with", "starts_with"})
+
+
+def _joined(kind: type[All] | type[AnyOf], parts: list[Node]) -> Node:
+    return parts[0] if len(parts) == 1 else kind(tuple(parts))
 
 
 def _status(text: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text.strip("'\"")).lower()
-
-
-def _names_status(tokens: list[tuple[str, str]]) -> bool:
-    """Whether the value, or the first of a list, is a status of an execution."""
-    first = next((text for group, text in tokens if group in ("text", "word", "number")), "")
-    return _status(first) in STATUSES
-
-
-def _comparable(found: Any, value: Any) -> tuple[Any, Any]:
-    if isinstance(found, str) and isinstance(value, str):
-        one, other = parse_time(found), parse_time(value)
-        if one is not None and other is not None:
-            return one, other
-    return found, value
-
-
-def _equal(found: Any, value: Any) -> bool:
-    if isinstance(found, list):
-        return value in found
-    one, other = _comparable(found, value)
-    return bool(one == other)
-
-
-def _bad(query: str, why: str) -> Error:
-    return Error(f"bad query {query!r}: {why}", INVALID, retryable=False)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import functools
+import os
 
 import msgspec
-from croniter import croniter
 
+from .cron import Cron
 from .deployment import Deployment
 from .errors import INVALID, Error, ErrorData
 from .execution import Run, StartRequest, new_id
 from .program import MESSAGE, START, ContinueAsNew, Message, Spawn, Start, pack
+from .raw import ABSENT
 from .store import Mail, NewRun
 
 MS = 1_000_000
@@ -58,44 +60,74 @@ def first(request: StartRequest, now: int) -> NewRun:
     return _with_mail(run, request.messages, delay)
 
 
-def continued(run: Run, request: ContinueAsNew, deployment: Deployment, now: int) -> NewRun:
-    """The run that continues another as its code asked."""
+def continued(
+    run: Run, request: ContinueAsNew, deployment: Deployment, now: int, search: dict[str, msgspec.Raw]
+) -> NewRun:
+    """The run that continues another as its code asked.
+
+    As on Temporal, it keeps the options of the run but for the cron schedule, its memo is that of the start, and
+    its search attributes are what the run had in the end.
+
+    :param search: the search attributes of the run.
+    """
     entry_id, type_name = run.entry, run.type
     if request.entry:
         entry = deployment.workflow(request.entry)
         entry_id, type_name = entry.id, entry.type_name
     context = request.context if bytes(request.context) != b"{}" else run.context
+    options = msgspec.structs.replace(
+        run.options, cron_schedule="", search_attributes=msgspec.Raw(pack(search)) if search else ABSENT
+    )
     following = msgspec.structs.replace(
-        _following(run, now), entry=entry_id, type=type_name, args=request.args, context=context, attempt=1
+        _following(run, now),
+        entry=entry_id,
+        type=type_name,
+        args=request.args,
+        context=context,
+        options=options,
+        attempt=1,
     )
     return _with_mail(following, request.mail, 0)
 
 
 def after(run: Run, now: int, error: ErrorData | None = None) -> NewRun | None:
-    """The run that follows a completed or failed one by its retry policy or cron schedule, if any."""
+    """The run that follows an ended one by its retry policy or cron schedule, if any.
+
+    It has the memo and the search attributes of the start. None begins after the execution timeout.
+    """
     options = run.options
     policy = options.retry_policy
+    following: NewRun | None = None
     if error is not None and policy is not None:
         tries_left = not policy.maximum_attempts or run.attempt < policy.maximum_attempts
         if tries_left and error.may_retry() and error.kind not in policy.non_retryable_error_types:
             again = msgspec.structs.replace(_following(run, now), attempt=run.attempt + 1)
-            return _with_mail(again, (), policy.delay_ms(run.attempt) * MS)
-    if options.cron_schedule:
+            following = _with_mail(again, (), policy.delay_ms(run.attempt) * MS)
+    if following is None and options.cron_schedule:
         again = msgspec.structs.replace(_following(run, now), attempt=1)
-        return _with_mail(again, (), next_cron(options.cron_schedule, now) - now)
-    return None
+        following = _with_mail(again, (), next_cron(options.cron_schedule, now) - now)
+    end = run.first_start_time + options.execution_timeout * MS if options.execution_timeout else None
+    if following is not None and end is not None and now + following.delay >= end:
+        return None
+    return following
 
 
-def next_cron(expression: str, now: int, zone: dt.tzinfo = dt.UTC) -> int:
-    """The next time, in nanoseconds since 1970, that a cron expression names after `now`.
+@functools.lru_cache(maxsize=128)
+def _cron(expression: str) -> Cron:
+    cron = Cron(expression)
+    cron.in_numbers()  # refuses what Temporal would read in another way
+    return cron
 
-    :raises Error: INVALID when it is no cron expression.
+
+def next_cron(expression: str, now: int) -> int:
+    """The next time, in nanoseconds since 1970, that a cron expression names after `now`; its zone is UTC.
+
+    :raises Error: INVALID when it is not a cron expression.
     """
-    try:
-        start = dt.datetime.fromtimestamp(now / 1e9, zone)
-        return int(croniter(expression, start).get_next(dt.datetime).timestamp()) * 1_000_000_000
-    except (ValueError, KeyError) as exc:
-        raise Error(f"{expression!r} is no cron expression: {exc}", INVALID, retryable=False) from exc
+    time = _cron(expression).after(now)
+    if time is None:
+        raise Error(f'"{expression}" names no time any more', INVALID, retryable=False)
+    return time
 
 
 def child_id(parent_run_id: str, ref: int, spawn: Spawn) -> str:
@@ -104,9 +136,7 @@ def child_id(parent_run_id: str, ref: int, spawn: Spawn) -> str:
 
 
 def _following(run: Run, now: int) -> Run:
-    return msgspec.structs.replace(
-        run, run_id=new_id(), start_time=now, continued_from=run.run_id, request_id=""
-    )
+    return msgspec.structs.replace(run, run_id=new_id(), start_time=now, continued_from=run.run_id)
 
 
 def _with_mail(run: Run, messages: tuple[Message, ...], delay: int) -> NewRun:
@@ -122,7 +152,14 @@ def _with_mail(run: Run, messages: tuple[Message, ...], delay: int) -> NewRun:
         search_attributes=run.options.search_attributes or msgspec.UNSET,
         continued_from=run.continued_from or msgspec.UNSET,
     )
-    start = Start(run.args, run.context, msgspec.Raw(pack(info)), str(run.pid), run.entry, run.run_id)
+    start = Start(
+        run.args,
+        run.context,
+        msgspec.Raw(pack(info)),
+        str(run.pid),
+        run.entry,
+        secret=os.urandom(32).hex(),
+    )
     mails = [Mail(START, 0, pack(start), run.run_id)]
     mails += [Mail(MESSAGE, 0, pack(message)) for message in messages]
     return NewRun(run, tuple(mails), delay)

@@ -1,12 +1,15 @@
 """Values that cross a boundary, and their JSON.
 
 A value is data: ``None``, ``bool``, a 64-bit ``int``, a finite ``float``, ``str``, ``bytes``, a list, a
-dict with string keys, or an `Error`. On the wire it is plain JSON; the three things that JSON lacks are
-objects with one reserved key:
+dict with string keys, or an `Error`. Inside Saros (in histories, stores and programs) it is *wire* JSON;
+the three things that JSON lacks are objects with one reserved key:
 
     bytes            {"$bin": "<base64>"}
     error            {"$error": {"message": ..., "kind": ..., ...}}
     such an object   {"$$bin": ...}     (one more "$" in front of the key)
+
+JSON of the outside world is *plain*: every key of it is just a key. `from_plain` makes wire JSON of what
+users, clients and other SDKs send, `to_plain` makes plain JSON of what they get.
 
 ``3`` and ``3.0`` stay apart because JSON text keeps the point.
 """
@@ -31,13 +34,16 @@ from .raw import ABSENT, Raw
 Json = bytes
 """UTF-8 JSON text of one value."""
 
-_RESERVED: Final = re.compile(r"^\$+(bin|error)$")
+_RESERVED: Final = re.compile(r"\$+(?:bin|error)")
+_TAGS: Final = frozenset({"$bin", "$error"})
+_DOLLAR: Final = re.compile(rb"\$|\\u0024")
 _SPECIAL: Final = re.compile(rb"\$|\\u0024|[0-9]{19}")
 """What a JSON text must hold for its value not to be just what it says: a reserved key, a long number."""
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _MAX_DEPTH: Final = 128
 _to_json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
+_members = msgspec.json.Decoder(dict[str, Raw]).decode
 NULL: Final[Json] = b"null"
 
 
@@ -66,6 +72,54 @@ def decode(data: Json | msgspec.Raw) -> Any:
         return _rich(value) if _SPECIAL.search(data) else value
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise Error(f"not valid JSON: {exc}", INVALID, retryable=False) from exc
+
+
+def from_plain(text: Json) -> Json:
+    """Return the wire JSON of a plain JSON text: what looks like a reserved key is an ordinary one.
+
+    :raises Error: INVALID when the text is not JSON.
+    """
+    if not _DOLLAR.search(text):
+        return text
+    try:
+        return _to_json(_escaped(_from_json(text)))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise Error(f"not valid JSON: {exc}", INVALID, retryable=False) from exc
+
+
+def to_plain(wire: Json) -> tuple[Json, bool]:
+    """Return the plain JSON of wire JSON, and True; or, when it holds bytes or errors, itself and False."""
+    if not _DOLLAR.search(wire):
+        return wire, True
+    found = _from_json(wire)
+    return (wire, False) if _has_tags(found) else (_to_json(_unescaped(found)), True)
+
+
+def shown(wire: Json) -> Any:
+    """Return the JSON data of wire JSON, for people and for output that nobody reads back: bytes and errors
+    stay the objects that stand for them.
+    """
+    found = _from_json(wire)
+    return _unescaped(found) if _DOLLAR.search(wire) else found
+
+
+def readable(wire: Json | Raw) -> Raw:
+    """Return what `shown` gives as JSON."""
+    return Raw(_to_json(shown(bytes(wire)))) if _DOLLAR.search(wire) else Raw(wire)
+
+
+def members(wire: Json | Raw) -> dict[str, Raw]:
+    """Return the names of an object, each with its wire JSON."""
+    return named(_members(wire))
+
+
+def named(found: dict[str, Raw]) -> dict[str, Raw]:
+    """Return the members of an object with the names that they have outside the wire."""
+    if len(found) == 1:
+        ((name, item),) = found.items()
+        if name.startswith("$$") and _RESERVED.fullmatch(name):
+            return {name[1:]: item}
+    return found
 
 
 def same_json(one: Json, other: Json) -> bool:
@@ -144,7 +198,7 @@ def _plain_map(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any
         if not isinstance(key, str):
             raise _refused(path, f"a map with the key {key!r}; keys are text")
         plain[_text(str(key), path)] = _plain(item, f"{path}.{key}", depth + 1)
-    if len(plain) == 1 and _RESERVED.match(next(iter(plain))):
+    if len(plain) == 1 and _RESERVED.fullmatch(next(iter(plain))):
         ((key, item),) = plain.items()
         return {"$" + key: item}
     return plain
@@ -176,25 +230,68 @@ def _rich(value: Any) -> Any:
     if isinstance(value, dict):
         if len(value) == 1:
             ((key, item),) = value.items()
-            if _RESERVED.match(key):
+            if _RESERVED.fullmatch(key):
                 return _rich_tagged(key, item)
         return {key: _rich(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_rich(item) for item in value]
-    if isinstance(value, int) and not _INT_MIN <= value <= _INT_MAX:
-        return float(value)  # as Lua reads such a number
-    return value
+    return _number(value)
 
 
 def _rich_tagged(key: str, item: Any) -> Any:
     if key == "$bin" and isinstance(item, str):
         try:
             return base64.b64decode(item, validate=True)
-        except binascii.Error:
+        except (binascii.Error, ValueError):  # ValueError: characters outside ASCII
             return {key: item}
     if key == "$error" and isinstance(item, dict):
-        details = _rich(item.pop("details", None))
-        error = to_error(msgspec.convert(item, ErrorData))
-        error.details = details
+        details = item.pop("details", None)
+        try:
+            error = to_error(msgspec.convert(item, ErrorData))
+        except msgspec.ValidationError:
+            return {key: _rich(item if details is None else {**item, "details": details})}
+        error.details = _rich(details)
         return error
     return {key[1:] if key.startswith("$$") else key: _rich(item)}
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        escaped = {key: _escaped(item) for key, item in value.items()}
+        if len(escaped) == 1:
+            ((key, item),) = escaped.items()
+            if _RESERVED.fullmatch(key):
+                return {"$" + key: item}
+        return escaped
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return _number(value)
+
+
+def _unescaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        plain = {key: _unescaped(item) for key, item in value.items()}
+        if len(plain) == 1:
+            ((key, item),) = plain.items()
+            if key.startswith("$$") and _RESERVED.fullmatch(key):
+                return {key[1:]: item}
+        return plain
+    if isinstance(value, list):
+        return [_unescaped(item) for item in value]
+    return _number(value)
+
+
+def _has_tags(value: Any) -> bool:
+    if isinstance(value, dict):
+        return (len(value) == 1 and next(iter(value)) in _TAGS) or any(map(_has_tags, value.values()))
+    return isinstance(value, list) and any(map(_has_tags, value))
+
+
+def _number(value: Any) -> Any:
+    """Return what is read; an integer of more than 64 bits as Lua reads it."""
+    if isinstance(value, int) and not _INT_MIN <= value <= _INT_MAX:
+        try:
+            return float(value)
+        except OverflowError:
+            raise Error("not valid JSON: a number out of range", INVALID, retryable=False) from None
+    return value

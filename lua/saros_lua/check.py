@@ -37,8 +37,13 @@ class _NoFacts:
     def is_canceled(self) -> bool:
         return False
 
-    def refuse_attributes(self, search: Json) -> str | None:
-        return None
+    name = "check"
+
+    def secret(self) -> str:
+        return ""
+
+    def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
+        return search, None
 
 
 def check_method(runtime: LuaRuntime, entry: Entry) -> None:

@@ -11,8 +11,10 @@ import lupa.lua54 as lupa
 
 from saros.errors import INTERNAL, INVALID, CodeError, Error
 
+from .instrument import TooLarge, instrument
+
 #: The chunks that make the sandbox, in order; everything else builds on them.
-SANDBOX: Final = ("ground", "sandbox", "objects", "ordered", "globals")
+SANDBOX: Final = ("ground", "bounds", "sandbox", "objects", "ordered", "globals")
 
 # Chunks without line numbers: what their functions raise for their caller must not mention them.
 _STRIPPED: Final = frozenset(
@@ -90,7 +92,7 @@ def compile_library(source: bytes, name: str, *, strip: bool = False) -> bytes:
 
 @lru_cache(maxsize=2048)
 def compile_user(source: bytes, chunkname: str) -> bytes:
-    """Return the bytecode of user code.
+    """Return the bytecode of user code, with the checks of `instrument`.
 
     :param source: the text; bytecode is refused.
     :param chunkname: the file's name, as errors and tracebacks show it.
@@ -113,4 +115,8 @@ def compile_user(source: bytes, chunkname: str) -> bytes:
         found = _MESSAGE.match(text)
         line, message = found.groups() if found else ("1", text)
         raise CodeError(message, INVALID, retryable=False, where=f"{chunkname}:{line}")
-    return result
+    try:
+        return instrument(result)
+    except TooLarge as exc:
+        message = "this function is too large: split it into several"
+        raise CodeError(message, INVALID, retryable=False, where=f"{chunkname}:{exc.args[0]}") from None

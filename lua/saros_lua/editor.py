@@ -19,13 +19,18 @@ SETTINGS: Final = ".luarc.json"
 
 def types(
     directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="The app; default: here.")] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="Print data only, as JSON.")] = False,
 ) -> None:
     """Write definitions of the Lua surface into an app, for completion and checks in editors."""
     from saros.plugins import installed
 
     if not directory.is_dir():
         raise Error(f'there is no directory "{directory}"', INVALID)
-    for path in write(directory, list(installed().modules().values())):
+    written = write(directory, list(installed().modules().values()))
+    if as_json:
+        typer.echo(json.dumps({"written": [str(path) for path in written]}))
+        return
+    for path in written:
         typer.echo(f"wrote {path}")
 
 

@@ -32,7 +32,7 @@ def saros_kinds() -> Sequence[Kind]:
 
 @saros.hookimpl
 def saros_runtimes() -> Sequence[RuntimePlugin]:
-    return [RuntimePlugin("lua", _make)]
+    return [RuntimePlugin("lua", _make, always=("coroutine", "math", "os", "string", "table", "utf8"))]
 
 
 @saros.hookimpl

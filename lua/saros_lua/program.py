@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from saros.entries import Entry
 from saros.errors import INTERNAL, CodeError, Error
 from saros.program import EVENT_OPS, QUERY, Command, Event, Facts, Inspection, unpack
+from saros.watchdog import watch
 
+from .modules.hash import derive
 from .vm import Stopped, Vm
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 _COMMANDS = (
     *("call", "timer", "rescind", "spawn", "send", "ask", "attrs", "version", "side_effect", "answer"),
-    *("continue", "complete", "fail"),
+    *("tell", "continue", "complete", "fail"),
 )
 _OPS = {op.encode(): op for op in _COMMANDS}
 _EVENTS = {op: op.encode() for op in (*EVENT_OPS, QUERY)}
@@ -48,11 +50,14 @@ class LuaProgram:
             body = bytes(event.body)
             flat += (_EVENTS[event.op], event.ref, body, event.time)
             size += len(body) + 128
+        watch.begin(self._facts)
         try:
             output = vm.call_with(self._advance, size, flat)
         except Stopped as stopped:
             self._stopped = True
             raise self._failed(stopped.reason, stopped.message) from None
+        finally:
+            watch.end()
         if not isinstance(output, tuple):
             output = (output,)
         if output[0] is False:
@@ -125,8 +130,8 @@ class LuaProgram:
     def _recorded(self, ref: int) -> tuple[bytes | None, bool]:
         return self._facts.recorded(ref), self._facts.settles_side_effects
 
-    def _refuse_attributes(self, search: bytes) -> str | None:
-        return self._facts.refuse_attributes(search)
+    def _admit_attributes(self, search: bytes) -> tuple[bytes, str | None]:
+        return self._facts.admit_attributes(search)
 
     def _log(self, level: bytes, message: bytes, fields: bytes) -> None:
         self._facts.log(level.decode(), message.decode(errors="replace"), fields)
@@ -137,6 +142,12 @@ class LuaProgram:
     def _is_canceled(self) -> bool:
         return self._facts.is_canceled()
 
+    def _alive(self) -> None:
+        watch.alive()
+
+    def _random_of_run(self, secret: bytes | None, draw: int, count: int) -> bytes:
+        return derive(self._facts.secret().encode() if secret is None else secret, draw, count)
+
     def _random(self, count: int) -> bytes:
         return os.urandom(min(int(count), 1 << 20))
 
@@ -146,11 +157,13 @@ _ANSWERS: dict[str, Callable[..., Any]] = {
     "refused_module": LuaProgram._refused_module,
     "version": LuaProgram._version,
     "recorded": LuaProgram._recorded,
-    "refuse_attributes": LuaProgram._refuse_attributes,
+    "admit_attributes": LuaProgram._admit_attributes,
     "log": LuaProgram._log,
     "heartbeat": LuaProgram._heartbeat,
     "is_canceled": LuaProgram._is_canceled,
+    "alive": LuaProgram._alive,
     "random": LuaProgram._random,
+    "random_of_run": LuaProgram._random_of_run,
 }
 
 

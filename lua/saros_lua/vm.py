@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from time import thread_time
 from typing import Any, Final, NamedTuple, NoReturn
 
 import lupa.lua54 as lupa
@@ -41,8 +42,8 @@ Host = Callable[..., Any]
 class Limits(NamedTuple):
     """What one activation (the delivery of one event) may use."""
 
-    instructions: int = 50_000_000  # of the VM; a second or less
-    seconds: int = 5  # of wall time and of CPU time; the last resort, the budget comes first
+    instructions: int = 20_000_000  # of the VM
+    milliseconds: int = 150  # of CPU time of the thread
     memory: int = 64 << 20  # bytes, of the whole VM
 
 
@@ -52,7 +53,7 @@ DEFAULT_LIMITS: Final = Limits()
 class Stopped(Error):
     """User code exceeded a limit; its VM is of no further use.
 
-    :ivar reason: ``budget`` or ``memory``.
+    :ivar reason: ``budget``, ``memory`` or ``stack``.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -98,6 +99,14 @@ class _Bridge:
         first = args[0] if args else b""
         ok, *rest = self._answer(loader, first, texts)
         return (ok, *rest) if ok else (ok, None, rest[-1] if rest else None)
+
+    def clock(self) -> float | None:
+        """CPU time of this thread, in seconds; None when the host was interrupted meanwhile."""
+        try:
+            return thread_time()
+        except BaseException as exc:  # a signal's handler ran
+            self.interrupt = exc
+            return None
 
     def _answer(self, fn: Host | None, name: bytes, args: Iterable[Any]) -> tuple[Any, ...]:
         """Call `fn`; no exception may leave, for Lua code could catch it and see our stack."""
@@ -163,12 +172,13 @@ class Vm:
             self._lua.execute,
             library_chunk("boot"),
             limits.instructions,
-            limits.seconds,
+            limits.milliseconds,
             limits.memory,
             workflow,
             trace,
             self._bridge.call,
             self._bridge.load,
+            self._bridge.clock,
             *chunks,
         )
         self._enter = self.rt[b"enter"]
@@ -183,7 +193,7 @@ class Vm:
         """
         self._bridge.host = None
         self._bridge.loaders = {"library": library_chunk}
-        self._run(self._enter, self._renew, source)
+        self._run(self._enter, thread_time(), self._renew, source)
 
     @property
     def host(self) -> Host | None:
@@ -223,7 +233,7 @@ class Vm:
         """The same for arguments that are known to be bytes of `size` in all, 64-bit integers, or None."""
         if size > MAX_VALUE:
             raise Error(f"{size} bytes of arguments are too large for Lua", INVALID, retryable=False)
-        return self._run(self._enter, fn, *args, need=size)
+        return self._run(self._enter, thread_time(), fn, *args, need=size)
 
     def fn(self, name: str) -> Any:
         """The library function ``rt.<name>``."""

@@ -166,3 +166,15 @@ def test_what_prints_little_imports_little(args: list[str]) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
     )
     assert done.stderr == "set()\n"
+
+
+def test_new_and_types_tell_what_they_wrote_as_json(cli: Any) -> None:
+    written = cli("new", "shop", "--json").json["written"]
+    assert "shop/_index.yaml" in written
+    assert "shop/.luarc.json" in cli("types", "shop", "--json").json["written"]
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "saros", "version"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("saros ")

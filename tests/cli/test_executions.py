@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import saros
+from saros.testing import eventually
 
 ID = "approval-1"
 
@@ -71,6 +72,98 @@ def test_a_bad_query_is_told(ask: Any) -> None:
     result = ask("list", "--query", "customer ~ 'c-42'")
     assert result.status == 1
     assert result.err.startswith("error: bad query \"customer ~ 'c-42'\": cannot read \"~ 'c-42'\"")
+
+
+def test_a_misspelt_status_or_name_is_told_with_the_right_one(ask: Any) -> None:
+    for args, message, hint in (
+        (["--status", "runing"], '"runing" is no status of an execution', '"running"'),
+        (["--query", "status = 'runing'"], '"runing" is no status of an execution', '"running"'),
+        (["--query", "statsu = 'running'"], "there is no field statsu", "did you mean status?"),
+        (["--query", "custmer = 'c-42'"], "no execution has the search attribute custmer", '"customer"'),
+    ):
+        result = ask("list", *args)
+        assert (result.status, result.out) == (1, ""), args
+        error, told = result.err.splitlines()
+        assert message in error
+        assert hint in told
+    result = ask("list", "--query", "region = 'eu'")
+    assert (result.status, result.out) == (0, "")
+    assert "none of the newest executions has the search attribute region" in result.err
+
+
+def test_count(ask: Any) -> None:
+    assert ask("count").out == "1\n"
+    assert ask("count", "--query", "customer = 'c-42' or customer = 'x'", "--json").json == {"count": 1}
+    assert ask("count", "--status", "failed").out == "0\n"
+    assert ask("count", "--status", "parked").out == "0\n"
+
+
+def test_describe_tells_how_an_execution_has_ended(ask: Any, shop: str, backend: str) -> None:
+    assert "result" not in ask("describe", ID, "--json").json
+    ask("signal", ID, "approve", "5")
+    _finish(shop, backend)
+    assert ask("describe", ID, "--json").json["result"] == {"topic": "approve", "data": 5, "user": "ann"}
+    assert 'result            {"data":5,"topic":"approve","user":"ann"}\n' in ask("describe", ID).out
+
+    async def fail() -> None:
+        async with saros.open(shop, backend=backend) as app:
+            order = await app.start("app:order", {}, id="bad")
+            with pytest.raises(saros.Error):
+                await order.result(timeout=10)
+
+    asyncio.run(fail())
+    told = ask("describe", "bad", "--json").json["error"]
+    assert (told["kind"], told["message"], told["details"]) == ("Invalid", "no amount", {"field": "amount"})
+    assert "error             no amount (Invalid)\n" in ask("describe", "bad").out
+
+
+def test_list_and_describe_agree_on_what_is_parked(cli: Any, write: Any) -> None:
+    files = {
+        "_index.yaml": "namespace: app\nname: broken\nkind: workflow.lua\nsource: file://a.lua\n",
+        "a.lua": "return function() end",
+    }
+    app, url = write(files), f"memory://{uuid.uuid4()}"
+
+    async def start() -> None:
+        async with saros.open(app, backend=url) as opened:
+            (Path(app) / "a.lua").write_text("this is not Lua")
+            order = await opened.start("app:broken", id="b-1")
+
+            async def is_parked() -> bool:
+                return bool((await order.describe()).problem)
+
+            await eventually(is_parked, "the execution is parked")
+
+    asyncio.run(start())
+    backend = ("--backend", url)
+    assert cli("list", *backend).out.splitlines()[1].split()[2] == "parked"
+    assert "status            parked\n" in cli("describe", "b-1", *backend).out
+    assert [item["id"] for item in cli("list", "--status", "parked", "--json", *backend).json] == ["b-1"]
+    assert cli("count", "--status", "parked", *backend).out == "1\n"
+
+
+def test_an_update_without_a_worker_says_so(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saros.cli.requests.SLOW_S", 0.05)
+    result = ask("update", ID, "rename", '"x"', "--timeout", "200ms")
+    assert (result.status, result.out) == (1, "")
+    note, error, hint = result.err.splitlines()
+    assert note.startswith(f"note: no worker has answered for {ID} yet")
+    assert error.startswith(f"error: no worker has answered for {ID} within 0.2 s")
+    assert "saros run" in hint
+
+
+def test_a_start_that_joins_says_so(ask: Any, shop: str) -> None:
+    result = ask("start", shop, "approval", "{}", "--id", ID, "--timeout", "100ms")
+    assert f"note: {ID} is already running, joined" in result.err
+    result = ask("start", shop, "approval", "{}", "--id", ID, "-o", "id_conflict_policy=fail")
+    assert result.status == 1
+    assert "already running, joined" not in result.err
+
+
+def test_commands_that_only_do_something_say_so_as_json_too(ask: Any) -> None:
+    assert ask("signal", ID, "note", "1", "--json").json == {"id": ID, "topic": "note", "sent": True}
+    assert ask("cancel", ID, "--json").json == {"id": ID, "cancel_requested": True}
+    assert ask("terminate", ID, "--json").json == {"id": ID, "terminated": True}
 
 
 def test_describe(ask: Any) -> None:

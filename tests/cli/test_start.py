@@ -68,7 +68,7 @@ def test_arguments_come_from_files_and_stdin_too(cli: Any, shop: str) -> None:
     assert [from_file.json["amount"], from_stdin.json["amount"]] == [7, 8]
 
 
-def test_numbers_and_bytes_keep_their_types(cli: Any, write: Any) -> None:
+def test_numbers_keep_their_types_and_keys_are_just_keys(cli: Any, write: Any) -> None:
     app = write(
         {
             "_index.yaml": "namespace: app\nname: echo\nkind: function.lua\nsource: file://echo.lua\n",

@@ -18,7 +18,7 @@ import yaml
 import saros
 from saros_http import serving
 
-MODULES = ["http", "json", "time", "funcs", "ctx"]
+MODULES = ["http", "http_client", "json", "time", "funcs", "ctx"]
 
 
 class Site:

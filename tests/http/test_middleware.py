@@ -24,12 +24,16 @@ def site(serve: Any) -> Any:
             "zip GET /events": 'http.response():write_event(string.rep("a", 5000))',
             "limited GET /x": OK,
             "proxied GET /x": OK,
+            "seen GET /x": OK,
             "slow GET /x": 'require("time").sleep("1h")',
             "slow GET /stream": """
               local res = http.response():write("a"):flush()
               require("time").sleep("150ms")
               return res:write("b")""",
             "private GET /x": OK,
+            "bare GET /x": OK,
+            "flat GET /x": OK,
+            "flat GET /text": 'return http.response():write(string.rep("a", 100))',
             "private GET /y/{id}": OK,
         },
         routers={
@@ -48,7 +52,31 @@ def site(serve: Any) -> Any:
                     "ratelimit": {"rate": 0.01, "burst": 1},
                 },
             },
+            "seen": {
+                "middleware": ["real_ip"],
+                "options": {"real_ip": {"trusted": ["127.0.0.1", "10.0.0.0/8"]}},
+            },
             "slow": {"middleware": ["timeout"], "options": {"timeout": {"after": "100ms"}}},
+            "bare": {"middleware": ["cors", "ratelimit", "compress", "real_ip", "timeout"]},
+            "flat": {
+                "middleware": ["cors", "compress", "real_ip", "ratelimit", "token_auth"],
+                "options": {
+                    "cors.allow.origins": "https://a.example,*.b.example",
+                    "cors.allow.methods": "GET,PUT",
+                    "cors.expose.headers": "X-A",
+                    "cors.max.age": "86400",
+                    "compress.level": "best",
+                    "compress.min.length": "10",
+                    "real_ip.trusted.subnets": "127.0.0.0/8,10.0.0.0/8",
+                    "ratelimit.requests": "2",
+                    "ratelimit.window": "1h",
+                    "ratelimit.key": "header:X-API-Key",
+                    "token_auth.tokens": "s3cret",
+                    "token_auth.header.name": "X-Token",
+                    "token_auth.query.param": "token",
+                    "token_auth.cookie.name": "token",
+                },
+            },
             "private": {
                 "middleware": ["cors", "token_auth"],
                 "options": {
@@ -67,12 +95,83 @@ def test_cors(site: Any) -> None:
     assert answer.headers["access-control-allow-credentials"] == "true"
     asked = {**origin, "Access-Control-Request-Method": "PUT"}
     preflight = site.options("/cors/x", headers=asked)
-    assert preflight.status_code == 200
+    assert (preflight.status_code, preflight.content) == (204, b"")
     assert "PUT" in preflight.headers["access-control-allow-methods"]
     assert preflight.headers["access-control-max-age"] == "60"
     stranger = site.get("/cors/x", headers={"Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in stranger.headers
     assert "access-control-allow-origin" in site.delete("/cors/x", headers=origin).headers  # a 405
+
+
+def test_refused_preflights_are_problems(site: Any) -> None:
+    asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "PUT"}
+    refused = site.options("/cors/x", headers=asked)
+    assert (refused.status_code, refused.json()["status"]) == (400, 400)
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert "access-control-allow-origin" not in refused.headers
+
+
+def test_middleware_by_bare_name(site: Any) -> None:
+    answer = site.get("/bare/x", headers={"Origin": "https://a.example"})
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+def test_flat_options(site: Any) -> None:
+    def ask(path: str, **headers: str) -> Any:
+        return site.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+    for origin in ("https://a.example", "https://x.b.example", "http://x.y.b.example:80"):
+        answer = ask("/flat/x", Origin=origin)
+        assert answer.headers["access-control-allow-origin"] == origin
+        assert answer.headers["access-control-expose-headers"] == "X-A"
+    for origin in (
+        "https://b.example",
+        "https://evilb.example",
+        "https://a.example.evil",
+        "https://x.b.example.e",
+    ):
+        assert "access-control-allow-origin" not in ask("/flat/x", Origin=origin).headers
+    asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "PUT"}
+    assert site.options("/flat/x", headers=asked).headers["access-control-max-age"] == "86400"
+    for path, headers in (
+        ("/flat/text", {"X_Token": "s3cret", "X_API_Key": "1"}),
+        ("/flat/text?token=s3cret", {"X_API_Key": "2"}),
+        ("/flat/text", {"Cookie": "token=s3cret", "X_API_Key": "3"}),
+    ):
+        answer = ask(path, **headers)
+        assert (answer.status_code, answer.headers["content-encoding"]) == (200, "gzip")
+    assert ask("/flat/text?token=wrong", X_API_Key="4").status_code == 401
+    assert ask("/flat/text", X_Token="s3cret", X_API_Key="1").status_code == 200
+    assert ask("/flat/text", X_Token="s3cret", X_API_Key="1").status_code == 429
+    assert ask("/flat/text", X_Token="s3cret", X_API_Key="5").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("accepted", "gzip"),
+    [
+        ("gzip", True),
+        ("GZIP", True),
+        ("x-gzip", True),
+        ("deflate, gzip;q=1.0, *;q=0.5", True),
+        ("*", True),
+        ("gzip;q=0.001", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000", False),
+        ("gzip ; q=0", False),
+        ("*;q=0", False),
+        ("gzip;q=0, *", False),
+        ("identity;q=1, gzip;q=0.5", False),
+        ("notgzip", False),
+        ("br", False),
+        ("gzip;q=nonsense", False),
+        ("", False),
+    ],
+)
+def test_encodings_that_a_client_takes(site: Any, accepted: str, gzip: bool) -> None:
+    answer = site.get("/zip/text", headers={"Accept-Encoding": accepted})
+    assert ("content-encoding" in answer.headers) == gzip
+    assert answer.headers["vary"] == "Accept-Encoding"
+    assert answer.text == "a" * 5000
 
 
 def test_compress(site: Any) -> None:
@@ -113,6 +212,25 @@ def test_real_ip(site: Any) -> None:
     assert seen("nonsense").json()["client"] == "127.0.0.1"
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "client"),
+    [
+        ("1.1.1.1:4711", "1.1.1.1"),
+        ("[2001:db8::2]:80", "2001:db8::2"),
+        ("[2001:db8::3]", "2001:db8::3"),
+        ('"[2001:db8::4]:80"', "2001:db8::4"),
+        ("::ffff:2.2.2.2", "2.2.2.2"),
+        ("[::ffff:3.3.3.3]:80", "3.3.3.3"),
+        ("4.4.4.4, ::ffff:10.1.1.1", "4.4.4.4"),
+        ("6.6.6.6, nonsense, 10.1.1.1", "10.1.1.1"),
+        ("10.1.1.2", "10.1.1.2"),
+    ],
+)
+def test_addresses_as_proxies_write_them(site: Any, forwarded: str, client: str) -> None:
+    answer = site.get("/seen/x", headers={"X-Forwarded-For": forwarded})
+    assert answer.json()["client"] == client
+
+
 def test_timeout(site: Any) -> None:
     answer = site.get("/slow/x")
     assert (answer.status_code, answer.json()["detail"]) == (504, "The answer took too long.")
@@ -135,7 +253,7 @@ def test_with_a_valid_token(site: Any) -> None:
     assert site.get("/private/x", headers={"Authorization": "bearer other"}).status_code == 200
     assert site.post("/private/x").status_code == 401  # even its methods are told to nobody else
     asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET"}
-    assert site.options("/private/x", headers=asked).status_code == 200  # cors is the outer one
+    assert site.options("/private/x", headers=asked).status_code == 204  # cors is the outer one
 
 
 def test_requests_do_not_wait_for_each_other(site: Any) -> None:

@@ -11,7 +11,8 @@ ECHO = """
 local req = http.request()
 return http.response():json({
   method = req:method(), path = req:path(), id = req:param("id"), params = req:params(),
-  query = req:query("q"), none = req:query("none") == nil, all = req:query_params(),
+  query = req:query("q"), every = req:query_all("q"), nothing = req:query_all("none"),
+  none = req:query("none") == nil, all = req:query_params(),
   agent = req:header("User-AGENT"), content_type = req:content_type(), length = req:content_length(),
   host = req:host(), client = req:remote_addr(), has_body = req:has_body(), body = req:body(),
   is_json = req:is_content_type("application/json"), is_any_text = req:is_content_type("text/*"),
@@ -37,9 +38,35 @@ def site(serve: Any) -> Any:
               if err then return http.response():status(400):json({error = err:message()}) end
               local file = form.files.file[1]
               return http.response():json({
-                title = form.values.title[1], name = file.name, type = file.content_type,
-                size = file.size, sum = #file.data, last = string.byte(file.data, -1),
+                title = form.values.title, tags = form.values.tag, name = file:name(), type = file:content_type(),
+                size = file:size(), sum = #file:data(), last = string.byte(file:data(), -1),
+                header = file:header("content-TYPE"), none = file:header("x") == nil,
               })""",
+            "POST /parts": """
+              local form = http.request():parse_multipart(1000000)
+              local stream, sizes = form.files.file[1]:stream(), {}
+              for part in function() return stream:read(100000) end do sizes[#sizes + 1] = #part end
+              local closed = stream:close()
+              local _, err = stream:read()
+              return {sizes = sizes, closed = closed, text = err:message()}""",
+            "POST /limited": """
+              local _, err = http.request():parse_multipart(100)
+              return {kind = err:kind(), text = err:message()}""",
+            "POST /closed": """
+              local stream = http.request():stream()
+              local part = stream:read(2)
+              stream:close()
+              local _, err = stream:read()
+              return {part, stream:close(), err:kind()}""",
+            "POST /headers": """
+              local req = http.request()
+              return {
+                all = req:header_all("X-A"), joined = req:header("x-a"), none = req:header_all("x-none"),
+                table = req:headers()["x-a"], cookie = req:header("cookie"),
+              }""",
+            "GET /text/{id}": """
+              local req = http.request()
+              return {req:param("id"), req:query("q"), req:header("x-a"), req:path()}""",
             "GET /accepts": """
               local req = http.request()
               return http.response():json({
@@ -86,7 +113,8 @@ def test_head_and_body(site: Any) -> None:
     assert told["params"] == {"id": "a/b c"}
     assert told["query"] == "1"
     assert told["none"] is True
-    assert told["all"] == {"q": ["1", "2"], "empty": "", "x": "é"}
+    assert told["all"] == {"q": "1,2", "empty": "", "x": "é"}
+    assert (told["every"], told["nothing"]) == (["1", "2"], [])
     assert told["agent"].startswith("python-httpx")
     assert told["content_type"] == "application/json; charset=utf-8"
     assert told["length"] == 7
@@ -120,12 +148,11 @@ def test_json_of_another_content_type(site: Any) -> None:
     assert site.post("/json").json()["text"] == "the request has no body"
 
 
-def test_malformed_json_never_reaches_the_function(site: Any) -> None:
-    for body in (b"{", b'{"a":}', b"\xff", b"[" * 5000, b"nul"):
-        answer = site.post("/json", content=body, headers={"Content-Type": "application/json"})
-        assert answer.status_code == 400
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.json()["detail"] == "The body is not valid JSON."
+@pytest.mark.parametrize("body", [b"{", b'{"a":}', b"\xff", b"[" * 5000, b"nul", b"1 2"])
+def test_malformed_json_is_told_to_the_function(site: Any, body: bytes) -> None:
+    answer = site.post("/json", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["kind"]) == (400, "Invalid")
+    assert answer.json()["text"].startswith("the body is not JSON")
 
 
 def test_urlencoded_form(site: Any) -> None:
@@ -134,15 +161,58 @@ def test_urlencoded_form(site: Any) -> None:
 
 def test_upload(site: Any) -> None:
     data = bytes(range(256)) * 1000
-    answer = site.post("/upload", data={"title": "Photo"}, files={"file": ("a.png", data, "image/png")})
+    answer = site.post(
+        "/upload", data={"title": "Photo", "tag": ["a", "b"]}, files={"file": ("a.png", data, "image/png")}
+    )
     assert answer.json() == {
         "title": "Photo",
+        "tags": ["a", "b"],
+        "header": "image/png",
+        "none": True,
         "name": "a.png",
         "type": "image/png",
         "size": 256_000,
         "sum": 256_000,
         "last": 255,
     }
+
+
+def test_parts_of_an_upload(site: Any) -> None:
+    told = site.post("/parts", files={"file": ("a", b"x" * 250_000)}).json()
+    assert told == {"sizes": [100_000, 100_000, 50_000], "closed": True, "text": "the stream is closed"}
+    told = site.post("/limited", files={"file": ("a", b"x" * 200)}).json()
+    assert told == {"kind": "Invalid", "text": "the form is larger than 100 bytes"}
+
+
+@pytest.mark.parametrize("size", [4, 200_000])
+def test_a_closed_stream(site: Any, size: int) -> None:
+    part, closed, kind = site.post("/closed", content=b"x" * size).json()
+    assert (part, closed, kind) == ("xx", True, "Invalid")
+    assert site.get("/accepts").status_code == 200
+
+
+def test_repeated_headers(site: Any) -> None:
+    headers = [("X-A", "1"), ("x-a", "2, 3"), ("Cookie", "a=1"), ("Cookie", "b=2")]
+    assert site.post("/headers", headers=headers).json() == {
+        "all": ["1", "2, 3"],
+        "joined": "1, 2, 3",
+        "none": [],
+        "table": "1, 2, 3",
+        "cookie": "a=1; b=2",
+    }
+
+
+@pytest.mark.parametrize("written", ["é".encode(), "é".encode("latin-1")])
+def test_text_is_utf_8_and_else_latin_1(site: Any, written: bytes) -> None:
+    quoted = "".join(f"%{byte:02x}" for byte in written)
+    answer = site.get(f"/text/{quoted}?q={quoted}", headers=[(b"X-A", written)])
+    assert answer.json() == ["é", "é", "é", "/text/é"]
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert site.post("/form", content=b"a=" + written, headers=form).json() == {"a": "é"}
+    assert site.post("/form", content=f"{quoted}={quoted}", headers=form).json() == {"é": "é"}
+    part = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + written + b"\r\n--x--\r\n"
+    multipart = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert site.post("/form", content=part, headers=multipart).json() == {"a": "é"}
 
 
 def test_malformed_forms(site: Any) -> None:

@@ -21,6 +21,11 @@ def site(serve: Any) -> Any:
             "GET /no-content": "return http.response():status(204)",
             "GET /table": "return {plain = true}",
             "GET /nothing": "return nil",
+            "GET /numbers": "return {10 / 2, 2.5, {a = 3.0}, 2.0 ^ 53}",
+            "GET /numbers-json": "return http.response():json({10 / 2, 2.5, {a = 3.0}})",
+            "GET /cookies": """
+              local res = http.response():set_header("Set-Cookie", {"a=1", "b=2"}):add_header("set-cookie", "c=3")
+              return res:add_header("X-A", "1"):set_header("X-B", {}):json({})""",
             "GET /raises": 'error("secret: the password is 123")',
             "GET /returns-error": 'return nil, errors.new{message = "secret", kind = errors.NOT_FOUND}',
             "GET /fails-late": 'http.response():status(201):json({}) error("secret")',
@@ -33,6 +38,9 @@ def site(serve: Any) -> Any:
               local cases = {
                 status = function() res:status(99) end,
                 name = function() res:set_header("a b", "x") end,
+                blank = function() res:set_header("X-A", "x ") end,
+                tab = function() res:add_header("X-A", "\\tx") end,
+                list = function() res:set_header("X-A", {"x", "y\\n"}) end,
                 own = function() res:set_header("Content-Length", "5") end,
                 body = function() res:write({}) end,
                 transfer = function() res:set_transfer("gzip") end,
@@ -46,6 +54,8 @@ def site(serve: Any) -> Any:
             "GET /constants": """
               return http.response():json({
                 http.METHOD.PATCH, http.STATUS.NOT_FOUND, http.CONTENT.JSON, http.TRANSFER.SSE, type(http.response()),
+                http.METHOD.TRACE, http.STATUS.UNPROCESSABLE, http.STATUS.VERSION_NOT_SUPPORTED,
+                http.ERROR.PARSE_FAILED, http.ERROR.INVALID_STATE, http.ERROR.WRITE_FAILED, http.ERROR.STREAM_ERROR,
               })""",
             "GET /big": 'return http.response():write(string.rep("0123456789", 300000))',
             "GET /actors": """
@@ -88,13 +98,30 @@ def test_bodies(site: Any) -> None:
     assert "content-length" not in answer.headers
 
 
+def test_nothing_is_an_empty_answer(site: Any) -> None:
+    answer = site.get("/nothing")
+    assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", "0")
+
+
+def test_whole_numbers_have_no_fraction(site: Any) -> None:
+    assert site.get("/numbers").text.startswith('[5,2.5,{"a":3},')
+    assert site.get("/numbers-json").text == '[5,2.5,{"a":3}]'
+
+
+def test_a_header_several_times(site: Any) -> None:
+    answer = site.get("/cookies")
+    assert answer.headers.get_list("set-cookie") == ["a=1", "b=2", "c=3"]
+    assert answer.headers["x-a"] == "1"
+    assert "x-b" not in answer.headers
+
+
 def test_head_has_no_body(site: Any) -> None:
     answer = site.head("/chain")
     assert (answer.status_code, answer.content, answer.headers["content-length"]) == (201, b"", "3")
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/raises", "/returns-error", "/fails-late", "/forever", "/memory", "/status/99"]
+    "path", ["/raises", "/returns-error", "/fails-late", "/forever", "/memory", "/status/99"]
 )
 def test_failures_tell_no_secrets(site: Any, path: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR, "saros.http"):
@@ -123,6 +150,9 @@ def test_headers_cannot_be_injected(site: Any) -> None:
     [
         ("status", "a status is an integer from 200 to 599, not 99"),
         ("name", "a header's name is a word such as Cache-Control, not a b"),
+        ("blank", "the value of header X-A must not begin or end with a blank"),
+        ("tab", "the value of header X-A must not begin or end with a blank"),
+        ("list", "the value of header X-A must be a text without line breaks or control characters"),
         ("own", "the header Content-Length is the server's own; it follows from what is written"),
         ("body", "response:write wants a text, not a table; json writes tables"),
         ("transfer", "a transfer is http.TRANSFER.CHUNKED or http.TRANSFER.SSE, not gzip"),
@@ -144,7 +174,11 @@ def test_statuses(site: Any, code: int) -> None:
 
 
 def test_constants(site: Any) -> None:
-    assert site.get("/constants").json() == ["PATCH", 404, "application/json", "sse", "userdata"]
+    names = ["PARSE_FAILED", "INVALID_STATE", "WRITE_FAILED", "STREAM_ERROR"]
+    assert site.get("/constants").json() == [
+        *("PATCH", 404, "application/json", "sse", "userdata", "TRACE", 422, 505),
+        *names,
+    ]
 
 
 def test_a_handler_is_an_actor(site: Any) -> None:

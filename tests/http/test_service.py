@@ -75,15 +75,17 @@ def test_access_log(site: Any, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_running_requests_end_before_the_server(serve: Any) -> None:
-    site = serve({"GET /slow": SLOW}, service={"timeouts": {"shutdown": "5s"}})
+    slow = 'require("time").sleep("2s") return {"done"}'
+    site = serve({"GET /slow": slow}, service={"timeouts": {"shutdown": "20s"}})
     answers: list[httpx.Response] = []
     request = threading.Thread(target=lambda: answers.append(site.get("/slow")))
     request.start()
-    deadline = time.monotonic() + 5
-    while "requests_active 1" not in httpx.get(f"{site.admin}/metrics").text:
-        assert time.monotonic() < deadline
+    deadline = time.monotonic() + 20
+    with httpx.Client() as admin:
+        while "requests_active 1" not in admin.get(f"{site.admin}/metrics").text:
+            assert time.monotonic() < deadline
     site.stop()
-    request.join(10)
+    request.join(20)
     assert answers[0].json() == ["done"]
     site.close()
     with pytest.raises(OSError, match="refused"):
@@ -179,6 +181,33 @@ def test_tls(serve: Any, tmp_path: Path) -> None:
     assert site.raw(b"GET / HTTP/1.1\r\n\r\n") == b""  # plain HTTP
 
 
+@pytest.mark.parametrize("auth", [None, "require", "verify_if_given"])
+@pytest.mark.parametrize("inline", [True, False])
+def test_client_certificates(serve: Any, tmp_path: Path, auth: str | None, inline: bool) -> None:
+    file = certificate(tmp_path)
+    given = file.read_text() if inline else str(file)
+    tls = {"mode": "manual", "cert": given, "key": given, "client_ca": given}
+    if auth is not None:
+        tls["client_auth"] = auth
+    with_own = ssl.create_default_context(cafile=str(file))
+    with_own.load_cert_chain(file)
+    site = serve({"GET /": "return {true}"}, service={"tls": tls}, verify=with_own)
+    assert site.get("/").json() == [True]
+    without = ssl.create_default_context(cafile=str(file))
+    if auth == "verify_if_given":
+        assert httpx.get(site.url, verify=without).json() == [True]
+    else:
+        with pytest.raises(httpx.TransportError):
+            httpx.get(site.url, verify=without)
+
+
+def test_a_read_timeout_that_is_off(serve: Any) -> None:
+    site = serve(
+        {"POST /": "return {#http.request():body()}"}, service={"timeouts": {"read": 0, "write": "0"}}
+    )
+    assert site.post("/", content=iter([b"a", b"b"])).json() == [2]
+
+
 def test_bad_certificates(serve: Any, tmp_path: Path) -> None:
     (tmp_path / "bad.pem").write_text("nonsense")
     for file in ("bad.pem", "missing.pem"):
@@ -226,13 +255,62 @@ entries:
             "app:x serves GET /api/{b} already",
         ),
         ("{name: x, kind: http.router, middleware: [gzip]}", "`middleware.0` must be"),
-        ("{name: x, kind: http.router, middleware: [cors]}", "needs `options.cors.origins`"),
         ("{name: x, kind: http.router, middleware: [token_auth]}", "needs `options.token_auth.tokens`"),
         (
             '{name: x, kind: http.router, options: {cors: {origins: ["*"], credentials: true}}}',
             "allows credentials to every origin",
         ),
         ("{name: x, kind: http.router, options: {real_ip: {trusted: [me]}}}", "me is no network"),
+        (
+            "{name: x, kind: http.router, middleware: [cors], options: {cors: {credentials: true}}}",
+            "allows credentials to every origin",
+        ),
+        (
+            "{name: x, kind: http.router, middleware: [ratelimit], options: {ratelimit.request: 5}}",
+            "`options.ratelimit.request` is no option of ratelimit",
+        ),
+        (
+            "{name: x, kind: http.router, middleware: [ratelimit], options: {ratelimit: {requests: many}}}",
+            "`options.ratelimit.requests` must be an integer of 1 or more",
+        ),
+        (
+            "{name: x, kind: http.router, middleware: [ratelimit], options: {ratelimit: {requests: 5, rate: 1}}}",
+            "has both `rate` and `requests`",
+        ),
+        (
+            "{name: x, kind: http.router, middleware: [cors], options: {ratelimit.requests: 5}}",
+            "`options.ratelimit` sets a limit that does not apply",
+        ),
+        (
+            "{name: x, kind: http.router, middleware: [ratelimit], options: {ratelimits: {requests: 5}}}",
+            "`options.ratelimits` is of no middleware",
+        ),
+        (
+            "{name: x, kind: http.router, middleware: [token_auth], options: {token_auth.store: 'app:tokens'}}",
+            "`options.token_auth.store` is no option of token_auth",
+        ),
+        (
+            "{name: x, kind: http.router, middleware: [cors], "
+            "options: {cors.allow.origins: a, cors: {origins: [b]}}}",
+            "is set twice",
+        ),
+        (
+            "{name: x, kind: http.router, post_middleware: [endpoint_firewall]}",
+            "`post_middleware` is not supported",
+        ),
+        ('{name: x, kind: http.service, addr: ":81", tls: {mode: auto}}', "`tls.mode` is manual or none"),
+        (
+            '{name: x, kind: http.service, addr: ":81", tls: {cert: a, cert_file: b}}',
+            "has both `cert` and `cert_file`",
+        ),
+        (
+            '{name: x, kind: http.service, addr: ":81", tls: {cert: a, client_auth: require}}',
+            "`tls.client_auth: require` needs `client_ca`",
+        ),
+        (
+            '{name: x, kind: http.service, addr: ":81", tls: {cert: a, client_ca: b, client_auth: none}}',
+            "leaves `client_ca` without effect",
+        ),
         ('{name: x, kind: http.static, directory: "file://missing"}', "`directory`"),
         ('{name: x, kind: http.service, addr: ":82"}', "`meta.server` is missing"),
     ],

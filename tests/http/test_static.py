@@ -31,6 +31,15 @@ def site(serve: Any) -> Any:
                 "meta": {"server": "web"},
             },
             {
+                "name": "spa",
+                "kind": "http.static",
+                "path": "/spa",
+                "directory": "file://public/sub",
+                "static_options": {"spa": True, "index": "index.html", "cache": "public, max-age=3600"},
+                "middleware": ["cors"],
+                "meta": {"server": "web"},
+            },
+            {
                 "name": "secret",
                 "kind": "http.static",
                 "directory": "file://public",
@@ -65,6 +74,28 @@ def test_files(site: Any) -> None:
     tag = answer.headers["etag"]
     assert site.get("/files/index.html", headers={"If-None-Match": tag}).status_code == 304
     assert site.get("/files/index.html", headers={"Range": "bytes=0-3"}).text == "<h1>"
+
+
+def test_ranges(site: Any) -> None:
+    def answer(asked: str) -> Any:
+        return site.get("/files/index.html", headers={"Range": asked})
+
+    assert (answer("bytes=0-3").status_code, answer("BYTES=0-3").status_code) == (206, 206)
+    assert (answer("items=0-1").status_code, answer("items=0-1").text) == (200, "<h1>hi</h1>")
+    refused = answer("bytes=100-200")
+    assert (refused.status_code, refused.headers["content-range"]) == (416, "bytes */11")
+    for asked in ("bytes=100-200", "bytes=5-2", "bytes="):
+        refused = answer(asked)
+        assert refused.status_code in (400, 416)
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert refused.json()["status"] == refused.status_code
+
+
+def test_static_options_and_middleware(site: Any) -> None:
+    answer = site.get("/spa/some/where")
+    assert (answer.text, answer.headers["cache-control"]) == ("sub", "public, max-age=3600")
+    allowed = site.get("/spa/", headers={"Origin": "https://a.example"}).headers
+    assert allowed["access-control-allow-origin"] == "*"
 
 
 def test_endpoints_come_first(site: Any) -> None:

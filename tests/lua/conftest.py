@@ -14,6 +14,7 @@ from saros.errors import ErrorData
 from saros.program import COMPLETE, FAIL, START, unpack
 from saros_lua.chunks import compile_user
 from saros_lua.modules import SURFACE
+from saros_lua.modules.hash import derive
 from saros_lua.vm import Vm
 
 NOW = 1_700_000_000_000_000_000
@@ -43,6 +44,7 @@ def run_program(
         "source": lambda id: (1, compile_user(source, "test.lua"), b"", MODULES, b"", b"app:test"),
         "module": lambda name: None,
         "random": os.urandom,
+        "random_of_run": lambda secret, draw, count: derive(secret or b"secret", draw, count),
         "is_canceled": lambda: canceled,
     }
     if logs is not None:

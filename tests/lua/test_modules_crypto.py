@@ -85,10 +85,10 @@ def test_random_bytes_and_texts(run):
     assert set(ab) == {"a", "b"}
 
 
-def test_random_values_follow_the_seed(run):
+def test_random_values_follow_the_secret_of_the_run(run):
     code = 'local r = require("crypto").random return {r.string(16), r.uuid(), r.bytes(16)}'
-    assert run(code, workflow=True, seed="a") == run(code, workflow=True, seed="a")
-    assert run(code, workflow=True, seed="a") != run(code, workflow=True, seed="b")
+    assert run(code, workflow=True, secret="a") == run(code, workflow=True, secret="a")
+    assert run(code, workflow=True, secret="a") != run(code, workflow=True, secret="b")
     assert uuid.UUID(run(code)[1]).version == 4
 
 
@@ -170,9 +170,9 @@ def test_ciphers_round_trip_and_put_the_nonce_first(run, cipher, size):
 
 def test_every_encryption_has_its_own_nonce_and_replays_the_same(run):
     code = "local e = require('crypto').encrypt.aes return {e('x', ('k'):rep(16)), e('x', ('k'):rep(16))}"
-    first = run(code, workflow=True, seed="a")
+    first = run(code, workflow=True, secret="a")
     assert first[0] != first[1]
-    assert run(code, workflow=True, seed="a") == first
+    assert run(code, workflow=True, secret="a") == first
 
 
 @pytest.mark.parametrize("cipher", ["aes", "chacha20"])

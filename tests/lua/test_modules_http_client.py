@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -188,12 +189,78 @@ def test_cookies_of_one_request_are_not_sent_with_the_next() -> None:
     assert "secret" not in asyncio.run(main())
 
 
+def test_cookies_go_both_ways() -> None:
+    answer = fetch(echo, cookies={"a": "1", "b": "x=y"}, headers={"Cookie": "c=3"})
+    assert "Cookie: c=3\r\n" in answer["body"]
+    assert "Cookie: a=1; b=x=y\r\n" in answer["body"]
+    lines = ("Set-Cookie: a=1; Path=/; HttpOnly", "Set-Cookie: b=2; Expires=Wed, 21 Oct 2099 07:28:00 GMT")
+    answer = fetch(reply("200 OK", b"", *lines))
+    assert answer["cookies"] == {"a": "1", "b": "2"}
+    assert answer["headers_all"]["Set-Cookie"] == [line.removeprefix("Set-Cookie: ") for line in lines]
+
+
+def test_repeated_headers_go_both_ways() -> None:
+    assert "X-A: 1\r\nX-A: 2\r\n" in fetch(echo, headers={"X-A": ["1", "2"]})["body"]
+    answer = fetch(reply("200 OK", b"", "X-A: 1", "x-a: 2"))
+    assert answer["headers"]["X-A"] == "1, 2"
+    assert answer["headers_all"]["X-A"] == ["1", "2"]
+
+
+@pytest.mark.parametrize("written", ["é".encode(), "é".encode("latin-1")])
+def test_headers_are_utf_8_and_else_latin_1(written: bytes) -> None:
+    async def answer(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-A: " + written + b"\r\nX-B: \xc3\xa9\r\n\r\n"
+        )
+        await writer.drain()
+
+    headers = fetch(answer)["headers"]
+    assert (headers["X-A"], headers["X-B"]) == ("é", "é")
+    assert "X-A: é\r\n" in fetch(echo, headers={"X-A": "é"})["body"]
+
+
+def test_files_are_sent_as_a_form() -> None:
+    files = [
+        {"name": "file", "filename": 'a"\r\nb.txt', "content": "text", "content_type": "text/plain"},
+        {"name": "raw", "content": b"\xff"},
+    ]
+    body = fetch(echo, "POST", form={"title": ["x", "é"]}, files=files)["body"]
+    text = body if isinstance(body, str) else body.decode("latin-1")
+    assert "multipart/form-data; boundary=" in text
+    assert text.count('name="title"') == 2
+    assert 'filename="a%22%0D%0Ab.txt"\r\nContent-Type: text/plain\r\n\r\ntext\r\n' in text
+    assert 'name="raw"; filename="raw"\r\nContent-Type: application/octet-stream\r\n\r\n\xff' in text
+
+
+def test_the_body_that_a_caller_wants_at_most() -> None:
+    assert fetch(reply("200 OK", b"x" * 10), max_response_body=10)["body_size"] == 10
+    error = refused(reply("200 OK", b"x" * 11), max_response_body=10)
+    assert (error.kind, "larger than 10 bytes" in error.message) == (errors.INTERNAL, True)
+    assert fetch(reply("200 OK", b"x"), max_response_body=0)["body_size"] == 1
+
+
+def test_a_unix_socket(tmp_path: Path) -> None:
+    async def main() -> dict[str, Any]:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await echo(await reader.readuntil(b"\r\n\r\n"), writer)
+            writer.close()
+
+        path = str(tmp_path / "s")
+        async with await asyncio.start_unix_server(handle, path):
+            return await ask("GET", "http://localhost/x", unix_socket=path)
+
+    assert asyncio.run(main())["body"].startswith("GET /x HTTP/1.1\r\nHost: localhost\r\n")
+    with pytest.raises(Error) as caught:
+        asyncio.run(ask("GET", "http://localhost/x", unix_socket=str(tmp_path / "none")))
+    assert (caught.value.kind, caught.value.retryable) == (errors.UNAVAILABLE, True)
+
+
 def test_a_response_that_never_comes_is_a_timeout() -> None:
     async def answer(request: bytes, writer: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
 
     error = refused(answer, path="/slow?key=secret", timeout=50)
-    assert (error.kind, error.retryable) == (errors.TIMEOUT, None)
+    assert (error.kind, error.retryable) == (errors.TIMEOUT, True)
     assert "/slow: no complete response within 50 ms" in error.message
     assert "secret" not in error.message
 
@@ -217,7 +284,7 @@ def test_a_refused_connection_is_unavailable() -> None:
 
     with pytest.raises(Error) as caught:
         asyncio.run(main())
-    assert (caught.value.kind, caught.value.retryable) == (errors.UNAVAILABLE, None)
+    assert (caught.value.kind, caught.value.retryable) == (errors.UNAVAILABLE, True)
 
 
 def test_a_broken_off_response_is_unavailable() -> None:
@@ -269,6 +336,21 @@ def test_a_bad_url_is_invalid(url: Any) -> None:
         ({"timeout": 0}, "timeout"),
         ({"timeout": "x"}, "timeout"),
         ({"jsn": 1}, "unknown option jsn; known are auth"),
+        ({"headers": {"A": "secret "}}, "the header A must not begin or end with a blank"),
+        ({"cookies": {"a": "b; c"}}, "cookies.a is no cookie"),
+        ({"cookies": {"a b": "c"}}, "cookies.a b is no cookie"),
+        ({"files": {"a": "b"}}, "files must be a list"),
+        ({"files": [{"name": "a"}]}, "files[1] needs a name and a content"),
+        ({"files": [{"name": "a", "content": "b", "reader": 1}]}, "files[1] must be a table of"),
+        ({"files": [{"name": "a", "content": "b"}], "body": "c"}, "either body or files"),
+        ({"files": [{"name": "a", "content": "b"}], "headers": {"content-type": "c"}}, "Content-Type"),
+        ({"max_response_body": -1}, "max_response_body must be a number of bytes from 1 to 33554432"),
+        ({"max_response_body": 1 << 40}, "max_response_body"),
+        ({"tls": {"verify": False}}, "tls must be a table of ca, cert, insecure_skip_verify"),
+        ({"tls": {"insecure_skip_verify": "yes"}}, "tls.insecure_skip_verify must be true or false"),
+        ({"tls": {"ca": "nonsense"}}, "texts in PEM form"),
+        ({"tls": {"key": "x"}}, "tls.key needs tls.cert"),
+        ({"unix_socket": ""}, "unix_socket must be the path of a socket"),
     ],
 )
 def test_bad_options_are_invalid(options: dict[str, Any], text: str) -> None:
@@ -308,8 +390,35 @@ def test_lua_hands_the_request_to_the_service(commands) -> None:
 
 
 @pytest.mark.parametrize(
+    ("timeout", "milliseconds"),
+    [("2", 2000.0), ("0.25", 250.0), ("'1m'", 60_000.0), ("require('time').parse_duration('3s')", 3000.0)],
+)
+def test_a_timeout_that_is_a_number_is_seconds(commands, timeout: str, milliseconds: float) -> None:
+    ((_, body),) = commands(f"return require('http_client').get('http://h/', {{timeout = {timeout}}})")
+    assert json.loads(body)["args"][2] == {"timeout": milliseconds}
+
+
+def test_a_bad_timeout_names_the_unit(failure) -> None:
+    for timeout in ("0", "-1", "'x'", "{}"):
+        message = failure(f"require('http_client').get('http://h', {{timeout = {timeout}}})")[2]
+        assert message.endswith("a number is seconds")
+
+
+def test_texts_of_queries(run) -> None:
+    source = """
+      local c = require('http_client')
+      local text = 'a b+c&d=é/%~-_.'
+      local same = c.decode_uri(c.encode_uri(text)) == text
+      return c.encode_uri(text) .. ' ' .. tostring(same) .. ' ' .. c.decode_uri('a+%41')"""
+    assert run(source) == "a+b%2Bc%26d%3D%C3%A9%2F%25~-_. true a A"
+
+
+@pytest.mark.parametrize(
     "call",
     [
+        "get('http://h', {timeout = -1})", "get('http://h', {stream = 1})", "encode_uri(5)", "decode_uri('%')",
+        "decode_uri('%4')", "decode_uri('%zz')", "request_batch()", "request_batch({})", "request_batch({1})",
+        "request_batch({{'GET'}})", "request_batch({{'GET', 'http://h', {stream = true}}})",
         "get()", "get('')", "get(7)", "get('http://h', 7)", "get('http://h', {timeout = 'x'})",
         "get('http://h', {timeout = 0})", "request('', 'http://h')", "request(nil, 'http://h')",
         "request('GET')", "post('http://h', {body = print})",

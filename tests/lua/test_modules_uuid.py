@@ -30,9 +30,9 @@ def test_version_7_is_in_order_within_a_millisecond(run):
     assert len(set(made)) == 6000
 
 
-def test_the_same_seed_and_time_give_the_same_uuids(run):
+def test_the_same_secret_and_time_give_the_same_uuids(run):
     code = 'local u = require("uuid") return {u.v1(), u.v4(), u.v7()}'
-    first, again, other = (run(code, workflow=True, seed=seed, now=NOW) for seed in ("a", "a", "b"))
+    first, again, other = (run(code, workflow=True, secret=secret, now=NOW) for secret in ("a", "a", "b"))
     assert first == again
     assert not set(first) & set(other)
 

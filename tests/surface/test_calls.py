@@ -96,6 +96,66 @@ def test_wrong_options_are_invalid_and_named(everywhere: Run) -> None:
     assert (options, context) == ("Invalid", "Invalid")
 
 
+MISSPELT = {
+    "activity.start_to_close_timeot": "activity.start_to_close_timeout",
+    "temporal.activity.heartbeattimeout": "activity.heartbeat_timeout",
+    "activity.max_attempts": "",
+    "workflow.run_timeot": "workflow.run_timeout",
+    "temporal.start_to_close_timeout": "activity.start_to_close_timeout",
+    "start_to_close_timeout": "activity.start_to_close_timeout",
+    "StartToCloseTimeout": "activity.start_to_close_timeout",
+    "maxattempts": "activity.retry_policy.maximum_attempts",
+    "retry_polcy": "activity.retry_policy",
+    "temporal.nothing": "",
+}
+
+
+@pytest.mark.parametrize("key", MISSPELT)
+def test_a_misspelt_option_of_a_call_is_invalid_and_the_right_one_is_named(function: Run, key: str) -> None:
+    code = "local none, err = funcs.new():with_options({[input] = 5}) return {none == nil, err:kind(), err:message()}"
+    none, kind, message = function(code, key)
+    assert (none, kind) == (True, "Invalid")
+    assert message.startswith(f"there is no option {key}")
+    if MISSPELT[key]:
+        assert message.endswith(f"; did you mean {MISSPELT[key]}?")
+
+
+def test_misspelt_options_of_starts_and_retry_policies_are_invalid(workflow: Run) -> None:
+    code = """
+    local told = {}
+    for i, options in ipairs({
+      {["workflow.id_conflict_polcy"] = "fail"}, {["activity.retry_policy"] = {}, ["workflow.retrypolicy"] = {}},
+      {execution_timeout = "1h"}, {parent_close_polcy = "abandon"},
+      {["workflow.retry_policy"] = {maxattempts = 3}}, {["workflow.retry_policy"] = {3}},
+    }) do
+      local none, err = process.with_options(options)
+      told[i] = none == nil and err:kind() .. " " .. err:message()
+    end
+    local none, err = require("workflow").attrs({searches = {a = 1}})
+    told[#told + 1] = err:kind()
+    return told
+    """
+    assert workflow(code) == [
+        "Invalid there is no option workflow.id_conflict_polcy; did you mean workflow.id_conflict_policy?",
+        "Invalid there is no option workflow.retrypolicy; did you mean workflow.retry_policy?",
+        "Invalid there is no option execution_timeout; did you mean workflow.execution_timeout?",
+        "Invalid there is no option parent_close_polcy; did you mean workflow.parent_close_policy?",
+        "Invalid option workflow.retry_policy must be a retry policy, but there is no option maxattempts; "
+        "did you mean maximum_attempts?",
+        False,
+        "Invalid",
+    ]
+
+
+def test_options_that_are_nobodys_are_ignored(everywhere: Run) -> None:
+    code = """
+    local none, err = funcs.new():with_options({priority = 5, tenant = "a", ["my.timeout"] = "x", note = {}, [5] = 1,
+      ["workflow.id"] = "for others"})
+    return err == nil
+    """
+    assert everywhere(code) is True
+
+
 @pytest.mark.parametrize("prefix", ["", "temporal."])
 def test_each_option_may_have_the_prefix_temporal(workflow: Run, prefix: str) -> None:
     code = f"""

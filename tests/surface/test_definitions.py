@@ -26,6 +26,7 @@ OBJECTS = {
     "payload": "saros.Payload", "message": "saros.Message", "spawner": "saros.Spawner", "future": "saros.Future",
     "executor": "saros.Executor", "time": "saros.Time", "duration": "saros.Duration", "location": "saros.Location",
     "timer": "saros.Timer", "ticker": "saros.Ticker", "logger": "saros.Logger",
+    "http_client.stream": "saros.HttpStream",
 }  # fmt: skip
 """Classes of the runtime -> their definitions."""
 

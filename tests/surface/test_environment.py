@@ -106,6 +106,75 @@ def test_require_of_what_the_entry_does_not_list_names_both(tmp_path: Path) -> N
     )
 
 
+GLOBALS = ["os", "string", "table", "math", "utf8", "coroutine", "process", "channel", "payload", "errors"]
+
+
+def test_listing_what_is_always_there_is_harmless(tmp_path: Path) -> None:
+    code = """
+    return function(names)
+      local same = {}
+      for i, name in ipairs(names) do same[i] = require(name) == _ENV[name] and type(_ENV[name]) == "table" end
+      return same
+    end
+    """
+    entries = tuple(
+        {"name": name, "kind": kind, "source": "file://main.lua", "modules": GLOBALS}
+        for name, kind in (("flow", "workflow.lua"), ("fn", "function.lua"))
+    )
+
+    async def scenario() -> Any:
+        async with TestApp(lua_app(tmp_path, entries=entries, files={"main.lua": code})) as app:
+            return await app.run("app:flow", GLOBALS), await app.call("app:fn", GLOBALS)
+
+    assert asyncio.run(scenario()) == ([True] * len(GLOBALS),) * 2
+
+
+def test_listed_modules_and_imports_are_also_globals(tmp_path: Path) -> None:
+    main = """
+    return function()
+      local before = {json == require("json"), util == require("util"), util.name(), util.count}
+      json = 5 -- a global of the code's own wins
+      return {before, json, util.json_is(), hash == nil, util.hash_is()}
+    end
+    """
+    util = """
+    count = (count or 0) + 1
+    return {
+      count = count, name = function() return other.name end,
+      json_is = function() return json end, hash_is = function() return type(hash.md5) end,
+    }
+    """
+    imported = [
+        {"name": "util", "kind": "library.lua", "source": "file://util.lua", "modules": ["hash"],
+         "imports": {"other": "other"}},
+        {"name": "other", "kind": "library.lua", "source": "file://other.lua"},
+    ]  # fmt: skip
+    entries = tuple(
+        {
+            "name": name,
+            "kind": kind,
+            "source": "file://main.lua",
+            "modules": ["json"],
+            "imports": {"util": "util"},
+        }
+        for name, kind in (("flow", "workflow.lua"), ("fn", "function.lua"))
+    )
+    files = {"main.lua": main, "util.lua": util, "other.lua": "return {name = 'other'}"}
+
+    async def scenario() -> Any:
+        async with TestApp(lua_app(tmp_path, entries=(*entries, *imported), files=files)) as app:
+            return await app.run("app:flow"), await app.call("app:fn")
+
+    # `hash` is listed by the library alone, and `other` is imported by it alone.
+    expected = [[True, True, "other", 1], 5, 5, True, "function"]
+    assert asyncio.run(scenario()) == (expected, expected)
+
+
+def test_a_module_that_is_not_listed_is_no_global(failing: Run) -> None:
+    error = failing("return slug.of('x')")
+    assert "global 'slug'" in error.message
+
+
 def test_modules_that_do_not_suit_say_what_to_use_instead(tmp_path: Path) -> None:
     code = "return function(name) local ok, err = pcall(require, name) return tostring(err) end"
     entries = tuple(

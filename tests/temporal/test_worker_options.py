@@ -13,6 +13,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from saros.entries.core import WORKER_OPTIONS
+from saros.entries.fields import Ignored
 
 INDEX = """
 namespace: app
@@ -43,7 +44,8 @@ OPTIONS = {
     "local_activity_worker_only": "false",
     "disable_eager_activities": "true",
     "deployment_name": "orders-DEPLOYMENT",
-    "build_id": "v7",
+    "build_id": '""',
+    "build_id_env": "SAROS_TEST_BUILD_ID",
     "use_versioning": "true",
     "default_versioning_behavior": "pinned",
 }
@@ -63,7 +65,9 @@ def test_all_options_together(
 ) -> None:
     from saros_temporal import worker
 
-    assert set(OPTIONS) == set(WORKER_OPTIONS.schema()["properties"])
+    monkeypatch.setenv("SAROS_TEST_BUILD_ID", "v7")
+    ignored = {key for key, field in WORKER_OPTIONS.keys.items() if isinstance(field, Ignored)}
+    assert set(OPTIONS) == set(WORKER_OPTIONS.keys) - ignored
     given: dict[str, Any] = {}
     real = worker.Worker
 
@@ -128,6 +132,19 @@ def test_workers_of_one_sort_of_task(run: Any, opener: Any, tmp_path: Path) -> N
 
     async def scenario() -> Any:
         async with opener(flows) as app, opener(functions):
+            return await (await app.start("app:flow", 7)).result(20)
+
+    assert run(scenario()) == 7
+
+
+def test_an_empty_identity_counts_as_absent(run: Any, opener: Any, tmp_path: Path) -> None:
+    root, _ = write(
+        tmp_path,
+        {"identity": '""', "build_id_env": "SAROS_NOT_SET", "use_versioning": "false"},
+    )
+
+    async def scenario() -> Any:
+        async with opener(root) as app:
             return await (await app.start("app:flow", 7)).result(20)
 
     assert run(scenario()) == 7

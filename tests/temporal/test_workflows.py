@@ -319,6 +319,28 @@ def test_attributes_that_the_server_lacks_are_refused(shared: Any, search: dict[
     assert text in found["message"]
 
 
+def test_attributes_that_the_server_has_are_stored_beside_others(shared: Any, until: Any) -> None:
+    async def scenario() -> Any:
+        given = {"search": {"nowhere": "x", "total": 1, "paid": "no"}, "memo": {"a": 1}, "wait": True}
+        handle = await shared.app.start("app:attrs", given)
+
+        async def stored() -> Any:
+            info = await handle.describe()
+            return bool(info.memo) and info
+
+        info = await until(stored)
+        replayed = await handle.query("__stack_trace")
+        await handle.signal("stop")
+        return info, replayed, await handle.result(20)
+
+    info, _, result = shared.run(scenario())
+    assert {name: bytes(value) for name, value in info.search_attributes.items()} == {"total": b"1"}
+    assert {name: bytes(value) for name, value in info.memo.items()} == {"a": b"1"}
+    assert result["kind"] == "Invalid"
+    assert "nowhere" in result["message"]
+    assert "paid is a boolean" in result["message"]
+
+
 def test_a_start_with_attributes(shared: Any) -> None:
     async def scenario() -> Any:
         options = {"search_attributes": {"total": 5}, "memo": {"a": [1]}}

@@ -6,22 +6,25 @@ Its methods never suspend half-way, so each is atomic by being ordinary code.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
-from saros import query as queries
+from saros.conditions import matches
 from saros.execution import (
     TERMINATE,
     TERMINATED,
+    TIME_OUT,
+    TIMED_OUT,
     Description,
     HistoryPage,
-    Pid,
     Started,
     StartRequest,
     Watcher,
 )
 from saros.program import DONE
+from saros.query import parse
 from saros.store import (
     LAST,
     CallLease,
@@ -33,6 +36,7 @@ from saros.store import (
     Outgoing,
     Settled,
     WorkflowTask,
+    withdrawn,
 )
 from saros.values import Json
 
@@ -55,9 +59,11 @@ class MemoryStore(Ledger):
 
     async def start(self, new: NewRun, request: StartRequest) -> Started:
         old = self._current.get(request.id)
+        if old is not None and old.run.request_id and old.run.request_id == request.request_id:
+            return Started(request.id, old.run.run_id, str(old.run.pid), True)
+        if (request.id, request.request_id) in self._withdrawn:
+            raise withdrawn(request.id)
         if old is not None:
-            if old.run.request_id and old.run.request_id == request.request_id:
-                return Started(request.id, old.run.run_id, str(old.run.pid), True)
             if old.running:
                 joined = self._join(old, request)
                 if joined is not None:
@@ -67,15 +73,10 @@ class MemoryStore(Ledger):
         run = self._create(new, watchers=[request.watcher] if request.watcher else [])
         if request.name:
             self._names[request.name] = str(run.run.pid)
-        if request.parent is not None:
-            parent = Pid.parse(request.parent.pid)
-            owner = self._current.get(parent.id) if parent else None
-            if owner is not None and owner.running:
-                owner.children[request.id] = request.options.parent_close_policy
         return Started(request.id, run.run.run_id, str(run.run.pid), True)
 
     async def post(self, id: str, mail: Mail) -> bool:
-        execution = self._current.get(id)
+        execution = self._made(id, mail.request) if mail.request else self._current.get(id)
         if execution is None or not execution.running:
             return False
         if mail.run_id and mail.run_id != execution.run.run_id:
@@ -83,11 +84,18 @@ class MemoryStore(Ledger):
         self._post(execution, mail)
         return True
 
-    async def terminate(self, id: str, outcome: Json, run_id: str = "") -> bool:
-        execution = self._find(id, run_id)
+    async def terminate(self, id: str, outcome: Json, run_id: str = "", request: str = "") -> bool:
+        execution = self._made(id, request) if request else self._find(id, run_id)
         if execution is None or not execution.running:
             return False
         self._end(execution, TERMINATED, TERMINATE, outcome)
+        return True
+
+    async def time_out(self, id: str, run_id: str, outcome: Json, following: NewRun | None) -> bool:
+        execution = self._find(id, run_id)
+        if execution is None or not execution.running:
+            return False
+        self._end(execution, TIMED_OUT, TIME_OUT, outcome, following)
         return True
 
     async def release(self, id: str) -> bool:
@@ -101,23 +109,23 @@ class MemoryStore(Ledger):
         execution = self._current.get(id)
         if execution is None or not execution.running:
             return False
-        execution.watchers = [w for w in execution.watchers if w.pid != watcher.pid or w.ref] + [watcher]
+        execution.watch(watcher)
         return True
 
     async def unwatch(self, id: str, pid: str) -> None:
         execution = self._current.get(id)
         if execution is not None:
-            execution.watchers = [w for w in execution.watchers if w.pid != pid or w.ref]
+            execution.unwatch(pid)
 
     async def describe(self, id: str, run_id: str = "") -> Description | None:
         execution = self._find(id, run_id)
         return execution.description() if execution else None
 
     async def executions(self, query: str = "") -> AsyncIterator[Description]:
-        conditions = queries.parse(query)
+        node = parse(query, dt.datetime.fromtimestamp(self.clock.now() / 1e9, dt.UTC))
         for execution in reversed(list(self._runs.values())):
             description = execution.description()
-            if queries.matches(conditions, description):
+            if matches(node, description):
                 yield description
 
     async def history(self, id: str, run_id: str = "", start: int = 0) -> HistoryPage | None:
@@ -141,6 +149,8 @@ class MemoryStore(Ledger):
         finally:
             if waiter in waiters:
                 waiters.remove(waiter)
+            if not waiters and self._waiters.get(execution.run.run_id) is waiters:
+                del self._waiters[execution.run.run_id]
 
     # --- names ------------------------------------------------------------------------------
 
@@ -182,7 +192,14 @@ class MemoryStore(Ledger):
     async def commit(self, commits: Sequence[Commit]) -> list[str]:
         return [self._commit(commit) for commit in commits]
 
-    async def park(self, task: WorkflowTask, problem: str, delay: int) -> None:
+    def last_words(self) -> str:
+        lost = [execution.run.id for execution in self._runs.values() if execution.running]
+        what = f"{len(lost)} running workflow{'' if len(lost) == 1 else 's'}"
+        return f"Lost with it: {what}" + (
+            f" ({', '.join(lost[:5])}{', ...' if len(lost) > 5 else ''})." if lost else "."
+        )
+
+    async def park(self, task: WorkflowTask, problem: str, delay: int, *, hung: bool = False) -> None:
         self.clock.busy(-1)
         execution = self._runs.get(task.run.run_id)
         if execution is None or execution.fence != task.fence:
@@ -191,6 +208,8 @@ class MemoryStore(Ledger):
         execution.failures += 1
         execution.problem = problem
         execution.delayed = True
+        if delay < 0:
+            return  # it waits to be released
         # By the machine's clock, also when the store's is virtual: repairing code takes real time.
         execution.alarms.append(asyncio.get_running_loop().call_later(delay / 1e9, self._wake, execution))
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 
+from saros.background import together
 from saros.clock import steady_ns
 from saros.errors import INVALID, Error
 from saros.program import Outcome, pack
@@ -26,7 +26,7 @@ class Calls:
         partitions: dict[int, list[Settled]] = defaultdict(list)
         for result in results:
             partitions[self._core.keys.partition(result.lease.task.id)].append(self._fitting(result))
-        await asyncio.gather(*(self._settle(partition, batch) for partition, batch in partitions.items()))
+        await together(*(self._settle(partition, batch) for partition, batch in partitions.items()))
 
     def _fitting(self, result: Settled) -> Settled:
         """The result, or the error that it is too large."""

@@ -13,7 +13,10 @@ import time
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
+import anyio
 import redis
+
+from saros.background import Jobs
 
 from . import codec, problems
 from .connect import connect, connect_listener, connect_thread, disconnect
@@ -63,7 +66,7 @@ class Client:
         self._follower = Follower(self._commands, options.sentinel) if options.sentinel else None
         self._blocking: list[Any] = []
         self._queue: list[Pending] = []
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending = Jobs()
         self._away = 0.0  # since when the server does not answer, of time.monotonic(); 0 when it does
         self._back = 0.0  # when it answered again, the last time
         self._outage = 0.0  # for how long it was away, the last time
@@ -98,7 +101,7 @@ class Client:
                 if problems.is_refusal(exc):
                     raise problems.refused(self.options, exc) from exc
                 if not any(word in str(exc) for word in AWAY):
-                    raise
+                    raise problems.garbage(self.options, exc) from exc
                 self._away = self._away or time.monotonic()
                 if time.monotonic() - start + pause > patience:
                     raise problems.unavailable(self.options, exc) from exc
@@ -116,7 +119,7 @@ class Client:
 
     async def _evaluate(self, found: Script, args: tuple[Any, ...]) -> Any:
         self.calls += 1
-        async with asyncio.timeout(TIMEOUT_S):
+        with anyio.fail_after(TIMEOUT_S):
             try:
                 return await self._execute("EVALSHA", found.sha, 1, *args)
             except redis.exceptions.NoScriptError:
@@ -130,7 +133,7 @@ class Client:
         start, pause = time.monotonic(), BACKOFF_S
         while True:
             try:
-                async with asyncio.timeout(TIMEOUT_S):
+                with anyio.fail_after(TIMEOUT_S):
                     return await self._execute(*args)
             except (*LOST, *BUSY) as exc:
                 if time.monotonic() - start + pause > patience:
@@ -155,13 +158,11 @@ class Client:
         batch, self._queue = self._queue, []
         batch = [(args, future) for args, future in batch if not future.done()]
         if batch:
-            task = asyncio.get_running_loop().create_task(self._send(batch))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            self._sending.start(self._send(batch), "commands to Redis")
 
     async def _send(self, batch: Sequence[Pending]) -> None:
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            with anyio.fail_after(TIMEOUT_S):
                 replies = await self._send_all([args for args, _future in batch])
         except BaseException as exc:  # whoever waits hears of it
             failure = redis.ConnectionError("closed") if isinstance(exc, asyncio.CancelledError) else exc
@@ -249,14 +250,11 @@ class Client:
 
     async def quiet(self, seconds: float) -> None:
         """Return when every command that was sent has its reply, or after so many seconds."""
-        if self._sending:
-            await asyncio.wait(set(self._sending), timeout=seconds)
+        await self._sending.wait(seconds)
 
     async def close(self) -> None:
         if self._follower is not None:
             await self._follower.close()
-        for task in list(self._sending):
-            task.cancel()
-        await asyncio.gather(*self._sending, return_exceptions=True)
+        await self._sending.end()
         for client in (*self._blocking, self._commands):
             await disconnect(client)

@@ -13,6 +13,7 @@ from saros.errors import Error
 from saros.execution import Description, Record, Run, StartRequest, Watcher, check_id
 from saros.program import DONE, MESSAGE, pack
 from saros.store import TO_RUN, CallTask, Commit, Deadline, Mail, NewRun, Outgoing, Settled
+from saros.values import members, readable
 
 from .limits import bytes_of
 
@@ -20,10 +21,13 @@ pack_args = msgspec.msgpack.Encoder().encode
 _run = msgspec.json.Decoder(Run).decode
 _task = msgspec.json.Decoder(CallTask).decode
 _watcher = msgspec.json.Decoder(Watcher).decode
-_attributes = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-MS = 1_000_000
 TERM_MAX = 256
 """Longer values are not found by an index."""
+
+
+def text(data: bytes) -> str:
+    """Bytes that may be anything, for a message."""
+    return data.decode(errors="backslashreplace")
 
 
 def micros(ns: int) -> int:
@@ -80,13 +84,12 @@ def read_call(blob: bytes, attempt: int, heartbeat: bytes) -> CallTask:
 def new_run(new: NewRun) -> list[Any]:
     """The argument `new` of the scripts' create()."""
     run, options = new.run, new.run.options
-    search = _attributes(options.search_attributes) if options.search_attributes else {}
-    memo = _attributes(options.memo) if options.memo else {}
-    alarms = []
-    for number, ms, delay in ((1, options.run_timeout, new.delay), (2, options.execution_timeout, 0)):
-        if ms:
-            outcome = pack({"err": {"message": f"timed out after {ms / 1000:g} s", "kind": "Timeout"}})
-            alarms.append([number, micros(min(delay + ms * MS, LONGEST)), outcome.decode()])
+    search = members(options.search_attributes) if options.search_attributes else {}
+    memo = members(options.memo) if options.memo else {}
+    alarms = [
+        [micros(min(limit.delay, LONGEST)), limit.outcome.decode(), limit.again, limit.total]
+        for limit in new.limits
+    ]
     return [
         run.run_id,
         run.id,
@@ -191,6 +194,8 @@ def commit(commit: Commit, consumer: str) -> list[Any]:
         [[name, bytes(raw).decode()] for name, raw in commit.memo.items()],
         close,
         consumer,
+        [[str(child.ref), f"{child.policy} {child.id}"] for child in commit.children],
+        [str(ref) for ref in commit.ended],
     ]
 
 
@@ -232,8 +237,8 @@ def description(fields: Sequence[bytes], length: int) -> Description:
         int(found.get("size", 0)),
         run.attempt,
         run.parent.pid if run.parent else None,
-        {name[5:]: msgspec.Raw(raw) for name, raw in found.items() if name.startswith("attr:")},
-        {name[5:]: msgspec.Raw(raw) for name, raw in found.items() if name.startswith("memo:")},
+        {name[5:]: readable(raw) for name, raw in found.items() if name.startswith("attr:")},
+        {name[5:]: readable(raw) for name, raw in found.items() if name.startswith("memo:")},
         problem.decode() if problem else None,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import redis
 import redis.asyncio as aio
+from anyio import move_on_after
 from redis.asyncio import sentinel as aio_sentinel
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
@@ -22,6 +23,8 @@ from .options import Options
 CONNECTIONS = 64
 CONNECT_S = 5.0
 """For a connection, with the TLS handshake."""
+CLOSE_S = 2.0
+"""For the end of a connection; a peer that hangs must not hold whoever stops."""
 SENTINEL_S = 1.0
 """For a connection to one Sentinel, and for its answer; then the next one is asked."""
 
@@ -60,12 +63,13 @@ async def connect_listener(options: Options, commands: Any) -> Any:
     return connect(single, 1)
 
 
-async def disconnect(client: Any) -> None:
-    """Close a client of `connect`, with what it asked Sentinel through."""
-    await client.aclose()
+async def disconnect(client: Any, *subscriptions: Any) -> None:
+    """Close a client of `connect`, with its subscriptions and what it asked Sentinel through; also when cancelled."""
     manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
-    for sentinel in manager.sentinels if manager is not None else ():
-        await sentinel.aclose()
+    sentinels = manager.sentinels if manager is not None else ()
+    for each in (*subscriptions, client, *sentinels):
+        with move_on_after(CLOSE_S, shield=True):
+            await each.aclose()
 
 
 def connect_thread(options: Options) -> Any:

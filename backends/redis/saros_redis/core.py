@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+import redis
 
 from saros.errors import INTERNAL, UNAVAILABLE, Error
 from saros.execution import Run
@@ -17,7 +18,7 @@ from saros.program import DONE, Outcome, pack
 from saros.store import CallLease, Mail, Outgoing, Settled, WorkflowTask
 from saros.values import error_data
 
-from . import codec
+from . import codec, problems
 from .buffer import Buffer
 from .client import Client
 from .clock import RedisClock, Steady
@@ -69,6 +70,19 @@ class Core:
         """How long a worker waits, in seconds, for the server to take what it did: as long as its lease is good."""
         return self.options.lease
 
+    async def read(self, partition: int, kind: str, command: str, key: str, *args: Any) -> Any:
+        """A command that reads a key, which is put aside when it is not of that kind: a list, a hash.
+
+        :raises Error: UNAVAILABLE.
+        """
+        try:
+            return await self.client.command(command, key, *args)
+        except redis.ResponseError as exc:
+            if not problems.is_wrong_type(exc):
+                raise
+        await self.run("mend", partition, [key, kind])
+        return await self.client.command(command, key, *args)
+
     def forget_tasks(self) -> None:
         """Let all leases of workflow tasks end: the server was away, and the worker begins anew."""
         self.tasks.clear()
@@ -118,13 +132,15 @@ class Core:
         for entry, fields in out:
             try:
                 self.out.put([self._outgoing(partition, entry, fields)])
-            except BROKEN:
-                log.exception("entry %s of the outbox cannot be read, and is left there", entry.decode())
+            except BROKEN as exc:
+                await self._aside(partition, OUT, self.keys.out(partition), entry, exc)
         for each in calls:
             try:
                 lease = self._call(partition, each, micros * 1_000)
             except BROKEN as exc:
-                log.exception("call %s of run %s cannot be read", each[2].decode(), each[0].decode())
+                log.warning(
+                    "call %s of run %s cannot be read: %s", codec.text(each[2]), codec.text(each[0]), exc
+                )
                 failed.append(_broken_call(each, exc))
                 continue
             if _spent(lease):
@@ -136,25 +152,24 @@ class Core:
             try:
                 self.tasks.put([await self._task(partition, each, micros * 1_000)])
             except BROKEN as exc:
-                log.exception("run %s cannot be read, and is set aside", each[0].decode())
-                await self._set_aside(partition, each, exc)
+                self.held.drop(codec.text(each[2]))
+                await self._aside(partition, RUNS, codec.text(each[-2]), each[-1], exc)
         if failed:
             await self.run("settle", partition, [failed, None])
         return len(tasks) + len(calls) + len(out)
 
-    async def _set_aside(self, partition: int, found: Sequence[Any], why: Exception) -> None:
-        """Have a run wait until somebody releases it: no worker can read it."""
-        self.held.drop(found[2].decode())
-        problem = f"its facts cannot be read: {why}; it waits to be released"
-        await self.run("park", partition, [found[0].decode(), found[2].decode(), problem, -1])
+    async def _aside(self, partition: int, kind: str, stream: str, entry: bytes, why: Exception) -> None:
+        """Set something aside that no worker can read: a run waits until somebody releases it."""
+        await self.run("aside", partition, [kind, stream, entry.decode(), f"it cannot be read: {why}"])
 
     async def _task(self, partition: int, found: Sequence[Any], now: int) -> WorkflowTask:
-        run_id, blob, fence, length, failures, mails, stream, entry = found
+        run_id, blob, fence, length, failures, mails, stream, entry, hangs = found
         run = await self._run(partition, run_id.decode(), blob)
         proof = fence.decode()
         until = time.monotonic() + max(TASK_LIMIT_S, 2 * self.options.lease)
         self.held.add(proof, Place(partition, stream.decode(), entry.decode(), until))
-        return WorkflowTask(run, proof, length, [codec.read_mail(item) for item in mails], now, failures)
+        mail = [codec.read_mail(item) for item in mails]
+        return WorkflowTask(run, proof, length, mail, now, failures, hangs)
 
     async def _run(self, partition: int, run_id: str, blob: bytes) -> Run:
         run = self._runs.pop(run_id, None)

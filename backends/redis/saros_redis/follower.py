@@ -13,6 +13,8 @@ from typing import Any
 
 import redis
 
+from saros.background import Job
+
 log = logging.getLogger("saros.redis")
 
 LOOK_S = 1.0
@@ -25,15 +27,15 @@ class Follower:
         self._pool = commands.connection_pool
         self._name = name
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet([commands])
-        self._task: asyncio.Task[None] | None = None
+        self._job: Job[None] | None = None
 
     def add(self, client: Any) -> None:
         """Have a client follow, too; one of a thread as well."""
         self._clients.add(client)
 
     def start(self) -> None:
-        if self._task is None:
-            self._task = asyncio.create_task(self._run())
+        if self._job is None:
+            self._job = Job(self._run(), "the follower of Sentinel")
 
     async def _run(self) -> None:
         known: object = self._pool.master_address
@@ -51,9 +53,8 @@ class Follower:
             known = found
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        if self._job is not None:
+            await self._job.end()
 
 
 async def _disconnect(client: Any) -> None:

@@ -7,8 +7,11 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
+import anyio
+
 from saros.errors import Error
 
+from . import codec
 from .core import BATCH, Core
 from .names import Names
 from .timers import Timers
@@ -19,6 +22,8 @@ ORPHAN_S = 1.2
 """Longer than a reply is under way (see scripts/orphans.lua)."""
 AGAIN_S = 0.1
 """The next look when something was found: a lost worker leaves more than there is room for at once."""
+PAUSE_S = 0.2
+PAUSE_MAX_S = 5.0
 TRIM_S = 30.0
 TRIM_LIMIT = 50
 
@@ -35,17 +40,21 @@ class Housekeeping:
 
         :raises Error: UNAVAILABLE; the caller tries again.
         """
-        async with asyncio.TaskGroup() as group:
+        async with anyio.create_task_group() as group:
             for loop in (self._timers.run, self._reclaim_loop, self._trim_loop):
-                group.create_task(self._keep(loop))
+                group.start_soon(self._keep, loop)
 
     async def _keep(self, loop: Callable[[], Awaitable[None]]) -> None:
+        pause = PAUSE_S
         while True:
             try:
                 await loop()
             except Error as error:
-                log.warning("%s; trying again", error)
-                await asyncio.sleep(0.2)
+                log.warning("%s; trying again in %.1f s", error, pause)
+            except Exception:  # whatever lies in the store, deadlines fire and leases are kept
+                log.exception("what Redis gave could not be taken; trying again in %.1f s", pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, PAUSE_MAX_S)
 
     # --- leases of lost workers -------------------------------------------------------------
 
@@ -64,6 +73,8 @@ class Housekeeping:
             found = 0
             for partition in range(core.keys.partitions):
                 found += await self._reclaim(partition)
+                for note in await core.run("notes", partition, []):
+                    log.warning("Redis at %s: %s", core.options.url, codec.text(note))
 
     async def _reclaim(self, partition: int) -> int:
         """Take over what has room here; gives how much."""

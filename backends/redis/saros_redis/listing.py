@@ -6,12 +6,12 @@ import heapq
 from collections.abc import AsyncIterator
 from typing import Any
 
-from saros import query as queries
+from saros.conditions import Condition, Node, matches, required
 from saros.execution import Description
-from saros.query import Condition
+from saros.query import parse
 
 from . import codec
-from .core import Core
+from .core import BROKEN, Core
 
 PAGE = 100
 
@@ -22,10 +22,10 @@ class Listing:
 
     async def executions(self, query: str) -> AsyncIterator[Description]:
         """:raises Error: INVALID for a bad query."""
-        conditions = queries.parse(query)
-        indexes = [index for condition in conditions if (index := _index(condition)) is not None] or ["all"]
+        node = parse(query)
+        indexes = [index for each in required(node) if (index := _index(each)) is not None] or ["all"]
         sources = [
-            self._partition(partition, indexes, conditions) for partition in range(self._core.keys.partitions)
+            self._partition(partition, indexes, node) for partition in range(self._core.keys.partitions)
         ]
         heads: list[tuple[int, int, Description]] = []
         for number, source in enumerate(sources):
@@ -35,22 +35,22 @@ class Listing:
             yield description
             await _advance(heads, number, sources[number])
 
-    async def _partition(
-        self, partition: int, indexes: list[str], conditions: list[Condition]
-    ) -> AsyncIterator[Description]:
+    async def _partition(self, partition: int, indexes: list[str], node: Node) -> AsyncIterator[Description]:
         key = await self._smallest(partition, indexes)
         top, seen = "+inf", 0
         while True:
-            page = await self._core.client.command(
-                "ZREVRANGEBYSCORE", key, top, "-inf", "WITHSCORES", "LIMIT", seen, PAGE
-            )
+            span = (top, "-inf", "WITHSCORES", "LIMIT", seen, PAGE)
+            page = await self._core.read(partition, "zset", "ZREVRANGEBYSCORE", key, *span)
             pairs = _scored(page)
             if not pairs:
                 return
             runs = [run for run, _score in pairs]
             for fields, length in await self._core.run("describe", partition, ["", runs]):
-                description = codec.description(fields, length)
-                if queries.matches(conditions, description):
+                try:
+                    description = codec.description(fields, length)
+                except BROKEN:  # a list leaves out what nobody can read
+                    continue
+                if matches(node, description):
                     yield description
             last = pairs[-1][1]
             same = sum(1 for _run, score in pairs if score == last)
@@ -61,7 +61,7 @@ class Listing:
         keys = [self._core.keys.index(partition, index) for index in indexes]
         if len(keys) == 1:
             return keys[0]
-        sizes = [(int(await self._core.client.command("ZCARD", key)), key) for key in keys]
+        sizes = [(int(await self._core.read(partition, "zset", "ZCARD", key)), key) for key in keys]
         return min(sizes)[1]
 
 
@@ -75,7 +75,7 @@ async def _advance(
 
 def _scored(page: list[Any]) -> list[tuple[str, str]]:
     """(run id, score) of a reply with scores."""
-    return [(run.decode(), score.decode()) for run, score in zip(page[::2], page[1::2], strict=True)]
+    return [(codec.text(run), score.decode()) for run, score in zip(page[::2], page[1::2], strict=True)]
 
 
 def _index(condition: Condition) -> str | None:

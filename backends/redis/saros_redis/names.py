@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from saros.background import Job
 from saros.errors import Error
 from saros.execution import Pid
 
+from . import codec
 from .core import Core
 
 log = logging.getLogger("saros.redis")
@@ -29,12 +31,12 @@ class Names:
         self._cursors: dict[int, int] = {}
         self._leaving: set[tuple[str, str]] = set()  # (name, pid): no longer valid, and not yet freed
         self._order = asyncio.Lock()  # a process that ends at once must not free its name before it has it
-        self._refreshing: asyncio.Task[None] | None = None
+        self._refreshing: Job[None] | None = None
 
     async def _name(self, verb: str, name: str, pid: str = "", old: str = "") -> str:
         partition = self._core.keys.partition(name)
         owner: bytes = await self._core.run("name", partition, [verb, name, pid, old])
-        return owner.decode()
+        return codec.text(owner)
 
     async def register(self, name: str, pid: str) -> bool:
         async with self._order:
@@ -49,7 +51,7 @@ class Names:
         if owner == pid and pid.startswith("@"):
             self._mine[name] = pid
             if self._refreshing is None:
-                self._refreshing = asyncio.create_task(self._keep())
+                self._refreshing = Job(self._keep(), "the refreshing of names")
         return owner == pid
 
     async def lookup(self, name: str) -> str | None:
@@ -104,11 +106,13 @@ class Names:
         core = self._core
         for partition, tag in enumerate(core.keys.tags):
             cursor = self._cursors.get(partition, 0)
-            following, fields = await core.client.command("HSCAN", f"{tag}:names", cursor, "COUNT", 100)
+            key = f"{tag}:names"
+            following, fields = await core.read(partition, "hash", "HSCAN", key, cursor, "COUNT", 100)
             self._cursors[partition] = int(following)
-            for name, owner in fields.items():
-                if not await self._alive(name.decode(), owner.decode()):
-                    await self._name("unregister", name.decode(), owner.decode())
+            for field, value in fields.items():
+                name, owner = codec.text(field), codec.text(value)
+                if not await self._alive(name, owner):
+                    await self._name("unregister", name, owner)
 
     async def _keep(self) -> None:
         while True:
@@ -126,5 +130,4 @@ class Names:
 
     async def close(self) -> None:
         if self._refreshing is not None:
-            self._refreshing.cancel()
-            await asyncio.gather(self._refreshing, return_exceptions=True)
+            await self._refreshing.end()

@@ -20,17 +20,17 @@ from saros.execution import Watcher
 from saros.program import pack
 from saros.store import LostNode, NodeMail
 
-from . import limits, problems
+from . import codec, limits, problems
 from .beat import Beat
 from .client import BLOCK_MS, BUSY, LOST
-from .core import BATCH, Core
+from .core import BATCH, BROKEN, Core
 
 log = logging.getLogger("saros.redis")
 
 LOOK_S = 2.0
 """How often nodes that died are looked for, at most."""
 _SENT, _SILENT = 1, 2
-_mail = msgspec.json.Decoder(NodeMail).decode
+_read_mail = msgspec.json.Decoder(NodeMail).decode
 _watcher = msgspec.json.Decoder(Watcher).decode
 
 
@@ -72,12 +72,17 @@ class Nodes:
             except (*LOST, *BUSY) as exc:
                 raise problems.unavailable(client.options, exc) from exc
             except redis.ResponseError as exc:
-                if "UNBLOCKED" not in str(exc):
-                    raise
+                if problems.is_wrong_type(exc):
+                    partition = self._core.keys.partition(node)
+                    await self._core.run("mend", partition, [box, "list"])
+                elif "UNBLOCKED" not in str(exc):
+                    raise problems.garbage(client.options, exc) from exc
                 continue
             if first is not None:
                 more = await client.command("LPOP", box, BATCH) or []
-                return [_mail(item) for item in (first[1], *more)]
+                mails = [mail for item in (first[1], *more) if (mail := _mail(item)) is not None]
+                if mails:
+                    return mails
 
     async def watch(self, verb: str, pid: str, watcher: Watcher) -> None:
         await self._run(verb, pid.partition("|")[0], f"{pid}\n{pack(watcher).decode()}")
@@ -88,7 +93,8 @@ class Nodes:
             found: list[LostNode] = []
             for partition in range(self._core.keys.partitions):
                 for node, fields in await self._core.run("lost", partition, []):
-                    found.append(LostNode(node.decode(), [_watch(field) for field in fields]))
+                    watches = [watch for field in fields if (watch := _watch(field)) is not None]
+                    found.append(LostNode(codec.text(node), watches))
             now = time.monotonic()
             silent = {lost.node: silent.get(lost.node, now) for lost in found}
             dead = [lost for lost in found if now - silent[lost.node] >= self._grace]
@@ -107,9 +113,21 @@ class Nodes:
         self._joined.clear()
 
 
-def _watch(field: bytes) -> tuple[str, Watcher]:
-    pid, watcher = field.split(b"\n", 1)
-    return pid.decode(), _watcher(watcher)
+def _mail(item: bytes) -> NodeMail | None:
+    try:
+        return _read_mail(item)
+    except BROKEN as exc:
+        log.warning("mail for this node cannot be read, and is dropped: %s", exc)
+        return None
+
+
+def _watch(field: bytes) -> tuple[str, Watcher] | None:
+    try:
+        pid, watcher = field.split(b"\n", 1)
+        return pid.decode(), _watcher(watcher)
+    except BROKEN as exc:
+        log.warning("who watches a node that died cannot be read: %s", exc)
+        return None
 
 
 class Pulse(Beat):

@@ -6,7 +6,6 @@ Messages may be lost, so a waiter looks at the state after it has subscribed, an
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from typing import Any
 
 import redis
 
+from saros.background import LIMIT_S, Job, Jobs, end_all
 from saros.execution import RUNNING
 from saros.store import UNTIL_CLOSED
 
@@ -33,11 +33,11 @@ class Notify:
         self._waiting: dict[str, set[asyncio.Future[None]]] = defaultdict(set)
         self._subscribed: dict[str, asyncio.Future[None]] = {}
         self._pubsub: object | None = None
-        self._listening: asyncio.Task[None] | None = None
+        self._listening: Job[None] | None = None
         self._has_channels = asyncio.Event()
         self._changes: dict[str, set[str]] = {"subscribe": set(), "unsubscribe": set()}
         self._deaf = False  # since the subscription was lost
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending = Jobs()
 
     async def changed(self, id: str, run_id: str, length: int) -> None:
         """Return once the run has more than `length` records or is closed, or after some seconds."""
@@ -63,7 +63,7 @@ class Notify:
         if confirmed is None:
             confirmed = self._subscribed[channel] = asyncio.get_running_loop().create_future()
             if self._listening is None:
-                self._listening = asyncio.create_task(self._listen())
+                self._listening = Job(self._listen(), "the subscription")
             self._later("subscribe", channel, 0.0)
         await asyncio.shield(confirmed)
 
@@ -87,9 +87,7 @@ class Notify:
         if verb == "unsubscribe":
             channels = {channel for channel in channels if channel not in self._subscribed}
         if channels and self._pubsub is not None:
-            task = asyncio.get_running_loop().create_task(self._send(verb, channels))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            self._sending.start(self._send(verb, channels), f"{verb} of channels")
 
     async def _send(self, verb: str, channels: Iterable[str]) -> None:
         if self._pubsub is None:
@@ -104,11 +102,11 @@ class Notify:
         while True:
             try:
                 client = await self._core.client.listener()
-                async with contextlib.AsyncExitStack() as stack:
-                    stack.push_async_callback(disconnect, client)
-                    pubsub = client.pubsub()
-                    stack.push_async_callback(pubsub.aclose)
+                pubsub = client.pubsub()
+                try:
                     await self._hear(pubsub)
+                finally:
+                    await disconnect(client, pubsub)
             except (*LOST, *BUSY, redis.RedisError) as exc:
                 log.info("the subscription was lost: %s", exc)
                 self._deaf = True
@@ -151,7 +149,5 @@ class Notify:
                     future.set_result(None)
 
     async def close(self) -> None:
-        tasks = [*self._sending, *([self._listening] if self._listening else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        listening = [self._listening] if self._listening is not None else []
+        await end_all([*self._sending, *listening], LIMIT_S, at_once=True)

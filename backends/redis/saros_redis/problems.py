@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import redis
 
-from saros.errors import PERMISSION_DENIED, UNAVAILABLE, Error
+from saros.errors import INTERNAL, PERMISSION_DENIED, UNAVAILABLE, Error
 
 from .options import Options
 
@@ -77,6 +77,21 @@ def _is_closed(cause: BaseException) -> bool:
     """Whether there was a connection, which the server then ended."""
     ends = (ConnectionResetError, BrokenPipeError)
     return "losed by server" in str(cause) or any(isinstance(each, ends) for each in _chain(cause))
+
+
+def is_wrong_type(cause: BaseException) -> bool:
+    return "WRONGTYPE" in str(cause)
+
+
+def garbage(options: Options, cause: BaseException) -> Error:
+    """Of what is stored and cannot be what Saros stored: others have written there, or it is damaged."""
+    what = "a key has another type than Saros gave it" if is_wrong_type(cause) else str(cause)
+    return Error(
+        f"Redis at {options.url} holds what Saros cannot work with: {what}",
+        INTERNAL,
+        retryable=False,
+        hint=f"nothing else may write keys that begin with {options.prefix} or {{{options.prefix}",
+    )
 
 
 def is_full(cause: BaseException) -> bool:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import anyio
 import redis
 
 from saros.errors import Error
@@ -87,7 +88,7 @@ class Reader:
         streams = self._streams()
         command = ["XREADGROUP", "GROUP", "saros", self._core.consumer, "COUNT", 1, "BLOCK", BLOCK_MS]
         try:
-            async with asyncio.timeout(BLOCK_MS / 1000 + TIMEOUT_S):  # a dead peer does not answer at all
+            with anyio.fail_after(BLOCK_MS / 1000 + TIMEOUT_S):  # a dead peer does not answer at all
                 reply = await self._client.execute_command(
                     *command, "STREAMS", *streams, *(">" for _ in streams)
                 )

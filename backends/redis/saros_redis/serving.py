@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from saros.background import LIMIT_S, Job, end_all
 from saros.errors import Error
 
 from .core import CALLS, OUT, RUNS, Core
@@ -19,7 +20,7 @@ ROUNDS = 5
 class Serving:
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._readers: dict[str, list[asyncio.Task[None]]] = {}
+        self._readers: dict[str, list[Job[None]]] = {}
         self._renewer: Renewer | None = None
 
     def start(self, kind: str) -> None:
@@ -34,15 +35,12 @@ class Serving:
         everything = list(range(core.keys.partitions))
         parts = [[partition] for partition in everything] if core.options.cluster else [everything]
         readers = [Reader(core, kind, partitions) for partitions in parts]
-        self._readers[kind] = [asyncio.create_task(reader.run()) for reader in readers]
+        self._readers[kind] = [Job(reader.run(), f"the reader of {kind}") for reader in readers]
 
     async def leave(self, kind: str) -> None:
         """Take nothing more of a kind."""
         buffer_of(self._core, kind).stop()
-        readers = self._readers.pop(kind, [])
-        for reader in readers:
-            reader.cancel()
-        await asyncio.gather(*readers, return_exceptions=True)
+        await end_all(self._readers.pop(kind, []), LIMIT_S, at_once=True)
 
     async def stop(self) -> None:
         """Take nothing more, and hand what is still leased to other workers, who then need not wait for it."""

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
+from anyio import move_on_after
+
 from saros.execution import Description, HistoryPage, Started, StartRequest, Watcher
 from saros.store import CallLease, Commit, LostNode, Mail, NewRun, NodeMail, Outgoing, Settled, WorkflowTask
 from saros.values import Json
@@ -27,6 +29,9 @@ from .outbox import Outbox
 from .serving import Serving
 from .tasks import Tasks
 from .timers import Alarm, Timers
+
+STOP_S = 10.0
+"""How long it may take to hand over what is leased."""
 
 
 class RedisStore:
@@ -54,7 +59,7 @@ class RedisStore:
         self._nodes = Nodes(core)
         self._notify = Notify(core)
         self._serving = Serving(core)
-        alarm = Alarm()
+        alarm = self._alarm = Alarm()
         self._tasks = Tasks(core, alarm)
         self._calls = Calls(core, alarm)
         self._outbox = Outbox(core)
@@ -65,7 +70,8 @@ class RedisStore:
         try:
             await self._housekeeping.run()
         finally:
-            await self._serving.stop()
+            with move_on_after(STOP_S, shield=True):
+                await self._serving.stop()
 
     async def close(self) -> None:
         await self._serving.stop()
@@ -94,8 +100,11 @@ class RedisStore:
     async def commit(self, commits: Sequence[Commit]) -> list[str]:
         return await self._tasks.commit(commits)
 
-    async def park(self, task: WorkflowTask, problem: str, delay: int) -> None:
-        await self._tasks.park(task, problem, delay)
+    async def park(self, task: WorkflowTask, problem: str, delay: int, *, hung: bool = False) -> None:
+        await self._tasks.park(task, problem, delay, hung)
+
+    def last_words(self) -> RedisStore:
+        return RedisStore(self.options)
 
     async def take_calls(self, queues: Sequence[str], limit: int) -> list[CallLease]:
         self.core.call_queues = tuple(queues)
@@ -123,8 +132,13 @@ class RedisStore:
     async def post(self, id: str, mail: Mail) -> bool:
         return await self._executions.post(id, mail)
 
-    async def terminate(self, id: str, outcome: Json, run_id: str = "") -> bool:
-        return await self._executions.terminate(id, outcome, run_id)
+    async def terminate(self, id: str, outcome: Json, run_id: str = "", request: str = "") -> bool:
+        return await self._executions.terminate(id, outcome, run_id, request)
+
+    async def time_out(self, id: str, run_id: str, outcome: Json, following: NewRun | None) -> bool:
+        if following is not None and following.delay:
+            self._alarm.set(following.run.start_time + following.delay)
+        return await self._executions.time_out(id, run_id, outcome, following)
 
     async def watch(self, id: str, watcher: Watcher) -> bool:
         return await self._executions.watch(id, watcher)

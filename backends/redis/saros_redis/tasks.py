@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 
+from saros.background import together
 from saros.clock import steady_ns
 from saros.errors import Error
 from saros.store import FENCED, OK, Commit, WorkflowTask
@@ -37,10 +37,7 @@ class Tasks:
             await self._commit(partition, indexes, commits, results)
         elif partitions:
             work = [self._commit(part, indexes, commits, results) for part, indexes in partitions.items()]
-            done = await asyncio.gather(*work, return_exceptions=True)
-            for failure in done:
-                if isinstance(failure, BaseException):
-                    raise failure
+            await together(*work)
         return results
 
     async def _commit(
@@ -72,12 +69,14 @@ class Tasks:
     async def _refuse(self, commit: Commit, why: str) -> None:
         await self._park(commit.run.id, commit.run.run_id, commit.fence, why, 60_000_000_000)
 
-    async def park(self, task: WorkflowTask, problem: str, delay: int) -> None:
-        await self._park(task.run.id, task.run.run_id, task.fence, problem, delay)
+    async def park(self, task: WorkflowTask, problem: str, delay: int, hung: bool) -> None:
+        await self._park(task.run.id, task.run.run_id, task.fence, problem, delay, hung)
 
-    async def _park(self, id: str, run_id: str, fence: str, problem: str, delay: int) -> None:
+    async def _park(
+        self, id: str, run_id: str, fence: str, problem: str, delay: int, hung: bool = False
+    ) -> None:
         core = self._core
-        args = [run_id, fence, problem, codec.micros(delay)]
+        args = [run_id, fence, problem, codec.micros(delay) if delay >= 0 else -1, hung]
         try:
             await core.run("park", core.keys.partition(id), args, core.patience)
         except Error:

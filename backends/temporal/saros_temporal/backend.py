@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from temporalio.client import Client
 
+from saros.background import Job, Jobs
 from saros.clock import Clock, RealClock
 from saros.deployment import Deployment
 from saros.errors import INVALID, NOT_FOUND, Error
 from saros.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest
 from saros.host import ProcessHost
-from saros.program import EXIT, Ask
+from saros.program import EXIT, Ask, Facts
 from saros.values import Json
 
 from . import telemetry
@@ -21,6 +21,7 @@ from .client import seconds
 from .connections import Connections, connected
 from .converter import data_converter
 from .environment import Environment
+from .hung import last_words
 from .names import Names
 from .nodes import Nodes
 from .reasons import write_reason
@@ -42,8 +43,8 @@ class TemporalBackend:
         self._host: ProcessHost | None = None
         self.nodes = Nodes(self, options.get("node_lease"))
         self.names = Names(self)
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._watches: dict[tuple[str, str], asyncio.Task[Any]] = {}
+        self.jobs = Jobs()  # they end when the backend closes
+        self._watches: dict[tuple[str, str], Job[None]] = {}
 
     @property
     def url(self) -> str:
@@ -78,14 +79,7 @@ class TemporalBackend:
 
     async def close(self) -> None:
         await self.nodes.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def on_close(self, task: asyncio.Task[Any]) -> None:
-        """Have a task cancelled when the backend closes."""
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        await self.jobs.end()
 
     # --- workers ------------------------------------------------------------------------------
 
@@ -110,7 +104,7 @@ class TemporalBackend:
             for worker in deployment.registry.of_kind("temporal.worker")
         ]
         for each in connections.all:
-            self.on_close(asyncio.create_task(telemetry.watch(each.client, each.target)))
+            self.jobs.start(telemetry.watch(each.client, each.target), f"the watch of {each.target.address}")
         await serve(workers, max(grace, default=GRACE_S))
 
     # --- executions ---------------------------------------------------------------------------
@@ -133,6 +127,9 @@ class TemporalBackend:
     def executions(self, query: str = "") -> AsyncIterator[Description]:
         return self.connections.list(query)
 
+    async def count(self, query: str = "") -> int:
+        return sum([await each.count(query) for each in self.connections.all])
+
     async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
         return await (await self.connections.find(id, run_id)).history(id, run_id, start, wait)
 
@@ -143,12 +140,11 @@ class TemporalBackend:
         return await (await self.connections.find(id, run_id)).query(id, name, args, run_id)
 
     async def release(self, id: str) -> None:
-        raise Error(
-            "Temporal itself tries failed workflow tasks again",
-            INVALID,
-            retryable=False,
-            hint="reset the workflow with the temporal command to begin earlier in its history",
-        )
+        """Let a workflow that has blocked its workers run again; other tasks Temporal tries again itself."""
+        await (await self.connections.find(id)).release(id)
+
+    async def blocked(self, facts: Facts, problem: str) -> str:
+        return await last_words(facts, problem, self.client)
 
     async def update(self, id: str, name: str, args: Json) -> Json:
         return await (await self.connections.find(id)).update(id, name, args)
@@ -191,9 +187,8 @@ class TemporalBackend:
     def _watch(self, pid: str, watcher: str, link: bool, run_id: str = "") -> None:
         """Tell an actor of this process when a workflow has ended; the watch ends with the process."""
         if (pid, watcher) not in self._watches:
-            task = asyncio.get_running_loop().create_task(self._tell(pid, watcher, link, run_id))
-            self._watches[pid, watcher] = task
-            self.on_close(task)
+            watch = self._tell(pid, watcher, link, run_id)
+            self._watches[pid, watcher] = self.jobs.start(watch, f"the watch of {pid}")
 
     async def _tell(self, pid: str, watcher: str, link: bool, run_id: str) -> None:
         found = Pid.parse(pid)

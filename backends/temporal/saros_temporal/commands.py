@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, Protocol
 
-import msgspec
 from temporalio.bridge.proto.activity_result import DoBackoff
 from temporalio.bridge.proto.child_workflow import ChildWorkflowCancellationType, ParentClosePolicy
 from temporalio.bridge.proto.workflow_commands import (
@@ -21,15 +20,16 @@ from temporalio.bridge.proto.workflow_commands import (
 from saros.deployment import Deployment
 from saros.program import CallOptions, ContinueAsNew, Message, Spawn, pack
 from saros.raw import Raw
-from saros.values import Json
+from saros.values import Json, members
 
-from .payloads import CONTEXT, MESSAGES, SENDER, put_all, put_json
-from .policies import REUSE, put_durations, retry_policy
+from .payloads import CONTEXT, MESSAGES, SENDER, memo_name, put_all, put_json
+from .policies import REUSE, cron_schedule, put_durations, retry_policy
 from .search import SearchAttributes
 
 TRY_CANCEL: Final = ActivityCancellationType.TRY_CANCEL
 WAIT_CANCELLATION: Final = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 CHILD_TRY_CANCEL: Final = ChildWorkflowCancellationType.TRY_CANCEL
+CHILD_WAIT_REQUESTED: Final = ChildWorkflowCancellationType.WAIT_CANCELLATION_REQUESTED
 CHILD_WAIT_CANCELLATION: Final = ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED
 
 _CLOSE: Final = {
@@ -121,7 +121,7 @@ def put_child(
     target.parent_close_policy = _CLOSE[options.parent_close_policy]
     target.workflow_id_reuse_policy = REUSE[options.id_reuse_policy]
     target.cancellation_type = CHILD_WAIT_CANCELLATION if options.wait_for_cancellation else CHILD_TRY_CANCEL
-    target.cron_schedule = options.cron_schedule
+    target.cron_schedule = cron_schedule(options)
     put_durations(
         target,
         workflow_execution_timeout=options.execution_timeout,
@@ -131,8 +131,8 @@ def put_child(
     if options.retry_policy is not None:
         target.retry_policy.CopyFrom(retry_policy(options.retry_policy))
     if options.memo:
-        for key, item in msgspec.json.decode(options.memo, type=dict[str, Raw]).items():
-            put_json(target.memo[key], item)
+        for key, item in members(options.memo).items():
+            put_json(target.memo[memo_name(key)], item)
     for key, payload in search.encoded(options.search_attributes).items():
         target.search_attributes.indexed_fields[key].CopyFrom(payload)
 

@@ -6,6 +6,7 @@ The SDK's own errors about them name neither the file nor the mistake.
 from __future__ import annotations
 
 import datetime as dt
+import os
 from pathlib import Path
 
 from cryptography import x509
@@ -62,7 +63,9 @@ def api_key_of(entry: Entry, registry: Registry) -> str | None:
     if entry.get("auth.type") != "api_key":
         return None
     path, key = "auth.api_key", str(entry.get("auth.api_key") or "").encode()
-    if not key:
+    if not key and entry.get("auth.api_key_env"):
+        path, key = "auth.api_key_env", _variable(entry, "auth.api_key_env")
+    elif not key:
         path, key = "auth.api_key_file", _file(entry, registry, "auth.api_key_file") or b""
     key = key.strip()
     if not key:
@@ -74,7 +77,19 @@ def api_key_of(entry: Entry, registry: Registry) -> str | None:
 
 def _pem(entry: Entry, registry: Registry, table: str, what: str) -> bytes | None:
     text = entry.get(f"{table}.{what}_pem")
-    return str(text).encode() if text else _file(entry, registry, f"{table}.{what}_file")
+    if text:
+        return str(text).encode()
+    if entry.get(f"{table}.{what}_pem_env"):
+        return _variable(entry, f"{table}.{what}_pem_env")
+    return _file(entry, registry, f"{table}.{what}_file")
+
+
+def _variable(entry: Entry, path: str) -> bytes:
+    name = str(entry.get(path))
+    value = os.environ.get(name)
+    if not value:
+        raise Error(f"{path}: the environment variable {name} is not set", INVALID, where=entry.where(path))
+    return value.encode()
 
 
 def _file(entry: Entry, registry: Registry, path: str) -> bytes | None:
@@ -90,12 +105,13 @@ def _file(entry: Entry, registry: Registry, path: str) -> bytes | None:
 
 def _wrong(entry: Entry, path: str, what: str) -> Error:
     value = str(entry.get(path) or "")
-    shown = f" {value}" if path.endswith("_file") else ""  # never the secret itself
+    shown = f" {value}" if path.endswith(("_file", "_env")) else ""  # never the secret itself
     return Error(f"{path}{shown} {what}", INVALID, retryable=False, where=entry.where(path))
 
 
 def _path(entry: Entry, what: str) -> str:
-    return f"auth.{what}_pem" if entry.get(f"auth.{what}_pem") else f"auth.{what}_file"
+    given = (f"auth.{what}_{form}" for form in ("pem", "pem_env", "file"))
+    return next((path for path in given if entry.get(path)), f"auth.{what}_file")
 
 
 def _certificates(entry: Entry, path: str, pem: bytes) -> list[x509.Certificate]:

@@ -14,6 +14,7 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.converter import DataConverter
 
 from saros import values
+from saros.conditions import All, Condition, Node
 from saros.deployment import Deployment
 from saros.errors import Error
 from saros.execution import (
@@ -27,12 +28,12 @@ from saros.execution import (
     Description,
     Pid,
 )
-from saros.query import Condition, parse
+from saros.query import parse
 from saros.raw import Raw
 
 from .names import TYPE as NAMES
 from .nodes import TYPE as NODES
-from .payloads import CANCELED_MEMO, to_json
+from .payloads import CANCELED_MEMO, to_json, user_name
 from .starts import decoded
 
 if TYPE_CHECKING:
@@ -72,14 +73,37 @@ def visibility_query(query: str) -> str:
 
     :raises Error: INVALID for a bad query.
     """
-    return " AND ".join([f"WorkflowType NOT IN ('{NAMES}', '{NODES}')", *map(_condition, parse(query))])
+    node = parse(query)
+    ours = f"WorkflowType NOT IN ('{NAMES}', '{NODES}')"
+    return ours if node == All(()) else f"{ours} AND {_rendered(node)}"
+
+
+def _rendered(node: Node) -> str:
+    if isinstance(node, Condition):
+        return _condition(node)
+    word = " AND " if isinstance(node, All) else " OR "
+    return f"({word.join(map(_rendered, node.parts))})"
+
+
+_OPPOSITE: Final = {"=": "!=", "!=": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 
 def _condition(condition: Condition) -> str:
+    """A condition in SQL, in which a missing value fulfils neither a comparison nor its opposite."""
     name = _FIELDS.get(condition.field, f"`{condition.name}`")
-    if condition.operator == "in":
-        return f"{name} IN ({', '.join(_literal(item, condition.field) for item in condition.value)})"
-    return f"{name} {condition.operator} {_literal(condition.value, condition.field)}"
+    op, negated, field = condition.operator, condition.negated, condition.field
+    if op == "null":
+        return f"{name} IS {'NOT ' if negated else ''}NULL"
+    if op == "in":
+        said = (
+            f"{'NOT ' if negated else ''}IN ({', '.join(_literal(item, field) for item in condition.value)})"
+        )
+    elif op == "starts":
+        said = f"{'NOT ' if negated else ''}STARTS_WITH {_literal(condition.value, field)}"
+    else:
+        said = f"{_OPPOSITE[op] if negated else op} {_literal(condition.value, field)}"
+    missing_too = (op == "!=") is not negated and (not field or field == "close_time")
+    return f"({name} {said} OR {name} IS NULL)" if missing_too else f"{name} {said}"
 
 
 def _literal(value: Any, field: str) -> str:
@@ -161,7 +185,7 @@ async def _memo(fields: dict[str, Payload], converter: DataConverter) -> dict[st
         if key == CANCELED_MEMO:
             continue
         try:
-            memo[key] = Raw(to_json((await decoded(converter, [payload]))[0]))
+            memo[user_name(key)] = values.readable(to_json((await decoded(converter, [payload]))[0]))
         except Error as error:  # of another SDK, with another codec
-            memo[key] = Raw(values.encode(f"({error.message})"))
+            memo[user_name(key)] = Raw(values.encode(f"({error.message})"))
     return memo

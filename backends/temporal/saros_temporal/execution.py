@@ -26,6 +26,7 @@ from saros.program import (
     DONE,
     MESSAGE,
     QUERY,
+    UPDATE,
     Answer,
     Attributes,
     CancelRequest,
@@ -38,6 +39,7 @@ from saros.program import (
     Program,
     VersionMark,
     pack,
+    unpack,
 )
 from saros.values import Json, error_data
 
@@ -45,7 +47,7 @@ from .calls import NS, Calls, Timers
 from .children import Children
 from .closing import Ending, close
 from .facts import WorkflowFacts
-from .payloads import MAX_PAYLOAD, put_json, too_large
+from .payloads import MAX_PAYLOAD, memo_name, put_json, too_large
 from .reasons import read_reason
 from .signals import event_of
 from .starting import first_events
@@ -67,7 +69,8 @@ class Execution:
         self.env = env
         self.info = det.info
         self.no_eager_calls = det.disable_eager_activity_execution
-        self.random = random.Random(det.randomness_seed)
+        self.seed = det.randomness_seed
+        self.random = random.Random(self.seed)
         self.pid = str(Pid(env.place, det.info.workflow_id))
         self.activation = 0  # their number so far
         self.now = 0  # ns since 1970, as the present activation sees it
@@ -228,10 +231,10 @@ class Execution:
             fields = self.add().upsert_workflow_search_attributes.search_attributes.indexed_fields
             for name, payload in self.env.search.upserts(upserts.search).items():
                 fields[name].CopyFrom(payload)
-        self.upsert_memo(upserts.memo)
+        self.upsert_memo({memo_name(name): item for name, item in upserts.memo.items()})
 
     def upsert_memo(self, memo: dict[str, msgspec.Raw]) -> None:
-        """Change the memo; a null removes the key."""
+        """Change the memo, by the names that Temporal keeps; a null removes the key."""
         if memo:
             fields = self.add().modify_workflow_properties.upserted_memo.fields
             for name, item in memo.items():
@@ -258,10 +261,14 @@ class Execution:
 
     def close(self) -> None:
         """Give the closing command, if there is one."""
-        if self.ending is None or self._closed or not self.calls.settled():
+        if self.ending is None or self._closed or not self.calls.settled() or not self.children.settled():
             return
         self._closed = True
-        self.updates.end()
+        continues = isinstance(self.ending, ContinueAsNew)
+        late_updates = (
+            unpack(event.body, Inquiry) for event in self._queue if event.op == UPDATE and continues
+        )
+        self.updates.end({inquiry.id for inquiry in late_updates})
         late = [msgspec.json.decode(event.body, type=Message) for event in self._queue if event.op == MESSAGE]
         close(self, self.ending, late)
         if not self.facts.replaying:

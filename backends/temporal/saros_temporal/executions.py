@@ -26,16 +26,17 @@ from temporalio.exceptions import CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from saros import values
-from saros.attributes import check_search
+from saros.attributes import admitted, check_search
 from saros.deployment import Deployment
 from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, TIMEOUT, Error
-from saros.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest
+from saros.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest, new_id
 from saros.program import CANCEL, EXIT, LINK_DOWN, MESSAGE, CancelRequest, Message, Outcome, pack, unpack
 from saros.values import Json
 
 from .client import Target
 from .descriptions import description, visibility_query, worker_of
 from .failures import CANCELED_ERROR, error_of, outcome_of, settled
+from .hung import RELEASED
 from .pages import History
 from .payloads import (
     ANSWER,
@@ -53,7 +54,10 @@ from .reasons import write_reason
 from .refusals import rpc_error
 from .search import SearchAttributes, register
 from .starts import decoded, encoded, start_request
+from .updates import NEXT_RUN
 
+UPDATES: Final = 20
+"""How often an update is sent at most, when the run that it meets continues as new."""
 QUERY_S: Final = 10.0
 """How long a worker may take to answer a query."""
 _UNANSWERED: Final = (
@@ -100,7 +104,7 @@ class Executions:
         if search:
             if self.search.known is None:
                 await self.register()
-            why = check_search(bytes(search)) or self.search.refusal(search)
+            why = check_search(bytes(search)) or admitted(bytes(search), self.search.refusals(search))[1]
             if why:
                 raise Error(why, INVALID, retryable=False)
         _check_size(request.args, *(message.payloads for message in request.messages))
@@ -202,9 +206,18 @@ class Executions:
                 place = self.worker_of(info.task_queue)
                 yield await description(info, self.deployment, self.client.data_converter, place=place)
         except RPCError as error:
-            if error.status == RPCStatusCode.INVALID_ARGUMENT:
-                raise Error(f"bad query {query!r}: {error.message}", INVALID, retryable=False) from error
-            raise self.error(error, "") from error
+            raise self._listing_error(error, query) from error
+
+    async def count(self, query: str) -> int:
+        try:
+            return (await self.client.count_workflows(visibility_query(query))).count
+        except RPCError as error:
+            raise self._listing_error(error, query) from error
+
+    def _listing_error(self, error: RPCError, query: str) -> Error:
+        if error.status == RPCStatusCode.INVALID_ARGUMENT:
+            return Error(f"bad query {query!r}: {error.message}", INVALID, retryable=False)
+        return self.error(error, "")
 
     async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
         try:
@@ -248,13 +261,25 @@ class Executions:
 
     async def update(self, id: str, name: str, args: Json) -> Json:
         _check_size(args)
-        try:
-            found = await self._handle(id).execute_update(name, args=raw_values(args), result_type=RawValue)
-        except WorkflowUpdateFailedError as error:
-            raise values.to_error(error_of(error.cause)) from error
-        except RPCError as error:
-            raise self.error(error, id) from error
-        return raw_json(found)
+        key = new_id()  # a run carries out an update once, however often it is sent
+        for attempt in range(1, UPDATES + 1):
+            try:
+                found = await self._handle(id).execute_update(
+                    name, args=raw_values(args), id=key, result_type=RawValue
+                )
+                return raw_json(found)
+            except WorkflowUpdateFailedError as error:
+                data = error_of(error.cause)
+                if attempt == UPDATES or data != NEXT_RUN:
+                    raise values.to_error(data) from error
+                key = new_id()
+            except RPCError as error:
+                # A task that met the end of its run is dropped, with the updates that it had heard of.
+                if attempt == UPDATES or error.status != RPCStatusCode.UNAVAILABLE:
+                    raise self.error(error, id) from error
+                if not await self.runs(id):  # also raises when the server is not there
+                    raise self.error(error, id) from error
+        raise AssertionError("unreachable")
 
     async def send(self, id: str, op: str, body: Json, key: str = "") -> bool:
         """Signal a workflow; False when it does not run."""
@@ -286,6 +311,20 @@ class Executions:
 
     async def _encoded(self, items: list[Payload]) -> list[Payload]:
         return await encoded(self.client.data_converter, items)
+
+    async def release(self, id: str) -> None:
+        """Let a workflow that has blocked its workers run again.
+
+        :raises Error: NOT_FOUND when it does not run, or no task of it has failed.
+        """
+        handle = self._handle(id)
+        try:
+            task = (await handle.describe()).raw_description.pending_workflow_task
+            if task.attempt < 2:
+                raise Error(f"no workflow task of {id} has failed", NOT_FOUND, retryable=False)
+            await handle.signal(RELEASED)
+        except RPCError as error:
+            raise self.error(error, id) from error
 
     async def cancel(self, id: str, reason: str, key: str) -> bool:
         """Ask a workflow to end; False when it does not run."""

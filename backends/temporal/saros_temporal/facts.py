@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hmac
+import os
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Final
 
-from saros.attributes import check_search
+import msgspec
+from temporalio.api.common.v1 import Payload
+
+from saros.attributes import admitted, refused_values
 from saros.errors import INVALID, Error
+from saros.program import pack
 from saros.values import Json
+
+from .payloads import SECRET, put_json
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -18,7 +27,7 @@ class WorkflowFacts:
     def __init__(self, execution: Execution) -> None:
         self.replaying = False
         self.name = ""  # of the entry and the execution, in logs
-        self._execution = execution
+        self.execution = execution
         self._versions: dict[str, int] = {}
         self._recorded: set[str] = set()  # patches whose markers the history has
         self._patches: dict[str, bool] = {}  # the answers so far, which never change
@@ -26,6 +35,9 @@ class WorkflowFacts:
         self._own_length = 0  # events and bytes since the server last told
         self._own_size = 0
         self._upserts = 0
+        self.given = ""  # random bits of whoever started this
+        self._secret = ""  # this run's, once they are asked for
+        self._secrets = 1  # the number of these
 
     def begin(self, replaying: bool, length: int, size: int) -> bool:
         """Note what an activation tells; gives whether it is of another workflow task than the last one."""
@@ -57,7 +69,7 @@ class WorkflowFacts:
         if known is None:
             known = self._patches[id] = not self.replaying or id in self._recorded
             if known:
-                self._execution.add().set_patch_marker.patch_id = id
+                self.execution.add().set_patch_marker.patch_id = id
         return known
 
     def version_of(self, change_id: str, lowest: int, highest: int) -> tuple[int, bool]:
@@ -86,7 +98,7 @@ class WorkflowFacts:
 
     def log(self, level: str, message: str, fields: Json) -> None:
         if not self.replaying:
-            self._execution.env.deployment.log(level, message, fields, self.name)
+            self.execution.env.deployment.log(level, message, fields, self.name)
 
     def heartbeat(self, details: Json) -> None:
         raise Error("a workflow has no heartbeat; only activities do", INVALID, retryable=False)
@@ -94,20 +106,58 @@ class WorkflowFacts:
     def is_canceled(self) -> bool:
         return False
 
-    def refuse_attributes(self, search: Json) -> str | None:
-        """What the server would take decides only once: a refusal is a patch marker, which a replay finds."""
-        why = check_search(search)
-        if why is not None:
-            return why
+    def secret(self) -> str:
+        """See `saros.program.Facts`.
+
+        Temporal's own seed is a hash of the run id. So whoever starts a workflow puts random bits into a header,
+        which a codec hides from the server, and the seed only tells runs with the same header apart. Other SDKs
+        do not: then the bits are in a marker.
+        """
+        if not self._secret and self.given:
+            self._secret = _derived(self.given, str(self.execution.seed))
+        elif not self._secret:
+            marker = f"{_SECRET}{self._secrets}/"
+            found = next((id for id in self._recorded if id.startswith(marker)), None)
+            if found is None and self.replaying:  # the code that ran here did not ask: no marker has a place
+                self._secret = _derived(marker, self.execution.info.run_id)
+            else:
+                self._secret = os.urandom(32).hex() if found is None else found.removeprefix(marker)
+                self.execution.add().set_patch_marker.patch_id = marker + self._secret
+        return self._secret
+
+    def hand_on(self, headers: MutableMapping[str, Payload], name: str) -> None:
+        """Give an execution that this one starts random bits of its own, if this one was given some."""
+        if self.given:
+            put_json(headers[SECRET], pack(_derived(self.secret(), name)))
+
+    def reseed(self) -> None:
+        """Forget the random bits: the run has been reset, and what comes now differs from what came then."""
+        self._secret = ""
+        self._secrets += 1
+
+    def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
+        """What the server takes decides only once: the refused names are a patch marker, which a replay finds."""
+        return admitted(search, {**self._refused_names(search), **refused_values(search)})
+
+    def _refused_names(self, search: Json) -> dict[str, str]:
         self._upserts += 1
-        marker = f"saros.refused#{self._upserts}"
+        marker = f"saros.refused/{self._upserts}/"  # no change id and "#": a version's
         if self.replaying:
-            known = self.patched(marker)
-            return self._execution.env.search.refusal(search) or _REFUSED if known else None
-        why = self._execution.env.search.refusal(search)
-        if why is not None:
-            self.patched(marker)
-        return why
+            found = next((id for id in self._recorded if id.startswith(marker)), None)
+            if found is None:
+                return {}
+            self.patched(found)
+            names = msgspec.json.decode(found.removeprefix(marker), type=list[str])
+            return {name: self.execution.env.search.refusals(search).get(name, _REFUSED) for name in names}
+        refused = self.execution.env.search.refusals(search)
+        if refused:
+            self.patched(marker + msgspec.json.encode(sorted(refused)).decode())
+        return refused
 
 
-_REFUSED = "the server did not know these search attributes when the workflow asked for them"
+_SECRET: Final = "saros.secret/"
+_REFUSED = "the server did not know some of these search attributes when the workflow asked for them"
+
+
+def _derived(secret: str, name: str) -> str:
+    return hmac.digest(secret.encode(), name.encode(), "sha256").hex()

@@ -24,7 +24,7 @@ from saros.raw import Raw
 from saros.values import Json
 
 from .failures import error_in, failed
-from .payloads import CANCELED_MEMO, SENDER, to_json
+from .payloads import CANCELED_MEMO, SENDER, to_json, user_name
 from .reasons import read_reason
 from .signals import EVENTS
 from .system import PREFIX
@@ -156,7 +156,8 @@ class _Reader:
         fields = event.workflow_properties_modified_event_attributes.upserted_memo.fields
         if CANCELED_MEMO in fields:
             return []
-        return [("attrs", 0, pack({"memo": {key: Raw(_json(item)) for key, item in fields.items()}}))]
+        memo = {user_name(key): Raw(_json(item)) for key, item in fields.items()}
+        return [("attrs", 0, pack({"memo": memo}))]
 
     def update(self, event: HistoryEvent) -> Found:
         request = event.workflow_execution_update_accepted_event_attributes.accepted_request

@@ -28,6 +28,7 @@ from saros.values import error_data
 from .contexts import own_store_context, serialization_context, store_context
 from .execution import Execution
 from .failures import failure, succeeded
+from .hung import check
 from .inspection import BUILT_IN
 from .payloads import ANSWER, json_array, put_json, to_payload
 from .turns import NEXT, STARTED
@@ -71,6 +72,7 @@ class Instance(WorkflowInstance):
 
     def _carry_out(self, act: WorkflowActivation, completion: WorkflowActivationCompletion) -> None:
         execution = self.execution
+        check(act.jobs, execution)
         execution.begin(act, completion.successful.commands)
         phases: tuple[list[tuple[Job, Any]], ...] = ([], [], [], [])
         for job in act.jobs:
@@ -105,7 +107,9 @@ class Instance(WorkflowInstance):
             self._env.refresh()
 
     def _reseed(self, job: UpdateRandomSeed) -> None:
+        self.execution.seed = job.randomness_seed
         self.execution.random.seed(job.randomness_seed)
+        self.execution.facts.reseed()
 
     def _query(self, job: QueryWorkflow) -> None:
         """Answer a query. Saros's own clients want an `Outcome`, for a failed query tells nothing but a text."""

@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from anyio import move_on_after
 from temporalio import workflow
 from temporalio.api.enums.v1 import PendingActivityState, WorkflowExecutionStatus
 from temporalio.client import AsyncActivityHandle, WorkflowFailureError, WorkflowHandle
@@ -27,6 +28,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from saros import values
+from saros.background import Job
 from saros.errors import INVALID, NOT_FOUND, UNAVAILABLE, Error, ErrorData
 from saros.execution import Pid, new_id
 from saros.program import MESSAGE, Ask, Message, Outcome, Send, pack, unpack
@@ -103,7 +105,7 @@ class Nodes:
     def __init__(self, backend: TemporalBackend, lease: object = None) -> None:
         self._backend = backend
         self._lease_s = seconds(lease) or LEASE_S
-        self._presence: asyncio.Task[None] | None = None
+        self._presence: Job[None] | None = None
         self._arrived = asyncio.Event()
         self._watched: dict[str, set[tuple[str, str, bool]]] = {}  # node -> (pid, watcher, link)
 
@@ -129,9 +131,8 @@ class Nodes:
             return
         self._presence.cancel()
         farewell = self._backend.connections.default.terminate(_id(self._host.node), "the node has ended")
-        with contextlib.suppress(Error, TimeoutError):  # the lease ends by itself
-            async with asyncio.timeout(FAREWELL_S):
-                await farewell
+        with contextlib.suppress(Error), move_on_after(FAREWELL_S, shield=True):  # the lease ends by itself
+            await farewell
 
     # --- requests -----------------------------------------------------------------------------
 
@@ -235,8 +236,7 @@ class Nodes:
         again = self._presence is not None
         if self._presence is not None:
             self._presence.cancel()
-        self._presence = asyncio.get_running_loop().create_task(self._beat(handle))
-        self._backend.on_close(self._presence)
+        self._presence = self._backend.jobs.start(self._beat(handle), "the presence of this node")
         self._arrived.set()
         return again
 
@@ -276,7 +276,7 @@ class Nodes:
         watches = self._watched.get(node)
         if watches is None:
             watches = self._watched[node] = set()
-            self._backend.on_close(asyncio.get_running_loop().create_task(self._guard(node)))
+            self._backend.jobs.start(self._guard(node), f"the watch of the node {node}")
         watches.add((str(pid), watcher, link))
 
     def forget(self, pid: str, watcher: str, link: bool) -> None:

@@ -1,7 +1,9 @@
-"""Payloads: Temporal's ``json/plain`` and Saros's JSON are the same text, so values pass through unread.
+"""Payloads: Temporal's ``json/plain`` is the plain JSON of `saros.values`, so most values pass through unread.
 
 Two plain things have Temporal's own encodings, as every SDK writes them: nil is ``binary/null``, and a
-string of bytes that is a whole argument or result is ``binary/plain``.
+string of bytes that is a whole argument or result is ``binary/plain``. Bytes and errors *within* a value have
+none: such a payload is wire JSON, and says so in its metadata (`WIRE`), never in its text. Other SDKs read it
+as the objects that stand for them; what they send has no such metadata, and every key of it is just a key.
 """
 
 from __future__ import annotations
@@ -17,22 +19,38 @@ from temporalio.common import RawValue
 
 from saros.errors import INVALID, Error
 from saros.raw import Raw
-from saros.values import NULL, Json
+from saros.values import NULL, Json, from_plain, to_plain
 
 ENCODING: Final = "encoding"
 JSON_PLAIN: Final = b"json/plain"
+WIRE: Final = "saros-wire"
+"""Metadata of a payload whose text is wire JSON."""
 MAX_PAYLOAD: Final = 1_500_000
 """Bytes; the server refuses 2 MiB, and a workflow that tries it is stuck."""
 
 CONTEXT: Final = "saros-context"
 SENDER: Final = "saros-sender"
 MESSAGES: Final = "saros-messages"
+SECRET: Final = "saros-secret"
 ANSWER: Final = "saros-answer"
 """Headers: the `ctx` values (an object), the pid of the starter or sender, messages that come before any
-other; and of a query, that its answer is to be an `Outcome`, for a failed query tells nothing but a text."""
+other, random bits (in hexadecimal) of which those of runs are made; and of a query, that its answer is to be
+an `Outcome`, for a failed query tells nothing but a text."""
 
 CANCELED_MEMO: Final = "saros.canceled"
 """Memo: the error with which a workflow was cancelled, for which Temporal's closing event has no room."""
+_OWN: Final = "saros."
+
+
+def memo_name(name: str) -> str:
+    """The name under which Temporal keeps what a user calls so: it is never one of Saros's own."""
+    return _OWN + name if name.startswith(_OWN) else name
+
+
+def user_name(kept: str) -> str:
+    """What a user calls the memo that Temporal keeps under a name, which is not `CANCELED_MEMO`."""
+    return kept.removeprefix(_OWN)
+
 
 _BYTES: Final = b'{"$bin":"'
 _array = msgspec.json.Decoder(list[Raw])
@@ -41,7 +59,7 @@ _bytes = msgspec.json.Decoder(dict[str, str])
 
 
 def put_json(payload: Payload, json: Json | Raw) -> None:
-    """Make an empty payload that of a JSON text."""
+    """Make an empty payload that of a wire JSON text."""
     data = bytes(json)
     if data == NULL or not data:
         payload.metadata[ENCODING] = b"binary/null"
@@ -55,11 +73,13 @@ def put_json(payload: Payload, json: Json | Raw) -> None:
             payload.metadata[ENCODING] = b"binary/plain"
             return
     payload.metadata[ENCODING] = JSON_PLAIN
-    payload.data = data
+    payload.data, plain = to_plain(data)
+    if not plain:
+        payload.metadata[WIRE] = b"1"
 
 
 def to_payload(json: Json | Raw) -> Payload:
-    """The payload of a JSON text."""
+    """The payload of a wire JSON text."""
     payload = Payload()
     put_json(payload, json)
     return payload
@@ -79,7 +99,7 @@ def put_all(target: PayloadList, array: Json | Raw) -> None:
 
 
 def to_json(payload: Payload) -> Json:
-    """The JSON text of a payload.
+    """The wire JSON of a payload.
 
     :raises Error: INVALID for encodings that are no JSON, and for bad JSON.
     """
@@ -100,7 +120,7 @@ def to_json(payload: Payload) -> Json:
         _any.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise Error(f"a payload is not valid JSON: {exc}", INVALID, retryable=False) from exc
-    return data
+    return data if WIRE in payload.metadata else from_plain(data)
 
 
 def raw_values(array: Json | Raw) -> list[RawValue]:

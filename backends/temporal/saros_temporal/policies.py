@@ -10,8 +10,9 @@ from google.protobuf.message import Message
 from temporalio.api.common.v1 import RetryPolicy as TemporalRetryPolicy
 from temporalio.api.enums.v1 import WorkflowIdReusePolicy
 
+from saros.cron import Cron
 from saros.errors import TIMEOUT
-from saros.program import RetryPolicy
+from saros.program import RetryPolicy, StartOptions
 
 TIMEOUT_NAMES: Final = tuple(
     f"TemporalTimeout:{name}" for name in ("StartToClose", "Heartbeat", "ScheduleToClose")
@@ -38,16 +39,25 @@ def put_durations(target: Message, **ms: int) -> None:
             getattr(target, field).CopyFrom(duration(value))
 
 
+def cron_schedule(options: StartOptions) -> str:
+    """The cron expression of start options, as Temporal reads it; "" when there is none.
+
+    :raises Error: INVALID.
+    """
+    return Cron(options.cron_schedule).in_numbers() if options.cron_schedule else ""
+
+
 @lru_cache(maxsize=256)
 def retry_policy(policy: RetryPolicy) -> TemporalRetryPolicy:
     """Temporal's form of a policy; shared, so copy it."""
+    initial = policy.initial_interval or RetryPolicy().initial_interval
     names = set(policy.non_retryable_error_types)
     if TIMEOUT in names:
         names.update(TIMEOUT_NAMES)
     return TemporalRetryPolicy(
-        initial_interval=duration(policy.initial_interval),
+        initial_interval=duration(initial),
         backoff_coefficient=policy.backoff_coefficient,
-        maximum_interval=duration(max(policy.maximum_interval, policy.initial_interval)),
+        maximum_interval=duration(max(policy.maximum_interval, initial)),
         maximum_attempts=policy.maximum_attempts,
         non_retryable_error_types=sorted(names),
     )

@@ -14,6 +14,7 @@ from temporalio.client import AsyncActivityHandle
 from temporalio.common import RawValue
 from temporalio.service import RPCError
 
+from saros.background import Job
 from saros.errors import NOT_FOUND, Error
 from saros.execution import Pid
 from saros.program import Ask
@@ -39,7 +40,6 @@ ANSWERS: Final = 10_000
 class Requests:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
-        self._watching: set[asyncio.Task[None]] = set()
         self._answers: OrderedDict[str, Json] = OrderedDict()
 
     async def answer(self, name: str, args: Sequence[RawValue]) -> RawValue:
@@ -86,10 +86,7 @@ class Requests:
 
     def _watch(self, backend: TemporalBackend, request: Request) -> None:
         """Answer when the watched execution has ended, without holding a slot of the worker meanwhile."""
-        task = asyncio.get_running_loop().create_task(_watch(backend, request.pid, self._handle()))
-        self._watching.add(task)
-        task.add_done_callback(self._watching.discard)
-        backend.on_close(task)
+        backend.jobs.start(_watch(backend, request.pid, self._handle()), f"the watch of {request.pid}")
         activity.raise_complete_async()
 
 
@@ -149,17 +146,17 @@ async def _spawn(request: Request, host: ProcessHost) -> Json:
 
 
 async def _watch(backend: TemporalBackend, pid: str, handle: AsyncActivityHandle) -> None:
-    end = asyncio.ensure_future(backend.end_of(Pid.parse(pid) or Pid("", pid)))
+    end = Job(backend.end_of(Pid.parse(pid) or Pid("", pid)), f"the wait for {pid}")
     try:
         while not end.done():
-            await asyncio.wait([end], timeout=HEARTBEAT_S / 3)
+            await asyncio.wait({end.task}, timeout=HEARTBEAT_S / 3)
             if not end.done():
                 await handle.heartbeat()
-        await handle.complete(RawValue(to_payload(end.result())))
+        await handle.complete(RawValue(to_payload(await end.wait())))
     except (
         Exception
     ) as error:  # cancelled, or lost: the server gives the watch to another worker if it is open
         level = logging.DEBUG if not isinstance(error, RPCError) else logging.INFO
         log.log(level, "the watch of %s ends: %s", pid, error)
     finally:
-        end.cancel()
+        await end.end()

@@ -15,9 +15,11 @@ from temporalio.client import (
     Schedule,
     ScheduleActionStartWorkflow,
     ScheduleAlreadyRunningError,
+    ScheduleCalendarSpec,
     ScheduleIntervalSpec,
     ScheduleOverlapPolicy,
     SchedulePolicy,
+    ScheduleRange,
     ScheduleSpec,
     ScheduleUpdate,
     ScheduleUpdateInput,
@@ -26,6 +28,7 @@ from temporalio.common import RawValue
 from temporalio.service import RPCError, RPCStatusCode
 
 from saros import values
+from saros.cron import Cron
 from saros.deployment import Deployment
 from saros.entries import Entry
 
@@ -50,7 +53,12 @@ async def apply_schedules(connections: Connections, deployment: Deployment) -> N
     for entry in deployment.registry.of_kind("schedule"):
         if entry.get("lifecycle.auto_start") is not False:
             where = connections.of_worker(deployment.registry.worker_of(entry))
-            await _apply(where.client, entry, schedule_of(entry, deployment))
+            try:
+                await _apply(where.client, entry, schedule_of(entry, deployment))
+            except RPCError as error:
+                if error.status == RPCStatusCode.UNAVAILABLE:
+                    raise
+                log.error("the schedule %s is not set up: the server says %s", entry.id, error.message)
 
 
 def schedule_id(entry: Entry) -> str:
@@ -68,16 +76,33 @@ def schedule_of(entry: Entry, deployment: Deployment) -> Schedule:
         given = [RawValue(to_payload(values.encode(entry.get("input"))))]
     cron, every = entry.get("cron"), entry.get("every")
     return Schedule(
-        ScheduleActionStartWorkflow(
-            target.type_name, args=given, id=entry.id.replace(":", "-"), task_queue=queue
-        ),
+        ScheduleActionStartWorkflow(target.type_name, args=given, id=entry.id, task_queue=queue),
         ScheduleSpec(
-            cron_expressions=[cron] if cron else [],
+            calendars=calendars(Cron(cron)) if cron else [],
             intervals=[ScheduleIntervalSpec(timedelta(seconds=seconds(every)))] if every else [],
             time_zone_name=entry.get("timezone"),
         ),
         SchedulePolicy(overlap=_OVERLAP[entry.get("overlap", "skip")]),
     )
+
+
+def calendars(cron: Cron) -> list[ScheduleCalendarSpec]:
+    """The same times as calendars: two, when a day counts that matches either day field."""
+    either = [(cron.days, set(range(7))), (set(range(1, 32)), cron.weekdays)]
+    return [
+        ScheduleCalendarSpec(
+            minute=_ranges(cron.minutes),
+            hour=_ranges(cron.hours),
+            day_of_month=_ranges(days),
+            month=_ranges(cron.months),
+            day_of_week=_ranges(weekdays),
+        )
+        for days, weekdays in ([(cron.days, cron.weekdays)] if cron.day_and else either)
+    ]
+
+
+def _ranges(values: set[int]) -> list[ScheduleRange]:
+    return [ScheduleRange(value) for value in sorted(values)]
 
 
 async def _apply(client: Client, entry: Entry, schedule: Schedule) -> None:

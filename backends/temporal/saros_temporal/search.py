@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import msgspec
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
@@ -66,26 +65,28 @@ class SearchAttributes:
     def __init__(self, known: Mapping[str, str] | None = None) -> None:
         self.known = None if known is None else dict(known)
 
-    def refusal(self, search: Json | Raw) -> str | None:
-        """Why the server would not take these attributes, or None."""
+    def refusals(self, search: Json | Raw) -> dict[str, str]:
+        """Which of these attributes the server would not take, and why."""
         known = self.known
         if known is None:
-            return None
-        found: dict[str, Any] = msgspec.json.decode(search)
+            return {}
+        found: dict[str, Any] = values.decode(search)
         unknown = sorted(name for name in found if name not in known)
-        if unknown:
-            return (
-                f"the Temporal namespace has no search attribute {', '.join(unknown)}; declare it under "
-                "`search_attributes` of the temporal.client entry, or use memo"
-            )
+        missing = (
+            f"the Temporal namespace has no search attribute {', '.join(unknown)}; declare it under "
+            "`search_attributes` of the temporal.client entry, or use memo"
+        )
+        refused = dict.fromkeys(unknown, missing)
         for name, value in found.items():
-            if value is not None and not _fits(known[name], value):
+            if name in known and value is not None and not _fits(known[name], value):
                 article = "an" if known[name][0] in "aeiou" else "a"
-                return f"the search attribute {name} is {article} {known[name]} in this Temporal namespace"
-        return None
+                refused[name] = (
+                    f"the search attribute {name} is {article} {known[name]} in this Temporal namespace"
+                )
+        return refused
 
     def upserts(self, search: Mapping[str, Raw]) -> dict[str, Payload]:
-        """What `refusal` let pass, as the server takes it; a null unsets the attribute."""
+        """What `refusals` let pass, as the server takes it; a null unsets the attribute."""
         return {name: self._payload(name, values.decode(raw)) for name, raw in search.items()}
 
     def encoded(self, search: Raw) -> dict[str, Payload]:

@@ -13,6 +13,7 @@ from saros.errors import Error
 from saros.program import CANCEL, EXIT, LINK_DOWN, MESSAGE, Message, pack
 from saros.values import NULL, Json
 
+from .hung import MARKS
 from .payloads import SENDER, header, json_array, to_json
 
 log = logging.getLogger("saros.temporal")
@@ -24,6 +25,8 @@ EVENTS: Final = {"@exit": EXIT, "@link_down": LINK_DOWN, "@cancel": CANCEL}
 def event_of(job: SignalWorkflow, info: Info) -> tuple[str, int, Json] | None:
     """The event that a signal is: op, ref and body; None for one that is dropped, since it is no data."""
     name = job.signal_name
+    if name in MARKS:
+        return None
     try:
         op = EVENTS.get(name)
         if op is not None:

@@ -10,12 +10,13 @@ from temporalio.api.common.v1 import Payload
 from temporalio.bridge.proto.workflow_activation import InitializeWorkflow
 from temporalio.workflow import Info
 
+from saros import values
 from saros.entries import Entry
 from saros.execution import Pid
 from saros.program import EMPTY, MESSAGE, START, Event, Message, Start, pack
 from saros.raw import Raw
 
-from .payloads import CONTEXT, MESSAGES, SENDER, header, json_array
+from .payloads import CONTEXT, MESSAGES, SECRET, SENDER, header, json_array
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -37,6 +38,7 @@ def first_events(job: InitializeWorkflow, execution: Execution, entry: Entry) ->
         entry.id,
         str(execution.random.getrandbits(64)),
     )
+    execution.facts.given = msgspec.json.decode(header(headers, SECRET, b'""'), type=str)
     messages = msgspec.json.decode(header(headers, MESSAGES, b"[]"), type=list[Message])
     mail = [Event(MESSAGE, 0, pack(message), execution.now) for message in messages]
     return [Event(START, 0, pack(start), execution.now), *mail]
@@ -63,6 +65,6 @@ def _info(info: Info, headers: Mapping[str, Payload]) -> dict[str, Any]:
     return {key: item for key, item in found.items() if item is not None}
 
 
-def _search(info: Info) -> dict[str, Any] | None:
+def _search(info: Info) -> Raw | None:
     pairs = info.typed_search_attributes.search_attributes
-    return {pair.key.name: pair.value for pair in pairs} or None
+    return Raw(values.encode({pair.key.name: pair.value for pair in pairs})) if pairs else None

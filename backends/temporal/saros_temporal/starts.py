@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from temporalio.api.common.v1 import Payload, WorkflowType
 from temporalio.api.enums.v1 import WorkflowIdConflictPolicy
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -14,11 +14,10 @@ from temporalio.converter import DataConverter
 
 from saros.execution import StartRequest
 from saros.program import pack
-from saros.raw import Raw
-from saros.values import Json
+from saros.values import Json, members
 
-from .payloads import CONTEXT, MESSAGES, SENDER, payloads, to_payload
-from .policies import REUSE, put_durations, retry_policy
+from .payloads import CONTEXT, MESSAGES, SECRET, SENDER, memo_name, payloads, to_payload
+from .policies import REUSE, cron_schedule, put_durations, retry_policy
 
 if TYPE_CHECKING:
     from .search import SearchAttributes
@@ -45,7 +44,7 @@ async def start_request(
         request_id=request.request_id,
         workflow_id_conflict_policy=_CONFLICT[conflict],
         workflow_id_reuse_policy=REUSE[options.id_reuse_policy],
-        cron_schedule=options.cron_schedule,
+        cron_schedule=cron_schedule(options),
     )
     built.input.payloads.extend(await encoded(converter, payloads(request.args)))
     put_durations(
@@ -58,11 +57,11 @@ async def start_request(
     if options.retry_policy is not None:
         built.retry_policy.CopyFrom(retry_policy(options.retry_policy))
     if options.memo:
-        memo = msgspec.json.decode(options.memo, type=dict[str, Raw])
+        memo = members(options.memo)
         for key, item in zip(
             memo, await encoded(converter, [to_payload(i) for i in memo.values()]), strict=True
         ):
-            built.memo.fields[key].CopyFrom(item)
+            built.memo.fields[memo_name(key)].CopyFrom(item)
     for key, item in search.encoded(options.search_attributes).items():
         built.search_attributes.indexed_fields[key].CopyFrom(item)
     for key, json in _headers(request).items():
@@ -79,6 +78,7 @@ def _headers(request: StartRequest) -> dict[str, Json]:
     starter = request.parent.pid if request.parent else request.watcher.pid if request.watcher else ""
     if starter:
         headers[SENDER] = pack(starter)
+    headers[SECRET] = pack(os.urandom(32).hex())
     return headers
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
+from anyio import move_on_after
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import (
@@ -16,6 +18,7 @@ from temporalio.worker import (
     WorkerDeploymentConfig,
 )
 
+from saros.background import LIMIT_S, Job, end_all
 from saros.deployment import DEFAULT_QUEUE, Deployment
 from saros.entries import Entry
 from saros.host import ProcessHost
@@ -68,7 +71,7 @@ def worker_options(options: dict[str, Any]) -> dict[str, Any]:
         "default_heartbeat_throttle_interval": timedelta(seconds=LISTEN_S),
     }
     for key, name in _DIRECT.items():
-        if key in options:
+        if options.get(key) not in (None, ""):
             found[name] = options[key]
     for key, name in _RATES.items():
         if options.get(key):
@@ -82,20 +85,21 @@ def worker_options(options: dict[str, Any]) -> dict[str, Any]:
     tasks = found.get("max_concurrent_workflow_tasks")
     if tasks == 1 and found.get("max_cached_workflows", 1000):
         found["max_concurrent_workflow_tasks"] = 2  # Temporal needs two for a sticky queue
-    if options.get("deployment_name") and options.get("build_id"):
+    build_id = options.get("build_id") or os.environ.get(options.get("build_id_env") or "")
+    if options.get("deployment_name") and build_id:
         behavior = {
             "pinned": VersioningBehavior.PINNED,
             "auto_upgrade": VersioningBehavior.AUTO_UPGRADE,
         }.get(options.get("default_versioning_behavior", ""), VersioningBehavior.AUTO_UPGRADE)
         found["deployment_config"] = WorkerDeploymentConfig(
-            version=WorkerDeploymentVersion(options["deployment_name"], options["build_id"]),
+            version=WorkerDeploymentVersion(options["deployment_name"], build_id),
             use_worker_versioning=bool(options.get("use_versioning")),
             default_versioning_behavior=behavior
             if options.get("use_versioning")
             else VersioningBehavior.UNSPECIFIED,
         )
-    elif options.get("build_id"):
-        found["build_id"] = options["build_id"]
+    elif build_id:
+        found["build_id"] = build_id
     return found
 
 
@@ -159,18 +163,20 @@ def _client(environment: Environment) -> Client:
 
 async def serve(workers: list[Worker], grace_s: float) -> None:
     """Run workers until cancelled; then drain within the grace period."""
-    running = [asyncio.create_task(worker.run()) for worker in workers]
+    running = [Job(worker.run(), "a Temporal worker") for worker in workers]
     try:
-        await asyncio.gather(*running)
+        await asyncio.wait({job.task for job in running}, return_when=asyncio.FIRST_EXCEPTION)
+        for job in running:
+            if job.done():
+                await job.wait()
     finally:
-        stopping = [asyncio.create_task(worker.shutdown()) for worker in workers]
-        ended = asyncio.gather(*stopping, *running, return_exceptions=True)
-        try:
-            async with asyncio.timeout(grace_s + SLACK_S):
-                await ended
-        except TimeoutError:
+        with move_on_after(grace_s + SLACK_S, shield=True) as limit:
+            stopping = [Job(worker.shutdown(), "the end of a Temporal worker") for worker in workers]
+            await asyncio.wait({job.task for job in (*running, *stopping)})
+        if limit.cancelled_caught:
             log.error(
                 "the Temporal worker did not stop within %.0f s; what still runs is given back by the server "
                 "when its timeouts are over",
                 grace_s + SLACK_S,
             )
+        await end_all((*running, *stopping), LIMIT_S, at_once=True)

@@ -70,6 +70,7 @@ def new(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="A new or empty directory.", show_default=False)
     ],
+    json: Json = False,
 ) -> None:
     """Write a small app to begin with: a workflow that calls functions, sleeps and hears signals."""
     from importlib.resources import files
@@ -85,6 +86,9 @@ def new(
         written = _copy(files("saros.cli") / "template", directory)
     except OSError as error:
         raise Error(f'cannot write to "{directory}": {error.strerror or error}') from None
+    if json:
+        output.plain({"written": [str(path) for path in written]}, compact=True)
+        return
     for path in written:
         output.line(f"wrote {path}")
     output.line(f"run it:  saros start {directory} app:order_workflow '@{directory}/order.json' --wait")

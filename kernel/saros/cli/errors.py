@@ -102,7 +102,7 @@ def show_failure(error: Error) -> None:
     text = _told(error)
     show(f"{error.kind}: {text}" if error.kind else text, error.where or "", error.hint or "")
     if error.details is not None:
-        output.label("details", output.json_text(values.encode(error.details)), "dim")
+        output.label("details", output.json_text(bytes(values.readable(values.encode(error.details)))), "dim")
 
 
 def show_problems(error: Any) -> None:

@@ -40,7 +40,7 @@ def value(text: str, where: str) -> Any:
     except RecursionError:
         raise WrongInput("this JSON is nested too deeply", where) from None
     try:
-        result = values.decode(text.encode())
+        result = values.decode(values.from_plain(text.encode()))
         values.encode(result)
     except UnicodeEncodeError:
         raise WrongInput("this is not UTF-8", where) from None
@@ -100,7 +100,7 @@ def options(pairs: Sequence[str]) -> dict[str, Any]:
     return result
 
 
-def seconds(text: str | None) -> float | None:
+def seconds(text: str | None, where: str = "--timeout") -> float | None:
     """A time to wait: ``"30s"``, ``"5m"``, or a number of seconds.
 
     :raises WrongInput: when it is none.
@@ -117,7 +117,7 @@ def seconds(text: str | None) -> float | None:
     try:
         return max(0.0, parse_duration(text) / 1e9)
     except Error as error:
-        raise WrongInput(error.message, "--timeout", 'write for example "30s" or "5m"') from None
+        raise WrongInput(error.message, where, 'write for example "30s" or "5m"') from None
 
 
 def read(path: str, where: str) -> str:

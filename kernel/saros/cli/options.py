@@ -47,6 +47,15 @@ Timeout = Annotated[
         "--timeout", metavar="TIME", help='Wait no longer than this, such as "30s".', show_default=False
     ),
 ]
+AnswerTimeout = Annotated[
+    str | None,
+    typer.Option(
+        "--timeout",
+        metavar="TIME",
+        help='Wait no longer than this for the answer, such as "30s".',
+        show_default=False,
+    ),
+]
 LogLevel = Annotated[
     str,
     typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.", show_default=False),

@@ -76,7 +76,7 @@ def data(value: Any, *, compact: bool = False) -> None:
     """A value (see `saros.values`) as JSON on stdout: indented for a terminal, in one line otherwise."""
     from .. import values
 
-    raw_json(values.encode(value), compact=compact)
+    raw_json(bytes(values.readable(values.encode(value))), compact=compact)
 
 
 def plain(value: Any, *, compact: bool = False) -> None:

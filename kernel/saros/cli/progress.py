@@ -33,18 +33,19 @@ async def result_of(
     :raises Failed: what the execution failed with.
     :raises Error: TIMEOUT.
     """
+    from ..background import LIMIT_S, Job, end_all
     from ..errors import TIMEOUT, UNAVAILABLE, Error
 
-    outcome = asyncio.create_task(handle.result())
-    shown = None if quiet else asyncio.create_task(_show(app, handle, workers is None))
+    outcome = Job(handle.result(), f"the wait for {handle.id}")
+    shown = None if quiet else Job(_show(app, handle, workers is None), "the progress")
     try:
-        ends = {outcome} if workers is None else {outcome, workers}
+        ends: set[asyncio.Task[Any]] = {outcome.task} if workers is None else {outcome.task, workers}
         await asyncio.wait(ends, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if outcome.done():
             if shown is not None:
-                await asyncio.wait({shown}, timeout=LAST_LINES_S)
+                await asyncio.wait({shown.task}, timeout=LAST_LINES_S)
             try:
-                return outcome.result()
+                return await outcome.wait()
             except Error as error:
                 raise Failed(error) from None
         if workers is not None and workers.done():
@@ -53,7 +54,7 @@ async def result_of(
         hint = f"it goes on; saros result {handle.id}" if workers is None else "it is gone with this process"
         raise Error(f"{handle.id} did not end within {timeout:g} s", TIMEOUT, hint=hint)
     finally:
-        await _stop(outcome, *([shown] if shown else []))
+        await end_all([outcome, *([shown] if shown else [])], LIMIT_S, at_once=True)
 
 
 async def _show(app: App, handle: Handle, elsewhere: bool) -> None:
@@ -97,6 +98,8 @@ async def _display(app: App, timeline: Timeline) -> AsyncIterator[None]:
 async def _problems(handle: Handle) -> AsyncIterator[None]:
     """Tells when the execution is parked, and why."""
 
+    from ..background import Job
+
     async def look() -> None:
         known = None
         while True:
@@ -106,15 +109,8 @@ async def _problems(handle: Handle) -> AsyncIterator[None]:
             known = problem
             await asyncio.sleep(POLL_S)
 
-    task = asyncio.create_task(look())
+    looking = Job(look(), f"the watch of {handle.id}")
     try:
         yield
     finally:
-        await _stop(task)
-
-
-async def _stop(*tasks: asyncio.Task[Any]) -> None:
-    """End tasks whose outcome nobody needs any more: an error of theirs was told, or comes again elsewhere."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        await looking.end()

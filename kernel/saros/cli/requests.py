@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +10,7 @@ import typer
 
 from . import inputs, output, session
 from .errors import Failed, Interrupted
-from .options import VALUE_HELP, Backend, ClientApp, ExecutionId, Json, Reason, RunId, Timeout
+from .options import VALUE_HELP, AnswerTimeout, Backend, ClientApp, ExecutionId, Json, Reason, RunId, Timeout
 
 if TYPE_CHECKING:
     from ..app import Handle
@@ -48,6 +48,44 @@ def _with(
     return session.run(run())
 
 
+SLOW_S = 5.0
+"""After how long without an answer people are told that none has come."""
+
+
+async def _answer(asking: Coroutine[Any, Any, Any], id: str, timeout: float | None) -> Any:
+    """What a worker answers.
+
+    :param timeout: seconds.
+    :raises Error: TIMEOUT when it has not in time.
+    """
+    import asyncio
+
+    from ..errors import TIMEOUT, Error
+
+    hint = "does a worker run? `saros run APP` with the same --backend is one"
+    task = asyncio.create_task(asking)
+    try:
+        soon = SLOW_S if timeout is None else min(SLOW_S, timeout)
+        await asyncio.wait({task}, timeout=soon)
+        if not task.done() and (timeout is None or timeout > soon):
+            output.note(f"no worker has answered for {id} yet: {hint}")
+            await asyncio.wait({task}, timeout=None if timeout is None else timeout - soon)
+        if not task.done():
+            raise Error(f"no worker has answered for {id} within {timeout:g} s", TIMEOUT, hint=hint)
+        return task.result()
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def _said(text: str, json: bool, **told: Any) -> None:
+    """Tell that it is done: a sentence, or data."""
+    if json:
+        output.plain(told, compact=True)
+    else:
+        output.line(text)
+
+
 def signal(
     id: ExecutionId,
     topic: Annotated[str, typer.Argument(metavar="TOPIC", help="The topic.", show_default=False)],
@@ -57,11 +95,12 @@ def signal(
     ] = None,
     app: ClientApp = None,
     backend: Backend = None,
+    json: Json = False,
 ) -> None:
     """Send a message to a running execution."""
     payloads = inputs.value_list(payload or [], "argument")
     _with(backend, app, id, "", lambda handle: handle.signal(topic, *payloads))
-    output.line(f"sent {topic} to {id}")
+    _said(f"sent {topic} to {id}", json, id=id, topic=topic, sent=True)
 
 
 def query(
@@ -69,6 +108,7 @@ def query(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of workflow.on_query.", show_default=False)],
     arguments: _Values = None,
     run_id: RunId = "",
+    timeout: AnswerTimeout = None,
     app: ClientApp = None,
     backend: Backend = None,
     json: Json = False,
@@ -78,13 +118,14 @@ def query(
     On memory and Redis the answer comes from the app's code, which runs here.
     """
     args = inputs.value_list(arguments or [], "argument")
+    seconds = inputs.seconds(timeout)
 
     async def work(handle: Handle) -> Any:
         from ..errors import CodeError
 
         await handle.describe()
         try:
-            return await handle.query(name, *args)
+            return await _answer(handle.query(name, *args), id, seconds)
         except CodeError as error:
             if app is None:
                 error.hint = error.hint or "give the app's directory: --app DIR"
@@ -97,41 +138,51 @@ def update(
     id: ExecutionId,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of workflow.on_update.", show_default=False)],
     arguments: _Values = None,
+    timeout: AnswerTimeout = None,
     app: ClientApp = None,
     backend: Backend = None,
     json: Json = False,
 ) -> None:
     """Have a running execution do something, and print what it answers as JSON."""
     args = inputs.value_list(arguments or [], "argument")
+    seconds = inputs.seconds(timeout)
 
     async def work(handle: Handle) -> Any:
         from ..errors import Error
 
         await handle.describe()
-        try:
-            return await handle.update(name, *args)
-        except Error as error:
-            raise Failed(error) from None
+
+        async def asking() -> Any:
+            try:
+                return await handle.update(name, *args)
+            except Error as error:
+                raise Failed(error) from None
+
+        return await _answer(asking(), id, seconds)
 
     output.data(_with(backend, app, id, "", work), compact=json)
 
 
-def cancel(id: ExecutionId, reason: Reason = "", app: ClientApp = None, backend: Backend = None) -> None:
+def cancel(
+    id: ExecutionId, reason: Reason = "", app: ClientApp = None, backend: Backend = None, json: Json = False
+) -> None:
     """Ask a running execution to end; its code decides how."""
     _with(backend, app, id, "", lambda handle: handle.cancel(reason))
-    output.line(f"asked {id} to end")
+    _said(f"asked {id} to end", json, id=id, cancel_requested=True)
 
 
-def release(id: ExecutionId, app: ClientApp = None, backend: Backend = None) -> None:
+def release(id: ExecutionId, app: ClientApp = None, backend: Backend = None, json: Json = False) -> None:
     """Try a parked workflow task again at once, as after its code was repaired."""
     _with(backend, app, id, "", lambda handle: handle.release())
-    output.line(f"released {id}")
+    _said(f"released {id}", json, id=id, released=True)
 
 
-def terminate(id: ExecutionId, reason: Reason = "", app: ClientApp = None, backend: Backend = None) -> None:
+def terminate(
+    id: ExecutionId, reason: Reason = "", app: ClientApp = None, backend: Backend = None, json: Json = False
+) -> None:
     """End a running execution at once; its code has no say."""
     _with(backend, app, id, "", lambda handle: handle.terminate(reason))
-    output.line(f"ended {id}")
+    _said(f"ended {id}", json, id=id, terminated=True)
 
 
 def result(

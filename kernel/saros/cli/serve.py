@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import logs, session
+from . import inputs, logs, session
 from .errors import INTERRUPTED
 from .options import AppPath, Backend, LogLevel
 
@@ -33,17 +33,27 @@ def serve(
     backend: Backend = None,
     log_level: LogLevel = "info",
     log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON objects instead of lines.")] = False,
+    watchdog: Annotated[
+        str,
+        typer.Option(
+            "--watchdog",
+            metavar="TIME",
+            help="End this process, with status 86, when code of the app blocks it for so long; 0 for never.",
+        ),
+    ] = "10s",
 ) -> None:
     """Serve an app: its workers and services, until Ctrl-C or SIGTERM.
 
     Work that has begun is finished first; a second Ctrl-C ends at once.
     """
     logs.configure(log_level, as_json=log_json)
-    session.run(_serve(session.target(backend), app, log_json))
+    session.run(_serve(session.target(backend), app, log_json, inputs.seconds(watchdog, "--watchdog") or 0.0))
 
 
-async def _serve(to: session.Target, path: Path, log_json: bool) -> None:
+async def _serve(to: session.Target, path: Path, log_json: bool, watchdog: float) -> None:
     import asyncio
+
+    from ..background import Job
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -58,13 +68,13 @@ async def _serve(to: session.Target, path: Path, log_json: bool) -> None:
     for number in signals:
         loop.add_signal_handler(number, asked)
     try:
-        async with session.app_on(to, path, workers=True, services=True) as app:
+        async with session.app_on(to, path, workers=True, services=True, watchdog=watchdog) as app:
             _tell(app, to, log_json)
             tune_collector()
             workers = app.start_workers()
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait({workers, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
+            stopping = Job(stop.wait(), "the wait for a signal")
+            await asyncio.wait({workers, stopping.task}, return_when=asyncio.FIRST_COMPLETED)
+            await stopping.end()
             if workers.done():
                 workers.result()
         log.info("stopped")

@@ -64,7 +64,9 @@ def run(work: Coroutine[Any, Any, T], interrupted: Callable[[], Interrupted] | N
 
 
 @asynccontextmanager
-async def app_on(to: Target, path: Path, *, workers: bool, services: bool = False) -> AsyncIterator[App]:
+async def app_on(
+    to: Target, path: Path, *, workers: bool, services: bool = False, watchdog: float = 10.0
+) -> AsyncIterator[App]:
     """An app, whose warnings are told, and whose code is checked when it is to run here.
 
     What the app's own code prints goes to stderr: stdout is for the command's data.
@@ -79,7 +81,9 @@ async def app_on(to: Target, path: Path, *, workers: bool, services: bool = Fals
     if workers:
         check_app(path)
     with redirect_stdout(sys.stderr):
-        async with open_app(path, to.url, workers=workers, services=services, check=check) as app:
+        async with open_app(
+            path, to.url, workers=workers, services=services, check=check, watchdog=watchdog
+        ) as app:
             yield app
 
 

@@ -67,6 +67,8 @@ def start(
 ) -> None:
     """Start a workflow: prints its pid, or with --wait its result.
 
+    One of that --id that runs already is joined, and says so; -o id_conflict_policy=fail makes that an error.
+
     On memory:// the workflow lives in this process, which therefore also runs it, and always waits.
     """
     seconds = inputs.seconds(timeout)
@@ -93,7 +95,8 @@ def start(
     if wait or to.in_process:
         output.data(result, compact=json)
     elif json:
-        output.plain({"id": result.id, "run_id": result.run_id, "pid": result.pid}, compact=True)
+        told = {"id": result.id, "run_id": result.run_id, "pid": result.pid, "created": result.created}
+        output.plain(told, compact=True)
     else:
         output.line(result.pid)
 
@@ -123,6 +126,8 @@ async def _start(
             context=wanted.context,
         )
         started.append(handle)
+        if not handle.created and not (quiet and not wait):
+            output.note(f"{handle.id} is already running, joined; it keeps its own input")
         if not wait and not to.in_process:
             return handle
         workers = app.start_workers() if to.in_process else None

@@ -8,13 +8,26 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
+from anyio import CancelScope
 
 from .. import runs, values
 from ..attributes import check_search
+from ..background import Job, end_all
 from ..clock import Clock, RealClock
 from ..deployment import Deployment
-from ..errors import INTERNAL, INVALID, NOT_FOUND, UNAVAILABLE, Error, ErrorData
-from ..execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest, Watcher, new_id
+from ..errors import CANCELED as KIND_CANCELED
+from ..errors import INTERNAL, INVALID, NOT_FOUND, TIMEOUT, UNAVAILABLE, Error, ErrorData
+from ..execution import (
+    CANCELED,
+    RUNNING,
+    Description,
+    HistoryPage,
+    Pid,
+    Started,
+    StartRequest,
+    Watcher,
+    new_id,
+)
 from ..export import export_history
 from ..host import ProcessHost
 from ..program import (
@@ -28,6 +41,7 @@ from ..program import (
     Ask,
     CancelRequest,
     Event,
+    Facts,
     Inquiry,
     Outcome,
     outcome_ok,
@@ -38,6 +52,7 @@ from ..store import LAST, UNTIL_CLOSED, Mail, Store
 from ..values import Json
 from .calls import CallWorkers
 from .courier import Courier
+from .hung import last_words
 from .live import load
 from .names import under_its_name
 from .nodes import Nodes
@@ -45,8 +60,12 @@ from .worker import WorkflowWorker, cache_size
 
 log = logging.getLogger("saros.engine")
 
+QUERY_S = 10.0
+"""How long the first task of a run may take, when a query waits for it."""
 BACKOFF_S = 0.1
 BACKOFF_MAX_S = 5.0
+STOP_S = 15.0
+"""How long workers may take to hand over what they hold, once their activities have ended or had their grace."""
 
 
 class StoreBackend:
@@ -63,6 +82,7 @@ class StoreBackend:
         self._grace_s = grace_s
         self._deployment: Deployment | None = None
         self.workflow_worker: WorkflowWorker | None = None
+        self._calls: CallWorkers | None = None
         self._nodes = Nodes(store)  # of a client, until this process works
         self._left: list[Nodes] = []
 
@@ -89,34 +109,49 @@ class StoreBackend:
 
     async def work(self, host: ProcessHost) -> None:
         queues = host.deployment.task_queues()
-        calls = CallWorkers(self.store, host.attempts, self._concurrency)
+        calls = self._calls = CallWorkers(self.store, host.attempts, self._concurrency)
         await self._keep_running(lambda: self.join(host), once=True)
         nodes = self._nodes
         courier = Courier(self.store, host, nodes)
         self.workflow_worker = WorkflowWorker(
             self.store, host.deployment, host.attempts, queues, calls.cancel, cache_size(host.deployment)
         )
-        loops = [self.store.run, courier.run, self.workflow_worker.run, nodes.bury]
-        tasks = [asyncio.create_task(self._keep_running(loop)) for loop in loops]
-        taking = [asyncio.create_task(self._keep_running(loop)) for loop in calls.loops]
+        loops = {
+            "the store's housekeeping": self.store.run,
+            "the courier": courier.run,
+            "the workflow worker": self.workflow_worker.run,
+            "the watch of other nodes": nodes.bury,
+        }
+        serving = [Job(self._keep_running(loop), name) for name, loop in loops.items()]
+        taking = [Job(self._keep_running(loop), "the activity worker") for loop in calls.loops]
+        everything = [*serving, *taking]
         try:
-            # Unlike gather, this leaves them running when it is cancelled: the store keeps the leases of activities
-            # until these have ended, and what it hands over at its end must not be cancelled half-way.
-            await asyncio.wait([*tasks, *taking], return_when=asyncio.FIRST_EXCEPTION)
-            for task in (*tasks, *taking):
-                if task.done():
-                    task.result()
+            # A cancellation leaves them running: the store keeps the leases of activities until these have ended,
+            # and what it hands over at its end must not be cancelled half-way.
+            await asyncio.wait({job.task for job in everything}, return_when=asyncio.FIRST_EXCEPTION)
+            for job in everything:
+                if job.done():
+                    await job.wait()
         finally:
-            for task in taking:
-                task.cancel()
-            await calls.drain(self._grace_s)
-            for task in reversed([*tasks, *taking]):
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-            await courier.close()
+            with CancelScope(shield=True):
+                for job in taking:
+                    job.cancel()
+                await calls.drain(self._grace_s)
+                await end_all(reversed(everything), STOP_S)
+                await courier.close()
+
+    async def blocked(self, facts: Facts, problem: str) -> str:
+        """See `saros.backend.Backend.blocked`."""
+        store = self.store.last_words()
+        if isinstance(store, str):
+            return store
+        return await last_words(store, facts, problem, self.workflow_worker, self._calls)
 
     async def _keep_running(self, loop: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
-        """Run a loop for ever (or something once); while the server is away, try again with growing pauses."""
+        """Run a loop for ever (or something once); when it fails, or the server is away, again, with growing pauses.
+
+        :raises Error: what no repetition mends, such as PERMISSION_DENIED.
+        """
         pause = BACKOFF_S
         while True:
             started = asyncio.get_running_loop().time()
@@ -125,13 +160,17 @@ class StoreBackend:
                 if once:
                     return
             except Error as error:
-                if error.kind != UNAVAILABLE:
+                if error.kind not in (UNAVAILABLE, INTERNAL):
                     raise
-                if asyncio.get_running_loop().time() - started > BACKOFF_MAX_S:
-                    pause = BACKOFF_S
-                log.warning("%s; trying again in %.1f s", error, pause)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, BACKOFF_MAX_S)
+                failure: Exception = error
+            except Exception as raised:  # of one item, whatever it is: the others are served on
+                log.exception("a worker failed")
+                failure = raised
+            if asyncio.get_running_loop().time() - started > BACKOFF_MAX_S:
+                pause = BACKOFF_S
+            log.warning("%s; trying again in %.1f s", failure, pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, BACKOFF_MAX_S)
 
     # --- executions -------------------------------------------------------------------------
 
@@ -163,6 +202,9 @@ class StoreBackend:
     def executions(self, query: str = "") -> AsyncIterator[Description]:
         return self.store.executions(query)
 
+    async def count(self, query: str = "") -> int:
+        return sum([1 async for _ in self.store.executions(query)])
+
     async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
         while True:
             page = await self.store.history(id, run_id, start)
@@ -180,7 +222,7 @@ class StoreBackend:
         """Replays the history here: no worker is needed, nothing is recorded, and ended runs answer too."""
         if self._deployment is None:
             raise RuntimeError("the backend is not open")
-        page = await self.history(id, run_id)
+        page = await self._begun(id, run_id, name)
         live = load(page.run, self._deployment, page.records)
         try:
             body = pack(Inquiry("query", name, msgspec.Raw(args)))
@@ -190,6 +232,19 @@ class StoreBackend:
         (command,) = [command for command in outputs[0] if command.op == ANSWER]
         return _answered(unpack(command.body, Answer))
 
+    async def _begun(self, id: str, run_id: str, name: str) -> HistoryPage:
+        """The history of a run, once its first task is done: before, it knows no queries."""
+        page = await self.history(id, run_id)
+        try:
+            async with asyncio.timeout(QUERY_S):
+                while not page.records and page.status == RUNNING:
+                    await self.store.changed(id, page.run.run_id, 0)
+                    page = await self.history(id, page.run.run_id)
+        except TimeoutError:
+            text = f"no worker has answered the query {name} of {id}; does one serve its task queue?"
+            raise Error(text, TIMEOUT) from None
+        return page
+
     async def update(self, id: str, name: str, args: Json) -> Json:
         inquiry = Inquiry(new_id(), name, msgspec.Raw(args))
         page = await self.history(id)
@@ -197,16 +252,22 @@ class StoreBackend:
         run_id = page.run.run_id
         if not await self.store.post(id, Mail(UPDATE, 0, pack(inquiry), key=inquiry.id)):
             raise Error(f"{id} has ended; only running executions are updated", NOT_FOUND, retryable=False)
+        heard = False
         while True:
             page = await self.history(id, run_id, length, wait=True)
             length = page.start + len(page.records)
             for record in page.records:
-                if record.op == ANSWER:
+                if record.op == UPDATE:
+                    heard = heard or unpack(record.body, Inquiry).id == inquiry.id
+                elif record.op == ANSWER:
                     answer = unpack(record.body, Answer)
                     if answer.id == inquiry.id:
                         return _answered(answer)
-            if page.status != RUNNING:
+            if page.status == RUNNING:
+                continue
+            if heard or not page.next_run_id:
                 raise Error(f"{id} ended before it answered the update {name}", UNAVAILABLE)
+            run_id, length = page.next_run_id, 0  # what a run has not heard of, the next one does
 
     async def release(self, id: str) -> None:
         if not await self.store.release(id):
@@ -229,14 +290,13 @@ class StoreBackend:
             await self.store.unwatch(pid.id, asker)
             return True
         if ask.verb == "cancel":
-            return await self.store.post(
-                pid.id, Mail(CANCEL, 0, pack(CancelRequest(asker, ask.reason)), key=key)
-            )
+            request = pack(CancelRequest(asker, ask.reason))
+            return await self.store.post(pid.id, Mail(CANCEL, 0, request, key=key, request=ask.request))
         if ask.verb != "terminate":
             raise Error(f"a program asked to {ask.verb} another execution, which nothing here does", INTERNAL)
         text = "terminated" + (f": {ask.reason}" if ask.reason else "")
         outcome = pack(Outcome(err=ErrorData(text, "Canceled", False)))
-        return await self.store.terminate(pid.id, outcome)
+        return await self.store.terminate(pid.id, outcome, request=ask.request)
 
     async def notify_end(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
         await self._nodes.ended(ended, Watcher(watcher, link=link), outcome)
@@ -257,6 +317,8 @@ def _unknown(id: str) -> Error:
 
 def _outcome(page: HistoryPage) -> Json:
     last = page.records[-1]
+    if last.op == COMPLETE and page.status == CANCELED:  # a cron schedule that came to its end
+        return pack(Outcome(err=ErrorData("canceled", KIND_CANCELED, False)))
     if last.op == COMPLETE:
         return outcome_ok(last.body)
     if last.op == FAIL:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from anyio import move_on_after
+
+from ..background import LIMIT_S, Job, Jobs, together
 from ..deployment import error_of
 from ..errors import Error
 from ..host import Attempt, Attempts
 from ..program import Outcome, pack
-from ..store import CallLease, Settled, Store
+from ..store import CallLease, CallTask, Settled, Store
 from ..values import Json, error_data
 from .retry import call_info, failure_of, limit_heartbeat, next_delay_ms, start_limited
 
@@ -20,6 +22,10 @@ log = logging.getLogger("saros.engine")
 
 BATCH = 64
 MS = 1_000_000
+
+
+def _activity_id(task: CallTask) -> str:
+    return task.call.options.id or str(task.ref)
 
 
 class CallWorkers:
@@ -49,9 +55,14 @@ class CallWorkers:
         for worker in self._workers:
             worker.cancel(run_id, ref)
 
+    def lease_of(self, run_id: str, activity_id: str) -> CallLease | None:
+        """The lease of a call whose attempt runs here; any thread may ask."""
+        leases = [worker.leases.get((run_id, activity_id)) for worker in self._workers]
+        return next((lease for lease in leases if lease is not None), None)
+
     async def drain(self, grace_s: float) -> None:
         """Wait for running attempts, at most `grace_s` seconds."""
-        await asyncio.gather(*[worker.drain(grace_s) for worker in self._workers])
+        await together(*[worker.drain(grace_s) for worker in self._workers])
 
 
 class CallWorker:
@@ -65,8 +76,9 @@ class CallWorker:
         self._limit = limit
         self._room: asyncio.Event = asyncio.Event()
         self._settled: list[Settled] = []
-        self._flushing: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._flushing: Job[None] | None = None
+        self._jobs = Jobs()
+        self.leases: dict[tuple[str, str], CallLease] = {}  # of attempts under way, by run and activity id
         self._running: dict[str, dict[int, Attempt]] = {}  # run id -> call -> what runs for it here
         self._idle = asyncio.Event()
         self._idle.set()
@@ -83,11 +95,12 @@ class CallWorker:
 
     async def drain(self, grace_s: float) -> None:
         """Wait for running attempts, at most `grace_s` seconds; those left over are given back by their leases."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace_s):
-                await self._idle.wait()
-                while self._flushing is not None:
-                    await asyncio.shield(self._flushing)
+        with move_on_after(grace_s):
+            await self._idle.wait()
+            while self._flushing is not None:
+                await self._flushing.wait()
+        await self._jobs.wait(LIMIT_S)
+        await self._jobs.end()
 
     def cancel(self, run_id: str, ref: int | None = None) -> None:
         """See `CallWorkers.cancel`."""
@@ -98,6 +111,7 @@ class CallWorker:
 
     def _start(self, lease: CallLease) -> None:
         task = lease.task
+        self.leases[task.run_id, _activity_id(task)] = lease
         self._free -= 1
         self._idle.clear()
         info = call_info(
@@ -110,7 +124,7 @@ class CallWorker:
         def heartbeat(details: Json) -> None:
             if attempt is not None:
                 limit_heartbeat(attempt, task.call.options)
-            self._later(self._heartbeat(lease, lambda: attempt, details))
+            self._jobs.start(self._heartbeat(lease, lambda: attempt, details), f"a heartbeat for {task.id}")
 
         try:
             attempt = start_limited(
@@ -135,13 +149,9 @@ class CallWorker:
             if running is not None:
                 running.cancel()
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     def _done(self, lease: CallLease, outcome: Json) -> None:
         task = lease.task
+        self.leases.pop((task.run_id, _activity_id(task)), None)
         attempts = self._running.get(task.run_id)
         if attempts is not None:
             attempts.pop(task.ref, None)
@@ -155,7 +165,7 @@ class CallWorker:
                 retry_in = delay * MS
         self._settled.append(Settled(lease, outcome, retry_in))
         if self._flushing is None:
-            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+            self._flushing = self._jobs.start(self._flush(), "storing results of activities")
 
     async def _flush(self) -> None:
         try:

@@ -6,16 +6,16 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import msgspec
 
 from .. import runs, values
+from ..background import Job, Jobs
 from ..clock import waiting
 from ..deployment import error_of
 from ..entries import Entry
 from ..errors import NOT_FOUND, UNAVAILABLE, Error
-from ..execution import Parent, Pid, StartRequest, Watcher, check_id
+from ..execution import RUNNING, TIME_OUT, Parent, Pid, StartRequest, Watcher, check_id
 from ..host import ProcessHost
 from ..program import (
     ASK,
@@ -31,11 +31,12 @@ from ..program import (
     pack,
     unpack,
 )
-from ..store import Mail, Outgoing, Store
+from ..store import LAST, Mail, Outgoing, Store, child_request
 from ..values import Json
 from .finishing import finished, patiently
 from .names import under_its_name
 from .nodes import Nodes
+from .retry import failure_of
 
 log = logging.getLogger("saros.engine")
 
@@ -49,13 +50,13 @@ class Courier:
         self._store = store
         self._host = host
         self._nodes = nodes
-        self._waiting: set[asyncio.Task[Any]] = set()
-        self._lanes: dict[str, asyncio.Task[None]] = {}  # id of an execution -> the last delivery for it
+        self._waiting = Jobs()
+        self._lanes: dict[str, Job[None]] = {}  # id of an execution -> the last delivery for it
 
     async def run(self) -> None:
         """Deliver until cancelled. One execution's entries are delivered in order."""
         while True:
-            await finished(self._deliver_all(await self._store.outbox(BATCH)))
+            await finished(self._deliver_all(await self._store.outbox(BATCH)), "a delivery")
 
     async def _deliver_all(self, entries: Sequence[Outgoing]) -> None:
         for entry in entries:
@@ -63,7 +64,12 @@ class Courier:
                 self._deliver_later(entry)
             else:
                 # Giving up would leave the rest of the batch to the end of its lease.
-                await patiently(partial(self.deliver, entry), f"delivering {entry.op} of {entry.id}")
+                try:
+                    await patiently(partial(self.deliver, entry), f"delivering {entry.op} of {entry.id}")
+                except Error as error:
+                    if error.kind == UNAVAILABLE:
+                        raise
+                    log.error("%s of %s is left to be delivered again: %s", entry.op, entry.id, error)
 
     def _may_wait(self, entry: Outgoing) -> bool:
         """Whether another node has a say; the entries of other executions shall not wait for that."""
@@ -79,18 +85,18 @@ class Courier:
         return bool(dest) if pid is None else not pid.is_workflow and self._host.get(dest) is None
 
     def _deliver_later(self, entry: Outgoing) -> None:
-        task = asyncio.get_running_loop().create_task(self._follow(self._lanes.get(entry.id), entry))
-        self._lanes[entry.id] = task
-        self._keep(task)
-        task.add_done_callback(lambda done: self._leave(entry.id, done))
+        before = self._lanes.get(entry.id)
+        job = self._waiting.start(self._follow(before, entry), f"delivering {entry.op} of {entry.id}")
+        self._lanes[entry.id] = job
+        job.task.add_done_callback(lambda _task: self._leave(entry.id, job))
 
-    def _leave(self, id: str, task: asyncio.Task[None]) -> None:
-        if self._lanes.get(id) is task:
+    def _leave(self, id: str, job: Job[None]) -> None:
+        if self._lanes.get(id) is job:
             del self._lanes[id]
 
-    async def _follow(self, before: asyncio.Task[None] | None, entry: Outgoing) -> None:
+    async def _follow(self, before: Job[None] | None, entry: Outgoing) -> None:
         if before is not None:
-            await asyncio.wait([before])
+            await asyncio.wait({before.task})
         while True:
             try:
                 return await self.deliver(entry)
@@ -101,10 +107,6 @@ class Courier:
                 log.exception("%s of %s is left to be delivered again", entry.op, entry.id)
                 return
 
-    def _keep(self, task: asyncio.Task[Any]) -> None:
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
-
     async def deliver(self, entry: Outgoing) -> None:
         """:raises Error: UNAVAILABLE; to be repeated, which is harmless."""
         reply: Mail | None = None
@@ -113,6 +115,8 @@ class Courier:
         except Error as error:
             if error.kind == UNAVAILABLE:
                 raise
+            if entry.op == SEND and not entry.ref:
+                log.warning("a message of %s was not delivered: %s", entry.id, error)
             outcome = pack(Outcome(err=values.error_data(error)))
         except Exception as raised:  # an error of ours must not stop the others
             log.exception("could not deliver %s of %s", entry.op, entry.id)
@@ -129,6 +133,9 @@ class Courier:
             return outcome_ok(await self._host.send(unpack(entry.body, Send), entry.pid, entry.key))
         if entry.op == ASK:
             return outcome_ok(await self._ask(entry, unpack(entry.body, Ask)))
+        if entry.op == TIME_OUT:
+            await self._time_out(entry)
+            return None
         await self._notify(entry)
         return None
 
@@ -136,6 +143,14 @@ class Courier:
         if ask.verb in WATCHING:
             await self._nodes.note(await self._host.resolve(ask.to), ask, entry.pid)
         return await self._host.ask(ask, entry.pid, entry.key)
+
+    async def _time_out(self, entry: Outgoing) -> None:
+        """End a run that took too long, and start the one that follows it."""
+        page = await self._store.history(entry.id, entry.run_id, LAST)
+        error = failure_of(entry.body)
+        if page is not None and page.status == RUNNING:
+            following = runs.after(page.run, self._host.clock.now(), error)
+            await self._store.time_out(entry.id, entry.run_id, entry.body, following)
 
     async def _notify(self, entry: Outgoing) -> None:
         """Tell a watcher of an end; one that has ended itself needs no telling."""
@@ -170,7 +185,7 @@ class Courier:
             spawn.name,
             Parent(entry.pid, entry.run_id),
             Watcher(entry.pid, entry.run_id, ref) if watched else None,
-            entry.key,
+            child_request(entry.run_id, entry.ref),
         )
         request = await under_its_name(self._store, request)
         started = await self._store.start(runs.first(request, self._host.clock.now()), request)
@@ -198,7 +213,7 @@ class Courier:
             finally:
                 host.clock.busy(-1)
 
-        self._keep(asyncio.get_running_loop().create_task(wait()))
+        self._waiting.start(wait(), f"the end of {actor.pid}")
         return None
 
     async def _watch(self, pid: str, entry: Outgoing) -> None:
@@ -209,6 +224,4 @@ class Courier:
 
     async def close(self) -> None:
         """Forget what still waits: other nodes, and the processes whose ends workflows wait for."""
-        for task in list(self._waiting):
-            task.cancel()
-        await asyncio.gather(*self._waiting, return_exceptions=True)
+        await self._waiting.end()

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from .. import background
 from ..errors import UNAVAILABLE, Error
 
 log = logging.getLogger("saros.engine")
@@ -14,30 +15,19 @@ log = logging.getLogger("saros.engine")
 PAUSE_S = 0.1
 PAUSE_MAX_S = 5.0
 PATIENCE_S = 30.0
+FINISH_S = 10.0
+"""How long a worker that is to stop finishes what it has begun: a store that is away must not hold it longer."""
 
 
-async def finished(work: Coroutine[Any, Any, None]) -> None:
-    """Wait for the end of `work`. Cancellations, however many, count after that.
+async def finished(work: Coroutine[Any, Any, None], name: str) -> None:
+    """Wait for the end of `work`, which a cancellation waits for, too, for `FINISH_S` seconds.
 
     What was taken from a store is in nobody's hands when it is dropped half-way: it would wait for the end of
     its lease, and in memory there is none.
 
     :raises Exception: what the work raised.
     """
-    task = asyncio.get_running_loop().create_task(work)
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            cancelled = True
-    if not cancelled:
-        task.result()
-        return
-    error = None if task.cancelled() else task.exception()
-    if error is not None:
-        log.warning("work under way failed while the worker stopped: %s", error)
-    raise asyncio.CancelledError
+    await background.finished(work, name, FINISH_S)
 
 
 async def patiently(work: Callable[[], Awaitable[Any]], what: str) -> None:

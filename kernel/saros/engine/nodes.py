@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from .. import values
+from ..background import Job, together
 from ..deployment import error_of, value_of
 from ..errors import NOT_FOUND, UNAVAILABLE, Error, ErrorData
 from ..execution import Pid, Watcher, new_id
@@ -44,7 +45,7 @@ class Nodes:
         self.node = host.node if host is not None else "@" + new_id()[:8]
         self._waiting: dict[str, asyncio.Future[Json]] = {}
         self._answers: OrderedDict[str, Json] = OrderedDict()
-        self._receiving: asyncio.Task[None] | None = None
+        self._receiving: Job[None] | None = None
         self._joining = asyncio.Lock()
 
     async def join(self) -> None:
@@ -52,12 +53,11 @@ class Nodes:
         async with self._joining:
             if self._receiving is None:
                 await self._store.join_node(self.node)
-                self._receiving = asyncio.get_running_loop().create_task(self._receive())
+                self._receiving = Job(self._receive(), f"the mail of {self.node}")
 
     async def close(self) -> None:
         if self._receiving is not None:
-            self._receiving.cancel()
-            await asyncio.gather(self._receiving, return_exceptions=True)
+            await self._receiving.end()
 
     # --- requests -----------------------------------------------------------------------------
 
@@ -97,7 +97,7 @@ class Nodes:
             try:
                 mails = await self._store.node_mail(self.node)
                 replies = [reply for mail in mails if (reply := await self._take(mail)) is not None]
-                await asyncio.gather(*(self._store.send_node(reply.to, reply) for reply in replies))
+                await together(*(self._store.send_node(reply.to, reply) for reply in replies))
                 continue
             except Error as error:
                 log.warning("%s; listening to other nodes again in %.0f s", error, PAUSE_S)
@@ -198,7 +198,7 @@ class Nodes:
         tellings = [
             self.tell(pid, watcher, _DIED, f"{pid}:exit:{watcher.pid}") for pid, watcher in lost.watches
         ]
-        await asyncio.gather(*tellings)
+        await together(*tellings)
         await self._store.forget_node(lost.node)
 
 
@@ -207,4 +207,4 @@ def exit_mail(ended: str, outcome: Json, watcher: Watcher, key: str) -> Mail:
     if watcher.ref:
         return Mail(DONE, watcher.ref, outcome, watcher.run_id, key)
     end = msgspec.json.decode(outcome, type=Outcome)
-    return Mail(EXIT, 0, pack(Exit(ended, end.ok, end.err)), "", key)
+    return Mail(EXIT, 0, pack(Exit(ended, end.ok, end.err)), watcher.run_id, key)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
+from anyio import move_on_after
+
+from ..background import Jobs
 from ..deployment import Deployment, error_of
 from ..errors import Error
 from ..execution import Record
 from ..host import Attempts
 from ..program import DONE, Event
 from ..store import FENCED, OK, Mail, Store, WorkflowTask
-from .finishing import finished, patiently
+from .finishing import FINISH_S, finished, patiently
 from .live import Live, load
 from .local import LocalCalls
 from .transition import LocalCall, Transition
@@ -57,20 +59,22 @@ class WorkflowWorker:
         self._cancel_call = cancel_call
         self._cache: OrderedDict[str, Live] = OrderedDict()
         self._cache_size = cache
+        self._begun: dict[str, WorkflowTask] = {}  # run id -> the task that is neither committed nor parked
         self._ahead: dict[str, tuple[int, list[Record]]] = {}  # by fence: from where on, and what
         self._local = LocalCalls(attempts)
         self._steady = attempts.host.clock.steady
-        self._waiting: set[asyncio.Task[Any]] = set()
+        self._waiting = Jobs()
 
     async def run(self) -> None:
         """Work until cancelled; begun tasks are finished first."""
         try:
             while True:
                 tasks = await self.store.take(self.queues, BATCH)
-                await finished(self.handle(tasks))
+                await finished(self.handle(tasks), "a workflow task")
         finally:
-            if self._waiting:
-                await asyncio.gather(*self._waiting, return_exceptions=True)
+            with move_on_after(FINISH_S, shield=True):
+                await self._waiting.wait()
+            await self._waiting.end()
             self.drop_all()
 
     async def handle(self, tasks: Sequence[WorkflowTask]) -> None:
@@ -82,7 +86,7 @@ class WorkflowWorker:
             if transition is None:
                 continue
             if transition.local:
-                self._later(self._finish_local(transition))
+                self._waiting.start(self._finish_local(transition), f"a workflow task of {task.run.id}")
             else:
                 finished.append(transition)
         if finished:
@@ -90,6 +94,7 @@ class WorkflowWorker:
 
     async def _begin(self, task: WorkflowTask) -> Transition | None:
         """Bring the run's program to the task's history, and deliver the mail; None when the task failed."""
+        self._begun[task.run.run_id] = task
         try:
             live = await self._live(task)
             transition = Transition(task, live, self._steady)
@@ -191,23 +196,19 @@ class WorkflowWorker:
 
         def post(call: LocalCall, outcome: bytes) -> None:
             mail = Mail(DONE, call.ref, outcome, run.run_id)
-            self._later(self._post(run.id, mail))
+            self._waiting.start(self._post(run.id, mail), f"the result of a local call of {run.id}")
 
         return post
 
     async def _post(self, id: str, mail: Mail) -> None:
         await patiently(lambda: self.store.post(id, mail), f"posting the result of a local call of {id}")
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
-
     # --- ends of tasks ----------------------------------------------------------------------
 
     async def _commit(self, transitions: list[Transition]) -> None:
         results = await self.store.commit([transition.ready() for transition in transitions])
         for transition, result in zip(transitions, results, strict=True):
+            self._begun.pop(transition.run.run_id, None)
             if result != OK:
                 level = logging.INFO if result == FENCED else logging.DEBUG
                 log.log(level, "a commit of %s was refused: %s", transition.run.id, result)
@@ -227,6 +228,7 @@ class WorkflowWorker:
 
     async def _park(self, task: WorkflowTask, error: Exception) -> None:
         self._drop(task.run.run_id)
+        self._begun.pop(task.run.run_id, None)
         data = error_of(error)
         where = error.where if isinstance(error, Error) else None
         problem = f"{data.message} ({where})" if where else data.message
@@ -234,6 +236,10 @@ class WorkflowWorker:
         log.warning("the workflow task of %s is parked: %s", task.run.id, problem)
         self.deployment.refresh()
         await self.store.park(task, problem, delay)
+
+    def task_of(self, run_id: str) -> WorkflowTask | None:
+        """The task of a run that is under way here; any thread may ask."""
+        return self._begun.get(run_id)
 
     def _drop(self, run_id: str) -> None:
         live = self._cache.pop(run_id, None)

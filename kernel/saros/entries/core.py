@@ -6,7 +6,10 @@ import zoneinfo
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from .fields import MapOf, Reference, Table
+from ..cron import SECOND_NS, Cron
+from ..errors import Error
+from .durations import parse_duration
+from .fields import Ignored, MapOf, Reference, Table
 from .kinds import ACTIVITY_META, CLIENT, HOST, LIFECYCLE_KEYS, POOL, RESTART, WORKER, Kind
 from .scalars import Choice, Data, Duration, Flag, Number, Text
 
@@ -35,11 +38,13 @@ FUNCTION_PYTHON: Final = Kind(
 
 def _check_client(entry: Entry, registry: Registry) -> Iterator[Problem]:
     auth = entry.get("auth", {})
-    if auth.get("type") == "api_key" and not (auth.get("api_key") or auth.get("api_key_file")):
-        yield entry.problem("`auth` of type api_key needs `api_key` or `api_key_file`", "auth")
+    if auth.get("type") == "api_key" and not any(
+        auth.get(key) for key in ("api_key", "api_key_env", "api_key_file")
+    ):
+        yield entry.problem("`auth` of type api_key needs `api_key`, `api_key_env` or `api_key_file`", "auth")
     if auth.get("type") == "mtls":
         for what in ("cert", "key"):
-            if not (auth.get(f"{what}_file") or auth.get(f"{what}_pem")):
+            if not any(auth.get(f"{what}_{form}") for form in ("file", "pem", "pem_env")):
                 yield entry.problem(f"`auth` of type mtls needs `{what}_file` or `{what}_pem`", "auth")
         if entry.get("tls.enabled") is False:
             yield entry.problem("`auth` of type mtls needs TLS, but `tls.enabled` is false", "tls.enabled")
@@ -58,11 +63,13 @@ TEMPORAL_CLIENT: Final = Kind(
             {
                 "type": Choice(("none", "api_key", "mtls"), default="none"),
                 "api_key": Text(),
+                "api_key_env": Text(doc="The environment variable that holds the key."),
                 "api_key_file": Text(),
                 "cert_file": Text(),
                 "cert_pem": Text(),
                 "key_file": Text(),
                 "key_pem": Text(),
+                "key_pem_env": Text(doc="The environment variable that holds the key."),
             }
         ),
         "tls": Table(
@@ -76,6 +83,10 @@ TEMPORAL_CLIENT: Final = Kind(
         "connection_timeout": Duration(positive=True),
         "keep_alive_time": Duration(positive=True),
         "keep_alive_timeout": Duration(positive=True),
+        "health_check": Ignored(
+            Table({"enabled": Flag(), "interval": Duration()}),
+            "Temporal's client for Python looks after its connection itself",
+        ),
         "search_attributes": MapOf(
             Choice(("keyword", "text", "integer", "float", "boolean", "time", "keyword_list")),
             doc="Search attributes that the worker registers: name and type.",
@@ -86,10 +97,13 @@ TEMPORAL_CLIENT: Final = Kind(
 _COUNT: Final = Number(whole=True, least=1)
 _RATE: Final = Number(least=0, doc="Per second; 0: without limit.")
 
+_SIZE: Final = Number(whole=True)
+_NOT_IN_SDK: Final = "Temporal's SDK for Python has no such option"
+_NO_SESSIONS: Final = "there are no worker sessions"
+
 _VERSIONING: Final = {
     "deployment_name": ("build_id",),
     "use_versioning": ("deployment_name", "build_id"),
-    "default_versioning_behavior": ("use_versioning",),
 }
 
 WORKER_OPTIONS: Final = Table(
@@ -110,8 +124,18 @@ WORKER_OPTIONS: Final = Table(
         "disable_workflow_worker": Flag(),
         "local_activity_worker_only": Flag(),
         "disable_eager_activities": Flag(),
+        "max_concurrent_eager_activity_execution_size": Ignored(_SIZE, _NOT_IN_SDK),
+        "max_concurrent_session_execution_size": Ignored(_SIZE, _NO_SESSIONS),
+        "enable_session_worker": Ignored(Flag(), _NO_SESSIONS),
+        "worker_local_activities_per_second": Ignored(_RATE, _NOT_IN_SDK),
+        "deadlock_detection_timeout": Ignored(Duration(), "the instruction budget ends a runaway workflow"),
+        "enable_logging_in_replay": Ignored(Flag(), "the log is silent during a replay"),
+        "disable_registration_aliasing": Ignored(
+            Flag(), "a type name is what `meta.temporal.workflow.name` says"
+        ),
         "deployment_name": Text(),
         "build_id": Text(),
+        "build_id_env": Text(doc="The environment variable that holds the build id."),
         "use_versioning": Flag(),
         "default_versioning_behavior": Choice(("pinned", "auto_upgrade")),
     },
@@ -122,11 +146,17 @@ WORKER_OPTIONS: Final = Table(
 def _check_worker(entry: Entry, registry: Registry) -> Iterator[Problem]:
     options = entry.get("worker_options", {})
     for key, needs in _VERSIONING.items():
-        missing = [f"`{name}`" for name in needs if not options.get(name)]
+        missing = [f"`{name}`" for name in needs if not (options.get(name) or options.get(f"{name}_env"))]
         if options.get(key) and missing:
             yield entry.problem(
                 f"`worker_options.{key}` needs {' and '.join(missing)}", f"worker_options.{key}"
             )
+    if options.get("default_versioning_behavior") and not options.get("use_versioning"):
+        yield entry.problem(
+            "`worker_options.default_versioning_behavior` has no effect without `use_versioning`",
+            "worker_options.default_versioning_behavior",
+            warning=True,
+        )
 
 
 TEMPORAL_WORKER: Final = Kind(
@@ -177,14 +207,16 @@ def _check_schedule(entry: Entry, registry: Registry) -> Iterator[Problem]:
             f"the schedule has {what}", hint='write for instance cron: "0 9 * * 1-5", or every: 15m'
         )
     if cron is not None:
-        from croniter import croniter  # slow to import, and few apps have schedules
-
-        if not croniter.is_valid(cron):
-            yield entry.problem(
-                f'`cron` is not a cron expression: "{cron}"',
-                "cron",
-                hint='give minute, hour, day, month and weekday, as in "0 9 * * 1-5"',
-            )
+        try:
+            Cron(cron)
+        except Error as error:
+            yield entry.problem(f"`cron`: {error.message}", "cron", error.hint)
+    if every is not None and parse_duration(every) % SECOND_NS:
+        yield entry.problem(
+            f"`every` is not a whole number of seconds: {every}",
+            "every",
+            hint="give for instance 15m, or 30s",
+        )
     if timezone is not None:
         try:
             zoneinfo.ZoneInfo(timezone)

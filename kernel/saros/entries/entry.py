@@ -63,9 +63,11 @@ class Entry:
         """``file:line`` of the entry, or of the key at a dotted path (if absent, of the nearest above it)."""
         return f"{self.label}:{nearest_line(self.lines, path or '')}"
 
-    def problem(self, message: str, path: str | None = None, hint: str | None = None) -> Problem:
+    def problem(
+        self, message: str, path: str | None = None, hint: str | None = None, *, warning: bool = False
+    ) -> Problem:
         """A problem with this entry, at the key at `path`."""
-        return Problem(message, self.where(path), self.id, hint)
+        return Problem(message, self.where(path), self.id, hint, warning)
 
     @property
     def source_path(self) -> Path | None:

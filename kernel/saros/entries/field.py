@@ -26,6 +26,9 @@ class Place(Protocol):
     def unknown(self, path: str, key: str, known: Collection[str]) -> None:
         """Warn of a key that nothing reads."""
 
+    def ignored(self, path: str, why: str) -> None:
+        """Warn of a key that is known and has no effect."""
+
     def loose(self, path: str) -> str | None:
         """The text in the file, if the key decides on its type: ``${env:…}``, or an unquoted ``yes``."""
 

@@ -169,3 +169,28 @@ class Table(Field):
         if required:
             result["required"] = required
         return result
+
+
+@dataclass(frozen=True)
+class Ignored(Field):
+    """A key that other tools know and that has no effect here; a value that switches something on is a warning."""
+
+    item: Field
+    why: str
+
+    @property
+    def expected(self) -> str:
+        return self.item.expected
+
+    def accept(self, value: Any, path: str, at: Place) -> Any:
+        clean = self.item.accept(value, path, at)
+        off = clean is BAD or clean is NotImplemented or not clean or str(clean).strip("0smh") == ""
+        if not off:
+            at.ignored(path, self.why)
+        return clean
+
+    def from_text(self, text: str) -> Any:
+        return self.item.from_text(text)
+
+    def shape(self) -> dict[str, Any]:
+        return self.item.shape()

@@ -140,7 +140,8 @@ class _Loading:
         valid = self.valid(entries)
         registry = Registry(self.files.root, valid)
         for entry in valid.values():
-            self.problems += self.kinds[entry.kind].check(entry, registry)
+            for problem in self.kinds[entry.kind].check(entry, registry):
+                (self.warnings if problem.warning else self.problems).append(problem)
 
     def valid(self, entries: Mapping[str, Entry]) -> dict[str, Entry]:
         """The entries that have no problem, nor refer to one that has."""

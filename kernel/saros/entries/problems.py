@@ -27,12 +27,14 @@ class Problem(msgspec.Struct, frozen=True):
     :param where: ``file:line`` or ``file:line:column``; empty when there is no such place.
     :param entry: id of the entry, if the mistake is in one.
     :param hint: what to do about it.
+    :param warning: it is odd, but no reason not to run.
     """
 
     message: str
     where: str = ""
     entry: str = ""
     hint: str | None = None
+    warning: bool = False
 
     def __str__(self) -> str:
         text = f"{self.entry}: {self.message}" if self.entry else self.message

@@ -102,6 +102,9 @@ class Reading:
         hint = did_you_mean(key, known)
         self.warnings.append(self._at(path, f"`{path}` means nothing to a {self._kind.name}", hint))
 
+    def ignored(self, path: str, why: str) -> None:
+        self.warnings.append(self._at(path, f"`{path}` has no effect: {why}", None))
+
     def loose(self, path: str) -> str | None:
         return self._draft.tree.loose.get(path)
 

@@ -29,7 +29,7 @@ _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _MOST_NODES: Final = 100_000  # aliases of aliases can blow up a small file
 _DEEPEST: Final = 100
-_MANY_BRACKETS: Final = 2_000
+_MANY_BRACKETS: Final = 500  # half of what libyaml itself allows, where it has a limit
 _NESTED_ITEMS: Final = re.compile(r"(?:[-?] +){100}")
 
 
@@ -222,8 +222,16 @@ def _too_deep(text: str) -> bool:
     """Whether composing would exhaust the C stack, which libyaml's binding does not guard."""
     if text.count("[") + text.count("{") < _MANY_BRACKETS and not _NESTED_ITEMS.search(text):
         return False
+    try:
+        return _nests(text, _Loader)
+    except yaml.MarkedYAMLError:
+        # Some releases of libyaml refuse deep nesting while they look ahead; PyYAML's own parser goes step by step.
+        return _nests(text, yaml.SafeLoader)
+
+
+def _nests(text: str, loader: Any) -> bool:
     depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    for event in yaml.parse(text, Loader=loader):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > _DEEPEST:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..entries import Entry
-from ..errors import INVALID, Error, ErrorData
+from ..errors import INTERNAL, INVALID, Error, ErrorData
 from ..ports import Ports, dispatch
 from ..program import (
     CANCEL,
@@ -159,6 +160,12 @@ class Actor:
     # --- Facts ------------------------------------------------------------------------------
 
     replaying = False
+
+    @property
+    def name(self) -> str:
+        workflow = self.scope.info.get("workflow_id")
+        return f"{self.entry.id} {self.pid}" + (f" of the workflow {workflow}" if workflow else "")
+
     settles_side_effects = False
 
     def history(self) -> tuple[int, int]:
@@ -181,8 +188,11 @@ class Actor:
     def is_canceled(self) -> bool:
         return self.scope.canceled
 
-    def refuse_attributes(self, search: Json) -> str | None:
-        return "only workflows have search attributes"
+    def secret(self) -> str:
+        return os.urandom(32).hex()
+
+    def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
+        return b"{}", "only workflows have search attributes"
 
     # --- activities -------------------------------------------------------------------------
 
@@ -227,6 +237,9 @@ class Actor:
         else:
             self._ask(ref, self.host.send(send, self.pid))
 
+    def tell(self, ref: int, send: Send) -> None:
+        raise Error("only a workflow sends without waiting for the result", INTERNAL)
+
     def ask(self, ref: int, ask: Ask) -> None:
         self._ask(ref, inquire(self.host, ask) if ask.verb in INQUIRIES else self.host.ask(ask, self.pid))
 
@@ -240,7 +253,7 @@ class Actor:
     # --- history ----------------------------------------------------------------------------
 
     def attributes(self, upserts: Attributes) -> None:
-        pass  # `refuse_attributes` and the module rules keep these four from functions and processes
+        pass  # `admit_attributes` and the module rules keep these four from functions and processes
 
     def version(self, mark: VersionMark) -> None:
         pass

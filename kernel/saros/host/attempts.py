@@ -7,8 +7,7 @@ import itertools
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from .. import values
 from ..clock import Clock, Handle
 from ..deployment import error_of
 from ..entries import Entry
@@ -112,7 +111,7 @@ class Attempts:
     def scope(self, info: dict[str, Any], call: Call) -> CallScope:
         """The surroundings of a new attempt, with a fresh pid."""
         pid = f"{self.host.node}|f{next(self._numbers)}"
-        context = {} if call.context is EMPTY else msgspec.json.decode(call.context)
+        context = {} if call.context is EMPTY else values.decode(call.context)
         return CallScope(pid, info, context if isinstance(context, dict) else {})
 
     def start(self, entry: Entry, call: Call, scope: CallScope, done: Done) -> Attempt:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from anyio import move_on_after
 
 from .. import values
+from ..background import Jobs, end_all
 from ..clock import Clock, waiting
 from ..deployment import Deployment, error_of, value_of
 from ..entries import Entry
 from ..errors import ALREADY_EXISTS, INTERNAL, INVALID, NOT_FOUND, RATE_LIMITED, Error, ErrorData
-from ..execution import Pid, StartRequest, Watcher, check_id, new_id
+from ..execution import Pid, StartRequest, Watcher, new_id
+from ..options import check_start
 from ..program import (
     CANCEL,
     MESSAGE,
@@ -35,7 +38,6 @@ from ..scope import CallScope
 from ..values import Json
 from .actor import Actor, Done
 from .attempts import Attempt, Attempts
-from .background import background
 
 if TYPE_CHECKING:
     from ..backend import Backend
@@ -59,7 +61,7 @@ class ProcessHost:
         self._actors: dict[str, Actor] = {}
         self._names: dict[str, str] = {}  # of this node's actors, which end with this process
         self._numbers = itertools.count(1)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._jobs = Jobs()
 
     # --- actors -----------------------------------------------------------------------------
 
@@ -74,7 +76,7 @@ class ProcessHost:
         self._actors.pop(actor.pid, None)
         for name in [name for name, pid in self._names.items() if pid == actor.pid]:
             del self._names[name]
-            self._background(self.backend.unregister(name, actor.pid))
+            self._jobs.start(self.backend.unregister(name, actor.pid), f"freeing the name {name}")
         failed = msgspec.json.decode(outcome, type=Outcome).err is not None
         for peer in actor.links:
             if failed or peer not in actor.watchers:
@@ -87,7 +89,10 @@ class ProcessHost:
         if peer is not None:
             asyncio.get_running_loop().call_soon(peer.watched_end, ended, outcome, link)
         else:
-            self._background(self.backend.notify_end(watcher, ended, outcome, link))
+            self._jobs.start(
+                self.backend.notify_end(watcher, ended, outcome, link),
+                f"telling {watcher} of the end of {ended}",
+            )
 
     # --- calls ------------------------------------------------------------------------------
 
@@ -155,17 +160,10 @@ class ProcessHost:
                 outcome = pack(Outcome(err=error_of(raised)))
             done(outcome)
 
-        def ended(task: asyncio.Task[Any]) -> None:
-            request.close()  # a task that is cancelled before it begins has not awaited it
-            self.clock.busy(-1)
-
-        self.clock.busy(1)  # before the task begins: until then virtual time would go on
-        task = self._background(work())
-        task.add_done_callback(ended)
-        return lambda: _cancel(task)
-
-    def _background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        return background(work, self._tasks)
+        self.clock.busy(1)  # before it begins: until then virtual time would go on
+        job = self._jobs.start(work(), "a request of a process")
+        job.task.add_done_callback(lambda task: self.clock.busy(-1))
+        return job.cancel
 
     # --- spawning ---------------------------------------------------------------------------
 
@@ -182,7 +180,7 @@ class ProcessHost:
     async def _spawn_workflow(self, entry: Entry, spawn: Spawn, watcher: Watcher | None) -> Json:
         worker, queue = self.deployment.worker_and_queue(entry, spawn.host)
         request = StartRequest(
-            check_id(spawn.options.id or spawn.name or new_id()),
+            spawn.options.id or spawn.name or new_id(),
             entry.id,
             entry.type_name,
             worker,
@@ -195,6 +193,7 @@ class ProcessHost:
             watcher=watcher,
             request_id=new_id(),
         )
+        check_start(request.options, request.id)
         started = await self.backend.start(request)
         if not spawn.exec:
             return pack(started.pid)
@@ -244,7 +243,7 @@ class ProcessHost:
         self.add(actor)
         if name:
             self._names[name] = pid
-            self._background(self.backend.register(name, pid))
+            self._jobs.start(self.backend.register(name, pid), f"registering the name {name}")
         if watcher is not None:
             self._watch(actor, watcher.pid, watcher.link)
             if watcher.link and monitor:
@@ -371,30 +370,24 @@ class ProcessHost:
 
     async def close(self) -> None:
         """End every actor, tell who watches them, and wait for what still runs."""
-        requests = self._tasks - {asyncio.current_task()}
-        for task in requests:
-            task.cancel()
+        requests = list(self._jobs)
+        for job in requests:
+            job.cancel()
         end = pack(Outcome(err=ErrorData("the process host shut down", "Unavailable")))
         for attempt in list(self.attempts.running):
             attempt.abandon(end)
         for actor in list(self._actors.values()):
             actor.end(end)
-        farewells = self._tasks - requests - {asyncio.current_task()}
-        if farewells:
-            _, late = await asyncio.wait(farewells, timeout=FAREWELL_S)
-            for task in late:
-                task.cancel()
-        await asyncio.gather(*requests, *farewells, return_exceptions=True)
+        with move_on_after(FAREWELL_S, shield=True):
+            await end_all(requests, FAREWELL_S)
+            await self._jobs.wait()
+        await self._jobs.end()
 
 
 def _promise() -> tuple[asyncio.Future[Json], Done]:
     """What will have an outcome, and what gives it one."""
     future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
     return future, lambda outcome: None if future.done() else future.set_result(outcome)
-
-
-def _cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
 
 
 def not_found(dest: str) -> Error:

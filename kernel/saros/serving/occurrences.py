@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import zoneinfo
 
+from ..cron import Cron
 from ..entries import Entry, parse_duration
-from ..runs import next_cron
 
 SECOND = 1_000_000_000
 
@@ -14,21 +14,20 @@ SECOND = 1_000_000_000
 class Occurrences:
     """The times of a schedule, which are the same on every worker.
 
-    Those of ``every`` are the multiples of the duration since 1970, UTC. A time of ``cron`` that a change of
-    the clocks leaves out counts at the first moment after it; one that it repeats counts twice.
+    Those of ``every`` are the multiples of the duration since 1970, UTC; `saros.cron` tells those of ``cron``.
     """
 
     def __init__(self, entry: Entry) -> None:
         every = entry.get("every")
         self._every = 0 if every is None else parse_duration(every)
-        self._cron = entry.get("cron") or ""
+        self._cron = None if self._every else Cron(entry.get("cron"))
         self._zone = zoneinfo.ZoneInfo(entry.get("timezone") or "UTC")
 
-    def after(self, now: int) -> int:
-        """The first time after `now`, both in nanoseconds since 1970."""
-        if self._every:
-            return (now // self._every + 1) * self._every
-        return next_cron(self._cron, now, self._zone)
+    def after(self, now: int) -> int | None:
+        """The first time after `now`, both in nanoseconds since 1970; None when there is none left."""
+        if self._cron is not None:
+            return self._cron.after(now, self._zone)
+        return (now // self._every + 1) * self._every
 
 
 def name_of(time: int) -> str:

@@ -11,7 +11,6 @@ the newest.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 
@@ -19,6 +18,7 @@ import msgspec
 
 from .. import values
 from ..backend import Backend
+from ..background import Job
 from ..clock import Handle
 from ..deployment import Deployment
 from ..entries import Entry
@@ -49,25 +49,26 @@ class Schedule:
         self._due: deque[int] = deque()
         self._noted = asyncio.Event()
         self._timer: Handle | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._job: Job[None] | None = None
 
     def start(self) -> None:
         self._wait()
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._job = Job(self._run(), f"the schedule {self.entry.id}")
 
     async def stop(self) -> None:
         """Stop; what it has started goes on."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        if self._job is not None:
+            await self._job.end()
 
     # --- when -------------------------------------------------------------------------------
 
     def _wait(self) -> None:
         time = self._occurrences.after(self._backend.clock.now())
+        if time is None:
+            log.warning("%s has no time left at which it could be due", self.entry.id)
+            return
         self._timer = self._backend.clock.call_on_date(time, lambda: self._note(time))
 
     def _note(self, time: int) -> None:

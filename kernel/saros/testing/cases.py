@@ -84,7 +84,9 @@ class TestApp:
         fakes: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
         check = functools.partial(put_in, callables=fakes or {})
-        self._opening = open_app(path, url, workers=workers, services=services, plugins=plugins, check=check)
+        self._opening = open_app(
+            path, url, workers=workers, services=services, plugins=plugins, check=check, watchdog=0.0
+        )
         self._app: App | None = None
 
     async def __aenter__(self) -> TestApp:

@@ -8,16 +8,17 @@
 --     makes places of their own (objects.lua);
 --   * all other chunks run anew in every program that needs them; what they add to rt, and to the tables that
 --     chunks give to rt.keep(t), is taken away again.
-local instructions, seconds, memory, workflow, trace, host, host_load = ...
+local instructions, milliseconds, memory, workflow, trace, host, host_load, host_clock = ...
 local load, error, pcall, select, next, type = load, error, pcall, select, next, type
-local collectgarbage, upvaluejoin = collectgarbage, debug.upvaluejoin
+local collectgarbage, upvaluejoin, setupvalue = collectgarbage, debug.upvaluejoin, debug.setupvalue
 local getmetatable, setmetatable = debug.getmetatable, setmetatable
 
 local rt = {
   workflow = workflow,
   trace = trace,
   budget = instructions,
-  seconds = seconds,
+  milliseconds = milliseconds,
+  host_clock = host_clock,
   memory_limit = memory,
 }
 local booting = true
@@ -183,9 +184,24 @@ local KEPT = 16
 local sources, n_sources = {}, 0 -- number -> source, which any program of this VM may run
 local used -- source -> true when this program has run it
 
+-- What the bytecode of users calls, in the second upvalue (instrument.py): with the result of a concatenation,
+-- or with a table, one of the keys that Lua itself obeys, and the value that is to be stored there.
+local function check(a, key, value)
+  if key == nil then
+    rt.joined(a)
+  else
+    rt.before_store(a, key, value)
+  end
+end
+
 -- Bytecode to a function.
 function rt.compile_user(bytecode, env)
-  return load(bytecode, "=user", "b", env)
+  local fn, why = load(bytecode, "=user", "b", env)
+  if not fn then
+    error(why, 0)
+  end
+  setupvalue(fn, 2, check)
+  return fn
 end
 
 -- Keeps a source for the programs to come, which are told its number.
@@ -233,11 +249,36 @@ local function answered(ok, ...)
   return ok, ...
 end
 
+local CROSSING = 1000 -- instructions that a call of the host costs at the least
+local costs = { -- of those that take longer
+  log = 4000, time_span = 30000, time_abbreviation = 30000, crypto_jwt_open = 5000, crypto_jwt_sign = 5000,
+  json_validate = 20000, source = 20000,
+}
+
+-- Instructions that a call costs: its bytes are read, or worked on, once or twice.
+local function cost_of(name, ...)
+  local cost = costs[name] or CROSSING
+  for i = 1, select("#", ...) do
+    local argument = select(i, ...)
+    if type(argument) == "string" then
+      cost = cost + #argument // 2
+    end
+  end
+  return cost
+end
+
+-- Texts of the host are long for user code, too.
+local function received(ok, ...)
+  rt.noted((...))
+  return ok, ...
+end
+
 -- What Python returns is pushed outside any protected call: the head-room above the limit is for it.
 -- One host function: true, value... or false, kind, message.
 function rt.host(name, ...)
+  rt.charge(cost_of(name, ...))
   rt.reserve(0)
-  return answered(host(name, ...))
+  return received(answered(host(name, ...)))
 end
 
 -- Bytecode or data for the library: value or nil, message.
@@ -283,7 +324,7 @@ function rt.renew(source_number)
 end
 
 collectgarbage("stop")
-for i = 8, select("#", ...), 2 do
+for i = 9, select("#", ...), 2 do
   chunk_of((select(i, ...)), (select(i + 1, ...)))
   rt.library((select(i, ...)))
 end

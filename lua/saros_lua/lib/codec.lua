@@ -64,7 +64,10 @@ local encode = encoding.encoder({
   is_object = rt.is_object,
   object = rt.wire_object,
   binary = function(bytes)
-    local _, text = rt.host("base64_encode", bytes)
+    local ok, text, why = rt.host("base64_encode", bytes)
+    if not ok then
+      return nil, "a string of " .. #bytes .. " bytes (" .. why .. ")"
+    end
     return '{"$bin":"' .. text .. '"}'
   end,
   not_finite = function(what)
@@ -82,7 +85,7 @@ local encode = encoding.encoder({
 -- is called there.
 function rt.encode(value, path)
   local kind = type(value)
-  if kind == "string" and not find(value, '["\\\0-\31\128-\255]') then
+  if kind == "string" and #value <= 16384 and not find(value, '["\\\0-\31\128-\255]') then
     return '"' .. value .. '"'
   elseif math_type(value) == "integer" then
     return value .. ""

@@ -117,6 +117,22 @@ function crypto.pbkdf2(password, salt, iterations, key_length, algorithm)
   elseif algorithm ~= "sha256" and algorithm ~= "sha512" then
     return invalid("pbkdf2: the hash is sha256 or sha512, not " .. rt.env.tostring(algorithm))
   end
+  local block, most = 32, 100000
+  if algorithm == "sha512" then
+    block, most = 64, 50000
+  end
+  local work = rounds * ((length + block - 1) // block)
+  if work > 1000000 then
+    return invalid("pbkdf2: " .. work .. " rounds (iterations x blocks of the key); the limit is 1000000")
+  elseif work > most and not rt.workflow then -- it takes long, so the host does it beside its other work
+    local args, err = rt.pack("argument", algorithm, password, salt, rounds, length)
+    if not args then
+      return nil, err
+    end
+    return rt.await(rt.command("call", '{"target":"@crypto_pbkdf2","args":' .. args .. "}"))
+  elseif work <= most then
+    rt.charge(work * 60)
+  end
   return host("crypto_pbkdf2", algorithm, password, salt, rounds, length)
 end
 

@@ -65,7 +65,7 @@ local function parse(text)
   while pos <= #text do
     local whole, point, digits, after = match(text, "^(%d*)(%.?)(%d*)()", pos)
     if whole == "" and digits == "" then
-      return nil, "a number must come before " .. format("%q", sub(text, pos))
+      return nil, "a number must come before " .. format("%q", sub(text, pos, pos + 40))
     end
     local name
     name, pos = match(text, "^([^.%d]*)()", after)
@@ -74,7 +74,7 @@ local function parse(text)
     end
     local unit = UNITS[name]
     if not unit then
-      return nil, "unknown unit " .. name
+      return nil, "unknown unit " .. sub(name, 1, 40)
     end
     local value = negated(whole)
     if not value or (unit > 1 and value < -(MAX // unit)) then

@@ -8,7 +8,7 @@ local new, get
 
 local function text_of(state)
   if state.context then
-    return state.context .. ": " .. state.message
+    return rt.joined(state.context .. ": " .. state.message)
   end
   return state.message
 end
@@ -44,7 +44,7 @@ local methods = {
 
 local function concat(a, b)
   local left, right = get(a), get(b)
-  return (left and text_of(left) or rt.env.tostring(a)) .. (right and text_of(right) or rt.env.tostring(b))
+  return rt.joined((left and text_of(left) or rt.env.tostring(a)) .. (right and text_of(right) or rt.env.tostring(b)))
 end
 
 new, get = rt.class("error", methods, {
@@ -60,7 +60,7 @@ rt.error_state = get
 local function make(state)
   state.kind = state.kind or ""
   if not state.stack then
-    state.stack = rt.traceback()
+    state.stack = rt.error_stack()
   end
   return new(state)
 end
@@ -175,7 +175,7 @@ function errors.wrap(err, context)
     retryable = state.retryable,
     details = state.details,
     stack = state.stack,
-    context = state.context and (context .. ": " .. state.context) or context,
+    context = state.context and rt.joined(context .. ": " .. state.context) or context,
   })
 end
 

@@ -1,7 +1,8 @@
 -- What the driver answers in the middle of a run, and the run's own random numbers.
 local rt = ...
 local raw = rt.raw
-local sub, pack, concat = raw.string.sub, raw.string.pack, raw.table.concat
+local unpack = raw.string.unpack
+local EFFECT = rt.EFFECT
 
 -- Version of a change, and whether a command records it; nil, nil, why when the task must fail.
 function rt.facts_version(change_id, lowest, highest)
@@ -15,66 +16,82 @@ end
 -- The recorded JSON of the side effect that comes next, or nil when it is new; and whether a done event
 -- tells what is recorded instead.
 function rt.facts_side_effect()
-  local _, recorded, settles = rt.host("recorded", rt.next_ref())
+  local ok, recorded, settles = rt.host("recorded", rt.next_ref())
+  if not ok then
+    raw.error(settles, 0)
+  end
   return recorded, settles
 end
 
--- Why these search attributes (JSON) cannot be upserted, or nil.
+-- Those of these search attributes (JSON) that can be stored, and why the others cannot.
 function rt.facts_attributes(search)
-  local _, why = rt.host("refuse_attributes", search)
-  return why
+  local ok, kept, why = rt.host("admit_attributes", search)
+  if not ok then
+    return "{}", why
+  end
+  return kept, why
 end
 
 rt.print = function(text)
-  rt.host("log", "info", text, "{}")
+  local ok, _, why = rt.host("log", "info", text, "{}")
+  if not ok then
+    raw.error(why, 0)
+  end
 end
 
--- splitmix64: a stream of its own, which math.randomseed of user code does not disturb.
-local state
+-- Random numbers. Those of uuid and crypto are derived from 256 bits of the operating system that are recorded
+-- with the run, so that nobody who knows an id can tell them; math.random has a seed of the same origin.
+local draws -- how often they were taken from
 
 rt.each_program(function()
-  state = nil
+  draws = 0
+  rt.happening = nil
 end)
 
-local function next_word()
-  state = state + 0x9E3779B97F4A7C15
-  local z = state
-  z = (z ~ (z >> 30)) * 0xBF58476D1CE4E5B9
-  z = (z ~ (z >> 27)) * 0x94D049BB133111EB
-  return z ~ (z >> 31)
+local function of_system(n)
+  local ok, bytes, why = rt.host("random", n)
+  if not ok then
+    raw.error(why, 0)
+  end
+  return bytes
 end
 
--- Random bytes: in a workflow from the run's seed, elsewhere from the operating system.
+-- Random bytes: in a workflow from the run's own, elsewhere, and within a side effect, from the system.
 function rt.random_bytes(n)
-  if not rt.workflow then
-    local _, bytes = rt.host("random", n)
-    return bytes
+  if not rt.workflow or rt.happening then
+    return of_system(n)
   elseif rt.answering then
     rt.refuse_query()
   end
-  local words = {}
-  for i = 1, (n + 7) // 8 do
-    words[i] = pack("<i8", next_word())
+  draws = draws + 1
+  local ok, bytes, why = rt.host("random_of_run", rt.start.secret, draws, n)
+  if not ok then
+    raw.error(why, 0)
   end
-  return sub(concat(words), 1, n)
+  return bytes
 end
 
--- Seeds every random number of this execution; `text` is its run id, or anything else that is its own.
+-- Seeds math.random of this execution; `text` is what no other run has.
 function rt.seed_from(text)
   local hash = 0xCBF29CE484222325 -- FNV-1a
   for i = 1, #text do
     hash = (hash ~ raw.string.byte(text, i)) * 0x100000001B3
   end
-  state = hash
-  rt.seed(next_word(), next_word())
+  rt.seed(hash, #text)
 end
 
--- Marks a place in the random numbers; the function that it gives goes on from there, whatever was taken since.
+-- Begins a side effect: its random numbers are the system's, for what it gives is recorded, and it may do
+-- nothing that a replay, which does not run it, would miss. What it counts it counts in rt.happening. The function that this gives ends it, and goes on
+-- with the random numbers of the run.
 function rt.random_apart()
-  local words = state
+  if rt.answering then
+    rt.refuse_query()
+  end
   local a, b = raw.math.random(0), raw.math.random(0)
+  raw.math.randomseed(unpack("<i8i8", of_system(16)))
+  rt.answering, rt.happening = EFFECT, rt.new_effect()
   return function()
-    state = words
+    rt.answering, rt.happening = nil, nil
     raw.math.randomseed(a, b)
   end
 end

@@ -2,12 +2,24 @@
 local rt = ...
 local raw, env = rt.raw, rt.env
 local error, select = raw.error, raw.select
-local setmetatable, rawset = raw.setmetatable, raw.rawset
+local setmetatable, rawget, rawset = raw.setmetatable, raw.rawget, raw.rawset
+local type, tonumber = raw.type, raw.tonumber
 local lazy = rt.lazy
 
 env._VERSION = "Lua 5.4"
 env.assert, env.error, env.ipairs = raw.assert, raw.error, raw.ipairs
-env.rawequal, env.select, env.tonumber = raw.rawequal, raw.select, raw.tonumber
+env.rawequal, env.select = raw.rawequal, raw.select
+
+function env.tonumber(...)
+  local value, base = ...
+  if type(value) == "string" and #value > 200 then
+    rt.charge(#value)
+  end
+  if base == nil and value ~= nil then
+    return tonumber(value)
+  end
+  return rt.finish(raw.pcall(tonumber, ...))
+end
 
 function env.print(...)
   local n = select("#", ...)
@@ -18,7 +30,7 @@ function env.print(...)
   for i = 1, n do
     parts[i] = env.tostring(parts[i])
   end
-  rt.print(raw.table.concat(parts, "\t"))
+  rt.print(rt.joined(raw.table.concat(parts, "\t")))
 end
 
 -- Both are replaced by the program (program.lua, require.lua).
@@ -69,26 +81,39 @@ local instead = {
   collectgarbage = "the runtime looks after memory",
 }
 
+-- A global that nobody has assigned: what the source imports; one of the surface; a module that it lists; else
+-- an error for what is known to be missing. What is listed is not kept among the globals, which other
+-- sources of the program share: each sees what it lists itself.
+local function unassigned(source, require, name)
+  if source.imports[name] then
+    return require(name)
+  end
+  local make = lazy[name]
+  if make then
+    local value = make(name)
+    rawset(rt.env, name, value)
+    return value
+  end
+  if source.modules[name] then
+    return require(name)
+  end
+  local hint = instead[name]
+  if hint then
+    error(name .. " is not available: " .. hint, 2) -- whoever tail-called this
+  end
+end
+
 local GLOBALS = {
-  __index = function(self, name)
-    local make = lazy[name] or rt.own_modules[name] and rt.require
-    if make then
-      local value = make(name)
-      rawset(self, name, value)
-      return value
-    end
-    local hint = instead[name]
-    if hint then
-      error(name .. " is not available: " .. hint, 2)
-    end
+  __index = function(_, name)
+    return unassigned(rt.own, rt.require, name)
   end,
   __metatable = false,
 }
 
--- The environment of a program: a copy, for user code may change it. What its entry lists is also a global,
--- until the code has one of that name.
+-- The environment of a program: a copy, for user code may change it.
+local NOTHING = { modules = {}, imports = {} }
 rt.each_program(function()
-  rt.own_modules, rt.require = {}, no_require
+  rt.own, rt.require = NOTHING, no_require
   local own = rt.copy(env)
   own._G, own.coroutine = own, rt.copy(env.coroutine)
   rt.env = setmetatable(own, GLOBALS)
@@ -129,11 +154,18 @@ rt.each_program(function()
   string_meta.__index = first_method -- until the program has its `string`
 end)
 
--- Environment of a required entry: the same globals, and a `require` that knows that entry's modules.
-function rt.new_env(require)
-  return setmetatable({ require = require, _G = rt.env }, {
-    __index = rt.env,
-    __newindex = rt.env,
+-- Environment of a required entry: the same globals, and what that entry lists itself.
+function rt.new_env(source, require)
+  local shared = rt.env
+  return setmetatable({ require = require, _G = shared }, {
+    __index = function(_, name)
+      local value = rawget(shared, name)
+      if value ~= nil then
+        return value
+      end
+      return unassigned(source, require, name)
+    end,
+    __newindex = shared,
     __metatable = false,
   })
 end

@@ -20,16 +20,22 @@ local function stand_in(object)
   return true, { message = rt.text(message), kind = kind, retryable = state.retryable, details = state.details }
 end
 
-local encode = encoding.encoder({
-  is_object = rt.is_object,
-  object = stand_in,
-  binary = function()
-    return nil, "a string whose bytes are not UTF-8 text"
-  end,
-  not_finite = function()
-    return "null"
-  end,
-})
+-- `whole`: floats that are whole numbers are written as integers, as people and other tools write them.
+local function encoder(whole)
+  return encoding.encoder({
+    is_object = rt.is_object,
+    object = stand_in,
+    binary = function()
+      return nil, "a string whose bytes are not UTF-8 text"
+    end,
+    not_finite = function()
+      return "null"
+    end,
+    whole = whole,
+  })
+end
+
+local encode, exact = encoder(true), encoder(false)
 
 local decode = decoding.decoder(MAX_DEPTH)
 
@@ -39,12 +45,20 @@ end
 
 local json = {}
 
-function json.encode(value)
-  local text, where, what = encode(value)
+local function written(text, where, what)
   if not text then
     return rt.fail("Internal", "value" .. where .. " is " .. what .. ", which JSON cannot hold")
   end
   return text, nil
+end
+
+function json.encode(value)
+  return written(encode(value))
+end
+
+-- The same, with 3 and 3.0 kept apart: for payloads, which come back as they were.
+function rt.exact_json(value)
+  return written(exact(value))
 end
 
 function json.decode(text)

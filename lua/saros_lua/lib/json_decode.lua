@@ -8,11 +8,12 @@ local raw = rt.raw
 local next, tonumber, math_type = raw.next, raw.tonumber, raw.math.type
 local rawget, rawlen = raw.rawget, raw.rawlen
 local byte, find, match, sub = raw.string.byte, raw.string.find, raw.string.match, raw.string.sub
-local gsub, concat, utf8_char = raw.string.gsub, raw.table.concat, raw.utf8.char
+local concat, utf8_char = raw.table.concat, raw.utf8.char
 local HUGE = raw.math.huge
 
 local PLAIN = '^([^"\\\0-\31]*)"()' -- the rest of a string that has no escapes
 local PLAIN_KEY = '^"([^"\\\0-\31]*)":()'
+local LONG = 65536 -- bytes
 local ESCAPES = {
   [34] = '"', [47] = "/", [92] = "\\", [98] = "\b", [102] = "\f", [110] = "\n", [114] = "\r", [116] = "\t",
 }
@@ -62,13 +63,15 @@ function json.decoder(limit, revive)
   local text -- what is being read; readers get a position and return what they read and the next position
 
   local function malformed(pos, what)
-    local before = sub(text, 1, pos - 1)
-    local _, lines = gsub(before, "\n", "\n")
-    local column = #match(before, "[^\n]*$") + 1
+    local lines, start, break_at = 1, 0, find(text, "\n", 1, true)
+    while break_at and break_at < pos do
+      lines, start = lines + 1, break_at
+      break_at = find(text, "\n", start + 1, true)
+    end
     if pos > #text then
       what = "the text ends too early"
     end
-    raw.error("not valid JSON: " .. what .. " at line " .. lines + 1 .. ", column " .. column, 0)
+    raw.error("not valid JSON: " .. what .. " at line " .. lines .. ", column " .. pos - start, 0)
   end
 
   local function skip(pos)
@@ -90,6 +93,31 @@ function json.decoder(limit, revive)
       malformed(pos, "half a surrogate pair")
     end
     return utf8_char(0x10000 + ((code - 0xD800) << 10) + (tonumber(low, 16) - 0xDC00)), pos + 11
+  end
+
+  -- Where a string that begins at pos ends, when that is far away, else nil.
+  local function far_end(pos)
+    local stop = find(text, '"', pos, true)
+    while stop and stop > pos and byte(text, stop - 1) == 92 do
+      local first = stop - 1
+      while first > pos and byte(text, first - 1) == 92 do
+        first = first - 1
+      end
+      if first < pos or (stop - first) % 2 == 0 then -- the backslashes stand for themselves
+        break
+      end
+      stop = find(text, '"', stop + 1, true)
+    end
+    return stop and stop - pos > LONG and stop or nil
+  end
+
+  -- A long string is read by the host, which is quicker than a pattern.
+  local function long_text(pos, stop)
+    local ok, content, why = rt.host("json_text_of", sub(text, pos - 1, stop))
+    if not ok then
+      malformed(pos, why)
+    end
+    return content, stop + 1
   end
 
   -- A string with escapes; pos is that of its first character.
@@ -160,6 +188,9 @@ function json.decoder(limit, revive)
     end
     while true do
       local after
+      if #text - pos > LONG and byte(text, pos) == 34 and far_end(pos + 1) then
+        malformed(pos, "a key of more than " .. LONG .. " bytes")
+      end
       key, after = match(text, PLAIN_KEY, pos)
       if not key then
         key, after = key_of(pos)
@@ -228,6 +259,10 @@ function json.decoder(limit, revive)
   function value(pos, depth)
     local c = byte(text, pos)
     if c == 34 then
+      local stop = #text - pos > LONG and far_end(pos + 1)
+      if stop then
+        return long_text(pos + 1, stop)
+      end
       local plain, after = match(text, PLAIN, pos + 1)
       if plain then
         return plain, after
@@ -256,6 +291,9 @@ function json.decoder(limit, revive)
 
   return function(json_text)
     text = json_text
+    if #text > 4096 then
+      rt.charge(#text // 4)
+    end
     local result, pos = value(1, 0)
     if pos <= #text then
       pos = skip(pos)

@@ -8,11 +8,13 @@ local raw = rt.raw
 local type, next, tonumber, math_type = raw.type, raw.next, raw.tonumber, raw.math.type
 local rawget, getmetatable = raw.rawget, raw.getmetatable
 local find, format, gsub, byte = raw.string.find, raw.string.format, raw.string.gsub, raw.string.byte
-local concat, sort, unpack, utf8_len = raw.table.concat, raw.table.sort, raw.table.unpack, raw.utf8.len
+local concat, move, utf8_len = raw.table.concat, raw.table.move, raw.utf8.len
 local HUGE = raw.math.huge
 local shape_of = rt.library("json_decode").shape
 
 local MAX_DEPTH = 128
+local LONG = 16384 -- bytes
+local MAX_KEY = 65536 -- bytes, as json_decode.lua has it
 local MAX_KNOWN = 1000 -- keys whose JSON is kept
 local MAX_BUFFER = 4096 -- pieces; a longer buffer is not kept
 local SPECIAL = '["\\\0-\31\128-\255]' -- a string without any of these is written as it is
@@ -32,14 +34,17 @@ local function quote(text)
   return '"' .. gsub(text, '["\\\0-\31]', escapes) .. '"'
 end
 
--- A finite float; it has a point or an exponent, so that it does not come back as an integer.
-local function float(value)
+-- A finite float. It has a point or an exponent, so that it does not come back as an integer; but a whole
+-- number has none if `whole` asks for that.
+local function float(value, whole)
   local text, digits = value .. "", 14
   while tonumber(text) ~= value do
     digits = digits + 1
     text = format("%." .. digits .. "g", value)
   end
-  if not find(text, "[.e]") then
+  if whole then
+    return (gsub(text, "%.0$", ""))
+  elseif not find(text, "[.e]") then
     text = text .. ".0"
   end
   return text
@@ -95,7 +100,7 @@ end
 -- Its functions get the number of pieces in the buffer and return the new one, or nil and the fault:
 -- {what =, table = ?, part, part, ...}, whose parts are the path from the innermost outwards.
 local function worker(policy)
-  local buffer, keys = {}, {}
+  local buffer, keys, whole = {}, {}, policy.whole
   local heads, tails, known = {}, {}, 0 -- '{"key":' and ',"key":' of the keys that were seen
   local put
 
@@ -123,6 +128,16 @@ local function worker(policy)
       if not quoted then
         return refuse(what)
       end
+    end
+    buffer[n + 1] = quoted
+    return n + 1
+  end
+
+  -- The host writes long strings, for it is quicker.
+  local function put_long(n, text)
+    local ok, quoted = rt.host("json_quote", text)
+    if not ok or not quoted then
+      return put_special(n, text)
     end
     buffer[n + 1] = quoted
     return n + 1
@@ -159,9 +174,9 @@ local function worker(policy)
   -- Sorts keys[base + 1], ..., keys[top].
   local function arrange(base, top)
     if top - base > 12 then
-      local sorted = { unpack(keys, base + 1, top) }
-      sort(sorted)
-      raw.table.move(sorted, 1, top - base, base + 1, keys)
+      local sorted = move(keys, base + 1, top, 1, {})
+      rt.sort_keys(sorted, top - base)
+      move(sorted, 1, top - base, base + 1, keys)
       return
     end
     for i = base + 2, top do
@@ -175,6 +190,9 @@ local function worker(policy)
   end
 
   local function learn(key)
+    if #key > MAX_KEY then
+      return refuse("a map with a key of more than " .. MAX_KEY .. " bytes")
+    end
     local quoted = quote(key)
     if not quoted then
       return refuse("a map with a key whose bytes are not UTF-8 text")
@@ -257,7 +275,9 @@ local function worker(policy)
   function put(n, value, depth, base)
     local kind = type(value)
     if kind == "string" then
-      if find(value, SPECIAL) then
+      if #value > LONG then
+        return put_long(n, value)
+      elseif find(value, SPECIAL) then
         return put_special(n, value)
       end
       buffer[n + 1] = '"' .. value .. '"'
@@ -267,7 +287,7 @@ local function worker(policy)
       elseif value ~= value or value == HUGE or value == -HUGE then
         return put_not_finite(n, value)
       else
-        buffer[n + 1] = float(value)
+        buffer[n + 1] = float(value, whole)
       end
     elseif kind == "table" or kind == "userdata" then
       if depth >= MAX_DEPTH then
@@ -291,7 +311,10 @@ local function worker(policy)
     if not n then
       return nil, fault
     end
-    local text = concat(buffer, "", 1, n)
+    if n > 1000 then
+      rt.charge(n)
+    end
+    local text = rt.noted(concat(buffer, "", 1, n))
     if n > MAX_BUFFER then
       buffer, keys = {}, {}
     end
@@ -306,6 +329,7 @@ local json = {}
 --   is_object(x): whether a table with a metatable is an object of the runtime
 --   object(x): true, the value that stands for it, a reserved key ?; or false, what it is
 --   binary(bytes), not_finite(what): JSON; or nil, what it is
+--   whole ?: whether floats that are whole numbers are written as integers
 --   guard(key) ?: the key to write instead, for one that starts with "$" and is alone in its map
 function json.encoder(policy)
   local idle

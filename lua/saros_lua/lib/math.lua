@@ -66,7 +66,7 @@ if rt.workflow then
   end)
 
   function math.random(...)
-    if rt.answering then -- what the code draws next would be another number than in a replay
+    if rt.answering and not rt.happening then -- the code would draw another number next than in a replay
       rt.refuse_query()
     end
     return rt.finish(pcall(random, ...))
@@ -74,12 +74,15 @@ if rt.workflow then
 
   -- Without arguments Lua would take the time and an address.
   function math.randomseed(...)
-    if rt.answering then
+    if rt.answering and not rt.happening then
       rt.refuse_query()
     end
     if select("#", ...) == 0 then
-      times = times + 1
       local a, b = rt.seeds()
+      if rt.happening then
+        return randomseed(random(0), random(0))
+      end
+      times = times + 1
       return randomseed(a, b + times)
     end
     return rt.finish(pcall(randomseed, ...))

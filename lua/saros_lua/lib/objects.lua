@@ -7,6 +7,7 @@ local rt = ...
 local raw, env = rt.raw, rt.env
 local type, error, rawget, rawset, rawlen = raw.type, raw.error, raw.rawget, raw.rawset, raw.rawlen
 local metatable, setmetatable, raw_tostring = raw.getmetatable, raw.setmetatable, raw.tostring
+local find = raw.string.find
 
 local classes = rt.keep({}) -- metatable -> class name
 local keys = rt.keep({}) -- metatable -> the key of the state
@@ -80,6 +81,11 @@ function rt.name_number(value)
   return names[value]
 end
 
+-- What a side effect counts for itself; see facts.lua.
+function rt.new_effect()
+  return { named = named }
+end
+
 function env.tostring(value)
   local kind = type(value)
   if kind == "string" then
@@ -106,7 +112,11 @@ function env.tostring(value)
     kind = type(name) == "string" and name or kind
   end
   local number = names[value]
-  if not number then
+  local effect = not number and rt.happening
+  if effect then -- a replay does not run a side effect: what gets a name there loses it
+    number = effect[value] or effect.named + 1
+    effect[value], effect.named = number, raw.math.max(number, effect.named)
+  elseif not number then
     named = named + 1
     number = named
     names[value] = number
@@ -120,8 +130,7 @@ local function want_table(value, name)
   end
 end
 
--- Chains of tables that call each other are followed by Lua in C, where nothing could stop them. (A __call
--- that is assigned to a metatable in use cannot be seen.)
+-- Chains of tables that call each other are followed by Lua in C, where nothing could stop them.
 local function want_callable(value, level)
   if type(value) ~= "function" then
     error("__call must be a function, not a " .. env.type(value), level)
@@ -135,8 +144,8 @@ end
 
 function env.rawset(t, key, value)
   want_table(t, "rawset")
-  if key == "__call" and value ~= nil then
-    want_callable(value, 3)
+  if key == "__call" or key == "__mode" then
+    rt.before_store(t, key, value, 1)
   elseif key == nil or key ~= key then
     error("index is " .. (key == nil and "nil" or "NaN"), 2)
   end
@@ -159,17 +168,41 @@ rt.each_program(function()
   names, approved = setmetatable({}, WEAK), setmetatable({}, WEAK)
 end)
 
+local NO_WEAK = "weak tables (__mode) are not available in workflow code: what they hold would differ in a replay"
+
+-- The collector follows weak keys again and again, in C, until it finds no more. So they are taken for strong
+-- ones, which only a program that runs for long can tell.
+local function approve_mode(mode, level)
+  if rt.workflow then
+    error(NO_WEAK, level)
+  end
+  return type(mode) ~= "string" or not find(mode, "k", 1, true) or find(mode, "v", 1, true)
+end
+
 local function approve(mt)
   if type(mt) ~= "table" or classes[metatable(mt)] then
     error("bad argument #2 to 'setmetatable' (nil or table expected)", 3)
-  elseif rt.workflow and rawget(mt, "__mode") ~= nil then
-    error("weak tables (__mode) are not available in workflow code: what they hold would differ in a replay", 3)
   end
-  local call = rawget(mt, "__call")
+  local mode, call = rawget(mt, "__mode"), rawget(mt, "__call")
+  if mode ~= nil and not approve_mode(mode, 4) then
+    rawset(mt, "__mode", nil)
+  end
   if call ~= nil then
     want_callable(call, 4)
   end
   approved[mt] = true
+end
+
+-- Before __call or __mode is stored in a table: what is a metatable already keeps to the rules.
+function rt.before_store(t, key, value, outer)
+  local level = 3 + (outer or 0)
+  if value == nil or not approved[t] then
+    return
+  elseif key == "__call" then
+    want_callable(value, level + 1)
+  elseif not approve_mode(value, level + 1) then
+    error("__mode = 'k' is to be set before the table is used as a metatable", level)
+  end
 end
 
 function env.setmetatable(t, mt)

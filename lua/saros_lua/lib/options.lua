@@ -7,6 +7,8 @@ local gsub, find, sub = raw.string.gsub, raw.string.find, raw.string.sub
 local env_type = rt.env.type
 
 local MS = 1000000
+local MAX_MS = 100 * 366 * 86400000 -- a hundred years
+local MAX_NAME = 1000 -- bytes of an id or of a name
 rt.library("duration")
 
 -- Each reader returns the wire value, or nil and what is wanted instead.
@@ -16,8 +18,10 @@ local function milliseconds(value)
     return nil, "a duration such as \"30s\", or milliseconds (" .. why .. ")"
   elseif ns < 0 then
     return nil, "a duration that is not negative"
+  elseif ns // MS > MAX_MS then
+    return nil, "a duration of at most 100 years"
   end
-  return (ns + MS - 1) // MS
+  return (ns - 1) // MS + 1
 end
 
 local function text(value)
@@ -25,6 +29,14 @@ local function text(value)
     return value
   end
   return nil, "a text"
+end
+
+-- The id of an activity, or the name of a task queue.
+local function name_of(value)
+  if type(value) == "string" and #value <= MAX_NAME and not find(value, "%c") then
+    return value
+  end
+  return nil, "a text of at most " .. MAX_NAME .. " bytes without control characters"
 end
 
 local function boolean(value)
@@ -36,10 +48,10 @@ end
 
 local function count(value)
   local n = raw.math.tointeger(value)
-  if n and n >= 0 then
+  if n and n >= 0 and n < 2147483648 then
     return n
   end
-  return nil, "a whole number that is not negative"
+  return nil, "a whole number from 0 to 2147483647"
 end
 
 local function coefficient(value)
@@ -87,8 +99,8 @@ local ACTIVITY = {
   schedule_to_close_timeout = milliseconds,
   schedule_to_start_timeout = milliseconds,
   heartbeat_timeout = milliseconds,
-  id = text,
-  task_queue = text,
+  id = name_of,
+  task_queue = name_of,
   wait_for_cancellation = boolean,
   ["local"] = boolean,
   retry_policy = function(value)
@@ -98,7 +110,7 @@ local ACTIVITY = {
 
 local WORKFLOW = {
   id = text,
-  task_queue = text,
+  task_queue = name_of,
   execution_timeout = milliseconds,
   run_timeout = milliseconds,
   task_timeout = milliseconds,
@@ -122,19 +134,86 @@ local RETRY = {
   non_retryable_error_types = texts,
 }
 
--- Reads the known keys of `given` into a new table; nil, message at the first that is wrong.
-local function read(given, readers, prefix, into)
-  for key, value in next, given do
-    local name = type(key) == "string" and key or ""
-    if prefix then
-      if sub(name, 1, 9) == "temporal." then
-        name = sub(name, 10)
-      end
-      name = sub(name, 1, #prefix) == prefix and sub(name, #prefix + 1) or ""
+-- Names ----------------------------------------------------------------------------------------------
+
+local GROUPS = { ["activity."] = ACTIVITY, ["workflow."] = WORKFLOW }
+
+local function sorted(names)
+  raw.table.sort(names)
+  return names
+end
+
+local function names_of(readers, prefix)
+  local names = {}
+  for name in next, readers do
+    names[#names + 1] = prefix .. name
+  end
+  return sorted(names)
+end
+
+local POLICY = names_of(RETRY, "")
+local ACTIVITIES, WORKFLOWS = names_of(ACTIVITY, "activity."), names_of(WORKFLOW, "workflow.")
+
+local function no_option(key, meant)
+  local hint = meant and "; did you mean " .. meant .. "?" or ""
+  return "there is no option " .. key .. hint
+end
+
+-- The option that a key without a known prefix is a slip of, or nil when the key is nobody's.
+local function slip(key, mine)
+  if key == "timeout" then -- has no prefix
+    return nil
+  end
+  for name in next, mine do
+    if name == key then
+      return (mine == ACTIVITY and "activity." or "workflow.") .. name
     end
-    local reader = readers[name]
-    if reader then
-      local wire, wanted = reader(value)
+  end
+  if #key < 6 then -- so short a name is like too many
+    return nil
+  end
+  local nearest = rt.library("nearest")
+  local found = nearest(key, names_of(mine, "")) or nearest(key, POLICY)
+  if found then
+    local prefix = mine == ACTIVITY and "activity." or "workflow."
+    return mine[found] and prefix .. found or prefix .. "retry_policy." .. found
+  end
+  return nearest(key, mine == ACTIVITY and ACTIVITIES or WORKFLOWS)
+end
+
+-- The name of the option of `mine` that a key is, or nil; and what is wrong with a key that should be one.
+local function named(key, mine)
+  local rest = sub(key, 1, 9) == "temporal." and sub(key, 10) or key
+  local group = GROUPS[sub(rest, 1, 9)]
+  if group then
+    local name = sub(rest, 10)
+    if group[name] then
+      return group == mine and name or nil
+    end
+    local near = rt.library("nearest")(rest, group == ACTIVITY and ACTIVITIES or WORKFLOWS, 0.6)
+    return nil, no_option(key, near)
+  end
+  local meant = slip(rest, mine)
+  if meant or rest ~= key then
+    return nil, no_option(key, meant)
+  end
+end
+
+-- Reads the options of `given` into a new table. What is wrong: nil, message, of the first key in order of
+-- their names.
+local function read(given, readers, name_of, into)
+  local keys = {}
+  for key in next, given do
+    if type(key) == "string" then
+      keys[#keys + 1] = key
+    end
+  end
+  for _, key in raw.ipairs(sorted(keys)) do
+    local name, wrong = name_of(key, readers)
+    if wrong then
+      return nil, wrong
+    elseif name then
+      local wire, wanted = readers[name](given[key])
       if wire == nil then
         return nil, "option " .. key .. " must be " .. wanted
       end
@@ -144,13 +223,20 @@ local function read(given, readers, prefix, into)
   return into
 end
 
+local function of_policy(key)
+  if RETRY[key] then
+    return key
+  end
+  return nil, no_option(key, rt.library("nearest")(key, POLICY, 0.6))
+end
+
 function retry_policy(value)
   if env_type(value) ~= "table" then
     return nil, "a table"
   end
-  local policy, why = read(value, RETRY, nil, {})
+  local policy, why = read(value, RETRY, of_policy, {})
   if not policy then
-    return nil, "a retry policy, but its " .. why
+    return nil, "a retry policy, but " .. why
   end
   return policy
 end
@@ -159,7 +245,7 @@ local options = {}
 
 -- `activity.*` options as a wire table; nil, message.
 function options.activity(given)
-  local wire, why = read(given, ACTIVITY, "activity.", {})
+  local wire, why = read(given, ACTIVITY, named, {})
   if wire and not rt.workflow and given.timeout ~= nil and given.timeout ~= 0 then
     local ms, wanted = milliseconds(given.timeout)
     if not ms then
@@ -167,12 +253,15 @@ function options.activity(given)
     end
     wire.start_to_close_timeout = ms
   end
+  if wire and wire.start_to_close_timeout == 0 and (wire.schedule_to_close_timeout or 0) == 0 then
+    return nil, "option activity.start_to_close_timeout must be a duration above 0, unless schedule_to_close_timeout limits the call"
+  end
   return wire, why
 end
 
 -- `workflow.*` options as a wire table; nil, message.
 function options.workflow(given)
-  return read(given, WORKFLOW, "workflow.", {})
+  return read(given, WORKFLOW, named, {})
 end
 
 -- A copy of a, and b's entries over it.

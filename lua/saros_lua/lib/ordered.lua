@@ -6,8 +6,39 @@
 local rt = ...
 local raw, env = rt.raw, rt.env
 local type, error, next, rawget, rawequal = raw.type, raw.error, raw.next, raw.rawget, raw.rawequal
-local metatable, sort = raw.getmetatable, raw.table.sort
+local metatable, sort, find = raw.getmetatable, raw.table.sort, raw.string.find
 local charge, class_of, hidden = rt.charge, rt.class_of, rt.hidden_keys
+
+-- Sorting, in C -----------------------------------------------------------------------------------------
+
+local LONG = 256 -- bytes; longer texts take long to compare
+rt.LONG_KEY = LONG
+
+local function less(a, b)
+  return a < b
+end
+
+-- Charges for n items that C sorts.
+function rt.charge_sort(n)
+  local rounds = 1
+  while 1 << rounds < n do
+    rounds = rounds + 1
+  end
+  charge(n * rounds * 3)
+end
+
+-- Sorts keys, which are all texts or all numbers. Long texts take long to compare: that is done where the hook runs.
+function rt.sort_keys(keys, n)
+  for i = 1, n do
+    local key = keys[i]
+    if type(key) == "string" and (#key > LONG or n > 32 and find(key, "\0", 1, true)) then
+      sort(keys, less)
+      return
+    end
+  end
+  rt.charge_sort(n)
+  sort(keys)
+end
 
 -- Walking, outside workflows -------------------------------------------------------------------------
 
@@ -122,7 +153,7 @@ local function sorted_keys(t, first_only)
       end
       keys[1] = least
     else
-      sort(keys)
+      rt.sort_keys(keys, n)
     end
   end
   return keys, n

@@ -65,6 +65,7 @@ function os.date(format, time)
   if raw.string.sub(format, 1, 1) ~= "!" then
     format = "!" .. format
   end
+  rt.charge(#format * 30)
   return rt.finish(raw.pcall(raw.os.date, format, time))
 end
 

@@ -1,9 +1,10 @@
 -- Lua's patterns, matched in Lua: for searches that could take C for ever (see search.lua). Each step
--- counts as instructions, so that the budget ends what would not end by itself.
+-- counts as instructions, so that the budget ends what would not end by itself. Where C is quick enough at any
+-- one position of the text, it does those; `by_c` is then the pattern with an anchor.
 local rt = ...
 rt.lasting()
 local raw = rt.raw
-local byte, sub = raw.string.byte, raw.string.sub
+local byte, find, sub, select = raw.string.byte, raw.string.find, raw.string.sub, raw.select
 local type, error, tostring = raw.type, raw.error, raw.tostring
 local concat, unpack, tointeger, tonumber = raw.table.concat, raw.table.unpack, raw.math.tointeger, raw.tonumber
 
@@ -166,12 +167,25 @@ function step.frontier(node, i, at)
   end
 end
 
+local values -- what C has captured, if it made the attempt
+
+local function found_by_c(from, to, ...)
+  if from then
+    values, level = { ... }, select("#", ...)
+    return to + 1
+  end
+end
+
 -- One attempt at position i: the position after the match, or nil.
-local function attempt(subject, program, i)
+local function attempt(subject, program, i, by_c)
   local first = program.first
   if first and not first[byte(subject, i)] then
     return nil
+  elseif by_c then
+    s = subject
+    return found_by_c(find(subject, by_c, i))
   end
+  values = nil
   s, nodes, level, depth = subject, program, 0, 0
   return match(i, 1)
 end
@@ -182,6 +196,8 @@ local function capture(index, from, to)
       error("invalid capture index %" .. index, 0)
     end
     return sub(s, from, to - 1)
+  elseif values then
+    return values[index]
   elseif not ends[index] then
     error("unfinished capture", 0)
   elseif ends[index] == 0 then
@@ -216,10 +232,10 @@ local function first_position(init, size)
   return size + at + 1
 end
 
-local function search(subject, pattern, init)
+local function search(subject, pattern, init, by_c)
   local program = program_of(pattern, true)
   for i = first_position(init, #subject), #subject + 1 do
-    local after = attempt(subject, program, i)
+    local after = attempt(subject, program, i, by_c)
     if after then
       return i, after
     elseif program.anchored then
@@ -230,27 +246,27 @@ end
 
 local pattern_functions = {}
 
-function pattern_functions.find(subject, pattern, init)
-  local from, after = search(subject, pattern, init)
+function pattern_functions.find(subject, pattern, init, by_c)
+  local from, after = search(subject, pattern, init, by_c)
   if from then
     return from, after - 1, captures()
   end
   return nil
 end
 
-function pattern_functions.match(subject, pattern, init)
-  local from, after = search(subject, pattern, init)
+function pattern_functions.match(subject, pattern, init, by_c)
+  local from, after = search(subject, pattern, init, by_c)
   if from then
     return captures(from, after)
   end
   return nil
 end
 
-function pattern_functions.gmatch(subject, pattern, init)
+function pattern_functions.gmatch(subject, pattern, init, by_c)
   local program, at, last = program_of(pattern, false), first_position(init, #subject), nil
   return function()
     for i = at, #subject + 1 do
-      local after = attempt(subject, program, i)
+      local after = attempt(subject, program, i, by_c)
       if after and after ~= last then
         at, last = after, after
         return captures(i, after)
@@ -295,7 +311,7 @@ local function replace(kind, replacement, from, to)
   error("invalid replacement value (a " .. rt.env.type(value) .. ")", 0)
 end
 
-function pattern_functions.gsub(subject, pattern, replacement, limit)
+function pattern_functions.gsub(subject, pattern, replacement, limit, by_c)
   local kind = type(replacement)
   if kind == "number" then
     replacement, kind = tostring(replacement), "string"
@@ -310,7 +326,7 @@ function pattern_functions.gsub(subject, pattern, replacement, limit)
   local parts, n, count = {}, 0, 0
   local i, copied, last = 1, 1, nil
   while count < most do
-    local after = attempt(subject, program, i)
+    local after = attempt(subject, program, i, by_c)
     if after and after ~= last then
       count = count + 1
       parts[n + 1], parts[n + 2] = sub(subject, copied, i - 1), replace(kind, replacement, i, after)

@@ -5,7 +5,7 @@ local raw = rt.raw
 local byte, sub, char, find = raw.string.byte, raw.string.sub, raw.string.char, raw.string.find
 local error, setmetatable = raw.error, raw.setmetatable
 
-local sets = {} -- class, such as "%a" or "[x-z]" -> {[byte] = true}
+local sets, n_sets = {}, 0 -- class, such as "%a" or "[x-z]" -> {[byte] = true}
 
 local function set_of(class)
   local set = sets[class]
@@ -14,7 +14,10 @@ local function set_of(class)
     for code = 0, 255 do
       set[code] = find(char(code), class) ~= nil
     end
-    sets[class] = set
+    if n_sets >= 200 then
+      sets, n_sets = {}, 0
+    end
+    sets[class], n_sets = set, n_sets + 1
   end
   return set
 end

@@ -63,7 +63,8 @@ local texts = {
   [FORMAT.MSGPACK] = by_host("msgpack"),
   [FORMAT.JSON] = {
     write = function(value)
-      return rt.library("json").encode(value)
+      rt.library("json")
+      return rt.exact_json(value)
     end,
     read = function(text)
       return rt.library("json").decode(text)

@@ -11,6 +11,7 @@ local encode, decode = rt.encode, rt.decode
 local block, wake, current = rt.block, rt.wake, rt.current
 local unpack = raw.table.unpack
 local CANCELLED = rt.CANCELLED
+local clock = raw.os.clock
 
 -- More commands than this between two blocking points is a runaway loop, not a workflow.
 local MAX_COMMANDS = 50000
@@ -41,8 +42,13 @@ function rt.history()
   return length, size
 end
 
+rt.EFFECT = {} -- what rt.answering is while the function of a side effect runs
+
 -- While a query is answered, nothing happens that a replay, which is not asked, would not do.
 function rt.refuse_query()
+  if rt.answering == rt.EFFECT then
+    raw.error("a side effect only computes a value: it may not call, send, sleep or start anything", 0)
+  end
   raw.error("a query handler only reads: it may not call, sleep, send, draw random numbers or change anything", 0)
 end
 
@@ -148,8 +154,8 @@ function rt.unwrap(outcome)
 end
 
 -- Blocks until the command is done: value, nil or nil, err. A cooperative cancellation rescinds the
--- command; with `patient` the command's own end is waited for all the same.
-function rt.await(ref, patient)
+-- command; with `patient` the command's own end is waited for all the same. Calls ended() when it has ended itself.
+function rt.await(ref, patient, ended)
   local task = current()
   settlers[ref] = function(outcome)
     wake(task, outcome)
@@ -163,6 +169,8 @@ function rt.await(ref, patient)
   end)
   if outcome == CANCELLED then
     return nil, err
+  elseif ended then
+    ended()
   end
   return rt.unwrap(outcome)
 end
@@ -274,7 +282,7 @@ function on.start(body)
   rt.start = start
   rt.pid = start.pid or ""
   rt.context = start.context or {}
-  rt.seed_from(start.seed or rt.pid)
+  rt.seed_from(start.secret or start.seed or rt.pid)
   local args = start.args or {}
   local n = rt.length(args)
   rt.spawn(function()
@@ -312,7 +320,7 @@ rt.run_ready = run
 
 -- Loads the entry's code without running its function: nil, or why that fails.
 function rt.try_load()
-  rt.start, rt.pid, rt.context = { entry = "" }, "", {}
+  rt.start, rt.pid, rt.context = { entry = "", secret = "" }, "", {}
   rt.seed_from("")
   local task = rt.spawn(rt.load_entry)
   local failed, err = rt.run()
@@ -329,7 +337,12 @@ function rt.advance(history_length, history_size, ...)
   local events, n = { ... }, select("#", ...)
   out, len = {}, 0
   length, size = history_length, history_size
+  local told = clock()
   for i = 1, n, 4 do
+    if clock() - told > 0.5 then -- a replay may take long, as long as it gets on
+      told = clock()
+      rt.host("alive")
+    end
     local op, body = events[i], events[i + 2]
     time_ns = events[i + 3]
     if op ~= "query" then
@@ -337,7 +350,7 @@ function rt.advance(history_length, history_size, ...)
     end
     len = len + 1
     mark = len
-    rt.refuel()
+    rt.refuel_after(i - 1)
     on[op](body, events[i + 1])
     run()
     local why, message = rt.killed()

@@ -53,7 +53,7 @@ local function import(source, alias)
   loading[id] = true
   local imported = source.fetched[id] or fetch(id)
   source.fetched[id] = imported
-  value = rt.main_of(imported, rt.new_env(require_for(imported)))()
+  value = rt.main_of(imported, rt.new_env(imported, require_for(imported)))()
   loading[id] = nil
   if value == nil then
     value = true
@@ -84,7 +84,7 @@ end
 -- The function that an entry runs; raises a text when its source does not hold it.
 function rt.load_entry()
   local source = rt.own_source or fetch("")
-  rt.own_modules, rt.require = source.modules, require_for(source)
+  rt.own, rt.require = source, require_for(source)
   local value = rt.main_of(source, rt.env)()
   if type(value) == "function" then
     return value

@@ -1,150 +1,17 @@
--- How user code is bounded (budget, memory), and the functions that have to know about it: pcall, xpcall,
--- coroutine.*
---
--- Bounds work like this: a hook runs every STEP instructions of every coroutine and takes them off the
--- fuel; C functions that do a lot in one instruction are charged for it (texts.lua, search.lua,
--- tables.lua). When the fuel is gone the execution is *killed*: the hook raises at every instruction from
--- then on, and whatever could catch an error raises again. A killed VM is of no further use; the host asks
--- rt.killed() and drops it.
+-- The functions that have to know how user code is bounded (bounds.lua): pcall, xpcall, coroutine.*
 local rt = ...
 local error, pcall, xpcall, type, select = error, pcall, xpcall, type, select
-local setmetatable, collectgarbage, clock, time = setmetatable, collectgarbage, os.clock, os.time
-local format, sethook = string.format, debug.sethook
+local setmetatable = setmetatable
 local create, resume, yield, status = coroutine.create, coroutine.resume, coroutine.yield, coroutine.status
 local running, isyieldable, close = coroutine.running, coroutine.isyieldable, coroutine.close
-local raw, where = rt.raw, rt.where
+local raw, where, charge, noted = rt.raw, rt.where, rt.charge, rt.noted
+local killed, stop_if_killed, died, traceback = rt.killed, rt.stop_if_killed, rt.died, rt.traceback
+local watch, before_resume = rt.watch, rt.before_resume
+local find, gsub = raw.string.find, raw.string.gsub
 
 -- A function, not a table: comparing it with a user's table must not run the user's __eq.
 local BLOCK = function() end
 rt.BLOCK = BLOCK
-
--- lupa looks up the global `debug` outside any protected call whenever Python calls Lua, so it has to
--- be plainly absent. Nothing of Python may be reachable either.
-debug, python, package.loaded.python = nil, nil, nil
-
--- Bounds ------------------------------------------------------------------------------------------
-
-local STEP = 1000
-local STOPPED = "the execution was stopped"
-local OUT_OF_MEMORY = "not enough memory" -- Lua's own text
-local budget, memory_limit, seconds = rt.budget, rt.memory_limit / 1024, rt.seconds
--- The last resort against what the fuel does not see. Both clocks have to agree: other threads use CPU
--- time as well, and wall time passes while the machine sleeps.
-local fuel, deadline, cpu_deadline = budget, nil, nil
-local killed, killed_text -- a VM that was killed runs no other program
-local hook
-
--- Stops everything. `text` has one %s for the place.
-local function kill(reason, text)
-  if not killed then
-    local place = where()
-    killed = reason
-    killed_text = format(text, place and " at " .. place or "")
-  end
-  local _, main = running()
-  if not main then
-    sethook(hook, "", 1)
-  end
-  error(STOPPED, 0)
-end
-
-local function kill_memory()
-  local text = "this needs more than %d MiB of memory%%s: does a table or a text grow without end?"
-  kill("memory", format(text, memory_limit // 1024))
-end
-
--- Fails unless `bytes` more fit under the memory limit.
-local function reserve(bytes)
-  local extra = bytes / 1024
-  if collectgarbage("count") + extra > memory_limit then
-    local before = collectgarbage("count")
-    collectgarbage("collect")
-    fuel = fuel - before * 50 // 1 -- a full collection is work too, or it could be provoked for ever
-    if collectgarbage("count") + extra > memory_limit then
-      kill_memory()
-    end
-  end
-end
-rt.reserve = reserve
-
-local function check()
-  if killed then
-    kill()
-  elseif fuel <= 0 then
-    local text = "this used more than %d instructions without blocking: is there an endless loop%%s?"
-    kill("budget", format(text, budget))
-  elseif not deadline then -- the clocks are read late: most activations end before the hook runs once
-    deadline, cpu_deadline = time() + seconds, clock() + seconds
-  elseif time() > deadline and clock() > cpu_deadline then
-    local text = "this ran for more than %d s without blocking: is there an endless loop%%s?"
-    kill("budget", format(text, seconds))
-  end
-  reserve(0)
-end
-
-local COLLECT = 1024 -- KiB; until a VM uses that much, its garbage is left alone (see boot.lua)
-local collecting
-
-rt.each_program(function()
-  fuel, deadline, cpu_deadline, collecting = budget, nil, nil, false
-end)
-
-local function start_collector()
-  collecting = true
-  collectgarbage("restart")
-end
-
-function hook()
-  fuel = fuel - STEP
-  if not collecting and collectgarbage("count") > COLLECT then
-    start_collector()
-  end
-  if fuel <= 0 or killed or not deadline or time() > deadline or collectgarbage("count") > memory_limit then
-    check()
-  end
-end
-
--- Stops the execution because the host was interrupted.
-function rt.interrupt()
-  kill("interrupt", "this was interrupted%s")
-end
-
--- The VM's main thread runs the scheduler, which has to finish its report after a kill.
-local grace = 1000
-sethook(function()
-  if killed and grace > 0 then
-    grace = grace - 1
-  else
-    hook()
-  end
-end, "", STEP)
-
--- Charges for work that a C function does within one instruction.
-local function charge(instructions)
-  fuel = fuel - instructions
-  if fuel <= 0 or killed or instructions >= STEP then
-    check()
-  end
-end
-rt.charge = charge
-
-function rt.refuel()
-  fuel, deadline = budget, nil
-end
-
--- How Python calls in.
-function rt.enter(fn, ...)
-  rt.refuel()
-  if not collecting and collectgarbage("count") > COLLECT then
-    start_collector()
-  end
-  return fn(...)
-end
-
--- nil, or why the execution was stopped ("budget" or "memory") and a sentence about it.
-function rt.killed()
-  return killed, killed_text
-end
 
 -- Calls that catch ---------------------------------------------------------------------------------
 
@@ -152,10 +19,9 @@ local env = {}
 rt.env = env
 
 local function caught(ok, ...)
-  if killed then
-    kill()
-  elseif not ok and (...) == OUT_OF_MEMORY then
-    kill_memory()
+  stop_if_killed()
+  if not ok then
+    died((...))
   end
   return ok, ...
 end
@@ -164,15 +30,46 @@ function env.pcall(...)
   return caught(pcall(...))
 end
 
+local handling -- while a handler runs: its coroutine, and the stack at the place of the error
+
+rt.each_program(function()
+  handling = nil
+end)
+
+-- The stack of an error that is made now: within a handler, of the error that it handles.
+function rt.error_stack()
+  if handling and handling.thread == running() then
+    return handling.stack
+  end
+  return traceback()
+end
+
+-- Handlers run as ordinary code once the call has failed: where Lua runs them, at the place of the error, no
+-- hook would stop them.
+local function handled(handler, stack, ok, ...)
+  stop_if_killed()
+  if ok then
+    return true, ...
+  end
+  local err = ...
+  died(err)
+  local outer = handling
+  handling = { thread = running(), stack = stack[1] or "" }
+  local _, result = caught(pcall(handler, err))
+  handling = outer
+  return false, result
+end
+
 function env.xpcall(fn, handler, ...)
   if type(handler) ~= "function" then
     error("bad argument #2 to 'xpcall' (function expected, got " .. env.type(handler) .. ")", 2)
   end
-  return caught(xpcall(fn, function(err)
-    if killed then -- raised in the hook: hooks are off in here, so nothing could stop the handler
-      return err
+  local stack = {}
+  return handled(handler, stack, xpcall(fn, function(err)
+    if not killed() then
+      stack[1] = traceback()
     end
-    return handler(err)
+    return err
   end, ...))
 end
 
@@ -183,14 +80,12 @@ local function finish(ok, ...)
     return ...
   end
   local err = ...
-  if killed then
-    kill()
-  elseif err == OUT_OF_MEMORY then
-    kill_memory()
-  elseif type(err) == "string" then
-    err = raw.string.gsub(err, "^%?:%-1: ", "")
-    err = raw.string.gsub(err, "^(bad argument #%d+ to )'[%w_]+%.([%w_]+)'", "%1'%2'")
-    if not raw.string.find(err, "^[^\n:]+:%d+: ") then
+  stop_if_killed()
+  died(err)
+  if type(err) == "string" then
+    err = gsub(err, "^%?:%-1: ", "")
+    err = gsub(err, "^(bad argument #%d+ to )'[%w_]+%.([%w_]+)'", "%1'%2'")
+    if not find(err, "^[^\n:]+:%d+: ") then
       local place = where()
       err = place and place .. ": " .. err or err
     end
@@ -217,7 +112,7 @@ end
 -- The same as `finish`, charging for a large text that was made.
 function rt.charged_result(ok, result, ...)
   if ok and type(result) == "string" and #result > 1024 then
-    charge(#result // 8)
+    charge(#noted(result) // 8)
   end
   return finish(ok, result, ...)
 end
@@ -233,20 +128,19 @@ end
 
 -- Coroutines ---------------------------------------------------------------------------------------
 
--- Every coroutine costs STEP, for it has that many instructions before its hook runs first.
 local function new_thread(fn)
-  charge(STEP)
   local co = create(fn)
-  sethook(co, hook, "", STEP)
+  watch(co)
   return co
 end
 
 local WEAK = { __mode = "k" }
 local tasks -- the scheduler's own coroutines
 local busy -- users' coroutines in which a library call blocks
+local overflown -- users' coroutines that ran out of stack, by error: it may have hit the hook, which is then off
 
 rt.each_program(function()
-  tasks, busy = setmetatable({}, WEAK), setmetatable({}, WEAK)
+  tasks, busy, overflown = setmetatable({}, WEAK), setmetatable({}, WEAK), setmetatable({}, WEAK)
 end)
 
 function rt.spawn_thread(fn)
@@ -256,15 +150,24 @@ function rt.spawn_thread(fn)
 end
 
 local function noticed(ok, ...)
-  if not ok and not killed and (...) == OUT_OF_MEMORY then
-    pcall(kill_memory)
+  if not ok and not killed() then
+    pcall(died, (...))
   end
   return ok, ...
 end
 
--- For the scheduler: a task that ran out of memory has to stop the execution.
-function raw.coroutine_resume(...)
-  return noticed(resume(...))
+-- For the scheduler: a task that ran out of memory or stack has to stop the execution.
+function raw.coroutine_resume(co, ...)
+  before_resume(co)
+  return noticed(resume(co, ...))
+end
+
+-- Looks at the error of a coroutine.
+local function fell(co, err)
+  died(err)
+  if type(err) == "string" and find(err, "stack overflow", 1, true) then
+    overflown[co] = err
+  end
 end
 
 -- A blocking library call inside a user's coroutine yields BLOCK, which blocks the whole task: it is
@@ -280,36 +183,38 @@ local function block_in(co)
 end
 
 local function resumed(co, ok, ...)
-  if killed then
-    kill()
-  elseif not ok then
-    if (...) == OUT_OF_MEMORY then
-      kill_memory()
-    end
+  stop_if_killed()
+  if not ok then
+    fell(co, (...))
   elseif (...) == BLOCK then
     return resumed(co, block_in(co))
   end
   return ok, ...
 end
 
+-- Closes a coroutine. What runs then is user code, with the hook on, for no hook of this coroutine has failed.
+local function closed(co)
+  stop_if_killed()
+  if overflown[co] then
+    return false, overflown[co]
+  end
+  before_resume(co)
+  return caught(close(co))
+end
+
 local function wrapped(co, ok, ...)
-  if killed then
-    kill()
-  elseif ok then
+  stop_if_killed()
+  if ok then
     if (...) == BLOCK then
       return wrapped(co, block_in(co))
     end
     return ...
   end
   local err = ...
-  if err == OUT_OF_MEMORY then
-    kill_memory()
-  end
+  fell(co, err)
   if status(co) == "dead" then
-    local clean, late = close(co)
-    if killed then
-      kill()
-    elseif not clean then
+    local clean, late = closed(co)
+    if not clean then
       err = late
     end
   end
@@ -341,6 +246,7 @@ function co_env.resume(co, ...)
   if busy[co] or tasks[co] then
     return false, "cannot resume non-suspended coroutine"
   end
+  before_resume(co)
   return resumed(co, resume(co, ...))
 end
 
@@ -351,6 +257,7 @@ function co_env.wrap(fn)
     if busy[co] then
       error("cannot resume non-suspended coroutine", 2)
     end
+    before_resume(co)
     return wrapped(co, resume(co, ...))
   end
 end
@@ -387,8 +294,6 @@ function co_env.close(co)
   want_thread(co, "close")
   if busy[co] or tasks[co] then
     error("cannot close a " .. co_env.status(co) .. " coroutine", 2)
-  elseif killed then -- its pending __close would run with the hook off
-    kill()
   end
-  return finish(pcall(caught, close(co)))
+  return finish(pcall(closed, co))
 end

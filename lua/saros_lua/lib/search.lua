@@ -1,17 +1,18 @@
 -- Patterns for user code: string.find, match, gmatch, gsub.
 --
 -- Backtracking takes time that grows with the power of the number of repetitions that something follows.
--- What a search can cost is estimated; above MAX_STEPS it is done in Lua (pattern.lua), where the budget
--- counts.
+-- What a search can cost is estimated. Above MAX_STEPS it is done from one position of the text to the next, and
+-- when even one of them may take MAX_STEPS, it is done in Lua (both in pattern.lua), where the budget counts.
 local rt = ...
 rt.lasting()
 local raw, str = rt.raw, rt.library("texts")
 local type, error, pcall, metatable = raw.type, raw.error, raw.pcall, raw.getmetatable
 local charge, finish, charged_result = rt.charge, rt.finish, rt.charged_result
 local text = raw.string
-local byte, find, gsub = text.byte, text.find, text.gsub
+local byte, find, gsub, sub = text.byte, text.find, text.gsub, text.sub
 
-local MAX_STEPS = 2e7
+local MAX_STEPS = 5e6 -- of C; some 5 ns each
+local MAX_PATTERN = 4096 -- bytes
 local costs, n_costs = {}, 0 -- pattern -> {loops = n, factor = x, anchored = bool}
 
 local function class_end(pattern, i)
@@ -35,13 +36,15 @@ local function class_end(pattern, i)
   return i + 1
 end
 
--- loops: repetitions that something follows; factor: ways to take the optional items; quick: the longest
--- text for which a search needs no second thought (none when the pattern may be malformed).
+-- loops: repetitions that something follows; factor: ways to take the optional items, times what one step costs
+-- when sets are long or plain texts follow; quick: the longest text for which a search needs no second thought
+-- (none when the pattern may be malformed).
 local function analyse(pattern)
   local anchored = byte(pattern, 1) == 94
   local i, n = anchored and 2 or 1, #pattern
   local loops, factor, open_loop, open_option = 0, 1, 0, 0
   local sound, open_captures, captures = true, 0, 0
+  local widest, run, longest = 0, 0, 0 -- bytes of a set; single items in a row
   while i <= n do
     local c, following = byte(pattern, i), byte(pattern, i + 1)
     if c == 40 then -- (
@@ -61,20 +64,27 @@ local function analyse(pattern)
         i = i + (following == 98 and 4 or 2)
       elseif c == 37 and following == 102 then -- %f
         sound = sound and byte(pattern, i + 2) == 91
-        i = class_end(pattern, i + 2)
+        local start = i + 2
+        i = class_end(pattern, start)
+        widest = i - start > widest and i - start or widest
       else
+        local start = i
         i = class_end(pattern, i)
+        widest = i - start > widest and i - start or widest
         local suffix = byte(pattern, i)
+        run = run + 1
         if suffix == 42 or suffix == 43 or suffix == 45 then -- * + -
-          open_loop = 1
+          open_loop, run = 1, 0
           i = i + 1
         elseif suffix == 63 then -- ?
           open_option = 1
           i = i + 1
         end
+        longest = run > longest and run or longest
       end
     end
   end
+  factor = factor * (1 + widest // 8 + longest // 16)
   local cost = { loops = loops, factor = factor, anchored = anchored, quick = -1 }
   if sound and open_captures == 0 and captures <= 32 and i == n + 1 then
     cost.quick = raw.math.floor((1e5 / factor) ^ (1 / (loops + 1)))
@@ -86,6 +96,13 @@ end
 local function cost_of(pattern)
   local cost = costs[pattern]
   if not cost then
+    if #pattern > MAX_PATTERN then
+      if not find(pattern, "[%^%$%*%+%?%.%(%[%%%-]") then
+        return { plain = true }
+      end
+      error("a pattern may have at most " .. MAX_PATTERN .. " bytes, this one has " .. #pattern
+        .. "; a plain text is looked for with string.find(s, text, 1, true)", 0)
+    end
     charge(#pattern)
     if n_costs >= 200 then
       costs, n_costs = {}, 0
@@ -96,19 +113,22 @@ local function cost_of(pattern)
   return cost
 end
 
--- Charges for a search and tells whether C may do it. `many`: the anchor does not count.
+-- Charges for a search and tells whether C may do it; if not, the second result is the pattern for a search from
+-- one position only, unless even that takes too long. `many`: the anchor does not count.
 local function affordable(s, pattern, many)
   local cost = cost_of(pattern)
   local n = #s + 1
   charge(n // 8)
-  local steps = cost.factor * (cost.anchored and not many and 1 or n)
-  for i = 1, cost.loops do
+  local steps = cost.factor or 1
+  for i = 1, cost.loops or 0 do
     steps = steps * n / i
   end
-  if steps > 1e5 then
+  local anchored = cost.anchored and not many
+  local all = anchored and steps or steps * n
+  if all > 1e5 then
     charge(1000) -- enough to have the clock looked at
   end
-  return steps <= MAX_STEPS
+  return all <= MAX_STEPS, not anchored and steps <= MAX_STEPS / 100 and "^" .. pattern or nil
 end
 
 -- An argument that Lua takes for a text, as a text; anything else as it is (and C complains).
@@ -120,12 +140,51 @@ local function in_lua(name)
   return rt.library("pattern")[name]
 end
 
-local function plain_find(s, pattern, init)
-  if #s * #pattern > 1 << 32 then
-    error("string.find: too long a text to look for (" .. #pattern .. " bytes)", 3)
+local PIECE = 1 << 27 -- bytes that are compared in one go, at the worst
+local MAX_PLAIN = 16384 -- bytes of a text that is looked for in a much longer one
+
+-- As Lua's own, in pieces.
+local function find_in_pieces(s, pattern, init)
+  local m, at = #pattern, raw.math.tointeger(raw.tonumber(init or 1)) or 1
+  if m > MAX_PLAIN then
+    error("string.find: a text that is looked for in " .. #s .. " bytes may have at most " .. MAX_PLAIN
+      .. " bytes, this one has " .. m, 0)
   end
-  charge(#s // 8 + #s * #pattern // 4096)
+  at = at < 0 and #s + at + 1 or at
+  at = at < 1 and 1 or at
+  local size = PIECE // m
+  while at <= #s do
+    charge(1000 + size // 8)
+    local from, to = find(sub(s, at, at + size + m - 2), pattern, 1, true)
+    if from then
+      return from + at - 1, to + at - 1
+    end
+    at = at + size
+  end
+  return nil
+end
+
+local function plain_find(s, pattern, init)
+  if #s * #pattern > PIECE then
+    return finish(pcall(find_in_pieces, s, pattern, init))
+  end
+  charge(#s // 8 + #s * #pattern // 128)
   return finish(pcall(find, s, pattern, init, true))
+end
+
+-- A search by an estimate, after the quick one.
+local function search(name, s, pattern, init, plain)
+  s, pattern = as_text(s), as_text(pattern)
+  if type(s) == "string" and type(pattern) == "string" then
+    if name == "find" and (plain or cost_of(pattern).plain) then
+      return plain_find(s, pattern, init)
+    end
+    local by_c, stepwise = affordable(s, pattern, name == "gmatch")
+    if not by_c then
+      return in_lua(name)(s, pattern, init, stepwise)
+    end
+  end
+  return text[name](s, pattern, init)
 end
 
 local function searcher(name)
@@ -136,26 +195,14 @@ local function searcher(name)
       charge(#s // 8)
       return fn(s, pattern)
     end
-    s, pattern = as_text(s), as_text(pattern)
-    if type(s) == "string" and type(pattern) == "string" then
-      if name == "find" and (plain or cost_of(pattern).plain) then
-        return plain_find(s, pattern, init)
-      elseif not affordable(s, pattern) then
-        return finish(pcall(in_lua(name), s, pattern, init))
-      end
-    end
-    return finish(pcall(fn, s, pattern, init))
+    return finish(pcall(search, name, s, pattern, init, plain))
   end
 end
 
 str.find, str.match = searcher("find"), searcher("match")
 
 function str.gmatch(s, pattern, init)
-  s, pattern = as_text(s), as_text(pattern)
-  if type(s) == "string" and type(pattern) == "string" and not affordable(s, pattern, true) then
-    return finish(pcall(in_lua("gmatch"), s, pattern, init))
-  end
-  return finish(pcall(text.gmatch, s, pattern, init))
+  return finish(pcall(search, "gmatch", s, pattern, init))
 end
 
 -- What Lua itself has to say about a substitution; anything else that is raised is a callback's.
@@ -170,19 +217,26 @@ local function substituted(kind, ok, err, ...)
   return charged_result(ok, err, ...)
 end
 
+local function substitute(kind, s, pattern, replacement, limit)
+  s, pattern = as_text(s), as_text(pattern)
+  if type(s) == "string" and type(pattern) == "string" then
+    local by_c, stepwise = affordable(s, pattern)
+    -- A template is read for every match.
+    local long = kind == "string" and #replacement > 64 and (#s + 1) * #replacement > MAX_STEPS
+    if not by_c or long or kind == "table" and metatable(replacement) then
+      return in_lua("gsub")(s, pattern, replacement, limit, stepwise)
+    end
+  end
+  return gsub(s, pattern, replacement, limit)
+end
+
 function str.gsub(s, pattern, replacement, limit)
   local kind, cost = type(replacement), costs[pattern]
   if kind == "string" and cost and limit == nil and type(s) == "string" and #s <= cost.quick then
-    if not find(replacement, "%", 1, true) then
+    if #replacement <= 64 and not find(replacement, "%", 1, true) then
       charge(#s // 8)
       return charged_result(true, gsub(s, pattern, replacement))
     end
   end
-  s, pattern = as_text(s), as_text(pattern)
-  if type(s) == "string" and type(pattern) == "string" then
-    if not affordable(s, pattern) or kind == "table" and metatable(replacement) then
-      return substituted(kind, pcall(in_lua("gsub"), s, pattern, replacement, limit))
-    end
-  end
-  return substituted(kind, pcall(gsub, s, pattern, replacement, limit))
+  return substituted(kind, pcall(substitute, kind, s, pattern, replacement, limit))
 end

@@ -4,7 +4,7 @@ local rt = ...
 rt.lasting()
 local raw = rt.raw
 local type, error, pcall, math_type = raw.type, raw.error, raw.pcall, raw.math.type
-local metatable, sort = raw.getmetatable, raw.table.sort
+local metatable, sort, find = raw.getmetatable, raw.table.sort, raw.string.find
 local charge, finish = rt.charge, rt.finish
 
 local function less(a, b)
@@ -12,6 +12,7 @@ local function less(a, b)
 end
 
 local RUN = 8
+local LONG = rt.LONG_KEY
 
 -- Sorts list[1..n], stably, and returns it or a copy. `lt` may be as inconsistent as it likes.
 local function merge_sort(list, n, lt)
@@ -46,12 +47,14 @@ local function merge_sort(list, n, lt)
   return from
 end
 
--- Whether all items are texts, or all are integers: then equal items are the same, and C may sort.
+-- Whether all items are texts that are soon compared, or all are integers: then equal items are the same, and C
+-- may sort.
 local function is_plain(list, n)
   local first = list[1]
   if type(first) == "string" then
-    for i = 2, n do
-      if type(list[i]) ~= "string" then
+    for i = 1, n do
+      local item = list[i]
+      if type(item) ~= "string" or #item > LONG or find(item, "\0", 1, true) then
         return false
       end
     end
@@ -70,7 +73,7 @@ end
 local function sort_table(t, lt)
   local n = #t
   if not lt and not metatable(t) and is_plain(t, n) then
-    charge(n * 5)
+    rt.charge_sort(n)
     sort(t)
     return
   end

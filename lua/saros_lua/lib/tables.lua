@@ -43,7 +43,7 @@ function tbl.insert(t, ...)
   elseif mt then
     return proxied("insert", t, ...)
   else
-    charge(#t // 8)
+    charge(#t)
     return finish(pcall(tables.insert, t, ...))
   end
 end
@@ -53,9 +53,26 @@ function tbl.remove(t, ...)
   if metatable(t) then
     return proxied("remove", t, ...)
   elseif select("#", ...) > 0 then
-    charge(#t // 8)
+    charge(#t)
   end
   return finish(pcall(tables.remove, t, ...))
+end
+
+local PIECE = 16384 -- items that are joined in one go
+
+-- The same as Lua's, in pieces.
+local function concat_long(t, n, separator, i, j)
+  local first, last = i or 1, j or n
+  if not is_integer(first) or not is_integer(last) or first >= last then
+    return tables.concat(t, separator, i, j)
+  end
+  local pieces, count = {}, 0
+  for from = first, last, PIECE do
+    charge(PIECE)
+    count = count + 1
+    pieces[count] = tables.concat(t, separator, from, from + PIECE - 1 < last and from + PIECE - 1 or last)
+  end
+  return tables.concat(pieces, separator)
 end
 
 function tbl.concat(t, ...)
@@ -63,9 +80,15 @@ function tbl.concat(t, ...)
   if metatable(t) then
     return proxied("concat", t, ...)
   end
-  charge(#t // 8)
+  local n = #t
+  if n > PIECE then
+    return charged_result(pcall(concat_long, t, n, ...))
+  end
+  charge(n)
   return charged_result(pcall(tables.concat, t, ...))
 end
+
+local MAX_RESULTS = 65536 -- every further call that gets them copies them
 
 function tbl.unpack(t, i, j)
   if type(t) == "table" and not j then
@@ -73,8 +96,10 @@ function tbl.unpack(t, i, j)
   end
   if is_integer(j) and (i == nil or is_integer(i)) then
     local n = j - (i or 1)
-    if n > 100 and n <= 1000000 then
-      charge(n // 8)
+    if n >= MAX_RESULTS or n < 0 and j > (i or 1) then
+      error("too many results to unpack (at most " .. MAX_RESULTS .. ")", 2)
+    elseif n > 100 then
+      charge(n)
     end
   end
   return finish(pcall(tables.unpack, t, i, j))
@@ -91,7 +116,7 @@ function tbl.move(from, first, last, at, to)
     elseif metatable(from) or metatable(to) then
       return proxied("move", from, first, last, at, to)
     end
-    charge(last - first + 1)
+    charge((last - first + 1) * 2)
   end
   return finish(pcall(tables.move, from, first, last, at, to))
 end

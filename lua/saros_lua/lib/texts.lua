@@ -19,13 +19,75 @@ end
 str.dump = nil
 
 str.upper, str.lower, str.reverse = linear(text.upper), linear(text.lower), linear(text.reverse)
-str.unpack = linear(text.unpack)
 
-function str.pack(...)
-  return charged_result(pcall(text.pack, ...))
+-- Binary formats -------------------------------------------------------------------------------------
+
+local MAX_BYTES = 16 << 20 -- of a text that is made
+local MAX_FORMAT = 4096 -- bytes
+
+-- Charges for a format, whose every letter is an item, and refuses one that asks for very long padding.
+local function check_format(name, fmt)
+  if type(fmt) ~= "string" then
+    return
+  elseif #fmt > MAX_FORMAT then
+    error("string." .. name .. ": a format may have at most " .. MAX_FORMAT .. " bytes, this one has " .. #fmt, 3)
+  end
+  charge(#fmt)
+  local total = 0
+  for digits in text.gmatch(fmt, "%d+") do
+    total = total + raw.tonumber(digits)
+  end
+  if total > MAX_BYTES and name ~= "packsize" then
+    error("string." .. name .. ": the fixed sizes in the format may come to at most " .. MAX_BYTES .. " bytes", 3)
+  end
+  charge(total // 4 // 1 | 0)
 end
 
-local MAX_REPEAT = 16 << 20 -- bytes
+function str.pack(fmt, ...)
+  check_format("pack", fmt)
+  return charged_result(pcall(text.pack, fmt, ...))
+end
+
+function str.packsize(fmt)
+  check_format("packsize", fmt)
+  return finish(pcall(text.packsize, fmt))
+end
+
+function str.unpack(fmt, ...)
+  check_format("unpack", fmt)
+  return finish(pcall(text.unpack, fmt, ...))
+end
+
+-- Bytes ----------------------------------------------------------------------------------------------
+
+local MAX_RESULTS = 65536 -- of one call: every further call that gets them copies them
+
+-- Refuses ranges of more than MAX_RESULTS positions of a text.
+local function check_range(name, s, i, j)
+  local integer = raw.math.tointeger
+  local size, first, last = #s, integer(i) or 1, integer(j) or -1
+  first, last = first < 0 and first + size + 1 or first, last < 0 and last + size + 1 or last
+  first, last = first < 1 and 1 or first, last > size and size or last
+  local n = last - first
+  if n >= MAX_RESULTS then
+    error(name .. ": too many results (at most " .. MAX_RESULTS .. ")", 3)
+  elseif n > 100 then
+    charge(n)
+  end
+end
+rt.check_range = check_range
+
+local bytes = text.byte
+
+function str.byte(s, i, j)
+  if j and type(s) == "string" then
+    check_range("string.byte", s, i, j)
+  elseif type(s) == "string" and (i == nil or math_type(i) == "integer") then
+    return bytes(s, i)
+  end
+  return finish(pcall(bytes, s, i, j))
+end
+
 local repeated = text.rep
 
 function str.rep(...)
@@ -34,12 +96,17 @@ function str.rep(...)
     local size = #s + (type(separator) == "string" and #separator or 0)
     if size == 0 then
       return ""
-    elseif n > MAX_REPEAT // size then
+    elseif n > MAX_BYTES // size then
       error("string.rep: the result would be larger than 16 MiB", 2)
     end
     if n > 1000 or size > 1000 then
+      local zero = find(s, "\0", 1, true) or type(separator) == "string" and find(separator, "\0", 1, true)
+      if zero and n * size > rt.MAX_ZEROS then
+        rt.refuse_zeros(n * size)
+      end
       reserve(n * size)
-      charge(n // 4 + n * size // 64)
+      charge(n + n * size // 16)
+      return charged_result(pcall(repeated, ...))
     elseif separator == nil then
       return repeated(s, n)
     end
@@ -60,7 +127,7 @@ end
 -- Whether all are texts or proper numbers, which string.format handles as it should.
 local function all_plain(n, value, ...)
   local kind = type(value)
-  if kind == "string" or kind == "number" and value == value then
+  if kind == "string" and #value <= 1000 or kind == "number" and value == value then
     return n == 1 or all_plain(n - 1, ...)
   end
   return false
@@ -75,6 +142,9 @@ local function tamed(fmt, ...)
     end
     at = at + 1
     local value = args[at]
+    if type(value) == "string" then
+      charge(#value // 4) -- it is read once or twice, and written
+    end
     if letter == "s" and at <= args.n then
       args[at] = tostring(value)
     elseif value ~= value and find(letter, "[aAeEfgG]") then
@@ -92,14 +162,19 @@ function str.format(fmt, ...)
   local n = select("#", ...)
   if type(fmt) == "string" then
     if not formats[fmt] then
+      if #fmt > MAX_BYTES // 16 then
+        error("string.format: a format may have at most 1 MiB, this one has " .. #fmt .. " bytes", 2)
+      end
       charge(#fmt)
       if find(fmt, "%%[-+ #0-9.]*p") and find(gsub(fmt, "%%%%", ""), "%%[-+ #0-9.]*p") then
         error("string.format: %p is not available, addresses differ from run to run; use %s", 2)
       end
-      if n_formats >= 200 then
-        formats, n_formats = {}, 0
+      if #fmt <= 1000 then -- programs to come would hold longer ones, too
+        if n_formats >= 200 then
+          formats, n_formats = {}, 0
+        end
+        formats[fmt], n_formats = true, n_formats + 1
       end
-      formats[fmt], n_formats = true, n_formats + 1
     end
     if n > 0 and not all_plain(n, ...) then
       return charged_result(pcall(tamed, fmt, ...))

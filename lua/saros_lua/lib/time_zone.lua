@@ -4,6 +4,8 @@ rt.lasting()
 local host = rt.host
 local shared = rt.time
 
+local MAX_SPANS = 64 -- of one zone; programs to come use them, too
+
 local loaded -- name -> location
 local spans = {} -- name -> {span, ...} that were looked up, each {offset, abbr, first, last}
 
@@ -21,6 +23,10 @@ local function ask(loc, sec)
   end
   local span = { offset = offset, abbr = abbr, first = first, last = last }
   local known = spans[loc.name]
+  if #known >= MAX_SPANS then
+    known = {}
+    spans[loc.name] = known
+  end
   known[#known + 1] = span
   loc.span = span
   return span

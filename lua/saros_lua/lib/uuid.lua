@@ -89,24 +89,27 @@ end
 
 local uuid = {}
 
-local node, last_step -- the node is made up once per execution; each step is used once
-local last_ms, count -- within a millisecond the 12 bits after the time count on: UUIDs stay in order
+-- node: made up once per execution; last_step: each step is used once;
+-- last_ms, count: within a millisecond the 12 bits after the time count on, so that UUIDs stay in order.
+local own
 
 rt.each_program(function()
-  node, last_step, last_ms, count = nil, nil, -1, 0
+  own = {}
 end)
 
 function uuid.v1()
-  if not node then
+  local state = rt.happening or own
+  if not state.node then
     local sequence, first, rest = unpack("c2Bc5", rt.random_bytes(8))
-    node = sequence .. char(first | 1) .. rest -- the odd bit: no network card has this number
+    state.node = sequence .. char(first | 1) .. rest -- the odd bit: no network card has this number
   end
   local step = rt.now() // 100 + STEPS_TO_1970
-  if last_step and step <= last_step then
-    step = last_step + 1
+  if state.last_step and step <= state.last_step then
+    step = state.last_step + 1
   end
-  last_step = step
-  return stamped(pack(">I4I2I2", step & 0xffffffff, step >> 32 & 0xffff, step >> 48) .. node, 1), nil
+  state.last_step = step
+  local time = pack(">I4I2I2", step & 0xffffffff, step >> 32 & 0xffff, step >> 48)
+  return stamped(time .. state.node, 1), nil
 end
 
 function uuid.v3(namespace, name)
@@ -124,15 +127,16 @@ end
 function uuid.v7()
   local ms = rt.now() // 1000000
   local random = rt.random_bytes(10)
-  if ms > last_ms then
-    last_ms, count = ms, unpack(">I2", random) & 0x7ff
+  local state = rt.happening or own
+  if not state.last_ms or ms > state.last_ms then
+    state.last_ms, state.count = ms, unpack(">I2", random) & 0x7ff
   else
-    count = count + 1
-    if count > 0xfff then
-      last_ms, count = last_ms + 1, 0
+    state.count = state.count + 1
+    if state.count > 0xfff then
+      state.last_ms, state.count = state.last_ms + 1, 0
     end
   end
-  return stamped(pack(">I6I2", last_ms, count) .. sub(random, 3), 7), nil
+  return stamped(pack(">I6I2", state.last_ms, state.count) .. sub(random, 3), 7), nil
 end
 
 function uuid.validate(text)

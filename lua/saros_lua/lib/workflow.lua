@@ -81,6 +81,11 @@ function workflow.attrs(given)
   if env_type(given) ~= "table" then
     return rt.fail("Invalid", "workflow.attrs wants {search = {...}, memo = {...}}")
   end
+  for key in raw.next, given do
+    if key ~= "search" and key ~= "memo" then
+      return rt.fail("Invalid", "workflow.attrs wants {search = {...}, memo = {...}} and nothing else")
+    end
+  end
   local search, why = attributes(given.search, "search")
   local memo
   if search then
@@ -91,13 +96,17 @@ function workflow.attrs(given)
   elseif memo and raw.string.sub(memo, 1, 1) ~= "{" then
     memo, why = nil, "workflow.attrs: memo must have names as keys"
   end
-  if search and memo then
-    why = rt.facts_attributes(search)
+  if why then
+    return rt.fail("Invalid", why)
+  end
+  -- What can be stored is stored also when the rest cannot: callers often ignore the error.
+  search, why = rt.facts_attributes(search)
+  if not why or search ~= "{}" or memo ~= "{}" then
+    rt.command("attrs", '{"search":' .. search .. ',"memo":' .. memo .. "}")
   end
   if why then
     return rt.fail("Invalid", why)
   end
-  rt.command("attrs", '{"search":' .. search .. ',"memo":' .. memo .. "}")
   return true
 end
 
@@ -110,24 +119,24 @@ function workflow.continue_as_new(...)
   return rt.continue_as_new(nil, rt.context_json(), ...)
 end
 
-local RAISED = "$raised" -- the key that, beside $error, marks what fn raised
-
--- What fn gives, or raises, as the JSON that is recorded.
+-- What fn gives, or raises, as the JSON of an outcome, which is recorded. It runs behind the border of a C
+-- function, which nothing can yield over: a replay would not wait there.
 local function happens(fn)
-  local fine, value = protected(fn)
+  local value
+  local fine, raised = protected(raw.string.gsub, "x", "x", function()
+    value = fn()
+  end)
   if not fine then
-    return '{"$error":' .. rt.encode_error(rt.as_error(value)) .. ',"' .. RAISED .. '":true}'
-  elseif type(value) == "table" and raw.rawget(value, RAISED) ~= nil then
-    raw.error("side effect has the key " .. RAISED .. ", which is reserved", 0)
+    return '{"err":' .. rt.encode_error(rt.as_error(raised)) .. "}"
   end
-  return encode(value, "side effect")
+  return '{"ok":' .. encode(value, "side effect") .. "}"
 end
 
-local function told(value)
-  if type(value) == "table" and value[RAISED] then
-    raw.error(rt.decode_error(value["$error"]), 0)
+local function told(outcome)
+  if outcome.err then
+    raw.error(rt.decode_error(outcome.err), 0)
   end
-  return value
+  return outcome.ok
 end
 
 function workflow.side_effect(fn)
@@ -139,16 +148,21 @@ function workflow.side_effect(fn)
   local restore = rt.random_apart()
   if not recorded then
     local ok, json = raw.pcall(happens, fn)
+    restore()
     if not ok then
       raw.error(json, 2)
     end
     recorded = json
+  else
+    restore()
   end
-  restore()
   local ref = rt.command("side_effect", recorded)
   if settles then
-    local value, err = rt.await(ref)
-    return told(value), err
+    local outcome, err = rt.await(ref)
+    if err then
+      return nil, err
+    end
+    return told(outcome)
   end
   return told(rt.decode(recorded))
 end

@@ -42,6 +42,20 @@ async def _http_client(pid: str, args: list[Any]) -> dict[str, Any]:
     return await http_client.request(pid, args)
 
 
+async def _http_batch(pid: str, args: list[Any]) -> list[dict[str, Any]]:
+    from . import http_client
+
+    return await http_client.batch(pid, args)
+
+
+async def _http_stream(pid: str, args: list[Any]) -> Any:
+    from . import http_client
+
+    return await http_client.stream(pid, args)
+
+
+_HTTP: Final = {"http_client": _http_client, "http_batch": _http_batch, "http_stream": _http_stream}
+
 SURFACE: Final[tuple[Module, ...]] = (
     # Globals, which may be required as well.
     _module("process"),
@@ -57,8 +71,8 @@ SURFACE: Final[tuple[Module, ...]] = (
     _module("uuid", host=digests.HOST),
     _module("hash", host=digests.HOST),
     _module("base64", host=digests.HOST),
-    _module("crypto", host=crypto.HOST),
+    _module("crypto", host=crypto.HOST, services=crypto.SERVICES),
     _module("env", workflows=False, host=env.HOST, instead=_READ),
-    _module("http_client", workflows=False, services={"http_client": _http_client}, instead=_IO),
+    _module("http_client", workflows=False, services=_HTTP, instead=_IO),
     _module("activity", workflows=False, instead="a workflow tells of itself with workflow.info()"),
 )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
-from typing import Final
+from typing import Any, Final
 
+import anyio.to_thread
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
@@ -17,8 +19,9 @@ from saros.modules import HostFunction
 
 from .hash import keyed_digest
 
-# A worker's other programs wait meanwhile: this many rounds take about a third of a second.
-MAX_ROUNDS: Final = 1_000_000
+# A worker's other programs wait meanwhile: these take some 50 ms. More is done in a thread.
+MAX_ROUNDS: Final = {"sha256": 100_000, "sha512": 50_000}
+MAX_THREAD_ROUNDS: Final = 1_000_000
 _DIGEST_SIZES: Final = {"sha256": 32, "sha512": 64}
 
 
@@ -49,13 +52,30 @@ def derive(algorithm: bytes, password: bytes, salt: bytes, iterations: int, leng
     :raises Error: INVALID, not retryable, when it would take more than `MAX_ROUNDS`.
     """
     name = algorithm.decode()
+    _check_rounds(name, iterations, length, MAX_ROUNDS[name], " in a workflow; call a function for more")
+    return hashlib.pbkdf2_hmac(name, password, salt, iterations, length)
+
+
+async def derive_in_thread(pid: str, args: list[Any]) -> bytes:
+    """Do the same beside the event loop; the arguments are those of `derive`, as values.
+
+    :raises Error: INVALID, not retryable, when it would take more than `MAX_THREAD_ROUNDS`.
+    """
+    name, password, salt, iterations, length = args
+    _check_rounds(name, iterations, length, MAX_THREAD_ROUNDS, "")
+    password, salt = (part.encode() if isinstance(part, str) else part for part in (password, salt))
+    return await anyio.to_thread.run_sync(
+        functools.partial(hashlib.pbkdf2_hmac, name, password, salt, iterations, length)
+    )
+
+
+def _check_rounds(name: str, iterations: int, length: int, most: int, where: str) -> None:
     rounds = iterations * -(-length // _DIGEST_SIZES[name])
-    if rounds > MAX_ROUNDS:
+    if rounds > most:
         message = (
-            f"crypto.pbkdf2: {rounds} rounds (iterations x blocks of the key); the limit is {MAX_ROUNDS}"
+            f"crypto.pbkdf2: {rounds} rounds (iterations x blocks of the key); the limit is {most}{where}"
         )
         raise Error(message, INVALID, retryable=False)
-    return hashlib.pbkdf2_hmac(name, password, salt, iterations, length)
 
 
 def sign(digest: bytes, key: bytes, header: bytes, claims: bytes) -> bytes:
@@ -116,3 +136,4 @@ HOST: dict[str, HostFunction] = {
     "crypto_jwt_open": open_token,
     "hash_hmac": keyed_digest,
 }
+SERVICES: Final = {"crypto_pbkdf2": derive_in_thread}

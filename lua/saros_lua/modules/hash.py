@@ -37,6 +37,15 @@ def decode_base64(text: bytes) -> bytes:
         raise Error(f"illegal base64 data: {exc}", INVALID, retryable=False) from exc
 
 
+def derive(secret: bytes, draw: int, count: int) -> bytes:
+    """Return `count` bytes of the stream of a secret: HMAC-SHA-512 of the numbers of the draw and the block.
+
+    Nobody who lacks the secret can tell them, nor any others from them.
+    """
+    blocks = range(-(-count // 64))
+    return b"".join([hmac.digest(secret, b"%d.%d" % (draw, block), "sha512") for block in blocks])[:count]
+
+
 HOST: dict[str, HostFunction] = {
     "hash_digest": digest,
     "hash_hmac": keyed_digest,

@@ -1,69 +1,208 @@
-"""The service behind the http_client module: one request, its response in one piece."""
+"""The services behind the http_client module: requests with their responses, whole or in parts."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import re
-from collections.abc import AsyncGenerator
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final
-from urllib.parse import urlencode
 
 import httpx
 import msgspec
 
-from saros.errors import INTERNAL, INVALID, TIMEOUT, UNAVAILABLE, Error
+from saros.errors import INTERNAL, TIMEOUT, UNAVAILABLE, Error
+from saros.values import error_data
+
+from .http_request import (
+    DEFAULT_TIMEOUT,
+    body_limit,
+    build,
+    invalid,
+    own_transport,
+    stream_limit,
+    without_secrets,
+)
 
 MAX_BODY: Final = 8 << 20  # bytes; a program's memory has room for it three times over
-DEFAULT_TIMEOUT: Final = 30_000  # milliseconds
+MAX_BATCH: Final = 100  # requests
+AT_ONCE: Final = 20  # of a batch
 MAX_REDIRECTS: Final = 10
-OPTIONS: Final = ("auth", "body", "form", "headers", "query", "timeout")
-
-_METHOD: Final = re.compile(r"[A-Za-z-]+")
-_FORM: Final = "application/x-www-form-urlencoded"
 
 
 async def request(pid: str, args: list[Any]) -> dict[str, Any]:
-    """Make a request; `args` are method, URL and options (`OPTIONS`; `timeout` in milliseconds).
+    """Make a request; `args` are method, URL and options (`timeout` in milliseconds).
 
-    :raises Error: INVALID for arguments, TIMEOUT, UNAVAILABLE for failures of the network, INTERNAL for a
-        response that is larger than `MAX_BODY`, is damaged, or redirects without end.
+    :raises Error: INVALID for arguments, TIMEOUT and UNAVAILABLE (both retryable) for failures of the network,
+        INTERNAL for a response that is too large, is damaged, or redirects without end.
     """
+    options = args[2] or {}
     outgoing = build(*args)
-    timeout = (args[2] or {}).get("timeout", DEFAULT_TIMEOUT)
-    where = f"{outgoing.method} {_without_secrets(outgoing.url)}"
+    limit = body_limit(options, MAX_BODY)
+    async with _failures(outgoing, options), _response(outgoing, options) as response:
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > limit:
+                raise _too_large(outgoing, limit)
+        return {**_head(response), "body": text_or_bytes(bytes(body)), "body_size": len(body)}
+
+
+async def batch(pid: str, args: list[Any]) -> list[dict[str, Any]]:
+    """Make several requests at once; `args` are lists as of `request`.
+
+    :return: for each ``{"ok": response}`` or ``{"err": ...}``. All bodies together have the limit of one.
+    """
+    left = MAX_BODY
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(each: list[Any]) -> dict[str, Any]:
+        nonlocal left
+        async with gate:
+            try:
+                response = await request(pid, each)
+            except Error as error:
+                return {"err": msgspec.to_builtins(error_data(error))}
+        left -= response["body_size"]
+        if left < 0:
+            message = f"the responses of the batch are larger than {MAX_BODY} bytes together"
+            return {"err": msgspec.to_builtins(error_data(Error(message, INTERNAL, retryable=False)))}
+        return {"ok": response}
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(each)) for each in args]
+    return [task.result() for task in tasks]
+
+
+class Stream:
+    """A response that is read in parts. Whoever asks for one holds it with a call of its own."""
+
+    def __init__(self) -> None:
+        self.head: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._open = True
+        self._reading = asyncio.Lock()
+        self._buffer = bytearray()
+        self._total = 0
+
+    async def hold(self, outgoing: httpx.Request, options: dict[str, Any]) -> None:
+        """Make the request, and keep the response until this is cancelled, or its time is over."""
+        self._outgoing, self._options = outgoing, options
+        self._limit = stream_limit(options)
+        self._deadline = asyncio.get_running_loop().time() + options.get("timeout", DEFAULT_TIMEOUT) / 1000
+        try:
+            async with _failures(outgoing, options), _response(outgoing, options) as response:
+                self._parts = response.aiter_bytes()
+                self.head.set_result({**_head(response), "body_size": -1})
+                await asyncio.Event().wait()  # its program cancels this call
+        finally:
+            self._open = False
+            self.head.cancel()
+
+    async def read(self, size: int) -> str | bytes | None:
+        """The next part, of at most `size` bytes; None at the end. Raises as `request` does."""
+        async with self._reading, _failures(self._outgoing, self._options, self._deadline):
+            if not self._open and not self._buffer:
+                raise invalid("the stream is closed")
+            if not self._buffer:
+                self._buffer += await anext(self._parts, b"")
+                self._total += len(self._buffer)
+            if self._limit is not None and self._total > self._limit:
+                raise _too_large(self._outgoing, self._limit)
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return text_or_bytes(data) if data else None
+
+
+_streams: dict[tuple[str, int], Stream] = {}  # by the pid and the number that its program gave it
+
+
+async def stream(pid: str, args: list[Any]) -> Any:
+    """What a program asks about its streamed responses: `args` are an operation, a number, and more.
+
+    ``hold`` makes a request and keeps its response; ``head`` and ``read`` are asked beside it.
+
+    :raises Error: as `request`; INVALID for a stream that is closed.
+    """
+    op, number, *more = args
+    if op == "hold":
+        held = _streams[pid, number] = Stream()
+        try:
+            await held.hold(build(*more), more[2] or {})
+        finally:
+            held.head.cancel()
+            del _streams[pid, number]
+        return None
+    found = _streams.get((pid, number))
+    if found is None:
+        raise invalid("the stream is closed")
+    if op == "head":
+        try:
+            return await asyncio.shield(found.head)
+        except asyncio.CancelledError:
+            if not found.head.cancelled():
+                raise
+            raise invalid("there was no response") from None  # why is the outcome of its hold
+    return await found.read(*more)
+
+
+@contextlib.asynccontextmanager
+async def _failures(
+    outgoing: httpx.Request, options: dict[str, Any], deadline: float | None = None
+) -> AsyncIterator[None]:
+    """Give an exchange its time, and say what went wrong in our own errors."""
+    where = f"{outgoing.method} {without_secrets(outgoing.url)}"
+    timeout = options.get("timeout", DEFAULT_TIMEOUT)
+    if deadline is None:
+        deadline = asyncio.get_running_loop().time() + timeout / 1000
     try:
-        async with asyncio.timeout(timeout / 1000):
-            return await _exchange(outgoing, where)
+        async with asyncio.timeout_at(deadline):
+            yield
     except TimeoutError as exc:
-        raise Error(f"{where}: no complete response within {timeout:g} ms", TIMEOUT) from exc
+        message = f"{where}: no complete response within {timeout:g} ms"
+        raise Error(message, TIMEOUT, retryable=True) from exc
     except (httpx.LocalProtocolError, httpx.UnsupportedProtocol) as exc:
-        raise _invalid(f"{where}: {exc}") from exc
+        raise invalid(f"{where}: {exc}") from exc
     except httpx.TransportError as exc:
-        raise Error(f"{where}: {str(exc) or type(exc).__name__}", UNAVAILABLE) from exc
-    except httpx.RequestError as exc:
+        raise Error(f"{where}: {str(exc) or type(exc).__name__}", UNAVAILABLE, retryable=True) from exc
+    except (httpx.RequestError, httpx.StreamError) as exc:
         raise Error(f"{where}: {exc}", INTERNAL, retryable=False) from exc
 
 
-async def _exchange(outgoing: httpx.Request, where: str) -> dict[str, Any]:
-    client = await _client_of_this_loop()
-    response = await client.send(outgoing, stream=True)
-    body = bytearray()
-    try:
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > MAX_BODY:
-                message = f"{where}: the response is larger than {MAX_BODY} bytes"
-                raise Error(message, INTERNAL, retryable=False)
-    finally:
-        await response.aclose()
+@contextlib.asynccontextmanager
+async def _response(outgoing: httpx.Request, options: dict[str, Any]) -> AsyncIterator[httpx.Response]:
+    """The response, its body still to be read."""
+    async with contextlib.AsyncExitStack() as stack:
+        if options.get("tls") or options.get("unix_socket") is not None:
+            transport = await asyncio.to_thread(own_transport, options)
+            client = await stack.enter_async_context(_new_client(transport=transport))
+        else:
+            client = await _client_of_this_loop()
+        response = await client.send(outgoing, stream=True)
+        stack.push_async_callback(response.aclose)
+        yield response
+
+
+def _head(response: httpx.Response) -> dict[str, Any]:
+    headers: dict[str, list[str]] = {}
+    for name, value in response.headers.raw:
+        headers.setdefault(_canonical(text_of(name)), []).append(text_of(value))
+    cookies = {}
+    for line in headers.get("Set-Cookie", []):
+        name, mark, value = line.partition(";")[0].partition("=")
+        if mark and name.strip():
+            cookies[name.strip()] = value.strip()
     return {
         "status_code": response.status_code,
-        "headers": {_canonical(name): value for name, value in response.headers.items()},
-        "body": _text_or_bytes(bytes(body)),
+        "headers": {name: ", ".join(values) for name, values in headers.items()},
+        "headers_all": headers,
+        "cookies": cookies,
         "url": str(response.url),
     }
+
+
+def _too_large(outgoing: httpx.Request, limit: int) -> Error:
+    where = f"{outgoing.method} {without_secrets(outgoing.url)}"
+    return Error(f"{where}: the response is larger than {limit} bytes", INTERNAL, retryable=False)
 
 
 def _canonical(name: str) -> str:
@@ -71,8 +210,17 @@ def _canonical(name: str) -> str:
     return "-".join(part.capitalize() for part in name.split("-"))
 
 
-def _text_or_bytes(body: bytes) -> str | bytes:
-    # To Lua they are the same. Bytes cross as base64: quicker than a text with much that JSON escapes.
+def text_of(data: bytes) -> str:
+    """The text of a header: UTF-8, and what is no valid UTF-8 is ISO-8859-1."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def text_or_bytes(body: bytes) -> str | bytes:
+    """What Lua gets as the same string."""
+    # Bytes cross as base64: quicker than a text with much that JSON escapes.
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -80,114 +228,26 @@ def _text_or_bytes(body: bytes) -> str | bytes:
     return text if len(msgspec.json.encode(text)) <= len(body) * 1.05 + 64 else body
 
 
-# The request ---------------------------------------------------------------------------------------
-
-
-def build(method: Any, url: Any, options: Any) -> httpx.Request:
-    """Return the request that the arguments ask for.
-
-    :raises Error: INVALID, not retryable.
-    """
-    if not isinstance(method, str) or not _METHOD.fullmatch(method):
-        raise _invalid(f"{method!r} is no HTTP method")
-    options = options or {}
-    unknown = sorted(set(options) - set(OPTIONS))
-    if unknown:
-        raise _invalid(f"unknown option {', '.join(unknown)}; known are {', '.join(OPTIONS)}")
-    headers = _pairs(options, "headers")
-    if not any(name.lower() == "user-agent" for name, _ in headers):
-        headers.append(("User-Agent", b"saros"))
-    body = options.get("body")
-    if body is not None and not isinstance(body, (str, bytes)):
-        raise _invalid("body must be a text; json.encode makes one of a table")
-    if "form" in options:
-        if body is not None:
-            raise _invalid("give either body or form")
-        body = urlencode(_pairs(options, "form"))
-        headers.append(("Content-Type", _FORM.encode()))
-    headers += _authorization(options)
-    timeout = options.get("timeout", DEFAULT_TIMEOUT)
-    if not isinstance(timeout, (int, float)) or timeout <= 0:
-        raise _invalid("timeout must be a duration of more than 0")
-    encoded = [(name.encode(), value) for name, value in headers]
-    return httpx.Request(method.upper(), _url(url, options), headers=encoded, content=body)
-
-
-def _url(url: Any, options: dict[str, Any]) -> httpx.URL:
-    try:
-        parsed = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError) as exc:
-        raise _invalid(f"{url!r} is no URL: {exc}") from exc
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise _invalid(
-            f"{_without_secrets(parsed)!r} is no URL of the form http://host/path or https://host/path"
-        )
-    query = urlencode(_pairs(options, "query")).encode()
-    if query:
-        parsed = parsed.copy_with(query=parsed.query + b"&" + query if parsed.query else query)
-    return parsed
-
-
-def _authorization(options: dict[str, Any]) -> list[tuple[str, bytes]]:
-    auth = options.get("auth")
-    if auth is None:
-        return []
-    match auth:
-        case {"user": str(user), "pass": str(password), **rest} if not rest:
-            header = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-        case {"bearer": str(token), **rest} if not rest:
-            header = f"Bearer {token}"
-        case _:
-            raise _invalid("auth must be {user = ..., pass = ...} or {bearer = ...}")
-    return [("Authorization", header.encode())]
-
-
-def _pairs(options: dict[str, Any], name: str) -> list[tuple[str, bytes]]:
-    """The names and values of an option; a list stands for a name that occurs several times."""
-    table = options.get(name) or {}
-    if not isinstance(table, dict):
-        raise _invalid(f"{name} must be a table with names as keys")
-    pairs = []
-    for key, value in table.items():
-        for item in value if isinstance(value, list) else [value]:
-            pairs.append((key, _scalar(item, f"{name}.{key}")))
-    return pairs
-
-
-def _scalar(value: Any, path: str) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, bool):
-        return b"true" if value else b"false"
-    if isinstance(value, (str, int, float)):
-        return str(value).encode()
-    raise _invalid(f"{path} must be a text, a number or a boolean")
-
-
-def _without_secrets(url: httpx.URL) -> str:
-    return str(url.copy_with(userinfo=b"", query=None, fragment=None))
-
-
-def _invalid(message: str) -> Error:
-    return Error(f"http_client: {message}", INVALID, retryable=False)
-
-
 # The client ----------------------------------------------------------------------------------------
 
 _clients: dict[asyncio.AbstractEventLoop, tuple[httpx.AsyncClient, AsyncGenerator[None, None]]] = {}
 
 
+def _new_client(**more: Any) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        # Cookies of one execution are not another's.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        follow_redirects=True,
+        max_redirects=MAX_REDIRECTS,
+        timeout=None,  # each request has a deadline for the whole of it
+        **more,
+    )
+
+
 async def _client_of_this_loop() -> httpx.AsyncClient:
     loop = asyncio.get_running_loop()
     if loop not in _clients:
-        client = httpx.AsyncClient(
-            # Cookies of one execution are not another's.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            follow_redirects=True,
-            max_redirects=MAX_REDIRECTS,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
-            timeout=None,  # each request has a deadline for the whole of it
-        )
+        client = _new_client(limits=httpx.Limits(max_connections=None, max_keepalive_connections=20))
         closer = _close_with_loop(loop, client)
         _clients[loop] = client, closer
         await anext(closer)

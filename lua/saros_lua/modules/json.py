@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import jsonschema_rs
 import msgspec
@@ -12,7 +12,12 @@ import msgspec
 from saros.errors import INVALID, Error
 from saros.modules import HostFunction
 
+from .schema_work import MAX_SCHEMAS, check_work, schemas_of
+
 _SHOWN: Final = 3
+_ALL_FAULTS: Final = 4096  # bytes of data
+_MAX_SCHEMA: Final = 262_144  # bytes
+_PATTERNS: Final = jsonschema_rs.FancyRegexOptions(backtrack_limit=50_000, size_limit=1 << 20)
 _MAP_OF_SCHEMAS: Final = frozenset(
     {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}
 )
@@ -42,27 +47,57 @@ def validate(schema: bytes, from_table: bool, data: bytes, loose: bool) -> None:
     :param schema: its JSON.
     :param from_table: the schema was written as a Lua table, where ``{}`` is an empty map or an empty list.
     :param loose: the same of the data: take ``[]`` for ``{}`` where only that matches.
-    :raises Error: INVALID, not retryable: a bad schema, data that is not JSON, or a mismatch.
+    :raises Error: INVALID, not retryable: a bad schema, data that is not JSON, a mismatch, or too much work.
     """
-    validator = _validator(schema, from_table)
+    checker = _checker(schema, from_table)
     value = _parsed(data, "data")
-    errors = list(validator.iter_errors(value))
-    if errors and loose:
-        errors = list(validator.iter_errors(_with_maps(value, errors)))
-    if errors:
-        raise _invalid("data does not match the schema: " + _summary(errors))
+    check_work(checker.schema, checker.count, checker.refers, value, len(data))
+    if checker.validator.is_valid(value):
+        return
+    errors = _errors(checker.validator, value, len(data))
+    if loose and b"[]" in data:
+        value = _with_maps(value, errors)
+        if checker.validator.is_valid(value):
+            return
+        errors = _errors(checker.validator, value, len(data))
+    raise _invalid("data does not match the schema: " + _summary(errors))
+
+
+def _errors(validator: Any, value: Any, size: int) -> list[Any]:
+    """Return what is wrong; only the first fault of large data, for each takes some 10 µs to describe."""
+    if size <= _ALL_FAULTS:
+        return list(validator.iter_errors(value))
+    try:
+        validator.validate(value)
+    except jsonschema_rs.ValidationError as exc:
+        return [exc]
+    return []
+
+
+class _Checker(NamedTuple):
+    validator: Any
+    schema: Any
+    count: int
+    refers: bool
 
 
 @functools.lru_cache(maxsize=256)
-def _validator(text: bytes, from_table: bool) -> Any:
+def _checker(text: bytes, from_table: bool) -> _Checker:
     schema = _parsed(text, "the schema")
     if from_table:
         schema = _schema(schema)
+    count = schemas_of(schema)
+    if len(text) > _MAX_SCHEMA or count > MAX_SCHEMAS:
+        limits = f"{_MAX_SCHEMA} bytes and {MAX_SCHEMAS} subschemas"
+        raise _invalid(f"the schema has {len(text)} bytes and {count} subschemas; the limits are {limits}")
     try:
-        return jsonschema_rs.validator_for(schema, retriever=_no_remote, validate_formats=True)
+        validator = jsonschema_rs.validator_for(
+            schema, retriever=_no_remote, validate_formats=True, pattern_options=_PATTERNS
+        )
     except (ValueError, TypeError, jsonschema_rs.ReferencingError) as exc:
         message = getattr(exc, "message", None) or str(exc)
         raise _invalid(f"the schema is not valid: {message.splitlines()[0]}") from exc
+    return _Checker(validator, schema, count, b"Ref" in text or b"$ref" in text or b"unevaluated" in text)
 
 
 def _no_remote(uri: str) -> Any:
@@ -128,4 +163,23 @@ def _invalid(message: str) -> Error:
     return Error(message, INVALID, retryable=False)
 
 
-HOST: dict[str, HostFunction] = {"json_validate": validate}
+def quote(text: bytes) -> bytes | None:
+    """Return the JSON of a text; None when it is not UTF-8."""
+    try:
+        return msgspec.json.encode(text.decode())
+    except UnicodeDecodeError:
+        return None
+
+
+def text_of(literal: bytes) -> bytes:
+    """Return the text that a JSON string stands for.
+
+    :raises Error: INVALID, not retryable, when it is none.
+    """
+    try:
+        return msgspec.json.decode(literal, type=str).encode()
+    except (msgspec.DecodeError, UnicodeError) as exc:
+        raise _invalid("a malformed string") from exc
+
+
+HOST: dict[str, HostFunction] = {"json_validate": validate, "json_quote": quote, "json_text_of": text_of}

@@ -12,14 +12,43 @@ from saros import values
 from saros.errors import INTERNAL, Error
 from saros.modules import HostFunction
 
+MAX_YAML: Final = 16384  # bytes; a worker's other programs wait for up to some 50 ms meanwhile
+MAX_NODES: Final = 20_000  # of a YAML document
+MAX_MERGED: Final = 20  # maps of one merge key
+_Dumper: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Bounds what merge keys unfold to: each may double the one before."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        for key, value in node.value:
+            if (
+                key.tag == "tag:yaml.org,2002:merge"
+                and len(value.value) > MAX_MERGED
+                and value.id == "sequence"
+            ):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"more than {MAX_MERGED} maps are merged", node.start_mark
+                )
+        super().flatten_mapping(node)
+        if len(node.value) > MAX_YAML:
+            raise yaml.constructor.ConstructorError(
+                None, None, "merge keys unfold to too much", node.start_mark
+            )
+
+
 #: Characters outside ASCII that end lines: PyYAML does not write them so that it reads the same.
 _LINE_ENDS: Final = tuple(character.encode() for character in "\x85\u2028\u2029")
 
 
 def to_yaml(wire: bytes) -> bytes:
     """Return the YAML of a value's JSON."""
+    _check_size(wire, "JSON that is to become YAML")
     readable = not any(character in wire for character in _LINE_ENDS)
-    return yaml.safe_dump(_data(values.decode(wire)), allow_unicode=readable, sort_keys=False).encode()
+    data = _data(values.decode(wire))
+    text: str = yaml.dump(data, Dumper=_Dumper, allow_unicode=readable, sort_keys=False)
+    return text.encode()
 
 
 def to_msgpack(wire: bytes) -> bytes:
@@ -32,7 +61,33 @@ def from_yaml(text: bytes) -> bytes:
 
     :raises Error: INTERNAL, not retryable, for what is not YAML or not data.
     """
-    return _read(text, yaml.safe_load, "YAML")
+    _check_size(text, "YAML")
+    return _read(text, _load_yaml, "YAML")
+
+
+def _load_yaml(text: bytes) -> Any:
+    value = yaml.load(text, Loader=_Loader)
+    _check_nodes(value)
+    return value
+
+
+def _check_size(text: bytes, what: str) -> None:
+    if len(text) > MAX_YAML:
+        raise _failed(f"{len(text)} bytes of {what}; the limit is {MAX_YAML}; use JSON for more")
+
+
+def _check_nodes(value: Any) -> None:
+    """Refuse a value whose aliases unfold to more than `MAX_NODES`."""
+    waiting, count = [value], 0
+    while waiting:
+        node = waiting.pop()
+        count += 1
+        if count + len(waiting) > MAX_NODES:
+            raise _failed(f"its aliases unfold to more than {MAX_NODES} values")
+        if isinstance(node, dict):
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
 
 
 def from_msgpack(data: bytes) -> bytes:

@@ -5,20 +5,43 @@
 local http_client = {}
 
 ---@class saros.HttpOptions
----@field headers? table<string, string>
----@field body? any A text, or data that is sent as JSON.
----@field query? table
----@field form? table
----@field timeout? saros.DurationLike Default: 30 s; a number is milliseconds.
----@field auth? table
+---@field headers? table<string, string|string[]> A list sends a header several times. Text is UTF-8.
+---@field body? string json.encode makes one of a table.
+---@field query? table<string, any> Added to the URL; a list stands for a name that occurs several times.
+---@field form? table<string, any> Sent urlencoded; with `files`, as the other fields of the form.
+---@field files? saros.HttpFile[] Sent as multipart/form-data.
+---@field cookies? table<string, string>
+---@field auth? table `{user =, pass =}` or `{bearer =}`.
+---@field timeout? saros.DurationLike For the whole response; a number is seconds (elsewhere: milliseconds). Default: 30 s.
+---@field max_response_body? integer Bytes; 0 is the default: 8 MiB, or any number when streamed.
+---@field stream? boolean Whether the body is read in parts, from `response.stream`.
+---@field tls? saros.HttpTls
+---@field unix_socket? string The path of a socket to connect to, whatever the host of the URL.
+
+---@class saros.HttpFile
+---@field name string Of the form's field.
+---@field content string
+---@field filename? string Default: the name.
+---@field content_type? string Default: application/octet-stream.
+
+---@class saros.HttpTls
+---@field ca? string Certificates to trust instead of the system's, as PEM.
+---@field cert? string One's own certificate, as PEM.
+---@field key? string Its private key, as PEM; default: in `cert`.
+---@field server_name? string The name that the server's certificate must have.
+---@field insecure_skip_verify? boolean Accept any certificate.
 
 ---@class saros.HttpResponse
 ---@field status_code integer
----@field headers table<string, string>
----@field body string
+---@field headers table<string, string> By names such as Content-Type; repeated ones are joined by ", ".
+---@field headers_all table<string, string[]> The same, with all values of each.
+---@field cookies table<string, string>
+---@field body? string Absent when streamed.
+---@field body_size integer Bytes; -1 when streamed.
 ---@field url string Where the response came from, after redirects.
+---@field stream? saros.HttpStream
 
---- UNAVAILABLE for failures of the network, TIMEOUT when it takes too long.
+--- UNAVAILABLE for failures of the network, TIMEOUT when it takes too long; both are retryable.
 ---@param method string
 ---@param url string
 ---@param options? saros.HttpOptions
@@ -61,5 +84,38 @@ function http_client.delete(url, options) end
 ---@return saros.HttpResponse? response
 ---@return saros.Error? err
 function http_client.head(url, options) end
+
+--- Up to 100 requests at once, each `{method, url, options?}`: responses and errors, both by position; `errors` is
+--- nil when there are none. `nil, err` when the list cannot be used.
+---@param requests table[]
+---@return saros.HttpResponse[]? responses
+---@return saros.Error[]|saros.Error|nil errors
+function http_client.request_batch(requests) end
+
+--- A text as it is written in a query: `a b&c` is `a+b%26c`.
+---@param text string
+---@return string? encoded
+---@return saros.Error? err
+function http_client.encode_uri(text) end
+
+--- The text that encode_uri made this of.
+---@param text string
+---@return string? decoded
+---@return saros.Error? err
+function http_client.decode_uri(text) end
+
+--- A response that is read in parts. It ends with its program at the latest, and within its timeout.
+---@class saros.HttpStream: userdata
+local stream = {}
+
+--- The next part, of at most `size` bytes (65536); nil at the end.
+---@param size? integer
+---@return string? part
+---@return saros.Error? err
+function stream:read(size) end
+
+--- Lets the response go.
+---@return boolean ok
+function stream:close() end
 
 return http_client

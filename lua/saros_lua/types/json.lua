@@ -4,7 +4,7 @@
 ---@class json
 local json = {}
 
---- A value as JSON; an empty table is `[]`. INTERNAL for what JSON cannot hold.
+--- A value as JSON; an empty table is `[]`, and `10 / 2` is `5`. INTERNAL for what JSON cannot hold.
 ---@param value any
 ---@return string? text
 ---@return saros.Error? err

@@ -65,7 +65,8 @@ function process.inbox() end
 ---@return saros.Error? err
 function process.listen(topic, options) end
 
---- Stop listening: the topic's later messages go to the inbox. `false` when it is no listener's channel.
+--- Stop listening: the topic's later messages are dropped, until it is listened to again. `false` when it is no
+--- listener's channel.
 ---@param channel saros.Channel
 ---@return boolean
 function process.unlisten(channel) end
@@ -176,7 +177,7 @@ function Spawner:spawn_linked_monitored(entry, host, ...) end
 ---@return saros.Error? err
 function Spawner:exec(entry, host, ...) end
 
---- Options of a start; each key also with the prefix `temporal.`. Unknown keys are ignored; numbers are milliseconds.
+--- Options of a start; each key also with the prefix `temporal.`. Unknown keys are ignored; numbers are milliseconds (in http_client: seconds).
 ---@class saros.StartOptions
 ---@field ["workflow.id"]? string
 ---@field ["workflow.task_queue"]? string

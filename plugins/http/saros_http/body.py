@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 
-from .problem import Disconnected, HttpError, Message, Receive, Scope, header_of
+from .problem import Disconnected, HttpError, Message, Receive, Scope, header_of, pairs_of, text_of
 
 MAX_FIELDS = 1000
 MAX_FILES = 100
@@ -21,7 +21,7 @@ _TAIL = 4096  # bytes in which a form's last boundary must be
 
 class Body:
     """:param limit: bytes.
-    :param seconds: for all of it, from when it is first asked for.
+    :param seconds: for all of it, from when it is first asked for; 0 for no limit.
     """
 
     def __init__(self, scope: Scope, receive: Receive, limit: int, seconds: float) -> None:
@@ -65,6 +65,8 @@ class Body:
         content_type, options = parse_options_header(header_of(self._scope, b"content-type"))
         if content_type not in (b"multipart/form-data", b"application/x-www-form-urlencoded"):
             raise HttpError(415, "The body is not a form.")
+        if content_type == b"application/x-www-form-urlencoded":
+            return self._fields(await self.whole())
         request = Request(dict(self._scope), self._as_receive)
         try:
             parsed = await request.form(
@@ -76,7 +78,7 @@ class Body:
             raise Disconnected from exc
         if b"boundary" in options and b"--%s--" % options[b"boundary"] not in self._tail:
             raise HttpError(400, "The form is malformed.")  # it stops half-way
-        form: dict[str, dict[str, list[Any]]] = {"values": {}, "files": {}}
+        form: dict[str, Any] = {"values": {}, "files": {}, "size": self._total}
         for name, item in parsed.multi_items():
             if isinstance(item, UploadFile):
                 data = await item.read()
@@ -85,12 +87,23 @@ class Body:
                     "content_type": item.content_type or "application/octet-stream",
                     "size": len(data),
                     "data": text_or_bytes(data),
+                    "headers": {text_of(name).lower(): text_of(value) for name, value in item.headers.raw},
                 }
                 form["files"].setdefault(name, []).append(file)
             else:
                 form["values"].setdefault(name, []).append(item)
         await parsed.close()
         return form
+
+    def _fields(self, data: bytes) -> dict[str, Any]:
+        try:
+            pairs = pairs_of(data, MAX_FIELDS)
+        except ValueError as exc:
+            raise HttpError(400, "The form is malformed.") from exc
+        values: dict[str, list[str]] = {}
+        for name, value in pairs:
+            values.setdefault(name, []).append(value)
+        return {"values": values, "files": {}, "size": self._total}
 
     async def _as_receive(self) -> Message:
         data = await self.read(1 << 16)
@@ -99,7 +112,7 @@ class Body:
 
     async def _pull(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._deadline is None:
+        if self._deadline is None and self._seconds:
             self._deadline = loop.time() + self._seconds
         try:
             async with asyncio.timeout_at(self._deadline):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -13,7 +13,18 @@ from saros.entries import Entry, parse_duration
 
 from .body import Body, text_or_bytes
 from .exchange import Exchange
-from .problem import REQUEST_ID, Disconnected, HttpError, Receive, Scope, Send, header_of, send_problem
+from .problem import (
+    REQUEST_ID,
+    Disconnected,
+    HttpError,
+    Receive,
+    Scope,
+    Send,
+    header_of,
+    pairs_of,
+    send_problem,
+    text_of,
+)
 
 INLINE: Final = 64 << 10
 """Bytes of a body that goes to the function together with the head."""
@@ -21,7 +32,6 @@ MAX_QUERY: Final = 1000
 PARAMS: Final = "saros.params"  # in a scope: names and values of the path's parameters, flat
 TIMEOUT: Final = "saros.timeout"  # in a scope: seconds of the middleware `timeout`
 
-_check_json: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -72,7 +82,7 @@ class Endpoint:
         """
         info: dict[str, Any] = {
             "method": scope["method"],
-            "path": scope["path"],
+            "path": text_of(unquote_to_bytes(scope["raw_path"])),
             "client": "{}:{}".format(*scope["client"]) if scope.get("client") else "",
             "headers": _flat_headers(scope),
         }
@@ -91,35 +101,18 @@ class Endpoint:
         is_json = media == "application/json" or media.endswith("+json")
         if is_json or (body.length is not None and body.length <= INLINE):
             data = await body.whole()
-            if is_json and data:
-                _require_json(data)
             content = text_or_bytes(data)
             info["body"] = content if isinstance(content, str) else msgspec.Raw(values.encode(content))
         return _encode(info)
 
 
-def _require_json(data: bytes) -> None:
-    try:
-        _check_json(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise HttpError(400, "The body is not valid JSON.") from None
-
-
 def _flat_headers(scope: Scope) -> list[str]:
-    merged: dict[bytes, bytes] = {}
-    for name, value in scope["headers"]:
-        if name in merged:
-            value = merged[name] + (b"; " if name == b"cookie" else b", ") + value
-        merged[name] = value
-    flat: list[str] = []
-    for name, value in merged.items():
-        flat += (name.decode("latin-1"), value.decode("latin-1"))
-    return flat
+    return [text_of(part) for pair in scope["headers"] for part in pair]
 
 
 def _query(query: bytes) -> list[str]:
     try:
-        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_QUERY)
+        pairs = pairs_of(query, MAX_QUERY)
     except ValueError:
         raise HttpError(400, f"The query has more than {MAX_QUERY} parameters.") from None
     return [text for pair in pairs for text in pair]

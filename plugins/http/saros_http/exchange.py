@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from saros import values
+from saros.background import Job
 from saros.entries import Entry
 from saros.errors import CANCELED, INVALID, Error, ErrorData
 from saros.host import Attempt, ProcessHost
@@ -40,6 +41,13 @@ async def answer(pid: str, args: list[Any]) -> Any:
     return await exchange.ask(*args)
 
 
+def responds(pid: str) -> None:
+    """Hear that what a function is about to give is the response that it made with `http.response`."""
+    exchange = _exchanges.get(pid)
+    if exchange is not None:
+        exchange.responds = True
+
+
 def end_streams(host: ProcessHost) -> None:
     """Ask the functions that send events to end: their clients come back, and would be waited for till then."""
     for exchange in list(_exchanges.values()):
@@ -48,11 +56,12 @@ def end_streams(host: ProcessHost) -> None:
 
 
 class Exchange:
-    """:param write_s: seconds that a client has to take what is written."""
+    """:param write_s: seconds that a client has to take what is written; 0 for no limit."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, body: Body, write_s: float) -> None:
         self.begun = False
         self.sends_events = False
+        self.responds = False
         self.host: ProcessHost | None = None
         self._scope = scope
         self._receive = receive
@@ -64,7 +73,7 @@ class Exchange:
         self._writing: asyncio.Lock | None = None  # its coroutines may write at the same time
         self._attempt: Attempt | None = None
         self._ended: asyncio.Future[Json | HttpError] = asyncio.get_running_loop().create_future()
-        self._watcher: asyncio.Task[None] | None = None
+        self._watcher: Job[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
 
     # --- the function -----------------------------------------------------------------------
@@ -123,7 +132,7 @@ class Exchange:
 
     def _watch(self) -> None:
         if self._watcher is None and not self._ended.done():
-            self._watcher = asyncio.get_running_loop().create_task(self._until_gone())
+            self._watcher = Job(self._until_gone(), "the watch of an HTTP client")
 
     async def _until_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -191,7 +200,7 @@ class Exchange:
 
     async def _timely(self, message: dict[str, Any]) -> None:
         try:
-            async with asyncio.timeout(self._write_s):
+            async with asyncio.timeout(self._write_s or None):
                 await self._send(message)
         except TimeoutError:
             self._abort()
@@ -212,18 +221,18 @@ class Exchange:
             if self.begun:
                 await self.cut()
             raise HttpError(500, "The server could not answer.")
-        result: Any = msgspec.json.decode(outcome.ok) if outcome.ok else None
-        part: Any = result.get("$http") if isinstance(result, dict) else None
-        if part is None:
+        result: Any = values.decode(outcome.ok) if outcome.ok else None
+        if not self.responds:
             if result is None:
-                log.error("%s gave no response [%s]", entry.id, self._scope[REQUEST_ID])
-                raise HttpError(500, "The server gave no answer.")
+                await send_whole(self._send, 200, [], b"")
+                return
             headers = [(b"content-type", b"application/json")]
-            await send_whole(self._send, 200, headers, msgspec.json.encode(values.decode(outcome.ok)))
+            shown = values.shown(bytes(outcome.ok))
+            await send_whole(self._send, 200, headers, msgspec.json.encode(_plain(shown)))
             return
         body = result["body"]
-        data = body.encode() if isinstance(body, str) else values.decode(msgspec.json.encode(body))
-        if part == "whole":
+        data = body.encode() if isinstance(body, str) else body
+        if "status" in result:
             await send_whole(self._send, result["status"], _headers(result["headers"]), data)
         else:
             await self._timely({"type": "http.response.body", "body": b"" if self._no_body else data})
@@ -247,14 +256,23 @@ class Exchange:
 def _headers(table: Any) -> Headers:
     # An empty table of Lua's is an empty list.
     pairs = table.items() if isinstance(table, dict) else ()
-    return [(name.encode(), _value(value)) for name, value in pairs]
+    return [
+        (name.encode(), _bytes(item))
+        for name, value in pairs
+        for item in (value if isinstance(value, list) else [value])
+    ]
 
 
-def _value(value: Any) -> bytes:
-    if isinstance(value, str):
-        try:
-            return value.encode("latin-1")
-        except UnicodeEncodeError:
-            return value.encode()
-    data: bytes = values.decode(msgspec.json.encode(value))
-    return data
+def _bytes(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else value
+
+
+def _plain(value: Any) -> Any:
+    """The value as the Lua module json writes it: whole numbers have no fraction."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 53:
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value

@@ -13,6 +13,7 @@ from .endpoint import PARAMS
 from .metrics import Metrics
 from .problem import (
     REQUEST_ID,
+    TARGET,
     WIRE,
     Disconnected,
     HttpError,
@@ -76,6 +77,8 @@ class Gateway:
                 raise HttpError(503, "The server is busy.", {"Retry-After": "1"})
             if scope["http_version"] not in ("1.1", "1.0"):
                 raise HttpError(505, "This server speaks HTTP/1.1.", {"Connection": "close"})
+            if TARGET in scope:
+                _require_ours(scope)
             resource, params = self._routes.find(scope["raw_path"].decode("latin-1"), scope["method"])
             route = resource.pattern.text
             scope[PARAMS] = params
@@ -111,3 +114,15 @@ class Gateway:
                 "%s %s %d %d bytes %.1f ms %s [%s]",
                 *(scope["method"], path, status, size, took * 1000, client, scope[REQUEST_ID]),
             )
+
+
+def _require_ours(scope: Scope) -> None:
+    """Refuse an absolute target (``GET http://host/path``) of another host than the request says: no proxy here.
+
+    :raises HttpError: 404.
+    """
+    scheme, mark, rest = scope[TARGET].decode("latin-1").partition("://")
+    host = header_of(scope, b"host")
+    ours = host is None or rest.partition("/")[0].partition("?")[0].lower() == host.lower()
+    if not mark or scheme.lower() not in ("http", "https") or not ours:
+        raise HttpError(404, "There is nothing here.")

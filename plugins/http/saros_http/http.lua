@@ -76,10 +76,15 @@ function http.response()
   return response
 end
 
--- What main returned, or the response that it made: what has not been sent yet goes with the result.
+-- What main returned, or the response that it made: what has not been sent yet goes as the result. That it is a
+-- response is told beside it: a result, which may be a client's JSON, cannot say so itself.
 function rt.conclude(result, err)
   if not current or (result == nil and err ~= nil) then
     return result, err
+  end
+  local ok, _, why = rt.host("http_responds", rt.pid)
+  if not ok then
+    raw.error(why, 0)
   end
   return rt.library("http_response").rest_of(current), nil
 end

@@ -4,12 +4,14 @@ rt.lasting()
 local raw = rt.raw
 local type, next, tonumber = raw.type, raw.next, raw.tonumber
 local match, gmatch, lower = raw.string.match, raw.string.gmatch, raw.string.lower
+local concat, sub = raw.table.concat, raw.string.sub
 local ask, self_of = rt.http.ask, rt.http.self_of
 
 local PART = 64 * 1024 -- bytes of a body that stream:read gives when it is not told how many
 
 local new_request, request_of
 local new_stream, stream_of
+local new_file, file_of
 
 local function copy(t)
   local result = {}
@@ -24,6 +26,33 @@ local function first(value)
     return value[1]
   end
   return value
+end
+
+-- The values of a name as a new list.
+local function all(value)
+  if type(value) == "table" then
+    return copy(value)
+  end
+  return { value }
+end
+
+local function joined(value, separator)
+  if type(value) == "table" then
+    return concat(value, separator)
+  end
+  return value
+end
+
+local function all_joined(map, separator_of)
+  local result = {}
+  for name, value in next, map do
+    result[name] = joined(value, separator_of(name))
+  end
+  return result
+end
+
+local function comma()
+  return ","
 end
 
 -- A part of the head as a table. It comes as a list of names and values; a name that occurs several times
@@ -50,8 +79,17 @@ local function part_of(state, part)
   return map
 end
 
+local function separator(name)
+  return name == "cookie" and "; " or ", "
+end
+
+local function header_values(headers, name)
+  return type(name) == "string" and headers[lower(name)] or nil
+end
+
 local function header(state, name)
-  return type(name) == "string" and part_of(state, "headers")[lower(name)] or nil
+  local value = header_values(part_of(state, "headers"), name)
+  return value and joined(value, separator(lower(name)))
 end
 
 -- "type/subtype" without parameters, in lower case.
@@ -118,12 +156,18 @@ end)
 request_method("query", function(state, name)
   return first(part_of(state, "query")[name])
 end)
+request_method("query_all", function(state, name)
+  return all(part_of(state, "query")[name])
+end)
 request_method("query_params", function(state)
-  return copy(part_of(state, "query"))
+  return all_joined(part_of(state, "query"), comma)
 end)
 request_method("header", header)
+request_method("header_all", function(state, name)
+  return all(header_values(part_of(state, "headers"), name))
+end)
 request_method("headers", function(state)
-  return copy(part_of(state, "headers"))
+  return all_joined(part_of(state, "headers"), separator)
 end)
 request_method("param", function(state, name)
   return part_of(state, "params")[name]
@@ -183,28 +227,70 @@ end)
 request_method("stream", function(state)
   if not state.stream then
     state.streamed = true
-    state.stream = new_stream({ request = state })
+    state.stream = new_stream({ source = state })
   end
   return state.stream
 end)
 
--- The fields of an urlencoded form: name -> text, or a list of texts for a name that occurs several times.
+-- The fields of a form: name -> text, or a list of texts for a name that occurs several times.
+local function fields(parsed)
+  local values = {}
+  for name, list in next, parsed.values do
+    values[name] = list[2] ~= nil and list or list[1]
+  end
+  return values
+end
+
 request_method("form", function(state)
   local parsed, err = form(state)
   if not parsed then
     return nil, err
   end
-  local values = {}
-  for name, list in next, parsed.values do
-    values[name] = list[2] ~= nil and list or list[1]
-  end
-  return values, nil
+  return fields(parsed), nil
 end)
 
--- {values = {name = {text, ...}}, files = {name = {{name=, content_type=, size=, data=}, ...}}}
-request_method("parse_multipart", form)
+-- {values = {name = text or list of texts}, files = {name = {file, ...}}}; `max` is a limit in bytes.
+request_method("parse_multipart", function(state, max)
+  if max ~= nil and (raw.math.type(max) ~= "integer" or max < 1) then
+    return rt.fail("Invalid", "request:parse_multipart wants a number of bytes, an integer of 1 or more")
+  end
+  local parsed, err = form(state)
+  if not parsed then
+    return nil, err
+  elseif max and parsed.size > max then
+    return rt.fail("Invalid", "the form is larger than " .. max .. " bytes")
+  end
+  for _, list in next, parsed.files do
+    for i = 1, #list do
+      list[i] = new_file(list[i])
+    end
+  end
+  return { values = fields(parsed), files = parsed.files }, nil
+end)
 
 new_request, request_of = rt.class("request", requests)
+
+local files = {}
+
+local function file_method(name, fn)
+  files[name] = function(self, ...)
+    return fn(self_of(file_of, self, "file", name), ...)
+  end
+end
+
+for name, field in next, { name = "name", size = "size", content_type = "content_type", data = "data" } do
+  file_method(name, function(file)
+    return file[field]
+  end)
+end
+file_method("header", function(file, name)
+  return first(header_values(file.headers, name))
+end)
+file_method("stream", function(file)
+  return new_stream({ source = { body = file.data } })
+end)
+
+new_file, file_of = rt.class("request.file", files)
 
 new_stream, stream_of = rt.class("request.stream", {
   -- The next part of the body, of at most `size` bytes; nil at its end; nil, err.
@@ -215,17 +301,25 @@ new_stream, stream_of = rt.class("request.stream", {
     end
     if raw.math.type(size) ~= "integer" or size < 1 then
       return rt.fail("Invalid", "stream:read wants a number of bytes, an integer of 1 or more")
+    elseif stream.closed then
+      return rt.fail("Invalid", "the stream is closed")
     end
-    local request = stream.request
-    if request.body ~= nil then -- it came with the head
-      local from = stream.at or 1
-      if from > #request.body then
-        return nil, nil
-      end
-      stream.at = from + size
-      return raw.string.sub(request.body, from, from + size - 1), nil
+    local body = stream.source.body
+    if body == nil then
+      return ask("read", size)
     end
-    return ask("read", size)
+    local from = stream.at or 1 -- it came with the head
+    if from > #body then
+      return nil, nil
+    end
+    stream.at = from + size
+    return sub(body, from, from + size - 1), nil
+  end,
+
+  -- Ends the reading; closing again does nothing.
+  close = function(self)
+    self_of(stream_of, self, "stream", "close").closed = true
+    return true
   end,
 })
 

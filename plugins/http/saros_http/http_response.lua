@@ -27,8 +27,7 @@ local function not_begun(state, what)
   end
 end
 
-local function set_header(state, name, value)
-  not_begun(state, "headers")
+local function header_name(name)
   if type(name) ~= "string" or not find(name, "^[%w!#$%%&'*+.^_`|~-]+$") then
     invalid("a header's name is a word such as Cache-Control, not " .. rt.env.tostring(name))
   end
@@ -36,13 +35,48 @@ local function set_header(state, name, value)
   if SERVERS[key] then
     invalid("the header " .. name .. " is the server's own; it follows from what is written")
   end
+  return key
+end
+
+local function header_value(name, value)
   if type(value) == "number" then
     value = rt.env.tostring(value)
   end
   if type(value) ~= "string" or find(value, "[\0-\8\10-\31\127]") then
     invalid("the value of header " .. name .. " must be a text without line breaks or control characters")
+  elseif find(value, "^[ \t]") or find(value, "[ \t]$") then
+    invalid("the value of header " .. name .. " must not begin or end with a blank")
   end
-  state.headers[key] = value
+  return value
+end
+
+-- A list of values gives a header for each of them.
+local function set_header(state, name, value)
+  not_begun(state, "headers")
+  local key = header_name(name)
+  if env_type(value) ~= "table" then
+    state.headers[key] = header_value(name, value)
+    return
+  end
+  local list = {}
+  for i = 1, #value do
+    list[i] = header_value(name, value[i])
+  end
+  state.headers[key] = list[1] ~= nil and list or nil
+end
+
+local function add_header(state, name, value)
+  not_begun(state, "headers")
+  local key = header_name(name)
+  value = header_value(name, value)
+  local known = state.headers[key]
+  if known == nil then
+    state.headers[key] = value
+  elseif type(known) == "table" then
+    known[#known + 1] = value
+  else
+    state.headers[key] = { known, value }
+  end
 end
 
 -- Sends what is written so far: true; nil, err when the client has gone.
@@ -91,6 +125,7 @@ end
 response_method("status", set_status)
 response_method("set_status", set_status)
 response_method("set_header", set_header)
+response_method("add_header", add_header)
 
 response_method("set_content_type", function(state, value)
   set_header(state, "Content-Type", value)
@@ -185,7 +220,7 @@ new_response, response_of = rt.class("response", responses)
 
 -- What main's result is to be: all of the response that has not been sent.
 local function rest_of(state)
-  local rest = { ["$http"] = state.begun and "rest" or "whole", body = concat(state.parts) }
+  local rest = { body = concat(state.parts) }
   if not state.begun then
     rest.status, rest.headers = state.status, state.headers
   end

@@ -9,6 +9,7 @@ from typing import Final
 
 from saros.entries import (
     Choice,
+    Data,
     Duration,
     Entry,
     Flag,
@@ -23,12 +24,15 @@ from saros.entries import (
     Text,
 )
 
+from .options import Options
+from .tls import TLS, check_tls
+
 SERVICE: Final = "http.service"
 ROUTER: Final = "http.router"
 ENDPOINT: Final = "http.endpoint"
 STATIC: Final = "http.static"
 
-METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE")
 MIDDLEWARE: Final = ("real_ip", "ratelimit", "cors", "token_auth", "compress", "timeout")
 MAX_BODY: Final = 8 << 20
 
@@ -43,8 +47,8 @@ _PATH: Final = r"/[^\s?#]*"
 TIMEOUTS: Final = Table(
     {
         "header": Duration(default="10s", positive=True, doc="For a client to send a request's head."),
-        "read": Duration(default="30s", positive=True, doc="For a client to send a request's body."),
-        "write": Duration(default="30s", positive=True, doc="For a client to take what is written to it."),
+        "read": Duration(default="30s", doc="For a client to send a request's body; 0 is off."),
+        "write": Duration(default="30s", doc="For a client to take what is written to it; 0 is off."),
         "idle": Duration(default="75s", positive=True, doc="Between the requests of a connection."),
         "request": Duration(default="60s", positive=True, doc="For a function to begin its response."),
         "shutdown": Duration(default="10s", doc="For running requests to end when the server stops."),
@@ -60,19 +64,9 @@ LIMITS: Final = Table(
     }
 )
 
-TLS: Final = Table(
-    {
-        "cert_file": Text(doc="Certificate chain (PEM), relative to the app directory."),
-        "key_file": Text(doc="Private key (PEM); default: in cert_file."),
-        "key_password": Text(),
-        "client_ca_file": Text(doc="Certificates of those who may sign clients; clients then need one."),
-    }
-)
-
 
 def _check_service(entry: Entry, registry: Registry) -> Iterator[Problem]:
-    if entry.get("tls") and not entry.get("tls.cert_file"):
-        yield entry.problem("`tls` needs `cert_file`", "tls", "give the files of certificate and key")
+    yield from check_tls(entry)
     mine = entry.get("addr")
     for other in registry.of_kind(SERVICE):
         if other is entry:
@@ -101,47 +95,6 @@ SERVICE_KIND: Final = Kind(
 
 _SERVER: Final = Reference(kinds=(SERVICE,), doc="Default: the app's only server.")
 _ROUTER: Final = Reference(kinds=(ROUTER,), doc="Default: the app's only router.")
-_WORDS: Final = ListOf(Text(required=True))
-
-OPTIONS: Final = Table(
-    {
-        "cors": Table(
-            {
-                "origins": ListOf(
-                    Text(required=True), doc="Who may ask, such as https://shop.example; or *."
-                ),
-                "methods": _WORDS,
-                "headers": _WORDS,
-                "expose": ListOf(Text(required=True), doc="Response headers that scripts may read."),
-                "credentials": Flag(default=False),
-                "max_age": Duration(default="10m"),
-            }
-        ),
-        "compress": Table({"min_size": Number(whole=True, least=0, default=1024, doc="Bytes.")}),
-        "ratelimit": Table(
-            {
-                "rate": Number(least=0.001, default=10, doc="Requests per second, of each client address."),
-                "burst": Number(whole=True, least=1, default=20),
-            }
-        ),
-        "real_ip": Table(
-            {
-                "trusted": ListOf(
-                    Text(required=True), doc="Networks of one's own proxies; default: loopback."
-                ),
-                "header": Text(default="X-Forwarded-For"),
-            }
-        ),
-        "timeout": Table({"after": Duration(default="30s", positive=True)}),
-        "token_auth": Table(
-            {
-                "tokens": ListOf(Text(required=True), doc="Such as ${env:API_TOKEN}."),
-                "realm": Text(default="saros", pattern=r"[^\"\\\r\n]+", form="a text without quotes"),
-            }
-        ),
-    },
-    doc="Options of the router's middleware, by its name.",
-)
 
 
 def server_of(entry: Entry, registry: Registry) -> Entry | None:
@@ -169,19 +122,35 @@ def router_of(entry: Entry, registry: Registry) -> Entry | None:
 def _check_router(entry: Entry, registry: Registry) -> Iterator[Problem]:
     if server_of(entry, registry) is None:
         yield entry.problem("`meta.server` is missing", "meta", "name an http.service")
-    names = entry.get("middleware", [])
-    if "cors" in names and not entry.get("options.cors.origins"):
-        yield entry.problem("the middleware cors needs `options.cors.origins`", "middleware", 'such as ["*"]')
-    if entry.get("options.cors.credentials") and "*" in entry.get("options.cors.origins", []):
+    yield from _check_middleware(entry)
+    for key in ("post_middleware", "post_options"):
+        if entry.get(key):
+            hint = "check in the function, or with token_auth"
+            yield entry.problem(
+                f"`{key}` is not supported, and to leave it out would let requests in", key, hint
+            )
+
+
+def _check_middleware(entry: Entry) -> Iterator[Problem]:
+    """What is wrong with the middleware of a router, or of static files."""
+    names, options = entry.get("middleware", []), entry.get("options") or {}
+    cors, limit = options.get("cors", {}), options.get("ratelimit", {})
+    if cors.get("credentials") and "*" in cors.get("origins", ["*"]):
         yield entry.problem(
             "`options.cors` allows credentials to every origin",
             "options.cors.credentials",
             "name the origins",
         )
-    if "token_auth" in names and not entry.get("options.token_auth.tokens"):
+    if "token_auth" in names and not options.get("token_auth", {}).get("tokens"):
         hint = "such as [${env:API_TOKEN}]"
         yield entry.problem("the middleware token_auth needs `options.token_auth.tokens`", "middleware", hint)
-    for network in entry.get("options.real_ip.trusted", []):
+    for name in ("ratelimit", "timeout", "token_auth"):
+        if name in options and name not in names:
+            message = f"`options.{name}` sets a limit that does not apply: `middleware` does not name {name}"
+            yield entry.problem(message, f"options.{name}")
+    if "rate" in limit and "requests" in limit:
+        yield entry.problem("`options.ratelimit` has both `rate` and `requests`", "options.ratelimit")
+    for network in options.get("real_ip", {}).get("trusted", []):
         try:
             ipaddress.ip_network(network, strict=False)
         except ValueError:
@@ -196,7 +165,9 @@ ROUTER_KIND: Final = Kind(
     fields={
         "prefix": Text(pattern=_PATH, form='a path such as "/api"', default="/"),
         "middleware": ListOf(Choice(MIDDLEWARE), doc="From the outermost to the innermost."),
-        "options": OPTIONS,
+        "options": Options(doc="Of its middleware: tables by name, or flat such as cors.allow.origins."),
+        "post_middleware": ListOf(Text(), doc="Not supported."),
+        "post_options": Data(doc="Not supported."),
         "meta": Table({"server": _SERVER}, open=True, doc="Free-form; `server` says which http.service."),
     },
 )
@@ -271,6 +242,7 @@ ENDPOINT_KIND: Final = Kind(
 def _check_static(entry: Entry, registry: Registry) -> Iterator[Problem]:
     if server_of(entry, registry) is None:
         yield entry.problem("`meta.server` is missing", "meta", "name an http.service, or an http.router")
+    yield from _check_middleware(entry)
 
 
 STATIC_KIND: Final = Kind(
@@ -283,7 +255,18 @@ STATIC_KIND: Final = Kind(
         "directory": Source(directory=True, required=True, doc="The directory, relative to this file."),
         "index": Text(default="index.html", doc="What a directory's path gives."),
         "fallback": Text(doc="The file for paths that do not exist, such as index.html of a one-page app."),
-        "cache_control": Text(default="no-cache"),
+        "cache_control": Text(default="no-cache", pattern=r"[\x20-\x7e]*", form="the value of a header"),
+        "static_options": Table(
+            {
+                "spa": Flag(doc="Give the index for paths that do not exist, as `fallback` does."),
+                "index": Text(doc="As `index`."),
+                "cache": Text(
+                    pattern=r"[\x20-\x7e]*", form="the value of a header", doc="As `cache_control`."
+                ),
+            }
+        ),
+        "middleware": ListOf(Choice(MIDDLEWARE), doc="From the outermost to the innermost."),
+        "options": Options(doc="Of its middleware."),
         "meta": Table(
             {"server": _SERVER, "router": Reference(kinds=(ROUTER,), doc="Its prefix and middleware apply.")},
             open=True,

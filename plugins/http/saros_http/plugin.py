@@ -29,6 +29,12 @@ async def _http(pid: str, args: list[Any]) -> Any:
     return await answer(pid, args)
 
 
+def _responds(pid: bytes) -> None:
+    from .exchange import responds
+
+    responds(pid.decode())
+
+
 def _source(name: str) -> str:
     return resources.files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
 
@@ -42,7 +48,9 @@ def saros_modules() -> Sequence[Module]:
             parts={name: _source(name) for name in ("http_request", "http_response", "http_constants")},
             workflows=False,
             instead="a request is answered by the function of an http.endpoint",
+            host={"http_responds": _responds},
             services={"http": _http},
+            types=_source("http_types"),
         )
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -17,6 +18,7 @@ Headers = list[tuple[bytes, bytes]]
 
 REQUEST_ID = "saros.id"  # in a scope: the request's id
 WIRE = "saros.wire"  # in a scope: the `Wire` of its connection
+TARGET = "saros.target"  # in a scope: the request's target, when it is no path
 
 
 class HttpError(Exception):
@@ -62,6 +64,25 @@ async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> 
         headers = [*headers, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def text_of(data: bytes) -> str:
+    """The text of a header, a path, a query or a field: UTF-8, and what is no valid UTF-8 is ISO-8859-1."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def pairs_of(data: bytes, limit: int) -> list[tuple[str, str]]:
+    """Names and values of a query, or of an urlencoded form.
+
+    :raises ValueError: when there are more than `limit`.
+    """
+    pairs = parse_qsl(
+        data.decode("latin-1"), keep_blank_values=True, max_num_fields=limit, encoding="latin-1"
+    )
+    return [(text_of(name.encode("latin-1")), text_of(value.encode("latin-1"))) for name, value in pairs]
 
 
 def header_of(scope: Scope, name: bytes) -> str | None:

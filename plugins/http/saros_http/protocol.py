@@ -1,79 +1,188 @@
-"""HTTP/1.1 on the wire: uvicorn's, with patience that ends and answers that are problems."""
+"""HTTP/1.1 on the wire: llhttp parses and uvicorn serves; here are the limits that neither of them has.
+
+These are a limit for the bytes of a head, a time limit for whatever a client has begun and does not go on with,
+the exact framing of bodies, and refusals that are problems.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import re
 import sys
-from collections.abc import Callable
-from typing import Any, Final
+from collections import deque
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Final
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from .problem import WIRE, problem_body
+from .kinds import METHODS
+from .problem import TARGET, WIRE, problem_body
+from .wire import Wire
 
-_REFUSALS: Final = {
-    431: "The head of the request is too large.",
-    501: "The server does not know this transfer encoding.",
-}
+DRAIN_S: Final = 5.0
+"""What a client gets to send the rest of a body that nobody reads, once it has its response."""
+DRAIN_BYTES: Final = 1 << 20
 
-
-class Wire:
-    """A transport that can hold back what is written: a response's head then leaves together with its body."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._held: list[bytes] | None = None
-        self.write: Callable[[bytes], None] = transport.write
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def hold(self) -> None:
-        if self._held is None:
-            self._held = []
-            self.write = self._held.append
-
-    def release(self) -> None:
-        held, self._held = self._held, None
-        self.write = self._transport.write
-        if held:
-            self._transport.write(b"".join(held))
-
-    def close(self) -> None:
-        self.release()
-        self._transport.close()
+_HOST: Final = re.compile(rb"[^\x00-\x20\x7f-\xff/?#@\\,]*")
+_REQUEST_LINE: Final = re.compile(rb"[\w!#$%&'*+.^`|~-]+ \S+ HTTP/1\.[01]\r\n", re.ASCII)
+_VERSIONS: Final = ("0.0", "1.0", "1.1")  # the first while none was read
 
 
-class Protocol(H11Protocol):
+class Phase(Enum):
+    """What comes next from a client."""
+
+    IDLE = auto()  # nothing, until it has another request
+    HEAD = auto()
+    BODY = auto()
+
+
+class RefusedError(Exception):
+    """Raised in a callback of the parser to end its work."""
+
+
+class Protocol(HttpToolsProtocol):
     """See `configured`."""
 
     header_s = 10.0
+    max_head = 64 << 10
     max_connections = 10_000
-    _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self.wire = Wire(transport)
+        self.wire = Wire(transport, self._is_sending)
+        self._phase = Phase.HEAD
+        self._size = 0  # bytes of the head that have come; or of a body that nobody reads
+        self._shared = (
+            False  # whether the latest bytes hold the end of a request and the beginning of the next
+        )
+        self._latest = b""  # bytes that are being read
+        self._deaf = False  # whether what comes is no longer read
+        self._refusal: tuple[int, str] | None = None
+        self._open: deque[RequestResponseCycle] = (
+            deque()
+        )  # requests without their whole response; first one runs
+        self._timer: tuple[Phase, asyncio.TimerHandle] | None = None
         super().connection_made(self.wire)  # type: ignore[arg-type]
         if len(self.connections) > self.max_connections:
             transport.abort()
         else:
-            self._expect_head()
+            self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._unwatch()
+        self._deaf = True
+        self._watch()
+        self.wire.closed()
+        for cycle in self._open:
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
-    def handle_events(self) -> None:
-        super().handle_events()
-        scope: Any = self.scope
-        if scope is not None:
-            scope[WIRE] = self.wire
-        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
-            self._expect_head()
-        else:  # it has come; or the connection is idle until the next request begins
-            self._unwatch()
+    # --- what comes -----------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf or self.wire.is_closing():
+            return
+        if self._phase is Phase.IDLE:
+            self._begin(shared=False)
+        before = self._phase
+        self._latest = data
+        super().data_received(data)
+        self._latest = b""
+        if self._phase is Phase.HEAD and not self._shared:
+            self._size += len(data)
+            if self._size > self.max_head and not self._deaf:
+                self._refuse(431, "The head of the request is too large.")
+        elif before is Phase.BODY and self._phase is Phase.BODY and not self._open:
+            self._size += len(data)
+            if self._size > DRAIN_BYTES:
+                self._deaf = True
+                self.wire.close()
+        self._shared = False
+        self._watch()
+
+    def _begin(self, shared: bool) -> None:
+        self._phase, self._size, self._length, self._shared = Phase.HEAD, 0, 0, shared
+
+    def on_message_begin(self) -> None:
+        if self._phase is not Phase.HEAD:
+            self._begin(shared=True)
+        self._length = 0
+        super().on_message_begin()
+        self.scope[WIRE] = self.wire  # type: ignore[literal-required]
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._phase is Phase.HEAD:  # and no trailer, which nobody asked for
+            self._count(len(name) + len(value) + 4)
+            super().on_header(name, value.rstrip(b" \t"))
+
+    def _count(self, size: int) -> None:
+        self._length += size
+        if self._length > self.max_head:
+            raise self._refused(431, "The head of the request is too large.")
+
+    def on_headers_complete(self) -> None:
+        version = self.parser.get_http_version()
+        hosts = [value for name, value in self.headers if name == b"host"]
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if len(hosts) > 1 or (not hosts and version == "1.1"):
+            raise self._refused(400, "A request has exactly one Host header.")
+        if hosts and not _HOST.fullmatch(hosts[0]):
+            raise self._refused(400, "The Host header is no host.")
+        if codings and version != "1.1":
+            raise self._refused(400, "Only HTTP/1.1 has a transfer encoding.")
+        if codings and [coding.lower() for coding in codings] != [b"chunked"]:
+            raise self._refused(501, "The server does not know this transfer encoding.")
+        if self.parser.get_method() == b"CONNECT":
+            raise self._refused(404, "There is nothing here.")
+        if not self.url.startswith(b"/"):
+            self.scope[TARGET] = self.url  # type: ignore[literal-required]
+        super().on_headers_complete()
+        self._phase, self._size = Phase.BODY, 0
+        self._open.append(self.cycle)
+        if self.parser.should_upgrade():  # what follows the request may be of another protocol
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._phase, self._size = Phase.IDLE, 0
+        self._deaf = self.parser.should_upgrade()
+
+    def on_response_complete(self) -> None:
+        if self._open:
+            self._open.popleft()
+        super().on_response_complete()
+        self._watch()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: a client may ask for another protocol, and gets its answer in this one."""
+
+    def _is_sending(self) -> bool:
+        return self._phase is Phase.BODY or self._size > 0 or bool(self._latest)
+
+    # --- patience ---------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Have what a client has begun come to its end: a head, or a body that nobody waits for."""
+        wanted = None if self._deaf or self._open or self._phase is Phase.IDLE else self._phase
+        if self._timer is not None and self._timer[0] is not wanted:
+            self._timer[1].cancel()
+            self._timer = None
+        if wanted is not None and self._timer is None:
+            seconds = self.header_s if wanted is Phase.HEAD else DRAIN_S
+            self._timer = wanted, self.loop.call_later(seconds, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        if self._phase is Phase.HEAD and self._size:
+            self._refuse(408, "The request did not arrive in time.")
+        elif not self.wire.is_closing():
+            self._deaf = True
+            self.wire.close()
 
     def timeout_keep_alive_handler(self) -> None:
         if self.transport.get_write_buffer_size():  # a client that does not take its response
@@ -81,57 +190,73 @@ class Protocol(H11Protocol):
         else:
             super().timeout_keep_alive_handler()
 
-    def _expect_head(self) -> None:
-        """Have a request's head come in time, from its first byte on (or from the connection)."""
-        if self._head_timer is None:
-            self._head_timer = self.loop.call_later(self.header_s, self._too_slow)
+    # --- refusals ---------------------------------------------------------------------------------
 
-    def _unwatch(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _too_slow(self) -> None:
-        self._head_timer = None
-        if self.transport.is_closing():
-            return
-        if self.conn.trailing_data[0] and self.conn.their_state is h11.IDLE:
-            self._refuse(408, "The request did not arrive in time.")
-        else:
-            self.transport.close()
+    def _refused(self, status: int, detail: str) -> RefusedError:
+        self._refusal = status, detail
+        return RefusedError(detail)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP. Called while the error of h11 is handled, which knows the status."""
-        status = getattr(sys.exc_info()[1], "error_status_hint", 400)
-        detail = _REFUSALS.get(status)
-        self._refuse(*((status, detail) if detail else (400, "This is no valid HTTP/1.1 request.")))
+        """Answer what the parser does not take, or `_refused`."""
+        if self._refusal is not None:
+            self._refuse(*self._refusal)
+        elif _REQUEST_LINE.match(self._latest) and self._unknown_method():
+            self._refuse(405, "The server does not know this method.")
+        elif self._phase is Phase.HEAD and self.parser.get_http_version() not in _VERSIONS:
+            self._refuse(505, "This server speaks HTTP/1.1.")
+        else:
+            self._refuse(400, "This is no valid HTTP/1.1 request.")
+
+    @staticmethod
+    def _unknown_method() -> bool:
+        return isinstance(sys.exc_info()[1], httptools.HttpParserInvalidMethodError)
 
     def _refuse(self, status: int, detail: str) -> None:
-        body = problem_body(status, detail)
-        headers: Any = [
-            (b"content-type", b"application/problem+json"),
-            (b"content-length", b"%d" % len(body)),
-            (b"connection", b"close"),
-        ]
-        with contextlib.suppress(h11.LocalProtocolError):  # a response is on its way already
-            for event in (
-                h11.Response(status_code=status, headers=headers),
-                h11.Data(data=body),
-                h11.EndOfMessage(),
-            ):
-                self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        self._deaf = True
+        self._watch()
+        if self.wire.is_closing():
+            return
+        mine = self._phase is Phase.BODY  # the fault is in the body of the latest request
+        if mine and not self._open:
+            self.wire.close()
+        elif mine and len(self._open) == 1:
+            cycle = self._open[0]
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if not cycle.response_started:
+                self.wire.write(_refusal(status, detail))
+            self.wire.close()
+        elif self._open:  # a response is under way: it is the last one
+            self._open[-2 if mine else -1].keep_alive = False
+        else:
+            self.wire.write(_refusal(status, detail))
+            self.wire.close()
 
 
-def configured(header_seconds: float, connections: int) -> type[Protocol]:
+def _refusal(status: int, detail: str) -> bytes:
+    body = problem_body(status, detail)
+    head = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        "content-type: application/problem+json",
+        f"content-length: {len(body)}",
+        "connection: close",
+    ]
+    if status == 405:
+        head.append(f"allow: {', '.join(METHODS)}")
+    return "\r\n".join([*head, "", ""]).encode("latin-1") + body
+
+
+def configured(header_seconds: float, header_bytes: int, connections: int) -> type[Protocol]:
     """The protocol of one server.
 
     :param header_seconds: for a request's head.
+    :param header_bytes: of a request's head.
     :param connections: open at once; more are cut.
     """
 
     class Configured(Protocol):
         header_s = header_seconds
+        max_head = header_bytes
         max_connections = connections
 
     return Configured

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
-from .problem import Asgi, HttpError, Receive, Scope, Send, send_problem, send_whole
+from .problem import Asgi, HttpError, Receive, Scope, Send, send_problem, send_whole, text_of
 
 _PARAM: Final = re.compile(r"\{([A-Za-z_]\w*)(\.\.\.)?\}")
 
 Segments = tuple[str, ...]
+
+
+def _unquote(segment: str) -> str:
+    return text_of(unquote_to_bytes(segment))
 
 
 class Part(NamedTuple):
@@ -121,7 +125,7 @@ class Routes:
         :raises HttpError: 404.
         """
         parts = raw_path.split("/")
-        segments = tuple(map(unquote, parts)) if "%" in raw_path else tuple(parts)
+        segments = tuple(map(_unquote, parts)) if "%" in raw_path else tuple(parts)
         candidates: list[tuple[Resource, list[str]]] = [
             (resource, []) for resource in self._literal.get(segments, ())
         ]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import uvicorn
+from anyio import CancelScope
 
 from saros.app import App
+from saros.background import Jobs
 from saros.entries import Entry
-from saros.errors import INVALID, UNAVAILABLE, Error
+from saros.errors import UNAVAILABLE, Error
 
 from .admin import Admin
 from .endpoint import Endpoint, Settings, seconds
@@ -29,8 +29,12 @@ from .problem import Asgi
 from .protocol import configured
 from .routes import Resource, Routes
 from .static import REST, Static
+from .tls import tls_context
 
 log = logging.getLogger("saros.http")
+
+SLACK_S = 5.0
+"""What a server may take to end, beyond the time that it gives running requests."""
 
 
 class Server(uvicorn.Server):
@@ -78,8 +82,9 @@ def _static(app: App, service: Entry, wraps: dict[str, Wrap]) -> Iterator[Resour
         answer = Static(entry)
         for path in (base or "/", f"{base}/{{{REST}...}}"):
             resource = Resource(path, {"GET": answer})
+            resource.app = chain(entry)(resource.dispatch)
             if router is not None:
-                resource.app = wraps[router.id](resource.dispatch)
+                resource.app = wraps[router.id](resource.app)
             yield resource
 
 
@@ -107,32 +112,10 @@ def listen(entry: Entry, path: str, default_host: str) -> socket.socket:
     return sock
 
 
-def tls_context(app: App, entry: Entry) -> ssl.SSLContext | None:
-    """The TLS of a service, if it has any.
-
-    :raises Error: INVALID, when a file is missing or damaged.
-    """
-    tls: dict[str, str] = entry.get("tls") or {}
-    if not tls.get("cert_file"):
-        return None
-
-    def at(key: str) -> str | None:
-        return str(Path(app.registry.root, tls[key])) if tls.get(key) else None
-
-    try:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=at("client_ca_file"))
-        if tls.get("client_ca_file"):
-            context.verify_mode = ssl.CERT_REQUIRED
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(at("cert_file") or "", at("key_file"), tls.get("key_password") or "")
-    except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
-        message = f"the certificate or key of {entry.id} cannot be used: {exc}"
-        raise Error(message, INVALID, retryable=False, where=entry.where("tls")) from exc
-    return context
-
-
 def _server(gateway: Asgi, entry: Entry, context: ssl.SSLContext | None) -> Server:
-    protocol: Any = configured(seconds(entry, "timeouts.header"), entry.get("limits.connections"))
+    protocol: Any = configured(
+        seconds(entry, "timeouts.header"), entry.get("limits.header"), entry.get("limits.connections")
+    )
     config = uvicorn.Config(
         gateway,
         http=protocol,
@@ -142,7 +125,6 @@ def _server(gateway: Asgi, entry: Entry, context: ssl.SSLContext | None) -> Serv
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        h11_max_incomplete_event_size=entry.get("limits.header"),
         timeout_keep_alive=max(1, round(seconds(entry, "timeouts.idle"))),
         timeout_graceful_shutdown=max(1, round(seconds(entry, "timeouts.shutdown"))),
     )
@@ -204,16 +186,18 @@ async def serve(app: App) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _running(listeners: list[Listener]) -> AsyncIterator[None]:
     """Run servers; at the end take no new connections, and let running requests end."""
-    tasks = [asyncio.create_task(each.server.serve(sockets=[each.socket])) for each in listeners]
+    servers = Jobs()
+    for each in listeners:
+        servers.start(each.server.serve(sockets=[each.socket]), f"the server {each.id}")
     try:
         yield
     finally:
         for each in listeners:
             each.server.should_exit = True
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                log.error("a server ended badly", exc_info=result)
+        grace = max((each.server.config.timeout_graceful_shutdown or 0 for each in listeners), default=0)
+        with CancelScope(shield=True):
+            await servers.wait(grace + SLACK_S)
+            await servers.end()
 
 
 def _url(sock: socket.socket, scheme: str) -> str:

@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 from saros.entries import Entry
 
 from .endpoint import PARAMS
-from .problem import HttpError, Receive, Scope, Send, send_problem
+from .problem import HttpError, Message, Receive, Scope, Send, send_problem
 
 _MISSING: Final = "There is no such file."
 REST: Final = "path"
@@ -24,9 +24,10 @@ class Static:
     def __init__(self, entry: Entry) -> None:
         self.directory = Path(entry.paths["directory"]).resolve()
         self._files = StaticFiles(directory=self.directory, check_dir=False)
-        self._index: str = entry.get("index", "index.html")
-        self._fallback: str | None = entry.get("fallback")
-        self._cache: bytes = entry.get("cache_control", "no-cache").encode("latin-1")
+        options = entry.get("static_options") or {}
+        self._index: str = options.get("index") or entry.get("index", "index.html")
+        self._fallback: str | None = entry.get("fallback") or (self._index if options.get("spa") else None)
+        self._cache: str = options.get("cache") or entry.get("cache_control", "no-cache")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         params: list[str] = scope.get(PARAMS) or []
@@ -37,9 +38,9 @@ class Static:
             status = exc.status_code if isinstance(exc, HTTPException) else 404
             await send_problem(scope, send, HttpError(404 if status == 401 else status, _MISSING))
             return
-        response.headers["cache-control"] = self._cache.decode("latin-1")
+        response.headers["cache-control"] = self._cache
         response.headers["x-content-type-options"] = "nosniff"
-        await response(scope, receive, send)
+        await response(_known_range(scope), receive, _problems(scope, send))
 
     async def _response(self, path: str, scope: Mapping[str, Any]) -> Any:
         segments = path.split("/")
@@ -53,6 +54,31 @@ class Static:
             if exc.status_code != 404 or self._fallback is None:
                 raise
             return await self._files.get_response(self._fallback, dict(scope))
+
+
+def _known_range(scope: Scope) -> Scope:
+    """The request without ranges of anything but bytes, which a server ignores (RFC 9110, 14.2)."""
+    headers = scope["headers"]
+    kept = [pair for pair in headers if pair[0] != b"range" or pair[1].lower().startswith(b"bytes=")]
+    return scope if len(kept) == len(headers) else {**scope, "headers": kept}
+
+
+def _problems(scope: Scope, send: Send) -> Send:
+    """Send refused ranges as problems."""
+    refused = False
+
+    async def send_on(message: Message) -> None:
+        nonlocal refused
+        if message["type"] == "http.response.start" and message["status"] in (400, 416):
+            refused = True
+            size = [value for name, value in message["headers"] if name == b"content-range"]
+            headers = {"Content-Range": size[0].decode("latin-1")} if size else {}
+            text = "The file has no such range." if message["status"] == 416 else "The range is malformed."
+            await send_problem(scope, send, HttpError(message["status"], text, headers))
+        elif not refused:
+            await send(message)
+
+    return send_on
 
 
 def bad(segment: str) -> bool:

@@ -11,7 +11,7 @@ from saros_lua.chunks import compile_library, compile_user, library_chunk
 from saros_lua.vm import SANDBOX, Limits, Stopped, Vm
 
 BOOT = (*SANDBOX, "errors", "scheduler", "channel")
-QUICK = Limits(instructions=2_000_000, seconds=1, memory=16 << 20)
+QUICK = Limits(instructions=2_000_000, milliseconds=1000, memory=16 << 20)
 
 _KIT = compile_library(
     rb"""

@@ -189,7 +189,7 @@ def test_environments_of_libraries_share_the_globals() -> None:
         rb"""
 local rt = ...
 return function(first, second)
-  local env = rt.new_env(function(name) return "got " .. name end)
+  local env = rt.new_env({ modules = {}, imports = {} }, function(name) return "got " .. name end)
   rt.compile_user(first, env)()
   return rt.compile_user(second, rt.env)()
 end
@@ -227,7 +227,7 @@ def test_a_pool_renews_vms() -> None:
 
 def test_the_last_programs_limits_do_not_stop_a_renewal() -> None:
     # The hook has run once and has set a deadline, which has passed when the VM is used again.
-    vm = Vm(workflow=False, limits=Limits(instructions=50_000, seconds=-10), boot=SANDBOX)
+    vm = Vm(workflow=False, limits=Limits(instructions=50_000, milliseconds=-1), boot=SANDBOX)
     busy = compile_user(b"for i = 1, 1100 do end", "a.lua")
     vm.call(vm.fn("compile_user")(busy, vm.rt[b"env"]))
     for _ in range(20):

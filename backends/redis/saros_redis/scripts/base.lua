@@ -4,8 +4,64 @@
 -- A script first reads and decides, then writes: Redis does not roll a script back.
 local tag = KEYS[1]
 local group = "saros"
-local call = redis.call
 local input = cmsgpack.unpack(ARGV[1])
+
+-- What is told to people once, by whichever worker asks first (see "notes").
+local function note(what)
+  local notes = tag .. ":notes"
+  local reply = redis.pcall("RPUSH", notes, what)
+  if type(reply) == "table" then
+    redis.call("UNLINK", notes)
+    redis.call("RPUSH", notes, what)
+  end
+  redis.call("LTRIM", notes, -100, -1)
+end
+
+-- redis.call, which puts a key aside that is not of the type that Saros gave it, and goes on without it. Not that
+-- of a single run: without its history, a run must not go on.
+local of_a_run = {m = true, h = true, i = true, c = true, d = true}
+local key_of = {XREADGROUP = 7, XGROUP = 2, XINFO = 2}
+local function call(command, ...)
+  local reply = redis.pcall(command, ...)
+  if type(reply) ~= "table" or not reply.err then
+    return reply
+  end
+  if string.find(reply.err, "WRONGTYPE", 1, true) then
+    local name = select(key_of[command] or 1, ...)
+    local rest = string.sub(name, #tag + 2)
+    if not of_a_run[string.match(rest, "^%a*")] then
+      local aside = tag .. ":aside:" .. rest
+      redis.call("RENAME", name, aside)
+      note("the key " .. name .. " is not of the type that Saros gives it, and is " .. aside .. " now")
+    end
+  end
+  return redis.call(command, ...)
+end
+
+-- Whether an error is one of the server, which concerns all, and not one of what is stored.
+local function of_server(why)
+  for _, word in ipairs({"OOM", "MISCONF", "READONLY", "NOREPLICAS", "NOPERM", "ACL", "can't run this command",
+    "LOADING", "BUSY", "CLUSTERDOWN", "killed"}) do
+    if string.find(why, word, 1, true) then
+      return true
+    end
+  end
+  return false
+end
+
+-- Do something for one item, whose garbage must not concern others: gives true and its result, or false and why not.
+local function guard(work, ...)
+  local ok, result = pcall(work, ...)
+  if ok then
+    return true, result
+  end
+  local why = type(result) == "table" and result.err or tostring(result)
+  if of_server(why) then
+    error(result, 0)
+  end
+  return false, string.gsub(string.gsub(why, "^.-user_script:%d+: ", ""), " script: .*$", "")
+end
+
 local clock = call("TIME")
 local now = clock[1] * 1000000 + clock[2] -- microseconds; workers' clocks do not count
 
@@ -47,6 +103,38 @@ local function drop_entry(stream, entry)
   return call("XDEL", stream, entry)
 end
 
+-- A run that is broken waits until somebody has repaired it and releases it; its other entries are dropped when read.
+local function set_run_aside(run, why)
+  local m = key("m", run)
+  local ok = guard(function()
+    if call("HGET", m, "status") == "running" then
+      call("HSET", m, "delayed", "dead", "problem", why .. "; it waits to be released")
+      call("HDEL", m, "sched", "fence", "takes")
+      call("ZADD", key("x", "dead"), text(now), run)
+    end
+  end)
+  note("run " .. run .. (ok and " is set aside: " or " cannot be read: ") .. why)
+end
+
+-- An entry of a stream that cannot be what it says.
+local function set_entry_aside(stream, entry, fields, why)
+  call("XADD", tag .. ":aside", "MAXLEN", "~", 1000, "*", "stream", stream, "entry", entry, "why", why,
+    unpack(fields, 1, math.min(#fields, 40)))
+  drop_entry(stream, entry)
+  note("entry " .. entry .. " of " .. stream .. " cannot be read, and is in " .. tag .. ":aside now: " .. why)
+end
+
+-- What a lease of a run or a call could not be made of.
+local function set_aside(kind, stream, entry, fields, why)
+  local run = kind ~= "out" and fields[1] == "r" and fields[2]
+  if run and call("EXISTS", key("m", run)) == 1 then
+    drop_entry(stream, entry)
+    set_run_aside(run, why)
+  else
+    set_entry_aside(stream, entry, fields, why)
+  end
+end
+
 -- A run waits in the ready stream at most once: `sched` is its entry there, also while a worker has it.
 local function schedule(run)
   local m = key("m", run)
@@ -81,6 +169,22 @@ local function seen(id, mark)
   return false
 end
 
+-- The run that a start request has made, when it is running. A request that has yet to be carried out is withdrawn
+-- instead, by a mark among the keys of an execution that may not be there yet, nor ever.
+local function made(id, request)
+  local run, first = unpack(call("HMGET", key("e", id), "run", "request"))
+  if run and first == request then
+    return running(id)
+  end
+  local marks = key("k", id)
+  if not call("ZSCORE", marks, "start:" .. request) then
+    seen(id, "withdrawn:" .. request)
+    if not run then
+      call("EXPIRE", marks, 604800)
+    end
+  end
+end
+
 -- Deadlines: a member of the partition's `tm`, with what it brings in the run's `d`. Both begin with a number, by
 -- which Redis orders those that are due at the same time: as they were set.
 local DIGITS = 16
@@ -94,7 +198,7 @@ end
 -- The member of a deadline whose field in `d` holds `item`.
 local function member_of(run, field, item)
   local kind, ref = string.match(field, "^(%a+):(%d+)$")
-  return string.sub(item, 1, DIGITS) .. ":" .. kind .. ":" .. run .. ":" .. ref
+  return kind and string.sub(item, 1, DIGITS) .. ":" .. kind .. ":" .. run .. ":" .. ref
 end
 
 -- When a deadline is due; nil when there is none.
@@ -113,11 +217,20 @@ local function disarm(run, kind, ref)
   end
 end
 
+-- A run that waits for its start need not any longer.
+local function wake(run)
+  if call("HGET", key("m", run), "delayed") == "start" then
+    call("HDEL", key("m", run), "delayed")
+    disarm(run, "wake", 0)
+    schedule(run)
+  end
+end
+
 -- Calls: the fields of call n in the run's `c` are "n" (the task), "n:e" (its entry and queue), "n:t" (the
 -- token of the attempt that runs), "n:a" (attempts before), "n:h" (heartbeat), "n:x" (cancelled), "n:l" (lost).
 local function drop_call_entry(at)
-  if at then
-    local entry, queue = string.match(at, "^(%S+) (.*)$")
+  local entry, queue = string.match(at or "", "^(%d+%-%d+) (.*)$")
+  if entry then
     drop_entry(key("act", queue), entry)
   end
 end

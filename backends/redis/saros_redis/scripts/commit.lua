@@ -1,6 +1,6 @@
 -- {commits, wanted} gives {verdicts, what was wanted}.
 -- A commit: {run, id, fence, expected, consumed, records, size, calls, canceled, asked, deadlines, cleared,
--- outbox, attributes, memo, close, consumer}. The fence is random and used once: it is the operation's id, too.
+-- outbox, attributes, memo, close, consumer, children, ended}. The fence is random and used once: it is the operation's id, too.
 local function ask_call(run, ref, item)
   local c = key("c", run)
   local blob, token = unpack(call("HMGET", c, ref, ref .. ":t"))
@@ -26,6 +26,10 @@ local function commit(c)
     return "fenced"
   end
   local stream = key("ready", queue)
+  call("LLEN", i)
+  for _, kind in ipairs({"c", "d"}) do -- a type that is wrong is to be found before anything is written
+    call("HLEN", key(kind, run))
+  end
   if call("LLEN", h) ~= c[4] then
     call("HSET", m, "last", fence, "verdict", "conflict")
     call("HDEL", m, "fence", "sched", "takes")
@@ -34,8 +38,8 @@ local function commit(c)
     return "conflict"
   end
   push_all(h, c[6])
-  call("HSET", m, "last", fence, "verdict", "ok", "own", c[17], "size", text(size + c[7]))
-  call("HDEL", m, "fence", "sched", "failures", "problem", "takes")
+  call("HSET", m, "last", fence, "verdict", "ok", "own", c[17], "size", text((tonumber(size) or 0) + c[7]))
+  call("HDEL", m, "fence", "sched", "failures", "hangs", "problem", "takes")
   call("LTRIM", i, c[5], -1)
   drop_entry(stream, sched)
   for _, ref in ipairs(c[12]) do
@@ -65,6 +69,12 @@ local function commit(c)
   for _, item in ipairs(c[15]) do
     set_memo(run, item[1], item[2])
   end
+  for _, child in ipairs(c[18]) do
+    call("HSET", key("ch", run), child[1], child[2])
+  end
+  for _, ref in ipairs(c[19]) do
+    call("HDEL", key("ch", run), ref)
+  end
   local close = c[16]
   if close and close[1] then
     close_run(run, close[1], close[2], close[3])
@@ -79,6 +89,10 @@ end
 
 local verdicts = {}
 for index, each in ipairs(input[1]) do
-  verdicts[index] = commit(each)
+  local ok, found = guard(commit, each)
+  verdicts[index] = ok and found or "fenced"
+  if not ok then
+    set_run_aside(each[1], found)
+  end
 end
 return {verdicts, take_wanted(input[2])}

@@ -5,9 +5,14 @@ if #runs == 0 then
 end
 local found = {}
 for _, run in ipairs(runs) do
-  local fields = call("HGETALL", key("m", run))
-  if #fields > 0 then
-    table.insert(found, {fields, call("LLEN", key("h", run))})
+  local ok, why = guard(function()
+    local fields = call("HGETALL", key("m", run))
+    if #fields > 0 then
+      table.insert(found, {fields, call("LLEN", key("h", run))})
+    end
+  end)
+  if not ok and #input[2] < 2 then
+    error(why, 0) -- who asks for one run hears of it; a list leaves it out
   end
 end
 return found

@@ -25,8 +25,11 @@ local function fire(kind, run, ref, item)
   elseif kind == "wake" then
     call("HDEL", key("m", run), "delayed")
     schedule(run)
-  elseif kind == "run" then
+  elseif kind == "run" or kind == "total" then
     end_run(run, "timed_out", "time_out", item)
+  elseif kind == "again" then
+    local id, pid = unpack(call("HMGET", key("m", run), "id", "pid"))
+    send_out({id, run, pid, 0, "time_out", item, run .. ":time_out", ""})
   elseif kind == "retry" then
     queue_call(run, ref, item)
   else
@@ -42,11 +45,16 @@ local due = call("ZRANGEBYSCORE", tm, "-inf", text(math.min(at, known)), "LIMIT"
 for _, member in ipairs(due) do
   local number, kind, run, ref = string.match(member, "^(%d+):(%a+):(.*):(%d+)$")
   local field = kind and kind .. ":" .. ref
-  local item = field and call("HGET", key("d", run), field) -- what nobody here has written must not hold up the rest
   call("ZREM", tm, member)
-  if item and string.sub(item, 1, DIGITS) == number then -- else it was set anew
-    call("HDEL", key("d", run), field)
-    fire(kind, run, ref, string.sub(item, DIGITS + 1))
+  local ok, why = guard(function()
+    local item = field and call("HGET", key("d", run), field)
+    if item and string.sub(item, 1, DIGITS) == number then -- else it was set anew
+      call("HDEL", key("d", run), field)
+      fire(kind, run, ref, string.sub(item, DIGITS + 1))
+    end
+  end)
+  if not ok then
+    set_run_aside(run, why)
   end
 end
 local following = call("ZRANGE", tm, 0, 0, "WITHSCORES")

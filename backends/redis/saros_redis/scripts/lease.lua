@@ -5,14 +5,15 @@ local got = {text(now), {}, {}, {}}
 for _, entry in ipairs(input[3]) do
   local found = claim(stream, consumer, entry)
   if found then
-    local fields, mark = found[2], nonce .. ":" .. entry
-    if kind == "runs" then
-      table.insert(got[2], lease_run(stream, entry, fields[2], mark, wanted))
-    elseif kind == "calls" then
-      table.insert(got[3], lease_call(stream, entry, fields[2], fields[4], mark, most, false))
-    else
-      table.insert(got[4], {entry, fields})
-    end
+    local mark, list = nonce .. ":" .. entry, got[({runs = 2, calls = 3, out = 4})[kind]]
+    table.insert(list, leased(kind, stream, entry, found[2], function(_, fields)
+      if kind == "runs" then
+        return lease_run(stream, entry, fields[2], mark, wanted)
+      elseif kind == "calls" then
+        return lease_call(stream, entry, fields[2], fields[4], mark, most, false)
+      end
+      return lease_out(entry, fields, wanted)
+    end))
   end
 end
 take_runs(got[2], wanted)

@@ -1,7 +1,8 @@
 -- How runs begin and end.
 
--- new: {run, id, blob, pid, queue, type, start, delay, mails, attributes, memo, alarms}; alarms: {number, delay, item}.
--- expires: when alarm 2 is due, of a run that continues another.
+-- new: {run, id, blob, pid, queue, type, start, delay, mails, attributes, memo, alarms}; alarms: {delay, outcome,
+-- whether another run may follow, whether it is counted from the first run on}.
+-- expires: when the alarm is due that is counted so, of a run that continues another.
 local function create(new, expires)
   local run, id, start = new[1], new[2], text(new[7])
   local m = key("m", run)
@@ -18,56 +19,49 @@ local function create(new, expires)
   for _, item in ipairs(new[11]) do
     set_memo(run, item[1], item[2])
   end
-  for _, alarm in ipairs(new[12]) do
-    arm(run, "run", alarm[1], alarm[1] == 2 and expires or steady() + alarm[2], alarm[3])
+  for number, alarm in ipairs(new[12]) do
+    local due = alarm[4] and expires or steady() + alarm[1]
+    arm(run, alarm[3] and "again" or alarm[4] and "total" or "run", number, due, alarm[2])
   end
   if new[8] > 0 then
-    call("HSET", m, "delayed", "1")
+    call("HSET", m, "delayed", "start")
     arm(run, "wake", 0, steady() + new[8], "")
   else
     schedule(run)
   end
 end
 
--- Whoever watches hears of the end, and children end as their parent close policy says.
+-- The children of a run, those that are yet to be started too, end as their parent close policies say: `ch` has by
+-- the command that starts each {id, policy}.
+local function part(id, run, pid)
+  local children = call("HGETALL", key("ch", run))
+  for index = 1, #children, 2 do
+    local request = run .. ":" .. children[index]
+    local policy, child = string.match(children[index + 1], "^(%S+) (.*)$")
+    local verb = policy == "terminate" and "terminate" or "cancel"
+    local body = cjson.encode({verb = verb, to = "|" .. child, reason = "the parent has ended", request = request})
+    send_out({id, run, pid, 0, "ask", body, request .. ":" .. verb, ""})
+  end
+  call("DEL", key("ch", run))
+end
+
+-- Whoever watches hears of the end.
 local function tell(id, run, pid, outcome)
   local watchers = call("HGETALL", key("w", id))
   for index = 1, #watchers, 2 do
     send_out({id, run, pid, 0, "exit", outcome, run .. ":end:" .. watchers[index], watchers[index + 1]})
   end
-  local children = call("HGETALL", key("ch", id))
-  for index = 1, #children, 2 do
-    local verb = ({terminate = "terminate", request_cancel = "cancel"})[children[index + 1]]
-    if verb then
-      local body = cjson.encode({verb = verb, to = "|" .. children[index], reason = "the parent has ended"})
-      send_out({id, run, pid, 0, "ask", body, run .. ":" .. verb .. ":" .. children[index], ""})
-    end
-  end
-  call("DEL", key("w", id), key("ch", id))
+  call("DEL", key("w", id))
 end
 
--- What the next run of an execution takes over from the last: attributes, and mail for whichever run.
+-- What the next run of an execution takes over from the last: mail for whichever run.
 local function inherit(run, following)
-  local fields = call("HGETALL", key("m", run))
-  local terms = {}
-  following[10], following[11] = {}, {}
-  for index = 1, #fields, 2 do
-    local kind, name = string.match(fields[index], "^(%a+):(.*)$")
-    if kind == "term" then
-      terms[name] = fields[index + 1]
-    elseif kind == "memo" then
-      table.insert(following[11], {name, fields[index + 1]})
-    end
-  end
-  for index = 1, #fields, 2 do
-    local name = string.match(fields[index], "^attr:(.*)$")
-    if name then
-      table.insert(following[10], {name, fields[index + 1], terms[name] or ""})
-    end
-  end
   for _, item in ipairs(call("LRANGE", key("i", run), 0, -1)) do
     if string.sub(item, 1, 1) == "\n" then
       table.insert(following[9], item)
+      if string.sub(item, 1, 8) == "\ncancel\n" then
+        following[8] = 0
+      end
     end
   end
 end
@@ -86,15 +80,22 @@ local function close_run(run, status, outcome, following)
       drop_call_entry(calls[index + 1])
     end
   end
-  local expires = following and due_at(run, "run", 2)
+  local expires
   local deadlines = call("HGETALL", key("d", run))
   for index = 1, #deadlines, 2 do
-    call("ZREM", tag .. ":tm", member_of(run, deadlines[index], deadlines[index + 1]))
+    local member = member_of(run, deadlines[index], deadlines[index + 1])
+    if member then
+      if following and string.match(deadlines[index], "^total:") then
+        expires = tonumber(call("ZSCORE", tag .. ":tm", member) or nil)
+      end
+      call("ZREM", tag .. ":tm", member)
+    end
   end
   call("ZREM", key("x", "status:running"), run)
   call("ZADD", key("x", "status:" .. status), start, run)
   call("ZADD", key("x", "closed"), text(steady()), run)
   call("ZREM", key("x", "dead"), run)
+  part(id, run, pid)
   if following then
     call("HSET", m, "next", following[1])
     inherit(run, following)
@@ -108,8 +109,8 @@ local function close_run(run, status, outcome, following)
 end
 
 -- End a run from outside, with a record that no program wrote.
-local function end_run(run, status, op, outcome)
+local function end_run(run, status, op, outcome, following)
   call("RPUSH", key("h", run), op .. "\n0\n" .. text(now) .. "000\n" .. outcome)
   call("HINCRBY", key("m", run), "size", #outcome + 32)
-  close_run(run, status, outcome)
+  close_run(run, status, outcome, following)
 end

@@ -1,4 +1,4 @@
--- {run, fence, problem, delay in microseconds}: the run's task failed; its mail stays. A negative delay sets it aside.
+-- {run, fence, problem, delay in microseconds, hung}: the run's task failed; its mail stays. A negative delay sets it aside.
 local run, fence, delay = input[1], input[2], input[4]
 local m = key("m", run)
 local owner, sched, queue = unpack(call("HMGET", m, "fence", "sched", "queue"))
@@ -7,6 +7,9 @@ if owner ~= fence then
 end
 call("HSET", m, "problem", input[3], "delayed", delay < 0 and "dead" or "1", "last", fence, "verdict", "fenced")
 call("HINCRBY", m, "failures", 1)
+if input[5] then
+  call("HINCRBY", m, "hangs", 1)
+end
 call("HDEL", m, "fence", "sched", "takes")
 drop_entry(key("ready", queue), sched)
 if delay < 0 then

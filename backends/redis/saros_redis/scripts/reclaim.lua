@@ -15,7 +15,11 @@ local function losses_of(kind, fields)
   return tonumber(call("HGET", key("c", fields[2]), fields[4] .. ":l") or 0) + 1
 end
 
-local function sweep(kind, stream, limit, take)
+local function is_suspect(kind, fields)
+  return kind ~= "out" and losses_of(kind, fields) >= math.min(3, most - 1)
+end
+
+local function sweep(kind, stream, limit, list, take)
   for _, pending in ipairs(overdue(stream, lease, limit)) do
     local entry = pending[1]
     local fields = call("XRANGE", stream, entry, entry)
@@ -23,11 +27,15 @@ local function sweep(kind, stream, limit, take)
     if not fields then
       call("XACK", stream, group, entry)
     else
-      local suspect = kind ~= "out" and losses_of(kind, fields) >= math.min(3, most - 1)
-      if not suspect or suspects == 0 then
+      local ok, suspect = guard(is_suspect, kind, fields)
+      if not ok then
+        set_aside(kind, stream, entry, fields, suspect)
+      elseif not suspect or suspects == 0 then
         suspects = suspects + (suspect and 1 or 0)
         claim(stream, consumer, entry)
-        take(entry, fields, nonce .. ":" .. entry)
+        table.insert(list, leased(kind, stream, entry, fields, function()
+          return take(entry, fields, nonce .. ":" .. entry)
+        end))
       end
     end
   end
@@ -35,17 +43,17 @@ end
 
 for _, queue in ipairs(wanted[3]) do
   local stream = key("ready", queue)
-  sweep("runs", stream, wanted[4], function(entry, fields, mark)
-    table.insert(got[2], lease_run(stream, entry, fields[2], mark, wanted))
+  sweep("runs", stream, wanted[4], got[2], function(entry, fields, mark)
+    return lease_run(stream, entry, fields[2], mark, wanted)
   end)
 end
 for _, queue in ipairs(wanted[5]) do
   local stream = key("act", queue)
-  sweep("calls", stream, wanted[6], function(entry, fields, mark)
-    table.insert(got[3], lease_call(stream, entry, fields[2], fields[4], mark, most, true))
+  sweep("calls", stream, wanted[6], got[3], function(entry, fields, mark)
+    return lease_call(stream, entry, fields[2], fields[4], mark, most, true)
   end)
 end
-sweep("out", tag .. ":out", wanted[7], function(entry, fields)
-  table.insert(got[4], {entry, fields})
+sweep("out", tag .. ":out", wanted[7], got[4], function(entry, fields)
+  return lease_out(entry, fields, wanted)
 end)
 return {got, suspects}

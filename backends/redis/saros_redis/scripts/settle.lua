@@ -20,6 +20,9 @@ local function settle(result)
 end
 
 for _, result in ipairs(input[1]) do
-  settle(result)
+  local ok, why = guard(settle, result)
+  if not ok then
+    set_run_aside(result[1], why)
+  end
 end
 return take_wanted(input[2])

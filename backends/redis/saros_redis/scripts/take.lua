@@ -7,7 +7,7 @@ local PAGE = 16
 -- An entry that outlived several workers may have killed them, so at most one such is tried at a time.
 local function fresh(stream, consumer, limit)
   local reply = redis.pcall("XREADGROUP", "GROUP", group, consumer, "COUNT", limit, "STREAMS", stream, ">")
-  if type(reply) == "table" and reply.err then
+  if type(reply) == "table" and reply.err then -- no group yet, or no stream
     call("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")
     reply = call("XREADGROUP", "GROUP", group, consumer, "COUNT", limit, "STREAMS", stream, ">")
   end
@@ -19,12 +19,22 @@ local function overdue(stream, lease, limit)
   return reply.err and {} or reply
 end
 
+-- The lease of an entry that `lease` gives, or nothing. What it cannot be made of is set aside.
+local function leased(kind, stream, entry, fields, lease)
+  local ok, result = guard(lease, entry, fields)
+  if ok then
+    return result
+  end
+  set_aside(kind, stream, entry, fields, result)
+  return nil
+end
+
 -- Leases of new entries, up to `limit` and as far as there is room; `lease` gives one, or nothing.
-local function take(leases, stream, wanted, limit, lease)
+local function take(kind, leases, stream, wanted, limit, lease)
   while #leases < limit and wanted[9] > 0 do
     local entries = fresh(stream, wanted[1], math.min(limit - #leases, PAGE))
     for _, found in ipairs(entries) do
-      table.insert(leases, lease(found[1], found[2]))
+      table.insert(leases, leased(kind, stream, found[1], found[2], lease))
     end
     if #entries < PAGE then
       break
@@ -64,8 +74,8 @@ end
 local function lease_run(stream, entry, run, fence, wanted)
   local consumer, most = wanted[1], wanted[8]
   local m = key("m", run)
-  local status, sched, own, failures, takes, known =
-    unpack(call("HMGET", m, "status", "sched", "own", "failures", "takes", "fence"))
+  local status, sched, own, failures, takes, known, hangs =
+    unpack(call("HMGET", m, "status", "sched", "own", "failures", "takes", "fence", "hangs"))
   if status ~= "running" or sched ~= entry then
     drop_entry(stream, entry)
     return nil
@@ -93,13 +103,13 @@ local function lease_run(stream, entry, run, fence, wanted)
   if own ~= consumer then
     blob = call("HGET", m, "run")
   end
-  return {run, blob, fence, call("LLEN", key("h", run)), tonumber(failures or 0), mails, stream, entry}
+  return {run, blob, fence, call("LLEN", key("h", run)), tonumber(failures or 0), mails, stream, entry, tonumber(hangs or 0)}
 end
 
 local function take_runs(leases, wanted)
   for _, queue in ipairs(wanted[3]) do
     local stream = key("ready", queue)
-    take(leases, stream, wanted, wanted[4], function(entry, fields)
+    take("runs", leases, stream, wanted, wanted[4], function(entry, fields)
       return lease_run(stream, entry, fields[2], wanted[2] .. ":" .. entry, wanted)
     end)
   end
@@ -134,7 +144,7 @@ end
 local function take_calls(leases, wanted)
   for _, queue in ipairs(wanted[5]) do
     local stream = key("act", queue)
-    take(leases, stream, wanted, wanted[6], function(entry, fields)
+    take("calls", leases, stream, wanted, wanted[6], function(entry, fields)
       local token = wanted[2] .. ":" .. entry
       local lease = lease_call(stream, entry, fields[2], fields[4], token, wanted[8], false)
       wanted[9] = wanted[9] - (lease and #lease[2] or 0)
@@ -144,10 +154,15 @@ local function take_calls(leases, wanted)
   return leases
 end
 
+-- An entry of the outbox; in Python it is seen whether it can be read.
+local function lease_out(entry, fields, wanted)
+  wanted[9] = wanted[9] - #fields[12] -- the body
+  return {entry, fields}
+end
+
 local function take_out(leases, wanted)
-  return take(leases, tag .. ":out", wanted, wanted[7], function(entry, fields)
-    wanted[9] = wanted[9] - #fields[12] -- the body
-    return {entry, fields}
+  return take("out", leases, tag .. ":out", wanted, wanted[7], function(entry, fields)
+    return lease_out(entry, fields, wanted)
   end)
 end
 
@@ -186,16 +201,23 @@ end
 -- kind: runs, calls or out; name: of the queue.
 local function return_entry(kind, name, stream, entry)
   local found = call("XRANGE", stream, entry, entry)[1]
-  drop_entry(stream, entry)
   if not found then
+    drop_entry(stream, entry)
     return
   end
   local fields = found[2]
-  if kind == "runs" then
-    return_run(entry, fields[2])
-  elseif kind == "calls" then
-    return_call(entry, fields[2], fields[4], name)
+  local ok, why = guard(function()
+    if kind == "runs" then
+      return_run(entry, fields[2])
+    elseif kind == "calls" then
+      return_call(entry, fields[2], fields[4], name)
+    else
+      call("XADD", stream, "*", unpack(fields))
+    end
+  end)
+  if ok then
+    drop_entry(stream, entry)
   else
-    call("XADD", stream, "*", unpack(fields))
+    set_aside(kind, stream, entry, fields, why)
   end
 end

@@ -1,7 +1,7 @@
 -- {retention in microseconds, limit}: forget runs that closed longer ago; gives their number.
 local closed = key("x", "closed")
 local runs = call("ZRANGEBYSCORE", closed, "-inf", text(steady() - input[1]), "LIMIT", 0, input[2])
-for _, run in ipairs(runs) do
+local function forget(run)
   local m = key("m", run)
   local fields, found = call("HGETALL", m), {}
   for index = 1, #fields, 2 do
@@ -11,8 +11,6 @@ for _, run in ipairs(runs) do
       index_terms(run, 0, name, fields[index + 1], false)
     end
   end
-  call("ZREM", closed, run)
-  call("ZREM", key("x", "all"), run)
   if found.status then
     call("ZREM", key("x", "status:" .. found.status), run)
     call("ZREM", key("x", "type:" .. found.type), run)
@@ -21,5 +19,14 @@ for _, run in ipairs(runs) do
     end
   end
   call("UNLINK", m, key("h", run), key("i", run), key("c", run), key("d", run))
+end
+
+for _, run in ipairs(runs) do
+  call("ZREM", closed, run)
+  call("ZREM", key("x", "all"), run)
+  local ok, why = guard(forget, run)
+  if not ok then
+    note("what is left of the closed run " .. run .. " cannot be read: " .. why)
+  end
 end
 return #runs

@@ -134,6 +134,58 @@ async def attributes(case: Case) -> None:
     assert await order.result(30) is True
 
 
+@behaviour("§12", "list and count take or, not, parentheses, in, starts with, null and times relative to now")
+async def queries(case: Case) -> None:
+    main = """
+    require("workflow").attrs({search = input})
+    process.inbox():receive()
+    """
+    app = await case.app(main)
+    group = case.id()
+    given = (
+        {"customer": f"{group}a", "total": 5.0, "vip": True},
+        {"customer": f"{group}b", "total": 50.0},
+        {"customer": f"{group}c"},
+    )
+    ids = [(await app.start("app:main", search, id=case.id())).id for search in given]
+    ours = f"customer starts with '{group}'"
+
+    async def listed() -> bool:
+        return {info.id async for info in app.app.list(ours, status="running")} == set(ids)
+
+    await eventually(listed, "the executions are listed")
+    for query, wanted in (
+        ("total < 10 or total > 40", "ab"),
+        ("not total > 10", "ac"),
+        ("total is null", "c"),
+        ("total is not null and not (total = 5 and vip = true)", "b"),
+        ("not (total = 5 or total = 50)", "c"),
+        (f"customer not in ('{group}a', '{group}c')", "b"),
+        (f"customer not starts with '{group}a'", "bc"),
+        ("vip != true", "bc"),
+        ("start_time > now - 1h and start_time < now + 1h", "abc"),
+        ("start_time < now - 1h or close_time is not null", ""),
+        ("NOT not total = 5", "a"),
+    ):
+        found = {info.id async for info in app.app.list(f"{ours} and ({query})", status="running")}
+        assert found == {ids["abc".index(letter)] for letter in wanted}, query
+        assert await app.app.count(f"{ours} and ({query})", status="running") == len(wanted), query
+    for bad in ("statsu = 'x'", "status = 'runing'", "(total = 5", "total = 5 or", "start_time > now - x"):
+        assert (await refused(app.app.count(bad))).kind == INVALID, bad
+
+
+@behaviour("§12", "a start says whether it created the execution or joined the one that runs")
+async def joined(case: Case) -> None:
+    app = await case.app("return process.inbox():receive():topic()")
+    id = case.id()
+    first = await app.start("app:main", id=id)
+    second = await app.start("app:main", id=id)
+    assert (first.created, second.created) == (True, False)
+    assert second.pid == first.pid
+    await first.signal("end")
+    assert await second.result(30) == "end"
+
+
 @behaviour("§8", "a value that can be no search attribute is INVALID, and wedges nothing")
 async def bad_attributes(case: Case) -> None:
     main = """
@@ -141,6 +193,30 @@ async def bad_attributes(case: Case) -> None:
     return {ok == nil, err:kind()}
     """
     assert await case.run(main) == [True, INVALID]
+
+
+@behaviour("§8", "workflow.attrs stores what it can, and its error names the rest")
+async def partly_bad_attributes(case: Case) -> None:
+    main = """
+    local ok, err = require("workflow").attrs({
+      search = {customer = input, nested = {a = 1}}, memo = {notes = "call first"},
+    })
+    process.inbox():receive()
+    return {ok == nil, err:kind(), err:message():find("nested") ~= nil}
+    """
+    app = await case.app(main)
+    customer = case.id()
+    order = await app.start("app:main", customer, id=case.id())
+
+    async def stored() -> bool:
+        info = await order.describe()
+        search = {name: bytes(value) for name, value in info.search_attributes.items()}
+        memo = {name: bytes(value) for name, value in info.memo.items()}
+        return (search.get("customer"), memo.get("notes")) == (f'"{customer}"'.encode(), b'"call first"')
+
+    await eventually(stored, "the good attributes are stored")
+    await order.signal("end")
+    assert await order.result(30) == [True, INVALID, True]
 
 
 @behaviour("§12", "list selects by status, type and id, newest first")

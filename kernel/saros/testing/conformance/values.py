@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from ...errors import INTERNAL
 from .suite import Case, behaviour
 
@@ -29,6 +31,43 @@ async def values_round_trip(case: Case) -> None:
     assert result == value
     assert type(result["float"]) is float
     assert type(result["integer"]) is int
+
+
+MARKERS = ("$bin", "$error", "$$bin", "$$error", "$raised", "$http", "$err", "$ok", "ok", "err", "saros")
+"""Keys that stand for something somewhere inside of Saros or a backend, or might."""
+
+
+@behaviour("§4", "a key is just a key: no JSON that a client or program makes is taken for anything else")
+async def values_hold_no_markers(case: Case) -> None:
+    contents: list[Any] = ["aGk=", {"message": "m", "kind": "K"}, True, None, {"$bin": "aGk="}, b"\xff"]
+    value: list[Any] = [{key: content} for key in MARKERS for content in contents]
+    value += [{"$http": "whole", "status": 418, "headers": {}, "body": ""}, {"$raised": True, "$error": {}}]
+    value = [{key: item for key, item in found.items() if item is not None} for found in value]
+    main = """
+    local w = require("workflow")
+    local told, err = process.inbox():receive():payload():data()
+    w.on_query("echo", function(x) return x end)
+    w.on_update("echo", function(x) return x end)
+    w.attrs{memo = {["$bin"] = input[1]}}
+    local called, err = funcs.call("app:echo", input)
+    if err then return nil, err end
+    local beside = w.side_effect(function() return input end)
+    local child = w.call("app:child", input)
+    local _, failed = funcs.call("app:fails", {all = input})
+    process.inbox():receive()
+    return {told, called, beside, child, failed:details().all}
+    """
+    fails = 'return nil, errors.new{message = "m", details = input}'
+    app = await case.app(main, workflows={"child": "return input"}, functions={**ECHO, "fails": fails})
+    order = await app.start("app:main", value, id=case.id(), options={"memo": {"$error": value[0]}})
+    await order.signal("told", value)
+    assert await order.update("echo", value) == value
+    assert await order.query("echo", value) == value
+    memo = (await order.describe()).memo
+    assert {name: msgspec.json.decode(memo[name]) for name in memo} == {"$error": value[0], "$bin": value[0]}
+    await order.signal("end")
+    for found in await order.result(30):
+        assert found == value
 
 
 @behaviour("§4", "what is no data is refused with the path to it")

@@ -236,6 +236,46 @@ async def side_effects(case: Case) -> None:
     assert await case.run(main) is True
 
 
+@behaviour("§8", "random numbers in a side_effect are the system's, and those around it the run's own")
+async def side_effect_randomness(case: Case) -> None:
+    main = """
+    local w, uuid, crypto = require("workflow"), require("uuid"), require("crypto")
+    local function draw()
+      return {uuid.v4(), uuid.v7(), crypto.random.string(16), math.random(1 << 62), uuid.v1(), math.randomseed()}
+    end
+    local drawn = {}
+    w.on_query("drawn", function() return drawn end)
+    drawn = {draw(), w.side_effect(draw), draw(), w.side_effect(draw), draw()}
+    return drawn
+    """
+    app = await case.app(main)
+    order = await app.start("app:main", id=case.id())
+    drawn = await order.result(20)
+    assert await order.query("drawn") == drawn, "a replay draws the same"
+    again = await app.run("app:main", id=case.id())
+    for kind in range(5):
+        seen = [found[kind] for found in [*drawn, *again]]
+        assert len(set(seen)) == len(seen), "nothing is drawn twice, in this run or another"
+
+
+@behaviour("§8", "a side_effect only computes: what a replay would miss is refused")
+async def side_effect_only_computes(case: Case) -> None:
+    main = """
+    local w, time, told = require("workflow"), require("time"), {}
+    local function refused(fn)
+      local fine, err = pcall(w.side_effect, fn)
+      told[#told + 1] = not fine and errors.is(err, errors.INTERNAL)
+    end
+    refused(function() time.sleep("1s") end)
+    refused(function() process.send(process.pid(), "topic") end)
+    refused(function() coroutine.yield() end)
+    refused(function() w.side_effect(function() return 1 end) end)
+    refused(function() channel.new(0):receive() end)
+    return {told, w.side_effect(function() return 5 end)}
+    """
+    assert await case.run(main) == [[True] * 5, 5]
+
+
 @behaviour("§8", "what a side_effect raises is recorded, too")
 async def side_effect_raises(case: Case) -> None:
     main = """

@@ -1,0 +1,46 @@
+"""Text of programs and clients, for terminals, logs and messages: it controls nothing there, and is not endless."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+CUT: Final = 200
+"""Characters of a value that a message shows."""
+
+_BIDI: Final = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_UNSAFE: Final = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff{_BIDI}\ud800-\udfff]")
+_ENDS: Final = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff{_BIDI}\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """The text with control characters, other line separators and changes of direction as escapes.
+
+    Line feeds and tabs stay.
+    """
+    return _UNSAFE.sub(_escape, text) if not text.isprintable() else text
+
+
+def one_line(text: str) -> str:
+    """The same, with line feeds and tabs as escapes too."""
+    return _ENDS.sub(_escape, text) if not text.isprintable() else text
+
+
+def cut(text: str, most: int = CUT) -> str:
+    """The beginning of a long text, and how long it is."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
+
+
+def shown(value: Any) -> str:
+    """A value of a user in a message: quoted, on one line, cut."""
+    if isinstance(value, (str, bytes)):
+        value = value[: CUT + 1]
+        text = repr(value)
+        return f"{text[: CUT + 1]}..." if len(value) > CUT else one_line(text)
+    return one_line(cut(repr(value)))
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    short = {9: "\\t", 10: "\\n", 13: "\\r"}.get(code)
+    return short or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")

@@ -1,0 +1,287 @@
+-- How user code is bounded: instructions, time and memory. The rules are in docs/sandbox.md.
+--
+-- A hook runs every `step` instructions of every coroutine and takes them off the fuel; what does a lot in one
+-- instruction is charged for it before it runs. When the fuel is gone the execution is *killed*: the hook
+-- raises at every instruction from then on, and whatever could catch an error raises again. A killed VM is of
+-- no further use; the host asks rt.killed() and drops it.
+local rt = ...
+local error, type, collectgarbage = error, type, collectgarbage
+local clock, format, find, sethook = os.clock, string.format, string.find, debug.sethook
+local running = coroutine.running
+local where, host_clock = rt.where, rt.host_clock
+
+-- lupa looks up the global `debug` outside any protected call whenever Python calls Lua, so it has to
+-- be plainly absent. Nothing of Python may be reachable either.
+debug, python, package.loaded.python = nil, nil, nil
+
+local STEP = 1000 -- instructions between two hooks
+local LOOKS = 4 -- hooks between two looks at the clock
+local STOPPED = "the execution was stopped"
+local OUT_OF_MEMORY = "not enough memory" -- Lua's own text
+local COLLECT = 1024 -- KiB; until a VM uses that much, its garbage is left alone (see boot.lua)
+
+local budget, memory_limit, seconds = rt.budget, rt.memory_limit / 1024, rt.milliseconds / 1000
+local fuel = budget
+local look_at = budget -- what is left of the fuel when the clock is looked at next
+local started -- CPU time of this thread when the activation began
+local deadline -- CPU time of the process at which the thread's is looked at
+local killed, killed_text -- a VM that was killed runs no other program
+local collecting
+local step, looks = STEP, LOOKS
+local heaviest, heavy_size = 0, 0 -- the text that takes longest to handle: its weight and size
+local hook, main_hook
+
+-- Has the hook run in the running coroutine as often as it has to now.
+local function arm()
+  local _, main = running()
+  sethook(main and main_hook or hook, "", step)
+end
+
+-- Stops everything. `text` has one %s for the place.
+local function kill(reason, text)
+  if not killed then
+    local place = where()
+    killed = reason
+    killed_text = format(text, place and " at " .. place or "")
+  end
+  local _, main = running()
+  if not main then
+    sethook(hook, "", 1)
+  end
+  error(STOPPED, 0)
+end
+
+local function kill_memory()
+  local text = "this needs more than %d MiB of memory%%s: does a table or a text grow without end?"
+  kill("memory", format(text, memory_limit // 1024))
+end
+
+local function kill_over_budget()
+  local text = "this used more than %d instructions without blocking: is there an endless loop%%s?"
+  kill("budget", format(text, budget))
+end
+
+-- Looks at what a call has caught. An error that may have been raised in the hook itself, for want of stack, left
+-- the code that raised it without a hook: such a program does not go on.
+function rt.died(err)
+  if killed then
+    kill()
+  elseif type(err) ~= "string" then
+    return
+  elseif err == OUT_OF_MEMORY then
+    kill_memory()
+  elseif find(err, "C stack overflow", -16, true) or err == "error in error handling" then
+    kill("stack", "this nests calls too deep%s: is there an endless recursion through pcall, metamethods or coroutines?")
+  end
+end
+
+-- Fails unless `bytes` more fit under the memory limit.
+local function reserve(bytes)
+  local extra = bytes / 1024
+  if collectgarbage("count") + extra > memory_limit then
+    local before = collectgarbage("count")
+    collectgarbage("collect")
+    fuel = fuel - before * 50 // 1 -- a full collection is work too, or it could be provoked for ever
+    if collectgarbage("count") + extra > memory_limit then
+      kill_memory()
+    end
+  end
+end
+rt.reserve = reserve
+
+-- The time of this thread; the host was interrupted when there is none.
+local function thread_time()
+  return host_clock() or rt.interrupt()
+end
+
+-- Whether the activation has had its time. Asking for the time of the thread takes long, so the clock of the
+-- process, which is never behind it, is looked at first.
+local function is_late()
+  local now = clock()
+  if deadline and now <= deadline then
+    return false
+  end
+  local thread = thread_time()
+  started = started or thread
+  local used = thread - started
+  deadline = now + seconds - used
+  return used >= seconds
+end
+
+local function check()
+  if killed then
+    kill()
+  elseif fuel <= 0 then
+    kill_over_budget()
+  elseif is_late() then
+    local text = "this ran for more than %d ms without blocking: is there an endless loop%%s?"
+    kill("budget", format(text, rt.milliseconds))
+  end
+  reserve(0)
+  look_at = fuel - looks * step
+  if look_at < 0 then
+    look_at = 0
+  end
+end
+
+local function start_collector()
+  collecting = true
+  collectgarbage("restart")
+end
+
+local function lighten()
+  heaviest, heavy_size, step, looks = 0, 0, STEP, LOOKS
+end
+
+function hook()
+  fuel = fuel - step
+  local used = collectgarbage("count")
+  if not collecting and used > COLLECT then
+    start_collector()
+  end
+  if fuel <= look_at or killed or used > memory_limit then
+    check()
+    if heaviest > 0 and used * 1024 < heavy_size then -- it is gone
+      lighten()
+      arm()
+    end
+  end
+end
+
+-- Stops the execution because the host was interrupted.
+function rt.interrupt()
+  kill("interrupt", "this was interrupted%s")
+end
+
+-- The VM's main thread runs the scheduler, which has to finish its report after a kill.
+local grace = 1000
+function main_hook()
+  if killed and grace > 0 then
+    grace = grace - 1
+  else
+    hook()
+  end
+end
+arm()
+
+-- Charges for work that is done within one instruction, before it is done.
+local function charge(instructions)
+  fuel = fuel - instructions
+  if fuel <= 0 or killed or instructions >= STEP then
+    check()
+  end
+end
+rt.charge = charge
+
+-- Texts that take long ------------------------------------------------------------------------------
+
+local LIGHT = 256 * 1024 -- what any text up to this weight costs is within the rate of the hooks
+local QUICK = 4096 -- bytes; too short to weigh
+local MAX_ZEROS = 4 << 20 -- bytes of a text that has zero bytes, for it is compared from one to the next
+
+-- The operators of Lua (==, <, .., arithmetic) and many of its functions handle a whole text in one instruction.
+-- While there are long ones, the hook runs more often.
+local function weigh(text, size)
+  local weight = size
+  if find(text, "\0", 1, true) then
+    weight = 40 * size
+  elseif find(text, "^[%s%x.]", QUICK) then -- could be read as a number
+    weight = 4 * size
+  end
+  if weight > LIGHT and weight > heaviest then
+    heaviest, heavy_size = weight, size
+    step = STEP * LIGHT // weight
+    if step < 4 then
+      step, looks = 4, 1
+    end
+    arm()
+  end
+end
+
+-- Takes note of a text that a program has got or made; gives it back.
+local function noted(text)
+  if type(text) == "string" then
+    local size = #text
+    if size > QUICK then
+      weigh(text, size)
+    end
+  end
+  return text
+end
+rt.noted = noted
+
+-- The same for one that was made by joining others, which was not charged for before.
+function rt.joined(text)
+  if type(text) == "string" and #text > QUICK then
+    local size = #text
+    weigh(text, size)
+    if size > MAX_ZEROS and find(text, "\0", 1, true) then
+      rt.refuse_zeros(size)
+    end
+    charge(size // 16)
+  end
+  return text
+end
+
+function rt.refuse_zeros(size)
+  error("a text with zero bytes may have at most " .. MAX_ZEROS .. " bytes, and this would have " .. size, 0)
+end
+rt.MAX_ZEROS = MAX_ZEROS
+
+-- Coroutines ----------------------------------------------------------------------------------------
+
+-- Has a coroutine be watched, which costs STEP, for it has that many instructions before its hook runs first.
+function rt.watch(co)
+  charge(STEP)
+  sethook(co, hook, "", step)
+end
+
+-- Before a coroutine goes on: those that were started before there were long texts have to be watched closer.
+function rt.before_resume(co)
+  if heaviest > 0 and type(co) == "thread" then
+    sethook(co, hook, "", step)
+    charge(STEP)
+  end
+end
+
+-- Activations ---------------------------------------------------------------------------------------
+
+rt.each_program(function()
+  fuel, look_at, started, deadline, collecting = budget, budget - LOOKS * STEP, nil, nil, false
+  lighten()
+end)
+
+function rt.refuel()
+  fuel, look_at, started, deadline = budget, budget - LOOKS * STEP, nil, nil
+  if heaviest > 0 and collectgarbage("count") * 1024 < heavy_size then
+    lighten()
+    arm()
+  end
+end
+
+-- How Python calls in; `now` is the CPU time of its thread.
+function rt.enter(now, fn, ...)
+  fuel, look_at, started, deadline = budget, budget - LOOKS * STEP, now, nil
+  if not collecting and collectgarbage("count") > COLLECT then
+    start_collector()
+  end
+  return fn(...)
+end
+
+-- Whether the activation has only begun: the first of its events need not start the clock again.
+function rt.refuel_after(events)
+  if events > 0 then
+    rt.refuel()
+  end
+end
+
+-- nil, or why the execution was stopped ("budget", "memory" or "stack") and a sentence about it.
+function rt.killed()
+  return killed, killed_text
+end
+
+function rt.stop_if_killed()
+  if killed then
+    kill()
+  end
+end

@@ -1,0 +1,57 @@
+"""List queries: what a user writes cannot become another query on the way to a backend."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saros.errors import INVALID, Error
+from saros.query import parse
+from saros_temporal.descriptions import visibility_query
+
+
+def test_a_name_in_backticks_may_have_any_characters() -> None:
+    (condition,) = parse("`order total` >= 5")
+    assert (condition.name, condition.value) == ("order total", 5)
+    assert visibility_query("`order total` >= 5").endswith(" AND `order total` >= 5")
+
+
+@pytest.mark.parametrize(
+    "query", ["a`b = 1", "`a = 1", "a` = 1", "`` = 1", "`a``b` = 1", "a = `b`", "a IN (`b`)"]
+)
+def test_a_backtick_is_never_part_of_a_name(query: str) -> None:
+    with pytest.raises(Error) as raised:
+        visibility_query(query)
+    assert raised.value.kind == INVALID
+
+
+@given(st.text(st.sampled_from("ab`'\"\\ =<>()1,andOR-."), max_size=24), st.text(max_size=8))
+def test_temporal_sees_no_more_conditions_than_were_read(query: str, value: str) -> None:
+    quoted = value.replace("'", "''")
+    for text in (query, f"name = '{quoted}'", f"`{query}` = 1"):
+        try:
+            conditions = parse(text)
+        except Error:
+            continue
+        sent = visibility_query(text)
+        for condition in conditions:
+            assert "`" not in condition.name
+        bare = _without_quoted(sent)
+        assert bare.count(" AND ") == len(conditions)
+        assert " OR " not in bare
+
+
+def _without_quoted(query: str) -> str:
+    """A query of Temporal's without its names and texts."""
+    rest, at = "", 0
+    while at < len(query):
+        quote = query[at]
+        if quote not in "`'":
+            rest, at = rest + quote, at + 1
+            continue
+        at += 1
+        while query[at] != quote:
+            at += 2 if quote == "'" and query[at] == "\\" else 1
+        at += 1
+    return rest
