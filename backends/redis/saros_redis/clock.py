@@ -6,8 +6,6 @@ import time
 
 from saros.clock import RealClock, steady_ns
 
-TOLERANCE_NS = 20_000_000
-"""A reply takes a while; only a greater difference than this is one of the clocks."""
 STEP_NS = 100_000_000
 """A server's clock that goes wrong by more than this was set; what is less drifts."""
 DRIFT = 1_000
@@ -21,11 +19,17 @@ class RedisClock(RealClock):
         super().__init__()
         self._offset: int | None = None  # of the server's time to the steady clock
 
-    def heard(self, micros: int) -> None:
-        """Note the server's time, in microseconds since 1970, of a reply that just came."""
-        offset = micros * 1_000 - steady_ns()
-        if self._offset is None or abs(offset - self._offset) > TOLERANCE_NS:
-            self._offset = offset
+    def heard(self, micros: int, sent: int | None = None) -> None:
+        """Note the server's time, in microseconds since 1970, of a reply that just came.
+
+        It was under way for an unknown time, so it tells how late it is there at least.
+
+        :param sent: when the script was sent, by `steady_ns`: it tells how late it is at most.
+        """
+        least = micros * 1_000 - steady_ns()
+        self._offset = least if self._offset is None else max(self._offset, least)
+        if sent is not None:
+            self._offset = min(self._offset, micros * 1_000 - sent)
 
     def now(self) -> int:
         return time.time_ns() if self._offset is None else steady_ns() + self._offset
@@ -38,16 +42,17 @@ class Steady:
     """
 
     def __init__(self) -> None:
-        self._offset: int | None = None  # of the partition's clock to that of this process
+        self._least: int | None = None  # by which the partition's clock is before that of this process
+        self._most = 0
         self._heard = 0
 
     def known(self) -> int:
-        """The partition's steady time now, in microseconds; -1 when it is not known yet."""
-        return -1 if self._offset is None else (steady_ns() + self._offset) // 1_000
+        """The partition's steady time now, in microseconds, or somewhat less; -1 when it is not known yet."""
+        return -1 if self._least is None else (steady_ns() + self._least) // 1_000
 
     def here(self, micros: int) -> int:
-        """A steady time of the partition (microseconds) by this process's clock (nanoseconds)."""
-        return micros * 1_000 - (self._offset or 0)
+        """When `known` gives that time (microseconds), by this process's clock (nanoseconds)."""
+        return micros * 1_000 - (self._least or 0)
 
     def heard(self, micros: int, sent: int) -> int:
         """Note the time of a reply that just came; gives by how many microseconds that clock was set since the last.
@@ -55,17 +60,17 @@ class Steady:
         :param sent: when the script was sent, by `steady_ns`.
         """
         now = steady_ns()
-        lowest, highest = micros * 1_000 - now, micros * 1_000 - sent
-        if self._offset is None:
-            self._offset, self._heard = (lowest + highest) // 2, now
-            return 0
-        nearest = min(max(self._offset, lowest), highest)
-        step = nearest - self._offset
-        if abs(step) > STEP_NS + (now - self._heard) // DRIFT:
-            return round(step / 1_000)
-        self._offset, self._heard = nearest, now
+        least, most = micros * 1_000 - now, micros * 1_000 - sent
+        if self._least is not None:
+            drift = (now - self._heard) // DRIFT
+            before, after = self._least - drift, self._most + drift
+            if least > after + STEP_NS or most < before - STEP_NS:
+                return round((least + most - before - after) / 2_000)
+            if least <= after and before <= most:
+                least, most = max(least, before), min(most, after)
+        self._least, self._most, self._heard = least, most, now
         return 0
 
     def forget(self) -> None:
         """Trust the server: this process has stood still, or its own clock goes wrong."""
-        self._offset = None
+        self._least = None

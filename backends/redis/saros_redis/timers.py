@@ -79,7 +79,7 @@ class Timers:
             if step:
                 await self._shift(partition, step, skew.decode())
             elif known >= 0 and int(fired) < LIMIT:
-                core.clock.heard(int(now))
+                core.clock.heard(int(now), sent)
                 return steady.here(int(float(following))) if float(following) >= 0 else None
 
     async def _shift(self, partition: int, step: int, skew: str) -> None:
