@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 from .suite import Case, behaviour
 
@@ -59,7 +60,10 @@ NAPS = """
     "§9", "no timer is early, nor more than 250 ms late on an idle machine, whatever is armed after it"
 )
 async def timers_are_punctual(case: Case) -> None:
-    parts = {"functions": {"naps": NAPS}, "workflows": {"calls": 'return (funcs.call("app:naps"))'}}
+    parts: dict[str, Any] = {
+        "functions": {"naps": NAPS},
+        "workflows": {"calls": 'return (funcs.call("app:naps"))'},
+    }
     app = await case.app(NAPS, **parts)
     await app.run("app:main", id=case.id())  # whatever is slow at first
     machine = Machine()
