@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+from ...background import Job
 from .suite import Case, behaviour
 
 LATE_S = 0.25
@@ -23,12 +24,11 @@ class Machine:
 
     @contextlib.asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        watching = asyncio.create_task(self._watch())
+        watching = Job(self._watch(), "watching how late the machine is")
         try:
             yield
         finally:
-            watching.cancel()
-            await asyncio.wait({watching})
+            await watching.end()
 
     async def _watch(self) -> None:
         while True:
