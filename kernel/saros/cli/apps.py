@@ -30,7 +30,7 @@ def check(app: AppPath, json: Json = False) -> None:
 
     problems: list[Problem] = []
     try:
-        registry: Any = check_app(app).registry
+        registry: Any = check_app(app, thorough=True).registry
     except AppError as error:
         problems, registry = error.problems, error.rest
         if not json:
