@@ -59,7 +59,8 @@ def _parser() -> tree_sitter.Parser:
 
 def read(source: bytes) -> Code | None:
     """What a source mentions; None when it cannot be read."""
-    tree = _parser().parse(source)
+    source = source.removeprefix(b"\xef\xbb\xbf")
+    tree = _parser().parse(b"--" + source if source.startswith(b"#") else source)
     return None if tree.root_node.has_error else _Reader(tree.root_node).code()
 
 
