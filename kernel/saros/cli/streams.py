@@ -24,8 +24,8 @@ def prepare() -> None:
         if getattr(sys, name) is None:
             mode = "r" if number == 0 else "w"
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
-    if sys.stderr is sys.__stderr__ or not isinstance(sys.stderr, _Lenient):
-        sys.stderr = _Lenient(sys.stderr)  # type: ignore[assignment]
+    stderr: Any = _Lenient(sys.stderr)
+    sys.stderr = stderr
 
 
 class _Lenient:
