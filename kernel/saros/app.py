@@ -23,6 +23,7 @@ from .entries.problems import in_order
 from .errors import NOT_FOUND, TIMEOUT, CodeError, Error
 from .execution import RUNNING, Description, HistoryPage, Pid, StartRequest, check_id, new_id
 from .host import ProcessHost
+from .options import check_start
 from .plugins import Plugins, installed
 from .presentation import Line, lines
 from .program import CANCEL, MESSAGE, Ask, CancelRequest, Message, StartOptions, pack
@@ -296,6 +297,7 @@ class App:
             name,
             request_id=new_id(),
         )
+        check_start(start_options, request.id)
         started = await self.backend.start(request)
         return Handle(self, started.id, started.run_id, started.pid, created=started.created)
 

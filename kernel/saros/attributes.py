@@ -6,6 +6,8 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from . import values
 from .values import Json
 
@@ -73,3 +75,9 @@ def admitted(search: Json, refused: Mapping[str, str]) -> tuple[Json, str | None
 
 def _reasons(refused: Mapping[str, str]) -> str | None:
     return "; ".join(dict.fromkeys(refused.values())) or None
+
+
+def upserted(old: Mapping[str, msgspec.Raw], new: Mapping[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+    """Attributes after an upsert: a null removes its name. Nothing given is changed: runs share attributes."""
+    merged = {**old, **{name: msgspec.Raw(bytes(value)) for name, value in new.items()}}
+    return {name: value for name, value in merged.items() if bytes(value) != b"null"}

@@ -162,9 +162,11 @@ def check_id(id: str) -> str:
 
     :raises Error: INVALID when it is blank, too long or has control characters.
     """
-    if not id.strip() or len(id) > 512 or not id.isprintable() or "|" in id:
+    if not id.strip() or len(id) > 512 or len(id.encode()) > 1_000 or not id.isprintable() or "|" in id:
+        shown = id if len(id) <= 200 else f"{id[:200]}…"
         raise Error(
-            f"{id!r} is no workflow id: it must be 1 to 512 printable characters without '|'",
+            f"{shown!r} is no workflow id: it must be 1 to 512 printable characters (at most 1,000 bytes) "
+            "without '|'",
             INVALID,
             retryable=False,
         )

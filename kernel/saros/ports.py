@@ -24,6 +24,7 @@ from .program import (
     SEND,
     SIDE_EFFECT,
     SPAWN,
+    TELL,
     TIMER,
     VERSION,
     Answer,
@@ -66,6 +67,10 @@ class Signals(Protocol):
     def spawn(self, ref: int, spawn: Spawn) -> None: ...
 
     def send(self, ref: int, send: Send) -> None: ...
+
+    def tell(self, ref: int, send: Send) -> None:
+        """Send to a process or function. Nobody waits for it; when the receiver has ended, that is logged."""
+        ...
 
     def ask(self, ref: int, ask: Ask) -> None: ...
 
@@ -110,6 +115,8 @@ def dispatch(command: Command, ports: Ports) -> None:
         ports.history.complete(body)
     elif op == SEND:
         ports.signals.send(ref, unpack(body, Send))
+    elif op == TELL:
+        ports.signals.tell(ref, unpack(body, Send))
     elif op == SPAWN:
         ports.signals.spawn(ref, unpack(body, Spawn))
     elif op == RESCIND:

@@ -23,6 +23,7 @@ NAMES: Final = {
     "rescind": "CommandCanceled",
     "spawn": "ChildStarted",
     "send": "SignalSent",
+    "tell": "SignalSent",
     "ask": "RequestSent",
     "attrs": "AttributesUpserted",
     "version": "VersionMarked",
@@ -98,8 +99,8 @@ def summary_of(op: str, body: Any) -> str:
         return duration(int(body.get("ns", 0)))
     if op in ("spawn", "start"):
         return str(body.get("entry", ""))
-    if op in ("message", "send"):
-        where = f" → {body['to']}" if op == "send" else ""
+    if op in ("message", "send", "tell"):
+        where = f" → {body['to']}" if "to" in body else ""
         payloads = body.get("payloads", [])
         return f"{body.get('topic', '')}{where} {_short(payloads[0]) if payloads else ''}".strip()
     if op == "ask":

@@ -66,6 +66,7 @@ TIMER: Final = "timer"  # StartTimer -> DONE
 RESCIND: Final = "rescind"  # Rescind: cancel the call, timer or exec `body.ref`
 SPAWN: Final = "spawn"  # Spawn -> DONE with the pid; with `exec`, with the result
 SEND: Final = "send"  # Send -> DONE
+TELL: Final = "tell"  # Send: to a process or function; it is accepted at once, and nothing settles it
 ASK: Final = "ask"  # Ask -> DONE
 ATTRS: Final = "attrs"  # Attributes
 VERSION: Final = "version"  # VersionMark
@@ -128,7 +129,10 @@ class Inquiry(Body, frozen=True, omit_defaults=True):
 
 
 class RetryPolicy(Body, frozen=True, omit_defaults=True):
-    """How a failed attempt is tried again. Intervals are milliseconds; 0 attempts means no limit."""
+    """How a failed attempt is tried again. Intervals are milliseconds; 0 attempts means no limit.
+
+    An initial interval of 0 is the default of 1 s, and a maximum interval below the initial one is as long as that.
+    """
 
     initial_interval: int = 1_000
     backoff_coefficient: float = 2.0
@@ -139,7 +143,8 @@ class RetryPolicy(Body, frozen=True, omit_defaults=True):
     def delay_ms(self, attempt: int) -> int:
         """The wait after the given attempt (1 is the first)."""
         factor = self.backoff_coefficient ** min(attempt - 1, 1_000)
-        return int(min(self.initial_interval * factor, self.maximum_interval))
+        initial = self.initial_interval or 1_000
+        return int(min(initial * factor, max(initial, self.maximum_interval)))
 
 
 class CallOptions(Body, frozen=True, omit_defaults=True):
@@ -218,6 +223,7 @@ class Ask(Body, frozen=True, omit_defaults=True):
     to: str = ""
     name: str = ""
     reason: str = ""
+    request: str = ""  # only for the execution that this start request makes, whenever it is carried out
 
 
 ASK_VERBS: Final = frozenset(

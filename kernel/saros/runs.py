@@ -12,6 +12,7 @@ from .deployment import Deployment
 from .errors import INVALID, Error, ErrorData
 from .execution import Run, StartRequest, new_id
 from .program import MESSAGE, START, ContinueAsNew, Message, Spawn, Start, pack
+from .raw import ABSENT
 from .store import Mail, NewRun
 
 MS = 1_000_000
@@ -59,32 +60,56 @@ def first(request: StartRequest, now: int) -> NewRun:
     return _with_mail(run, request.messages, delay)
 
 
-def continued(run: Run, request: ContinueAsNew, deployment: Deployment, now: int) -> NewRun:
-    """The run that continues another as its code asked."""
+def continued(
+    run: Run, request: ContinueAsNew, deployment: Deployment, now: int, search: dict[str, msgspec.Raw]
+) -> NewRun:
+    """The run that continues another as its code asked.
+
+    As on Temporal, it keeps the options of the run but for the cron schedule, its memo is that of the start, and
+    its search attributes are what the run had in the end.
+
+    :param search: the search attributes of the run.
+    """
     entry_id, type_name = run.entry, run.type
     if request.entry:
         entry = deployment.workflow(request.entry)
         entry_id, type_name = entry.id, entry.type_name
     context = request.context if bytes(request.context) != b"{}" else run.context
+    options = msgspec.structs.replace(
+        run.options, cron_schedule="", search_attributes=msgspec.Raw(pack(search)) if search else ABSENT
+    )
     following = msgspec.structs.replace(
-        _following(run, now), entry=entry_id, type=type_name, args=request.args, context=context, attempt=1
+        _following(run, now),
+        entry=entry_id,
+        type=type_name,
+        args=request.args,
+        context=context,
+        options=options,
+        attempt=1,
     )
     return _with_mail(following, request.mail, 0)
 
 
 def after(run: Run, now: int, error: ErrorData | None = None) -> NewRun | None:
-    """The run that follows a completed or failed one by its retry policy or cron schedule, if any."""
+    """The run that follows an ended one by its retry policy or cron schedule, if any.
+
+    It has the memo and the search attributes of the start. None begins after the execution timeout.
+    """
     options = run.options
     policy = options.retry_policy
+    following: NewRun | None = None
     if error is not None and policy is not None:
         tries_left = not policy.maximum_attempts or run.attempt < policy.maximum_attempts
         if tries_left and error.may_retry() and error.kind not in policy.non_retryable_error_types:
             again = msgspec.structs.replace(_following(run, now), attempt=run.attempt + 1)
-            return _with_mail(again, (), policy.delay_ms(run.attempt) * MS)
-    if options.cron_schedule:
+            following = _with_mail(again, (), policy.delay_ms(run.attempt) * MS)
+    if following is None and options.cron_schedule:
         again = msgspec.structs.replace(_following(run, now), attempt=1)
-        return _with_mail(again, (), next_cron(options.cron_schedule, now) - now)
-    return None
+        following = _with_mail(again, (), next_cron(options.cron_schedule, now) - now)
+    end = run.first_start_time + options.execution_timeout * MS if options.execution_timeout else None
+    if following is not None and end is not None and now + following.delay >= end:
+        return None
+    return following
 
 
 @functools.lru_cache(maxsize=128)
@@ -111,9 +136,7 @@ def child_id(parent_run_id: str, ref: int, spawn: Spawn) -> str:
 
 
 def _following(run: Run, now: int) -> Run:
-    return msgspec.structs.replace(
-        run, run_id=new_id(), start_time=now, continued_from=run.run_id, request_id=""
-    )
+    return msgspec.structs.replace(run, run_id=new_id(), start_time=now, continued_from=run.run_id)
 
 
 def _with_mail(run: Run, messages: tuple[Message, ...], delay: int) -> NewRun:

@@ -18,11 +18,13 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from .errors import ALREADY_EXISTS, Error
+from .errors import ALREADY_EXISTS, CANCELED, TIMEOUT, Error, ErrorData
 from .execution import Description, HistoryPage, Record, Run, Started, StartRequest, Watcher
-from .program import Call
+from .program import ASK, Ask, Call, Outcome, pack
 from .raw import ABSENT
 from .values import Json
+
+MS = 1_000_000
 
 
 def already_exists(id: str, run_id: str, what: str) -> Error:
@@ -38,6 +40,11 @@ def already_exists(id: str, run_id: str, what: str) -> Error:
     )
 
 
+def withdrawn(id: str) -> Error:
+    """Why an execution is not started: its request was withdrawn before it was carried out."""
+    return Error(f"the start of workflow {id} was withdrawn", CANCELED, retryable=False)
+
+
 class Mail(msgspec.Struct, frozen=True, gc=False):
     """An event on its way into an execution (`op`, `ref` and `body` as in `saros.program.Event`)."""
 
@@ -46,6 +53,7 @@ class Mail(msgspec.Struct, frozen=True, gc=False):
     body: Json
     run_id: str = ""  # only this run may receive it; "" means whichever runs
     key: str = ""  # a second mail with the same key is dropped; "" is never compared
+    request: str = ""  # only the execution that this start request made may receive it; see `Store.post`
 
 
 class NodeMail(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -122,8 +130,10 @@ TO_RUN: Final = "run"
 class Outgoing(NamedTuple):
     """A request of one execution that concerns another.
 
-    `op` and `body` are a SPAWN, SEND or ASK command; or EXIT or DONE mail for a watcher (`to`). The reply
-    goes to run `run_id` of `id` as DONE of `ref`; `ref` 0 wants none. `key` names it for ever.
+    `op` and `body` are a SPAWN, SEND or ASK command; or EXIT or DONE mail for a watcher (`to`); or TIME_OUT
+    with the `Outcome` of a run whose `run_timeout` has passed and that another run may follow: the engine
+    answers with `Store.time_out`. The reply goes to run `run_id` of `id` as DONE of `ref`; `ref` 0 wants
+    none. `key` names it for ever.
     """
 
     id: str
@@ -136,12 +146,66 @@ class Outgoing(NamedTuple):
     to: Watcher | None = None
 
 
+class Child(NamedTuple):
+    """A workflow that command `ref` of a run starts, and what the end of that run is to it.
+
+    Its start request is `child_request` of the run and `ref`; `policy` is ``terminate`` or ``request_cancel``.
+    """
+
+    ref: int
+    id: str
+    policy: str
+
+
+def child_request(run_id: str, ref: int) -> str:
+    """The id of the request by which command `ref` of a run starts a workflow."""
+    return f"{run_id}:{ref}"
+
+
+def farewell(run: Run, child: Child) -> Outgoing:
+    """What the end of a run asks of a child."""
+    verb = "terminate" if child.policy == "terminate" else "cancel"
+    request = child_request(run.run_id, child.ref)
+    body = pack(Ask(verb, f"|{child.id}", reason=PARENT_ENDED, request=request))
+    return Outgoing(run.id, run.run_id, str(run.pid), 0, ASK, body, f"{request}:{verb}")
+
+
+PARENT_ENDED: Final = "the parent has ended"
+
+
+def timed_out(ms: int) -> Json:
+    """The `Outcome` of a run that has taken its `run_timeout` or `execution_timeout`, in milliseconds."""
+    return pack(Outcome(err=ErrorData(f"timed out after {ms / 1000:g} s", TIMEOUT)))
+
+
+class Limit(NamedTuple):
+    """When a run ends as timed out; `again` if another may follow it, which takes a TIME_OUT in the outbox."""
+
+    due: int
+    outcome: Json
+    again: bool
+
+
 class NewRun(NamedTuple):
     """A run to create, with its first mail (START, then messages)."""
 
     run: Run
     mails: tuple[Mail, ...]
-    delay: int = 0  # nanoseconds until its first task
+    delay: int = 0  # nanoseconds until its first task, unless CANCEL comes first
+
+    @property
+    def limits(self) -> list[Limit]:
+        """What the options of the run limit."""
+        run, options = self.run, self.run.options
+        found = []
+        if options.run_timeout:
+            due = run.start_time + self.delay + options.run_timeout * MS
+            again = options.retry_policy is not None or bool(options.cron_schedule)
+            found.append(Limit(due, timed_out(options.run_timeout), again))
+        if options.execution_timeout:
+            due = run.first_start_time + options.execution_timeout * MS
+            found.append(Limit(due, timed_out(options.execution_timeout), False))
+        return found
 
 
 class Close(NamedTuple):
@@ -166,6 +230,8 @@ class Commit(msgspec.Struct):
     deadlines: list[Deadline] = []
     cleared: list[int] = []  # timers to drop
     outbox: list[Outgoing] = []
+    children: list[Child] = []  # that the outbox starts, and that the run's end concerns
+    ended: list[int] = []  # children (their refs) whose end the run has heard of
     search: dict[str, msgspec.Raw] = {}  # upserts; JSON null removes
     memo: dict[str, msgspec.Raw] = {}
     close: Close | None = None
@@ -208,16 +274,28 @@ class Store(Protocol):
 
         An execution that runs already gets the request's messages and watcher (`use_existing`).
 
-        :raises Error: ALREADY_EXISTS, with the running or last run's id in the details.
+        :raises Error: ALREADY_EXISTS, with the running or last run's id in the details; CANCELED when the
+            request was withdrawn (see `post` and `terminate`).
         """
         ...
 
     async def post(self, id: str, mail: Mail) -> bool:
-        """Put mail into the inbox of a running execution; False when there is none."""
+        """Put mail into the inbox of a running execution; False when there is none.
+
+        CANCEL wakes a run that waits for its start (`NewRun.delay`). When `mail.request` has not made its
+        execution yet, that request is withdrawn instead: whenever it is carried out, nothing is started.
+        """
         ...
 
-    async def terminate(self, id: str, outcome: Json, run_id: str = "") -> bool:
-        """End a run at once as terminated; False when none runs."""
+    async def terminate(self, id: str, outcome: Json, run_id: str = "", request: str = "") -> bool:
+        """End a run at once as terminated; False when none runs.
+
+        :param request: only what this start request made; see `post` for one that has yet to be carried out.
+        """
+        ...
+
+    async def time_out(self, id: str, run_id: str, outcome: Json, following: NewRun | None) -> bool:
+        """End a run as timed out; False when it has ended. Its execution goes on with `following`, if any."""
         ...
 
     async def release(self, id: str) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _COMMANDS = (
     *("call", "timer", "rescind", "spawn", "send", "ask", "attrs", "version", "side_effect", "answer"),
-    *("continue", "complete", "fail"),
+    *("tell", "continue", "complete", "fail"),
 )
 _OPS = {op.encode(): op for op in _COMMANDS}
 _EVENTS = {op: op.encode() for op in (*EVENT_OPS, QUERY)}

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from saros.attributes import upserted
 from saros.clock import Handle
 from saros.execution import RUNNING, Description, Record, Run, Watcher
 from saros.program import Attributes
-from saros.store import CallTask, Mail
+from saros.store import CallTask, Child, Mail
 from saros.values import readable
 
 
@@ -35,6 +36,7 @@ class Execution:
         "failures",
         "fence",
         "inbox",
+        "joined",
         "memo",
         "next_run_id",
         "problem",
@@ -43,6 +45,7 @@ class Execution:
         "run",
         "search",
         "size",
+        "starting",
         "status",
         "timers",
         "watchers",
@@ -55,7 +58,8 @@ class Execution:
         self.size = 0
         self.inbox: deque[Mail] = deque(mails)
         self.watchers = list(watchers)
-        self.children: dict[str, str] = {}  # id -> parent close policy
+        self.joined: set[str] = set()  # start requests that met it when it ran
+        self.children: dict[int, Child] = {}  # by the command that started each
         self.calls: dict[int, OpenCall] = {}
         self.timers: dict[int, list[Handle]] = {}
         self.alarms: list[Handle] = []
@@ -63,6 +67,7 @@ class Execution:
         self.memo: dict[str, msgspec.Raw] = {}
         self.queued = False  # waits for a worker
         self.delayed = False  # may not run yet
+        self.starting: Handle | None = None  # what ends the delay before its first task
         self.fence = ""  # of the worker that runs it
         self.failures = 0
         self.problem: str | None = None
@@ -79,8 +84,16 @@ class Execution:
             self.size += record.size
 
     def upsert(self, attributes: Attributes) -> None:
-        self.search = _merged(self.search, attributes.search)
-        self.memo = _merged(self.memo, attributes.memo)
+        self.search = upserted(self.search, attributes.search)
+        self.memo = upserted(self.memo, attributes.memo)
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell a watcher of the end; one that waits for no command is told once."""
+        self.unwatch("" if watcher.ref else watcher.pid)
+        self.watchers.append(watcher)
+
+    def unwatch(self, pid: str) -> None:
+        self.watchers = [w for w in self.watchers if w.pid != pid or w.ref]
 
     def clear(self, ref: int) -> None:
         """Stop whatever waits under `ref`."""
@@ -99,6 +112,7 @@ class Execution:
             alarm.cancel()
         self.alarms.clear()
         self.calls.clear()
+        self.starting = None
         self.problem = None
 
     def description(self) -> Description:
@@ -121,9 +135,3 @@ class Execution:
             {name: readable(raw) for name, raw in self.memo.items()},
             self.problem,
         )
-
-
-def _merged(old: dict[str, msgspec.Raw], new: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
-    """A merged copy: both may be shared with other runs."""
-    merged = {**old, **{name: msgspec.Raw(bytes(value)) for name, value in new.items()}}
-    return {name: value for name, value in merged.items() if bytes(value) != b"null"}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import defaultdict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from saros.clock import Clock
+from saros.clock import Clock, Handle
 from saros.execution import (
     COMPLETED,
     CONTINUED,
@@ -22,7 +22,7 @@ from saros.execution import (
     StartRequest,
     Watcher,
 )
-from saros.program import ASK, DONE, EXIT, MESSAGE, Ask, Attributes, pack
+from saros.program import CANCEL, DONE, EXIT, MESSAGE, Attributes, pack
 from saros.store import (
     CONFLICT,
     FENCED,
@@ -34,10 +34,12 @@ from saros.store import (
     Close,
     Commit,
     Deadline,
+    Limit,
     Mail,
     NewRun,
     Outgoing,
     already_exists,
+    farewell,
 )
 from saros.values import Json, members
 
@@ -46,7 +48,6 @@ from .queues import Queues
 
 KEEP_CLOSED = 10_000
 """Closed runs that are kept for `describe`, `list` and `history`; the oldest go first."""
-MS = 1_000_000
 
 
 class Ledger:
@@ -64,6 +65,7 @@ class Ledger:
         self._calls: Queues[CallTask] = Queues()
         self._outbox: Queues[Outgoing] = Queues()
         self._fences = itertools.count(1)
+        self._withdrawn: OrderedDict[tuple[str, str], None] = OrderedDict()  # id and start request
         self._waiters: dict[str, list[tuple[int, asyncio.Future[None]]]] = defaultdict(list)
 
     def _join(self, old: Execution, request: StartRequest) -> Started | None:
@@ -75,10 +77,11 @@ class Ledger:
         if policy == "terminate_existing":
             self._end(old, TERMINATED, TERMINATE, _terminated("replaced by a new start"))
             return None
+        old.joined.add(request.request_id)
         for message in request.messages:
             self._post(old, Mail(MESSAGE, 0, pack(message)))
         if request.watcher is not None:
-            old.watchers.append(request.watcher)
+            old.watch(request.watcher)
         return Started(request.id, old.run.run_id, str(old.run.pid), False)
 
     def _create(self, new: NewRun, watchers: Iterable[Watcher] = ()) -> Execution:
@@ -90,35 +93,53 @@ class Ledger:
             execution.memo = members(options.memo)
         self._current[new.run.id] = execution
         self._runs[new.run.run_id] = execution
-        now = self.clock.now()
-        if new.delay > 0:
+        if new.delay > 0 and not any(mail.op == CANCEL for mail in new.mails):
             execution.delayed = True
-            self._at(execution, now + new.delay, lambda: self._wake(execution))
+            due = self.clock.now() + new.delay
+            execution.starting = self._at(execution, due, lambda: self._wake(execution))
         else:
             self._schedule(execution)
-        for ms, start in (
-            (options.run_timeout, now + new.delay),
-            (options.execution_timeout, new.run.first_start_time),
-        ):
-            if ms:
-                self._at(execution, start + ms * MS, partial(self._time_out, execution, ms))
+        for limit in new.limits:
+            self._at(execution, limit.due, partial(self._time_out, execution, limit))
         return execution
 
-    def _at(self, execution: Execution, due: int, call: Callable[[], None]) -> None:
-        execution.alarms.append(self.clock.call_at(due, call))
+    def _at(self, execution: Execution, due: int, call: Callable[[], None]) -> Handle:
+        handle = self.clock.call_at(due, call)
+        execution.alarms.append(handle)
+        return handle
 
     def _wake(self, execution: Execution) -> None:
-        execution.delayed = False
+        execution.delayed, execution.starting = False, None
         self._schedule(execution)
 
-    def _time_out(self, execution: Execution, ms: int) -> None:
-        if execution.running:
-            outcome = pack({"err": {"message": f"timed out after {ms / 1000:g} s", "kind": "Timeout"}})
-            self._end(execution, TIMED_OUT, TIME_OUT, outcome)
+    def _time_out(self, execution: Execution, limit: Limit) -> None:
+        run = execution.run
+        if not execution.running:
+            return
+        if limit.again:
+            key = f"{run.run_id}:{TIME_OUT}"
+            self._outbox.put("", Outgoing(run.id, run.run_id, str(run.pid), 0, TIME_OUT, limit.outcome, key))
+            self._touch()
+        else:
+            self._end(execution, TIMED_OUT, TIME_OUT, limit.outcome)
 
     def _post(self, execution: Execution, mail: Mail) -> None:
         execution.inbox.append(mail)
+        if mail.op == CANCEL and execution.starting is not None:
+            execution.starting.cancel()
+            self._wake(execution)
         self._schedule(execution)
+
+    def _made(self, id: str, request: str) -> Execution | None:
+        """The execution that a start request made; a request that has yet to be carried out is withdrawn."""
+        execution = self._current.get(id)
+        if execution is not None and execution.run.request_id == request:
+            return execution
+        if execution is None or request not in execution.joined:
+            self._withdrawn[id, request] = None
+            if len(self._withdrawn) > KEEP_CLOSED:
+                self._withdrawn.popitem(last=False)
+        return None
 
     def _schedule(self, execution: Execution) -> None:
         if execution.running and not execution.queued and not execution.fence and not execution.delayed:
@@ -164,6 +185,10 @@ class Ledger:
             self._ask_call(execution, ref)
         for entry in commit.outbox:
             self._outbox.put("", entry)
+        for child in commit.children:
+            execution.children[child.ref] = child
+        for ref in commit.ended:
+            execution.children.pop(ref, None)
         for task in commit.calls:
             execution.calls[task.ref] = OpenCall(task)
             self._calls.put(task.task_queue, task)
@@ -213,16 +238,19 @@ class Ledger:
             outcome = pack({"err": {"message": "canceled", "kind": "Canceled", "retryable": False}})
             self._post(execution, Mail(DONE, ref, outcome, execution.run.run_id))
 
-    def _end(self, execution: Execution, status: str, op: str, outcome: Json) -> None:
+    def _end(
+        self, execution: Execution, status: str, op: str, outcome: Json, following: NewRun | None = None
+    ) -> None:
         """Close from outside, with a record that no program wrote."""
         execution.append([Record(op, 0, outcome, self.clock.now())])
-        self._close(execution, Close(status, outcome))
+        self._close(execution, Close(status, outcome, following))
         self._notify(execution)
 
     def _close(self, execution: Execution, close: Close) -> None:
         execution.close(close.status, self.clock.now())
         run = execution.run
         self._closed.append(run.run_id)
+        self._part(execution)
         if close.next is not None:
             execution.next_run_id = close.next.run.run_id
             self._continue(execution, close.next)
@@ -234,29 +262,24 @@ class Ledger:
             self._forget(self._closed.popleft())
 
     def _continue(self, old: Execution, new: NewRun) -> None:
-        following = self._create(new, old.watchers)
-        following.search, following.memo = old.search, old.memo
-        following.children = old.children
-        for mail in old.inbox:
-            if not mail.run_id:
-                following.inbox.append(mail)
+        kept = tuple(mail for mail in old.inbox if not mail.run_id)
         old.inbox.clear()
+        following = self._create(new._replace(mails=new.mails + kept), old.watchers)
+        following.joined = old.joined
 
     def _tell(self, execution: Execution, outcome: Json) -> None:
-        """Let watchers and children know of the end."""
+        """Let watchers know of the end."""
         run = execution.run
         pid = str(run.pid)
         for number, watcher in enumerate(execution.watchers):
             key = f"{run.run_id}:end:{number}"
             self._outbox.put("", Outgoing(run.id, run.run_id, pid, 0, EXIT, outcome, key, watcher))
-        for child, policy in execution.children.items():
-            verb = {"terminate": "terminate", "request_cancel": "cancel"}.get(policy)
-            current = self._current.get(child)
-            if verb is not None and current is not None and current.running:
-                body = pack(Ask(verb, str(current.run.pid), reason="the parent has ended"))
-                self._outbox.put(
-                    "", Outgoing(run.id, run.run_id, pid, 0, ASK, body, f"{run.run_id}:{verb}:{child}")
-                )
+
+    def _part(self, execution: Execution) -> None:
+        """Have the children of a run end as their policies say: those that it has asked for, started or not."""
+        for child in execution.children.values():
+            self._outbox.put("", farewell(execution.run, child))
+        execution.children.clear()
 
     def _forget(self, run_id: str) -> None:
         execution = self._runs.pop(run_id)

@@ -15,9 +15,10 @@ from saros.conditions import matches
 from saros.execution import (
     TERMINATE,
     TERMINATED,
+    TIME_OUT,
+    TIMED_OUT,
     Description,
     HistoryPage,
-    Pid,
     Started,
     StartRequest,
     Watcher,
@@ -35,6 +36,7 @@ from saros.store import (
     Outgoing,
     Settled,
     WorkflowTask,
+    withdrawn,
 )
 from saros.values import Json
 
@@ -57,9 +59,11 @@ class MemoryStore(Ledger):
 
     async def start(self, new: NewRun, request: StartRequest) -> Started:
         old = self._current.get(request.id)
+        if old is not None and old.run.request_id and old.run.request_id == request.request_id:
+            return Started(request.id, old.run.run_id, str(old.run.pid), True)
+        if (request.id, request.request_id) in self._withdrawn:
+            raise withdrawn(request.id)
         if old is not None:
-            if old.run.request_id and old.run.request_id == request.request_id:
-                return Started(request.id, old.run.run_id, str(old.run.pid), True)
             if old.running:
                 joined = self._join(old, request)
                 if joined is not None:
@@ -69,15 +73,10 @@ class MemoryStore(Ledger):
         run = self._create(new, watchers=[request.watcher] if request.watcher else [])
         if request.name:
             self._names[request.name] = str(run.run.pid)
-        if request.parent is not None:
-            parent = Pid.parse(request.parent.pid)
-            owner = self._current.get(parent.id) if parent else None
-            if owner is not None and owner.running:
-                owner.children[request.id] = request.options.parent_close_policy
         return Started(request.id, run.run.run_id, str(run.run.pid), True)
 
     async def post(self, id: str, mail: Mail) -> bool:
-        execution = self._current.get(id)
+        execution = self._made(id, mail.request) if mail.request else self._current.get(id)
         if execution is None or not execution.running:
             return False
         if mail.run_id and mail.run_id != execution.run.run_id:
@@ -85,11 +84,18 @@ class MemoryStore(Ledger):
         self._post(execution, mail)
         return True
 
-    async def terminate(self, id: str, outcome: Json, run_id: str = "") -> bool:
-        execution = self._find(id, run_id)
+    async def terminate(self, id: str, outcome: Json, run_id: str = "", request: str = "") -> bool:
+        execution = self._made(id, request) if request else self._find(id, run_id)
         if execution is None or not execution.running:
             return False
         self._end(execution, TERMINATED, TERMINATE, outcome)
+        return True
+
+    async def time_out(self, id: str, run_id: str, outcome: Json, following: NewRun | None) -> bool:
+        execution = self._find(id, run_id)
+        if execution is None or not execution.running:
+            return False
+        self._end(execution, TIMED_OUT, TIME_OUT, outcome, following)
         return True
 
     async def release(self, id: str) -> bool:
@@ -103,13 +109,13 @@ class MemoryStore(Ledger):
         execution = self._current.get(id)
         if execution is None or not execution.running:
             return False
-        execution.watchers = [w for w in execution.watchers if w.pid != watcher.pid or w.ref] + [watcher]
+        execution.watch(watcher)
         return True
 
     async def unwatch(self, id: str, pid: str) -> None:
         execution = self._current.get(id)
         if execution is not None:
-            execution.watchers = [w for w in execution.watchers if w.pid != pid or w.ref]
+            execution.unwatch(pid)
 
     async def describe(self, id: str, run_id: str = "") -> Description | None:
         execution = self._find(id, run_id)
@@ -143,6 +149,8 @@ class MemoryStore(Ledger):
         finally:
             if waiter in waiters:
                 waiters.remove(waiter)
+            if not waiters and self._waiters.get(execution.run.run_id) is waiters:
+                del self._waiters[execution.run.run_id]
 
     # --- names ------------------------------------------------------------------------------
 

@@ -20,7 +20,6 @@ pack_args = msgspec.msgpack.Encoder().encode
 _run = msgspec.json.Decoder(Run).decode
 _task = msgspec.json.Decoder(CallTask).decode
 _watcher = msgspec.json.Decoder(Watcher).decode
-MS = 1_000_000
 TERM_MAX = 256
 """Longer values are not found by an index."""
 
@@ -86,14 +85,7 @@ def new_run(new: NewRun) -> list[Any]:
     run, options = new.run, new.run.options
     search = members(options.search_attributes) if options.search_attributes else {}
     memo = members(options.memo) if options.memo else {}
-    alarms = []
-    for ms, start in (
-        (options.run_timeout, run.start_time + new.delay),
-        (options.execution_timeout, run.first_start_time),
-    ):
-        if ms:
-            outcome = pack({"err": {"message": f"timed out after {ms / 1000:g} s", "kind": "Timeout"}})
-            alarms.append([micros(start + ms * MS), outcome.decode()])
+    alarms = [[micros(limit.due), limit.outcome.decode(), limit.again] for limit in new.limits]
     return [
         run.run_id,
         run.id,
@@ -198,6 +190,8 @@ def commit(commit: Commit, consumer: str) -> list[Any]:
         [[name, bytes(raw).decode()] for name, raw in commit.memo.items()],
         close,
         consumer,
+        [[str(child.ref), f"{child.policy} {child.id}"] for child in commit.children],
+        [str(ref) for ref in commit.ended],
     ]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from saros.errors import INTERNAL, Error, ErrorData
-from saros.execution import Description, HistoryPage, Pid, Started, StartRequest, Watcher, new_id
-from saros.program import Outcome, pack
-from saros.store import Mail, NewRun, already_exists
+from saros.execution import Description, HistoryPage, Started, StartRequest, Watcher, new_id
+from saros.program import CANCEL, Outcome, pack
+from saros.store import Mail, NewRun, already_exists, withdrawn
 from saros.values import Json
 
 from . import codec, limits
@@ -52,29 +52,35 @@ class Executions:
             request.name if named_here else "",
         ]
         what, run_id, pid = await self._run("start", request.id, args)
+        if what == b"withdrawn":
+            raise withdrawn(request.id)
         if what in _REFUSED:
             raise already_exists(request.id, run_id.decode(), _REFUSED[what])
         started = Started(request.id, run_id.decode(), pid.decode(), what != b"joined")
         if request.name and not named_here:
             args = ["set", request.name, started.pid, ""]
             await self._core.run("name", keys.partition(request.name), args)
-        if request.parent is not None:
-            await self._adopt(request.parent.pid, request)
         return started
-
-    async def _adopt(self, parent_pid: str, request: StartRequest) -> None:
-        parent = Pid.parse(parent_pid)
-        if parent is not None and request.options.parent_close_policy != "abandon":
-            policy = request.options.parent_close_policy
-            await self._run("adopt", parent.id, [parent.id, request.id, policy])
 
     async def post(self, id: str, mail: Mail) -> bool:
         limits.check(mail.body, self._core.options.payload, f"a message to {id}")
-        args = [id, codec.mail_item(mail), mail.run_id, mail.key or new_id()]
+        args = [
+            id,
+            codec.mail_item(mail),
+            mail.run_id,
+            mail.key or new_id(),
+            mail.request,
+            mail.op == CANCEL,
+        ]
         return bool(await self._run("post", id, args))
 
-    async def terminate(self, id: str, outcome: Json, run_id: str) -> bool:
-        return bool(await self._run("terminate", id, [id, run_id, outcome.decode(), new_id()]))
+    async def terminate(self, id: str, outcome: Json, run_id: str, request: str) -> bool:
+        args = [id, run_id, outcome.decode(), new_id(), request]
+        return bool(await self._run("terminate", id, args))
+
+    async def time_out(self, id: str, run_id: str, outcome: Json, following: NewRun | None) -> bool:
+        args = [id, run_id, outcome.decode(), *([codec.new_run(following)] if following else [])]
+        return bool(await self._run("time_out", id, args))
 
     async def watch(self, id: str, watcher: Watcher) -> bool:
         args = [id, codec.watcher_field(watcher), pack(watcher).decode()]

@@ -59,7 +59,7 @@ class RedisStore:
         self._nodes = Nodes(core)
         self._notify = Notify(core)
         self._serving = Serving(core)
-        alarm = Alarm()
+        alarm = self._alarm = Alarm()
         self._tasks = Tasks(core, alarm)
         self._calls = Calls(core, alarm)
         self._outbox = Outbox(core)
@@ -132,8 +132,13 @@ class RedisStore:
     async def post(self, id: str, mail: Mail) -> bool:
         return await self._executions.post(id, mail)
 
-    async def terminate(self, id: str, outcome: Json, run_id: str = "") -> bool:
-        return await self._executions.terminate(id, outcome, run_id)
+    async def terminate(self, id: str, outcome: Json, run_id: str = "", request: str = "") -> bool:
+        return await self._executions.terminate(id, outcome, run_id, request)
+
+    async def time_out(self, id: str, run_id: str, outcome: Json, following: NewRun | None) -> bool:
+        if following is not None and following.delay:
+            self._alarm.set(following.run.start_time + following.delay)
+        return await self._executions.time_out(id, run_id, outcome, following)
 
     async def watch(self, id: str, watcher: Watcher) -> bool:
         return await self._executions.watch(id, watcher)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from temporalio.bridge.proto.child_workflow import StartChildWorkflowExecutionFailedCause as Cause
@@ -16,6 +16,7 @@ from temporalio.bridge.proto.workflow_activation import (
 from saros.entries import Entry
 from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, Error, ErrorData
 from saros.execution import Pid
+from saros.options import check_start
 from saros.program import (
     CANCEL,
     EXIT,
@@ -33,7 +34,7 @@ from saros.program import (
 )
 from saros.values import Json
 
-from .commands import put_child, put_signal
+from .commands import CHILD_WAIT_REQUESTED, put_child, put_signal
 from .failures import CANCELED_OUTCOME, failed, resolved
 from .reasons import write_reason
 from .system import System
@@ -41,6 +42,10 @@ from .turns import ENDED, NEXT, STARTED
 
 if TYPE_CHECKING:
     from .execution import Execution
+
+
+ABANDONED: Final = "saros.abandoned"
+"""The patch of executions that wait until an abandoned child has heard of its cancellation."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +60,7 @@ class Child:
     id: str = ""
     seq: int = 0  # 0 before it is started, and after it has ended
     canceled: bool = False
+    outlives: bool = False  # its cancellation is waited for, also when the program has ended
 
     @property
     def pid(self) -> str:
@@ -101,6 +107,7 @@ class Children:
             self._spawn_process(ref, spawn, target)
             return
         try:
+            check_start(spawn.options, spawn.options.id or spawn.name or "-")
             place, queue = self._place(target, spawn)
         except Error as error:
             execution.refuse(ref, error)
@@ -150,6 +157,10 @@ class Children:
         start.task_queue = child.queue
         put_child(start, spawn, child.type_name, execution.pid, execution.env.search)
         execution.facts.hand_on(start.headers, f"child {child.seq}")
+        if options.parent_close_policy == "abandon" and execution.facts.patched(ABANDONED):
+            child.outlives = True
+            if not options.wait_for_cancellation:
+                start.cancellation_type = CHILD_WAIT_REQUESTED
 
     def _reach(self, child: Child) -> None:
         """Start a workflow that is no child, or reach the one that runs already."""
@@ -214,6 +225,11 @@ class Children:
         work.canceled = True
         return True
 
+    def settled(self) -> bool:
+        """Whether the workflow may close: its end would drop the cancellation of a child that is to outlive it."""
+        cancels = any(child.outlives and child.canceled for child in self.pending.values())
+        return not cancels and not self._system.telling
+
     def _request(self, work: Child | Signal, reason: str) -> None:
         if not work.seq:
             return
@@ -243,6 +259,10 @@ class Children:
         else:
             signal = self._refs[ref] = Signal(ref, send, pid.id)
             execution.turns.later(NEXT, self._signal, signal)
+
+    def tell(self, ref: int, send: Send) -> None:
+        if self._execution.fits(0, len(send.payloads)):
+            self._system.tell(ref, send)
 
     def _signal(self, signal: Signal) -> None:
         execution, send = self._execution, signal.send

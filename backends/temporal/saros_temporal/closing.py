@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from saros.errors import CANCELED, ErrorData
 from saros.program import ContinueAsNew, Message, pack
@@ -10,11 +10,14 @@ from saros.raw import Raw
 from saros.values import Json
 
 from .commands import put_continuation
-from .failures import failure
+from .failures import CANCELED_ERROR, failure
 from .payloads import CANCELED_MEMO, put_json
 
 if TYPE_CHECKING:
     from .execution import Execution
+
+LAST: Final = "saros.last_run"
+"""The patch of executions that no other run follows once they were asked to end."""
 
 Ending = Json | ErrorData | ContinueAsNew
 """A result, an error, or the start of the next run."""
@@ -26,10 +29,21 @@ def close(execution: Execution, ending: Ending, late: list[Message]) -> None:
         command = execution.add().continue_as_new_workflow_execution
         put_continuation(command, ending, execution.info.workflow_type, late, execution.env.deployment)
         execution.facts.hand_on(command.headers, "next run")
+        return
+    if execution.canceled and execution.info.cron_schedule and execution.facts.patched(LAST):
+        if isinstance(ending, bytes):  # the server would start it again, as after a failure
+            ending = CANCELED_ERROR
+        _cancel(execution, ending)
     elif isinstance(ending, bytes):
         put_json(execution.add().complete_workflow_execution.result, ending)
-    elif ending.kind == CANCELED and execution.canceled:
-        execution.upsert_memo({CANCELED_MEMO: Raw(pack(ending))})
-        execution.add().cancel_workflow_execution.SetInParent()
+    elif execution.canceled and ending.kind == CANCELED:
+        _cancel(execution, ending)
+    elif execution.canceled and execution.info.retry_policy and execution.facts.patched(LAST):
+        execution.add().fail_workflow_execution.failure.CopyFrom(failure(ending, last=True))
     else:
         execution.add().fail_workflow_execution.failure.CopyFrom(failure(ending))
+
+
+def _cancel(execution: Execution, error: ErrorData) -> None:
+    execution.upsert_memo({CANCELED_MEMO: Raw(pack(error))})
+    execution.add().cancel_workflow_execution.SetInParent()

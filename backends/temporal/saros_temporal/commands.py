@@ -29,6 +29,7 @@ from .search import SearchAttributes
 TRY_CANCEL: Final = ActivityCancellationType.TRY_CANCEL
 WAIT_CANCELLATION: Final = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 CHILD_TRY_CANCEL: Final = ChildWorkflowCancellationType.TRY_CANCEL
+CHILD_WAIT_REQUESTED: Final = ChildWorkflowCancellationType.WAIT_CANCELLATION_REQUESTED
 CHILD_WAIT_CANCELLATION: Final = ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED
 
 _CLOSE: Final = {

@@ -26,6 +26,7 @@ from saros.program import (
     DONE,
     MESSAGE,
     QUERY,
+    UPDATE,
     Answer,
     Attributes,
     CancelRequest,
@@ -38,6 +39,7 @@ from saros.program import (
     Program,
     VersionMark,
     pack,
+    unpack,
 )
 from saros.values import Json, error_data
 
@@ -259,10 +261,14 @@ class Execution:
 
     def close(self) -> None:
         """Give the closing command, if there is one."""
-        if self.ending is None or self._closed or not self.calls.settled():
+        if self.ending is None or self._closed or not self.calls.settled() or not self.children.settled():
             return
         self._closed = True
-        self.updates.end()
+        continues = isinstance(self.ending, ContinueAsNew)
+        late_updates = (
+            unpack(event.body, Inquiry) for event in self._queue if event.op == UPDATE and continues
+        )
+        self.updates.end({inquiry.id for inquiry in late_updates})
         late = [msgspec.json.decode(event.body, type=Message) for event in self._queue if event.op == MESSAGE]
         close(self, self.ending, late)
         if not self.facts.replaying:

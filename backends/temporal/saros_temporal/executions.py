@@ -29,7 +29,7 @@ from saros import values
 from saros.attributes import admitted, check_search
 from saros.deployment import Deployment
 from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, TIMEOUT, Error
-from saros.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest
+from saros.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest, new_id
 from saros.program import CANCEL, EXIT, LINK_DOWN, MESSAGE, CancelRequest, Message, Outcome, pack, unpack
 from saros.values import Json
 
@@ -54,7 +54,10 @@ from .reasons import write_reason
 from .refusals import rpc_error
 from .search import SearchAttributes, register
 from .starts import decoded, encoded, start_request
+from .updates import NEXT_RUN
 
+UPDATES: Final = 20
+"""How often an update is sent at most, when the run that it meets continues as new."""
 QUERY_S: Final = 10.0
 """How long a worker may take to answer a query."""
 _UNANSWERED: Final = (
@@ -258,13 +261,25 @@ class Executions:
 
     async def update(self, id: str, name: str, args: Json) -> Json:
         _check_size(args)
-        try:
-            found = await self._handle(id).execute_update(name, args=raw_values(args), result_type=RawValue)
-        except WorkflowUpdateFailedError as error:
-            raise values.to_error(error_of(error.cause)) from error
-        except RPCError as error:
-            raise self.error(error, id) from error
-        return raw_json(found)
+        key = new_id()  # a run carries out an update once, however often it is sent
+        for attempt in range(1, UPDATES + 1):
+            try:
+                found = await self._handle(id).execute_update(
+                    name, args=raw_values(args), id=key, result_type=RawValue
+                )
+                return raw_json(found)
+            except WorkflowUpdateFailedError as error:
+                data = error_of(error.cause)
+                if attempt == UPDATES or data != NEXT_RUN:
+                    raise values.to_error(data) from error
+                key = new_id()
+            except RPCError as error:
+                # A task that met the end of its run is dropped, with the updates that it had heard of.
+                if attempt == UPDATES or error.status != RPCStatusCode.UNAVAILABLE:
+                    raise self.error(error, id) from error
+                if not await self.runs(id):  # also raises when the server is not there
+                    raise self.error(error, id) from error
+        raise AssertionError("unreachable")
 
     async def send(self, id: str, op: str, body: Json, key: str = "") -> bool:
         """Signal a workflow; False when it does not run."""

@@ -52,13 +52,13 @@ class _Encoded(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-def failure(error: ErrorData) -> Failure:
-    """The failure of a workflow, an update or a query."""
+def failure(error: ErrorData, last: bool = False) -> Failure:
+    """The failure of a workflow, an update or a query; the server starts no other run after a `last` one."""
     found = Failure(message=_text(error), source="saros", stack_trace=error.stack or "")
     info = found.application_failure_info
     info.type = error.kind
-    info.non_retryable = not error.may_retry()
-    for detail in _details(error, _extra(error)):
+    info.non_retryable = last or not error.may_retry()
+    for detail in _details(error, _extra(error, error.retryable if last else None)):
         put_json(info.details.payloads.add(), detail)
     return found
 
@@ -70,8 +70,7 @@ def to_failure(error: ErrorData) -> ApplicationError:
 
 def refusal(error: ErrorData) -> ApplicationError:
     """As `to_failure`, for what is given back at once although another worker could do it."""
-    extra = _Extra(open=error.retryable is None, retryable=error.retryable, stack=error.stack)
-    return _exception(error, extra, True)
+    return _exception(error, _extra(error, error.retryable), True)
 
 
 def _exception(error: ErrorData, extra: _Extra, non_retryable: bool) -> ApplicationError:
@@ -83,12 +82,13 @@ def _text(error: ErrorData) -> str:
     return f"{error.context}: {error.message}" if error.context else error.message
 
 
-def _extra(error: ErrorData) -> _Extra:
+def _extra(error: ErrorData, retryable: bool | None = None) -> _Extra:
     return _Extra(
         open=error.retryable is None,
         message=error.message if error.context else "",
         context=error.context,
         stack=error.stack,
+        retryable=retryable,
     )
 
 

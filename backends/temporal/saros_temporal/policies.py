@@ -50,13 +50,14 @@ def cron_schedule(options: StartOptions) -> str:
 @lru_cache(maxsize=256)
 def retry_policy(policy: RetryPolicy) -> TemporalRetryPolicy:
     """Temporal's form of a policy; shared, so copy it."""
+    initial = policy.initial_interval or RetryPolicy().initial_interval
     names = set(policy.non_retryable_error_types)
     if TIMEOUT in names:
         names.update(TIMEOUT_NAMES)
     return TemporalRetryPolicy(
-        initial_interval=duration(policy.initial_interval),
+        initial_interval=duration(initial),
         backoff_coefficient=policy.backoff_coefficient,
-        maximum_interval=duration(max(policy.maximum_interval, policy.initial_interval)),
+        maximum_interval=duration(max(policy.maximum_interval, initial)),
         maximum_attempts=policy.maximum_attempts,
         non_retryable_error_types=sorted(names),
     )

@@ -6,6 +6,7 @@ activity in the worker that has the workflow. Side effects are written into hist
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -57,6 +58,7 @@ class System:
     def __init__(self, execution: Execution) -> None:
         self._execution = execution
         self._watches: dict[str, Activity] = {}
+        self._tells: dict[str, deque[tuple[int, Send]]] = {}  # to processes: one at a time, for their order
 
     def ask(self, ref: int, ask: Ask) -> None:
         if ask.verb == "unmonitor":
@@ -107,6 +109,37 @@ class System:
             self._run(SEND, request, ref)
         else:
             self._on_node(ref, SEND, request, pid, send.to)
+
+    @property
+    def telling(self) -> bool:
+        """Whether a message to a process is under way: the end of the workflow would drop it."""
+        return bool(self._tells)
+
+    def tell(self, ref: int, send: Send) -> None:
+        """Send to a process, after what was sent to it before; nobody waits for the result."""
+        waiting = self._tells.get(send.to)
+        if waiting is not None:
+            waiting.append((ref, send))
+            return
+        self._tells[send.to] = deque()
+        self._tell(ref, send)
+
+    def _tell(self, ref: int, send: Send) -> None:
+        def done(outcome: Json) -> None:
+            error = msgspec.json.decode(outcome, type=Outcome).err
+            if error is not None:
+                text = f"the message {send.topic} to {send.to} was not delivered: {error.message}"
+                self._execution.facts.log("warn", text, b"{}")
+            waiting = self._tells[send.to]
+            if waiting:
+                self._tell(*waiting.popleft())
+            else:
+                del self._tells[send.to]
+
+        pid = Pid.parse(send.to)
+        request = pack(self._request(ref, send=send))
+        queue = node_queue(pid.place if pid is not None else "")
+        self._execution.calls.run(Activity(SEND, b"[" + request + b"]", _ON_NODE, queue, done=done))
 
     def spawn(self, ref: int, spawn: Spawn) -> None:
         self._run(SPAWN, self._request(ref, spawn=spawn), ref)

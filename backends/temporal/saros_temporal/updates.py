@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from temporalio.bridge.proto.workflow_activation import DoUpdate
 from temporalio.bridge.proto.workflow_commands import UpdateResponse
 
 from saros.errors import NOT_FOUND, UNAVAILABLE, Error, ErrorData
-from saros.program import UPDATE, Answer, Inquiry, pack
+from saros.program import UPDATE, Answer, ContinueAsNew, Inquiry, pack
 from saros.values import error_data
 
 from .failures import failure
@@ -17,6 +17,9 @@ from .turns import NEXT
 
 if TYPE_CHECKING:
     from .execution import Execution
+
+
+NEXT_RUN: Final = ErrorData("the workflow continues as new before it hears of the update", UNAVAILABLE, True)
 
 
 class Updates:
@@ -42,6 +45,9 @@ class Updates:
             self._reject(instance, error_data(error))
             return
         self._response(instance).accepted.SetInParent()
+        if isinstance(execution.ending, ContinueAsNew):  # whoever asked asks the next run
+            self._reject(instance, NEXT_RUN)
+            return
         if execution.ending is not None:
             text = "the workflow has ended; only running executions are updated"
             self._reject(instance, ErrorData(text, NOT_FOUND, False))
@@ -65,11 +71,14 @@ class Updates:
             self._execution.turns.later(NEXT, self._complete, instance, answer)
         return True
 
-    def end(self) -> None:
-        """Reject what the workflow has not answered when it ends."""
-        for instance in self._open.values():
+    def end(self, unheard: set[str]) -> None:
+        """Reject what the workflow has not answered when it ends.
+
+        :param unheard: ids of updates that the program has not heard of, which the next run may.
+        """
+        for id, instance in self._open.items():
             error = ErrorData("the workflow ended before it answered the update", UNAVAILABLE)
-            self._reject(instance, error)
+            self._reject(instance, NEXT_RUN if id in unheard else error)
 
     def _complete(self, instance: str, answer: Answer) -> None:
         if answer.err is not None:

@@ -15,8 +15,19 @@ from ..attributes import check_search
 from ..background import Job, end_all
 from ..clock import Clock, RealClock
 from ..deployment import Deployment
-from ..errors import INTERNAL, INVALID, NOT_FOUND, UNAVAILABLE, Error, ErrorData
-from ..execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest, Watcher, new_id
+from ..errors import CANCELED as KIND_CANCELED
+from ..errors import INTERNAL, INVALID, NOT_FOUND, TIMEOUT, UNAVAILABLE, Error, ErrorData
+from ..execution import (
+    CANCELED,
+    RUNNING,
+    Description,
+    HistoryPage,
+    Pid,
+    Started,
+    StartRequest,
+    Watcher,
+    new_id,
+)
 from ..export import export_history
 from ..host import ProcessHost
 from ..program import (
@@ -49,6 +60,8 @@ from .worker import WorkflowWorker, cache_size
 
 log = logging.getLogger("saros.engine")
 
+QUERY_S = 10.0
+"""How long the first task of a run may take, when a query waits for it."""
 BACKOFF_S = 0.1
 BACKOFF_MAX_S = 5.0
 STOP_S = 15.0
@@ -209,7 +222,7 @@ class StoreBackend:
         """Replays the history here: no worker is needed, nothing is recorded, and ended runs answer too."""
         if self._deployment is None:
             raise RuntimeError("the backend is not open")
-        page = await self.history(id, run_id)
+        page = await self._begun(id, run_id, name)
         live = load(page.run, self._deployment, page.records)
         try:
             body = pack(Inquiry("query", name, msgspec.Raw(args)))
@@ -219,6 +232,19 @@ class StoreBackend:
         (command,) = [command for command in outputs[0] if command.op == ANSWER]
         return _answered(unpack(command.body, Answer))
 
+    async def _begun(self, id: str, run_id: str, name: str) -> HistoryPage:
+        """The history of a run, once its first task is done: before, it knows no queries."""
+        page = await self.history(id, run_id)
+        try:
+            async with asyncio.timeout(QUERY_S):
+                while not page.records and page.status == RUNNING:
+                    await self.store.changed(id, page.run.run_id, 0)
+                    page = await self.history(id, page.run.run_id)
+        except TimeoutError:
+            text = f"no worker has answered the query {name} of {id}; does one serve its task queue?"
+            raise Error(text, TIMEOUT) from None
+        return page
+
     async def update(self, id: str, name: str, args: Json) -> Json:
         inquiry = Inquiry(new_id(), name, msgspec.Raw(args))
         page = await self.history(id)
@@ -226,16 +252,22 @@ class StoreBackend:
         run_id = page.run.run_id
         if not await self.store.post(id, Mail(UPDATE, 0, pack(inquiry), key=inquiry.id)):
             raise Error(f"{id} has ended; only running executions are updated", NOT_FOUND, retryable=False)
+        heard = False
         while True:
             page = await self.history(id, run_id, length, wait=True)
             length = page.start + len(page.records)
             for record in page.records:
-                if record.op == ANSWER:
+                if record.op == UPDATE:
+                    heard = heard or unpack(record.body, Inquiry).id == inquiry.id
+                elif record.op == ANSWER:
                     answer = unpack(record.body, Answer)
                     if answer.id == inquiry.id:
                         return _answered(answer)
-            if page.status != RUNNING:
+            if page.status == RUNNING:
+                continue
+            if heard or not page.next_run_id:
                 raise Error(f"{id} ended before it answered the update {name}", UNAVAILABLE)
+            run_id, length = page.next_run_id, 0  # what a run has not heard of, the next one does
 
     async def release(self, id: str) -> None:
         if not await self.store.release(id):
@@ -258,14 +290,13 @@ class StoreBackend:
             await self.store.unwatch(pid.id, asker)
             return True
         if ask.verb == "cancel":
-            return await self.store.post(
-                pid.id, Mail(CANCEL, 0, pack(CancelRequest(asker, ask.reason)), key=key)
-            )
+            request = pack(CancelRequest(asker, ask.reason))
+            return await self.store.post(pid.id, Mail(CANCEL, 0, request, key=key, request=ask.request))
         if ask.verb != "terminate":
             raise Error(f"a program asked to {ask.verb} another execution, which nothing here does", INTERNAL)
         text = "terminated" + (f": {ask.reason}" if ask.reason else "")
         outcome = pack(Outcome(err=ErrorData(text, "Canceled", False)))
-        return await self.store.terminate(pid.id, outcome)
+        return await self.store.terminate(pid.id, outcome, request=ask.request)
 
     async def notify_end(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
         await self._nodes.ended(ended, Watcher(watcher, link=link), outcome)
@@ -286,6 +317,8 @@ def _unknown(id: str) -> Error:
 
 def _outcome(page: HistoryPage) -> Json:
     last = page.records[-1]
+    if last.op == COMPLETE and page.status == CANCELED:  # a cron schedule that came to its end
+        return pack(Outcome(err=ErrorData("canceled", KIND_CANCELED, False)))
     if last.op == COMPLETE:
         return outcome_ok(last.body)
     if last.op == FAIL:

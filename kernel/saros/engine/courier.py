@@ -15,7 +15,7 @@ from ..clock import waiting
 from ..deployment import error_of
 from ..entries import Entry
 from ..errors import NOT_FOUND, UNAVAILABLE, Error
-from ..execution import Parent, Pid, StartRequest, Watcher, check_id
+from ..execution import RUNNING, TIME_OUT, Parent, Pid, StartRequest, Watcher, check_id
 from ..host import ProcessHost
 from ..program import (
     ASK,
@@ -31,11 +31,12 @@ from ..program import (
     pack,
     unpack,
 )
-from ..store import Mail, Outgoing, Store
+from ..store import LAST, Mail, Outgoing, Store, child_request
 from ..values import Json
 from .finishing import finished, patiently
 from .names import under_its_name
 from .nodes import Nodes
+from .retry import failure_of
 
 log = logging.getLogger("saros.engine")
 
@@ -114,6 +115,8 @@ class Courier:
         except Error as error:
             if error.kind == UNAVAILABLE:
                 raise
+            if entry.op == SEND and not entry.ref:
+                log.warning("a message of %s was not delivered: %s", entry.id, error)
             outcome = pack(Outcome(err=values.error_data(error)))
         except Exception as raised:  # an error of ours must not stop the others
             log.exception("could not deliver %s of %s", entry.op, entry.id)
@@ -130,6 +133,9 @@ class Courier:
             return outcome_ok(await self._host.send(unpack(entry.body, Send), entry.pid, entry.key))
         if entry.op == ASK:
             return outcome_ok(await self._ask(entry, unpack(entry.body, Ask)))
+        if entry.op == TIME_OUT:
+            await self._time_out(entry)
+            return None
         await self._notify(entry)
         return None
 
@@ -137,6 +143,14 @@ class Courier:
         if ask.verb in WATCHING:
             await self._nodes.note(await self._host.resolve(ask.to), ask, entry.pid)
         return await self._host.ask(ask, entry.pid, entry.key)
+
+    async def _time_out(self, entry: Outgoing) -> None:
+        """End a run that took too long, and start the one that follows it."""
+        page = await self._store.history(entry.id, entry.run_id, LAST)
+        error = failure_of(entry.body)
+        if page is not None and page.status == RUNNING:
+            following = runs.after(page.run, self._host.clock.now(), error)
+            await self._store.time_out(entry.id, entry.run_id, entry.body, following)
 
     async def _notify(self, entry: Outgoing) -> None:
         """Tell a watcher of an end; one that has ended itself needs no telling."""
@@ -171,7 +185,7 @@ class Courier:
             spawn.name,
             Parent(entry.pid, entry.run_id),
             Watcher(entry.pid, entry.run_id, ref) if watched else None,
-            entry.key,
+            child_request(entry.run_id, entry.ref),
         )
         request = await under_its_name(self._store, request)
         started = await self._store.start(runs.first(request, self._host.clock.now()), request)

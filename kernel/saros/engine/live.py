@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..attributes import admitted, refused_values
+import msgspec
+
+from ..attributes import admitted, refused_values, upserted
 from ..deployment import Deployment
 from ..entries import Entry
 from ..errors import INTERNAL, INVALID, CodeError, Error, NonDeterminism
@@ -12,7 +14,9 @@ from ..execution import Record, Run
 from ..presentation import describe_command
 from ..program import (
     ASK,
+    ATTRS,
     CALL,
+    CANCEL,
     CLOSING_OPS,
     DONE,
     EVENT_OPS,
@@ -20,9 +24,12 @@ from ..program import (
     SEND,
     SIDE_EFFECT,
     SPAWN,
+    TELL,
     TIMER,
     VERSION,
+    Attributes,
     Call,
+    CancelRequest,
     Command,
     Event,
     Rescind,
@@ -52,6 +59,8 @@ class Live:
         self.time = 0
         self.open: dict[int, Command] = {}  # what is under way
         self.rescinded: dict[int, Command] = {}  # cancelled by the code, and not yet carried out
+        self.canceled: CancelRequest | None = None  # the first that came
+        self.search = _search(run)
         self.closed = False
         self.fresh = True  # not yet looked at by its worker
         self.in_use = False  # by a task that is not committed yet: it may not be closed
@@ -109,8 +118,7 @@ class Live:
         records: list[Record] = []
         for event, commands in zip(events, outputs, strict=False):
             records.append(event)
-            if event.op == DONE:
-                self.open.pop(event.ref, None)
+            self._hear(event)
             for command in commands:
                 self._note(command)
             records += commands
@@ -166,8 +174,7 @@ class Live:
                 if index >= len(outputs):
                     raise self._mismatch(number, record, None)
                 actual, at, index = outputs[index], 0, index + 1
-                if record.op == DONE:
-                    self.open.pop(record.ref, None)
+                self._hear(record)
                 continue
             if record.op not in KNOWN_OPS:
                 continue  # how the run was ended from outside
@@ -178,6 +185,12 @@ class Live:
             self._note(command)
         if at < len(actual):
             raise self._mismatch(number + 1, None, actual[at])
+
+    def _hear(self, event: Event) -> None:
+        if event.op == DONE:
+            self.open.pop(event.ref, None)
+        elif event.op == CANCEL and self.canceled is None:
+            self.canceled = unpack(event.body, CancelRequest)
 
     def _note(self, command: Command) -> None:
         op, ref = command.op, command.ref
@@ -190,6 +203,9 @@ class Live:
                 self.rescinded[target] = waiting
                 if not waits_for_cancellation(waiting):
                     del self.open[target]
+        elif op == ATTRS:
+            upserts = unpack(command.body, Attributes).search
+            self.search = upserted(self.search, upserts) if upserts else self.search
         elif op in CLOSING_OPS:
             self.closed = True
 
@@ -218,7 +234,7 @@ class Live:
         self.program.close()
 
 
-KNOWN_OPS = SETTLED_OPS | CLOSING_OPS | {RESCIND, VERSION, SIDE_EFFECT, "attrs", "answer"}
+KNOWN_OPS = SETTLED_OPS | CLOSING_OPS | {RESCIND, TELL, VERSION, SIDE_EFFECT, ATTRS, "answer"}
 
 
 def load(run: Run, deployment: Deployment, records: Sequence[Record]) -> Live:
@@ -250,6 +266,11 @@ def waits_for_cancellation(command: Command) -> bool:
     if command.op == CALL:
         return unpack(command.body, Call).options.wait_for_cancellation
     return command.op == SPAWN and unpack(command.body, Spawn).options.wait_for_cancellation
+
+
+def _search(run: Run) -> dict[str, msgspec.Raw]:
+    given = run.options.search_attributes
+    return msgspec.json.decode(given, type=dict[str, msgspec.Raw]) if given else {}
 
 
 def _excerpt(body: Json) -> str:

@@ -207,4 +207,4 @@ def exit_mail(ended: str, outcome: Json, watcher: Watcher, key: str) -> Mail:
     if watcher.ref:
         return Mail(DONE, watcher.ref, outcome, watcher.run_id, key)
     end = msgspec.json.decode(outcome, type=Outcome)
-    return Mail(EXIT, 0, pack(Exit(ended, end.ok, end.err)), "", key)
+    return Mail(EXIT, 0, pack(Exit(ended, end.ok, end.err)), watcher.run_id, key)

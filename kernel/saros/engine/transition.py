@@ -9,10 +9,12 @@ from ..deployment import Deployment
 from ..errors import CANCELED, Error, ErrorData
 from ..execution import CANCELED as STATUS_CANCELED
 from ..execution import COMPLETED, CONTINUED, FAILED, Pid
+from ..options import check_start
 from ..ports import Ports, dispatch
 from ..program import (
     ASK,
     CALL,
+    CANCEL,
     DONE,
     EVENT_OPS,
     SEND,
@@ -22,6 +24,8 @@ from ..program import (
     Ask,
     Attributes,
     Call,
+    CancelRequest,
+    Command,
     ContinueAsNew,
     Event,
     Outcome,
@@ -32,7 +36,19 @@ from ..program import (
     pack,
     unpack,
 )
-from ..store import TO_CLOSE, TO_START, CallTask, Close, Commit, Deadline, Mail, Outgoing, WorkflowTask
+from ..store import (
+    TO_CLOSE,
+    TO_START,
+    CallTask,
+    Child,
+    Close,
+    Commit,
+    Deadline,
+    Mail,
+    Outgoing,
+    WorkflowTask,
+    child_request,
+)
 from ..values import Json, error_data
 from .live import Live, waits_for_cancellation
 
@@ -81,10 +97,15 @@ class Transition:
         now, open_refs = self._now, self.live.open
         mails = self.task.mails
         kept = [i for i, mail in enumerate(mails) if mail.op != DONE or mail.ref in open_refs]
+        self.commit.ended += [mail.ref for mail in mails if mail.op == DONE and self._awaits_child(mail.ref)]
         self.deliver([Event(mails[i].op, mails[i].ref, mails[i].body, now) for i in kept])
         if self.live.closed:
             delivered = sum(1 for record in self.commit.records if record.op in EVENT_OPS)
             self.commit.consumed = kept[delivered] if delivered < len(kept) else len(mails)
+
+    def _awaits_child(self, ref: int) -> bool:
+        command = self.live.open.get(ref)
+        return command is not None and command.op == SPAWN and unpack(command.body, Spawn).exec
 
     def restart_local(self) -> None:
         """Take up local calls that a lost worker left unfinished."""
@@ -149,14 +170,28 @@ class Transition:
         command = self.live.rescinded.pop(ref, None)
         if command is None:
             return True
+        if command.op == SPAWN:
+            self._cancel_child(ref, command, reason)
         if command.op == CALL:
             (self.commit.asked if waits_for_cancellation(command) else self.commit.canceled).append(ref)
         elif command.op == TIMER:
             self.commit.cleared.append(ref)
-        elif command.op == SPAWN:
-            child = runs.child_id(self.run.run_id, ref, unpack(command.body, Spawn))
-            self._out(0, ASK, pack(Ask("cancel", str(Pid("", child)), reason=reason)), key=f"cancel:{ref}")
         return True
+
+    def _cancel_child(self, ref: int, command: Command, reason: str) -> None:
+        for entry in self.commit.outbox:
+            if entry.ref == ref and entry.op == SPAWN:  # asked for in this very task: it never starts
+                self.commit.outbox.remove(entry)
+                self.commit.children = [child for child in self.commit.children if child.ref != ref]
+                if waits_for_cancellation(command):
+                    self._reply(ref, canceled(reason))
+                return
+        spawn = unpack(command.body, Spawn)
+        if self._is_workflow(spawn):
+            child = runs.child_id(self.run.run_id, ref, spawn)
+            request = child_request(self.run.run_id, ref)
+            ask = Ask("cancel", str(Pid("", child)), reason=reason, request=request)
+            self._out(0, ASK, pack(ask), key=f"cancel:{ref}")
 
     # --- timers -----------------------------------------------------------------------------
 
@@ -167,10 +202,26 @@ class Transition:
     # --- signals ----------------------------------------------------------------------------
 
     def spawn(self, ref: int, spawn: Spawn) -> None:
+        try:
+            check_start(spawn.options, runs.child_id(self.run.run_id, ref, spawn))
+        except Error as error:
+            self._reply(ref, error)
+            return
         self._out(ref, SPAWN, pack(spawn))
+        policy = spawn.options.parent_close_policy
+        if policy != "abandon" and self._is_workflow(spawn):
+            self.commit.children.append(Child(ref, runs.child_id(self.run.run_id, ref, spawn), policy))
+
+    def _is_workflow(self, spawn: Spawn) -> bool:
+        registry = self.deployment.registry
+        target = registry.get(spawn.entry) or registry.by_type(spawn.entry)
+        return target is not None and target.role == "workflow"
 
     def send(self, ref: int, send: Send) -> None:
         self._out(ref, SEND, pack(send))
+
+    def tell(self, ref: int, send: Send) -> None:
+        self._out(0, SEND, pack(send), key=f"tell:{ref}")
 
     def ask(self, ref: int, ask: Ask) -> None:
         self._out(ref, ASK, pack(ask))
@@ -196,16 +247,29 @@ class Transition:
         pass  # whoever asked reads the record
 
     def complete(self, result: Json) -> None:
-        outcome = outcome_ok(result)
-        self.commit.close = Close(COMPLETED, outcome, runs.after(self.run, self._now))
+        asked = self._cancel_request()
+        if asked is None:
+            self.commit.close = Close(COMPLETED, outcome_ok(result), runs.after(self.run, self._now))
+        elif self.run.options.cron_schedule:
+            self.commit.close = Close(STATUS_CANCELED, pack(Outcome(err=canceled(""))))
+        else:
+            self.commit.close = Close(COMPLETED, outcome_ok(result))
 
     def fail(self, error: ErrorData) -> None:
-        status = STATUS_CANCELED if error.kind == CANCELED else FAILED
-        outcome = pack(Outcome(err=error))
-        self.commit.close = Close(status, outcome, runs.after(self.run, self._now, error))
+        asked, cron = self._cancel_request(), bool(self.run.options.cron_schedule)
+        status = STATUS_CANCELED if error.kind == CANCELED or (asked and cron) else FAILED
+        again = None if asked else runs.after(self.run, self._now, error)
+        self.commit.close = Close(status, pack(Outcome(err=error)), again)
+
+    def _cancel_request(self) -> CancelRequest | None:
+        """Who has asked the run to end: then no other run follows by a retry policy or a cron schedule."""
+        if self.live.canceled is not None:
+            return self.live.canceled
+        late = (unpack(mail.body, CancelRequest) for mail in self.task.mails if mail.op == CANCEL)
+        return next(late, None)
 
     def continue_as_new(self, request: ContinueAsNew) -> None:
-        next_run = runs.continued(self.run, request, self.deployment, self._now)
+        next_run = runs.continued(self.run, request, self.deployment, self._now, self.live.search)
         self.commit.close = Close(CONTINUED, b"{}", next_run)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..entries import Entry
-from ..errors import INVALID, Error, ErrorData
+from ..errors import INTERNAL, INVALID, Error, ErrorData
 from ..ports import Ports, dispatch
 from ..program import (
     CANCEL,
@@ -233,6 +233,9 @@ class Actor:
             self.deliver(DONE, ref, b"{}")
         else:
             self._ask(ref, self.host.send(send, self.pid))
+
+    def tell(self, ref: int, send: Send) -> None:
+        raise Error("only a workflow sends without waiting for the result", INTERNAL)
 
     def ask(self, ref: int, ask: Ask) -> None:
         self._ask(ref, inquire(self.host, ask) if ask.verb in INQUIRIES else self.host.ask(ask, self.pid))

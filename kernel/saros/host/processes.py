@@ -16,7 +16,8 @@ from ..clock import Clock, waiting
 from ..deployment import Deployment, error_of, value_of
 from ..entries import Entry
 from ..errors import ALREADY_EXISTS, INTERNAL, INVALID, NOT_FOUND, RATE_LIMITED, Error, ErrorData
-from ..execution import Pid, StartRequest, Watcher, check_id, new_id
+from ..execution import Pid, StartRequest, Watcher, new_id
+from ..options import check_start
 from ..program import (
     CANCEL,
     MESSAGE,
@@ -179,7 +180,7 @@ class ProcessHost:
     async def _spawn_workflow(self, entry: Entry, spawn: Spawn, watcher: Watcher | None) -> Json:
         worker, queue = self.deployment.worker_and_queue(entry, spawn.host)
         request = StartRequest(
-            check_id(spawn.options.id or spawn.name or new_id()),
+            spawn.options.id or spawn.name or new_id(),
             entry.id,
             entry.type_name,
             worker,
@@ -192,6 +193,7 @@ class ProcessHost:
             watcher=watcher,
             request_id=new_id(),
         )
+        check_start(request.options, request.id)
         started = await self.backend.start(request)
         if not spawn.exec:
             return pack(started.pid)

@@ -8,12 +8,21 @@ local env_type = rt.env.type
 
 local EMPTY = {}
 local base = { options = EMPTY }
+local MAX_NAME = 1000 -- bytes
+local taken = {} -- activity ids of a workflow's calls; that of a cancelled call is never free again
 
 -- Starts the call; returns its command ref, or nil, err.
 local function start(state, id, ...)
   if type(id) ~= "string" or not find(id, "^[^:]+:[^:]+$") then
     local got = type(id) == "string" and '"' .. id .. '"' or "a " .. env_type(id)
     return rt.fail("Invalid", "a function id is namespace:name, not " .. got)
+  elseif #id > MAX_NAME then
+    return rt.fail("Invalid", "a function id has at most " .. MAX_NAME .. " bytes, not " .. #id)
+  end
+  local own = rt.workflow and state.options.id
+  if own and taken[own] then
+    local which = "the activity.id " .. own .. " belongs to another call"
+    return rt.fail("Invalid", which .. ", which is under way or was cancelled; an id names one call at a time")
   end
   local args, err = rt.pack("argument", ...)
   if not args then
@@ -27,7 +36,17 @@ local function start(state, id, ...)
   if next(state.options) ~= nil then
     body = body .. ',"options":' .. encode(state.options, "options")
   end
+  if own and own ~= "" then
+    taken[own] = true
+  end
   return rt.command("call", body .. "}")
+end
+
+-- A call has ended itself.
+local function ended(state)
+  if state.options.id then
+    taken[state.options.id] = nil
+  end
 end
 
 local function call(state, id, ...)
@@ -35,7 +54,9 @@ local function call(state, id, ...)
   if not ref then
     return nil, err
   end
-  return rt.await(ref, state.options.wait_for_cancellation)
+  return rt.await(ref, state.options.wait_for_cancellation, function()
+    ended(state)
+  end)
 end
 
 -- Futures ------------------------------------------------------------------------------------------
@@ -94,6 +115,7 @@ local function async(state, id, ...)
   rt.library("payload")
   local future = { ref = ref, channel = rt.channel_new(1) }
   rt.on_done(ref, function(outcome)
+    ended(state)
     settle(future, rt.unwrap(outcome))
   end)
   return new_future(future)

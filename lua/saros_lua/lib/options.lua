@@ -7,6 +7,8 @@ local gsub, find, sub = raw.string.gsub, raw.string.find, raw.string.sub
 local env_type = rt.env.type
 
 local MS = 1000000
+local MAX_MS = 100 * 366 * 86400000 -- a hundred years
+local MAX_NAME = 1000 -- bytes of an id or of a name
 rt.library("duration")
 
 -- Each reader returns the wire value, or nil and what is wanted instead.
@@ -16,8 +18,10 @@ local function milliseconds(value)
     return nil, "a duration such as \"30s\", or milliseconds (" .. why .. ")"
   elseif ns < 0 then
     return nil, "a duration that is not negative"
+  elseif ns // MS > MAX_MS then
+    return nil, "a duration of at most 100 years"
   end
-  return (ns + MS - 1) // MS
+  return (ns - 1) // MS + 1
 end
 
 local function text(value)
@@ -25,6 +29,14 @@ local function text(value)
     return value
   end
   return nil, "a text"
+end
+
+-- The id of an activity, or the name of a task queue.
+local function name_of(value)
+  if type(value) == "string" and #value <= MAX_NAME and not find(value, "%c") then
+    return value
+  end
+  return nil, "a text of at most " .. MAX_NAME .. " bytes without control characters"
 end
 
 local function boolean(value)
@@ -36,10 +48,10 @@ end
 
 local function count(value)
   local n = raw.math.tointeger(value)
-  if n and n >= 0 then
+  if n and n >= 0 and n < 2147483648 then
     return n
   end
-  return nil, "a whole number that is not negative"
+  return nil, "a whole number from 0 to 2147483647"
 end
 
 local function coefficient(value)
@@ -87,8 +99,8 @@ local ACTIVITY = {
   schedule_to_close_timeout = milliseconds,
   schedule_to_start_timeout = milliseconds,
   heartbeat_timeout = milliseconds,
-  id = text,
-  task_queue = text,
+  id = name_of,
+  task_queue = name_of,
   wait_for_cancellation = boolean,
   ["local"] = boolean,
   retry_policy = function(value)
@@ -98,7 +110,7 @@ local ACTIVITY = {
 
 local WORKFLOW = {
   id = text,
-  task_queue = text,
+  task_queue = name_of,
   execution_timeout = milliseconds,
   run_timeout = milliseconds,
   task_timeout = milliseconds,
@@ -240,6 +252,9 @@ function options.activity(given)
       return nil, "option timeout must be " .. wanted
     end
     wire.start_to_close_timeout = ms
+  end
+  if wire and wire.start_to_close_timeout == 0 and (wire.schedule_to_close_timeout or 0) == 0 then
+    return nil, "option activity.start_to_close_timeout must be a duration above 0, unless schedule_to_close_timeout limits the call"
   end
   return wire, why
 end

@@ -15,6 +15,7 @@ local UNBOUNDED = raw.math.maxinteger
 local inbox -- channel of all that has no listener; made with the first message or inbox()
 local listeners -- topic -> {channel, messages = true?}
 local topics -- listener channel -> topic
+local unwanted -- topics that were listened to, and are not any more
 
 rt.library("channel")
 rt.library("payload")
@@ -75,7 +76,7 @@ local function route(wire)
   local listener = listeners[wire.topic]
   if listener then
     hand_over(listener, message)
-  else
+  elseif not unwanted[wire.topic] then
     rt.channel_offer(mailbox(), message)
   end
 end
@@ -132,11 +133,13 @@ end
 -- Events: EXIT, CANCEL, LINK_DOWN ------------------------------------------------------------------
 
 local events -- the channel; queued into from the first event on
+local expects_exit -- pid -> true when its end will be told, until then it has not ended for this program; then false
 local asked -- whether the code has ever asked for it
 local options
 
 rt.each_program(function()
-  inbox, listeners, topics = nil, {}, {}
+  inbox, listeners, topics, unwanted = nil, {}, {}, {}
+  expects_exit = {}
   events, asked, options = nil, false, { trap_links = false }
 end)
 
@@ -155,7 +158,16 @@ local function exit_event(kind, body)
 end
 
 function rt.on.exit(body)
-  rt.channel_offer(event_channel(), exit_event("EXIT", body))
+  local event = exit_event("EXIT", body)
+  expects_exit[event.from] = false
+  rt.channel_offer(event_channel(), event)
+end
+
+-- Note that the end of an execution that this one has started will be told as EXIT.
+function rt.expect_exit(pid)
+  if expects_exit[pid] == nil then -- it may be told before the start has given the pid
+    expects_exit[pid] = true
+  end
 end
 
 function rt.on.link_down(body)
@@ -224,9 +236,17 @@ function process.send(dest, topic, ...)
   if not payloads then
     return nil, err
   end
-  local body = '{"to":' .. encode(dest, "to") .. ',"topic":' .. encode(topic, "topic")
-  local _, failure = await(command("send", body .. ',"payloads":' .. payloads .. "}"))
-  if failure then
+  local body = '{"to":' .. encode(dest, "to") .. ',"topic":' .. encode(topic, "topic") .. ',"payloads":' .. payloads .. "}"
+  if rt.workflow and find(dest, "^@[^|]*|") then
+    if expects_exit[dest] == false then
+      return rt.fail("NotFound", "process " .. dest .. " not found")
+    end
+    command("tell", body) -- a handler that answers whoever asked is not overtaken by the next message
+    return true
+  end
+  local expected = expects_exit[dest]
+  local _, failure = await(command("send", body))
+  if failure and not (expected and failure:kind() == "NotFound") then
     return nil, failure
   end
   return true
@@ -244,6 +264,7 @@ function process.listen(topic, opts)
   if listener then
     return listener.channel
   end
+  unwanted[topic] = nil
   local messages = type(opts) == "table" and opts.message == true
   listener = { channel = rt.channel_new(UNBOUNDED), messages = messages }
   listeners[topic] = listener
@@ -264,7 +285,7 @@ function process.unlisten(ch)
   if not topic then
     return false
   end
-  listeners[topic] = nil
+  listeners[topic], unwanted[topic] = nil, true
   topics[ch] = nil
   rt.channel_close(ch)
   return true
@@ -278,11 +299,19 @@ end
 process.event = { EXIT = "EXIT", CANCEL = "CANCEL", LINK_DOWN = "LINK_DOWN", OUTDATED = "OUTDATED" }
 
 function process.monitor(dest)
-  return ask_true("monitor", dest)
+  local ok, err = ask_true("monitor", dest)
+  if ok and find(dest, "|", 1, true) then
+    expects_exit[dest] = true
+  end
+  return ok, err
 end
 
 function process.unmonitor(dest)
-  return ask_true("unmonitor", dest)
+  local ok, err = ask_true("unmonitor", dest)
+  if ok then
+    expects_exit[dest] = nil
+  end
+  return ok, err
 end
 
 local NO_LINKS = "links are not supported in workflow context; use process.monitor"

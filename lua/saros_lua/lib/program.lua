@@ -154,8 +154,8 @@ function rt.unwrap(outcome)
 end
 
 -- Blocks until the command is done: value, nil or nil, err. A cooperative cancellation rescinds the
--- command; with `patient` the command's own end is waited for all the same.
-function rt.await(ref, patient)
+-- command; with `patient` the command's own end is waited for all the same. Calls ended() when it has ended itself.
+function rt.await(ref, patient, ended)
   local task = current()
   settlers[ref] = function(outcome)
     wake(task, outcome)
@@ -169,6 +169,8 @@ function rt.await(ref, patient)
   end)
   if outcome == CANCELLED then
     return nil, err
+  elseif ended then
+    ended()
   end
   return rt.unwrap(outcome)
 end

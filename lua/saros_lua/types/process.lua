@@ -65,7 +65,8 @@ function process.inbox() end
 ---@return saros.Error? err
 function process.listen(topic, options) end
 
---- Stop listening: the topic's later messages go to the inbox. `false` when it is no listener's channel.
+--- Stop listening: the topic's later messages are dropped, until it is listened to again. `false` when it is no
+--- listener's channel.
 ---@param channel saros.Channel
 ---@return boolean
 function process.unlisten(channel) end

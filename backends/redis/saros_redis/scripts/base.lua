@@ -151,6 +151,22 @@ local function seen(id, mark)
   return false
 end
 
+-- The run that a start request has made, when it is running. A request that has yet to be carried out is withdrawn
+-- instead, by a mark among the keys of an execution that may not be there yet, nor ever.
+local function made(id, request)
+  local run, first = unpack(call("HMGET", key("e", id), "run", "request"))
+  if run and first == request then
+    return running(id)
+  end
+  local marks = key("k", id)
+  if not call("ZSCORE", marks, "start:" .. request) then
+    seen(id, "withdrawn:" .. request)
+    if not run then
+      call("EXPIRE", marks, 604800)
+    end
+  end
+end
+
 -- Deadlines: a member of the partition's `tm`, with what it brings in the run's `d`.
 local function arm(run, kind, ref, due, item)
   call("ZADD", tag .. ":tm", text(due), kind .. ":" .. run .. ":" .. ref)
@@ -160,6 +176,15 @@ end
 local function disarm(run, kind, ref)
   if call("HDEL", key("d", run), kind .. ":" .. ref) == 1 then
     call("ZREM", tag .. ":tm", kind .. ":" .. run .. ":" .. ref)
+  end
+end
+
+-- A run that waits for its start need not any longer.
+local function wake(run)
+  if call("HGET", key("m", run), "delayed") == "start" then
+    call("HDEL", key("m", run), "delayed")
+    disarm(run, "wake", 0)
+    schedule(run)
   end
 end
 

@@ -1,6 +1,6 @@
 -- {commits, wanted} gives {verdicts, what was wanted}.
 -- A commit: {run, id, fence, expected, consumed, records, size, calls, canceled, asked, deadlines, cleared,
--- outbox, attributes, memo, close, consumer}. The fence is random and used once: it is the operation's id, too.
+-- outbox, attributes, memo, close, consumer, children, ended}. The fence is random and used once: it is the operation's id, too.
 local function ask_call(run, ref, item)
   local c = key("c", run)
   local blob, token = unpack(call("HMGET", c, ref, ref .. ":t"))
@@ -65,6 +65,12 @@ local function commit(c)
   end
   for _, item in ipairs(c[15]) do
     set_memo(run, item[1], item[2])
+  end
+  for _, child in ipairs(c[18]) do
+    call("HSET", key("ch", run), child[1], child[2])
+  end
+  for _, ref in ipairs(c[19]) do
+    call("HDEL", key("ch", run), ref)
   end
   local close = c[16]
   if close and close[1] then

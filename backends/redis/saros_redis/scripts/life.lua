@@ -1,6 +1,7 @@
 -- How runs begin and end.
 
--- new: {run, id, blob, pid, queue, type, start, delay, mails, attributes, memo, alarms}; alarms: {due, item}.
+-- new: {run, id, blob, pid, queue, type, start, delay, mails, attributes, memo, alarms}; alarms: {due, outcome,
+-- whether another run may follow}.
 local function create(new)
   local run, id, start = new[1], new[2], text(new[7])
   local m = key("m", run)
@@ -18,55 +19,47 @@ local function create(new)
     set_memo(run, item[1], item[2])
   end
   for number, alarm in ipairs(new[12]) do
-    arm(run, "run", number, alarm[1], alarm[2])
+    arm(run, alarm[3] and "again" or "run", number, alarm[1], alarm[2])
   end
   if new[8] > 0 then
-    call("HSET", m, "delayed", "1")
+    call("HSET", m, "delayed", "start")
     arm(run, "wake", 0, now + new[8], "")
   else
     schedule(run)
   end
 end
 
--- Whoever watches hears of the end, and children end as their parent close policy says.
+-- The children of a run, those that are yet to be started too, end as their parent close policies say: `ch` has by
+-- the command that starts each {id, policy}.
+local function part(id, run, pid)
+  local children = call("HGETALL", key("ch", run))
+  for index = 1, #children, 2 do
+    local request = run .. ":" .. children[index]
+    local policy, child = string.match(children[index + 1], "^(%S+) (.*)$")
+    local verb = policy == "terminate" and "terminate" or "cancel"
+    local body = cjson.encode({verb = verb, to = "|" .. child, reason = "the parent has ended", request = request})
+    send_out({id, run, pid, 0, "ask", body, request .. ":" .. verb, ""})
+  end
+  call("DEL", key("ch", run))
+end
+
+-- Whoever watches hears of the end.
 local function tell(id, run, pid, outcome)
   local watchers = call("HGETALL", key("w", id))
   for index = 1, #watchers, 2 do
     send_out({id, run, pid, 0, "exit", outcome, run .. ":end:" .. watchers[index], watchers[index + 1]})
   end
-  local children = call("HGETALL", key("ch", id))
-  for index = 1, #children, 2 do
-    local verb = ({terminate = "terminate", request_cancel = "cancel"})[children[index + 1]]
-    if verb then
-      local body = cjson.encode({verb = verb, to = "|" .. children[index], reason = "the parent has ended"})
-      send_out({id, run, pid, 0, "ask", body, run .. ":" .. verb .. ":" .. children[index], ""})
-    end
-  end
-  call("DEL", key("w", id), key("ch", id))
+  call("DEL", key("w", id))
 end
 
--- What the next run of an execution takes over from the last: attributes, and mail for whichever run.
+-- What the next run of an execution takes over from the last: mail for whichever run.
 local function inherit(run, following)
-  local fields = call("HGETALL", key("m", run))
-  local terms = {}
-  following[10], following[11] = {}, {}
-  for index = 1, #fields, 2 do
-    local kind, name = string.match(fields[index], "^(%a+):(.*)$")
-    if kind == "term" then
-      terms[name] = fields[index + 1]
-    elseif kind == "memo" then
-      table.insert(following[11], {name, fields[index + 1]})
-    end
-  end
-  for index = 1, #fields, 2 do
-    local name = string.match(fields[index], "^attr:(.*)$")
-    if name then
-      table.insert(following[10], {name, fields[index + 1], terms[name] or ""})
-    end
-  end
   for _, item in ipairs(call("LRANGE", key("i", run), 0, -1)) do
     if string.sub(item, 1, 1) == "\n" then
       table.insert(following[9], item)
+      if string.sub(item, 1, 8) == "\ncancel\n" then
+        following[8] = 0
+      end
     end
   end
 end
@@ -95,6 +88,7 @@ local function close_run(run, status, outcome, following)
   call("ZADD", key("x", "status:" .. status), start, run)
   call("ZADD", key("x", "closed"), text(now), run)
   call("ZREM", key("x", "dead"), run)
+  part(id, run, pid)
   if following then
     call("HSET", m, "next", following[1])
     inherit(run, following)
@@ -108,8 +102,8 @@ local function close_run(run, status, outcome, following)
 end
 
 -- End a run from outside, with a record that no program wrote.
-local function end_run(run, status, op, outcome)
+local function end_run(run, status, op, outcome, following)
   call("RPUSH", key("h", run), op .. "\n0\n" .. text(now) .. "000\n" .. outcome)
   call("HINCRBY", key("m", run), "size", #outcome + 32)
-  close_run(run, status, outcome)
+  close_run(run, status, outcome, following)
 end

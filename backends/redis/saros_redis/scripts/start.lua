@@ -1,5 +1,5 @@
 -- {new, request id, watcher field, watcher, conflict policy, reuse policy, messages, terminated outcome, name}
--- gives {what, run id, pid}: created, seen, joined; or running, used, completed, when refused.
+-- gives {what, run id, pid}: created, seen, joined; or running, used, completed, withdrawn, when refused.
 local new, request, watcher_field, watcher = input[1], input[2], input[3], input[4]
 local conflict, reuse, messages, name = input[5], input[6], input[7], input[9]
 local id = new[2]
@@ -18,6 +18,9 @@ end
 
 if status and (first == request or call("ZSCORE", key("k", id), mark)) then
   return {"seen", run, pid}
+end
+if call("ZSCORE", key("k", id), "withdrawn:" .. request) then
+  return {"withdrawn", "", ""}
 end
 if status == "running" then
   if conflict == "fail" then
@@ -44,6 +47,7 @@ elseif status then
   end
 end
 create(new)
+call("PERSIST", key("k", id))
 call("HSET", key("e", id), "request", request)
 watch()
 if name ~= "" then

@@ -1,6 +1,9 @@
--- {id, run id or "", outcome, operation}: end a run; gives 0 when it does not run.
-local id, only, outcome, operation = input[1], input[2], input[3], input[4]
+-- {id, run id or "", outcome, operation, start request or ""}: end a run; gives 0 when it does not run.
+local id, only, outcome, operation, request = input[1], input[2], input[3], input[4], input[5]
 local run = only ~= "" and only or call("HGET", key("e", id), "run")
+if request ~= "" and not made(id, request) then
+  return 0
+end
 if not run then
   return 0
 end
