@@ -53,7 +53,7 @@ def findings(
     yield from _modules(runtime, entry)
     source = entry.source_path
     code = None if source is None else read(source.read_bytes())
-    if code is None:
+    if source is None or code is None:
         return
     surface = _Surface(runtime, entry)
     try:
