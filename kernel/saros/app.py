@@ -21,7 +21,16 @@ from .deployment import Deployment, value_of
 from .entries import AppError, Problem, Registry, load
 from .entries.problems import in_order
 from .errors import NOT_FOUND, TIMEOUT, CodeError, Error
-from .execution import RUNNING, Description, HistoryPage, Pid, StartRequest, check_id, new_id
+from .execution import (
+    RUNNING,
+    Description,
+    HistoryPage,
+    Pid,
+    StartRequest,
+    check_id,
+    check_topic,
+    new_id,
+)
 from .host import ProcessHost
 from .options import check_start
 from .plugins import Plugins, installed
@@ -159,9 +168,9 @@ class Handle:
     async def signal(self, topic: str, *payloads: Any) -> None:
         """Send a message.
 
-        :raises Error: NOT_FOUND when it does not run.
+        :raises Error: NOT_FOUND when it does not run; INVALID for a topic that begins with ``@``.
         """
-        message = Message(topic, "", msgspec.Raw(values.encode_args(payloads)))
+        message = Message(check_topic(topic), "", msgspec.Raw(values.encode_args(payloads)))
         if not await self._app.backend.send(self._pid, MESSAGE, pack(message), new_id()):
             raise _not_running(self.id)
 
@@ -293,7 +302,10 @@ class App:
             msgspec.Raw(values.encode_args(args)),
             msgspec.Raw(values.encode(dict(context or {}))),
             start_options,
-            tuple(Message(topic, "", msgspec.Raw(values.encode_args([body]))) for topic, body in messages),
+            tuple(
+                Message(check_topic(topic), "", msgspec.Raw(values.encode_args([body])))
+                for topic, body in messages
+            ),
             name,
             request_id=new_id(),
         )

@@ -303,8 +303,11 @@ class Facts(Protocol):
     """
 
     replaying: bool
-    name: str
-    """Of the entry and the execution, for messages."""
+
+    @property
+    def name(self) -> str:
+        """Of the entry and the execution, for messages."""
+        ...
 
     def history(self) -> tuple[int, int]:
         """Number of events and bytes of the history before the present batch of events."""

@@ -225,8 +225,13 @@ class Commit(msgspec.Struct):
     consumed: int  # number of mails
     records: list[Record] = []
     calls: list[CallTask] = []
+    leased: list[
+        CallLease
+    ] = []  # calls whose attempt runs here already, under this token: as if it had been taken
     canceled: list[int] = []  # calls to drop; a running attempt hears of it with its next heartbeat
-    asked: list[int] = []  # calls to cancel whose own end still counts
+    asked: list[
+        int
+    ] = []  # calls to cancel whose own end still counts; they may be among `calls` and `leased`
     deadlines: list[Deadline] = []
     cleared: list[int] = []  # timers to drop
     outbox: list[Outgoing] = []

@@ -43,7 +43,7 @@ class Limits(NamedTuple):
     """What one activation (the delivery of one event) may use."""
 
     instructions: int = 20_000_000  # of the VM
-    milliseconds: int = 150  # of CPU time of the thread
+    milliseconds: int = 150  # of CPU time of the thread; on a slow machine up to five times as much
     memory: int = 64 << 20  # bytes, of the whole VM
 
 

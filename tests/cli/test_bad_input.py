@@ -221,7 +221,7 @@ def test_an_unknown_entry(cli: Any, shop: str) -> None:
         (
             "memory://?time=fast",
             1,
-            "memory://?time=fast is no memory backend",
+            "memory:// has an unknown option",
             "use memory:// or memory://?time=skip",
         ),
     ],

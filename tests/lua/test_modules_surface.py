@@ -37,8 +37,12 @@ def test_host_functions_of_one_name_are_one_function() -> None:
             assert known.setdefault(name, function) is function
 
 
-def test_services_are_not_for_workflows() -> None:
-    assert [module.name for module in SURFACE if module.services] == ["http_client"]
+def test_services_are_not_for_workflows(failure) -> None:
+    assert [module.name for module in SURFACE if module.services] == ["crypto", "http_client"]
+    assert not BY_NAME["http_client"].workflows
+    kind, _, message = failure("require('crypto').pbkdf2('p', 's', 100001, 32)", workflow=True)
+    assert kind == "Invalid"
+    assert "the limit is 100000 in a workflow" in message
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))

@@ -20,9 +20,9 @@ class OpenCall:
 
     __slots__ = ("canceled", "task", "token")
 
-    def __init__(self, task: CallTask) -> None:
+    def __init__(self, task: CallTask, token: str = "") -> None:
         self.task = task
-        self.token = ""
+        self.token = token
         self.canceled = False
 
 

@@ -181,8 +181,6 @@ class Ledger:
             execution.clear(ref)
         for ref in commit.canceled:
             execution.drop_call(ref)
-        for ref in commit.asked:
-            self._ask_call(execution, ref)
         for entry in commit.outbox:
             self._outbox.put("", entry)
         for child in commit.children:
@@ -192,6 +190,10 @@ class Ledger:
         for task in commit.calls:
             execution.calls[task.ref] = OpenCall(task)
             self._calls.put(task.task_queue, task)
+        for lease in commit.leased:
+            execution.calls[lease.task.ref] = OpenCall(lease.task, lease.token)
+        for ref in commit.asked:
+            self._ask_call(execution, ref)
         for deadline in commit.deadlines:
             self._arm(execution, deadline)
         if commit.close is not None:

@@ -41,7 +41,7 @@ class Calls:
         core = self._core
         try:
             for portion in limits.portions(results, lambda result: len(result.outcome)):
-                args = [[codec.settled(result) for result in portion], core.wanted(calls=False)]
+                args = [[codec.settled(result) for result in portion], core.wanted(calls=())]
                 more = await core.run("settle", partition, args, core.patience)
                 for result in portion:
                     if result.retry_at:

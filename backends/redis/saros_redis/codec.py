@@ -192,6 +192,10 @@ def commit(commit: Commit, consumer: str) -> list[Any]:
         consumer,
         [[str(child.ref), f"{child.policy} {child.id}"] for child in commit.children],
         [str(ref) for ref in commit.ended],
+        [
+            [str(lease.task.ref), lease.task.task_queue, pack(lease.task).decode(), lease.token]
+            for lease in commit.leased
+        ],
     ]
 
 

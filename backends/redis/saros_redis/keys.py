@@ -34,6 +34,10 @@ class Keys:
     def calls(self, partition: int, queue: str) -> str:
         return f"{self.tags[partition]}:act:{queue}"
 
+    def own(self, partition: int, queue: str) -> str:
+        """Calls that workers began within their workflow tasks: leased from the beginning, read by nobody."""
+        return f"{self.tags[partition]}:loc:{queue}"
+
     def out(self, partition: int) -> str:
         return f"{self.tags[partition]}:out"
 

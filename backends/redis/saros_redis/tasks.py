@@ -46,11 +46,13 @@ class Tasks:
         try:
             for portion in portions(indexes, lambda index: work_of(commits[index])):
                 batch = [codec.commit(commits[index], core.consumer) for index in portion]
-                verdicts, more = await core.run("commit", partition, [batch, core.wanted()], core.patience)
-                for index, verdict in zip(portion, verdicts, strict=True):
+                reply = await core.run("commit", partition, [batch, core.wanted()], core.patience)
+                verdicts, more, entries = reply
+                for index, verdict, own in zip(portion, verdicts, entries, strict=True):
                     results[index] = verdict.decode()
                     if results[index] == OK:
                         self._arm(commits[index])
+                        core.hold_own(partition, commits[index].leased, own)
                 await core.absorb(partition, more)
         except Error:
             core.forget_tasks()

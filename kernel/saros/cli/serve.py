@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..plain import one_line
 from . import inputs, logs, session
 from .errors import INTERRUPTED
 from .options import AppPath, Backend, LogLevel
@@ -41,6 +42,12 @@ def serve(
             help="End this process, with status 86, when code of the app blocks it for so long; 0 for never.",
         ),
     ] = "10s",
+    wait: Annotated[
+        str,
+        typer.Option(
+            "--wait", metavar="TIME", help="Wait so long for a server that is not up yet; 0 to fail at once."
+        ),
+    ] = "30s",
     no_services: Annotated[
         bool,
         typer.Option(
@@ -53,18 +60,13 @@ def serve(
     Work that has begun is finished first; a second Ctrl-C ends at once.
     """
     logs.configure(log_level, as_json=log_json)
-    session.run(
-        _serve(
-            session.target(backend),
-            app,
-            log_json,
-            inputs.seconds(watchdog, "--watchdog") or 0.0,
-            not no_services,
-        )
-    )
+    limits = inputs.seconds(watchdog, "--watchdog") or 0.0, inputs.seconds(wait, "--wait") or 0.0
+    session.run(_serve(session.target(backend), app, log_json, *limits, not no_services))
 
 
-async def _serve(to: session.Target, path: Path, log_json: bool, watchdog: float, services: bool) -> None:
+async def _serve(
+    to: session.Target, path: Path, log_json: bool, watchdog: float, wait: float, services: bool
+) -> None:
     import asyncio
 
     from ..background import Job
@@ -82,7 +84,10 @@ async def _serve(to: session.Target, path: Path, log_json: bool, watchdog: float
     for number in signals:
         loop.add_signal_handler(number, asked)
     try:
-        async with session.app_on(to, path, workers=True, services=services, watchdog=watchdog) as app:
+        patience = session.Wait(wait, stop)
+        async with session.app_on(
+            to, path, workers=True, services=services, watchdog=watchdog, wait=patience
+        ) as app:
             _tell(app, to, log_json, services)
             tune_collector()
             workers = app.start_workers(services=services)
@@ -129,6 +134,6 @@ def _tell(app: App, to: session.Target, log_json: bool, services: bool) -> None:
         for what, value in served.items():
             text = value if isinstance(value, str) else ", ".join(value)
             if text:
-                print(f"{what:<12} {text}", file=sys.stderr, flush=True)
+                print(f"{what:<12} {one_line(text)}", file=sys.stderr, flush=True)
     if to.in_process:
         log.info("%s lives in this process only: no other command sees it, and nothing survives it", to.url)

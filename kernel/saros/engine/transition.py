@@ -55,9 +55,14 @@ from .live import Live, waits_for_cancellation
 MS = 1_000_000
 
 
+REPLIES = 100
+"""So many commands of one workflow task are answered at once; code that asks on and on hears by a timer then."""
+
+
 class LocalCall(msgspec.Struct, frozen=True):
     ref: int
     call: Call
+    scheduled: int  # nanoseconds since 1970
 
 
 class Transition:
@@ -71,6 +76,7 @@ class Transition:
         self.commit = Commit(task.run, task.fence, live.length, len(task.mails))
         self.local: list[LocalCall] = []
         self._replies: list[Event] = []  # to commands that are answered at once
+        self._replied = 0
         self._now = max(task.now, live.time)
 
     def deliver(self, events: list[Event]) -> None:
@@ -80,6 +86,7 @@ class Transition:
         """
         ports = Ports(self, self, self, self)  # not kept: a cycle would wait for Python's collector
         while events and not self.live.closed:
+            self._now = max(self._now, events[-1].time)  # local calls take time
             records = self.live.deliver(events)
             self.commit.records += records
             for record in records:
@@ -107,22 +114,16 @@ class Transition:
         command = self.live.open.get(ref)
         return command is not None and command.op == SPAWN and unpack(command.body, Spawn).exec
 
-    def restart_local(self) -> None:
-        """Take up local calls that a lost worker left unfinished."""
-        for ref, command in self.live.open.items():
-            if command.op == CALL:
-                call = unpack(command.body, Call)
-                if self._is_local(call):
-                    self.local.append(LocalCall(ref, call))
-
     def _reply(self, ref: int, error: Error | ErrorData) -> None:
         data = error_data(error) if isinstance(error, Error) else error
-        self._replies.append(Event(DONE, ref, pack(Outcome(err=data)), self._now))
+        body = pack(Outcome(err=data))
+        self._replied += 1
+        if self._replied <= REPLIES:
+            self._replies.append(Event(DONE, ref, body, self._now))
+        else:
+            self.commit.deadlines.append(Deadline(ref, self._now, Mail(DONE, ref, body, self.run.run_id)))
 
     # --- activities -------------------------------------------------------------------------
-
-    def _is_local(self, call: Call) -> bool:
-        return self.deployment.is_local(self.deployment.registry.get(call.target), call.options)
 
     def schedule(self, ref: int, call: Call) -> None:
         options = call.options
@@ -135,7 +136,7 @@ class Transition:
                 self._reply(ref, error)
                 return
         if self.deployment.is_local(entry, options):
-            self.local.append(LocalCall(ref, call))
+            self.local.append(LocalCall(ref, call, self._now))
             return
         queue = self.deployment.call_queue(entry, options, self.run.task_queue)
         run = self.run
@@ -144,11 +145,25 @@ class Transition:
         self._limit(ref, options.schedule_to_start_timeout, TO_START)
         self._limit(ref, options.schedule_to_close_timeout, TO_CLOSE)
 
-    def _limit(self, ref: int, timeout: int, guard: str) -> None:
+    def local_task(self, local: LocalCall) -> CallTask:
+        """A local call as the store keeps it when it outlives its workflow task. It has no heartbeat timeout."""
+        options = msgspec.structs.replace(local.call.options, heartbeat_timeout=0)
+        call = msgspec.structs.replace(local.call, options=options)
+        run = self.run
+        scheduled = local.scheduled or self._now
+        return CallTask(
+            run.id, run.run_id, local.ref, run.task_queue, str(run.pid), run.type, call, scheduled
+        )
+
+    def limit_to_close(self, task: CallTask) -> None:
+        self._limit(task.ref, task.call.options.schedule_to_close_timeout, TO_CLOSE, task.scheduled)
+
+    def _limit(self, ref: int, timeout: int, guard: str, scheduled: int = 0) -> None:
         if timeout:
             body = pack(Outcome(err=timeout_error(f"schedule_to_{guard}", timeout)))
             mail = Mail(DONE, ref, body, self.run.run_id)
-            self.commit.deadlines.append(Deadline(ref, self._now + timeout * MS, mail, guard))
+            due = (scheduled or self._now) + timeout * MS
+            self.commit.deadlines.append(Deadline(ref, due, mail, guard))
 
     def cancel(self, ref: int, reason: str = "") -> bool:
         """Cancel whatever `ref` is: the one method serves three ports."""
@@ -162,6 +177,8 @@ class Transition:
         for local in self.local:
             if local.ref == ref:
                 self.local.remove(local)
+                if local.call.options.wait_for_cancellation:
+                    self._reply(ref, canceled(reason))
                 return True
         for deadline in self.commit.deadlines:
             if deadline.ref == ref:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..deployment import error_of
 from ..entries import Entry
 from ..errors import INTERNAL, INVALID, Error, ErrorData
 from ..ports import Ports, dispatch
@@ -44,6 +46,11 @@ from .inquiries import INQUIRIES, inquire
 if TYPE_CHECKING:
     from ..clock import Handle
     from .processes import ProcessHost
+
+log = logging.getLogger("saros")
+
+ROUNDS = 100
+"""So often in a row an actor runs when what it asks for is there at once; then everybody else has a turn."""
 
 Done = Callable[[Json], None]
 """Called once with an `Outcome`."""
@@ -91,9 +98,13 @@ class Actor:
 
     def _pump(self) -> None:
         self._running = True
+        rounds = 0
         ports = Ports(self, self, self, self)  # not kept: a cycle would wait for Python's collector
         try:
             while self._mailbox and not self.ended:
+                rounds += 1
+                if rounds > ROUNDS:
+                    break
                 now = self.host.clock.now()
                 events = [Event(event.op, event.ref, event.body, now) for event in self._mailbox]
                 self._mailbox.clear()
@@ -106,8 +117,14 @@ class Actor:
                             return
         except Error as error:
             self.end(pack(Outcome(err=error_data(error))))
+        except Exception as raised:  # an error of ours: whoever waits for the end must hear of it
+            log.exception("%s failed", self.entry.id)
+            self.end(pack(Outcome(err=error_of(raised))))
         finally:
             self._running = False
+        if rounds > ROUNDS and not self.ended:
+            self._running = True
+            asyncio.get_running_loop().call_soon(self._pump)
 
     def end(self, outcome: Json) -> None:
         """End at once with an `Outcome`, whatever the program still wants."""

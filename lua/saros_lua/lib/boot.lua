@@ -184,23 +184,13 @@ local KEPT = 16
 local sources, n_sources = {}, 0 -- number -> source, which any program of this VM may run
 local used -- source -> true when this program has run it
 
--- What the bytecode of users calls, in the second upvalue (instrument.py): with the result of a concatenation,
--- or with a table, one of the keys that Lua itself obeys, and the value that is to be stored there.
-local function check(a, key, value)
-  if key == nil then
-    rt.joined(a)
-  else
-    rt.before_store(a, key, value)
-  end
-end
-
 -- Bytecode to a function.
 function rt.compile_user(bytecode, env)
   local fn, why = load(bytecode, "=user", "b", env)
   if not fn then
     error(why, 0)
   end
-  setupvalue(fn, 2, check)
+  setupvalue(fn, 2, rt.check)
   return fn
 end
 

@@ -7,7 +7,7 @@
 local rt = ...
 local error, type, collectgarbage = error, type, collectgarbage
 local clock, format, find, sethook = os.clock, string.format, string.find, debug.sethook
-local running = coroutine.running
+local byte, running = string.byte, coroutine.running
 local where, host_clock = rt.where, rt.host_clock
 
 -- lupa looks up the global `debug` outside any protected call whenever Python calls Lua, so it has to
@@ -29,19 +29,25 @@ local killed, killed_text -- a VM that was killed runs no other program
 local collecting
 local step, looks = STEP, LOOKS
 local heaviest, heavy_size = 0, 0 -- the text that takes longest to handle: its weight and size
-local hook, main_hook
+local hook
 
--- Has the hook run in the running coroutine as often as it has to now.
+-- What other chunks look at often: `killed`, and `closer`, whether hooks have to run more often than usual.
+local state = {}
+rt.bounds = state
+
+-- Has the hook run in the running coroutine as often as it has to now. (The main thread runs the library.)
 local function arm()
   local _, main = running()
-  sethook(main and main_hook or hook, "", step)
+  if not main then
+    sethook(hook, "", step)
+  end
 end
 
 -- Stops everything. `text` has one %s for the place.
 local function kill(reason, text)
   if not killed then
     local place = where()
-    killed = reason
+    killed, state.killed = reason, true
     killed_text = format(text, place and " at " .. place or "")
   end
   local _, main = running()
@@ -67,6 +73,10 @@ function rt.died(err)
   if killed then
     kill()
   elseif type(err) ~= "string" then
+    return
+  end
+  local last = byte(err, -1)
+  if last ~= 119 and last ~= 121 and last ~= 103 then
     return
   elseif err == OUT_OF_MEMORY then
     kill_memory()
@@ -94,7 +104,18 @@ local function thread_time()
   return host_clock() or rt.interrupt()
 end
 
--- Whether the activation has had its time. Asking for the time of the thread takes long, so the clock of the
+local MOST = 5 -- times as slow as a machine may be that gets more time
+
+-- How much slower this machine is, at this moment, than one that runs an instruction in 6 ns.
+local function slowness()
+  local before = thread_time()
+  for _ = 1, 20000 do -- no hook runs here
+  end
+  local ratio = (thread_time() - before) / 20000 / 6e-9
+  return ratio < 1 and 1 or ratio > MOST and MOST or ratio
+end
+
+-- Whether the activation has had its time, of which a slow machine gives more: the same work passes everywhere. Asking for the time of the thread takes long, so the clock of the
 -- process, which is never behind it, is looked at first.
 local function is_late()
   local now = clock()
@@ -104,8 +125,9 @@ local function is_late()
   local thread = thread_time()
   started = started or thread
   local used = thread - started
-  deadline = now + seconds - used
-  return used >= seconds
+  local allowed = used < seconds and seconds or seconds * slowness()
+  deadline = now + allowed - used
+  return used >= allowed
 end
 
 local function check()
@@ -131,6 +153,7 @@ end
 
 local function lighten()
   heaviest, heavy_size, step, looks = 0, 0, STEP, LOOKS
+  state.closer = nil
 end
 
 function hook()
@@ -155,14 +178,17 @@ end
 
 -- The VM's main thread runs the scheduler, which has to finish its report after a kill.
 local grace = 1000
-function main_hook()
+local function main_hook()
   if killed and grace > 0 then
     grace = grace - 1
   else
     hook()
   end
 end
-arm()
+sethook(main_hook, "", STEP)
+
+-- Has the clock be looked at: for what may take long, but seldom does.
+rt.look = check
 
 -- Charges for work that is done within one instruction, before it is done.
 local function charge(instructions)
@@ -179,6 +205,25 @@ local LIGHT = 256 * 1024 -- what any text up to this weight costs is within the 
 local QUICK = 4096 -- bytes; too short to weigh
 local MAX_ZEROS = 4 << 20 -- bytes of a text that has zero bytes, for it is compared from one to the next
 
+local function watch_closer(weight, size)
+  if weight > LIGHT and weight > heaviest then
+    heaviest, heavy_size, state.closer = weight, size, true
+    step, looks = STEP * LIGHT // weight, 2
+    if step < 4 then
+      step, looks = 4, 1
+    end
+    arm()
+  end
+end
+
+-- Takes note that a call gives many values: each that passes them on copies them.
+function rt.noted_values(count)
+  charge(count)
+  if count > 4096 then
+    watch_closer(count * 40, 0) -- for the rest of the program
+  end
+end
+
 -- The operators of Lua (==, <, .., arithmetic) and many of its functions handle a whole text in one instruction.
 -- While there are long ones, the hook runs more often.
 local function weigh(text, size)
@@ -188,14 +233,7 @@ local function weigh(text, size)
   elseif find(text, "^[%s%x.]", QUICK) then -- could be read as a number
     weight = 4 * size
   end
-  if weight > LIGHT and weight > heaviest then
-    heaviest, heavy_size = weight, size
-    step = STEP * LIGHT // weight
-    if step < 4 then
-      step, looks = 4, 1
-    end
-    arm()
-  end
+  watch_closer(weight, size)
 end
 
 -- Takes note of a text that a program has got or made; gives it back.
@@ -218,7 +256,7 @@ function rt.joined(text)
     if size > MAX_ZEROS and find(text, "\0", 1, true) then
       rt.refuse_zeros(size)
     end
-    charge(size // 16)
+    charge(size // 64)
   end
   return text
 end
@@ -227,6 +265,16 @@ function rt.refuse_zeros(size)
   error("a text with zero bytes may have at most " .. MAX_ZEROS .. " bytes, and this would have " .. size, 0)
 end
 rt.MAX_ZEROS = MAX_ZEROS
+
+-- What the bytecode of users calls (instrument.py): with the result of a concatenation, or with a table, one of
+-- the keys that Lua itself obeys, and the value that is to be stored there.
+function rt.check(a, key, value)
+  if key ~= nil then
+    rt.before_store(a, key, value)
+  elseif type(a) == "string" and #a > QUICK then
+    rt.joined(a)
+  end
+end
 
 -- Coroutines ----------------------------------------------------------------------------------------
 

@@ -10,6 +10,8 @@ local byte, find, format, gsub, match, sub =
 local MICROSECOND, MILLISECOND, SECOND = 1000, 1000000, 1000000000
 local MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
 
+local LONGEST = 1000 -- bytes of a text
+
 local UNITS = {
   ns = 1,
   us = MICROSECOND,
@@ -132,7 +134,12 @@ local function parse_ns(x, unit)
   if kind == "number" then
     return scaled(x, unit or 1)
   elseif kind == "string" then
-    local ns, reason = parse(x)
+    local ns, reason
+    if #x > LONGEST then
+      reason = "it has more than " .. LONGEST .. " bytes"
+    else
+      ns, reason = parse(x)
+    end
     if not ns then
       local shown = #x > 40 and sub(x, 1, 40) .. "..." or x
       return nil, '"' .. shown .. '" is no duration: ' .. reason

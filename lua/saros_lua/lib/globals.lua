@@ -10,15 +10,14 @@ env._VERSION = "Lua 5.4"
 env.assert, env.error, env.ipairs = raw.assert, raw.error, raw.ipairs
 env.rawequal, env.select = raw.rawequal, raw.select
 
-function env.tonumber(...)
-  local value, base = ...
+function env.tonumber(value, base)
   if type(value) == "string" and #value > 200 then
     rt.charge(#value)
   end
-  if base == nil and value ~= nil then
+  if base == nil then
     return tonumber(value)
   end
-  return rt.finish(raw.pcall(tonumber, ...))
+  return rt.finish(raw.pcall(tonumber, value, base))
 end
 
 function env.print(...)

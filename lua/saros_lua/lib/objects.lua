@@ -145,7 +145,7 @@ end
 function env.rawset(t, key, value)
   want_table(t, "rawset")
   if key == "__call" or key == "__mode" then
-    rt.before_store(t, key, value, 1)
+    rt.before_store(t, key, value)
   elseif key == nil or key ~= key then
     error("index is " .. (key == nil and "nil" or "NaN"), 2)
   end
@@ -194,14 +194,13 @@ local function approve(mt)
 end
 
 -- Before __call or __mode is stored in a table: what is a metatable already keeps to the rules.
-function rt.before_store(t, key, value, outer)
-  local level = 3 + (outer or 0)
+function rt.before_store(t, key, value)
   if value == nil or not approved[t] then
     return
   elseif key == "__call" then
-    want_callable(value, level + 1)
-  elseif not approve_mode(value, level + 1) then
-    error("__mode = 'k' is to be set before the table is used as a metatable", level)
+    want_callable(value, 4)
+  elseif not approve_mode(value, 4) then
+    error("__mode = 'k' is to be set before the table is used as a metatable", 3)
   end
 end
 

@@ -7,7 +7,10 @@ local rt = ...
 local raw, env = rt.raw, rt.env
 local type, error, next, rawget, rawequal = raw.type, raw.error, raw.next, raw.rawget, raw.rawequal
 local metatable, sort, find = raw.getmetatable, raw.table.sort, raw.string.find
-local charge, class_of, hidden = rt.charge, rt.class_of, rt.hidden_keys
+local charge, look, class_of, hidden = rt.charge, rt.look, rt.class_of, rt.hidden_keys
+local collectgarbage = collectgarbage
+
+local LARGE = 8192 -- KiB
 
 -- Sorting, in C -----------------------------------------------------------------------------------------
 
@@ -66,9 +69,18 @@ if not rt.workflow then
     return key, ...
   end
 
+  local calls = 0
+  rt.each_program(function()
+    calls = 0
+  end)
+
   function env.next(t, key)
     if type(t) ~= "table" then
       walkable(t, "next")
+    end
+    calls = calls + 1
+    if calls & 15 == 0 and collectgarbage("count") > LARGE then -- a large table that was emptied is searched in C
+      look()
     end
     return checked(t, next(t, key))
   end
@@ -121,13 +133,14 @@ local NO_ORDER = "pairs and next cannot walk this table: several of its keys are
 
 -- The keys of t in order, and their number; with `first_only` just the first one is in its place.
 local function sorted_keys(t, first_only)
-  local keys, n, strings, numbers, others, nameless = {}, 0, 0, 0, 0, 0
+  local keys, n, strings, numbers, others, nameless, longest = {}, 0, 0, 0, 0, 0, 0
   for key in next, t do
     n = n + 1
     keys[n] = key
     local kind = type(key)
     if kind == "string" then
       strings = strings + 1
+      longest = #key > longest and #key or longest
     elseif kind == "number" then
       numbers = numbers + 1
     elseif kind ~= "boolean" and not class_of(key) then
@@ -152,8 +165,10 @@ local function sorted_keys(t, first_only)
         end
       end
       keys[1] = least
-    else
+    elseif n > 32 or longest > LONG then
       rt.sort_keys(keys, n)
+    else
+      sort(keys)
     end
   end
   return keys, n

@@ -6,7 +6,7 @@ local create, resume, yield, status = coroutine.create, coroutine.resume, corout
 local running, isyieldable, close = coroutine.running, coroutine.isyieldable, coroutine.close
 local raw, where, charge, noted = rt.raw, rt.where, rt.charge, rt.noted
 local killed, stop_if_killed, died, traceback = rt.killed, rt.stop_if_killed, rt.died, rt.traceback
-local watch, before_resume = rt.watch, rt.before_resume
+local watch, before_resume, bounds = rt.watch, rt.before_resume, rt.bounds
 local find, gsub = raw.string.find, raw.string.gsub
 
 -- A function, not a table: comparing it with a user's table must not run the user's __eq.
@@ -19,8 +19,7 @@ local env = {}
 rt.env = env
 
 local function caught(ok, ...)
-  stop_if_killed()
-  if not ok then
+  if not ok or bounds.killed then
     died((...))
   end
   return ok, ...
@@ -112,7 +111,7 @@ end
 -- The same as `finish`, charging for a large text that was made.
 function rt.charged_result(ok, result, ...)
   if ok and type(result) == "string" and #result > 1024 then
-    charge(#noted(result) // 8)
+    charge(#noted(result) // 16)
   end
   return finish(ok, result, ...)
 end
@@ -158,7 +157,9 @@ end
 
 -- For the scheduler: a task that ran out of memory or stack has to stop the execution.
 function raw.coroutine_resume(co, ...)
-  before_resume(co)
+  if bounds.closer then
+    before_resume(co)
+  end
   return noticed(resume(co, ...))
 end
 
@@ -183,8 +184,9 @@ local function block_in(co)
 end
 
 local function resumed(co, ok, ...)
-  stop_if_killed()
-  if not ok then
+  if bounds.killed then
+    stop_if_killed()
+  elseif not ok then
     fell(co, (...))
   elseif (...) == BLOCK then
     return resumed(co, block_in(co))
@@ -203,8 +205,9 @@ local function closed(co)
 end
 
 local function wrapped(co, ok, ...)
-  stop_if_killed()
-  if ok then
+  if bounds.killed then
+    stop_if_killed()
+  elseif ok then
     if (...) == BLOCK then
       return wrapped(co, block_in(co))
     end
@@ -246,7 +249,9 @@ function co_env.resume(co, ...)
   if busy[co] or tasks[co] then
     return false, "cannot resume non-suspended coroutine"
   end
-  before_resume(co)
+  if bounds.closer then
+    before_resume(co)
+  end
   return resumed(co, resume(co, ...))
 end
 
@@ -257,7 +262,9 @@ function co_env.wrap(fn)
     if busy[co] then
       error("cannot resume non-suspended coroutine", 2)
     end
-    before_resume(co)
+    if bounds.closer then
+      before_resume(co)
+    end
     return wrapped(co, resume(co, ...))
   end
 end

@@ -99,7 +99,7 @@ function tbl.unpack(t, i, j)
     if n >= MAX_RESULTS or n < 0 and j > (i or 1) then
       error("too many results to unpack (at most " .. MAX_RESULTS .. ")", 2)
     elseif n > 100 then
-      charge(n)
+      rt.noted_values(n)
     end
   end
   return finish(pcall(tables.unpack, t, i, j))

@@ -6,7 +6,7 @@ local rt = ...
 rt.lasting()
 local raw, env = rt.raw, rt.env
 local type, error, pcall, select, next = raw.type, raw.error, raw.pcall, raw.select, raw.next
-local charge, reserve, finish = rt.charge, rt.reserve, rt.finish
+local charge, noted, reserve, finish = rt.charge, rt.noted, rt.reserve, rt.finish
 local linear, charged_result = rt.linear, rt.charged_result
 local text, tables = raw.string, raw.table
 local find, gsub = text.find, text.gsub
@@ -72,7 +72,7 @@ local function check_range(name, s, i, j)
   if n >= MAX_RESULTS then
     error(name .. ": too many results (at most " .. MAX_RESULTS .. ")", 3)
   elseif n > 100 then
-    charge(n)
+    rt.noted_values(n)
   end
 end
 rt.check_range = check_range
@@ -105,8 +105,9 @@ function str.rep(...)
         rt.refuse_zeros(n * size)
       end
       reserve(n * size)
-      charge(n + n * size // 16)
-      return charged_result(pcall(repeated, ...))
+      charge(n // 4 + n * size // 64)
+      local ok, result = pcall(repeated, ...)
+      return finish(ok, noted(result))
     elseif separator == nil then
       return repeated(s, n)
     end
@@ -143,7 +144,7 @@ local function tamed(fmt, ...)
     at = at + 1
     local value = args[at]
     if type(value) == "string" then
-      charge(#value // 4) -- it is read once or twice, and written
+      charge(letter == "q" and #value * 10 or #value // 4) -- it is read once or twice, and written
     end
     if letter == "s" and at <= args.n then
       args[at] = tostring(value)

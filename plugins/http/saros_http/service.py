@@ -21,7 +21,7 @@ from saros.errors import UNAVAILABLE, Error
 from .admin import Admin
 from .endpoint import Endpoint, Settings, seconds
 from .exchange import end_streams
-from .gateway import Gateway
+from .gateway import Gateway, Limits
 from .kinds import ENDPOINT, ROUTER, SERVICE, STATIC, full_path, router_of, server_of
 from .listening import announce, withdraw
 from .metrics import Metrics
@@ -52,7 +52,6 @@ def routes_of(app: App, service: Entry) -> Routes:
     settings = Settings(
         service.get("limits.body"),
         seconds(service, "timeouts.read"),
-        seconds(service, "timeouts.write"),
         seconds(service, "timeouts.request"),
     )
     wraps: dict[str, Wrap] = {
@@ -152,8 +151,10 @@ def _listeners(app: App, admin: Admin, metrics: Metrics, opened: contextlib.Exit
         if entry.get("lifecycle.auto_start") is False:
             continue
         context = tls_context(app, entry)
-        limit, access_log = entry.get("limits.requests"), entry.get("access_log") is not False
-        gateway = Gateway(entry.id, routes_of(app, entry), metrics, limit, access_log)
+        limits = Limits(entry.get("limits.requests"), seconds(entry, "timeouts.write"))
+        gateway = Gateway(
+            entry.id, routes_of(app, entry), metrics, limits, entry.get("access_log") is not False
+        )
         sock = opened.enter_context(listen(entry, "addr", "0.0.0.0"))
         url = _url(sock, "https" if context else "http")
         yield Listener(entry.id, url, _server(gateway, entry, context), sock)

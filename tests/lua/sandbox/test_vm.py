@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -227,9 +228,12 @@ def test_a_pool_renews_vms() -> None:
 
 def test_the_last_programs_limits_do_not_stop_a_renewal() -> None:
     # The hook has run once and has set a deadline, which has passed when the VM is used again.
-    vm = Vm(workflow=False, limits=Limits(instructions=50_000, milliseconds=-1), boot=SANDBOX)
-    busy = compile_user(b"for i = 1, 1100 do end", "a.lua")
+    vm = Vm(workflow=False, limits=Limits(instructions=50_000, milliseconds=20), boot=SANDBOX)
+    busy = compile_user(b"for i = 1, 5000 do end", "a.lua")
     vm.call(vm.fn("compile_user")(busy, vm.rt[b"env"]))
+    end = time.thread_time() + 0.12
+    while time.thread_time() < end:
+        pass
     for _ in range(20):
         vm.renew()
 

@@ -190,16 +190,33 @@ end
 
 -- Calls: the fields of call n in the run's `c` are "n" (the task), "n:e" (its entry and queue), "n:t" (the
 -- token of the attempt that runs), "n:a" (attempts before), "n:h" (heartbeat), "n:x" (cancelled), "n:l" (lost).
+-- A call that a worker began within its workflow task waits in no queue: its entry, which begins with "L" in "n:e",
+-- is in the stream `loc`, which nobody reads. It is there to be leased, and goes to the queue when its worker is lost.
 local function drop_call_entry(at)
-  local entry, queue = string.match(at or "", "^(%d+%-%d+) (.*)$")
+  local own, entry, queue = string.match(at or "", "^(L?)(%d+%-%d+) (.*)$")
   if entry then
-    drop_entry(key("act", queue), entry)
+    drop_entry(key(own == "" and "act" or "loc", queue), entry)
   end
 end
 
 local function queue_call(run, ref, queue, ...)
   local entry = call("XADD", key("act", queue), "*", "r", run, "f", ref)
   call("HSET", key("c", run), ref .. ":e", entry .. " " .. queue, ...)
+end
+
+local function claim_own(stream, consumer, entry)
+  return redis.pcall("XCLAIM", stream, group, consumer, 0, entry, "FORCE", "JUSTID")
+end
+
+local function lease_own(run, ref, queue, task, token, consumer)
+  local stream = key("loc", queue)
+  local entry = call("XADD", stream, "*", "r", run, "f", ref)
+  local reply = claim_own(stream, consumer, entry)
+  if reply.err then
+    call("XGROUP", "CREATE", stream, group, "0")
+    claim_own(stream, consumer, entry)
+  end
+  call("HSET", key("c", run), ref .. ":e", "L" .. entry .. " " .. queue, ref, task, ref .. ":t", token)
 end
 
 local function drop_call(run, ref, at)

@@ -18,7 +18,19 @@ __all__ = ["BEHAVIOURS", "Behaviour", "Case", "behaviour", "eventually", "refuse
 
 BEHAVIOURS: Final[list[Behaviour]] = []
 LIMIT_S = 60.0
-_PARTS = ("values", "calls", "timing", "messages", "children", "control", "lifecycle", "workflows", "surface")
+_PARTS = (
+    "values",
+    "calls",
+    "attempts",
+    "timing",
+    "messages",
+    "children",
+    "control",
+    "lifecycle",
+    "options",
+    "workflows",
+    "surface",
+)
 
 
 class Behaviour(NamedTuple):

@@ -1,0 +1,104 @@
+"""How long programs that try to hold up the event loop can do so, on ``memory://``.
+
+    python bench/sandbox_bench.py                  a table, worst first
+    python bench/sandbox_bench.py --only texts     of one kind
+    python bench/sandbox_bench.py --json           data only
+
+The cases are those of tests/lua/sandbox/attacks.py. Each runs as a function of an app, while a heartbeat in the
+same event loop notes its longest pause. `cpu` is that of the thread, which a busy machine disturbs less; a plain
+endless loop comes first, for comparison.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import saros
+from saros.app import App
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "lua" / "sandbox"))
+from attacks import ATTACKS, LOOP
+
+LIMIT_MS = 250
+MODULES = "json, crypto, hash, base64, uuid, time, logger, funcs, payload, process"
+
+
+class Stall(NamedTuple):
+    name: str
+    stall_ms: float
+    cpu_ms: float
+    outcome: str
+
+
+def write_app(root: Path, cases: dict[str, str]) -> None:
+    entries = ["namespace: bench", "entries:"]
+    for number, code in enumerate(cases.values()):
+        (root / f"a{number}.lua").write_text(f"return {{ main = function() {code}\nend }}")
+        entries += [f"- {{name: a{number}, kind: function.lua, source: 'file://a{number}.lua', method: main,"]
+        entries += [f"   modules: [{MODULES}]}}"]
+    (root / "_index.yaml").write_text("\n".join(entries))
+
+
+async def measure(app: App, number: int, name: str) -> Stall:
+    longest = cpu = 0.0
+
+    async def heartbeat() -> None:
+        nonlocal longest, cpu
+        last, last_cpu = time.perf_counter(), time.thread_time()
+        while True:
+            await asyncio.sleep(0.002)
+            now, now_cpu = time.perf_counter(), time.thread_time()
+            longest, cpu = max(longest, now - last), max(cpu, now_cpu - last_cpu)
+            last, last_cpu = now, now_cpu
+
+    beating = asyncio.create_task(heartbeat())
+    await asyncio.sleep(0.01)
+    try:
+        async with asyncio.timeout(30):
+            await app.call(f"bench:a{number}")
+        outcome = "ended"
+    except saros.Error as exc:
+        outcome = str(exc).split(";")[0][:60]
+    except TimeoutError:
+        outcome = "blocked"
+    await asyncio.sleep(0.01)
+    beating.cancel()
+    return Stall(name, longest * 1000, cpu * 1000, outcome)
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    cases = {"an endless loop": LOOP} | {name: code for name, code in ATTACKS.items() if options.only in name}
+    stalls = []
+    with tempfile.TemporaryDirectory() as folder:
+        write_app(Path(folder), cases)
+        async with saros.open(folder, backend="memory://") as app:
+            for number, name in enumerate(cases):
+                stalls.append(await measure(app, number, name))
+                print(f"{number + 1}/{len(cases)} {name}", end="\033[K\r", file=sys.stderr)
+    first, *rest = stalls
+    rest.sort(key=lambda stall: -stall.stall_ms)
+    if options.json:
+        print(json.dumps([stall._asdict() for stall in (first, *rest)]))
+        return
+    print(f"{'case':52} {'stall ms':>9} {'cpu ms':>8}  outcome")
+    for stall in (first, *rest):
+        print(f"{stall.name:52} {stall.stall_ms:9.0f} {stall.cpu_ms:8.0f}  {stall.outcome}")
+    late = [stall for stall in rest if stall.stall_ms > LIMIT_MS]
+    print(f"{len(rest)} cases; {len(late)} held up the loop for more than {LIMIT_MS} ms")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

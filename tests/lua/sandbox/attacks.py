@@ -1,0 +1,429 @@
+"""Programs that try to run for ever, to use all memory or to hold up the event loop: name -> code.
+
+Each is the body of a function; it has to end, by itself or because it is stopped, within the limits of
+docs/sandbox.md. None may print "escaped". `bench/sandbox_bench.py` measures how long each holds up the loop.
+"""
+
+from __future__ import annotations
+
+LOOP = "while true do end"
+CLOSER = f"local x <close> = setmetatable({{}}, {{__close = function() {LOOP} end}})"
+DEEP = "local function f() return 1 + f() end f()"
+
+#: Handlers and closers, which must not run where no hook does; ways to run out of stack.
+HANDLERS = {
+    "handler at the end of the C stack": (
+        "local function deep() xpcall(function() for i = 1, 3000 do end end, function() while true do end end) "
+        "pcall(deep) end pcall(deep)"
+    ),
+    "handler that errs": "while true do xpcall(error, function(e) error(e) end) end",
+    "handler of a handler": f"xpcall(function() xpcall(error, function() {LOOP} end) end, function() {LOOP} end)",
+    "handler of a stack overflow": f"xpcall(function() {DEEP} end, function() {LOOP} end) print('escaped')",
+    "handler of a C stack overflow": (
+        f"local function f() return pcall(f) end xpcall(f, function() {LOOP} end) {LOOP} print('escaped')"
+    ),
+    "handler at each depth": (
+        f"local function f(n) xpcall(f, function() {LOOP} end, n + 1) for i = 1, 1e4 do end end f(1) print('escaped')"
+    ),
+    "handler in coroutines": (
+        f"local function f() xpcall(coroutine.wrap(f), function() {LOOP} end) for i = 1, 3000 do end end f()"
+    ),
+    "loop at the end of the C stack": f"local function f() pcall(f) {LOOP} end pcall(f) print('escaped')",
+    "loop at the end of the coroutines": f"local function f() pcall(coroutine.wrap(f)) {LOOP} end f() print('escaped')",
+    "loop in a callback at the end": f"local function f() pcall(string.gsub, 'x', 'x', f) {LOOP} end f() print('escaped')",
+    "loop in a metamethod at the end": (
+        f"local t t = setmetatable({{}}, {{__index = function() pcall(function() return t.x end) {LOOP} end}}) "
+        "local _ = t.x print('escaped')"
+    ),
+    "closer of an overflown coroutine": (
+        f"for i = 1, 200 do local co = coroutine.create(function() {CLOSER} {DEEP} end) "
+        "coroutine.resume(co) coroutine.close(co) end"
+    ),
+    "closer of an overflown wrap": f"for i = 1, 200 do pcall(coroutine.wrap(function() {CLOSER} {DEEP} end)) end",
+    "closer of a deep coroutine": (
+        f"local function f() local co = coroutine.create(function() {CLOSER} pcall(f) coroutine.yield() end) "
+        "coroutine.resume(co) coroutine.close(co) end pcall(f)"
+    ),
+    "closer at the end of the C stack": (
+        f"local function f() {CLOSER} pcall(f) error('x') end pcall(f) print('escaped')"
+    ),
+    "closers without end": (
+        "local mt = {} mt.__close = function() local y <close> = setmetatable({}, mt) end "
+        "local x <close> = setmetatable({}, mt)"
+    ),
+    "closers that err": (
+        "local function f() local x <close> = setmetatable({}, {__close = function() error('c') end}) f() end "
+        "while true do pcall(f) end"
+    ),
+    "closer of a killed loop": f"local function f() {CLOSER} {LOOP} end pcall(f) print('escaped')",
+    "closer of a suspended coroutine": (
+        f"local co = coroutine.wrap(function() {CLOSER} coroutine.yield() end) co() co() print('escaped')"
+    ),
+    "coroutine closed in a closer": (
+        f"local co = coroutine.create(function() {CLOSER} coroutine.yield() end) coroutine.resume(co) "
+        "local x <close> = setmetatable({}, {__close = function() coroutine.close(co) end}) error('x')"
+    ),
+    "for closer": f"for i in next, {{1}}, nil, setmetatable({{}}, {{__close = function() {LOOP} end}}) do break end",
+    "overflow again and again": f"while true do pcall(function() {DEEP} end) end",
+    "overflow in coroutines": f"while true do coroutine.resume(coroutine.create(function() {DEEP} end)) end",
+    "deep varargs": "local function f(...) return f(1, ...) end while true do pcall(f) end",
+    "tostring of itself": (
+        "local t = setmetatable({}, {}) getmetatable(t).__tostring = function(s) return tostring(s) end "
+        "while true do pcall(tostring, t) end"
+    ),
+    "concat of itself": (
+        "local t = setmetatable({}, {__concat = function(a, b) return a .. b end}) while true do pcall(function() "
+        "return t .. t end) end"
+    ),
+    "less than itself": (
+        "local t = setmetatable({}, {__lt = function(a, b) return a < b end}) while true do pcall(function() "
+        "return t < t end) end"
+    ),
+}
+
+#: Metamethods, those that are put in later included.
+METAMETHODS = {
+    "call put in later": "local m = {} local t = setmetatable({}, m) m.__call = t t()",
+    "call put in by a computed key": "local m = {} local t = setmetatable({}, m) m['__' .. 'call'] = t t()",
+    "call put in by rawset": "local m = {} local t = setmetatable({}, m) rawset(m, '__call', t) t()",
+    "call replaced": "local m = {__call = print} local t = setmetatable({}, m) m.__call = t t()",
+    "call replaced by a key": "local m = {__call = print} local t = setmetatable({}, m) for k in pairs(m) do m[k] = t end t()",
+    "call through a global": "_G.__call = setmetatable({}, _G) __call()",
+    "call through another": (
+        "local a, b = {}, {} local t, u = setmetatable({}, a), setmetatable({}, b) a.__call = u b.__call = t t()"
+    ),
+    "call by newindex": (
+        "local m = setmetatable({}, {__newindex = function(t, k, v) rawset(t, k, v) end}) "
+        "local t = setmetatable({}, m) m.__call = t t()"
+    ),
+    "call by multiple assignment": "local m = {} local t = setmetatable({}, m) m.__call, m.x = t, 1 t()",
+    "call as an iterator": "local m = {} local t = setmetatable({}, m) m.__call = t for _ in t do end",
+    "call as a method": "local m = {} local t = setmetatable({}, m) m.__index = t m.__call = t t:x()",
+    "call as an index": "local m = {} local t = setmetatable({}, m) m.__index = t local x = t.y m.__call = t t.y()",
+    "call as an operator": "local m = {} local t = setmetatable({}, m) m.__add = t m.__call = t local x = t + 1",
+    "call as a comparison": "local m = {} local t = setmetatable({}, m) m.__lt = t m.__call = t local x = t < t",
+    "call as a closer": (
+        "local m = {} local t = setmetatable({}, m) m.__close = t m.__call = t do local x <close> = t end"
+    ),
+    "call by table.move": "local m = {} local t = setmetatable({}, m) table.move({t}, 1, 1, 1, m) m.__call = m[1] t()",
+    "call in a closure": (
+        "local m = {} local t = setmetatable({}, m) local function set(k, v) m[k] = v end set('__call', t) t()"
+    ),
+    "call in a coroutine": (
+        "local m = {} local t = setmetatable({}, m) coroutine.wrap(function() m.__call = t end)() t()"
+    ),
+    "weak keys put in later": "local m = {} local t = setmetatable({}, m) m.__mode = 'k' print('escaped')",
+    "weak keys in a chain": (
+        "local w, keys = setmetatable({}, {__mode = 'k'}), {} for i = 1, 40000 do keys[i] = {} end "
+        "for i = 40000, 2, -1 do local j = math.random(i) keys[i], keys[j] = keys[j], keys[i] end "
+        "for i = 1, 39999 do w[keys[i]] = keys[i + 1] end local first = keys[1] keys = nil "
+        "while true do local garbage = {} end"
+    ),
+    "long index chain": (
+        "local t = {} for i = 1, 1900 do t = setmetatable({}, {__index = t}) end while true do local x = t.missing end"
+    ),
+    "long newindex chain": (
+        "local t = {} for i = 1, 1900 do t = setmetatable({}, {__newindex = t}) end while true do t.missing = 1 end"
+    ),
+    "index chain with long keys": (
+        "local key = ('k'):rep(1e5) local t = {} for i = 1, 1900 do t = setmetatable({[key] = nil}, {__index = t}) end "
+        "while true do local x = t[key] end"
+    ),
+    "index that never ends": "local t t = setmetatable({}, {__index = function(_, k) return t[k .. 'x'] end}) print(t.x)",
+    "len that lies": "local t = setmetatable({}, {__len = function() return 1 << 62 end}) while true do pcall(table.concat, t) end",
+    "len of a float": "table.concat(setmetatable({}, {__len = function() return 1e300 end}))",
+    "ipairs without end": "for _ in ipairs(setmetatable({}, {__index = function(_, i) return i end})) do end",
+    "pairs without end": "for _ in pairs(setmetatable({}, {__pairs = function() return function() return 1 end end})) do end",
+    "eq without end": f"local m = {{__eq = function() {LOOP} end}} print(setmetatable({{}}, m) == setmetatable({{}}, m))",
+    "unm of a chain": "local t = setmetatable({}, {__unm = function(a) return -a end}) while true do pcall(function() return -t end) end",
+    "name that is large": "local t = setmetatable({}, {__name = ('n'):rep(16 << 20)}) while true do pcall(tostring, t) end",
+}
+
+#: Operators and functions of Lua whose work grows with a text.
+TEXTS = {
+    "equal texts": "local s = ('x'):rep(8 << 20) local a, b = s .. 'a', s .. 'b' while true do local c = a == b end",
+    "joined equal texts": (
+        "local s = 'x' for i = 1, 22 do s = s .. s end local a, b = s .. 'a', s .. 'b' while true do local c = a == b end"
+    ),
+    "texts of zeros": "local s = ('\\0'):rep(16 << 20) while true do local c = s < s end",
+    "joined texts of zeros": "local s = '\\0' for i = 1, 24 do s = s .. s end while true do local c = s < s end",
+    "middling texts of zeros": "local s = '\\0' for i = 1, 15 do s = s .. s end while true do local c = s < s end",
+    "packed texts of zeros": "local s = string.pack('c1000000', '') while true do local c = s <= s end",
+    "texts of zeros at once": (
+        "local s = '\\0' for i = 1, 20 do s = s .. s end local c = s<s c = s<s c = s<s c = s<s c = s<s c = s<s "
+        "while true do c = s<s c = s<s c = s<s c = s<s c = s<s c = s<s c = s<s c = s<s c = s<s c = s<s c = s<s end"
+    ),
+    "zeros in a prepared coroutine": (
+        "local s local co = coroutine.wrap(function() while true do coroutine.yield() for i = 1, 300 do local c = s < s end "
+        "end end) co() s = ('\\0'):rep(1 << 20) while true do co() end"
+    ),
+    "zeros in many coroutines": (
+        "local s = ('\\0'):rep(1 << 20) while true do coroutine.wrap(function() for i = 1, 3 do local c = s < s end end)() end"
+    ),
+    "joins": "local s = '' while true do s = s .. 'x' end",
+    "long joins": "local s = ('x'):rep(8 << 20) while true do local t = s .. 'x' end",
+    "joins of many": "local s = ('x'):rep(1 << 20) while true do local t = s .. s .. s .. s .. s .. s .. s .. s end",
+    "joins in pcall": "while true do pcall(function() local s = 'x' while true do s = s .. s end end) end",
+    "sub": "local s = ('x'):rep(16 << 20) while true do local c = s:sub(2) end",
+    "sub of joined": "local s = 'x' for i = 1, 24 do s = s .. s end while true do local c = s:sub(2) end",
+    "long keys": "local s = ('x'):rep(4 << 20) local t = {} while true do t[s .. 'y'] = nil end",
+    "tonumber": "local s = ('1'):rep(8 << 20) while true do tonumber(s) end",
+    "tonumber with a base": "local s = ('z'):rep(8 << 20) while true do tonumber(s, 36) end",
+    "tonumber of spaces": "local s = (' '):rep(8 << 20) .. '1' while true do tonumber(s) end",
+    "tonumber of hexadecimal": "local s = '0x' .. ('f'):rep(8 << 20) while true do tonumber(s) end",
+    "arithmetic of texts": "local s = (' '):rep(8 << 20) .. '1' while true do local x = s + 1 end",
+    "arithmetic of joined texts": "local s = ' ' for i = 1, 20 do s = s .. s end s = s .. '1' while true do local x = s * 2 end",
+    "negation of a text": "local s = (' '):rep(8 << 20) .. '1' while true do local x = -s end",
+    "packsize": "local f = ('i4'):rep(4 << 20) while true do string.packsize(f) end",
+    "packsize in pcall": "local f = ('i4'):rep(1000) while true do pcall(string.packsize, f) end",
+    "pack of padding": "while true do pcall(string.pack, 'c2147483647', '') end",
+    "pack of much padding": "while true do pcall(string.pack, ('c16000000'):rep(100), '') end",
+    "pack of many": "local f = ('b'):rep(4000) while true do pcall(string.pack, f) end",
+    "unpack of many": "local s, f = ('x'):rep(1 << 20), ('b'):rep(1 << 20) while true do pcall(string.unpack, f, s) end",
+    "unpack of text": "local s = string.pack('s4', ('x'):rep(8 << 20)) while true do string.unpack('s4', s) end",
+    "unpack of zero-ended text": "local s = ('x'):rep(8 << 20) .. '\\0' while true do string.unpack('z', s) end",
+    "bytes": "local s = ('x'):rep(900000) while true do pcall(string.byte, s, 1, -1) end",
+    "some bytes": "local s = ('x'):rep(60000) while true do string.byte(s, 1, -1) end",
+    "char": "local t = {string.byte(('x'):rep(60000), 1, -1)} while true do string.char(table.unpack(t)) end",
+    "codepoints": "local s = ('x'):rep(900000) while true do pcall(utf8.codepoint, s, 1, -1) end",
+    "some codepoints": "local s = ('x'):rep(60000) while true do utf8.codepoint(s, 1, -1) end",
+    "offset": "local s = ('x'):rep(16 << 20) while true do utf8.offset(s, -1, #s) utf8.offset(s, 16000000) end",
+    "utf8.len": "local s = ('x'):rep(16 << 20) while true do utf8.len(s) end",
+    "utf8.codes": "local s = 'a' .. ('\\x80'):rep(8 << 20) while true do pcall(function() for _ in utf8.codes(s, true) do end end) end",
+    "lower": "local s = ('X'):rep(16 << 20) while true do s:lower() end",
+    "reverse": "local s = ('X'):rep(16 << 20) while true do s:reverse() end",
+    "format of a text": "local s = ('X'):rep(8 << 20) while true do ('%s'):format(s) end",
+    "quoted format": "local s = ('\\0'):rep(4 << 20) while true do ('%q'):format(s) end",
+    "format of many": "local f = ('%s'):rep(250) local s = ('x'):rep(50000) while true do pcall(string.format, f, s) end",
+    "long format": "local f = ('x'):rep(16 << 20) while true do pcall(string.format, f) end",
+    "format of percent signs": "local f = ('%'):rep(1 << 20) while true do pcall(string.format, f, 1) end",
+    "many formats": "local i = 0 while true do i = i + 1 string.format(('x'):rep(900) .. i) end",
+    "rep of zeros": "while true do pcall(string.rep, '\\0', 16 << 20) end",
+    "rep with a separator": "while true do pcall(string.rep, '', 16 << 20, 'x') end",
+    "rep of a long text": "local s = ('x'):rep(1 << 20) while true do s:rep(16) end",
+    "date": "local f = ('%c'):rep(2000) while true do os.date(f) end",
+    "date of far times": "while true do for i = 1, 1e6 do os.date('%c', i * 1e9 // 1 | 0) end end",
+    "time of far dates": "while true do os.time({year = 2000, month = 2147483647, day = 2147483647}) end",
+    "print of a text": "local s = ('x'):rep(1 << 20) while true do print(#tostring(s)) end",
+    "compare in a sort": (
+        "local s = ('\\0'):rep(20000) local t = {} for i = 1, 2000 do t[i] = s .. i end while true do table.sort(t) end"
+    ),
+    "sort of long texts": (
+        "local s = ('x'):rep(20000) local t = {} for i = 1, 2000 do t[i] = s .. i end while true do table.sort(t) end"
+    ),
+}
+
+#: Patterns.
+PATTERNS = {
+    "a long set": "while true do pcall(string.find, ('a'):rep(4000), '[' .. ('b'):rep(4e5) .. ']') end",
+    "a set of the limit": "local p = '[' .. ('b'):rep(4000) .. ']' while true do pcall(string.find, ('a'):rep(1e6), p) end",
+    "a repeated set": "local p = '[' .. ('b'):rep(3000) .. 'a]*c' while true do pcall(string.find, ('a'):rep(4000), p) end",
+    "a long frontier": "local p = '%f[' .. ('b'):rep(4000) .. ']' while true do pcall(string.find, ('a'):rep(1e6), p) end",
+    "a long literal": "local p = ('a'):rep(4000) .. '[b]' while true do pcall(string.find, ('a'):rep(1e5), p) end",
+    "a literal after a loop": "local p = '.-' .. ('a'):rep(4000) .. '[b]' while true do pcall(string.find, ('a'):rep(5000), p) end",
+    "dots": "local p = ('.'):rep(4000) .. 'b' while true do pcall(string.find, ('a'):rep(1e5), p) end",
+    "classes": "local p = ('%w'):rep(2000) .. '%d' while true do pcall(string.match, ('a'):rep(1e5), p) end",
+    "loops": "while true do pcall(string.find, ('a'):rep(3000), ('a*'):rep(9) .. 'b') end",
+    "lazy loops": "while true do pcall(string.find, ('a'):rep(3000), ('.-'):rep(9) .. 'b') end",
+    "anchored loops": "while true do pcall(string.find, ('a'):rep(30000), '^.-.-.-b') end",
+    "options": "while true do pcall(string.find, ('a'):rep(40), ('a?'):rep(40) .. ('a'):rep(40) .. 'b') end",
+    "captures": "while true do pcall(string.find, ('a'):rep(3000), ('(.-)'):rep(8) .. 'b') end",
+    "back reference": "while true do pcall(string.find, ('a'):rep(5000), '(.+)%1b') end",
+    "many balances": "while true do pcall(string.find, ('('):rep(1 << 18), '%b()') end",
+    "balances in gsub": "while true do pcall(string.gsub, ('('):rep(1 << 18), '%b()', '') end",
+    "gsub that grows": "while true do pcall(string.gsub, ('a'):rep(1e5), 'a', ('b'):rep(1e5)) end",
+    "gsub with a long template": "local r = ('%1'):rep(50000) while true do pcall(string.gsub, ('a'):rep(1e5), '(b*)', r) end",
+    "gsub with percent signs": "local r = ('%%'):rep(500000) while true do pcall(string.gsub, ('a'):rep(1e5), '', r) end",
+    "gsub by a table": f"pcall(string.gsub, ('a'):rep(1e6), 'a', setmetatable({{}}, {{__index = function() {LOOP} end}}))",
+    "gsub by a function": "while true do ('a'):rep(1e6):gsub('a', function() end) end",
+    "gsub with a limit": "while true do pcall(string.gsub, ('a'):rep(1e6), '.-b', '', 1) end",
+    "gmatch": "while true do for x in ('a'):rep(1e5):gmatch('.-b') do end end",
+    "gmatch of everything": "while true do for x in ('a'):rep(1e6):gmatch('') do end end",
+    "gmatch from the end": "local s = ('a'):rep(1e6) while true do for x in s:gmatch('.-b', 900000) do end end",
+    "trim": "local s = (' '):rep(1e5) .. 'x' .. (' '):rep(1e5) while true do local x = s:match('^%s*(.-)%s*$') end",
+    "line ends": "local s = (' '):rep(1e5) .. '\\n!' while true do local x = s:match('[^\\n]*$') end",
+    "plain": "local s = ('a'):rep(1 << 22) while true do pcall(string.find, s, ('a'):rep(1 << 16) .. 'b', 1, true) end",
+    "plain of the limit": "local s, p = ('a'):rep(16 << 20), ('a'):rep(16000) .. 'b' while true do s:find(p, 1, true) end",
+    "plain by itself": "local s, p = ('a'):rep(16 << 20), ('a'):rep(3000) .. 'b' while true do s:find(p) end",
+    "many patterns": "local i = 0 while true do i = i + 1 pcall(string.find, 'x', ('a'):rep(4000) .. i .. '[x]') end",
+    "malformed": "local p = ('['):rep(4000) while true do pcall(string.find, ('a'):rep(1e5), p) end",
+    "quick ones": "local s = ('a'):rep(300) while true do local x = s:find('.-b') x = s:find('.-b') x = s:find('.-b') end",
+    "a number for a text": "while true do string.find(1e308, '.-.-.-.-b') end",
+}
+
+#: Tables and calls.
+TABLES = {
+    "next of a table that was emptied": (
+        "local t = {} for i = 1, 1e6 do t[i] = i end for i = 1, 1e6 do t[i] = nil end while true do next(t) end"
+    ),
+    "next of a map that was emptied": (
+        "local t = {} for i = 1, 2e5 do t['k' .. i] = i end for k in pairs(t) do t[k] = nil end while true do next(t) end"
+    ),
+    "next in pcall": "local t = {} for i = 1, 5e5 do t[i] = i end for i = 1, 5e5 do t[i] = nil end while true do pcall(next, t) end",
+    "pairs of what was emptied": (
+        "local t = {} for i = 1, 5e5 do t[i] = i end for i = 1, 5e5 do t[i] = nil end "
+        "while true do for _ in pairs(t) do end end"
+    ),
+    "pairs of many": "local t = {} for i = 1, 1e5 do t['k' .. i] = i end while true do for _ in pairs(t) do break end end",
+    "pairs of long keys": (
+        "local s, t = ('\\0'):rep(20000), {} for i = 1, 500 do t[s .. i] = i end while true do for _ in pairs(t) do break end end"
+    ),
+    "unpack": "local t = {} while true do pcall(table.unpack, t, 1, 900000) end",
+    "unpack of the limit": "local t = {} while true do local n = select('#', table.unpack(t, 1, 65000)) end",
+    "unpack far": "while true do pcall(table.unpack, {}, math.mininteger, math.maxinteger) end",
+    "varargs": "local function f(...) while true do local n = select('#', ...) end end f(table.unpack({}, 1, 65000))",
+    "select from varargs": "local function f(...) while true do local x = select(2, ...) end end f(table.unpack({}, 1, 65000))",
+    "pack of varargs": "local function f(...) while true do local t = {...} end end f(table.unpack({}, 1, 65000))",
+    "pcall of varargs": "local function f(...) while true do pcall(select, 1, ...) end end f(table.unpack({}, 1, 65000))",
+    "resume with varargs": (
+        "local co = coroutine.wrap(function(...) while true do coroutine.yield(...) end end) "
+        "local function f(...) while true do co(...) end end f(table.unpack({}, 1, 65000))"
+    ),
+    "insert at the front": "local t = {} while true do table.insert(t, 1, 1) end",
+    "remove at the front": "local t = {} for i = 1, 1e6 do t[i] = 1 end while true do table.remove(t, 1) end",
+    "concat of floats": "local t = {} for i = 1, 5e5 do t[i] = i / 3 end while true do table.concat(t, ',') end",
+    "concat of long texts": "local s, t = ('x'):rep(1 << 20), {} for i = 1, 90 do t[i] = s end while true do pcall(table.concat, t) end",
+    "concat with a long separator": "local s, t = ('x'):rep(1 << 20), {} for i = 1, 90 do t[i] = 1 end while true do pcall(table.concat, t, s) end",
+    "concat of a range": "while true do pcall(table.concat, {}, '', 1, 1 << 40) end",
+    "move": "while true do pcall(table.move, {}, 1, 1 << 24, 2) end",
+    "move to itself": "local t = {} for i = 1, 1e6 do t[i] = i end while true do table.move(t, 1, #t, 2) end",
+    "sort": "local t = {} for i = 1, 1e6 do t[i] = i * 7919 % 1e6 // 1 end while true do table.sort(t) end",
+    "sort by a function": "local t = {} for i = 1, 1e5 do t[i] = i end while true do table.sort(t, function() return true end) end",
+    "growing a table": "local t = {} while true do t[#t + 1] = {} end",
+    "growing a map": "local t = {} while true do t[{}] = true end",
+    "growing in pcall": "local t = {} while true do pcall(function() while true do t[#t + 1] = {} end end) end",
+    "garbage": "while true do local t = {{}, {}, {}} end",
+    "garbage beside much": "local t = {} for i = 1, 3e5 do t[i] = {} end while true do local x = {{}, {}} end",
+    "closures": "while true do local f = function() return f end end",
+    "coroutines": "while true do coroutine.wrap(function() end)() end",
+    "coroutines kept": "local t = {} while true do t[#t + 1] = coroutine.create(print) end",
+    "spawned coroutines": "while true do coroutine.spawn(function() end) end",
+    "spawning from the spawned": "local function f() coroutine.spawn(f) coroutine.spawn(f) end f()",
+    "yields": "local co = coroutine.wrap(function() while true do coroutine.yield() end end) while true do co() end",
+    "select of many": "local c, t = channel.new(0):case_receive(), {} for i = 1, 1e6 do t[i] = c end while true do channel.select(t) end",
+    "select in a loop": "local c = channel.new(1) while true do channel.select({c:case_send(1), c:case_receive(), default = true}) end",
+    "channels that wake": (
+        "local c = channel.new(0) coroutine.spawn(function() while true do c:send(1) end end) while true do c:receive() end"
+    ),
+    "a full channel": "local c = channel.new(1 << 40) while true do c:send({}) end",
+    "wrapped errors": "local e = errors.new('x') while true do e = errors.wrap(e, tostring(e)) end",
+    "joined errors": "local e = errors.new(('x'):rep(4 << 20)) while true do local s = e .. e end",
+    "details of errors": "local d = {} for i = 1, 1e5 do d[i] = i end while true do local e = errors.new({message = 'x', details = d}) end",
+    "raised errors": "while true do pcall(error, ('x'):rep(1000)) end",
+    "tracebacks": "local function f(n) if n == 0 then while true do errors.new('x') end end f(n - 1) return 1 end f(150)",
+    "handlers with tracebacks": (
+        "local function f(n) if n == 0 then while true do xpcall(error, function() end) end end f(n - 1) return 1 end f(150)"
+    ),
+}
+
+#: The library, which calls the host.
+LIBRARY = {
+    "json errors": "local s = '[' .. (' '):rep(4e4) .. '\\n!' while true do json.decode(s) end",
+    "json errors of lines": "local s = '[' .. ('\\n'):rep(1 << 20) .. '!' while true do json.decode(s) end",
+    "json too deep": "local s = ('['):rep(1 << 20) while true do json.decode(s) end",
+    "json of a long string": "local s = '\"' .. ('x'):rep(8 << 20) .. '\"' while true do json.decode(s) end",
+    "json of escapes": "local s = '\"' .. ('\\\\n'):rep(4 << 20) .. '\"' while true do json.decode(s) end",
+    "json of quotes": "local s = '\"' .. ('\\\\\"'):rep(1 << 20) .. '\"' while true do json.decode(s) end",
+    "json of backslashes": "local s = '\"' .. ('\\\\\\\\'):rep(1 << 20) while true do json.decode(s) end",
+    "json of a long key": "local s = '{\"' .. ('x'):rep(8 << 20) .. '\":1}' while true do json.decode(s) end",
+    "json of a long number": "local s = ('1'):rep(8 << 20) while true do json.decode(s) end",
+    "json of many": "local s = '[' .. ('1,'):rep(1 << 20) .. '1]' while true do json.decode(s) end",
+    "json of a long text": "local s = ('x'):rep(8 << 20) while true do json.encode(s) end",
+    "json of controls": "local s = ('\\1'):rep(2 << 20) while true do json.encode(s) end",
+    "json of bytes": "local s = ('\\xff'):rep(8 << 20) while true do json.encode(s) end",
+    "json of middling texts": "local s, t = ('x'):rep(16000), {} for i = 1, 500 do t[i] = s end while true do json.encode(t) end",
+    "json of long keys": "local t = {} for i = 1, 100 do t[('x'):rep(60000) .. i] = i end while true do json.encode(t) end",
+    "json of zeros as keys": "local s, t = ('\\0'):rep(20000), {} for i = 1, 400 do t[s .. i] = i end while true do json.encode(t) end",
+    "json of many keys": "local t = {} for i = 1, 1e5 do t['k' .. i] = i end while true do json.encode(t) end",
+    "json of the same": "local t = {} for i = 1, 20 do t = {t, t} end while true do json.encode(t) end",
+    "schema of references": (
+        "local d = {a0 = {type = 'string'}} for i = 1, 40 do d['a' .. i] = {allOf = {{['$ref'] = '#/$defs/a' .. i - 1}, "
+        "{['$ref'] = '#/$defs/a' .. i - 1}}} end "
+        "while true do json.validate({['$defs'] = d, ['$ref'] = '#/$defs/a40'}, 'x') end"
+    ),
+    "schema of itself": "while true do json.validate({['$ref'] = '#'}, 'x') end",
+    "schema of itself in a circle": (
+        "while true do json.validate({['$defs'] = {a = {allOf = {{['$ref'] = '#/$defs/b'}}}, "
+        "b = {anyOf = {{['$ref'] = '#/$defs/a'}}}}, ['$ref'] = '#/$defs/a'}, 'x') end"
+    ),
+    "schema that doubles by items": (
+        "local s, d = {items = {anyOf = {{['$ref'] = '#'}, {['$ref'] = '#'}, {['$ref'] = '#'}}}}, 1 "
+        "for i = 1, 100 do d = {d} end while true do json.validate(s, d) end"
+    ),
+    "schema of many": "local t = {} for i = 1, 200000 do t[i] = {type = 'string'} end while true do json.validate({anyOf = t}, 5) end",
+    "schema of some": "local t = {} for i = 1, 4000 do t[i] = {type = 'string'} end while true do json.validate({anyOf = t}, 5) end",
+    "schema with many faults": "local t = {} for i = 1, 1e5 do t[i] = i end while true do json.validate({items = {type = 'string'}}, t) end",
+    "schema with a pattern": "while true do json.validate({pattern = '^(a+)+$'}, ('a'):rep(40) .. 'b') end",
+    "schema with a back reference": "while true do json.validate({pattern = '^(a|a|b)*(\\\\1)*$'}, ('a'):rep(400) .. 'c') end",
+    "schema with a large pattern": "while true do json.validate({pattern = '((a{1,100}){1,100}){1,100}'}, 'x') end",
+    "schema of unevaluated": (
+        "local s = {type = 'object'} for i = 1, 30 do s = {allOf = {s, s}, unevaluatedProperties = false} end "
+        "while true do json.validate(s, {a = 1}) end"
+    ),
+    "schema of unique items": "local t = {} for i = 1, 3e4 do t[i] = {i} end while true do json.validate({uniqueItems = true}, t) end",
+    "schemas without end": "local i = 0 while true do i = i + 1 json.validate({minimum = i}, 5) end",
+    "pbkdf2": "while true do crypto.pbkdf2('p', 's', 100000, 32) end",
+    "pbkdf2 of sha512": "while true do crypto.pbkdf2('p', 's', 50000, 64, 'sha512') end",
+    "pbkdf2 of a long key": "while true do crypto.pbkdf2('p', 's', 1, 3000000) end",
+    "pbkdf2 of a long password": "local p = ('x'):rep(8 << 20) while true do crypto.pbkdf2(p, p, 10, 32) end",
+    "digests": "local s = ('x'):rep(8 << 20) while true do hash.sha512(s) end",
+    "md5": "local s = ('x'):rep(8 << 20) while true do hash.md5(s) end",
+    "small digests": "while true do hash.sha256('x') end",
+    "keyed digests": "local s = ('x'):rep(8 << 20) while true do hash.hmac_sha512(s, s) end",
+    "fnv": "local s = ('x'):rep(8 << 20) while true do hash.fnv64(s) end",
+    "base64": "local s = ('x'):rep(8 << 20) while true do base64.encode(s) end",
+    "base64 back": "local s = ('x'):rep(8 << 20) while true do base64.decode(s) end",
+    "aes": "local s = ('x'):rep(8 << 20) while true do crypto.encrypt.aes(s, ('k'):rep(32)) end",
+    "chacha20": "local s = ('x'):rep(8 << 20) while true do crypto.encrypt.chacha20(s, ('k'):rep(32)) end",
+    "aad": "local s = ('x'):rep(8 << 20) while true do crypto.encrypt.aes('x', ('k'):rep(32), s) end",
+    "random bytes": "while true do crypto.random.bytes(1048576) end",
+    "random text": "while true do crypto.random.string(1048576) end",
+    "uuids": "while true do uuid.v4() end",
+    "named uuids": "local s = ('x'):rep(8 << 20) while true do uuid.v5('6ba7b810-9dad-11d1-80b4-00c04fd430c8', s) end",
+    "tokens": "local t = {} for i = 1, 1e4 do t['k' .. i] = i end while true do crypto.jwt.encode(t, 'k') end",
+    "token of nothing": "local s = ('x'):rep(8 << 20) while true do crypto.jwt.verify(s .. '.' .. s .. '.' .. s, 'k') end",
+    "comparison": "local s = ('x'):rep(8 << 20) while true do crypto.constant_time_compare(s, s) end",
+    "yaml rows": (
+        "local t = {} for i = 1, 100000 do t[i] = {id = i} end local p = payload.new(t) "
+        "while true do p:transcode(payload.format.YAML) end"
+    ),
+    "yaml of the limit": (
+        "local t = {} for i = 1, 1500 do t[i] = i end local p = payload.new(t) while true do p:transcode(payload.format.YAML) end"
+    ),
+    "msgpack": "local t = {} for i = 1, 1e5 do t[i] = i end local p = payload.new(t) while true do p:transcode(payload.format.MSGPACK) end",
+    "unmarshal": "local t = {} for i = 1, 1e5 do t[i] = i end local p = payload.new(t) while true do p:unmarshal() end",
+    "zones": "local i = 0 while true do i = i + 1 time.load_location('Etc/GMT+' .. i % 12) end",
+    "unknown zones": "local i = 0 while true do i = i + 1 time.load_location('No/Where' .. i) end",
+    "far times of a zone": (
+        "local z, i = time.load_location('Europe/Berlin'), 0 while true do i = i + 1 "
+        "time.unix(i * 15000000, 0):in_location(z):format(time.RFC1123) end"
+    ),
+    "time layouts": "local l = ('2006-01-02 '):rep(1e5) while true do time.now():format(l) end",
+    "time texts": "local l = ('2006 '):rep(1e5) while true do time.parse(l, l) end",
+    "time fractions": "local l = '5.' .. ('0'):rep(1 << 20) while true do time.now():format(l) end",
+    "durations": "local s = ('1h'):rep(1e6) while true do time.parse_duration(s) end",
+    "long durations": "local s = ('9'):rep(8 << 20) .. 's' while true do time.parse_duration(s) end",
+    "unit of a duration": "local s = '1' .. ('x'):rep(8 << 20) while true do time.parse_duration(s) end",
+    "log": "while true do logger:info('x') end",
+    "log of much": "local s = ('x'):rep(1 << 20) while true do logger:info(s, {field = s}) end",
+    "log of many fields": "local t = {} for i = 1, 1e4 do t['k' .. i] = i end while true do logger:info('x', t) end",
+    "named loggers": "local l = logger while true do l = l:named(('x'):rep(1000)) end",
+    "print": "while true do print('x') end",
+    "print of many": "while true do print(table.unpack({}, 1, 60000)) end",
+    "missing modules": "while true do pcall(require, 'missing') end",
+    "large arguments": "local s = ('x'):rep(8 << 20) while true do process.send('nobody', 'topic', s, s) end",
+    "calls": "while true do require('funcs').async('app:f', 1) end",
+}
+
+ATTACKS = {
+    f"{kind}: {name}": code
+    for kind, cases in (
+        ("handlers", HANDLERS),
+        ("metamethods", METAMETHODS),
+        ("texts", TEXTS),
+        ("patterns", PATTERNS),
+        ("tables", TABLES),
+        ("library", LIBRARY),
+    )
+    for name, code in cases.items()
+}

@@ -1,0 +1,240 @@
+"""Nothing that a program does holds up the event loop for long (docs/sandbox.md)."""
+
+from __future__ import annotations
+
+import logging
+import runpy
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from saros.errors import Error
+from saros.program import START, Event
+from saros_lua.chunks import compile_user
+from saros_lua.modules import SURFACE
+from saros_lua.program import LuaProgram
+from saros_lua.vm import VmPool
+
+ATTACKS: dict[str, str] = runpy.run_path(str(Path(__file__).with_name("attacks.py")))["ATTACKS"]
+MOST_SECONDS = 2.0
+"""CPU time of one program. It is 0.25 s where an endless loop ends within 0.15 s; the limits allow a slow machine
+five times as much, and the law is that nothing takes many times as long."""
+
+HOST = {name: function for module in SURFACE for name, function in module.host.items()}
+MODULES = "\n".join(module.name for module in SURFACE).encode()
+NAMES = ("json", "crypto", "hash", "base64", "uuid", "time", "logger")
+HEAD = " ".join(f"local {name} = require('{name}')" for name in NAMES)
+
+
+class Entry(NamedTuple):
+    id: str = "app:attack"
+
+    def where(self, key: str = "") -> str:
+        return "app.yaml:1"
+
+
+class Runtime:
+    """What a program asks of its app, and of its driver."""
+
+    replaying = False
+    settles_side_effects = False
+
+    def __init__(self, code: str, pool: VmPool) -> None:
+        self._code = compile_user(f"return function() {HEAD} {code}\nend".encode(), "attack.lua")
+        self._pool = pool
+        self.printed: list[str] = []
+
+    def source(self, entry: Any, *, workflow: bool) -> tuple[Any, ...]:
+        return 1, self._code, b"", MODULES, b"", b"app:attack"
+
+    def refusal(self, name: str, entry: str, *, workflow: bool) -> Error:
+        return Error(f"no module {name[:50]}")
+
+    def host_function(self, name: str) -> Any:
+        return HOST[name]
+
+    def give_back(self, vm: Any) -> None:
+        self._pool.give_back(vm)
+
+    def history(self) -> tuple[int, int]:
+        return 0, 0
+
+    def log(self, level: str, message: str, fields: bytes) -> None:
+        self.printed.append(message[:100])
+
+
+def run(code: str, pool: VmPool, workflow: bool) -> tuple[str, float, str]:
+    """Return how a program ended, the CPU time that it took and what it printed."""
+    runtime: Any = Runtime(code, pool)
+    vm = pool.take(workflow)
+    program = LuaProgram(runtime, Entry(), vm, runtime)  # type: ignore[arg-type]
+    began = time.thread_time()
+    try:
+        commands = program.advance([Event(START, 0, b'{"args":[],"entry":"app:attack","pid":"p"}', 10**18)])
+        outcome = commands[0][-1].op if commands[0] else "blocked"
+    except Error as exc:
+        outcome = f"stopped: {exc.message}"
+    program.close()
+    return outcome, time.thread_time() - began, "\n".join(runtime.printed)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[VmPool]:
+    logging.disable(logging.CRITICAL)
+    yield VmPool()
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize(("number", "name"), list(enumerate(ATTACKS)))
+def test_an_attack_ends_soon(number: int, name: str, pool: VmPool) -> None:
+    outcome, seconds, printed = run(ATTACKS[name], pool, workflow=number % 2 == 1)
+    assert "escaped" not in printed, outcome
+    assert seconds < MOST_SECONDS, (seconds, outcome)
+
+
+# Programs that are put together at random -----------------------------------------------------------
+
+SIZES = ("0", "1", "-1", "1000", "70000", "1 << 20", "16 << 20", "1 << 40", "math.mininteger", "0/0", "1e300")
+TEXTS = (
+    "''",
+    "'x'",
+    "('x'):rep(%s)",
+    "('\\0'):rep(%s)",
+    "(' '):rep(%s) .. '1'",
+    "('9'):rep(%s)",
+    "('[' ):rep(%s)",
+)
+PATTERNS = ("'.-.-b'", "'[^\\n]*$'", "('a?'):rep(30)", "'%f[%w]'", "'(.*)%1'", "'%b()'", "('[x]'):rep(500)")
+CALLS = (
+    *("string.rep(A, N)", "string.find(A, P)", "string.gsub(A, P, A)", "string.byte(A, 1, -1)", "A:sub(N)"),
+    *(
+        "string.format('%q%s', A, B)",
+        "string.pack('s4', A)",
+        "string.pack('c' .. tostring(N), A)",
+        "A:upper()",
+    ),
+    *(
+        "string.packsize(A)",
+        "string.unpack(A, B)",
+        "tonumber(A)",
+        "tonumber(A, 36)",
+        "A < B",
+        "A == B",
+        "#(A .. B)",
+    ),
+    *(
+        "A + 1",
+        "utf8.len(A)",
+        "utf8.codepoint(A, 1, -1)",
+        "utf8.offset(A, N)",
+        "table.concat(T, A)",
+        "table.concat(T)",
+    ),
+    *("table.unpack(T, 1, N)", "table.insert(T, 1, A)", "table.remove(T, 1)", "table.move(T, 1, N, 2)"),
+    *(
+        "table.sort(T)",
+        "table.sort(T, F)",
+        "next(T)",
+        "select('#', table.unpack(T))",
+        "os.date(A, N)",
+        "T()",
+        "T + T",
+    ),
+    *(
+        "json.encode(T)",
+        "json.encode(A)",
+        "json.decode(A)",
+        "json.validate({pattern = A}, B)",
+        "hash.sha256(A)",
+    ),
+    *("base64.decode(A)", "crypto.pbkdf2('p', A, N, 32)", "time.parse(A, B)", "time.parse_duration(A)"),
+    *(
+        "time.now():format(A)",
+        "payload.new(T):transcode('yaml/plain')",
+        "errors.wrap(A, B)",
+        "logger:info(A)",
+    ),
+    *(
+        "setmetatable(T, M)",
+        "rawset(M, '__call', T)",
+        "coroutine.wrap(F)()",
+        "coroutine.close(coroutine.create(F))",
+    ),
+    *(
+        "coroutine.spawn(F)",
+        "channel.select({channel.new(0):case_receive(), default = true})",
+        "print(A)",
+        "T.x.y",
+    ),
+)
+EVENTS = (
+    "__call",
+    "__index",
+    "__add",
+    "__lt",
+    "__concat",
+    "__len",
+    "__close",
+    "__tostring",
+    "__pairs",
+    "__mode",
+)
+VALUES = ("T", "M", "F", "'k'", "1 << 60", "function() while true do end end", "function(a) return a() end")
+WRAPS = (
+    "%s",
+    "pcall(function() %s end)",
+    "xpcall(function() %s error('x') end, F)",
+    "while true do %s end",
+    "for i = 1, 300 do %s end",
+    "coroutine.wrap(function() %s end)()",
+    "local x <close> = setmetatable({}, {__close = function() %s end}) error('x')",
+    "local function deep() pcall(deep) %s end deep()",
+    "coroutine.resume(coroutine.create(function() local x <close> = setmetatable({}, M) %s end))",
+)
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> str:
+    def text() -> str:
+        made = draw(st.sampled_from(TEXTS))
+        return made % draw(st.sampled_from(SIZES[:7])) if "%s" in made else made
+
+    lines = [f"local T, M, A, B = {{1, 2, 3}}, {{}}, {text()}, {text()}"]
+    lines += [f"local N, P = {draw(st.sampled_from(SIZES))}, {draw(st.sampled_from(PATTERNS))}"]
+    lines += ["local F F = function(...) pcall(F, ...) return ... end"]
+    for _ in range(draw(st.integers(1, 6))):
+        kind = draw(st.integers(0, 9))
+        if kind == 0:
+            body = f"M.{draw(st.sampled_from(EVENTS))} = {draw(st.sampled_from(VALUES))}"
+        elif kind == 1:
+            body = f"A = A .. {draw(st.sampled_from(('A', 'B')))}"
+        else:
+            body = f"local _ = {draw(st.sampled_from(CALLS))}"
+        for _ in range(draw(st.integers(0, 3))):
+            wrap = draw(st.sampled_from(WRAPS))
+            body = f"do {wrap % body} end"
+        lines.append(f"pcall(function() {body} end)" if draw(st.booleans()) else body)
+    lines.append("leaked = T string.leaked = T")
+    return "\n".join(lines)
+
+
+PROBE = "print(tostring(leaked), tostring(string.leaked), tostring(('x').leaked), 1 + 1, #('x'):rep(10))"
+
+
+@given(code=programs(), workflow=st.booleans())
+@settings(
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+)
+def test_any_program_ends_soon_and_leaves_nothing(code: str, workflow: bool) -> None:
+    """Each program ends within the budget, and the next one in its VM sees nothing of it."""
+    pool = VmPool(size=1)
+    outcome, seconds, _ = run(code, pool, workflow)
+    assert seconds < MOST_SECONDS, (seconds, outcome)
+    outcome, _, printed = run(PROBE, pool, workflow)
+    assert outcome == "complete", outcome
+    assert printed == "nil\tnil\tnil\t2\t10"
