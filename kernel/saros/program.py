@@ -384,6 +384,13 @@ class Runtime(Protocol):
         """Raise `CodeError` when the entry's code cannot run (syntax, missing method)."""
         ...
 
+    def findings(self, entry: Any, *, complete: bool) -> list[Any]:
+        """What is wrong with an entry's code where it runs, for certain: `saros.entries.Problem`s.
+
+        :param complete: whether the app has no entries but those that are known.
+        """
+        ...
+
     def refresh(self) -> None:
         """Read sources anew when they are next needed: somebody may have repaired them."""
         ...

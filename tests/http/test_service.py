@@ -130,7 +130,7 @@ def test_an_address_in_use(serve: Any, tmp_path: Path) -> None:
         taken.listen()
         addr = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(
-            saros.Error, match=f"cannot listen at {addr}: Address already in use .*_index.yaml:8"
+            saros.Error, match=f"app:[a-z]+ cannot listen at {addr}: Address already in use .*_index.yaml:8"
         ):
             serve({"GET /": "return {}"}, service={"addr": addr})
 

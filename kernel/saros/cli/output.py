@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +64,24 @@ def warnings(registry: Any) -> None:
 
 def line(text: str) -> None:
     """One line of data on stdout; text of programs and clients controls no terminal."""
-    sys.stdout.write(visible(text) + "\n")
-    sys.stdout.flush()
+    with _written():
+        sys.stdout.write(visible(text) + "\n")
+        sys.stdout.flush()
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """
+    :raises Error: when stdout takes no more, as on a full disk; a reader that has gone away is another matter.
+    """
+    from ..errors import UNAVAILABLE, Error
+
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Error(f"cannot write to stdout: {error.strerror or error}", UNAVAILABLE) from None
 
 
 def json_text(body: bytes, indent: int = 2) -> str:

@@ -48,6 +48,12 @@ def serve(
             "--wait", metavar="TIME", help="Wait so long for a server that is not up yet; 0 to fail at once."
         ),
     ] = "30s",
+    no_services: Annotated[
+        bool,
+        typer.Option(
+            "--no-services", help="Run workers only: no HTTP, no supervised processes, no schedules."
+        ),
+    ] = False,
 ) -> None:
     """Serve an app: its workers and services, until Ctrl-C or SIGTERM.
 
@@ -55,10 +61,12 @@ def serve(
     """
     logs.configure(log_level, as_json=log_json)
     limits = inputs.seconds(watchdog, "--watchdog") or 0.0, inputs.seconds(wait, "--wait") or 0.0
-    session.run(_serve(session.target(backend), app, log_json, *limits))
+    session.run(_serve(session.target(backend), app, log_json, *limits, not no_services))
 
 
-async def _serve(to: session.Target, path: Path, log_json: bool, watchdog: float, wait: float) -> None:
+async def _serve(
+    to: session.Target, path: Path, log_json: bool, watchdog: float, wait: float, services: bool
+) -> None:
     import asyncio
 
     from ..background import Job
@@ -78,11 +86,11 @@ async def _serve(to: session.Target, path: Path, log_json: bool, watchdog: float
     try:
         patience = session.Wait(wait, stop)
         async with session.app_on(
-            to, path, workers=True, services=True, watchdog=watchdog, wait=patience
+            to, path, workers=True, services=services, watchdog=watchdog, wait=patience
         ) as app:
-            _tell(app, to, log_json)
+            _tell(app, to, log_json, services)
             tune_collector()
-            workers = app.start_workers()
+            workers = app.start_workers(services=services)
             stopping = Job(stop.wait(), "the wait for a signal")
             await asyncio.wait({workers, stopping.task}, return_when=asyncio.FIRST_COMPLETED)
             await stopping.end()
@@ -105,7 +113,7 @@ def tune_collector() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-def _tell(app: App, to: session.Target, log_json: bool) -> None:
+def _tell(app: App, to: session.Target, log_json: bool, services: bool) -> None:
     """Say what is served."""
     registry = app.registry
     served = {
@@ -117,7 +125,7 @@ def _tell(app: App, to: session.Target, log_json: bool) -> None:
         "services": [
             f"{entry.id} ({entry.kind})"
             for entry in registry.of_role("service")
-            if entry.kind not in ("temporal.worker", "process.host")
+            if services and entry.kind not in ("temporal.worker", "process.host")
         ],
     }
     if log_json:

@@ -179,7 +179,7 @@ def _app_here() -> Path | None:
     """The working directory, if it is an app that can be loaded."""
     here = Path()
     files = [*here.glob("*.yaml"), *here.glob("*.yml")]
-    if not any(_declares_entries(file) for file in files):
+    if not any(_declares_entries(file) for file in files if not file.name.startswith(".")):
         return None
     from ..app import load_app
     from ..entries import AppError
@@ -198,6 +198,6 @@ def _app_here() -> Path | None:
 
 def _declares_entries(file: Path) -> bool:
     try:
-        return re.search(r"^namespace\s*:", file.read_text(encoding="utf-8"), re.MULTILINE) is not None
+        return re.search(r"^namespace\s*:", file.read_text(encoding="utf-8-sig"), re.MULTILINE) is not None
     except (OSError, UnicodeDecodeError):
         return False

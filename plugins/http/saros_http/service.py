@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import socket
 import ssl
@@ -106,8 +107,11 @@ def listen(entry: Entry, path: str, default_host: str) -> socket.socket:
     except (OSError, OverflowError) as exc:
         sock.close()
         reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-        message = f"cannot listen at {addr}: {reason}"
-        raise Error(message, UNAVAILABLE, retryable=False, where=entry.where(path)) from exc
+        message = f"{entry.id} cannot listen at {addr}: {reason}"
+        hint = None
+        if isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE:
+            hint = "another process has the port; `saros run --no-services` runs workers only"
+        raise Error(message, UNAVAILABLE, retryable=False, where=entry.where(path), hint=hint) from exc
     return sock
 
 
