@@ -73,13 +73,13 @@ class Tally:
         self.disturbed: Counter[str] = Counter()
         self.refused = 0
         self.started: list[Any] = []
-        self.slowest = 0.0
+        self.slowest = (0.0, "none")  # seconds from the last signal to the result, and of which
         self.wrong: list[str] = []
 
     def report(self, seconds: float) -> int:
         print(f"{seconds:.0f} s, {len(self.started)} workflows, {self.refused} requests met no server")
         print("disturbed:", ", ".join(f"{name} {count}" for name, count in sorted(self.disturbed.items())))
-        print(f"the slowest took {self.slowest:.1f} s")
+        print(f"the slowest took {self.slowest[0]:.1f} s: {self.slowest[1]}")
         for line in self.wrong[:20]:
             print("WRONG:", line)
         print("lost or doubled:", len(self.wrong))
@@ -88,32 +88,45 @@ class Tally:
 
 async def one(app: Any, tally: Tally, number: int) -> None:
     """Start a workflow, send it numbers, and look at its result and its history."""
-    id, began = f"order-{number}", time.monotonic()
+    id = f"order-{number}"
     handle = await patiently(tally, lambda: app.start("app:order", number, id=id))
     tally.started.append(handle)
     for value in (1, 2, 3):
         await patiently(tally, lambda value=value: handle.signal("number", value))
     await patiently(tally, lambda: handle.signal("number", 0))
+    await judge(tally, handle)
+
+
+async def judge(tally: Tally, handle: Any) -> None:
+    """Wait for the end of a workflow, and note all that is wrong with it."""
+    began = time.monotonic()
     try:
         result = await patiently(tally, lambda: handle.result(PATIENCE_S))
-        if {
-            **result,
-            "got": min(result["got"], RIGHT["got"]),
-        } != RIGHT:  # a signal without its reply is sent again
-            tally.wrong.append(f"{id} gave {result}")
-        lines = await patiently(tally, handle.export)
-        done = Counter(
-            (each.get("ref"), each.get("op")) for each in _records(lines) if each.get("op") == "done"
-        )
-        tally.wrong += [f"{id} has {key} recorded {count} times" for key, count in done.items() if count > 1]
+        # A signal whose reply was lost is sent again, and counts again.
+        if {**result, "got": min(result["got"], RIGHT["got"])} != RIGHT:
+            tally.wrong.append(f"{handle.id} gave {result}")
+        history = await patiently(tally, handle.export)
+        tally.wrong += [f"{handle.id} {fault}" for fault in faults(history)]
     except saros.Error as error:
-        tally.wrong.append(f"{id}: {error}")
-    tally.slowest = max(tally.slowest, time.monotonic() - began)
+        tally.wrong.append(f"{handle.id}: {error}")
+    seconds = time.monotonic() - began
+    if seconds > tally.slowest[0]:
+        tally.slowest = seconds, handle.id
 
 
-def _records(export: Any) -> list[dict[str, Any]]:
-    found = export.get("events", []) if isinstance(export, dict) else []
-    return [each for each in found if isinstance(each, dict)]
+def faults(history: dict[str, Any]) -> list[str]:
+    """What a history that is complete must not have: steps that ended twice or never, another end than one."""
+    events: list[dict[str, Any]] = history["events"]
+    if "format" not in history:  # Temporal's own
+        ended = [each.get("activityTaskCompletedEventAttributes") for each in events]
+        steps = Counter(each["scheduledEventId"] for each in ended if each)
+        return [f"has the end of step {step} {count} times" for step, count in steps.items() if count > 1]
+    ends = Counter(each["ref"] for each in events if each["op"] == "done")
+    begun = {each["ref"] for each in events if each["op"] in ("call", "timer", "spawn")}
+    found = [f"has the end of step {ref} {count} times" for ref, count in ends.items() if count > 1]
+    found += [f"has no end of step {ref}" for ref in sorted(begun - set(ends))]
+    closing = [each["op"] for each in events if each["op"] in ("complete", "fail", "terminate", "time_out")]
+    return found if len(closing) == 1 else [*found, f"has ended by {closing}"]
 
 
 async def patiently(tally: Tally, request: Any) -> Any:
