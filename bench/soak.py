@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -70,16 +71,21 @@ class Tally:
     """What was acknowledged, and what became of it."""
 
     def __init__(self) -> None:
-        self.disturbed: Counter[str] = Counter()
+        self.disturbed: list[tuple[float, str]] = []  # when it was over, of time.time(), and what
         self.refused = 0
         self.started: list[Any] = []
-        self.slowest = (0.0, "none")  # seconds from the last signal to the result, and of which
+        self.slowest: tuple[float, float, str] = (0.0, 0.0, "none")  # see `longest_wait`, and of which
         self.wrong: list[str] = []
 
     def report(self, seconds: float) -> int:
         print(f"{seconds:.0f} s, {len(self.started)} workflows, {self.refused} requests met no server")
-        print("disturbed:", ", ".join(f"{name} {count}" for name, count in sorted(self.disturbed.items())))
-        print(f"the slowest took {self.slowest[0]:.1f} s: {self.slowest[1]}")
+        counts = Counter(name for _when, name in self.disturbed)
+        print("disturbed:", ", ".join(f"{name} {count}" for name, count in sorted(counts.items())))
+        waited, since, where = self.slowest
+        print(f"the longest wait for a next event was {waited:.1f} s: {where}; meanwhile:")
+        for when, name in self.disturbed:
+            if since - 1 <= when <= since + waited:
+                print(f"  {name}, {when - since:+.1f} s")
         for line in self.wrong[:20]:
             print("WRONG:", line)
         print("lost or doubled:", len(self.wrong))
@@ -99,7 +105,6 @@ async def one(app: Any, tally: Tally, number: int) -> None:
 
 async def judge(tally: Tally, handle: Any) -> None:
     """Wait for the end of a workflow, and note all that is wrong with it."""
-    began = time.monotonic()
     try:
         result = await patiently(tally, lambda: handle.result(PATIENCE_S))
         # A signal whose reply was lost is sent again, and counts again.
@@ -109,9 +114,21 @@ async def judge(tally: Tally, handle: Any) -> None:
         tally.wrong += [f"{handle.id} {fault}" for fault in faults(history)]
     except saros.Error as error:
         tally.wrong.append(f"{handle.id}: {error}")
-    seconds = time.monotonic() - began
-    if seconds > tally.slowest[0]:
-        tally.slowest = seconds, handle.id
+        return
+    tally.slowest = max(tally.slowest, longest_wait(history, handle.id))
+
+
+def longest_wait(history: dict[str, Any], id: str) -> tuple[float, float, str]:
+    """The longest time in seconds between two events of a history, when it began, and between which."""
+    if "format" not in history:
+        return 0.0, 0.0, id
+    places = [(history["run"]["start_time"] / 1e9, "its start")]
+    places += [(each["time"] / 1e9, f"{each['type']} {each['summary']}") for each in history["events"]]
+    waits = [
+        (after - before, before, f"{id}, from {what}, to {then}")
+        for (before, what), (after, then) in itertools.pairwise(places)
+    ]
+    return max(waits)
 
 
 def faults(history: dict[str, Any]) -> list[str]:
@@ -154,6 +171,9 @@ class Memory:
         await asyncio.sleep(dice.random() / 10)
         app.start_workers()
         return "workers stopped"
+
+    def supervise(self) -> list[str]:
+        return []
 
     @contextlib.asynccontextmanager
     async def running(self, path: Path) -> AsyncIterator[Any]:
@@ -229,6 +249,15 @@ class Server:
         self._workers[number] = self._work()
         return f"worker {what}"
 
+    def supervise(self) -> list[str]:
+        """Start workers again that ended by themselves, which they do when they find no server; gives what it saw."""
+        found = []
+        for number, each in enumerate(self._workers):
+            if each.poll() == 1:
+                self._workers[number] = self._work()
+                found.append("worker found no server")
+        return found
+
     disturbances: tuple[str, ...] = ("restart",)
 
     async def restart(self, dice: random.Random) -> None:
@@ -294,6 +323,11 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+async def supervised(place: Any, tally: Tally) -> None:
+    tally.disturbed += [(time.time(), what) for what in place.supervise()]
+    await asyncio.sleep(0.05)
+
+
 async def soak(kind: str, seconds: float, folder: Path, seed: int) -> int:
     path = lua_app(
         folder / "app",
@@ -316,12 +350,13 @@ async def soak(kind: str, seconds: float, folder: Path, seed: int) -> int:
             if disturbing is None and time.monotonic() > next_disturbance:
                 disturbing = asyncio.create_task(place.disturb(app, dice))
             if disturbing is not None and disturbing.done():
-                tally.disturbed[disturbing.result()] += 1
+                tally.disturbed.append((time.time(), disturbing.result()))
                 disturbing, next_disturbance = None, time.monotonic() + dice.uniform(0.5, 4)
-            await asyncio.sleep(0.05)
+            await supervised(place, tally)
         if disturbing is not None:
-            tally.disturbed[await disturbing] += 1
-        await asyncio.gather(*running)
+            tally.disturbed.append((time.time(), await disturbing))
+        while running:
+            await supervised(place, tally)
     return tally.report(time.monotonic() - began)
 
 
