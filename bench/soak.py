@@ -337,6 +337,7 @@ async def soak(kind: str, seconds: float, folder: Path, seed: int) -> int:
     place: Any = Memory() if kind == "memory" else {"redis": Redis, "temporal": Temporal}[kind](folder)
     tally, dice, began = Tally(), random.Random(seed), time.monotonic()
     async with place.running(path) as app:
+        await one(app, tally, 0)  # the workers run
         running: set[asyncio.Task[None]] = set()
         next_disturbance = time.monotonic() + 3
         number = 0
