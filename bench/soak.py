@@ -67,6 +67,9 @@ CHILD = 'time.sleep("100ms") return funcs.call("app:square", 3)'
 RIGHT = {"sum": sum(i * i for i in range(1, STEPS + 1)), "child": 9, "got": 6}
 
 
+NONE = (0.0, 0.0, "none")  # see `longest_wait`
+
+
 class Tally:
     """What was acknowledged, and what became of it."""
 
@@ -74,7 +77,7 @@ class Tally:
         self.disturbed: list[tuple[float, str]] = []  # when it was over, of time.time(), and what
         self.refused = 0
         self.started: list[Any] = []
-        self.slowest: tuple[float, float, str] = (0.0, 0.0, "none")  # see `longest_wait`, and of which
+        self.slowest = NONE
         self.wrong: list[str] = []
 
     def report(self, seconds: float) -> int:
@@ -338,6 +341,7 @@ async def soak(kind: str, seconds: float, folder: Path, seed: int) -> int:
     tally, dice, began = Tally(), random.Random(seed), time.monotonic()
     async with place.running(path) as app:
         await one(app, tally, 0)  # the workers run
+        tally.slowest = NONE
         running: set[asyncio.Task[None]] = set()
         next_disturbance = time.monotonic() + 3
         number = 0
