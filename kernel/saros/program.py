@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
+from .clock import backoff
 from .errors import ErrorData
 from .raw import ABSENT, Raw
 from .values import Json
@@ -142,9 +143,8 @@ class RetryPolicy(Body, frozen=True, omit_defaults=True):
 
     def delay_ms(self, attempt: int) -> int:
         """The wait after the given attempt (1 is the first)."""
-        factor = self.backoff_coefficient ** min(attempt - 1, 1_000)
         initial = self.initial_interval or 1_000
-        return int(min(initial * factor, max(initial, self.maximum_interval)))
+        return backoff(initial, self.backoff_coefficient, max(initial, self.maximum_interval), attempt)
 
 
 class CallOptions(Body, frozen=True, omit_defaults=True):

@@ -63,7 +63,7 @@ class _Reader:
         self.at += 1
         return self.data[self.at - 1]
 
-    def bytes(self, count: int) -> bytes:
+    def take(self, count: int) -> bytes:
         self.at += count
         return self.data[self.at - count : self.at]
 
@@ -77,7 +77,7 @@ class _Reader:
 
     def text(self) -> bytes | None:
         size = self.number()
-        return None if size == 0 else self.bytes(size - 1)
+        return None if size == 0 else self.take(size - 1)
 
 
 @dataclass
@@ -107,19 +107,20 @@ class _Function:
 
 def _read(reader: _Reader) -> _Function:
     source, first_line, last_line = reader.text(), reader.number(), reader.number()
-    shape, registers = reader.bytes(2), reader.byte()
-    code = list(memoryview(reader.bytes(4 * reader.number())).cast("I"))
+    shape, registers = reader.take(2), reader.byte()
+    code = list(memoryview(reader.take(4 * reader.number())).cast("I"))
     constants = [_read_constant(reader) for _ in range(reader.number())]
-    upvalues = [reader.bytes(3) for _ in range(reader.number())]
+    upvalues = [reader.take(3) for _ in range(reader.number())]
     inner = [_read(reader) for _ in range(reader.number())]
-    deltas = reader.bytes(reader.number())
+    deltas = reader.take(reader.number())
     absolute = {reader.number(): reader.number() for _ in range(reader.number())}
     line, lines = first_line, []
     for at, delta in enumerate(memoryview(deltas).cast("b")):
         line = absolute[at] if delta == _ABSOLUTE else line + delta
         lines.append(line)
+    variables: list[tuple[bytes | None, int, int]]
     variables = [(reader.text(), reader.number(), reader.number()) for _ in range(reader.number())]
-    names = [reader.text() for _ in range(reader.number())]
+    names: list[bytes | None] = [reader.text() for _ in range(reader.number())]
     return _Function(
         source,
         first_line,
@@ -140,7 +141,7 @@ def _read_constant(reader: _Reader) -> tuple[int, bytes]:
     kind = reader.byte()
     if kind in {_SHORT_TEXT, _LONG_TEXT}:
         return kind, reader.text() or b""
-    return kind, reader.bytes(8 if kind in {_FLOAT, _INTEGER} else 0)
+    return kind, reader.take(8 if kind in {_FLOAT, _INTEGER} else 0)
 
 
 def _write(function: _Function, out: bytearray) -> None:

@@ -239,15 +239,15 @@ class MemoryStore(Ledger):
         return leases
 
     async def settle(self, results: Sequence[Settled]) -> None:
-        for lease, outcome, retry_at in results:
+        for lease, outcome, retry_in in results:
             call = self._open_call(lease.task)
             if call is None or call.token != lease.token:
                 continue
             execution = self._runs[lease.task.run_id]
-            if retry_at and not call.canceled:
+            if retry_in is not None and self._may_retry(call, retry_in):
                 call.token = ""
                 call.task = msgspec.structs.replace(call.task, attempt=call.task.attempt + 1)
-                self._retry(execution, call, retry_at)
+                self._retry(execution, call, retry_in)
                 continue
             execution.drop_call(lease.task.ref)
             self._post(execution, Mail(DONE, lease.task.ref, outcome, execution.run.run_id))

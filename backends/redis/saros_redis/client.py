@@ -71,18 +71,21 @@ class Client:
 
     # --- scripts ----------------------------------------------------------------------------
 
-    async def run(self, name: str, tag: str, args: Sequence[Any], patience: float = 3.0) -> Any:
+    async def run(
+        self, name: str, tag: str, args: Sequence[Any], patience: float = 3.0, known: int = -1
+    ) -> Any:
         """Run a script, again and again while the server is away, for `patience` seconds at most.
 
+        :param known: the steady time (see scripts/base.lua).
         :raises Error: UNAVAILABLE.
         """
-        return await self._patiently(script(name), tag, codec.pack_args(args), patience)
+        return await self._patiently(script(name), (tag, codec.pack_args(args), known), patience)
 
-    async def _patiently(self, found: Script, tag: str, blob: bytes, patience: float) -> Any:
+    async def _patiently(self, found: Script, args: tuple[Any, ...], patience: float) -> Any:
         start, pause = time.monotonic(), BACKOFF_S
         while True:
             try:
-                reply = await self._evaluate(found, tag, blob, patience if patience <= QUICK_S else TIMEOUT_S)
+                reply = await self._evaluate(found, args, patience if patience <= QUICK_S else TIMEOUT_S)
                 self._answered()
                 return reply
             except (*LOST, *BUSY) as exc:
@@ -108,13 +111,13 @@ class Client:
         """How long, in seconds, nobody could renew a lease: the last outage, until `grace` seconds after its end."""
         return self._outage if time.monotonic() - self._back < grace else 0.0
 
-    async def _evaluate(self, found: Script, tag: str, blob: bytes, limit_s: float) -> Any:
+    async def _evaluate(self, found: Script, args: tuple[Any, ...], limit_s: float) -> Any:
         self.calls += 1
         with anyio.fail_after(limit_s):
             try:
-                return await self._execute("EVALSHA", found.sha, 1, tag, blob)
+                return await self._execute("EVALSHA", found.sha, 1, *args)
             except redis.exceptions.NoScriptError:
-                return await self._execute("EVAL", found.text, 1, tag, blob)
+                return await self._execute("EVAL", found.text, 1, *args)
 
     async def command(self, *args: Any, patience: float = 3.0) -> Any:
         """A command that only reads, or that may be repeated.

@@ -20,7 +20,7 @@ from saros.values import error_data
 from . import codec, problems
 from .buffer import Buffer
 from .client import Client
-from .clock import RedisClock
+from .clock import RedisClock, Steady
 from .held import Held, Place
 from .keys import Keys
 from .limits import COMMIT
@@ -47,6 +47,7 @@ class Core:
         self.client = client
         self.keys = keys
         self.clock = clock
+        self.steady = [Steady() for _ in keys.tags]  # of each partition
         self.consumer = secrets.token_hex(8)  # fresh for each process start
         self.held = Held()
         self.queues: tuple[str, ...] = ()  # of workflows
@@ -60,7 +61,8 @@ class Core:
 
         :raises Error: UNAVAILABLE.
         """
-        return await self.client.run(name, self.keys.tags[partition], args, patience)
+        known = self.steady[partition].known()
+        return await self.client.run(name, self.keys.tags[partition], args, patience, known)
 
     @property
     def patience(self) -> float:
@@ -239,7 +241,7 @@ def _broken_call(found: Sequence[Any], why: Exception) -> list[Any]:
     run_id, ref = found[0].decode(), int(found[2])
     error = Error(f"the call cannot be read: {why}", INTERNAL, retryable=False)
     mail = Mail(DONE, ref, pack(Outcome(err=error_data(error))), run_id)
-    return [run_id, ref, found[3].decode(), codec.mail_item(mail), 0]
+    return [run_id, ref, found[3].decode(), codec.mail_item(mail), -1]
 
 
 def _spent(lease: CallLease) -> bool:

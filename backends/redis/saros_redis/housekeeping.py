@@ -113,14 +113,13 @@ class Housekeeping:
     async def _trim_loop(self) -> None:
         core = self._core
         while True:
-            before = core.clock.now() // 1_000 - int(core.options.retention * 1e6)
             for partition in range(core.keys.partitions):
-                await self._trim(partition, before)
+                await self._trim(partition, int(core.options.retention * 1e6))
                 streams = [stream for _kind, _queue, stream in core.streams(partition)]
                 await core.run("tidy", partition, [streams, int(core.options.lease * 20_000)])
             await self._names.sweep()
             await asyncio.sleep(min(TRIM_S, max(1.0, core.options.retention / 4)))
 
-    async def _trim(self, partition: int, before: int) -> None:
-        while int(await self._core.run("trim", partition, [before, TRIM_LIMIT])) == TRIM_LIMIT:
+    async def _trim(self, partition: int, retention: int) -> None:
+        while int(await self._core.run("trim", partition, [retention, TRIM_LIMIT])) == TRIM_LIMIT:
             pass  # each script is short, and others come in between

@@ -273,13 +273,13 @@ class CallWorker:
 
     def _verdict(self, lease: CallLease, outcome: Json) -> Settled:
         """Whether another attempt follows."""
-        task, now = lease.task, self._attempts.host.clock.now()
+        task = lease.task
         try:
             if outcome is _STOPPED:  # like a lost worker: no error of the function's
                 most = task.call.options.retry_policy.maximum_attempts
-                return Settled(lease, outcome, 0 if most and task.attempt >= most else now)
-            delay = next_delay_ms(task.call.options, failure_of(outcome), task.attempt, now - task.scheduled)
-            return Settled(lease, outcome, 0 if delay is None else now + delay * MS)
+                return Settled(lease, outcome, None if most and task.attempt >= most else 0)
+            delay = next_delay_ms(task.call.options, failure_of(outcome), task.attempt)
+            return Settled(lease, outcome, None if delay is None else delay * MS)
         except Exception as raised:  # an error of ours: the call must not wait for ever
             log.exception("the end of %s for %s makes no sense", task.call.target, task.id)
             error = ErrorData(

@@ -33,7 +33,8 @@ LARGE = 64 * 1024
 class _Call:
     """A local call that has begun in this task. Its outcome may be one that is to be tried again."""
 
-    def __init__(self, lease: CallLease) -> None:
+    def __init__(self, local: LocalCall, lease: CallLease) -> None:
+        self.local = local
         self.lease = lease
         self.attempt: Attempt | None = None
         self.outcome: Json | None = None
@@ -89,7 +90,7 @@ class LocalCalls:
 
     def _start(self, local: LocalCall) -> None:
         task = self._transition.local_task(local)
-        call = _Call(CallLease(task, new_id(), task.scheduled))
+        call = _Call(local, CallLease(task, new_id(), task.scheduled))
         self._calls[local.ref] = call
         call.attempt = start_attempt(
             self._attempts,
@@ -108,7 +109,7 @@ class LocalCalls:
             return
         call.outcome = outcome
         task = call.lease.task
-        elapsed = self._attempts.host.clock.now() - task.scheduled
+        elapsed = self._transition.elapsed(call.local)
         if len(outcome) > LARGE or (
             next_delay_ms(task.call.options, failure_of(outcome), task.attempt, elapsed) is not None
         ):
@@ -120,7 +121,7 @@ class LocalCalls:
     def _deliver(self) -> bool:
         """Deliver what there is room for; gives whether that was all."""
         transition, events = self._transition, []
-        now = self._attempts.host.clock.now()
+        now = max(self._attempts.host.clock.now(), transition.live.time)  # the clock may have been set back
         while self._ready and self._recorded < ROOM:
             ref = self._ready.pop(0)
             outcome = self._calls.pop(ref).outcome or b"{}"
@@ -148,14 +149,13 @@ class LocalCalls:
         if live.closed:
             return
         for local in transition.local:
-            task = transition.local_task(local)
-            commit.calls.append(task)
-            transition.limit_to_close(task)
+            commit.calls.append(transition.local_task(local))
+            transition.limit_to_close(local)
         transition.local = []
         for ref, call in self._calls.items():
             if ref in live.open:
                 commit.leased.append(call.lease)
-                transition.limit_to_close(call.lease.task)
+                transition.limit_to_close(call.local)
             elif call.outcome is not None:
                 call.dropped = True
 

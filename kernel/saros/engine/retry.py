@@ -91,9 +91,12 @@ def timed_out(timeout_type: str, ms: int) -> bytes:
 
 
 def next_delay_ms(
-    options: CallOptions, failure: ErrorData | None, attempt: int, elapsed_ns: int
+    options: CallOptions, failure: ErrorData | None, attempt: int, elapsed_ns: int = 0
 ) -> int | None:
-    """Milliseconds until the attempt after number `attempt`, or None when the last outcome stands."""
+    """Milliseconds until the attempt after number `attempt`, or None when the last outcome stands.
+
+    :param elapsed_ns: since the call was scheduled, where no store knows it (see `Settled`).
+    """
     policy = options.retry_policy
     if failure is None or not failure.may_retry() or failure.kind in policy.non_retryable_error_types:
         return None

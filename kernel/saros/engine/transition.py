@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from .. import runs
+from ..clock import LONGEST, steady_ns
 from ..deployment import Deployment
 from ..errors import CANCELED, Error, ErrorData
 from ..execution import CANCELED as STATUS_CANCELED
@@ -31,6 +34,7 @@ from ..program import (
     Outcome,
     Send,
     Spawn,
+    StartTimer,
     VersionMark,
     outcome_ok,
     pack,
@@ -63,13 +67,20 @@ class LocalCall(msgspec.Struct, frozen=True):
     ref: int
     call: Call
     scheduled: int  # nanoseconds since 1970
+    begun: int  # nanoseconds from the begin of its workflow task
 
 
 class Transition:
-    """What one workflow task does to its run. It is each of the four ports itself."""
+    """What one workflow task does to its run. It is each of the four ports itself.
 
-    def __init__(self, task: WorkflowTask, live: Live) -> None:
+    :param steady: see `saros.clock.Clock.steady`.
+    """
+
+    def __init__(self, task: WorkflowTask, live: Live, steady: Callable[[], int] = steady_ns) -> None:
         self.task = task
+        self._steady = steady
+        self._began = steady()
+        self._spent = 0  # nanoseconds from then to the last events
         self.live = live
         self.run = task.run
         self.deployment: Deployment = live.deployment
@@ -85,6 +96,7 @@ class Transition:
         :raises Error: when the workflow task failed.
         """
         ports = Ports(self, self, self, self)  # not kept: a cycle would wait for Python's collector
+        self._spent = self._steady() - self._began
         while events and not self.live.closed:
             self._now = max(self._now, events[-1].time)  # local calls take time
             records = self.live.deliver(events)
@@ -101,14 +113,31 @@ class Transition:
 
         :raises Error: when the workflow task failed.
         """
-        now, open_refs = self._now, self.live.open
-        mails = self.task.mails
+        open_refs, mails = self.live.open, self.task.mails
         kept = [i for i, mail in enumerate(mails) if mail.op != DONE or mail.ref in open_refs]
         self.commit.ended += [mail.ref for mail in mails if mail.op == DONE and self._awaits_child(mail.ref)]
-        self.deliver([Event(mails[i].op, mails[i].ref, mails[i].body, now) for i in kept])
+        events: list[Event] = []
+        for mail in (mails[i] for i in kept):
+            if mail.op == DONE:
+                self._pass_timer(open_refs[mail.ref])
+            events.append(Event(mail.op, mail.ref, mail.body, self._now))
+        self.deliver(events)
         if self.live.closed:
             delivered = sum(1 for record in self.commit.records if record.op in EVENT_OPS)
             self.commit.consumed = kept[delivered] if delivered < len(kept) else len(mails)
+
+    def _pass_timer(self, settled: Command) -> None:
+        """Have the workflow's time be at least that at which a timer ends, though the store's clock was set back."""
+        if settled.op == TIMER:
+            self._now = max(self._now, settled.time + min(unpack(settled.body, StartTimer).ns, LONGEST))
+
+    def ready(self) -> Commit:
+        """The commit, whose deadlines count from now on."""
+        commit = self.commit
+        if commit.deadlines:
+            spent = self._steady() - self._began
+            commit.deadlines = [each._replace(delay=each.delay - spent) for each in commit.deadlines]
+        return commit
 
     def _awaits_child(self, ref: int) -> bool:
         command = self.live.open.get(ref)
@@ -121,7 +150,7 @@ class Transition:
         if self._replied <= REPLIES:
             self._replies.append(Event(DONE, ref, body, self._now))
         else:
-            self.commit.deadlines.append(Deadline(ref, self._now, Mail(DONE, ref, body, self.run.run_id)))
+            self.commit.deadlines.append(Deadline(ref, self._spent, Mail(DONE, ref, body, self.run.run_id)))
 
     # --- activities -------------------------------------------------------------------------
 
@@ -136,7 +165,7 @@ class Transition:
                 self._reply(ref, error)
                 return
         if self.deployment.is_local(entry, options):
-            self.local.append(LocalCall(ref, call, self._now))
+            self.local.append(LocalCall(ref, call, self._now, self._spent))
             return
         queue = self.deployment.call_queue(entry, options, self.run.task_queue)
         run = self.run
@@ -155,15 +184,20 @@ class Transition:
             run.id, run.run_id, local.ref, run.task_queue, str(run.pid), run.type, call, scheduled
         )
 
-    def limit_to_close(self, task: CallTask) -> None:
-        self._limit(task.ref, task.call.options.schedule_to_close_timeout, TO_CLOSE, task.scheduled)
+    def elapsed(self, local: LocalCall) -> int:
+        """Nanoseconds since a local call of this task was scheduled."""
+        return self._steady() - self._began - local.begun
 
-    def _limit(self, ref: int, timeout: int, guard: str, scheduled: int = 0) -> None:
+    def limit_to_close(self, local: LocalCall) -> None:
+        """Have the store hold a local call to its limit, which began when it was scheduled."""
+        self._limit(local.ref, local.call.options.schedule_to_close_timeout, TO_CLOSE, local.begun)
+
+    def _limit(self, ref: int, timeout: int, guard: str, begun: int | None = None) -> None:
         if timeout:
             body = pack(Outcome(err=timeout_error(f"schedule_to_{guard}", timeout)))
             mail = Mail(DONE, ref, body, self.run.run_id)
-            due = (scheduled or self._now) + timeout * MS
-            self.commit.deadlines.append(Deadline(ref, due, mail, guard))
+            start = self._spent if begun is None else begun
+            self.commit.deadlines.append(Deadline(ref, start + min(timeout * MS, LONGEST), mail, guard))
 
     def cancel(self, ref: int, reason: str = "") -> bool:
         """Cancel whatever `ref` is: the one method serves three ports."""
@@ -214,7 +248,11 @@ class Transition:
 
     def start(self, ref: int, ns: int) -> None:
         mail = Mail(DONE, ref, b"{}", self.run.run_id)
-        self.commit.deadlines.append(Deadline(ref, self._now + ns, mail))
+        self.commit.deadlines.append(Deadline(ref, self._after(ns), mail))
+
+    def _after(self, ns: int) -> int:
+        """So long after the last events, as a time since this task began."""
+        return self._spent + min(ns, LONGEST)
 
     # --- signals ----------------------------------------------------------------------------
 

@@ -61,6 +61,7 @@ class WorkflowWorker:
         self._cache_size = cache
         self._begun: dict[str, WorkflowTask] = {}  # run id -> the task that is neither committed nor parked
         self._ahead: dict[str, tuple[int, list[Record]]] = {}  # by fence: from where on, and what
+        self._steady = attempts.host.clock.steady
         self._waiting = Jobs()
 
     async def run(self) -> None:
@@ -97,7 +98,7 @@ class WorkflowWorker:
         self._begun[task.run.run_id] = task
         try:
             live = await self._live(task)
-            transition = Transition(task, live)
+            transition = Transition(task, live, self._steady)
             transition.begin()
             return transition
         except Error as error:
@@ -188,7 +189,7 @@ class WorkflowWorker:
     # --- ends of tasks ----------------------------------------------------------------------
 
     async def _commit(self, transitions: list[Transition], local: LocalCalls | None = None) -> None:
-        results = await self.store.commit([transition.commit for transition in transitions])
+        results = await self.store.commit([transition.ready() for transition in transitions])
         for transition, result in zip(transitions, results, strict=True):
             self._begun.pop(transition.run.run_id, None)
             if result != OK:

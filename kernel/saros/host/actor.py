@@ -75,6 +75,7 @@ class Actor:
         self._begun = False
         self._running = False
         self._timers: dict[int, Handle] = {}
+        self._asked = 0  # by the steady clock: when the program gave the last commands
         self._calls: dict[int, Callable[[], None]] = {}  # ref -> cancels it
         self._program = host.deployment.program(entry, workflow=False, facts=self)
         scope.on_cancel(lambda: self.deliver(CANCEL, 0, pack(CancelRequest())))
@@ -108,7 +109,9 @@ class Actor:
                 now = self.host.clock.now()
                 events = [Event(event.op, event.ref, event.body, now) for event in self._mailbox]
                 self._mailbox.clear()
-                for commands in self._program.advance(events):
+                outputs = self._program.advance(events)
+                self._asked = self.host.clock.steady()
+                for commands in outputs:
                     for command in commands:
                         if self.ended:
                             return
@@ -238,7 +241,7 @@ class Actor:
             self._timers.pop(ref, None)
             self.deliver(DONE, ref, b"{}")
 
-        self._timers[ref] = self.host.clock.call_at(self.host.clock.now() + ns, fire)
+        self._timers[ref] = self.host.clock.call_after(ns, fire, self._asked)
 
     # --- signals ----------------------------------------------------------------------------
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import values
-from ..clock import Handle
-from ..deployment import Functions, error_of
+from ..clock import Clock, Handle
+from ..deployment import error_of
 from ..entries import Entry
 from ..errors import CANCELED, UNAVAILABLE, ErrorData
 from ..program import EMPTY, Call, Outcome, outcome_ok, pack
@@ -88,7 +88,7 @@ class Attempt:
         self._wanted[name] = ms, outcome
         if not self._waits:
             clock = self._attempts.host.clock
-            self._limits[name] = clock.call_at(clock.now() + ms * MS, lambda: self.abandon(outcome()))
+            self._limits[name] = clock.call_after(ms * MS, lambda: self.abandon(outcome()))
 
     def _queued(self, waits: bool) -> None:
         self._waits = waits
@@ -102,9 +102,24 @@ class Attempt:
         self._actor = actor
         actor.begin(call.args, call.context)
 
-    def run_task(self, work: Coroutine[Any, Any, None]) -> None:
-        self._task = asyncio.get_running_loop().create_task(work)
-        self._task.add_done_callback(lambda task: self.finish(_CANCELED))  # it was, before it had begun
+    def run_task(self, work: Callable[[], Awaitable[Json]]) -> None:
+        """Run a function, which is real work from now on: virtual time stands still before its limits are armed."""
+        clock = self._attempts.host.clock
+        clock.busy(1)
+        self._task = asyncio.get_running_loop().create_task(self._run(work))
+        self._task.add_done_callback(lambda task: self._ended(clock))
+
+    def _ended(self, clock: Clock) -> None:
+        clock.busy(-1)
+        self.finish(_CANCELED)  # a task that is cancelled before it begins runs nothing
+
+    async def _run(self, work: Callable[[], Awaitable[Json]]) -> None:
+        try:
+            self.finish(outcome_ok(await work()))
+        except BaseException as raised:  # a function may raise anything; its caller gets it as an error
+            if isinstance(raised, GeneratorExit) and asyncio._get_running_loop() is None:
+                raise  # the loop has closed, and drops what still waits
+            self.finish(_outcome_of(raised, self.scope.canceled))
 
 
 def _outcome_of(raised: BaseException, canceled: bool) -> Json:
@@ -141,7 +156,7 @@ class Attempts:
         self.running.add(attempt)
         functions = self.host.deployment.functions.get(entry.runtime)
         if functions is not None:
-            attempt.run_task(self._run_function(attempt, entry, call, functions))
+            attempt.run_task(lambda: functions.call(entry, call.args, scope))
             return attempt
         try:
             actor = Actor(self.host, scope.pid, entry, scope, attempt.finish)
@@ -151,14 +166,3 @@ class Attempts:
         self.host.add(actor)
         attempt.run_actor(actor, call)
         return attempt
-
-    async def _run_function(self, attempt: Attempt, entry: Entry, call: Call, functions: Functions) -> None:
-        self.host.clock.busy(1)
-        try:
-            attempt.finish(outcome_ok(await functions.call(entry, call.args, attempt.scope)))
-        except BaseException as raised:  # a function may raise anything; its caller gets it as an error
-            if isinstance(raised, GeneratorExit) and asyncio._get_running_loop() is None:
-                raise  # the loop has closed, and drops what still waits
-            attempt.finish(_outcome_of(raised, attempt.scope.canceled))
-        finally:
-            self.host.clock.busy(-1)

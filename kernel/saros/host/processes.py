@@ -152,7 +152,6 @@ class ProcessHost:
         """Run a coroutine that gives JSON; `done` gets its outcome. Returns what cancels it."""
 
         async def work() -> None:
-            self.clock.busy(1)
             try:
                 outcome = outcome_ok(await request)
             except GeneratorExit:
@@ -161,11 +160,11 @@ class ProcessHost:
                 if isinstance(raised, asyncio.CancelledError) and job.cancelled():
                     return
                 outcome = pack(Outcome(err=error_of(raised)))
-            finally:
-                self.clock.busy(-1)
             done(outcome)
 
+        self.clock.busy(1)  # before it begins: until then virtual time would go on
         job = self._jobs.start(work(), "a request of a process")
+        job.task.add_done_callback(lambda task: self.clock.busy(-1))
         return job.cancel
 
     # --- spawning ---------------------------------------------------------------------------

@@ -69,7 +69,7 @@ class Schedule:
         if time is None:
             log.warning("%s has no time left at which it could be due", self.entry.id)
             return
-        self._timer = self._backend.clock.call_at(time, lambda: self._note(time))
+        self._timer = self._backend.clock.call_on_date(time, lambda: self._note(time))
 
     def _note(self, time: int) -> None:
         if self._overlap in ("skip", "cancel_other", "terminate_other"):
@@ -157,7 +157,7 @@ class Schedule:
     async def _pause(self) -> None:
         clock = self._backend.clock
         over = asyncio.Event()
-        timer = clock.call_at(clock.now() + PAUSE_NS, over.set)
+        timer = clock.call_after(PAUSE_NS, over.set)
         try:
             await over.wait()
         finally:

@@ -25,7 +25,7 @@ local fuel = budget
 local look_at = budget -- what is left of the fuel when the clock is looked at next
 local started -- CPU time of this thread when the activation began
 local deadline -- CPU time of the process at which the thread's is looked at
-local killed, killed_text -- a VM that was killed runs no other program
+local killed, killed_text, killed_place -- a VM that was killed runs no other program
 local collecting
 local step, looks = STEP, LOOKS
 local heaviest, heavy_size = 0, 0 -- the text that takes longest to handle: its weight and size
@@ -46,9 +46,8 @@ end
 -- Stops everything. `text` has one %s for the place.
 local function kill(reason, text)
   if not killed then
-    local place = where()
-    killed, state.killed = reason, true
-    killed_text = format(text, place and " at " .. place or "")
+    killed, state.killed, killed_text = reason, true, text
+    killed_place = where() -- there may be no stack left for this
   end
   local _, main = running()
   if not main then
@@ -325,7 +324,9 @@ end
 
 -- nil, or why the execution was stopped ("budget", "memory" or "stack") and a sentence about it.
 function rt.killed()
-  return killed, killed_text
+  if killed then
+    return killed, format(killed_text, killed_place and " at " .. killed_place or "")
+  end
 end
 
 function rt.stop_if_killed()

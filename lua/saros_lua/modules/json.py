@@ -51,7 +51,7 @@ def validate(schema: bytes, from_table: bool, data: bytes, loose: bool) -> None:
     """
     checker = _checker(schema, from_table)
     value = _parsed(data, "data")
-    check_work(checker.schema, checker.count, checker.refers, value, len(data))
+    check_work(checker.schema, checker.size, checker.refers, value, len(data))
     if checker.validator.is_valid(value):
         return
     errors = _errors(checker.validator, value, len(data))
@@ -77,7 +77,7 @@ def _errors(validator: Any, value: Any, size: int) -> list[Any]:
 class _Checker(NamedTuple):
     validator: Any
     schema: Any
-    count: int
+    size: int  # subschemas
     refers: bool
 
 

@@ -61,8 +61,11 @@ local function commit(c)
   for _, asked in ipairs(c[10]) do
     ask_call(run, asked[1], asked[2])
   end
-  for _, deadline in ipairs(c[11]) do
-    arm(run, deadline[1], deadline[2], deadline[3], deadline[4])
+  if #c[11] > 0 then
+    local from = steady()
+    for _, deadline in ipairs(c[11]) do
+      arm(run, deadline[1], deadline[2], from + deadline[3], deadline[4])
+    end
   end
   for _, attribute in ipairs(c[14]) do
     set_attribute(run, start, attribute[1], attribute[2], attribute[3])

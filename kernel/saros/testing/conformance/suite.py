@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from ...clock import VirtualClock
 from ...errors import Error
 from ...execution import new_id
 from ..apps import lua_app
@@ -23,6 +24,7 @@ _PARTS = (
     "calls",
     "attempts",
     "timing",
+    "punctual",
     "messages",
     "children",
     "control",
@@ -76,6 +78,11 @@ class Case:
     async def fails(self, main: str, *args: Any, **parts: Any) -> Error:
         """The error of a workflow ``main``."""
         return await (await self.app(main, **parts)).fails("app:main", *args, id=self.id())
+
+    def still(self, app: TestApp) -> contextlib.AbstractContextManager[None]:
+        """Where time is virtual, it stands still within this: the test has something to say before it goes on."""
+        virtual = isinstance(app.app.clock, VirtualClock)
+        return app.hold_time() if virtual else contextlib.nullcontext()
 
     def id(self) -> str:
         """A fresh workflow id: backends outlive a test."""
