@@ -19,8 +19,18 @@ from .background import LIMIT_S, Job, end_all
 from .clock import Clock
 from .deployment import Deployment, value_of
 from .entries import AppError, Problem, Registry, load
+from .entries.problems import in_order
 from .errors import NOT_FOUND, TIMEOUT, CodeError, Error
-from .execution import RUNNING, Description, HistoryPage, Pid, StartRequest, check_id, new_id
+from .execution import (
+    RUNNING,
+    Description,
+    HistoryPage,
+    Pid,
+    StartRequest,
+    check_id,
+    check_topic,
+    new_id,
+)
 from .host import ProcessHost
 from .options import check_start
 from .plugins import Plugins, installed
@@ -49,9 +59,10 @@ def load_app(
     return _deployment(load(path, plugins.kinds(), env, known_modules=known), plugins)
 
 
-def check_app(path: str | Path, plugins: Plugins | None = None) -> Deployment:
+def check_app(path: str | Path, plugins: Plugins | None = None, *, thorough: bool = False) -> Deployment:
     """Load an app and compile all its code.
 
+    :param thorough: whether to read the code, too, for what would fail where it runs.
     :raises AppError: with every problem of YAML and code.
     """
     plugins = plugins or installed()
@@ -60,9 +71,16 @@ def check_app(path: str | Path, plugins: Plugins | None = None) -> Deployment:
     except AppError as error:
         if error.rest is None:
             raise
-        problems = code_problems(_deployment(error.rest, plugins))
+        rest = _deployment(error.rest, plugins)
+        problems = code_problems(rest)
+        if thorough:
+            problems = with_findings(problems, rest, complete=False)
         raise AppError([*error.problems, *problems], error.rest) from None
-    check_code(deployment)
+    problems = code_problems(deployment)
+    if thorough:
+        problems = with_findings(problems, deployment, complete=True)
+    if problems:
+        raise AppError(problems, deployment.registry)
     return deployment
 
 
@@ -89,6 +107,21 @@ def code_problems(deployment: Deployment) -> list[Problem]:
             problem = Problem(error.message, where, entry.id, error.hint or "")
             problems.setdefault((error.message, where), problem)
     return list(problems.values())
+
+
+def with_findings(problems: list[Problem], deployment: Deployment, *, complete: bool) -> list[Problem]:
+    """These problems, and what reading the code finds in other lines.
+
+    :param complete: whether all entries of the app are there.
+    """
+    told = {problem.where: problem for problem in problems}
+    found: dict[tuple[str, str], Problem] = {}
+    for entry in deployment.registry.entries.values():
+        runtime = deployment.programs.get(entry.runtime)
+        for problem in [] if runtime is None else runtime.findings(entry, complete=complete):
+            if problem.where not in told:
+                found.setdefault((problem.message, problem.where), problem)
+    return in_order([*problems, *found.values()])
 
 
 def _deployment(registry: Registry, plugins: Plugins) -> Deployment:
@@ -135,9 +168,9 @@ class Handle:
     async def signal(self, topic: str, *payloads: Any) -> None:
         """Send a message.
 
-        :raises Error: NOT_FOUND when it does not run.
+        :raises Error: NOT_FOUND when it does not run; INVALID for a topic that begins with ``@``.
         """
-        message = Message(topic, "", msgspec.Raw(values.encode_args(payloads)))
+        message = Message(check_topic(topic), "", msgspec.Raw(values.encode_args(payloads)))
         if not await self._app.backend.send(self._pid, MESSAGE, pack(message), new_id()):
             raise _not_running(self.id)
 
@@ -269,7 +302,10 @@ class App:
             msgspec.Raw(values.encode_args(args)),
             msgspec.Raw(values.encode(dict(context or {}))),
             start_options,
-            tuple(Message(topic, "", msgspec.Raw(values.encode_args([body]))) for topic, body in messages),
+            tuple(
+                Message(check_topic(topic), "", msgspec.Raw(values.encode_args([body])))
+                for topic, body in messages
+            ),
             name,
             request_id=new_id(),
         )

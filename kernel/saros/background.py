@@ -52,6 +52,10 @@ class Job(Generic[T]):
     def done(self) -> bool:
         return self._task.done()
 
+    def cancelled(self) -> bool:
+        """Whether it is to end, and what it raises is no failure."""
+        return self._scope.cancel_called or self._task.cancelling() > 0
+
     def failure(self) -> BaseException | None:
         """What it failed with, if it has ended."""
         done = self._task.done() and not self._task.cancelled()

@@ -1,4 +1,9 @@
-"""Clocks: what time it is, and calls at a later time. In a process, everything that waits asks one clock."""
+"""Clocks: what time it is, and calls at a later time. In a process, everything that waits asks one clock.
+
+Two times are kept apart. `now` is the time of day, which somebody may set and which a server may tell otherwise
+after a failover; it is for what people read. `steady` only ever goes on, at the pace of real time and while the
+machine sleeps, too; every duration is measured by it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,26 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Final, Protocol
+
+LONGEST: Final = 100 * 365 * 86_400 * 1_000_000_000
+"""Nanoseconds: a hundred years. Nothing waits longer, so that no sum of a time and a duration is too large."""
+
+
+def backoff(initial: int, coefficient: float, maximum: int, number: int) -> int:
+    """The wait after failure `number` (1 is the first), in the unit of `initial` and `maximum`.
+
+    It grows by `coefficient` each time, to `maximum` at most, and is never negative; no argument makes it fail.
+    """
+    if initial <= 0 or maximum <= 0:
+        return 0
+    try:
+        wait = initial * coefficient ** max(number - 1, 0)
+    except OverflowError:
+        return maximum
+    if not wait < maximum:  # also when it is no number
+        return maximum
+    return max(int(wait), 0)
 
 
 class Handle(Protocol):
@@ -17,11 +41,29 @@ class Handle(Protocol):
 
 class Clock(Protocol):
     def now(self) -> int:
-        """Nanoseconds since 1970."""
+        """The time of day: nanoseconds since 1970."""
+        ...
+
+    def steady(self) -> int:
+        """Nanoseconds of a clock that nobody sets; only differences mean something."""
         ...
 
     def call_at(self, when: int, call: Callable[[], None]) -> Handle:
-        """Call once when it is `when`; at once (but never within this call) if that is past."""
+        """Call once after the time from `now` to `when`; at once (but never within this call) if that is past.
+
+        Equal times come in the order of these calls. What waits does not heed that somebody sets the clock.
+        """
+        ...
+
+    def call_on_date(self, when: int, call: Callable[[], None]) -> Handle:
+        """Call once when the time of day is `when`, also when the clock is set meanwhile."""
+        ...
+
+    def call_after(self, ns: int, call: Callable[[], None], start: int | None = None) -> Handle:
+        """Call once when `ns` nanoseconds have passed since `start`, a time of `steady` (default: now).
+
+        Equal times come in the order of these calls.
+        """
         ...
 
     def busy(self, count: int) -> None:
@@ -53,7 +95,8 @@ class _Entry:
 
 
 class _Queue:
-    """Waiting calls by time. Cheap to cancel, for nearly all of them are time limits that nothing runs into."""
+    """Waiting calls by time, equal ones by their order. Cheap to cancel, for nearly all of them are time limits
+    that nothing runs into."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, _Entry]] = []
@@ -78,81 +121,141 @@ class _Queue:
         return heap[0][0] if heap else None
 
     def due(self, now: int) -> Iterator[Callable[[], None]]:
-        """Take out what is due, in order."""
-        while (first := self.first()) is not None and first <= now:
+        """Take out what is due, in order. What is added meanwhile and due already waits for the next time."""
+        end = next(self._order)
+        while (first := self.first()) is not None and first <= now and self._heap[0][1] < end:
             entry = heapq.heappop(self._heap)[2]
             call, entry.call = entry.call, None
             if call is not None:
                 yield call
 
 
-class RealClock:
-    """The machine's clock. What waits does not heed that somebody sets it."""
+# CLOCK_MONOTONIC stands still while a Linux machine sleeps.
+_STEADY: Final = getattr(time, "CLOCK_BOOTTIME", None) or getattr(time, "CLOCK_MONOTONIC", None)
 
-    def __init__(self) -> None:
-        self._queue = _Queue()
+
+def steady_ns() -> int:
+    """Nanoseconds of the machine's clock that nobody sets and that goes on while the machine sleeps."""
+    return time.monotonic_ns() if _STEADY is None else time.clock_gettime_ns(_STEADY)
+
+
+class RealClock:
+    """The machine's clocks.
+
+    :param wall: gives the time of day, in nanoseconds since 1970.
+    """
+
+    SLACK_NS = 400_000
+    LOOK_NS = 30 * 1_000_000_000
+    """The clocks are looked at this often: the event loop's own stands still while the machine sleeps, and nobody
+    tells when the time of day is set."""
+
+    def __init__(self, wall: Callable[[], int] | None = None) -> None:
+        self._wall = wall
+        self._ahead = 0  # of `steady` before `now`, as last seen
+        self._queue = _Queue()  # by `steady`
+        self._dates = _Queue()  # by `now`
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_due = 0  # by the monotonic clock, as all in the queue
+        self._timer_due = 0  # by `steady`
+        self._firing = False
 
     def now(self) -> int:
-        return time.time_ns()
+        return time.time_ns() if self._wall is None else self._wall()
+
+    def steady(self) -> int:
+        return steady_ns()
 
     def call_at(self, when: int, call: Callable[[], None]) -> Handle:
-        due = time.monotonic_ns() + max(0, when - time.time_ns())
-        entry = self._queue.add(due, call)
+        now = self.now()
+        ahead = steady_ns() - now
+        if not ahead <= self._ahead <= ahead + self.SLACK_NS:  # else as before: equal times shall stay equal
+            self._ahead = ahead + self.SLACK_NS // 2
+        return self.call_after(when - now, call, now + self._ahead)
+
+    def call_on_date(self, when: int, call: Callable[[], None]) -> Handle:
+        entry = self._dates.add(when, call)
+        self._arm()
+        return entry
+
+    def call_after(self, ns: int, call: Callable[[], None], start: int | None = None) -> Handle:
+        entry = self._queue.add((steady_ns() if start is None else start) + min(ns, LONGEST), call)
+        self._arm()
+        return entry
+
+    def _arm(self) -> None:
+        """Have `_fire` come in time for the first call that waits."""
+        if self._firing:  # it does so itself, at its end
+            return
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # another one before it has ended, and its timer with it
             self._loop, self._timer = loop, None
-        if self._timer is None or due < self._timer_due:
-            self._arm(due)
-        return entry
-
-    def _arm(self, due: int) -> None:
+        due, date = self._queue.first(), self._dates.first()
+        if due is None and date is None:
+            return
+        now = steady_ns()
+        next_look = now + self.LOOK_NS
+        if due is not None:
+            next_look = min(next_look, due)
+        if date is not None:
+            next_look = min(next_look, now + date - self.now())
         if self._timer is not None:
+            if next_look >= self._timer_due:
+                return
             self._timer.cancel()
-        self._timer_due = due
-        self._timer = asyncio.get_running_loop().call_later(
-            max(0, due - time.monotonic_ns()) / 1e9, self._fire
-        )
+        self._timer_due = next_look
+        self._timer = loop.call_later(max(0, next_look - now) / 1e9, self._fire)
 
     def _fire(self) -> None:
         self._timer = None
+        self._firing = True
         try:
-            for call in self._queue.due(time.monotonic_ns()):
-                call()
+            for queue, now in ((self._queue, steady_ns()), (self._dates, self.now())):
+                for call in queue.due(now):
+                    call()
         finally:
-            first = self._queue.first()
-            if first is not None and self._timer is None:
-                self._arm(first)
+            self._firing = False
+            self._arm()
 
     def busy(self, count: int) -> None:
         pass
 
 
 class VirtualClock:
-    """A clock that jumps to the next waiting call whenever nothing can run.
+    """A clock that jumps to the next waiting call whenever nothing can run. Between jumps it stands still.
 
-    "Nothing can run" means: no work is noted with `busy`, and the event loop came round idle twice, a
-    millisecond apart. Between jumps the clock stands still.
+    "Nothing can run" means: no work is noted with `busy`, and for a millisecond and then for `HOPS` rounds of the
+    event loop nothing happened. The rounds are what counts on a machine that is so busy that a millisecond is over
+    before what was ready has had its turn.
     """
 
     IDLE_S = 0.001
+    HOPS = 20
 
     def __init__(self, start: int | None = None) -> None:
         self._now = time.time_ns() if start is None else start
         self._queue = _Queue()
         self._busy = 0
+        self._held = 0
         self._activity = 0
-        self._check: asyncio.TimerHandle | None = None
+        self._checking: asyncio.AbstractEventLoop | None = None  # in which a look is under way
+        self._settled: list[asyncio.Future[None]] = []
 
     def now(self) -> int:
+        return self._now
+
+    def steady(self) -> int:
         return self._now
 
     def call_at(self, when: int, call: Callable[[], None]) -> Handle:
         entry = self._queue.add(when, call)
         self.touch()
         return entry
+
+    call_on_date = call_at
+
+    def call_after(self, ns: int, call: Callable[[], None], start: int | None = None) -> Handle:
+        return self.call_at((self._now if start is None else start) + min(ns, LONGEST), call)
 
     def busy(self, count: int) -> None:
         self._busy += count
@@ -161,30 +264,90 @@ class VirtualClock:
     def touch(self) -> None:
         """Note that something happened: the clock waits for another idle moment before it jumps."""
         self._activity += 1
-        if self._check is None and not self._busy and self._queue.first() is not None:
-            seen = self._activity
-            self._check = asyncio.get_running_loop().call_later(self.IDLE_S, self._idle, seen)
+        self._watch()
+
+    def _watch(self) -> None:
+        if not self._busy and (self._settled or (not self._held and self._queue.first() is not None)):
+            loop = asyncio.get_running_loop()
+            if self._checking is not loop:  # what another one was about ended with it
+                self._checking = loop
+                loop.call_later(self.IDLE_S, self._look, self._activity, self.HOPS)
+
+    def _look(self, seen: int, hops: int) -> None:
+        if self._busy:
+            self._checking = None
+        elif seen != self._activity:
+            self._checking = None
+            self._watch()
+        elif hops:
+            asyncio.get_running_loop().call_soon(self._look, seen, hops - 1)
+        else:
+            self._checking = None
+            self._idle()
+
+    def _idle(self) -> None:
+        """Nothing can run: tell whoever waits for that, or jump."""
+        if self._settled:
+            waiters, self._settled = self._settled, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+        elif not self._held:
+            first = self._queue.first()
+            if first is None:
+                return
+            self._jump(first)
+        self.touch()
+
+    def _jump(self, when: int) -> None:
+        self._now = max(self._now, when)
+        for call in self._queue.due(self._now):
+            call()
+
+    # --- for tests --------------------------------------------------------------------------
 
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Keep the clock from jumping, as when a test still has something to say."""
-        self.busy(1)
+        self._held += 1
         try:
             yield
         finally:
-            self.busy(-1)
-
-    def _idle(self, seen: int) -> None:
-        self._check = None
-        if self._busy:
-            return
-        if seen != self._activity:
+            self._held -= 1
             self.touch()
-            return
-        first = self._queue.first()
-        if first is None:
-            return
-        self._now = max(self._now, first)
-        for call in self._queue.due(self._now):
-            call()
+
+    def stop(self) -> None:
+        """Have the clock jump within `passing` only."""
+        self._held += 1
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """After `stop`: here the clock may jump."""
+        self._held -= 1
         self.touch()
+        try:
+            yield
+        finally:
+            self._held += 1
+
+    @property
+    def activity(self) -> int:
+        """Changes whenever something happens."""
+        return self._activity
+
+    def settled(self) -> asyncio.Future[None]:
+        """Await this to go on when nothing can run any more before the clock moves."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._settled.append(waiter)
+        self._watch()
+        return waiter
+
+    async def pass_time(self, ns: int) -> None:
+        """Move the clock by exactly `ns` nanoseconds; what is due in the meantime happens at its own time."""
+        end = self._now + ns
+        with self.hold():
+            await self.settled()
+            while (first := self._queue.first()) is not None and first <= end:
+                self._jump(first)
+                await self.settled()
+            self._now = max(self._now, end)

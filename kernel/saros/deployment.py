@@ -11,8 +11,9 @@ import msgspec
 from . import values
 from .entries import Entry, Registry
 from .entries.registry import DEFAULT_TASK_QUEUE
-from .errors import INVALID, NOT_FOUND, CodeError, Error, ErrorData
+from .errors import INTERNAL, INVALID, NOT_FOUND, CodeError, Error, ErrorData
 from .modules import Module, Service
+from .plain import json_visible, one_line
 from .program import CallOptions, Facts, Outcome, Program, Runtime
 from .raw import Raw
 from .scope import CallScope
@@ -147,9 +148,9 @@ class Deployment:
         logger = logging.getLogger("saros.app")
         number = logging.getLevelName(level.upper())
         if isinstance(number, int) and logger.isEnabledFor(number):
-            text = "" if fields in (b"", b"{}", b"[]") else " " + fields.decode()
+            text = "" if fields in (b"", b"{}", b"[]") else " " + json_visible(fields.decode())
             parts = {"message": message, "fields": msgspec.json.decode(fields or b"{}"), "source": name}
-            logger.log(number, "%s%s [%s]", message, text, name, extra={"saros": parts})
+            logger.log(number, "%s%s [%s]", one_line(message), text, one_line(name), extra={"saros": parts})
 
     def task_queues(self) -> tuple[str, ...]:
         """The task queues that this app's workers serve."""
@@ -170,9 +171,14 @@ def value_of(body: Json) -> Json:
 
 
 def error_of(raised: BaseException) -> ErrorData:
-    """What an exception that a function raised is to its caller (see "Failure semantics")."""
+    """What an exception that a function raised is to its caller (see "Failure semantics"). It raises nothing."""
     if isinstance(raised, Error):
-        return values.error_data(raised)
+        try:
+            return values.error_data(raised)
+        except Exception:  # a class of the user's own, without what an Error has
+            return ErrorData(
+                f"{values.text_of(type(raised).__name__)} is not a whole saros.Error", INTERNAL, False
+            )
     kind: str
     if isinstance(raised, TimeoutError):
         kind = "Timeout"
@@ -180,6 +186,7 @@ def error_of(raised: BaseException) -> ErrorData:
         kind = "Unavailable"
     else:
         kind = "Internal"
-    text = str(raised) or type(raised).__name__
+    name = values.text_of(type(raised).__name__)
+    text = values.text_of(raised) or name
     retryable: Any = None if kind != "Internal" else False
-    return ErrorData(f"{type(raised).__name__}: {text}" if kind == "Internal" else text, kind, retryable)
+    return ErrorData(f"{name}: {text}" if kind == "Internal" else text, kind, retryable)

@@ -78,7 +78,7 @@ class Error(Exception):
         self.stack = stack
 
     def __str__(self) -> str:
-        text = f"{self.context}: {self.message}" if self.context else self.message
+        text = f"{self.context}: {self.message}" if self.context else f"{self.message}"
         return f"{text} ({self.where})" if self.where else text
 
     def __repr__(self) -> str:

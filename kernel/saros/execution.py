@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from .errors import INVALID, Error
+from .plain import shown
 from .program import EMPTY, NO_ARGS, Body, Message, StartOptions
 from .program import Record as Record
 
@@ -163,11 +164,22 @@ def check_id(id: str) -> str:
     :raises Error: INVALID when it is blank, too long or has control characters.
     """
     if not id.strip() or len(id) > 512 or len(id.encode()) > 1_000 or not id.isprintable() or "|" in id:
-        shown = id if len(id) <= 200 else f"{id[:200]}…"
         raise Error(
-            f"{shown!r} is no workflow id: it must be 1 to 512 printable characters (at most 1,000 bytes) "
+            f"{shown(id)} is no workflow id: it must be 1 to 512 printable characters (at most 1,000 bytes) "
             "without '|'",
             INVALID,
             retryable=False,
         )
     return id
+
+
+def check_topic(topic: str) -> str:
+    """Return a topic that a message may have.
+
+    :raises Error: INVALID for those of Saros's own.
+    """
+    if topic.startswith("@"):
+        raise Error(
+            f"topics that begin with @ are reserved, such as {shown(topic)}", INVALID, retryable=False
+        )
+    return topic

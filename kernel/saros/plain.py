@@ -26,6 +26,11 @@ def one_line(text: str) -> str:
     return _ENDS.sub(_escape, text) if not text.isprintable() else text
 
 
+def json_visible(text: str) -> str:
+    """The same JSON without such characters: they are only within its texts, where JSON has escapes for them."""
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) if not text.isprintable() else text
+
+
 def cut(text: str, most: int = CUT) -> str:
     """The beginning of a long text, and how long it is."""
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
@@ -38,6 +43,16 @@ def shown(value: Any) -> str:
         text = repr(value)
         return f"{text[: CUT + 1]}..." if len(value) > CUT else one_line(text)
     return one_line(cut(repr(value)))
+
+
+def without_secrets(url: str) -> str:
+    """A URL for messages: without user, password and options, on one line, cut."""
+    scheme, colon, rest = url.partition("://")
+    if not colon:
+        scheme, rest = "", url
+    rest = rest.rpartition("@")[2]
+    rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    return one_line(cut(f"{scheme}://{rest}" if colon else rest))
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
 
 import pluggy
 
 from . import hookspecs
 from .errors import INVALID, NOT_FOUND, Error
+from .plain import shown, without_secrets
 
 if TYPE_CHECKING:
     from .app import App
@@ -32,6 +33,8 @@ FIRST_PARTY = {
     "http": "saros-http",
 }
 """Distributions that supply what is not installed, for hints."""
+
+_SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*")
 
 
 class BackendPlugin(NamedTuple):
@@ -138,11 +141,14 @@ class Plugins:
 
         :raises Error: NOT_FOUND, with what to install; INVALID when it is no URL.
         """
-        scheme = urlsplit(url).scheme
-        if not scheme:
+        scheme, mark, _ = url.partition("://")
+        if not mark or not _SCHEME.fullmatch(scheme):
             raise Error(
-                f"{url!r} is no backend URL", INVALID, hint="for example memory:// or redis://localhost"
+                f"{shown(without_secrets(url))} is no backend URL",
+                INVALID,
+                hint="for example memory:// or redis://localhost",
             )
+        scheme = scheme.lower()
         known = self.backends()
         if scheme in known:
             return known[scheme]

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
+from .clock import backoff
 from .errors import ErrorData
 from .raw import ABSENT, Raw
 from .values import Json
@@ -142,9 +143,8 @@ class RetryPolicy(Body, frozen=True, omit_defaults=True):
 
     def delay_ms(self, attempt: int) -> int:
         """The wait after the given attempt (1 is the first)."""
-        factor = self.backoff_coefficient ** min(attempt - 1, 1_000)
         initial = self.initial_interval or 1_000
-        return int(min(initial * factor, max(initial, self.maximum_interval)))
+        return backoff(initial, self.backoff_coefficient, max(initial, self.maximum_interval), attempt)
 
 
 class CallOptions(Body, frozen=True, omit_defaults=True):
@@ -303,8 +303,11 @@ class Facts(Protocol):
     """
 
     replaying: bool
-    name: str
-    """Of the entry and the execution, for messages."""
+
+    @property
+    def name(self) -> str:
+        """Of the entry and the execution, for messages."""
+        ...
 
     def history(self) -> tuple[int, int]:
         """Number of events and bytes of the history before the present batch of events."""
@@ -379,6 +382,13 @@ class Runtime(Protocol):
 
     def check(self, entry: Any) -> None:
         """Raise `CodeError` when the entry's code cannot run (syntax, missing method)."""
+        ...
+
+    def findings(self, entry: Any, *, complete: bool) -> list[Any]:
+        """What is wrong with an entry's code where it runs, for certain: `saros.entries.Problem`s.
+
+        :param complete: whether the app has no entries but those that are known.
+        """
         ...
 
     def refresh(self) -> None:

@@ -6,10 +6,12 @@ event loop, any other in a worker thread; both get the call's arguments by posit
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import functools
 import importlib
 import inspect
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +22,7 @@ from .errors import CodeError
 from .hookspecs import hookimpl
 from .plugins import RuntimePlugin
 from .scope import CallScope, current
+from .threads import in_thread
 
 if TYPE_CHECKING:
     from .entries import Entry, Kind, Registry
@@ -28,6 +31,10 @@ if TYPE_CHECKING:
     from .values import Json
 
 
+log = logging.getLogger("saros.python")
+
+SLOTS = 100
+"""Attempts at once, of a worker that says nothing itself."""
 _roots: set[str] = set()
 """The app directories that modules of this process come from."""
 
@@ -35,8 +42,9 @@ _roots: set[str] = set()
 class PythonFunctions:
     """See `saros.deployment.Functions`."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, threads: int = 100) -> None:
         self._root = root
+        self._threads = asyncio.Semaphore(threads)
         self._found: dict[str, Callable[..., Any]] = {}
 
     def check(self, entry: Entry) -> None:
@@ -49,15 +57,18 @@ class PythonFunctions:
         if inspect.iscoroutinefunction(function):
             result = await function(*arguments)
         else:
-            result = await self._in_thread(function, arguments, scope)
+            result = await self._in_thread(entry.id, function, arguments, scope)
         return values.encode(result)
 
-    async def _in_thread(self, function: Callable[..., Any], arguments: list[Any], scope: CallScope) -> Any:
+    async def _in_thread(
+        self, name: str, function: Callable[..., Any], arguments: list[Any], scope: CallScope
+    ) -> Any:
         """Run a callable in a thread, whose heartbeats then cross to the event loop."""
-        import asyncio
-
-        import anyio.to_thread
-
+        if self._threads.locked():
+            with scope.queued():
+                await self._threads.acquire()
+        else:
+            await self._threads.acquire()
         loop, beat = asyncio.get_running_loop(), scope.heartbeat
         if beat is not None:
 
@@ -66,9 +77,16 @@ class PythonFunctions:
 
             scope.heartbeat = cross
         context = contextvars.copy_context()
-        result = await anyio.to_thread.run_sync(
-            functools.partial(context.run, function, *arguments), abandon_on_cancel=True
-        )
+        scope.blocking = True
+        try:
+            result = await in_thread(functools.partial(context.run, function, *arguments))
+        except asyncio.CancelledError:
+            if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                log.warning("%s goes on in its thread although nobody waits for it any more", name)
+            raise
+        finally:
+            scope.blocking = False
+            self._threads.release()
         return await result if inspect.isawaitable(result) else result
 
     def _callable(self, entry: Entry) -> Callable[..., Any]:
@@ -85,7 +103,7 @@ class PythonFunctions:
             found: Any = importlib.import_module(module_name)
             for part in path.split("."):
                 found = getattr(found, part)
-        except Exception as exc:  # whatever a module of the user's raises while it is imported
+        except (Exception, SystemExit) as exc:  # whatever a module of the user's raises while it is imported
             why = (
                 str(exc) if isinstance(exc, (ImportError, AttributeError)) else f"{type(exc).__name__}: {exc}"
             )
@@ -113,7 +131,14 @@ class PythonFunctions:
 
 
 def _make(registry: Registry, modules: Mapping[str, Module]) -> PythonFunctions:
-    return PythonFunctions(str(registry.root))
+    return PythonFunctions(str(registry.root), _slots(registry))
+
+
+def _slots(registry: Registry) -> int:
+    """How many attempts the app's workers run at once: so many threads there are for those that block."""
+    options = [worker.get("worker_options", {}) for worker in registry.of_kind("temporal.worker")] or [{}]
+    sizes = ("max_concurrent_activity_execution_size", "max_concurrent_local_activity_execution_size")
+    return sum(int(each.get(size) or SLOTS) for each in options for size in sizes)
 
 
 @hookimpl

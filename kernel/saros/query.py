@@ -17,6 +17,7 @@ from .conditions import OPERATORS, All, AnyOf, Condition, Node
 from .entries.durations import parse_duration
 from .errors import INVALID, Error
 from .execution import STATUSES
+from .plain import cut, one_line, shown
 
 FIELDS: Final = {
     "status": "status",
@@ -72,7 +73,7 @@ def status_of(text: str) -> str:
         return status
     near = difflib.get_close_matches(status, STATUSES, n=1, cutoff=0.6)
     hint = f'did you mean "{near[0]}"?' if near else f"it is one of {', '.join(STATUSES)}"
-    raise Error(f'"{text}" is no status of an execution', INVALID, retryable=False, hint=hint)
+    raise Error(f'"{one_line(cut(text))}" is no status of an execution', INVALID, retryable=False, hint=hint)
 
 
 class _Parser:
@@ -88,7 +89,7 @@ class _Parser:
             return All(())
         node = self._or(False)
         if self._at < len(self._tokens):
-            raise self._bad(f"expected 'and' or 'or' before {self._peek()[1]!r}")
+            raise self._bad(f"expected 'and' or 'or' before {shown(self._peek()[1])}")
         return node
 
     def _read(self) -> list[tuple[str, str]]:
@@ -97,7 +98,7 @@ class _Parser:
         while position < end:
             match = _TOKEN.match(self._query, position)
             if match is None or match.lastgroup is None:
-                raise self._bad(f"cannot read {self._query[position:].strip()!r}")
+                raise self._bad(f"cannot read {shown(self._query[position:].strip())}")
             tokens.append((match.lastgroup, match.group(match.lastgroup)))
             position = match.end()
         return tokens
@@ -139,7 +140,7 @@ class _Parser:
         node = self._or(negated)
         self._depth -= 1
         if not self._take(")"):
-            raise self._bad(f"expected ')' instead of {self._peek()[1]!r}")
+            raise self._bad(f"expected ')' instead of {shown(self._peek()[1])}")
         return node
 
     def _is_negation(self) -> bool:
@@ -149,7 +150,7 @@ class _Parser:
     def _condition(self, negated: bool) -> Condition:
         group, name = self._peek()
         if group != "word":
-            raise self._bad(f"expected a name instead of {name!r}")
+            raise self._bad(f"expected a name instead of {shown(name)}")
         self._at += 1
         name, field = self._field(name)
         if self._peek()[0] == "end":
@@ -169,7 +170,7 @@ class _Parser:
         op = self._peek()[1].lower()
         if op not in OPERATORS or self._peek(-1)[1].lower() == "not":
             wanted = "in, starts with" if self._peek(-1)[1].lower() == "not" else self._operators()
-            raise self._bad(f"expected one of {wanted} instead of {op!r}")
+            raise self._bad(f"expected one of {wanted} instead of {shown(op)}")
         self._at += 1
         if self._peek()[0] == "end":
             raise self._bad(f"{name} is compared with nothing")
@@ -223,7 +224,7 @@ class _Parser:
         if group == "text":
             text = text[1:-1].replace(text[0] * 2, text[0])
         elif group != "word" or text.startswith("`"):
-            raise self._bad(f"expected a value instead of {text!r}")
+            raise self._bad(f"expected a value instead of {shown(text)}")
         if field == "status":
             try:
                 return status_of(text)
@@ -233,7 +234,7 @@ class _Parser:
             time = parse_time(text)
             if time is None:
                 hint = "or a time relative to now, such as now - 1h"
-                raise self._bad(f"{text!r} is no RFC 3339 time such as '2026-01-31T12:00:00Z'", hint)
+                raise self._bad(f"{shown(text)} is no RFC 3339 time such as '2026-01-31T12:00:00Z'", hint)
             return time
         return text
 
@@ -245,10 +246,10 @@ class _Parser:
             return self._now + dt.timedelta(microseconds=ns // 1000 * (1 if sign == "+" else -1))
         except (Error, OverflowError, ValueError):
             hint = "write for example now - 1h30m, or now - 7d"
-            raise self._bad(f"{span!r} is no duration", hint) from None
+            raise self._bad(f"{shown(span)} is no duration", hint) from None
 
     def _bad(self, why: str, hint: str | None = None) -> Error:
-        return Error(f"bad query {self._query!r}: {why}", INVALID, retryable=False, hint=hint)
+        return Error(f"bad query {shown(self._query)}: {why}", INVALID, retryable=False, hint=hint)
 
 
 _WORDS: Final = frozenset({"not", "in", "is", "null", "starts", "with", "starts_with"})

@@ -14,6 +14,7 @@ from .execution import Run, StartRequest, new_id
 from .program import MESSAGE, START, ContinueAsNew, Message, Spawn, Start, pack
 from .raw import ABSENT
 from .store import Mail, NewRun
+from .values import object_of
 
 MS = 1_000_000
 
@@ -76,7 +77,7 @@ def continued(
         entry_id, type_name = entry.id, entry.type_name
     context = request.context if bytes(request.context) != b"{}" else run.context
     options = msgspec.structs.replace(
-        run.options, cron_schedule="", search_attributes=msgspec.Raw(pack(search)) if search else ABSENT
+        run.options, cron_schedule="", search_attributes=msgspec.Raw(object_of(search)) if search else ABSENT
     )
     following = msgspec.structs.replace(
         _following(run, now),

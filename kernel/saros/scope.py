@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -27,6 +28,8 @@ class CallScope:
         self.context = context
         self.heartbeat = heartbeat
         self.canceled = False
+        self.blocking = False  # code runs that no cancellation reaches: it has to ask `canceled`
+        self.on_queue: Callable[[bool], None] = _unasked
         self._on_cancel: list[Callable[[], None]] = []
 
     def cancel(self) -> None:
@@ -37,9 +40,19 @@ class CallScope:
         for call in self._on_cancel:
             call()
 
+    @contextmanager
+    def queued(self) -> Iterator[None]:
+        """Within: the code waits until it can begin; time limits of an attempt count from then on."""
+        self.on_queue(True)
+        try:
+            yield
+        finally:
+            self.on_queue(False)
+
     def settle(self) -> None:
         """Forget who listens, for the attempt has its outcome: code that runs on is heard no more."""
         self._on_cancel.clear()
+        self.on_queue = _unasked
         if self.heartbeat is not None:
             self.heartbeat = _unheard
 
@@ -49,6 +62,10 @@ class CallScope:
             call()
         else:
             self._on_cancel.append(call)
+
+
+def _unasked(waits: bool) -> None:
+    pass
 
 
 def _unheard(details: Json) -> None:

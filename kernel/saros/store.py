@@ -8,7 +8,9 @@ What a transition does to *others* leaves through its outbox: the store hands th
 courier delivers them, and the reply comes back as mail. Entries are delivered at least once; `Mail.key`
 makes a repeated delivery harmless.
 
-All times are nanoseconds since 1970 by the store's own clock.
+All times are nanoseconds since 1970 by the store's own clock, for people to read. What has to happen later is
+given as a duration: a store measures it by a clock that nobody sets (see `saros.clock`), or makes up for it when
+its clock is set.
 """
 
 from __future__ import annotations
@@ -108,7 +110,10 @@ class CallLease(NamedTuple):
 
 
 class Deadline(NamedTuple):
-    """Something that happens at `due`, unless the transition `clear` comes first.
+    """Something that happens `delay` nanoseconds after the commit, unless the transition `clear` comes first.
+
+    A delay below zero is over already. Deadlines happen in the order of their times, and equal ones in that in
+    which they were set.
 
     `guard` says to what it applies: ``timer`` (always), ``start`` (only while no worker has taken call
     `ref`), ``close`` (only while call `ref` is open), ``run`` (ends the whole run with `mail.body`,
@@ -116,7 +121,7 @@ class Deadline(NamedTuple):
     """
 
     ref: int
-    due: int
+    delay: int
     mail: Mail
     guard: str = "timer"
 
@@ -179,11 +184,16 @@ def timed_out(ms: int) -> Json:
 
 
 class Limit(NamedTuple):
-    """When a run ends as timed out; `again` if another may follow it, which takes a TIME_OUT in the outbox."""
+    """After how many nanoseconds a run ends as timed out.
 
-    due: int
+    They count from its creation, or with `total` from that of the execution's first run. With `again` another run
+    may follow it, which takes a TIME_OUT in the outbox.
+    """
+
+    delay: int
     outcome: Json
     again: bool
+    total: bool
 
 
 class NewRun(NamedTuple):
@@ -196,15 +206,15 @@ class NewRun(NamedTuple):
     @property
     def limits(self) -> list[Limit]:
         """What the options of the run limit."""
-        run, options = self.run, self.run.options
+        options = self.run.options
         found = []
         if options.run_timeout:
-            due = run.start_time + self.delay + options.run_timeout * MS
+            delay = self.delay + options.run_timeout * MS
             again = options.retry_policy is not None or bool(options.cron_schedule)
-            found.append(Limit(due, timed_out(options.run_timeout), again))
+            found.append(Limit(delay, timed_out(options.run_timeout), again, False))
         if options.execution_timeout:
-            due = run.first_start_time + options.execution_timeout * MS
-            found.append(Limit(due, timed_out(options.execution_timeout), False))
+            delay = options.execution_timeout * MS
+            found.append(Limit(delay, timed_out(options.execution_timeout), False, True))
         return found
 
 
@@ -225,8 +235,13 @@ class Commit(msgspec.Struct):
     consumed: int  # number of mails
     records: list[Record] = []
     calls: list[CallTask] = []
+    leased: list[
+        CallLease
+    ] = []  # calls whose attempt runs here already, under this token: as if it had been taken
     canceled: list[int] = []  # calls to drop; a running attempt hears of it with its next heartbeat
-    asked: list[int] = []  # calls to cancel whose own end still counts
+    asked: list[
+        int
+    ] = []  # calls to cancel whose own end still counts; they may be among `calls` and `leased`
     deadlines: list[Deadline] = []
     cleared: list[int] = []  # timers to drop
     outbox: list[Outgoing] = []
@@ -238,11 +253,14 @@ class Commit(msgspec.Struct):
 
 
 class Settled(NamedTuple):
-    """The end of a call's attempt. With `retry_at` another attempt follows instead of a result."""
+    """The end of a call's attempt.
+
+    With `retry_in` (nanoseconds) another one follows, unless the call is closed before that (`TO_CLOSE`).
+    """
 
     lease: CallLease
     outcome: Json  # an `Outcome`
-    retry_at: int = 0
+    retry_in: int | None = None
 
 
 class LostNode(NamedTuple):

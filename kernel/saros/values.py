@@ -23,11 +23,12 @@ import datetime as dt
 import math
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from . import plain
 from .errors import INVALID, Error, ErrorData
 from .raw import ABSENT, Raw
 
@@ -54,12 +55,25 @@ def encode(value: Any) -> Json:
 
     :raises Error: INVALID, with the path to the part that is not data.
     """
-    return _to_json(_plain(value, "value", 0))
+    return _encoded(lambda: _plain(value, "value", 0), "value")
+
+
+def _encoded(plain: Callable[[], Any], path: str) -> Json:
+    try:
+        return _to_json(plain())
+    except Error:
+        raise
+    except Exception as exc:  # code of the value's own, such as a mapping's items()
+        what = f"what cannot be read ({type(exc).__name__}: {text_of(exc)})"
+        raise _refused(path, what) from exc
 
 
 def encode_args(args: tuple[Any, ...] | list[Any]) -> Json:
     """Return the JSON array of a call's arguments; paths in errors start at ``argument 1``."""
-    return _to_json([_plain(value, f"argument {index}", 0) for index, value in enumerate(args, 1)])
+    return _encoded(
+        lambda: [_plain(value, f"argument {index}", 0) for index, value in enumerate(args, 1)],
+        "an argument",
+    )
 
 
 def decode(data: Json | msgspec.Raw) -> Any:
@@ -122,6 +136,13 @@ def named(found: dict[str, Raw]) -> dict[str, Raw]:
     return found
 
 
+def object_of(found: dict[str, Raw]) -> Json:
+    """Return the wire JSON of what `members` gives."""
+    if len(found) == 1 and _RESERVED.fullmatch(next(iter(found))):
+        found = {"$" + name: item for name, item in found.items()}
+    return _to_json(found)
+
+
 def same_json(one: Json, other: Json) -> bool:
     """Whether two JSON texts say the same, however they are spelled (3 and 3.0 stay apart)."""
     try:
@@ -139,9 +160,34 @@ def _spelled(value: Any) -> Any:
 
 
 def error_data(error: Error) -> ErrorData:
-    """Return the boundary form of an exception."""
-    details = ABSENT if error.details is None else Raw(encode(error.details))
-    return ErrorData(error.message, error.kind, error.retryable, details, error.stack, error.context)
+    """Return the boundary form of an exception. It raises nothing: details that are no data are left out, which
+    the message says.
+    """
+    details, why = ABSENT, ""
+    if error.details is not None:
+        try:
+            details = Raw(_encoded(lambda: _plain(error.details, "details", 0), "details"))
+        except Error as refused:
+            why = f" ({text_of(refused)})"
+    return _error_data(error, details, why)
+
+
+def _error_data(error: Error, details: Raw, why: str = "") -> ErrorData:
+    stack = None if error.stack is None else text_of(error.stack)
+    retryable = error.retryable if isinstance(error.retryable, bool) else None
+    return ErrorData(
+        text_of(error.message) + why, text_of(error.kind), retryable, details, stack, text_of(error.context)
+    )
+
+
+def text_of(value: Any) -> str:
+    """Text that can cross a boundary, of whatever somebody put where text should be. It raises nothing."""
+    try:
+        return str(value).encode(errors="backslashreplace").decode()
+    except BaseException as raised:  # its __str__ may do anything
+        return f"a {type(value).__name__} without a text ({type(raised).__name__})".encode(
+            errors="backslashreplace"
+        ).decode()
 
 
 def to_error(data: ErrorData) -> Error:
@@ -180,7 +226,10 @@ def _plain(value: Any, path: str, depth: int) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"$bin": base64.b64encode(value).decode()}
     if isinstance(value, Error):
-        return {"$error": error_data(value)}
+        details = ABSENT
+        if value.details is not None:
+            details = Raw(_to_json(_plain(value.details, f"{path}.details", depth + 1)))
+        return {"$error": _error_data(value, details)}
     return _plain_other(value, path, depth)
 
 
@@ -193,15 +242,15 @@ def _text(value: str, path: str) -> str:
 
 
 def _plain_map(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
-    plain: dict[str, Any] = {}
+    made: dict[str, Any] = {}
     for key, item in value.items():
         if not isinstance(key, str):
-            raise _refused(path, f"a map with the key {key!r}; keys are text")
-        plain[_text(str(key), path)] = _plain(item, f"{path}.{key}", depth + 1)
-    if len(plain) == 1 and _RESERVED.fullmatch(next(iter(plain))):
-        ((key, item),) = plain.items()
+            raise _refused(path, f"a map with the key {plain.shown(key)}; keys are text")
+        made[_text(str(key), path)] = _plain(item, f"{path}.{key}", depth + 1)
+    if len(made) == 1 and _RESERVED.fullmatch(next(iter(made))):
+        ((key, item),) = made.items()
         return {"$" + key: item}
-    return plain
+    return made
 
 
 def _plain_other(value: Any, path: str, depth: int) -> Any:
@@ -223,7 +272,8 @@ def _plain_other(value: Any, path: str, depth: int) -> Any:
 
 
 def _refused(path: str, what: str) -> Error:
-    return Error(f"{path} is {what}, which cannot cross a boundary", INVALID, retryable=False)
+    where = plain.one_line(plain.cut(path))
+    return Error(f"{where} is {what}, which cannot cross a boundary", INVALID, retryable=False)
 
 
 def _rich(value: Any) -> Any:
@@ -270,12 +320,12 @@ def _escaped(value: Any) -> Any:
 
 def _unescaped(value: Any) -> Any:
     if isinstance(value, dict):
-        plain = {key: _unescaped(item) for key, item in value.items()}
-        if len(plain) == 1:
-            ((key, item),) = plain.items()
+        made = {key: _unescaped(item) for key, item in value.items()}
+        if len(made) == 1:
+            ((key, item),) = made.items()
             if key.startswith("$$") and _RESERVED.fullmatch(key):
                 return {key[1:]: item}
-        return plain
+        return made
     if isinstance(value, list):
         return [_unescaped(item) for item in value]
     return _number(value)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .runtime import LuaRuntime
 
 
-class _NoFacts:
+class NoFacts:
     """Nothing runs, so nothing is asked; what is logged while loading is dropped."""
 
     replaying = True
@@ -51,7 +51,7 @@ def check_method(runtime: LuaRuntime, entry: Entry) -> None:
 
     :raises CodeError: with file:line.
     """
-    facts: Facts = _NoFacts()
+    facts: Facts = NoFacts()
     program = runtime.program(entry, workflow=entry.role == "workflow", facts=facts)
     try:
         program.load()

@@ -84,6 +84,12 @@ class LuaProgram:
             if failure is not None:
                 raise self._failed("code", failure.decode(errors="replace"))
 
+    def probe(self, name: str, field: str) -> tuple[str, str]:
+        """What a global of the entry's code, or a field of it, is (see rt.probe), while none of the code runs."""
+        assert self._vm is not None
+        kind, said = self._vm.call(self._vm.fn("probe"), name.encode(), field.encode())
+        return kind.decode(), said.decode(errors="replace")
+
     def where(self, ref: int) -> str | None:
         if self._vm is None:
             return None

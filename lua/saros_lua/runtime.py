@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from saros.entries import Entry, Registry
+from saros.entries import Entry, Problem, Registry
 from saros.errors import PERMISSION_DENIED, CodeError, Error
 from saros.modules import HostFunction, Module
 from saros.program import Facts
@@ -27,13 +27,13 @@ class LuaRuntime:
     """See `saros.program.Runtime`."""
 
     def __init__(self, registry: Registry, modules: Mapping[str, Module]) -> None:
-        self._registry = registry
-        self._modules = {name: module for name, module in modules.items() if module.runtime == "lua"}
+        self.registry = registry
+        self.modules = {name: module for name, module in modules.items() if module.runtime == "lua"}
         self._root = Path(registry.root).resolve()
         self._sources: dict[tuple[str, bool], Source] = {}
         self._host: dict[str, HostFunction] = {}
         self._plugged: dict[str, str] = {}  # chunks that plugins supply: name -> source
-        for module in self._modules.values():
+        for module in self.modules.values():
             self._host.update(module.host)
             self._plugged.update({module.name: module.source, **module.parts})
         self._pool = VmPool()
@@ -45,6 +45,16 @@ class LuaRuntime:
             self.source(entry, workflow=False)
         else:
             check_method(self, entry)
+
+    def findings(self, entry: Entry, *, complete: bool) -> list[Problem]:
+        from .findings import assigned, findings
+
+        others = [other for other in self.registry.entries.values() if other.runtime == entry.runtime]
+        try:
+            elsewhere = {name for other in others for name in assigned(other)}
+            return list(findings(self, entry, elsewhere, complete=complete))
+        except OSError:  # told by `check`
+            return []
 
     def refresh(self) -> None:
         """Read sources anew: a parked execution goes on when its code has been repaired."""
@@ -70,7 +80,7 @@ class LuaRuntime:
         return found
 
     def entry(self, id: str) -> Entry | None:
-        return self._registry.get(id)
+        return self.registry.get(id)
 
     def source(self, entry: Entry, *, workflow: bool) -> Source:
         """An entry's code, for a workflow's program or another.
@@ -93,11 +103,7 @@ class LuaRuntime:
             raise CodeError(
                 f"cannot read the source of {entry.id}: {exc}", where=entry.where("source")
             ) from exc
-        try:
-            name = str(path.relative_to(self._root.parent))
-        except ValueError:
-            name = path.name
-        bytecode = compile_user(text, name)
+        bytecode = compile_user(text, self.name_of(path))
         imports = "\n".join(f"{alias}={id}" for alias, id in entry.imports.items())
         return (
             next(self._numbers),
@@ -108,16 +114,28 @@ class LuaRuntime:
             entry.id.encode(),
         )
 
+    def usable(self, entry: Entry) -> set[str]:
+        """The modules and imports that an entry lists and may have."""
+        workflow = entry.role == "workflow"
+        return {*entry.imports, *(name for name in entry.modules if self._may_require(name, workflow))}
+
+    def name_of(self, path: Path) -> str:
+        """How errors call a source."""
+        try:
+            return str(path.relative_to(self._root.parent))
+        except ValueError:
+            return path.name
+
     def _may_require(self, name: str, workflow: bool) -> bool:
-        module = self._modules.get(name)
+        module = self.modules.get(name)
         return module is not None and (module.workflows if workflow else module.functions)
 
     def refusal(self, name: str, entry_id: str, *, workflow: bool) -> Error:
         """Why an entry's code may not require a module."""
-        module = self._modules.get(name)
-        entry = self._registry.get(entry_id)
+        module = self.modules.get(name)
+        entry = self.registry.get(entry_id)
         if module is None:
-            known = ", ".join(sorted(self._modules))
+            known = ", ".join(sorted(self.modules))
             text = f'there is no module "{name}"; installed are {known}'
         elif entry is None or name not in entry.modules:
             text = f'module "{name}" is not listed by {entry_id}; add it to the entry\'s modules, or to its imports'

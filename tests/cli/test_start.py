@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -244,6 +245,40 @@ def test_run_tells_people_what_it_serves(cli: Any, shop: str) -> None:
         served.stderr.read()
     assert [words[0] for words in lines] == ["app", "backend", "task", "workflows", "functions"]
     assert lines[1][1] == "memory://\n"
+
+
+def test_run_without_services_leaves_the_port_alone(cli: Any, write: Any) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        app = write(
+            {
+                "_index.yaml": f"""
+                namespace: app
+                entries:
+                  - {{name: web, kind: http.service, addr: "127.0.0.1:{port}", lifecycle: {{auto_start: true}}}}
+                  - {{name: fn, kind: function.lua, source: file://fn.lua}}
+                """,
+                "fn.lua": "return function() end",
+            }
+        )
+        command = [*COMMAND, "run", app]
+        done = subprocess.run(command, capture_output=True, text=True, env=_environment(), timeout=60)
+        assert done.returncode == 1
+        assert f"app:web cannot listen at 127.0.0.1:{port}" in done.stderr
+        assert "--no-services" in done.stderr
+        served = subprocess.Popen(
+            [*command, "--no-services"], stderr=subprocess.PIPE, text=True, env=_environment()
+        )
+        with served:
+            assert served.stderr is not None
+            lines = [served.stderr.readline() for _ in range(4)]
+            served.send_signal(signal.SIGINT)
+            rest = served.stderr.read()
+    assert lines[-1].startswith("functions")
+    assert "services" not in rest
+    assert served.returncode == 0
 
 
 def test_ctrl_c_ends_a_wait_with_130(cli: Any, shop: str) -> None:

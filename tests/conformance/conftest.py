@@ -3,7 +3,7 @@
 ``--backend`` takes a scheme, a URL, several of them with commas, or ``all``. The URL of a scheme comes from the
 fixture ``SCHEME_url`` (with what is no letter or digit as ``_``), to be defined in a ``conftest.py`` above this
 directory or in a plugin of pytest, such as one that comes with the backend. Without one, a backend that lives in
-its process is opened as ``SCHEME://``, and any other is skipped.
+its process is opened as ``SCHEME://``, and any other is skipped. ``memory`` is tested on real and on virtual time.
 A server that is given by its URL serves one process of tests at a time: do not use ``-n`` then.
 ``--write-table`` writes what came out to ``docs/conformance.md``.
 """
@@ -21,6 +21,8 @@ from saros.testing.conformance import BEHAVIOURS, Behaviour
 
 TABLE = Path(__file__).parents[2] / "docs" / "conformance.md"
 
+VIRTUAL = "memory://?time=skip"
+
 _outcomes: dict[tuple[str, str], tuple[str, str]] = {}  # (behaviour, scheme) -> outcome, reason
 
 
@@ -37,7 +39,10 @@ def chosen(option: str) -> list[str]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "target" in metafunc.fixturenames:
         targets = chosen(metafunc.config.getoption("backend", "memory"))
-        metafunc.parametrize("target", targets, ids=[target.partition("://")[0] for target in targets])
+        if "memory" in targets:
+            targets.insert(targets.index("memory") + 1, VIRTUAL)
+        ids = ["virtual" if target == VIRTUAL else target.partition("://")[0] for target in targets]
+        metafunc.parametrize("target", targets, ids=ids)
 
 
 @pytest.fixture

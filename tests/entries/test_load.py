@@ -264,3 +264,13 @@ def test_two_kinds_of_one_name_are_refused(app: Load) -> None:
     twice = (Kind("mail", role="service"), Kind("mail", role="config"))
     with pytest.raises(Error, match='the kind "mail" is declared twice'):
         app("namespace: app\nname: m\nkind: mail\n", kinds=twice)
+
+
+def test_hidden_files_are_no_part_of_an_app(app: Load) -> None:
+    good = "namespace: app\r\nname: x\r\nkind: process.host\r\n"
+    broken = "\x00this: [is no YAML"
+    files = dict.fromkeys(
+        (".#_index.yaml", "._index.yaml", ".x.yml", "#x.yaml#", "x.yaml~", ".git/x.yaml"), broken
+    )
+    registry = app({"_index.yaml": "\ufeff" + good, **files})
+    assert (list(registry.entries), registry.warnings) == (["app:x"], [])

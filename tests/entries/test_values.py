@@ -36,7 +36,16 @@ def thing(key: str) -> str:
         ("~", None),
         ("12", 12),
         ("0x1F", 31),
-        ("017", 15),
+        ("017", 17),
+        ("02142", 2142),
+        ("-007", -7),
+        ("0o17", 15),
+        ("0b11", "0b11"),
+        ("!!str 02142", "02142"),
+        ("!!str 1e3", "1e3"),
+        ("!!str yes", "yes"),
+        ("9223372036854775807", 9223372036854775807),
+        ("190:20:30", "190:20:30"),
         ("1_000", 1000),
         ("-0.5", -0.5),
         ("1e3", 1000.0),
@@ -55,6 +64,27 @@ def test_scalars(app: Load, text: str, value: object) -> None:
     got = app(thing(f"meta:\n  x: {text}"), kinds=(KIND,)).entries["app:x"].meta["x"]
     assert got == value
     assert type(got) is type(value)
+
+
+@pytest.mark.parametrize(
+    "text", ["123e4567", "-1e999", "12345678901234567890", "9" * 5000, "0xFFFFFFFFFFFFFFFFF"]
+)
+def test_numbers_that_are_too_large_are_refused(problems: Fail, text: str) -> None:
+    [problem] = problems(thing(f"meta:\n  x: {text}"), kinds=(KIND,))
+    assert problem.message.endswith("is too large for a number")
+    assert (problem.where, problem.hint) == ("app/_index.yaml:6", "put it in quotes if it is a text")
+
+
+def test_words_that_were_booleans_are_texts_with_a_warning(app: Load) -> None:
+    text = thing("flag: yes\ntext: off\nmeta:\n  country: no\n  list: [on]\n  quoted: 'no'\n  good: true")
+    registry = app(text, kinds=(KIND,))
+    entry = registry.entries["app:x"]
+    assert (entry.data["flag"], entry.data["text"], entry.meta["country"]) == (True, "off", "no")
+    assert [(warning.message, warning.where) for warning in registry.warnings] == [
+        ('`text` is the text "off"', "app/_index.yaml:6"),
+        ('`meta.country` is the text "no"', "app/_index.yaml:8"),
+        ('`meta.list.0` is the text "on"', "app/_index.yaml:9"),
+    ]
 
 
 @pytest.mark.parametrize(

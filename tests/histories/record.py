@@ -46,11 +46,12 @@ BEHAVIOURS_RECORDED = (
     *("signals_survive_continue", "child_called", "child_exit", "parent_close", "processes"),
     *("child_waited_for", "child_cancelled", "cooperative_cancel", "cancel_as_event", "terminates"),
     *("workflow_retry", "attributes", "continues", "upgrades", "version_new", "version_old", "version_later"),
-    *("updates", "side_effects", "imports", "timers_in_order"),
+    *("updates", "side_effects", "side_effect_randomness", "imports", "timers_in_order"),
 )
 ON_TEMPORAL = (
     *("call_retried", "futures", "local_calls", "listeners", "child_called", "child_cancelled"),
     *("continues", "version_new", "version_old", "version_later", "updates", "side_effects"),
+    "side_effect_randomness",
 )
 """A part of them: Temporal's own histories are long."""
 

@@ -226,7 +226,8 @@ def test_accepts(site: Any) -> None:
         site_headers = {"Accept": header} if header is not None else {}
         return list(site.get("/accepts", headers=site_headers).json().values())  # html, json, xml
 
-    assert accepted("*/*") == [True, True, True]
+    assert accepted("*/*") == accepted("") == [True, True, True]
+    assert accepted("*/*;q=0, text/html") == [True, False, False]
     assert accepted("application/json") == [False, True, False]
     assert accepted("text/*;q=0.5, text/xml;q=0") == [True, False, False]
     assert accepted("application/*, text/html") == [True, True, False]

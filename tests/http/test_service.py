@@ -130,7 +130,7 @@ def test_an_address_in_use(serve: Any, tmp_path: Path) -> None:
         taken.listen()
         addr = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(
-            saros.Error, match=f"cannot listen at {addr}: Address already in use .*_index.yaml:8"
+            saros.Error, match=f"app:[a-z]+ cannot listen at {addr}: Address already in use .*_index.yaml:8"
         ):
             serve({"GET /": "return {}"}, service={"addr": addr})
 
@@ -298,6 +298,15 @@ entries:
             "{name: x, kind: http.router, post_middleware: [endpoint_firewall]}",
             "`post_middleware` is not supported",
         ),
+        ('{name: x, kind: http.service, addr: ":81", limits: {bodies: 5}}', "`limits.bodies` is not known"),
+        ('{name: x, kind: http.service, addr: ":81", timeouts: {reed: 5s}}', "`timeouts.reed` is not known"),
+        ('{name: x, kind: http.service, addr: ":81", limit: {body: 5}}', "`limit` is not known"),
+        (
+            '{name: x, kind: http.service, addr: ":81", tls: {cert: a, clientca: b}}',
+            "`tls.clientca` is not known",
+        ),
+        ("{name: x, kind: http.router, middlewares: [token_auth]}", "`middlewares` is not known"),
+        ("{name: x, kind: http.endpoint, path: /a, func: f, maxbody: 5}", "`maxbody` is not known"),
         ('{name: x, kind: http.service, addr: ":81", tls: {mode: auto}}', "`tls.mode` is manual or none"),
         (
             '{name: x, kind: http.service, addr: ":81", tls: {cert: a, cert_file: b}}',

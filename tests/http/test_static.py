@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,24 @@ def test_static_options_and_middleware(site: Any) -> None:
     assert (answer.text, answer.headers["cache-control"]) == ("sub", "public, max-age=3600")
     allowed = site.get("/spa/", headers={"Origin": "https://a.example"}).headers
     assert allowed["access-control-allow-origin"] == "*"
+
+
+def test_a_client_that_takes_nothing_is_cut(serve: Any) -> None:
+    file = {"name": "files", "kind": "http.static", "directory": "file://public", "meta": {"server": "web"}}
+    site = serve(
+        {"GET /x/y": "return {true}"},
+        service={"timeouts": {"write": "300ms"}},
+        entries=(file,),
+        files={"public/big": "x" * 30_000_000},
+    )
+    ask = b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n"
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(site.address)
+        sock.sendall(ask * 3)
+        deadline = time.monotonic() + 20
+        while "saros_http_requests_active 0" not in site.get(f"{site.admin}/metrics").text:
+            assert time.monotonic() < deadline, "the client holds a request"
 
 
 def test_endpoints_come_first(site: Any) -> None:

@@ -399,7 +399,7 @@ def test_a_timeout_that_is_a_number_is_seconds(commands, timeout: str, milliseco
 
 
 def test_a_bad_timeout_names_the_unit(failure) -> None:
-    for timeout in ("0", "-1", "'x'", "{}"):
+    for timeout in ("0", "-1", "'x'", "{}", "require('time').SECOND", "5 * require('time').SECOND"):
         message = failure(f"require('http_client').get('http://h', {{timeout = {timeout}}})")[2]
         assert message.endswith("a number is seconds")
 

@@ -34,13 +34,15 @@ class RedisServer:
         self.folder = folder
         self.port = _free_port()
         self.options = options
+        self.environment: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = [self.binary, "--port", str(self.port), "--dir", str(self.folder)]
         command += ["--save", "", "--appendonly", "yes", "--daemonize", "no", *self.options]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            environment = {**os.environ, **self.environment}
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         deadline = time.monotonic() + 20
         while not self._answers():
             if time.monotonic() > deadline or self._process.poll() is not None:

@@ -14,11 +14,11 @@ import pytest
 
 import saros
 from saros import runs
-from saros.errors import ALREADY_EXISTS, INVALID
-from saros.execution import Record, StartRequest, Watcher, new_id
-from saros.program import COMPLETE, START, Call, StartOptions
+from saros.errors import ALREADY_EXISTS, CANCELED, INVALID
+from saros.execution import RUNNING, Record, StartRequest, Watcher, new_id
+from saros.program import CANCEL, COMPLETE, START, Call, StartOptions
 from saros.store import CONFLICT, FENCED, OK, CallTask, Close, Commit, Mail, Settled, WorkflowTask
-from saros.testing import lua_app
+from saros.testing import lua_app, refused
 from saros_redis.options import parse
 from saros_redis.store import RedisStore
 
@@ -328,5 +328,26 @@ def test_names_of_the_dead_are_swept(server: Any) -> None:
             await store._names.sweep()
             with server.client() as redis:
                 assert redis.hgetall("{swept:0}:names") == {}
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("verb", ["cancel", "terminate"])
+def test_a_start_that_was_withdrawn_is_not_carried_out(url: str, verb: str) -> None:
+    async def main() -> None:
+        async with opened(url) as store:
+            if verb == "cancel":
+                assert not await store.post("child", Mail(CANCEL, 0, b"{}", request="parent:1"))
+            else:
+                assert not await store.terminate("child", b"{}", request="parent:1")
+            error = await refused(start(store, request("child", request_id="parent:1")))
+            assert error.kind == CANCELED
+            other = await start(store, request("child", request_id="parent:2"))
+            assert not await store.terminate("child", b"{}", request="parent:1")
+            assert not await store.terminate("child", b"{}", request="another:1")
+            found = await store.describe("child")
+            assert found is not None
+            assert (found.run_id, found.status) == (other.run_id, RUNNING)
+            assert await store.terminate("child", b"{}", request="parent:2")
 
     asyncio.run(main())

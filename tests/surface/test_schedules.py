@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from saros.engine import StoreBackend
 from saros.serving.occurrences import Occurrences, name_of
 from saros.testing import TestApp, eventually, lua_app
 
@@ -103,6 +104,34 @@ def test_a_schedule_without_auto_start_does_nothing(tmp_path: Path) -> None:
             assert [info async for info in app.app.list("type = 'app:main'")] == []
 
     asyncio.run(scenario())
+
+
+def test_an_error_of_any_kind_ends_no_schedule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither of the start nor of the wait for the run before; the log tells of it."""
+    start, result = StoreBackend.start, StoreBackend.result
+    failures = ["start", "result"]
+
+    async def start_badly(self: StoreBackend, request: Any) -> Any:
+        if "start" in failures:
+            failures.remove("start")
+            raise RuntimeError("broken start")
+        return await start(self, request)
+
+    async def result_badly(self: StoreBackend, *args: Any) -> Any:
+        if "result" in failures:
+            failures.remove("result")
+            raise RuntimeError("broken result")
+        return await result(self, *args)
+
+    monkeypatch.setattr(StoreBackend, "start", start_badly)
+    monkeypatch.setattr(StoreBackend, "result", result_badly)
+    found = run(tmp_path, "time.sleep('90m')", 3, schedule("buffer_one", every="1h"))
+    assert len(found) == 3
+    assert not failures
+    assert "broken start" in caplog.text
+    assert "broken result" in caplog.text
 
 
 def starts(found: list[Any]) -> list[float]:

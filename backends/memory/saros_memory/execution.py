@@ -16,19 +16,24 @@ from saros.values import readable
 
 
 class OpenCall:
-    """A call that has not settled; `token` is that of the attempt that runs, if one does."""
+    """A call that has not settled.
 
-    __slots__ = ("canceled", "task", "token")
+    `token` is that of the attempt that runs, if one does; `closes` is when it is closed, by the steady clock.
+    """
 
-    def __init__(self, task: CallTask) -> None:
+    __slots__ = ("canceled", "closes", "task", "token")
+
+    def __init__(self, task: CallTask, token: str = "") -> None:
         self.task = task
-        self.token = ""
+        self.token = token
         self.canceled = False
+        self.closes: int | None = None
 
 
 class Execution:
     __slots__ = (
         "alarms",
+        "began",
         "calls",
         "children",
         "close_time",
@@ -51,8 +56,9 @@ class Execution:
         "watchers",
     )
 
-    def __init__(self, run: Run, mails: Iterable[Mail], watchers: Iterable[Watcher]) -> None:
+    def __init__(self, run: Run, mails: Iterable[Mail], watchers: Iterable[Watcher], began: int) -> None:
         self.run = run
+        self.began = began  # when the first run was started, by the steady clock
         self.status = RUNNING
         self.records: list[Record] = []
         self.size = 0

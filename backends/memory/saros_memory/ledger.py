@@ -27,6 +27,7 @@ from saros.store import (
     CONFLICT,
     FENCED,
     OK,
+    TO_CLOSE,
     TO_RUN,
     TO_START,
     UNTIL_CLOSED,
@@ -84,9 +85,12 @@ class Ledger:
             old.watch(request.watcher)
         return Started(request.id, old.run.run_id, str(old.run.pid), False)
 
-    def _create(self, new: NewRun, watchers: Iterable[Watcher] = ()) -> Execution:
+    def _create(
+        self, new: NewRun, watchers: Iterable[Watcher] = (), before: Execution | None = None
+    ) -> Execution:
         options = new.run.options
-        execution = Execution(new.run, new.mails, watchers)
+        began = self.clock.steady() if before is None else before.began
+        execution = Execution(new.run, new.mails, watchers, began)
         if options.search_attributes:
             execution.search = members(options.search_attributes)
         if options.memo:
@@ -95,16 +99,18 @@ class Ledger:
         self._runs[new.run.run_id] = execution
         if new.delay > 0 and not any(mail.op == CANCEL for mail in new.mails):
             execution.delayed = True
-            due = self.clock.now() + new.delay
-            execution.starting = self._at(execution, due, lambda: self._wake(execution))
+            execution.starting = self._after(execution, new.delay, lambda: self._wake(execution))
         else:
             self._schedule(execution)
         for limit in new.limits:
-            self._at(execution, limit.due, partial(self._time_out, execution, limit))
+            start = execution.began if limit.total else None
+            self._after(execution, limit.delay, partial(self._time_out, execution, limit), start)
         return execution
 
-    def _at(self, execution: Execution, due: int, call: Callable[[], None]) -> Handle:
-        handle = self.clock.call_at(due, call)
+    def _after(
+        self, execution: Execution, ns: int, call: Callable[[], None], start: int | None = None
+    ) -> Handle:
+        handle = self.clock.call_after(ns, call, start)
         execution.alarms.append(handle)
         return handle
 
@@ -181,8 +187,6 @@ class Ledger:
             execution.clear(ref)
         for ref in commit.canceled:
             execution.drop_call(ref)
-        for ref in commit.asked:
-            self._ask_call(execution, ref)
         for entry in commit.outbox:
             self._outbox.put("", entry)
         for child in commit.children:
@@ -192,8 +196,13 @@ class Ledger:
         for task in commit.calls:
             execution.calls[task.ref] = OpenCall(task)
             self._calls.put(task.task_queue, task)
+        for lease in commit.leased:
+            execution.calls[lease.task.ref] = OpenCall(lease.task, lease.token)
+        for ref in commit.asked:
+            self._ask_call(execution, ref)
+        now = self.clock.steady()
         for deadline in commit.deadlines:
-            self._arm(execution, deadline)
+            self._arm(execution, deadline, now)
         if commit.close is not None:
             self._close(execution, commit.close)
         elif execution.inbox:
@@ -202,9 +211,11 @@ class Ledger:
         self._touch()
         return OK
 
-    def _arm(self, execution: Execution, deadline: Deadline) -> None:
-        handle = self.clock.call_at(deadline.due, lambda: self._fire(execution, deadline))
+    def _arm(self, execution: Execution, deadline: Deadline, now: int) -> None:
+        handle = self.clock.call_after(deadline.delay, lambda: self._fire(execution, deadline), now)
         execution.timers.setdefault(deadline.ref, []).append(handle)
+        if deadline.guard == TO_CLOSE:
+            execution.calls[deadline.ref].closes = now + deadline.delay
 
     def _fire(self, execution: Execution, deadline: Deadline) -> None:
         if not execution.running:
@@ -222,9 +233,13 @@ class Ledger:
         execution = self._runs.get(task.run_id)
         return execution.calls.get(task.ref) if execution is not None and execution.running else None
 
-    def _retry(self, execution: Execution, call: OpenCall, due: int) -> None:
+    def _may_retry(self, call: OpenCall, delay: int) -> bool:
+        in_time = call.closes is None or self.clock.steady() + delay < call.closes
+        return in_time and not call.canceled
+
+    def _retry(self, execution: Execution, call: OpenCall, delay: int) -> None:
         task = call.task
-        handle = self.clock.call_at(due, lambda: self._calls.put(task.task_queue, task))
+        handle = self.clock.call_after(delay, lambda: self._calls.put(task.task_queue, task))
         execution.timers.setdefault(task.ref, []).append(handle)
 
     def _ask_call(self, execution: Execution, ref: int) -> None:
@@ -264,7 +279,7 @@ class Ledger:
     def _continue(self, old: Execution, new: NewRun) -> None:
         kept = tuple(mail for mail in old.inbox if not mail.run_id)
         old.inbox.clear()
-        following = self._create(new._replace(mails=new.mails + kept), old.watchers)
+        following = self._create(new._replace(mails=new.mails + kept), old.watchers, old)
         following.joined = old.joined
 
     def _tell(self, execution: Execution, outcome: Json) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import saros
 from saros.errors import INVALID, Error
+from saros.plain import without_secrets
 from saros.plugins import BackendPlugin
 
 if TYPE_CHECKING:
@@ -36,14 +37,20 @@ def make(url: str, options: Mapping[str, Any]) -> Backend:
     query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
     time = query.pop("time", "real")
     if query or time not in ("real", "skip"):
-        raise Error(f"{url} is no memory backend", INVALID, hint="use memory:// or memory://?time=skip")
+        raise Error(
+            f"{without_secrets(url)} has an unknown option",
+            INVALID,
+            hint="use memory:// or memory://?time=skip",
+        )
     name = parts.netloc + parts.path
+    clean = without_secrets(url)
     if name and name in _shared:
         return StoreBackend(*_shared[name])
     clock = VirtualClock() if time == "skip" else RealClock()
-    store = MemoryStore(url, clock, clock.touch if isinstance(clock, VirtualClock) else lambda: None)
+    store = MemoryStore(clean, clock, clock.touch if isinstance(clock, VirtualClock) else lambda: None)
     if name:
         _shared[name] = store, clock
+        store.shared = True
     return StoreBackend(store, clock)
 
 

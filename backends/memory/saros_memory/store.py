@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import logging
 from collections.abc import AsyncIterator, Sequence
 
 import msgspec
@@ -42,9 +43,20 @@ from saros.values import Json
 
 from .ledger import Ledger, check_reuse
 
+log = logging.getLogger("saros.memory")
+
+
+def _named(lost: list[str]) -> str:
+    """Ids of running workflows, as many as fit into a line."""
+    what = f"{len(lost)} running workflow{'' if len(lost) == 1 else 's'}"
+    return what + (f" ({', '.join(lost[:5])}{', ...' if len(lost) > 5 else ''})" if lost else "")
+
 
 class MemoryStore(Ledger):
     """See `saros.store.Store`."""
+
+    shared = False
+    """Whether others in this process may open it again."""
 
     async def open(self) -> None:
         pass
@@ -53,7 +65,10 @@ class MemoryStore(Ledger):
         await asyncio.Event().wait()  # deadlines fire by the clock, and no lease is ever lost
 
     async def close(self) -> None:
-        pass
+        """Say what ends with this store, unless others in this process share it."""
+        lost = [execution.run.id for execution in self._runs.values() if execution.running]
+        if lost and not self.shared:
+            log.warning("%s ends, and with it %s", self.url, _named(lost))
 
     # --- clients ----------------------------------------------------------------------------
 
@@ -194,10 +209,7 @@ class MemoryStore(Ledger):
 
     def last_words(self) -> str:
         lost = [execution.run.id for execution in self._runs.values() if execution.running]
-        what = f"{len(lost)} running workflow{'' if len(lost) == 1 else 's'}"
-        return f"Lost with it: {what}" + (
-            f" ({', '.join(lost[:5])}{', ...' if len(lost) > 5 else ''})." if lost else "."
-        )
+        return f"Lost with it: {_named(lost)}."
 
     async def park(self, task: WorkflowTask, problem: str, delay: int, *, hung: bool = False) -> None:
         self.clock.busy(-1)
@@ -227,15 +239,15 @@ class MemoryStore(Ledger):
         return leases
 
     async def settle(self, results: Sequence[Settled]) -> None:
-        for lease, outcome, retry_at in results:
+        for lease, outcome, retry_in in results:
             call = self._open_call(lease.task)
             if call is None or call.token != lease.token:
                 continue
             execution = self._runs[lease.task.run_id]
-            if retry_at and not call.canceled:
+            if retry_in is not None and self._may_retry(call, retry_in):
                 call.token = ""
                 call.task = msgspec.structs.replace(call.task, attempt=call.task.attempt + 1)
-                self._retry(execution, call, retry_at)
+                self._retry(execution, call, retry_in)
                 continue
             execution.drop_call(lease.task.ref)
             self._post(execution, Mail(DONE, lease.task.ref, outcome, execution.run.run_id))

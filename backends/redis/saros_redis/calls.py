@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from saros.background import together
+from saros.clock import steady_ns
 from saros.errors import INVALID, Error
 from saros.program import Outcome, pack
 from saros.store import CallLease, Settled
@@ -38,14 +39,14 @@ class Calls:
         return result
 
     async def _settle(self, partition: int, results: Sequence[Settled]) -> None:
-        core = self._core
+        core, sent = self._core, steady_ns()
         try:
             for portion in limits.portions(results, lambda result: len(result.outcome)):
-                args = [[codec.settled(result) for result in portion], core.wanted(calls=False)]
+                args = [[codec.settled(result) for result in portion], core.wanted(calls=())]
                 more = await core.run("settle", partition, args, core.patience)
                 for result in portion:
-                    if result.retry_at:
-                        self._alarm.set(result.retry_at)
+                    if result.retry_in is not None:
+                        self._alarm.set(sent + result.retry_in)
                 await core.absorb(partition, more)
         finally:  # without an answer, the leases end
             for result in results:

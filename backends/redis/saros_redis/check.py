@@ -12,7 +12,7 @@ import redis
 from saros.errors import INVALID, UNAVAILABLE, Error
 
 from . import codec, problems
-from .client import AWAY, BUSY, LOST, TIMEOUT_S, Client
+from .client import BUSY, LOST, TIMEOUT_S, Client
 from .connect import check_files, disconnect
 from .keys import Keys, settings_key
 from .options import Options
@@ -54,7 +54,7 @@ def _answered(options: Options, exc: redis.ResponseError) -> Error:
         return problems.refused(options, exc)
     if problems.is_full(exc):
         return problems.full(options, exc)
-    if str(exc).startswith(AWAY):
+    if problems.is_away(exc):
         return problems.unavailable(options, exc)
     return Error(f"Redis at {options.url} refuses to work: {exc}", UNAVAILABLE)
 

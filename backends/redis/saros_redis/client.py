@@ -29,6 +29,8 @@ log = logging.getLogger("saros.redis")
 
 TIMEOUT_S = 10.0
 """For one reply to a command."""
+QUICK_S = 1.0
+"""Who has no more patience than this does not wait longer for a reply, either: a worker that stops."""
 REPLICAS_MS = 1_000
 """Replicas get this long to confirm a write."""
 FSYNC_MS = 3_000
@@ -47,10 +49,6 @@ BUSY = (
     redis.exceptions.MasterDownError,
     redis.exceptions.RedisClusterException,  # no node answers, or slots are not covered; it is no RedisError
 )
-
-AWAY = ("BUSY ", "LOADING", "MISCONF", "NOREPLICAS", "READONLY")
-"""What an error reply names that ends by itself, also where redis-py has no class for it, as for one from within
-a script. None of them has changed anything."""
 
 Pending = tuple[tuple[Any, ...], "asyncio.Future[Any]"]
 
@@ -73,18 +71,21 @@ class Client:
 
     # --- scripts ----------------------------------------------------------------------------
 
-    async def run(self, name: str, tag: str, args: Sequence[Any], patience: float = 3.0) -> Any:
+    async def run(
+        self, name: str, tag: str, args: Sequence[Any], patience: float = 3.0, known: int = -1
+    ) -> Any:
         """Run a script, again and again while the server is away, for `patience` seconds at most.
 
+        :param known: the steady time (see scripts/base.lua).
         :raises Error: UNAVAILABLE.
         """
-        return await self._patiently(script(name), tag, codec.pack_args(args), patience)
+        return await self._patiently(script(name), (tag, codec.pack_args(args), known), patience)
 
-    async def _patiently(self, found: Script, tag: str, blob: bytes, patience: float) -> Any:
+    async def _patiently(self, found: Script, args: tuple[Any, ...], patience: float) -> Any:
         start, pause = time.monotonic(), BACKOFF_S
         while True:
             try:
-                reply = await self._evaluate(found, tag, blob)
+                reply = await self._evaluate(found, args, patience if patience <= QUICK_S else TIMEOUT_S)
                 self._answered()
                 return reply
             except (*LOST, *BUSY) as exc:
@@ -93,15 +94,11 @@ class Client:
                 if time.monotonic() - start + pause > patience:
                     raise problems.unavailable(self.options, exc) from exc
             except redis.ResponseError as exc:
-                if problems.is_full(exc):
-                    raise problems.full(self.options, exc) from exc
-                if problems.is_refusal(exc):
-                    raise problems.refused(self.options, exc) from exc
-                if not any(word in str(exc) for word in AWAY):
-                    raise problems.garbage(self.options, exc) from exc
+                if problems.is_full(exc) or not problems.is_away(exc):
+                    raise problems.answered(self.options, exc) from exc
                 self._away = self._away or time.monotonic()
                 if time.monotonic() - start + pause > patience:
-                    raise problems.unavailable(self.options, exc) from exc
+                    raise problems.answered(self.options, exc) from exc
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, BACKOFF_MAX_S)
 
@@ -114,13 +111,13 @@ class Client:
         """How long, in seconds, nobody could renew a lease: the last outage, until `grace` seconds after its end."""
         return self._outage if time.monotonic() - self._back < grace else 0.0
 
-    async def _evaluate(self, found: Script, tag: str, blob: bytes) -> Any:
+    async def _evaluate(self, found: Script, args: tuple[Any, ...], limit_s: float) -> Any:
         self.calls += 1
-        with anyio.fail_after(TIMEOUT_S):
+        with anyio.fail_after(limit_s):
             try:
-                return await self._execute("EVALSHA", found.sha, 1, tag, blob)
+                return await self._execute("EVALSHA", found.sha, 1, *args)
             except redis.exceptions.NoScriptError:
-                return await self._execute("EVAL", found.text, 1, tag, blob)
+                return await self._execute("EVAL", found.text, 1, *args)
 
     async def command(self, *args: Any, patience: float = 3.0) -> Any:
         """A command that only reads, or that may be repeated.
@@ -135,6 +132,9 @@ class Client:
             except (*LOST, *BUSY) as exc:
                 if time.monotonic() - start + pause > patience:
                     raise problems.unavailable(self.options, exc) from exc
+            except redis.ResponseError as exc:
+                if not problems.is_away(exc) or time.monotonic() - start + pause > patience:
+                    raise problems.answered(self.options, exc) from exc
             await asyncio.sleep(pause)
             pause = min(pause * 2, BACKOFF_MAX_S)
 

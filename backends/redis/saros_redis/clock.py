@@ -1,34 +1,76 @@
-"""The clock of a process on the Redis backend: the server's time."""
+"""The clocks of a process on the Redis backend: the server's."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable
 
-from saros.clock import Handle
+from saros.clock import RealClock, steady_ns
 
-TOLERANCE_NS = 20_000_000
-"""A reply takes a while; only a greater difference than this is one of the clocks."""
+STEP_NS = 100_000_000
+"""A server's clock that goes wrong by more than this was set; what is less drifts."""
+DRIFT = 1_000
+"""Clocks may differ in their pace by one part in so many."""
 
 
-class RedisClock:
-    """The machine's clock, corrected by what the server's replies say."""
+class RedisClock(RealClock):
+    """The time of day is the server's, as its replies say."""
 
     def __init__(self) -> None:
-        self._offset = 0
+        super().__init__()
+        self._offset: int | None = None  # of the server's time to the steady clock
 
-    def heard(self, micros: int) -> None:
-        """Note the server's time, in microseconds since 1970, of a reply that just came."""
-        difference = micros * 1_000 - time.time_ns() - self._offset
-        if abs(difference) > TOLERANCE_NS:
-            self._offset += difference
+    def heard(self, micros: int, sent: int | None = None) -> None:
+        """Note the server's time, in microseconds since 1970, of a reply that just came.
+
+        It was under way for an unknown time, so it tells how late it is there at least.
+
+        :param sent: when the script was sent, by `steady_ns`: it tells how late it is at most.
+        """
+        least = micros * 1_000 - steady_ns()
+        self._offset = least if self._offset is None else max(self._offset, least)
+        if sent is not None:
+            self._offset = min(self._offset, micros * 1_000 - sent)
 
     def now(self) -> int:
-        return time.time_ns() + self._offset
+        return time.time_ns() if self._offset is None else steady_ns() + self._offset
 
-    def call_at(self, when: int, call: Callable[[], None]) -> Handle:
-        return asyncio.get_running_loop().call_later(max(0, when - self.now()) / 1e9, call)
 
-    def busy(self, count: int) -> None:
-        pass
+class Steady:
+    """What this process knows of the steady clock of one partition, which is the server's as long as nobody sets it.
+
+    While a script is under way the server's clock must show a time between those of sending and hearing it.
+    """
+
+    def __init__(self) -> None:
+        self._least: int | None = None  # by which the partition's clock is before that of this process
+        self._most = 0
+        self._heard = 0
+
+    def known(self) -> int:
+        """The partition's steady time now, in microseconds, or somewhat less; -1 when it is not known yet."""
+        return -1 if self._least is None else (steady_ns() + self._least) // 1_000
+
+    def here(self, micros: int) -> int:
+        """When `known` gives that time (microseconds), by this process's clock (nanoseconds)."""
+        return micros * 1_000 - (self._least or 0)
+
+    def heard(self, micros: int, sent: int) -> int:
+        """Note the time of a reply that just came; gives by how many microseconds that clock was set since the last.
+
+        :param sent: when the script was sent, by `steady_ns`.
+        """
+        now = steady_ns()
+        least, most = micros * 1_000 - now, micros * 1_000 - sent
+        if self._least is not None:
+            drift = (now - self._heard) // DRIFT
+            before, after = self._least - drift, self._most + drift
+            if least > after + STEP_NS or most < before - STEP_NS:
+                return round((least + most - before - after) / 2_000)
+            if least <= after and before <= most:
+                least, most = max(least, before), min(most, after)
+        self._least, self._most, self._heard = least, most, now
+        return 0
+
+    def forget(self) -> None:
+        """Trust the server: this process has stood still, or its own clock goes wrong."""
+        self._least = None

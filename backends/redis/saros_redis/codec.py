@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 
 from saros.attributes import parse_time
+from saros.clock import LONGEST
 from saros.errors import Error
 from saros.execution import Description, Record, Run, StartRequest, Watcher, check_id
 from saros.program import DONE, MESSAGE, pack
-from saros.store import TO_RUN, CallTask, Commit, Mail, NewRun, Outgoing, Settled
+from saros.store import TO_RUN, CallTask, Commit, Deadline, Mail, NewRun, Outgoing, Settled
 from saros.values import members, readable
 
 from .limits import bytes_of
@@ -85,7 +86,10 @@ def new_run(new: NewRun) -> list[Any]:
     run, options = new.run, new.run.options
     search = members(options.search_attributes) if options.search_attributes else {}
     memo = members(options.memo) if options.memo else {}
-    alarms = [[micros(limit.due), limit.outcome.decode(), limit.again] for limit in new.limits]
+    alarms = [
+        [micros(min(limit.delay, LONGEST)), limit.outcome.decode(), limit.again, limit.total]
+        for limit in new.limits
+    ]
     return [
         run.run_id,
         run.id,
@@ -94,7 +98,7 @@ def new_run(new: NewRun) -> list[Any]:
         run.task_queue,
         run.type,
         run.start_time // 1_000,
-        micros(new.delay),
+        micros(min(new.delay, LONGEST)),
         [mail_item(mail) for mail in new.mails],
         attributes(search),
         [[name, bytes(raw).decode()] for name, raw in memo.items()],
@@ -179,10 +183,10 @@ def commit(commit: Commit, consumer: str) -> list[Any]:
             [
                 deadline.guard,
                 str(deadline.ref),
-                micros(deadline.due),
+                micros(deadline.delay),
                 _deadline_item(deadline.guard, deadline.mail),
             ]
-            for deadline in commit.deadlines
+            for deadline in sorted(commit.deadlines, key=_delay)
         ],
         [str(ref) for ref in commit.cleared],
         [outgoing(entry) for entry in commit.outbox],
@@ -192,7 +196,15 @@ def commit(commit: Commit, consumer: str) -> list[Any]:
         consumer,
         [[str(child.ref), f"{child.policy} {child.id}"] for child in commit.children],
         [str(ref) for ref in commit.ended],
+        [
+            [str(lease.task.ref), lease.task.task_queue, pack(lease.task).decode(), lease.token]
+            for lease in commit.leased
+        ],
     ]
+
+
+def _delay(deadline: Deadline) -> int:
+    return deadline.delay
 
 
 def _deadline_item(guard: str, mail: Mail) -> str:
@@ -203,7 +215,8 @@ def settled(result: Settled) -> list[Any]:
     """A result as the script "settle" takes it."""
     task = result.lease.task
     item = mail_item(Mail(DONE, task.ref, result.outcome, task.run_id))
-    return [task.run_id, str(task.ref), result.lease.token, item, micros(result.retry_at)]
+    delay = -1 if result.retry_in is None else micros(min(result.retry_in, LONGEST))
+    return [task.run_id, str(task.ref), result.lease.token, item, delay]
 
 
 # --- descriptions -----------------------------------------------------------------------------

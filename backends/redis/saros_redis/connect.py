@@ -44,12 +44,14 @@ def connect(options: Options, connections: int = CONNECTIONS) -> Any:
         asking = {**_sentinel_settings(options), "retry": Retry(NoBackoff(), 0), "retry_on_error": []}
         manager = watchers(list(options.hosts), sentinel_kwargs=asking)
         return manager.master_for(options.sentinel, **settings)
-    host, port = options.hosts[0]
     if settings.pop("ssl", False):
         settings["connection_class"] = aio.SSLConnection
-    pool = aio.BlockingConnectionPool(
-        host=host, port=port, max_connections=connections, timeout=None, **settings
-    )
+    if options.socket:
+        settings.update(connection_class=aio.UnixDomainSocketConnection, path=options.socket)
+        del settings["socket_keepalive"]
+    else:
+        settings["host"], settings["port"] = options.hosts[0]
+    pool = aio.BlockingConnectionPool(max_connections=connections, timeout=None, **settings)
     return aio.Redis.from_pool(pool)
 
 
@@ -85,6 +87,8 @@ def connect_thread(options: Options) -> Any:
         asking = {**_sentinel_settings(options), "retry": ThreadRetry(NoBackoff(), 0)}
         manager = watchers(list(options.hosts), sentinel_kwargs=asking)
         return manager.master_for(options.sentinel, **settings)
+    if options.socket:
+        return redis.Redis(unix_socket_path=options.socket, **settings)
     host, port = options.hosts[0]
     return redis.Redis(host=host, port=port, **settings)
 

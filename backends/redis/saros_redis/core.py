@@ -6,22 +6,21 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-import redis
 
 from saros.errors import INTERNAL, UNAVAILABLE, Error
 from saros.execution import Run
 from saros.program import DONE, Outcome, pack
-from saros.store import CallLease, Mail, Outgoing, Settled, WorkflowTask
+from saros.store import CallLease, CallTask, Mail, Outgoing, Settled, WorkflowTask
 from saros.values import error_data
 
 from . import codec, problems
 from .buffer import Buffer
 from .client import Client
-from .clock import RedisClock
+from .clock import RedisClock, Steady
 from .held import Held, Place
 from .keys import Keys
 from .limits import COMMIT
@@ -31,6 +30,7 @@ log = logging.getLogger("saros.redis")
 
 RUNS: Final = "runs"
 CALLS: Final = "calls"
+OWN: Final = "own"  # calls that are begun within a workflow task
 OUT: Final = "out"
 BATCH = 64
 TASK_LIMIT_S = 600.0
@@ -47,12 +47,12 @@ class Core:
         self.client = client
         self.keys = keys
         self.clock = clock
+        self.steady = [Steady() for _ in keys.tags]  # of each partition
         self.consumer = secrets.token_hex(8)  # fresh for each process start
         self.held = Held()
         self.queues: tuple[str, ...] = ()  # of workflows
-        self.call_queues: tuple[str, ...] = ()
         self.tasks: Buffer[WorkflowTask] = Buffer(BATCH)
-        self.calls: Buffer[CallLease] = Buffer(0)
+        self.calls: dict[tuple[str, ...], Buffer[CallLease]] = {}  # by the queues that a worker takes from
         self.out: Buffer[Outgoing] = Buffer(BATCH)
         self._runs: OrderedDict[str, Run] = OrderedDict()
 
@@ -61,7 +61,8 @@ class Core:
 
         :raises Error: UNAVAILABLE.
         """
-        return await self.client.run(name, self.keys.tags[partition], args, patience)
+        known = self.steady[partition].known()
+        return await self.client.run(name, self.keys.tags[partition], args, patience, known)
 
     @property
     def patience(self) -> float:
@@ -75,8 +76,8 @@ class Core:
         """
         try:
             return await self.client.command(command, key, *args)
-        except redis.ResponseError as exc:
-            if not problems.is_wrong_type(exc):
+        except Error as error:
+            if error.__cause__ is None or not problems.is_wrong_type(error.__cause__):
                 raise
         await self.run("mend", partition, [key, kind])
         return await self.client.command(command, key, *args)
@@ -93,28 +94,47 @@ class Core:
         keys = self.keys
         found = [(RUNS, queue, keys.ready(partition, queue)) for queue in self.queues]
         found += [(CALLS, queue, keys.calls(partition, queue)) for queue in self.call_queues]
+        found += [(OWN, queue, keys.own(partition, queue)) for queue in self.queues]
         return [*found, (OUT, "", keys.out(partition))]
+
+    @property
+    def call_queues(self) -> tuple[str, ...]:
+        """The task queues whose calls this process takes."""
+        return tuple(dict.fromkeys(queue for queues in self.calls for queue in queues))
+
+    def calls_of(self, queues: Sequence[str]) -> Buffer[CallLease]:
+        """The buffer of a worker: each has its own, or a busy one would keep what another waits for."""
+        return self.calls.setdefault(tuple(queues), Buffer(0))
+
+    def _keep_call(self, lease: CallLease) -> None:
+        found = [buffer for queues, buffer in self.calls.items() if lease.task.task_queue in queues]
+        max(found, key=lambda buffer: buffer.room()).put([lease])
 
     # --- leases -----------------------------------------------------------------------------
 
-    def wanted(self, *, tasks: bool = True, calls: bool = True, out: bool = True) -> list[Any] | None:
-        """What this process would take along with a reply (see scripts/take.lua)."""
-        limits = (
-            self.tasks.room() if tasks else 0,
-            self.calls.room() if calls else 0,
-            self.out.room() if out else 0,
-        )
-        return self.asking(*limits) if any(limits) else None
+    def wanted(
+        self, *, tasks: bool = True, calls: Iterable[tuple[str, ...]] | None = None, out: bool = True
+    ) -> list[Any] | None:
+        """What this process would take along with a reply (see scripts/take.lua).
 
-    def asking(self, runs: int = 0, calls: int = 0, out: int = 0) -> list[Any]:
-        """The scripts' `wanted`: so much of each kind."""
+        :param calls: of the workers with these queues; by default of all.
+        """
+        rooms = {queues: self.calls[queues].room() for queues in (self.calls if calls is None else calls)}
+        runs, out_room = self.tasks.room() if tasks else 0, self.out.room() if out else 0
+        return self.asking(runs, rooms, out_room) if runs or out_room or any(rooms.values()) else None
+
+    def asking(
+        self, runs: int = 0, calls: Mapping[tuple[str, ...], int] | None = None, out: int = 0
+    ) -> list[Any]:
+        """The scripts' `wanted`: so much of each kind, of calls by the queues of a worker."""
+        rooms = {queues: room for queues, room in (calls or {}).items() if room}
         return [
             self.consumer,
             secrets.token_hex(16),
             self.queues if runs else (),
             runs,
-            self.call_queues if calls else (),
-            calls,
+            list(rooms),
+            list(rooms.values()),
             out,
             self.options.attempts,
             self.options.payload * COMMIT // 2,  # bytes: what a task records besides its mail is to fit, too
@@ -145,13 +165,13 @@ class Core:
                 self.held.drop(lease.token)
                 failed.append(codec.settled(Settled(lease, pack(Outcome(err=error_data(_LOST))))))
             else:
-                self.calls.put([lease])
+                self._keep_call(lease)
         for each in tasks:
             try:
                 self.tasks.put([await self._task(partition, each, micros * 1_000)])
             except BROKEN as exc:
                 self.held.drop(codec.text(each[2]))
-                await self._aside(partition, RUNS, codec.text(each[-2]), each[-1], exc)
+                await self._aside(partition, RUNS, codec.text(each[6]), each[7], exc)
         if failed:
             await self.run("settle", partition, [failed, None])
         return len(tasks) + len(calls) + len(out)
@@ -185,10 +205,15 @@ class Core:
         _run_id, blob, _ref, token, attempt, heartbeat, stream, entry = found
         proof = token.decode()
         task = codec.read_call(blob, attempt, heartbeat)
-        limit = task.call.options.start_to_close_timeout
-        until = time.monotonic() + limit / 1000 + TASK_LIMIT_S if limit else float("inf")
-        self.held.add(proof, Place(partition, stream.decode(), entry.decode(), until))
+        self.held.add(proof, Place(partition, stream.decode(), entry.decode(), _until(task)))
         return CallLease(task, proof, now)
+
+    def hold_own(self, partition: int, leases: Sequence[CallLease], entries: Sequence[bytes]) -> None:
+        """Keep the leases of calls that this process began within their workflow tasks."""
+        for lease, entry in zip(leases, entries, strict=True):
+            if entry:
+                stream = self.keys.own(partition, lease.task.task_queue)
+                self.held.add(lease.token, Place(partition, stream, entry.decode(), _until(lease.task)))
 
     def _outgoing(self, partition: int, entry: bytes, fields: Sequence[bytes]) -> Outgoing:
         found = codec.read_outgoing(fields)
@@ -202,6 +227,11 @@ _LOST = Error("the worker that ran it was lost", UNAVAILABLE)
 """What a call fails with whose workers were lost more often than its retry policy has attempts."""
 
 
+def _until(task: CallTask) -> float:
+    limit = task.call.options.start_to_close_timeout
+    return time.monotonic() + limit / 1000 + TASK_LIMIT_S if limit else float("inf")
+
+
 def proof_of(entry: Outgoing) -> str:
     return f"{entry.op} {entry.key}"
 
@@ -211,7 +241,7 @@ def _broken_call(found: Sequence[Any], why: Exception) -> list[Any]:
     run_id, ref = found[0].decode(), int(found[2])
     error = Error(f"the call cannot be read: {why}", INTERNAL, retryable=False)
     mail = Mail(DONE, ref, pack(Outcome(err=error_data(error))), run_id)
-    return [run_id, ref, found[3].decode(), codec.mail_item(mail), 0]
+    return [run_id, ref, found[3].decode(), codec.mail_item(mail), -1]
 
 
 def _spent(lease: CallLease) -> bool:

@@ -79,15 +79,19 @@ class Housekeeping:
     async def _reclaim(self, partition: int) -> int:
         """Take over what has room here; gives how much."""
         core = self._core
-        if not (core.tasks.serving or core.calls.serving or core.out.serving):
+        calls = {queues: buffer.room() for queues, buffer in core.calls.items()}
+        serving = any(buffer.serving for buffer in core.calls.values())
+        if not (core.tasks.serving or serving or core.out.serving):
             return 0
         self._suspects = {proof for proof in self._suspects if core.held.get(proof) is not None}
-        wanted = core.asking(core.tasks.room(), core.calls.room(), core.out.room() or BATCH)
+        wanted = core.asking(core.tasks.room(), calls, core.out.room() or BATCH)
         before = set(core.held.snapshot())
         # Time in which the server was away is not one in which workers were silent.
         lease = int((core.options.lease + core.client.forgiven(core.options.lease / 2)) * 1000)
-        got, suspects = await core.run("reclaim", partition, [wanted, lease, bool(self._suspects)])
-        count = await core.absorb(partition, got)
+        got, suspects, requeued = await core.run(
+            "reclaim", partition, [wanted, lease, bool(self._suspects), core.queues]
+        )
+        count = await core.absorb(partition, got) + int(requeued)
         if count:
             log.warning("took over %d tasks of lost workers", count)
         if int(suspects):
@@ -109,14 +113,13 @@ class Housekeeping:
     async def _trim_loop(self) -> None:
         core = self._core
         while True:
-            before = core.clock.now() // 1_000 - int(core.options.retention * 1e6)
             for partition in range(core.keys.partitions):
-                await self._trim(partition, before)
+                await self._trim(partition, int(core.options.retention * 1e6))
                 streams = [stream for _kind, _queue, stream in core.streams(partition)]
                 await core.run("tidy", partition, [streams, int(core.options.lease * 20_000)])
             await self._names.sweep()
             await asyncio.sleep(min(TRIM_S, max(1.0, core.options.retention / 4)))
 
-    async def _trim(self, partition: int, before: int) -> None:
-        while int(await self._core.run("trim", partition, [before, TRIM_LIMIT])) == TRIM_LIMIT:
+    async def _trim(self, partition: int, retention: int) -> None:
+        while int(await self._core.run("trim", partition, [retention, TRIM_LIMIT])) == TRIM_LIMIT:
             pass  # each script is short, and others come in between

@@ -17,6 +17,7 @@ class Keys:
     d:<run>   hash: deadlines                            x:...   zsets: runs by start (x:closed: by end)
     ready:<queue>, act:<queue>, out   streams: runs with mail, calls, outbox
     tm        zset: deadlines by time                    names, soft   registered names
+    x:steady  hash: the steady clock (see fire.lua)      x:set   number of the newest deadline
     nodes     zset: nodes by when their leases end       nm:<node> list: mail    nw:<node> hash: watches
     """
 
@@ -33,6 +34,10 @@ class Keys:
 
     def calls(self, partition: int, queue: str) -> str:
         return f"{self.tags[partition]}:act:{queue}"
+
+    def own(self, partition: int, queue: str) -> str:
+        """Calls that workers began within their workflow tasks: leased from the beginning, read by nobody."""
+        return f"{self.tags[partition]}:loc:{queue}"
 
     def out(self, partition: int) -> str:
         return f"{self.tags[partition]}:out"

@@ -76,7 +76,7 @@ class Nodes:
                     partition = self._core.keys.partition(node)
                     await self._core.run("mend", partition, [box, "list"])
                 elif "UNBLOCKED" not in str(exc):
-                    raise problems.garbage(client.options, exc) from exc
+                    raise problems.answered(client.options, exc) from exc
                 continue
             if first is not None:
                 more = await client.command("LPOP", box, BATCH) or []

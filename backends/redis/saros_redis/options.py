@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from saros.entries.durations import parse_duration
 from saros.errors import INVALID, Error
 
 DEFAULT_PORT: Final = 6379
 CLUSTER_PARTITIONS: Final = 16
+HINT: Final = "for example redis://user:password@host:6379/0?prefix=shop&lease=10s&retention=7d"
+LONGEST_S: Final = 36_500 * 86_400.0
+_DIGITS: Final = re.compile("[0-9]{1,18}")
+UNIX_HINT: Final = "for example unix:///run/redis.sock?db=0&prefix=shop"
+_HOST: Final = re.compile(r"(\[[^\]/@\s]*\]|[^:\[\]/@\s]*)(?::([0-9]{1,12}))?")
 
 
 class Options(NamedTuple):
@@ -35,6 +42,7 @@ class Options(NamedTuple):
     sentinel_username: str | None = None
     sentinel_password: str | None = None
     wait: int = 0  # replicas that have a write before it counts
+    socket: str = ""  # path of a Unix socket, instead of hosts
     fsync: bool = False  # a write counts when it is on the disks of the master and of those replicas
 
     @property
@@ -45,35 +53,62 @@ class Options(NamedTuple):
 def parse(url: str) -> Options:
     """The options of a URL.
 
-    :raises Error: INVALID, naming the option.
+    User and password may hold what a URL would have percent-encoded, such as ``/``, ``#`` and ``[``: what comes
+    before the last ``@`` in front of a host is theirs, and ``%`` with two hexadecimal digits is decoded.
+
+    :raises Error: INVALID, naming the option. Nothing of a user or password is in it.
     """
-    parts = urlsplit(url)
-    address = parts.netloc.rpartition("@")[2]
-    hosts = tuple(_host(url, text) for text in (address or "localhost").split(","))
-    clean = f"{parts.scheme}://{','.join(f'{host}:{port}' for host, port in hosts)}{parts.path}"
-    path = parts.path.strip("/")
-    if path and not path.isdigit():
-        raise _bad(clean, f"the database is {path!r}, not a number")
-    credentials = parts.netloc.rpartition("@")[0]
+    scheme, credentials, address, path, query = _parts(url)
+    if scheme == "unix":
+        hosts: tuple[tuple[str, int], ...] = ()
+        clean, socket, database = f"unix://{path}", unquote(path), ""
+        if not socket.strip("/"):
+            raise _bad(clean, "the path of the socket is missing", UNIX_HINT)
+    else:
+        hosts = tuple(_host(scheme, text) for text in (address or "localhost").split(","))
+        clean = f"{scheme}://{','.join(f'{_bracketed(host)}:{port}' for host, port in hosts)}{path}"
+        socket, database = "", path.strip("/")
+    given = parse_qsl(query, keep_blank_values=True)
+    changes: dict[str, Any] = {name: _value(clean, name, text) for name, text in given}
+    db = changes.pop("db", None)
+    if database:
+        if not _DIGITS.fullmatch(database):
+            raise _bad(clean, "the database is not a number")
+        db = int(database) if db is None else db
     user, _, password = credentials.partition(":")
-    query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
-    changes: dict[str, Any] = {name: _value(clean, name, text) for name, text in query.items()}
     options = Options(
         clean,
         hosts,
-        int(path or 0),
+        int(db or 0),
         unquote(user) or None,
         unquote(password) or None,
-        parts.scheme == "rediss",
-    )
-    options = options._replace(**changes)
+        scheme == "rediss",
+        socket=socket,
+    )._replace(**changes)
     _check(options)
     return options
+
+
+def _parts(url: str) -> tuple[str, str, str, str, str]:
+    """Scheme, credentials, address, path and query. urlsplit would end the address at a ``/`` of the password."""
+    scheme, _, rest = url.partition("://")
+    credentials, mark, _ = rest.partition("?")[0].rpartition("@")
+    if mark:
+        rest = rest[len(credentials) + 1 :]
+    elif "@" in rest and not all(_HOST.fullmatch(text) for text in re.split("[/?#]", rest)[0].split(",")):
+        credentials, _, rest = rest.rpartition("@")
+    rest, _, query = rest.partition("?")
+    address, slash, path = rest.partition("/")
+    return scheme.lower(), credentials, address, slash + path, query
 
 
 def _check(options: Options) -> None:
     """What does not go together."""
     clean = options.url
+    if options.socket and (options.cluster or options.sentinel):
+        raise _bad(
+            clean, "a Unix socket is that of one server: it has no cluster= and no sentinel=", UNIX_HINT
+        )
     if options.cluster and (options.wait or options.fsync or options.sentinel or options.db):
         raise _bad(clean, "a cluster has no database numbers, no sentinel=, no wait= and no fsync=")
     if len(options.hosts) > 1 and not (options.cluster or options.sentinel):
@@ -86,20 +121,39 @@ def _check(options: Options) -> None:
         raise _bad(clean, "tls_key needs tls_cert")
 
 
-def _host(url: str, text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        return text.strip("[]"), DEFAULT_PORT
-    if not port.isdigit():
-        raise _bad(text, f"{port!r} is no port")
-    return host.strip("[]"), int(port)
+def _host(scheme: str, text: str) -> tuple[str, int]:
+    found = _HOST.fullmatch(text)
+    if found is None:
+        raise _bad(f"{scheme}://", "what should be host:port is not; a user or password goes before an @")
+    host, port = unquote(found[1].strip("[]")) or "localhost", int(found[2] or DEFAULT_PORT)
+    if not 0 < port <= 65_535:
+        raise _bad(f"{scheme}://{found[1]}", "the port is not a number from 1 to 65535")
+    return host, port
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 _DURATIONS: Final = {"retention", "lease"}
-_NUMBERS: Final = {"partitions": 1, "payload": 1_000, "attempts": 1, "wait": 0}
+_NUMBERS: Final = {
+    "db": (0, 1_000_000),
+    "partitions": (1, 1_024),
+    "payload": (1_000, 500_000_000),
+    "attempts": (1, 1_000_000),
+    "wait": (0, 1_000),
+}
 _SWITCHES: Final = {"cluster", "fsync"}
 _FILES: Final = {"tls_ca", "tls_cert", "tls_key"}
-_TEXTS: Final = {"prefix", "sentinel", "sentinel_username", "sentinel_password", *_FILES}
+_TEXTS: Final = {
+    "username",
+    "password",
+    "prefix",
+    "sentinel",
+    "sentinel_username",
+    "sentinel_password",
+    *_FILES,
+}
 
 
 def _value(url: str, name: str, text: str) -> object:
@@ -109,39 +163,38 @@ def _value(url: str, name: str, text: str) -> object:
             raise _bad(url, "the lease is at least 500ms")
         return seconds
     if name in _NUMBERS:
-        if not text.isdigit() or int(text) < _NUMBERS[name]:
-            raise _bad(url, f"{name} is {text!r}, not a number of at least {_NUMBERS[name]}")
+        least, most = _NUMBERS[name]
+        if not _DIGITS.fullmatch(text) or not least <= int(text) <= most:
+            raise _bad(url, f"{name} is not a number from {least} to {most}")
         return int(text)
     if name in _SWITCHES:
         if text not in ("true", "false"):
-            raise _bad(url, f"{name} is {text!r}; it is true or false")
+            raise _bad(url, f"{name} is true or false, nothing else")
         return text == "true"
-    if name == "prefix" and any(mark in text for mark in "{} \n"):
-        raise _bad(url, f"prefix is {text!r}; it must not have braces or spaces")
+    if name == "prefix" and any(mark in "{}" or not mark.isprintable() or mark.isspace() for mark in text):
+        raise _bad(url, "the prefix must not have braces or spaces")
     if name in _TEXTS:
         if not text:
             raise _bad(url, f"{name} is empty")
         return text
-    known = ", ".join(sorted({*_DURATIONS, *_NUMBERS, *_SWITCHES, *_TEXTS}))
-    raise _bad(url, f"unknown option {name!r}; they are {known}")
+    if "@" in f"{name}{text}":  # perhaps a part of a password
+        raise _bad(url, "after ? there are options only; in a password, ? is written %3F")
+    known = sorted({*_DURATIONS, *_NUMBERS, *_SWITCHES, *_TEXTS})
+    near = difflib.get_close_matches(name, known, 1, 0.75)  # what is not near may be a part of a password
+    meant = f"did you mean {near[0]}?" if near else f"they are {', '.join(known)}"
+    raise _bad(url, f"an unknown option; {meant}")
 
 
 def _seconds(url: str, name: str, text: str) -> float:
-    if text.endswith("d") and text[:-1].isdigit():
-        return int(text[:-1]) * 86_400.0
     try:
-        seconds = parse_duration(text) / 1e9
-    except Error as error:
-        raise _bad(url, f"{name}: {error.message}") from None
-    if seconds <= 0:
-        raise _bad(url, f"{name} is {text!r}; it must be more than 0")
+        days = text[:-1] if text.endswith("d") and _DIGITS.fullmatch(text[:-1]) else ""
+        seconds = int(days) * 86_400.0 if days else parse_duration(text) / 1e9
+    except Error:
+        raise _bad(url, f"{name} is not a duration such as 500ms, 10s or 7d") from None
+    if not 0 < seconds <= LONGEST_S:
+        raise _bad(url, f"{name} must be more than 0, and at most 36500d")
     return seconds
 
 
-def _bad(url: str, why: str) -> Error:
-    return Error(
-        f"{url}: {why}",
-        INVALID,
-        retryable=False,
-        hint="for example redis://user:password@host:6379/0?prefix=shop&lease=10s&retention=7d",
-    )
+def _bad(url: str, why: str, hint: str = HINT) -> Error:
+    return Error(f"{url}: {why}", INVALID, retryable=False, hint=hint)

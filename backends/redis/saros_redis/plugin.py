@@ -14,7 +14,7 @@ from saros.plugins import BackendPlugin
 
 
 def make(url: str, options: Mapping[str, Any]) -> Backend:
-    """A backend for a ``redis://`` or ``rediss://`` URL.
+    """A backend for a ``redis://``, ``rediss://`` or ``unix://`` URL.
 
     :raises Error: INVALID for options that it does not know.
     """
@@ -30,4 +30,8 @@ def make(url: str, options: Mapping[str, Any]) -> Backend:
 @saros.hookimpl
 def saros_backends() -> list[BackendPlugin]:
     summary = "durable, on one Redis 6.2+ or Valkey, with any number of workers"
-    return [BackendPlugin("redis", make, summary), BackendPlugin("rediss", make, f"{summary}, over TLS")]
+    return [
+        BackendPlugin("redis", make, summary),
+        BackendPlugin("rediss", make, f"{summary}, over TLS"),
+        BackendPlugin("unix", make, f"{summary}, through a Unix socket"),
+    ]

@@ -29,7 +29,7 @@ def unavailable(options: Options, cause: BaseException, opening: bool = False) -
 
     :param opening: the first contact, when the URL may be wrong.
     """
-    where = ", ".join(f"{host}:{port}" for host, port in options.hosts)
+    where = options.socket or ", ".join(f"{host}:{port}" for host, port in options.hosts)
     error = _tls(options, where, cause) or _topology(options, where, cause) or _state(where, cause)
     if error is not None:
         return error
@@ -77,6 +77,24 @@ def _is_closed(cause: BaseException) -> bool:
     """Whether there was a connection, which the server then ended."""
     ends = (ConnectionResetError, BrokenPipeError)
     return "losed by server" in str(cause) or any(isinstance(each, ends) for each in _chain(cause))
+
+
+AWAY = ("BUSY ", "LOADING", "MISCONF", "NOREPLICAS", "READONLY")
+"""What an error reply names that ends by itself, also where redis-py has no class for it, as for one from within
+a script. None of them has changed anything."""
+
+
+def answered(options: Options, cause: redis.RedisError) -> Error:
+    """Of a server that answers with an error."""
+    if is_full(cause):
+        return full(options, cause)
+    if is_refusal(cause):
+        return refused(options, cause)
+    return unavailable(options, cause) if is_away(cause) else garbage(options, cause)
+
+
+def is_away(cause: BaseException) -> bool:
+    return any(word in str(cause) for word in AWAY)
 
 
 def is_wrong_type(cause: BaseException) -> bool:

@@ -27,13 +27,17 @@ class Reader:
     """Fills one buffer of the core whenever its taker waits.
 
     :param partitions: those that one blocking read covers; in a cluster a reader has a single one.
+    :param queues: of the worker that takes from the buffer, if it is one of calls.
     """
 
-    def __init__(self, core: Core, kind: str, partitions: Sequence[int]) -> None:
+    def __init__(
+        self, core: Core, kind: str, partitions: Sequence[int], queues: tuple[str, ...] = ()
+    ) -> None:
         self._core = core
         self._kind = kind
         self._partitions = partitions
-        self._buffer = buffer_of(core, kind)
+        self._queues = queues
+        self._buffer = buffer_of(core, kind, queues)
         self._client = core.client.reader()
 
     async def run(self) -> None:
@@ -53,8 +57,8 @@ class Reader:
                 log.warning(
                     "%s; trying again in %.1f s", problems.unavailable(self._core.options, exc), pause
                 )
-            except redis.RedisError:
-                log.exception("Redis refused to be read; trying again in %.1f s", pause)
+            except redis.RedisError as exc:
+                log.warning("%s; trying again in %.1f s", problems.answered(self._core.options, exc), pause)
             except Exception:  # a reader that ended would leave a worker that waits for ever
                 log.exception("what Redis gave could not be taken; trying again in %.1f s", pause)
             await asyncio.sleep(pause)
@@ -73,14 +77,15 @@ class Reader:
 
     def _wanted(self) -> list[Any] | None:
         kind = self._kind
-        return self._core.wanted(tasks=kind == RUNS, calls=kind == CALLS, out=kind == OUT)
+        calls = [self._queues] if kind == CALLS else []
+        return self._core.wanted(tasks=kind == RUNS, calls=calls, out=kind == OUT)
 
     def _streams(self) -> dict[str, int]:
         return {
             stream: partition
             for partition in self._partitions
-            for kind, _queue, stream in self._core.streams(partition)
-            if kind == self._kind
+            for kind, queue, stream in self._core.streams(partition)
+            if kind == self._kind and (kind != CALLS or queue in self._queues)
         }
 
     async def _block(self) -> None:
@@ -115,6 +120,7 @@ def _pairs(reply: Any) -> list[tuple[bytes, Any]]:
     return [(stream, entries) for stream, entries in reply]
 
 
-def buffer_of(core: Core, kind: str) -> Buffer[Any]:
-    buffers: dict[str, Buffer[Any]] = {RUNS: core.tasks, CALLS: core.calls, OUT: core.out}
-    return buffers[kind]
+def buffer_of(core: Core, kind: str, queues: tuple[str, ...] = ()) -> Buffer[Any]:
+    if kind == CALLS:
+        return core.calls_of(queues)
+    return core.tasks if kind == RUNS else core.out

@@ -20,12 +20,12 @@ ROUNDS = 5
 class Serving:
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._readers: dict[str, list[Job[None]]] = {}
+        self._readers: dict[tuple[str, tuple[str, ...]], list[Job[None]]] = {}
         self._renewer: Renewer | None = None
 
-    def start(self, kind: str) -> None:
-        """Begin to fill the buffer of a kind, unless that is done already."""
-        if kind in self._readers:
+    def start(self, kind: str, queues: tuple[str, ...] = ()) -> None:
+        """Begin to fill the buffer of a kind (of calls: for these queues), unless that is done already."""
+        if (kind, queues) in self._readers:
             return
         core = self._core
         if self._renewer is None:
@@ -34,18 +34,18 @@ class Serving:
             self._renewer.start()
         everything = list(range(core.keys.partitions))
         parts = [[partition] for partition in everything] if core.options.cluster else [everything]
-        readers = [Reader(core, kind, partitions) for partitions in parts]
-        self._readers[kind] = [Job(reader.run(), f"the reader of {kind}") for reader in readers]
+        readers = [Reader(core, kind, partitions, queues) for partitions in parts]
+        self._readers[kind, queues] = [Job(reader.run(), f"the reader of {kind}") for reader in readers]
 
-    async def leave(self, kind: str) -> None:
-        """Take nothing more of a kind."""
-        buffer_of(self._core, kind).stop()
-        await end_all(self._readers.pop(kind, []), LIMIT_S, at_once=True)
+    async def leave(self, kind: str, queues: tuple[str, ...] = ()) -> None:
+        """Take nothing more of a kind (of calls: for these queues)."""
+        buffer_of(self._core, kind, queues).stop()
+        await end_all(self._readers.pop((kind, queues), []), LIMIT_S, at_once=True)
 
     async def stop(self) -> None:
         """Take nothing more, and hand what is still leased to other workers, who then need not wait for it."""
-        for kind in (RUNS, CALLS, OUT):
-            await self.leave(kind)
+        for kind, queues in ((RUNS, ()), *((CALLS, queues) for queues in list(self._core.calls)), (OUT, ())):
+            await self.leave(kind, queues)
         renewer, self._renewer = self._renewer, None
         if renewer is None:
             return

@@ -83,13 +83,13 @@ class RedisStore:
     # --- workers ----------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def _taking(self, kind: str) -> AsyncIterator[None]:
+    async def _taking(self, kind: str, queues: Sequence[str] = ()) -> AsyncIterator[None]:
         """Have a buffer filled while a worker takes from it; one that is cancelled takes no more."""
-        self._serving.start(kind)
+        self._serving.start(kind, tuple(queues))
         try:
             yield
         except asyncio.CancelledError:
-            await self._serving.leave(kind)
+            await self._serving.leave(kind, tuple(queues))
             raise
 
     async def take(self, queues: Sequence[str], limit: int) -> list[WorkflowTask]:
@@ -107,9 +107,9 @@ class RedisStore:
         return RedisStore(self.options)
 
     async def take_calls(self, queues: Sequence[str], limit: int) -> list[CallLease]:
-        self.core.call_queues = tuple(queues)
-        async with self._taking(CALLS):
-            return await self.core.calls.take(limit)
+        buffer = self.core.calls_of(queues)
+        async with self._taking(CALLS, queues):
+            return await buffer.take(limit)
 
     async def settle(self, results: Sequence[Settled]) -> None:
         await self._calls.settle(results)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from saros.background import together
+from saros.clock import steady_ns
 from saros.errors import Error
 from saros.store import FENCED, OK, Commit, WorkflowTask
 
@@ -42,15 +43,17 @@ class Tasks:
     async def _commit(
         self, partition: int, indexes: Sequence[int], commits: Sequence[Commit], results: list[str]
     ) -> None:
-        core = self._core
+        core, sent = self._core, steady_ns()
         try:
             for portion in portions(indexes, lambda index: work_of(commits[index])):
                 batch = [codec.commit(commits[index], core.consumer) for index in portion]
-                verdicts, more = await core.run("commit", partition, [batch, core.wanted()], core.patience)
-                for index, verdict in zip(portion, verdicts, strict=True):
+                reply = await core.run("commit", partition, [batch, core.wanted()], core.patience)
+                verdicts, more, entries = reply
+                for index, verdict, own in zip(portion, verdicts, entries, strict=True):
                     results[index] = verdict.decode()
                     if results[index] == OK:
-                        self._arm(commits[index])
+                        self._arm(commits[index], sent)
+                        core.hold_own(partition, commits[index].leased, own)
                 await core.absorb(partition, more)
         except Error:
             core.forget_tasks()
@@ -59,11 +62,11 @@ class Tasks:
             for index in indexes:
                 core.held.drop(commits[index].fence)
 
-    def _arm(self, commit: Commit) -> None:
+    def _arm(self, commit: Commit, sent: int) -> None:
         for deadline in commit.deadlines:
-            self._alarm.set(deadline.due)
+            self._alarm.set(sent + deadline.delay)
         if commit.close is not None and commit.close.next is not None and commit.close.next.delay:
-            self._alarm.set(commit.close.next.run.start_time + commit.close.next.delay)
+            self._alarm.set(sent + commit.close.next.delay)
 
     async def _refuse(self, commit: Commit, why: str) -> None:
         await self._park(commit.run.id, commit.run.run_id, commit.fence, why, 60_000_000_000)
@@ -83,4 +86,4 @@ class Tasks:
             raise
         finally:  # without an answer its lease ends, and another worker tries
             core.held.drop(fence)
-        self._alarm.set(core.clock.now() + delay)
+        self._alarm.set(steady_ns() + delay)

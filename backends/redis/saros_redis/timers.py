@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+
+from saros.clock import steady_ns
 
 from .core import Core
 
+log = logging.getLogger("saros.redis")
+
 LIMIT = 50
 """Deadlines per script: it must not hold the server for long."""
-PAUSE_S = 1.0
-"""Every worker looks this often, for deadlines that a lost worker set."""
+PAUSE_S = 0.2
+"""Every worker looks this often: for deadlines that a client set, or a worker that is lost."""
 
 
 class Alarm:
-    """Knows when the next deadline that this process set is due, in nanoseconds since 1970."""
+    """Knows when the next deadline that this process set is due, by `steady_ns`."""
 
     def __init__(self) -> None:
         self._due: int | None = None
@@ -46,12 +51,12 @@ class Timers:
 
     async def run(self) -> None:
         """Fire what is due, for all, until cancelled."""
-        following: int | None = None
+        following: int | None = 0  # look at once: nothing is known of the clock yet
         while True:
             mine = self._alarm.take()
             if mine is not None and (following is None or mine < following):
                 following = mine
-            now = self._core.clock.now()
+            now = steady_ns()
             if following is not None and following > now:
                 wait = min((following - now) / 1e9, PAUSE_S)
             else:
@@ -62,13 +67,27 @@ class Timers:
 
     async def _fire(self) -> int | None:
         """Fire everything that is due; gives when the next deadline is, if there is any."""
-        nexts: list[int] = []
-        for partition in range(self._core.keys.partitions):
-            while True:
-                now, fired, following = await self._core.run("fire", partition, [LIMIT])
-                self._core.clock.heard(int(now))
-                if int(fired) < LIMIT:
-                    break
-            if float(following) >= 0:
-                nexts.append(int(float(following)) * 1_000)
-        return min(nexts, default=None)
+        nexts = [await self._fire_of(partition) for partition in range(self._core.keys.partitions)]
+        return min((due for due in nexts if due is not None), default=None)
+
+    async def _fire_of(self, partition: int) -> int | None:
+        core, steady = self._core, self._core.steady[partition]
+        while True:
+            known, sent = steady.known(), steady_ns()
+            now, fired, following, at, skew = await core.run("fire", partition, [LIMIT])
+            step = steady.heard(int(at), sent)
+            if step:
+                await self._shift(partition, step, skew.decode())
+            elif known >= 0 and int(fired) < LIMIT:
+                core.clock.heard(int(now), sent)
+                return steady.here(int(float(following))) if float(following) >= 0 else None
+
+    async def _shift(self, partition: int, step: int, skew: str) -> None:
+        """Have it made up for that the server's clock was set, so that nothing is early or late by that."""
+        core = self._core
+        streams = [stream for _kind, _queue, stream in core.streams(partition)]
+        if int(await core.run("shift", partition, [step, skew, streams])):
+            log.warning("the server's clock was set by %+.1f s; what waits does not heed it", step / 1e6)
+        else:
+            core.steady[partition].forget()
+            log.warning("this process has lost %.1f s; it goes by the server's clock", step / 1e6)

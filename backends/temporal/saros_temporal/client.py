@@ -19,6 +19,7 @@ from temporalio.service import RPCError
 from saros.entries import Entry, Registry
 from saros.entries.durations import parse_duration
 from saros.errors import INVALID, Error
+from saros.plain import without_secrets
 
 from .credentials import api_key_of, tls_of
 from .refusals import no_answer, rpc_error, unreachable
@@ -50,7 +51,9 @@ def target_of(url: str, registry: Registry, entry: Entry | None = None) -> Targe
     parts = urlsplit(url)
     if parts.query or parts.fragment or parts.username:
         raise Error(
-            f"{url} is no Temporal URL", INVALID, hint="write temporal://host:port/namespace, or temporal://"
+            f"{without_secrets(url)} is given with a user, a password or options, which a Temporal URL has not",
+            INVALID,
+            hint="write temporal://host:port/namespace, or temporal://",
         )
     clients = registry.of_kind("temporal.client")
     if entry is None and clients:
@@ -61,8 +64,9 @@ def target_of(url: str, registry: Registry, entry: Entry | None = None) -> Targe
     port = _ADDRESS.fullmatch(address)
     if port is None or not 0 < int(port[1]) < 65536:
         where = entry.where("address") if entry and not parts.netloc else None
+        what = without_secrets(address) if parts.netloc else "what the temporal.client entry says"
         raise Error(
-            f"{address} is no address of a Temporal server", INVALID, where=where, hint="write host:port"
+            f"{what} is no address of a Temporal server", INVALID, where=where, hint="write host:port"
         )
     namespace = unquote(parts.path.strip("/")) or (entry.get("namespace") if entry else None) or "default"
     if entry is None:

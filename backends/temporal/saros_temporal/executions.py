@@ -30,6 +30,7 @@ from saros.attributes import admitted, check_search
 from saros.deployment import Deployment
 from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, TIMEOUT, Error
 from saros.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest, new_id
+from saros.plain import shown
 from saros.program import CANCEL, EXIT, LINK_DOWN, MESSAGE, CancelRequest, Message, Outcome, pack, unpack
 from saros.values import Json
 
@@ -216,7 +217,7 @@ class Executions:
 
     def _listing_error(self, error: RPCError, query: str) -> Error:
         if error.status == RPCStatusCode.INVALID_ARGUMENT:
-            return Error(f"bad query {query!r}: {error.message}", INVALID, retryable=False)
+            return Error(f"bad query {shown(query)}: {error.message}", INVALID, retryable=False)
         return self.error(error, "")
 
     async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:

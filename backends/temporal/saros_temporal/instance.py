@@ -22,6 +22,7 @@ from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.workflow import Info
 
 from saros.errors import Error
+from saros.plain import one_line
 from saros.program import Outcome, pack
 from saros.values import error_data
 
@@ -89,7 +90,12 @@ class Instance(WorkflowInstance):
 
     def _fail(self, completion: WorkflowActivationCompletion, error: Exception) -> None:
         info = self._det.info
-        log.warning("the workflow task of %s %s failed: %s", info.workflow_type, info.workflow_id, error)
+        log.warning(
+            "the workflow task of %s %s failed: %s",
+            info.workflow_type,
+            info.workflow_id,
+            one_line(str(error)),
+        )
         self.execution.drop()
         told = completion.failed.failure
         try:

@@ -24,13 +24,17 @@ def add_to(cli: typer.Typer, panel: str) -> None:
 
 
 def check(app: AppPath, json: Json = False) -> None:
-    """Check an app: tells everything that is wrong in its YAML and its code, with file and line."""
+    """Check an app: tells everything that is wrong in its YAML and its code, with file and line.
+
+    The code is also read for what would fail where it runs: a field that a module lacks, a call of an entry that
+    the app lacks, a global that nobody assigns, a module that the entry does not list.
+    """
     from ..app import check_app
     from ..entries import AppError
 
     problems: list[Problem] = []
     try:
-        registry: Any = check_app(app).registry
+        registry: Any = check_app(app, thorough=True).registry
     except AppError as error:
         problems, registry = error.problems, error.rest
         if not json:

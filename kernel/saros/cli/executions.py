@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..plain import json_visible, one_line
 from . import output, session, timeline
 from .options import Backend, ClientApp, ExecutionId, Json, RunId
 
@@ -187,10 +188,10 @@ def describe(
     elif "error" in end:
         found["error"] = f"{end['error'].message} ({end['error'].kind})"
     for key, value in found.items():
-        output.line(f"{key.replace('_', ' '):<18}{value}")
+        output.line(f"{key.replace('_', ' '):<18}{one_line(str(value))}")
     for title, values in zip(("search attribute", "memo"), attributes, strict=True):
         for key, value in values.items():
-            output.line(f"{title:<18}{key} = {bytes(value).decode()}")
+            output.line(f"{title:<18}{one_line(key)} = {json_visible(bytes(value).decode())}")
 
 
 async def _end(handle: Handle, description: Description) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def value(text: str, where: str) -> Any:
     :raises WrongInput: with the position of the mistake.
     """
     if text == "-":
-        text, where = sys.stdin.read(), "stdin"
+        text, where = sys.stdin.read().removeprefix("\ufeff"), "stdin"
     elif text.startswith("@"):
         text, where = read(text[1:], where), text[1:]
     from .. import values
@@ -126,7 +126,7 @@ def read(path: str, where: str) -> str:
     :raises WrongInput: when it cannot be read.
     """
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise WrongInput(f'cannot read "{path}": {error.strerror or error}', where) from None
     except UnicodeDecodeError:

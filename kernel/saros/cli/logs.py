@@ -7,6 +7,7 @@ import logging
 import sys
 from typing import Any, Final
 
+from ..plain import json_visible, visible
 from . import output
 from .errors import WrongInput
 
@@ -20,9 +21,11 @@ class Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             time = logging.Formatter().formatTime(record, "%H:%M:%S")
-            text = record.getMessage()
+            # Further lines are indented: no text of a program or client looks like a record of its own.
+            text = visible(record.getMessage())
             if record.exc_info:
-                text += "\n" + logging.Formatter().formatException(record.exc_info)
+                text += "\n" + visible(logging.Formatter().formatException(record.exc_info))
+            text = text.replace("\n", "\n  ")
             level = record.levelname.lower()
             if not sys.stderr.isatty():
                 print(f"{time} {level:<7} {text}", file=sys.stderr, flush=True)
@@ -50,7 +53,7 @@ class Objects(logging.Handler):
             }
             if record.exc_info:
                 entry["exception"] = logging.Formatter().formatException(record.exc_info)
-            print(json.dumps(entry, ensure_ascii=False), file=sys.stderr, flush=True)
+            print(json_visible(json.dumps(entry, ensure_ascii=False)), file=sys.stderr, flush=True)
         except Exception:
             self.handleError(record)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import about, apps, calls, executions, replay, requests, serve, start
-from .errors import OK, report
+from . import about, apps, calls, executions, replay, requests, serve, start, streams
+from .errors import FAILURE, OK, report
 
 COMPLETION = "_SAROS_COMPLETE"
 
@@ -96,7 +96,9 @@ def main(args: Sequence[str] | None = None) -> int:
     :param args: default: those of this process.
     :return: the exit status: 0, 1 for a failure, 2 for wrong usage, 130 after Ctrl-C.
     """
-    arguments = list(sys.argv[1:] if args is None else args)
+    if args is None:
+        streams.prepare()
+    arguments = _with_numbers(list(sys.argv[1:] if args is None else args))
     command: Any = typer.main.get_command(_assemble())
     if COMPLETION in os.environ:
         command.main(arguments, prog_name="saros")
@@ -123,6 +125,27 @@ def _flushed(status: int) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has what it wanted, as with `saros list | head`
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.give_up(sys.stdout)
+    except OSError:  # what has not been written was told when it failed
+        streams.give_up(sys.stdout)
+        return status or FAILURE
     return status
+
+
+_TAKE_JSON = frozenset({"call", "start", "signal", "query", "update"})
+_FLAGS = frozenset({"--json", "--wait", "-w"})
+_NUMBER = re.compile(r"-(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+
+
+def _with_numbers(arguments: list[str]) -> list[str]:
+    """The arguments, in which a negative number is an argument, and no option: a space before it says so."""
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
+    if command not in _TAKE_JSON:
+        return arguments
+    result: list[str] = []
+    for argument in arguments:
+        before = result[-1] if result else ""
+        takes_it = before.startswith("-") and before not in _FLAGS and "=" not in before
+        number = _NUMBER.fullmatch(argument) and not takes_it and "--" not in result
+        result.append(f" {argument}" if number else argument)
+    return result

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from ..plain import json_visible, one_line, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +34,8 @@ def _console(stream: Any) -> Console:
 
 
 def label(word: str, text: str, style: str = "") -> None:
-    """``word: text`` on stderr, the word in a style."""
+    """``word: text`` on stderr, the word in a style; further lines of the text are indented."""
+    text = visible(text).replace("\n", "\n  ")
     if not sys.stderr.isatty():  # without the cost of importing rich
         print(f"{word}: {text}", file=sys.stderr)
         return
@@ -59,9 +63,25 @@ def warnings(registry: Any) -> None:
 
 
 def line(text: str) -> None:
-    """One line of data on stdout."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """One line of data on stdout; text of programs and clients controls no terminal."""
+    with _written():
+        sys.stdout.write(visible(text) + "\n")
+        sys.stdout.flush()
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """
+    :raises Error: when stdout takes no more, as on a full disk; a reader that has gone away is another matter.
+    """
+    from ..errors import UNAVAILABLE, Error
+
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Error(f"cannot write to stdout: {error.strerror or error}", UNAVAILABLE) from None
 
 
 def json_text(body: bytes, indent: int = 2) -> str:
@@ -87,18 +107,19 @@ def plain(value: Any, *, compact: bool = False) -> None:
 
 
 def raw_json(body: bytes, *, compact: bool = False) -> None:
-    text = body.decode()
+    text = json_visible(body.decode())
     if compact or not sys.stdout.isatty():
         line(text)
         return
     from rich.highlighter import JSONHighlighter
     from rich.text import Text
 
-    console().print(JSONHighlighter()(Text(json_text(body))))
+    console().print(JSONHighlighter()(Text(json_text(text.encode()))))
 
 
 def table(titles: tuple[str, ...], rows: list[tuple[str, ...]], styles: Mapping[str, str]) -> None:
     """Aligned columns on stdout; on a terminal, cells that `styles` names are coloured."""
+    rows = [tuple(map(one_line, row)) for row in rows]
     widths = [max(len(row[column]) for row in (titles, *rows)) for column in range(len(titles))]
     for row in (titles, *rows):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]

@@ -60,22 +60,22 @@ async def _answer(asking: Coroutine[Any, Any, Any], id: str, timeout: float | No
     """
     import asyncio
 
+    from ..background import Job
     from ..errors import TIMEOUT, Error
 
     hint = "does a worker run? `saros run APP` with the same --backend is one"
-    task = asyncio.create_task(asking)
+    job = Job(asking, f"the request to {id}")
     try:
         soon = SLOW_S if timeout is None else min(SLOW_S, timeout)
-        await asyncio.wait({task}, timeout=soon)
-        if not task.done() and (timeout is None or timeout > soon):
+        await asyncio.wait({job.task}, timeout=soon)
+        if not job.done() and (timeout is None or timeout > soon):
             output.note(f"no worker has answered for {id} yet: {hint}")
-            await asyncio.wait({task}, timeout=None if timeout is None else timeout - soon)
-        if not task.done():
+            await asyncio.wait({job.task}, timeout=None if timeout is None else timeout - soon)
+        if not job.done():
             raise Error(f"no worker has answered for {id} within {timeout:g} s", TIMEOUT, hint=hint)
-        return task.result()
+        return await job.wait()
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        await job.end()
 
 
 def _said(text: str, json: bool, **told: Any) -> None:

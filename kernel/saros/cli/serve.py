@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..plain import one_line
 from . import inputs, logs, session
 from .errors import INTERRUPTED
 from .options import AppPath, Backend, LogLevel
@@ -41,16 +42,31 @@ def serve(
             help="End this process, with status 86, when code of the app blocks it for so long; 0 for never.",
         ),
     ] = "10s",
+    wait: Annotated[
+        str,
+        typer.Option(
+            "--wait", metavar="TIME", help="Wait so long for a server that is not up yet; 0 to fail at once."
+        ),
+    ] = "30s",
+    no_services: Annotated[
+        bool,
+        typer.Option(
+            "--no-services", help="Run workers only: no HTTP, no supervised processes, no schedules."
+        ),
+    ] = False,
 ) -> None:
     """Serve an app: its workers and services, until Ctrl-C or SIGTERM.
 
     Work that has begun is finished first; a second Ctrl-C ends at once.
     """
     logs.configure(log_level, as_json=log_json)
-    session.run(_serve(session.target(backend), app, log_json, inputs.seconds(watchdog, "--watchdog") or 0.0))
+    limits = inputs.seconds(watchdog, "--watchdog") or 0.0, inputs.seconds(wait, "--wait") or 0.0
+    session.run(_serve(session.target(backend), app, log_json, *limits, not no_services))
 
 
-async def _serve(to: session.Target, path: Path, log_json: bool, watchdog: float) -> None:
+async def _serve(
+    to: session.Target, path: Path, log_json: bool, watchdog: float, wait: float, services: bool
+) -> None:
     import asyncio
 
     from ..background import Job
@@ -68,10 +84,13 @@ async def _serve(to: session.Target, path: Path, log_json: bool, watchdog: float
     for number in signals:
         loop.add_signal_handler(number, asked)
     try:
-        async with session.app_on(to, path, workers=True, services=True, watchdog=watchdog) as app:
-            _tell(app, to, log_json)
+        patience = session.Wait(wait, stop)
+        async with session.app_on(
+            to, path, workers=True, services=services, watchdog=watchdog, wait=patience
+        ) as app:
+            _tell(app, to, log_json, services)
             tune_collector()
-            workers = app.start_workers()
+            workers = app.start_workers(services=services)
             stopping = Job(stop.wait(), "the wait for a signal")
             await asyncio.wait({workers, stopping.task}, return_when=asyncio.FIRST_COMPLETED)
             await stopping.end()
@@ -94,7 +113,7 @@ def tune_collector() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-def _tell(app: App, to: session.Target, log_json: bool) -> None:
+def _tell(app: App, to: session.Target, log_json: bool, services: bool) -> None:
     """Say what is served."""
     registry = app.registry
     served = {
@@ -106,7 +125,7 @@ def _tell(app: App, to: session.Target, log_json: bool) -> None:
         "services": [
             f"{entry.id} ({entry.kind})"
             for entry in registry.of_role("service")
-            if entry.kind not in ("temporal.worker", "process.host")
+            if services and entry.kind not in ("temporal.worker", "process.host")
         ],
     }
     if log_json:
@@ -115,6 +134,6 @@ def _tell(app: App, to: session.Target, log_json: bool) -> None:
         for what, value in served.items():
             text = value if isinstance(value, str) else ", ".join(value)
             if text:
-                print(f"{what:<12} {text}", file=sys.stderr, flush=True)
+                print(f"{what:<12} {one_line(text)}", file=sys.stderr, flush=True)
     if to.in_process:
         log.info("%s lives in this process only: no other command sees it, and nothing survives it", to.url)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, redirect_stdout
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -13,10 +14,14 @@ from . import output
 from .errors import Interrupted, WrongInput
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ..app import App
     from ..deployment import Deployment
 
 T = TypeVar("T")
+
+log = logging.getLogger("saros.run")
 
 ELSEWHERE = "give --backend, or set SAROS_BACKEND, to a server such as redis://localhost"
 
@@ -65,26 +70,71 @@ def run(work: Coroutine[Any, Any, T], interrupted: Callable[[], Interrupted] | N
 
 @asynccontextmanager
 async def app_on(
-    to: Target, path: Path, *, workers: bool, services: bool = False, watchdog: float = 10.0
+    to: Target,
+    path: Path,
+    *,
+    workers: bool,
+    services: bool = False,
+    watchdog: float = 10.0,
+    wait: Wait | None = None,
 ) -> AsyncIterator[App]:
     """An app, whose warnings are told, and whose code is checked when it is to run here.
 
     What the app's own code prints goes to stderr: stdout is for the command's data.
 
+    :param wait: for a server that is not up yet.
     :raises AppError: with every problem.
     """
     from ..app import check_app, open_app
 
+    warned = False
+
     def check(deployment: Deployment) -> None:
-        output.warnings(deployment.registry)
+        nonlocal warned
+        if not warned:
+            output.warnings(deployment.registry)
+        warned = True
+
+    def opening() -> AbstractAsyncContextManager[App]:
+        return open_app(path, to.url, workers=workers, services=services, check=check, watchdog=watchdog)
 
     if workers:
         check_app(path)
     with redirect_stdout(sys.stderr):
-        async with open_app(
-            path, to.url, workers=workers, services=services, check=check, watchdog=watchdog
-        ) as app:
-            yield app
+        async with AsyncExitStack() as stack:
+            yield await (wait or Wait()).enter(stack, opening)
+
+
+class Wait:
+    """Waits for a server that is not up yet, and says so each second.
+
+    :param seconds: at most.
+    :param stop: ends the wait when it is set.
+    """
+
+    def __init__(self, seconds: float = 0.0, stop: asyncio.Event | None = None) -> None:
+        self._seconds = seconds
+        self._stop = stop
+
+    async def enter(
+        self, stack: AsyncExitStack, opening: Callable[[], AbstractAsyncContextManager[App]]
+    ) -> App:
+        """:raises Error: what the last attempt failed with."""
+        import asyncio
+
+        from ..errors import UNAVAILABLE, Error
+
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._seconds
+        while True:
+            try:
+                return await stack.enter_async_context(opening())
+            except Error as error:
+                left = until - loop.time()
+                if error.kind != UNAVAILABLE or left <= 0 or (self._stop is not None and self._stop.is_set()):
+                    raise
+                log.warning("%s; waiting for it, %.0f s at most", error.message, left)
+            await asyncio.sleep(min(1.0, left))
 
 
 @asynccontextmanager
@@ -129,7 +179,7 @@ def _app_here() -> Path | None:
     """The working directory, if it is an app that can be loaded."""
     here = Path()
     files = [*here.glob("*.yaml"), *here.glob("*.yml")]
-    if not any(_declares_entries(file) for file in files):
+    if not any(_declares_entries(file) for file in files if not file.name.startswith(".")):
         return None
     from ..app import load_app
     from ..entries import AppError
@@ -148,6 +198,6 @@ def _app_here() -> Path | None:
 
 def _declares_entries(file: Path) -> bool:
     try:
-        return re.search(r"^namespace\s*:", file.read_text(encoding="utf-8"), re.MULTILINE) is not None
+        return re.search(r"^namespace\s*:", file.read_text(encoding="utf-8-sig"), re.MULTILINE) is not None
     except (OSError, UnicodeDecodeError):
         return False

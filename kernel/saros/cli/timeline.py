@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ..plain import one_line
 from . import output
 
 if TYPE_CHECKING:
@@ -40,14 +41,17 @@ class Row(NamedTuple):
     took: str = ""
 
     def plain(self) -> str:
+        gist = one_line(self.gist)
         took = f"  [{self.took}]" if self.took else ""
-        return f"{self.offset:>9}  {self.name:<20}  {self.gist}{took}".rstrip()
+        return f"{self.offset:>9}  {self.name:<20}  {gist}{took}".rstrip()
 
     def rich(self) -> Text:
         from rich.text import Text
 
         style = next((style for part, style in _STYLES if part in self.name), "")
-        text = Text.assemble((f"{self.offset:>9}", "dim"), "  ", (f"{self.name:<20}", style), "  ", self.gist)
+        text = Text.assemble(
+            (f"{self.offset:>9}", "dim"), "  ", (f"{self.name:<20}", style), "  ", one_line(self.gist)
+        )
         if self.took:
             text.append(f"  [{self.took}]", "dim")
         return text
@@ -94,7 +98,7 @@ class Timeline:
         parts = []
         for op, gist, since in list(self.open.values())[:4]:
             noun = {"timer": "timer ", "spawn": "child "}.get(op, "")
-            parts.append(f"{noun}{gist} ({output.span(max(0, now - since))})")
+            parts.append(f"{noun}{one_line(gist)} ({output.span(max(0, now - since))})")
         more = len(self.open) - len(parts)
         return ", ".join(parts) + (f" and {more} more" if more > 0 else "")
 

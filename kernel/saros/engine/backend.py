@@ -114,7 +114,7 @@ class StoreBackend:
         nodes = self._nodes
         courier = Courier(self.store, host, nodes)
         self.workflow_worker = WorkflowWorker(
-            self.store, host.deployment, host.attempts, queues, calls.cancel, cache_size(host.deployment)
+            self.store, host.deployment, host.attempts, queues, calls, cache_size(host.deployment)
         )
         loops = {
             "the store's housekeeping": self.store.run,

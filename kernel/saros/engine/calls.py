@@ -11,17 +11,20 @@ from anyio import move_on_after
 
 from ..background import LIMIT_S, Job, Jobs, together
 from ..deployment import error_of
-from ..errors import Error
+from ..entries.durations import parse_duration
+from ..errors import INTERNAL, INVALID, UNAVAILABLE, Error, ErrorData
 from ..host import Attempt, Attempts
 from ..program import Outcome, pack
 from ..store import CallLease, CallTask, Settled, Store
-from ..values import Json, error_data
-from .retry import call_info, failure_of, limit_heartbeat, next_delay_ms, start_limited
+from ..values import Json
+from .retry import failure_of, limit_heartbeat, next_delay_ms, start_attempt
 
 log = logging.getLogger("saros.engine")
 
 BATCH = 64
 MS = 1_000_000
+LISTEN_S = 2.0
+"""How often a worker asks whether the calls that it runs still count; heartbeats ask, too."""
 
 
 def _activity_id(task: CallTask) -> str:
@@ -37,32 +40,79 @@ class CallWorkers:
     def __init__(self, store: Store, attempts: Attempts, limit: int) -> None:
         registry = attempts.host.deployment.registry
         limits = dict.fromkeys(attempts.host.deployment.task_queues(), limit)
+        graces: dict[str, float] = {}
         for worker in registry.of_kind("temporal.worker"):
+            queue = registry.task_queue(worker.id)
             wanted = worker.get("worker_options.max_concurrent_activity_execution_size")
-            limits[registry.task_queue(worker.id)] = int(wanted or limit)
-        self._workers = [CallWorker(store, attempts, [queue], most) for queue, most in limits.items()]
+            limits[queue] = int(wanted or limit)
+            grace = worker.get("worker_options.worker_stop_timeout")
+            if grace:
+                graces[queue] = max(parse_duration(grace) / 1e9, graces.get(queue, 0.0))
+        self._graces = graces
+        self._workers = {queue: CallWorker(store, attempts, [queue], most) for queue, most in limits.items()}
+        self._stopping: dict[str, float] = {}  # when the grace of each queue ends, by the loop's time
 
     @property
     def loops(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What runs until cancelled, side by side."""
-        return [worker.run for worker in self._workers]
+        return [worker.run for worker in self._workers.values()]
 
     def cancel(self, run_id: str, ref: int | None = None) -> None:
         """Cancel the attempts of a call, or of all calls of a run, as far as they run in this process.
 
-        Attempts elsewhere hear of it with their next heartbeat.
+        Attempts elsewhere hear of it within `LISTEN_S`.
         """
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.cancel(run_id, ref)
 
     def lease_of(self, run_id: str, activity_id: str) -> CallLease | None:
         """The lease of a call whose attempt runs here; any thread may ask."""
-        leases = [worker.leases.get((run_id, activity_id)) for worker in self._workers]
+        leases = [worker.lease_of(run_id, activity_id) for worker in self._workers.values()]
         return next((lease for lease in leases if lease is not None), None)
 
+    def _of(self, lease: CallLease) -> CallWorker:
+        return self._workers[lease.task.task_queue]
+
+    def adopt(self, lease: CallLease, attempt: Attempt) -> None:
+        """Look after the attempt of a local call, which goes on after its workflow task.
+
+        Its end is to be told to `done`.
+        """
+        self._of(lease).adopt(lease, attempt)
+
+    def done(self, lease: CallLease, outcome: Json) -> None:
+        """Settle the attempt of a local call."""
+        self._of(lease).done(lease, outcome)
+
+    def heartbeat(self, lease: CallLease, details: Json) -> None:
+        """Record what the attempt of a local call says; nobody hears it while its workflow task is open."""
+        self._of(lease).heartbeat(lease, details)
+
     async def drain(self, grace_s: float) -> None:
-        """Wait for running attempts, at most `grace_s` seconds."""
-        await together(*[worker.drain(grace_s) for worker in self._workers])
+        """Wait for running attempts, at most `grace_s` seconds; then end them.
+
+        A worker's ``worker_stop_timeout`` counts more than `grace_s`.
+        """
+        now = asyncio.get_running_loop().time()
+        self._stopping = {queue: now + self._graces.get(queue, grace_s) for queue in self._workers}
+        await self.drained()
+
+    async def drained(self) -> None:
+        """Once `drain` was called, wait for the local calls that came after it, too."""
+        now = asyncio.get_running_loop().time()
+        await together(*[self._workers[queue].drain(until - now) for queue, until in self._stopping.items()])
+
+
+class _Running:
+    """An attempt that runs in this process; it has none while it begins."""
+
+    def __init__(self, lease: CallLease, attempt: Attempt | None = None) -> None:
+        self.lease = lease
+        self.attempt = attempt
+        self.end: tuple[Settled, int] | None = None  # to be stored after its last heartbeat
+        self.old = False  # long enough for the worker to ask whether it still counts
+        self.beating = False  # a heartbeat is on its way
+        self.details: Json | None = None  # of the next
 
 
 class CallWorker:
@@ -73,15 +123,15 @@ class CallWorker:
         self._attempts = attempts
         self._queues = queues
         self._free = limit
-        self._limit = limit
         self._room: asyncio.Event = asyncio.Event()
-        self._settled: list[Settled] = []
+        self._settled: list[tuple[Settled, int]] = []  # and the slots that it gives back
         self._flushing: Job[None] | None = None
         self._jobs = Jobs()
-        self.leases: dict[tuple[str, str], CallLease] = {}  # of attempts under way, by run and activity id
-        self._running: dict[str, dict[int, Attempt]] = {}  # run id -> call -> what runs for it here
+        self._running: dict[str, dict[str, _Running]] = {}  # run id -> token -> what runs for it here
+        self._open = 0  # attempts whose end is not stored yet
         self._idle = asyncio.Event()
         self._idle.set()
+        self._listening: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -94,92 +144,165 @@ class CallWorker:
                 self._start(lease)
 
     async def drain(self, grace_s: float) -> None:
-        """Wait for running attempts, at most `grace_s` seconds; those left over are given back by their leases."""
-        with move_on_after(grace_s):
+        """Wait for running attempts, at most `grace_s` seconds; those left over are ended, and tried again."""
+        with move_on_after(max(grace_s, 0)):
             await self._idle.wait()
-            while self._flushing is not None:
-                await self._flushing.wait()
+        for running in [running for each in self._running.values() for running in each.values()]:
+            task, attempt = running.lease.task, running.attempt
+            if attempt is not None:
+                log.warning(
+                    "%s of %s has not ended in time; its worker stops, and the call is tried again",
+                    task.call.target,
+                    task.id,
+                )
+                attempt.abandon(_STOPPED)
+        with move_on_after(LIMIT_S):  # the last results
+            await self._idle.wait()
         await self._jobs.wait(LIMIT_S)
         await self._jobs.end()
 
+    def lease_of(self, run_id: str, activity_id: str) -> CallLease | None:
+        """See `CallWorkers.lease_of`."""
+        for running in list(self._running.get(run_id, {}).values()):
+            if _activity_id(running.lease.task) == activity_id:
+                return running.lease
+        return None
+
     def cancel(self, run_id: str, ref: int | None = None) -> None:
         """See `CallWorkers.cancel`."""
-        attempts = self._running.get(run_id, {})
-        for number, attempt in list(attempts.items()):
-            if ref is None or number == ref:
-                attempt.cancel()
+        for running in list(self._running.get(run_id, {}).values()):
+            if running.attempt is not None and (ref is None or running.lease.task.ref == ref):
+                running.attempt.cancel()
 
     def _start(self, lease: CallLease) -> None:
-        task = lease.task
-        self.leases[task.run_id, _activity_id(task)] = lease
-        self._free -= 1
-        self._idle.clear()
-        info = call_info(
-            task.id, task.run_id, task.type, task.ref, task.task_queue, task.attempt, task.scheduled
+        self._begin(1)
+        running = self._keep(lease)
+        running.attempt = start_attempt(
+            self._attempts,
+            lease.task,
+            lambda outcome: self._done(lease, outcome, 1),
+            lambda details: self.heartbeat(lease, details),
         )
-        if task.heartbeat:
-            info["heartbeat_details"] = task.heartbeat
-        attempt: Attempt | None = None
 
-        def heartbeat(details: Json) -> None:
-            if attempt is not None:
-                limit_heartbeat(attempt, task.call.options)
-            self._jobs.start(self._heartbeat(lease, lambda: attempt, details), f"a heartbeat for {task.id}")
+    def adopt(self, lease: CallLease, attempt: Attempt) -> None:
+        """See `CallWorkers.adopt`. It takes no slot: it began without one."""
+        self._begin(0)
+        self._keep(lease).attempt = attempt
 
+    def done(self, lease: CallLease, outcome: Json) -> None:
+        """See `CallWorkers.done`."""
+        if lease.token not in self._running.get(lease.task.run_id, {}):
+            self._begin(0)
+        self._done(lease, outcome, 0)
+
+    def _begin(self, slots: int) -> None:
+        self._free -= slots
+        self._open += 1
+        self._idle.clear()
+
+    def _keep(self, lease: CallLease) -> _Running:
+        running = self._running.setdefault(lease.task.run_id, {})[lease.token] = _Running(lease)
+        if self._listening is None:
+            self._listening = asyncio.get_running_loop().call_later(LISTEN_S, self._listen)
+        return running
+
+    # --- heartbeats ---------------------------------------------------------------------------
+
+    def heartbeat(self, lease: CallLease, details: Json) -> None:
+        """Record details, the newest at last, and let the attempt hear whether it is cancelled."""
+        running = self._running.get(lease.task.run_id, {}).get(lease.token)
+        if running is not None:
+            if running.attempt is not None:
+                limit_heartbeat(running.attempt, lease.task.call.options)
+            running.details = details
+            self._beat(running)
+
+    def _listen(self) -> None:
+        """Ask for attempts that have run a while whether they still count."""
+        self._listening = None
+        for each in list(self._running.values()):
+            for running in each.values():
+                if running.old:
+                    self._beat(running)
+                running.old = True
+        if self._running:
+            self._listening = asyncio.get_running_loop().call_later(LISTEN_S, self._listen)
+
+    def _beat(self, running: _Running) -> None:
+        if not running.beating:
+            running.beating = True
+            self._jobs.start(self._tell(running), f"a heartbeat for {running.lease.task.id}")
+
+    async def _tell(self, running: _Running) -> None:
         try:
-            attempt = start_limited(
-                self._attempts, task.call, info, lambda outcome: self._done(lease, outcome), heartbeat
-            )
+            while True:
+                details, running.details = running.details, None
+                canceled = await self._store.heartbeat(running.lease, details)
+                if canceled and running.attempt is not None:
+                    running.attempt.cancel()
+                if running.details is None:
+                    break
         except Error as error:
-            self._done(lease, pack(Outcome(err=error_data(error))))
-            return
-        except Exception as raised:  # an error of ours must not stop the others of the batch
-            log.exception("could not start an attempt of %s for %s", task.call.target, task.id)
-            self._done(lease, pack(Outcome(err=error_of(raised))))
-            return
-        if attempt.running:
-            self._running.setdefault(task.run_id, {})[task.ref] = attempt
-        limit_heartbeat(attempt, task.call.options)
+            if error.kind == INVALID and running.attempt is not None:  # details that the store does not keep
+                running.attempt.abandon(pack(Outcome(err=error_of(error))))
+            else:
+                log.warning("a heartbeat for %s was not stored: %s", running.lease.task.id, error)
+        finally:
+            running.beating = False
+            if running.end is not None:
+                self._settle(*running.end)
 
-    async def _heartbeat(
-        self, lease: CallLease, attempt: Callable[[], Attempt | None], details: Json
-    ) -> None:
-        if await self._store.heartbeat(lease, details):
-            running = attempt()
-            if running is not None:
-                running.cancel()
+    # --- ends ---------------------------------------------------------------------------------
 
-    def _done(self, lease: CallLease, outcome: Json) -> None:
-        task = lease.task
-        self.leases.pop((task.run_id, _activity_id(task)), None)
-        attempts = self._running.get(task.run_id)
-        if attempts is not None:
-            attempts.pop(task.ref, None)
-            if not attempts:
-                del self._running[task.run_id]
-        failure = failure_of(outcome)
-        retry_at = 0
-        if failure is not None:
-            now = self._attempts.host.clock.now()
-            delay = next_delay_ms(task.call.options, failure, task.attempt, now - task.scheduled)
-            if delay is not None:
-                retry_at = now + delay * MS
-        self._settled.append(Settled(lease, outcome, retry_at))
+    def _done(self, lease: CallLease, outcome: Json, slots: int) -> None:
+        run_id = lease.task.run_id
+        attempts = self._running.get(run_id, {})
+        running = attempts.pop(lease.token, None)
+        if running is not None and not attempts:
+            del self._running[run_id]
+        settled = self._verdict(lease, outcome)
+        if running is not None and running.beating:
+            running.end = settled, slots  # the next attempt is to find the details
+        else:
+            self._settle(settled, slots)
+
+    def _settle(self, settled: Settled, slots: int) -> None:
+        self._settled.append((settled, slots))
         if self._flushing is None:
             self._flushing = self._jobs.start(self._flush(), "storing results of activities")
+
+    def _verdict(self, lease: CallLease, outcome: Json) -> Settled:
+        """Whether another attempt follows."""
+        task = lease.task
+        try:
+            if outcome is _STOPPED:  # like a lost worker: no error of the function's
+                most = task.call.options.retry_policy.maximum_attempts
+                return Settled(lease, outcome, None if most and task.attempt >= most else 0)
+            delay = next_delay_ms(task.call.options, failure_of(outcome), task.attempt)
+            return Settled(lease, outcome, None if delay is None else delay * MS)
+        except Exception as raised:  # an error of ours: the call must not wait for ever
+            log.exception("the end of %s for %s makes no sense", task.call.target, task.id)
+            error = ErrorData(
+                f"the end of {task.call.target} makes no sense: {error_of(raised).message}", INTERNAL, False
+            )
+            return Settled(lease, pack(Outcome(err=error)))
 
     async def _flush(self) -> None:
         try:
             while self._settled:
-                results, self._settled = self._settled, []
+                batch, self._settled = self._settled, []
                 try:
-                    await self._store.settle(results)
+                    await self._store.settle([settled for settled, _ in batch])
                 except Error as error:  # their leases end, and the calls are tried again
-                    log.warning("%d results of activities were not stored: %s", len(results), error)
+                    log.warning("%d results of activities were not stored: %s", len(batch), error)
                 finally:
-                    self._free += len(results)
+                    self._free += sum(slots for _, slots in batch)
+                    self._open -= len(batch)
                     self._room.set()
         finally:
             self._flushing = None
-            if self._free == self._limit:
+            if not self._open:
                 self._idle.set()
+
+
+_STOPPED = pack(Outcome(err=ErrorData("its worker stopped before it had ended", UNAVAILABLE)))

@@ -37,7 +37,7 @@ from ..program import (
     VersionMark,
     unpack,
 )
-from ..values import Json, same_json
+from ..values import Json, members, same_json
 
 SETTLED_OPS = frozenset({CALL, TIMER, SPAWN, SEND, ASK})
 """Commands that a DONE event settles."""
@@ -62,7 +62,6 @@ class Live:
         self.canceled: CancelRequest | None = None  # the first that came
         self.search = _search(run)
         self.closed = False
-        self.fresh = True  # not yet looked at by its worker
         self.in_use = False  # by a task that is not committed yet: it may not be closed
         self.replaying = False
         self.name = f"{run.entry} {run.id}"
@@ -270,7 +269,7 @@ def waits_for_cancellation(command: Command) -> bool:
 
 def _search(run: Run) -> dict[str, msgspec.Raw]:
     given = run.options.search_attributes
-    return msgspec.json.decode(given, type=dict[str, msgspec.Raw]) if given else {}
+    return members(given) if given else {}
 
 
 def _excerpt(body: Json) -> str:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from ..errors import ErrorData
+from ..deployment import error_of
+from ..errors import Error, ErrorData
 from ..host import Attempt, Attempts
 from ..host.actor import Done
 from ..program import Call, CallOptions, Outcome, pack
-from ..values import Json
+from ..store import CallTask
+from ..values import Json, error_data
 from .transition import timeout_error
+
+log = logging.getLogger("saros.engine")
 
 MS = 1_000_000
 
@@ -51,24 +56,47 @@ def start_limited(
     scope.heartbeat = heartbeat or (lambda details: None)
     attempt = attempts.start(entry, call, scope, done)
     limit = options.start_to_close_timeout
-    attempt.limit("start_to_close", limit, lambda: _timed_out("start_to_close", limit))
+    attempt.limit("start_to_close", limit, lambda: timed_out("start_to_close", limit))
+    return attempt
+
+
+def start_attempt(
+    attempts: Attempts, task: CallTask, done: Done, heartbeat: Callable[[Json], None]
+) -> Attempt | None:
+    """Start an attempt of a call; gives None when it could not begin, which `done` has heard of then."""
+    info = call_info(task.id, task.run_id, task.type, task.ref, task.task_queue, task.attempt, task.scheduled)
+    if task.heartbeat:
+        info["heartbeat_details"] = task.heartbeat
+    try:
+        attempt = start_limited(attempts, task.call, info, done, heartbeat)
+    except Error as error:
+        done(pack(Outcome(err=error_data(error))))
+        return None
+    except Exception as raised:  # an error of ours must not stop the others of the batch
+        log.exception("could not start an attempt of %s for %s", task.call.target, task.id)
+        done(pack(Outcome(err=error_of(raised))))
+        return None
+    limit_heartbeat(attempt, task.call.options)
     return attempt
 
 
 def limit_heartbeat(attempt: Attempt, options: CallOptions) -> None:
     """(Re)arm the heartbeat timeout of a running attempt."""
     limit = options.heartbeat_timeout
-    attempt.limit("heartbeat", limit, lambda: _timed_out("heartbeat", limit))
+    attempt.limit("heartbeat", limit, lambda: timed_out("heartbeat", limit))
 
 
-def _timed_out(timeout_type: str, ms: int) -> bytes:
+def timed_out(timeout_type: str, ms: int) -> bytes:
     return pack(Outcome(err=timeout_error(timeout_type, ms)))
 
 
 def next_delay_ms(
-    options: CallOptions, failure: ErrorData | None, attempt: int, elapsed_ns: int
+    options: CallOptions, failure: ErrorData | None, attempt: int, elapsed_ns: int = 0
 ) -> int | None:
-    """Milliseconds until the attempt after number `attempt`, or None when the last outcome stands."""
+    """Milliseconds until the attempt after number `attempt`, or None when the last outcome stands.
+
+    :param elapsed_ns: since the call was scheduled, where no store knows it (see `Settled`).
+    """
     policy = options.retry_policy
     if failure is None or not failure.may_retry() or failure.kind in policy.non_retryable_error_types:
         return None

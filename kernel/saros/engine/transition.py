@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from .. import runs
+from ..clock import LONGEST, steady_ns
 from ..deployment import Deployment
 from ..errors import CANCELED, Error, ErrorData
 from ..execution import CANCELED as STATUS_CANCELED
@@ -31,6 +34,7 @@ from ..program import (
     Outcome,
     Send,
     Spawn,
+    StartTimer,
     VersionMark,
     outcome_ok,
     pack,
@@ -55,22 +59,35 @@ from .live import Live, waits_for_cancellation
 MS = 1_000_000
 
 
+REPLIES = 100
+"""So many commands of one workflow task are answered at once; code that asks on and on hears by a timer then."""
+
+
 class LocalCall(msgspec.Struct, frozen=True):
     ref: int
     call: Call
+    scheduled: int  # nanoseconds since 1970
+    begun: int  # nanoseconds from the begin of its workflow task
 
 
 class Transition:
-    """What one workflow task does to its run. It is each of the four ports itself."""
+    """What one workflow task does to its run. It is each of the four ports itself.
 
-    def __init__(self, task: WorkflowTask, live: Live) -> None:
+    :param steady: see `saros.clock.Clock.steady`.
+    """
+
+    def __init__(self, task: WorkflowTask, live: Live, steady: Callable[[], int] = steady_ns) -> None:
         self.task = task
+        self._steady = steady
+        self._began = steady()
+        self._spent = 0  # nanoseconds from then to the last events
         self.live = live
         self.run = task.run
         self.deployment: Deployment = live.deployment
         self.commit = Commit(task.run, task.fence, live.length, len(task.mails))
         self.local: list[LocalCall] = []
         self._replies: list[Event] = []  # to commands that are answered at once
+        self._replied = 0
         self._now = max(task.now, live.time)
 
     def deliver(self, events: list[Event]) -> None:
@@ -79,7 +96,9 @@ class Transition:
         :raises Error: when the workflow task failed.
         """
         ports = Ports(self, self, self, self)  # not kept: a cycle would wait for Python's collector
+        self._spent = self._steady() - self._began
         while events and not self.live.closed:
+            self._now = max(self._now, events[-1].time)  # local calls take time
             records = self.live.deliver(events)
             self.commit.records += records
             for record in records:
@@ -94,35 +113,46 @@ class Transition:
 
         :raises Error: when the workflow task failed.
         """
-        now, open_refs = self._now, self.live.open
-        mails = self.task.mails
+        open_refs, mails = self.live.open, self.task.mails
         kept = [i for i, mail in enumerate(mails) if mail.op != DONE or mail.ref in open_refs]
         self.commit.ended += [mail.ref for mail in mails if mail.op == DONE and self._awaits_child(mail.ref)]
-        self.deliver([Event(mails[i].op, mails[i].ref, mails[i].body, now) for i in kept])
+        events: list[Event] = []
+        for mail in (mails[i] for i in kept):
+            if mail.op == DONE:
+                self._pass_timer(open_refs[mail.ref])
+            events.append(Event(mail.op, mail.ref, mail.body, self._now))
+        self.deliver(events)
         if self.live.closed:
             delivered = sum(1 for record in self.commit.records if record.op in EVENT_OPS)
             self.commit.consumed = kept[delivered] if delivered < len(kept) else len(mails)
+
+    def _pass_timer(self, settled: Command) -> None:
+        """Have the workflow's time be at least that at which a timer ends, though the store's clock was set back."""
+        if settled.op == TIMER:
+            self._now = max(self._now, settled.time + min(unpack(settled.body, StartTimer).ns, LONGEST))
+
+    def ready(self) -> Commit:
+        """The commit, whose deadlines count from now on."""
+        commit = self.commit
+        if commit.deadlines:
+            spent = self._steady() - self._began
+            commit.deadlines = [each._replace(delay=each.delay - spent) for each in commit.deadlines]
+        return commit
 
     def _awaits_child(self, ref: int) -> bool:
         command = self.live.open.get(ref)
         return command is not None and command.op == SPAWN and unpack(command.body, Spawn).exec
 
-    def restart_local(self) -> None:
-        """Take up local calls that a lost worker left unfinished."""
-        for ref, command in self.live.open.items():
-            if command.op == CALL:
-                call = unpack(command.body, Call)
-                if self._is_local(call):
-                    self.local.append(LocalCall(ref, call))
-
     def _reply(self, ref: int, error: Error | ErrorData) -> None:
         data = error_data(error) if isinstance(error, Error) else error
-        self._replies.append(Event(DONE, ref, pack(Outcome(err=data)), self._now))
+        body = pack(Outcome(err=data))
+        self._replied += 1
+        if self._replied <= REPLIES:
+            self._replies.append(Event(DONE, ref, body, self._now))
+        else:
+            self.commit.deadlines.append(Deadline(ref, self._spent, Mail(DONE, ref, body, self.run.run_id)))
 
     # --- activities -------------------------------------------------------------------------
-
-    def _is_local(self, call: Call) -> bool:
-        return self.deployment.is_local(self.deployment.registry.get(call.target), call.options)
 
     def schedule(self, ref: int, call: Call) -> None:
         options = call.options
@@ -135,7 +165,7 @@ class Transition:
                 self._reply(ref, error)
                 return
         if self.deployment.is_local(entry, options):
-            self.local.append(LocalCall(ref, call))
+            self.local.append(LocalCall(ref, call, self._now, self._spent))
             return
         queue = self.deployment.call_queue(entry, options, self.run.task_queue)
         run = self.run
@@ -144,11 +174,30 @@ class Transition:
         self._limit(ref, options.schedule_to_start_timeout, TO_START)
         self._limit(ref, options.schedule_to_close_timeout, TO_CLOSE)
 
-    def _limit(self, ref: int, timeout: int, guard: str) -> None:
+    def local_task(self, local: LocalCall) -> CallTask:
+        """A local call as the store keeps it when it outlives its workflow task. It has no heartbeat timeout."""
+        options = msgspec.structs.replace(local.call.options, heartbeat_timeout=0)
+        call = msgspec.structs.replace(local.call, options=options)
+        run = self.run
+        scheduled = local.scheduled or self._now
+        return CallTask(
+            run.id, run.run_id, local.ref, run.task_queue, str(run.pid), run.type, call, scheduled
+        )
+
+    def elapsed(self, local: LocalCall) -> int:
+        """Nanoseconds since a local call of this task was scheduled."""
+        return self._steady() - self._began - local.begun
+
+    def limit_to_close(self, local: LocalCall) -> None:
+        """Have the store hold a local call to its limit, which began when it was scheduled."""
+        self._limit(local.ref, local.call.options.schedule_to_close_timeout, TO_CLOSE, local.begun)
+
+    def _limit(self, ref: int, timeout: int, guard: str, begun: int | None = None) -> None:
         if timeout:
             body = pack(Outcome(err=timeout_error(f"schedule_to_{guard}", timeout)))
             mail = Mail(DONE, ref, body, self.run.run_id)
-            self.commit.deadlines.append(Deadline(ref, self._now + timeout * MS, mail, guard))
+            start = self._spent if begun is None else begun
+            self.commit.deadlines.append(Deadline(ref, start + min(timeout * MS, LONGEST), mail, guard))
 
     def cancel(self, ref: int, reason: str = "") -> bool:
         """Cancel whatever `ref` is: the one method serves three ports."""
@@ -162,6 +211,8 @@ class Transition:
         for local in self.local:
             if local.ref == ref:
                 self.local.remove(local)
+                if local.call.options.wait_for_cancellation:
+                    self._reply(ref, canceled(reason))
                 return True
         for deadline in self.commit.deadlines:
             if deadline.ref == ref:
@@ -197,7 +248,11 @@ class Transition:
 
     def start(self, ref: int, ns: int) -> None:
         mail = Mail(DONE, ref, b"{}", self.run.run_id)
-        self.commit.deadlines.append(Deadline(ref, self._now + ns, mail))
+        self.commit.deadlines.append(Deadline(ref, self._after(ns), mail))
+
+    def _after(self, ns: int) -> int:
+        """So long after the last events, as a time since this task began."""
+        return self._spent + min(ns, LONGEST)
 
     # --- signals ----------------------------------------------------------------------------
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from anyio import move_on_after
+from anyio import CancelScope, move_on_after
 
 from ..background import Jobs
 from ..deployment import Deployment, error_of
 from ..errors import Error
 from ..execution import Record
 from ..host import Attempts
-from ..program import DONE, Event
-from ..store import FENCED, OK, Mail, Store, WorkflowTask
-from .finishing import FINISH_S, finished, patiently
+from ..plain import one_line
+from ..store import FENCED, OK, Store, WorkflowTask
+from .calls import CallWorkers
+from .finishing import FINISH_S, finished
 from .live import Live, load
 from .local import LocalCalls
-from .transition import LocalCall, Transition
+from .transition import Transition
 
 log = logging.getLogger("saros.engine")
 
@@ -27,8 +28,6 @@ BATCH = 64
 CACHE = 256
 """Live programs that a worker keeps: at up to 0.5 MB of Lua each, 128 MB. What is not kept is replayed when it
 goes on, which takes a millisecond per 200 events."""
-CancelCall = Callable[[str, int | None], None]
-"""``cancel_call(run id, ref)`` cancels a call's attempt in this process; without a ref, all of the run."""
 
 PARK_NS = 1_000_000_000
 PARK_MAX_NS = 60_000_000_000
@@ -50,18 +49,19 @@ class WorkflowWorker:
         deployment: Deployment,
         attempts: Attempts,
         queues: Sequence[str],
-        cancel_call: CancelCall = lambda run_id, ref: None,
+        calls: CallWorkers,
         cache: int = CACHE,
     ) -> None:
         self.store = store
         self.deployment = deployment
         self.queues = queues
-        self._cancel_call = cancel_call
+        self._attempts = attempts
+        self._calls = calls
         self._cache: OrderedDict[str, Live] = OrderedDict()
         self._cache_size = cache
         self._begun: dict[str, WorkflowTask] = {}  # run id -> the task that is neither committed nor parked
         self._ahead: dict[str, tuple[int, list[Record]]] = {}  # by fence: from where on, and what
-        self._local = LocalCalls(attempts)
+        self._steady = attempts.host.clock.steady
         self._waiting = Jobs()
 
     async def run(self) -> None:
@@ -74,6 +74,8 @@ class WorkflowWorker:
             with move_on_after(FINISH_S, shield=True):
                 await self._waiting.wait()
             await self._waiting.end()
+            with CancelScope(shield=True):
+                await self._calls.drained()
             self.drop_all()
 
     async def handle(self, tasks: Sequence[WorkflowTask]) -> None:
@@ -96,10 +98,7 @@ class WorkflowWorker:
         self._begun[task.run.run_id] = task
         try:
             live = await self._live(task)
-            transition = Transition(task, live)
-            if live.fresh:
-                live.fresh = False
-                transition.restart_local()
+            transition = Transition(task, live, self._steady)
             transition.begin()
             return transition
         except Error as error:
@@ -167,45 +166,30 @@ class WorkflowWorker:
     async def _finish_local(self, transition: Transition) -> None:
         """Run local calls within the task, and commit when none is left or they take too long."""
         run, live = transition.run, transition.live
+        local = LocalCalls(self._attempts, self._calls, transition)
         try:
-            while transition.local and not live.closed:
-                calls, transition.local = transition.local, []
-                done = await self._local.run(run, calls, self._poster(transition))
-                if not done:
-                    break  # the rest posts its results when it has them
-                now = self._local.now()
-                events = [Event(DONE, call.ref, outcome, now) for call, outcome in done]
-                transition.deliver([event for event in events if event.ref in live.open])
+            await local.run()
+        except Exception as error:
+            local.give_up()
+            if not isinstance(error, Error):  # see _begin
+                log.exception("workflow task of %s failed", run.id)
+            await self._park(transition.task, error)
+            return
+        try:
+            await self._commit([transition], local)
         except Error as error:
-            await self._park(transition.task, error)
-            return
-        except Exception as error:  # see _begin
-            log.exception("workflow task of %s failed", run.id)
-            await self._park(transition.task, error)
-            return
-        try:
-            await self._commit([transition])
-        except Error:  # perhaps not stored: another worker's history may get as long as this one, but differ
+            log.warning(
+                "the task of %s was not stored, and is done again when its lease ends: %s", run.id, error
+            )
+            local.give_up()
+            # Perhaps it was: then another worker's history may get as long as this one, but differ.
             if self._cache.get(run.run_id) is live:
                 self._drop(run.run_id)
-            raise
-
-    def _poster(self, transition: Transition) -> Callable[[LocalCall, bytes], None]:
-        run = transition.run
-
-        def post(call: LocalCall, outcome: bytes) -> None:
-            mail = Mail(DONE, call.ref, outcome, run.run_id)
-            self._waiting.start(self._post(run.id, mail), f"the result of a local call of {run.id}")
-
-        return post
-
-    async def _post(self, id: str, mail: Mail) -> None:
-        await patiently(lambda: self.store.post(id, mail), f"posting the result of a local call of {id}")
 
     # --- ends of tasks ----------------------------------------------------------------------
 
-    async def _commit(self, transitions: list[Transition]) -> None:
-        results = await self.store.commit([transition.commit for transition in transitions])
+    async def _commit(self, transitions: list[Transition], local: LocalCalls | None = None) -> None:
+        results = await self.store.commit([transition.ready() for transition in transitions])
         for transition, result in zip(transitions, results, strict=True):
             self._begun.pop(transition.run.run_id, None)
             if result != OK:
@@ -214,6 +198,8 @@ class WorkflowWorker:
             transition.live.in_use = False
             if result != OK or transition.live.closed:
                 self._drop(transition.run.run_id)
+            if local is not None:
+                local.hand_over() if result == OK else local.give_up()
             if result == OK:
                 self._cancel_calls(transition)
 
@@ -221,9 +207,9 @@ class WorkflowWorker:
         """Let attempts that nobody waits for any more end early, where they run in this process."""
         run_id = transition.run.run_id
         for ref in (*transition.commit.canceled, *transition.commit.asked):
-            self._cancel_call(run_id, ref)
+            self._calls.cancel(run_id, ref)
         if transition.live.closed:
-            self._cancel_call(run_id, None)
+            self._calls.cancel(run_id, None)
 
     async def _park(self, task: WorkflowTask, error: Exception) -> None:
         self._drop(task.run.run_id)
@@ -232,7 +218,7 @@ class WorkflowWorker:
         where = error.where if isinstance(error, Error) else None
         problem = f"{data.message} ({where})" if where else data.message
         delay = min(PARK_NS * 2 ** min(task.failures, 10), PARK_MAX_NS)
-        log.warning("the workflow task of %s is parked: %s", task.run.id, problem)
+        log.warning("the workflow task of %s is parked: %s", task.run.id, one_line(problem))
         self.deployment.refresh()
         await self.store.park(task, problem, delay)
 

@@ -36,14 +36,14 @@ class AppFiles:
         return Path(self._shown, os.path.relpath(file, self.root)).as_posix()
 
     def yaml_files(self) -> Iterator[Path]:
-        """All YAML files outside hidden directories, in a stable order."""
+        """All YAML files in a stable order; not hidden ones, such as an editor's locks and a Mac's companions."""
         for folder, folders, files in os.walk(self.root, onerror=self._unreadable):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             here = Path(folder)
             for name in folders:
                 self._look_at_link(here / name)
             for name in sorted(files):
-                if name.endswith(_YAML) and self._inside(here / name):
+                if name.endswith(_YAML) and not name.startswith(".") and self._inside(here / name):
                     yield here / name
 
     def locate(self, file: Path, source: str, directory: bool) -> Path | str:

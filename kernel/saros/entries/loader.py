@@ -15,6 +15,7 @@ from .kinds import Kind
 from .problems import AppError, Problem, did_you_mean, in_order, listing
 from .reading import Declared, Reading
 from .registry import Registry
+from .used import Used
 from .yamlfile import compose
 
 _PLUGINS: Final = {"http": "saros-http"}
@@ -59,7 +60,7 @@ class _Loading:
     def __init__(self, files: AppFiles, kinds: Mapping[str, Kind], env: Mapping[str, str]) -> None:
         self.files = files
         self.kinds = kinds
-        self.env = env
+        self.env = Used(env)
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.drafts: dict[str, Draft] = {}
@@ -83,9 +84,11 @@ class _Loading:
         entries = self.read()
         self.check_together(entries, known_modules)
         self.check_each(entries)
-        warnings = in_order(self.warnings)
+        warnings = in_order(map(self.env.hide, self.warnings))
         if self.problems:
-            raise AppError(self.problems, Registry(self.files.root, self.valid(entries), warnings))
+            raise AppError(
+                map(self.env.hide, self.problems), Registry(self.files.root, self.valid(entries), warnings)
+            )
         return Registry(self.files.root, entries, warnings)
 
     def declare(self, document: Document) -> None:

@@ -80,6 +80,7 @@ class Reading:
         draft, kind = self._draft, self._kind
         data = kind.table.read(draft.tree.value, "", self)
         data.setdefault("meta", {})
+        self._tell_words(data)
         return Entry(
             id=draft.id,
             namespace=draft.namespace,
@@ -94,6 +95,13 @@ class Reading:
             lines=draft.tree.lines,
             paths=self._paths,
         )
+
+    def _tell_words(self, data: object) -> None:
+        """Warn of ``no`` and the like where they are texts: whoever wrote them may think of YAML 1.1."""
+        for path, word in self._draft.tree.words.items():
+            if _at_path(data, path) == word:
+                hint = "write true or false if you mean that; quotes tell that you do not"
+                self.warnings.append(self._at(path, f'`{path}` is the text "{word}"', hint))
 
     def problem(self, path: str, message: str, hint: str | None = None) -> None:
         self.problems.append(self._at(path, message, hint))
@@ -133,3 +141,15 @@ class Reading:
     def _at(self, path: str, message: str, hint: str | None) -> Problem:
         where = f"{self._draft.label}:{nearest_line(self._draft.tree.lines, path)}"
         return Problem(message, where, self._draft.id, hint)
+
+
+def _at_path(data: object, path: str) -> object:
+    """The value at a dotted path; None where there is none, as where a key has dots itself."""
+    for key in path.split("."):
+        if isinstance(data, dict):
+            data = data.get(key)
+        elif isinstance(data, list) and key.isdecimal() and int(key) < len(data):
+            data = data[int(key)]
+        else:
+            return None
+    return data

@@ -6,6 +6,7 @@ Nodes are composed, not constructed, so that every key keeps its place. Scalars 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,13 +17,32 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from .problems import BAD, Problem
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times as fast
-
 _TAG: Final = "tag:yaml.org,2002:"
+_WORD: Final = "!word"  # what was a boolean in YAML 1.1
 _TEXT_TAGS: Final = frozenset({f"{_TAG}str", f"{_TAG}timestamp", f"{_TAG}value", f"{_TAG}merge", "!"})
 _MERGE: Final = f"{_TAG}merge"
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_WORDS: Final = frozenset({"yes", "no", "on", "off"})  # booleans of YAML 1.1
+_LARGEST: Final = 2**63  # integers have 64 bits
+_MOST_DIGITS: Final = 100  # so many are too large already
+
+
+def _core() -> Any:
+    """A loader that takes plain scalars for what YAML 1.2 says (its core schema, and ``1_000``)."""
+    fastest: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times as fast
+    loader: Any = type("Loader", (fastest,), {"yaml_implicit_resolvers": {}})
+    for tag, pattern, first in (
+        (f"{_TAG}null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+        (f"{_TAG}bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+        (_WORD, r"yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF", list("yYnNoO")),
+        (f"{_TAG}int", r"[-+]?[0-9][0-9_]*|0o[0-7]+|[-+]?0x[0-9a-fA-F_]+", list("-+0123456789")),
+        (f"{_TAG}float", rf"{_FLOAT.pattern}|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.0123456789")),
+        (_MERGE, r"<<", ["<"]),
+    ):
+        loader.add_implicit_resolver(tag, re.compile(rf"^(?:{pattern})$"), first)
+    return loader
+
+
+_Loader: Final = _core()
 
 _ENV: Final = re.compile(r"\$\{env:([^}|]*)(?:\|([^}]*))?(\}?)")
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -40,12 +60,14 @@ class Tree:
     :param lines: dotted path of each key and list item -> line.
     :param loose: paths of texts whose type is for the key to say (``yes``, or what came out of
         ``${env:NAME}``) -> the text in the file.
+    :param words: those of them that were booleans in YAML 1.1.
     :param faults: line, message and hint of what is wrong with the YAML itself.
     """
 
     def __init__(self, node: Node, env: Mapping[str, str]) -> None:
         self.lines: dict[str, int] = {"": line_of(node)}
         self.loose: dict[str, str] = {}
+        self.words: dict[str, str] = {}
         self.faults: list[tuple[int, str, str | None]] = []
         self._env = env
         self._open: set[int] = set()  # nodes that are being read: an alias to one of them is endless
@@ -121,18 +143,16 @@ class Tree:
         text: str = node.value
         kind = node.tag.removeprefix(_TAG)
         if node.tag in _TEXT_TAGS:
-            if not node.style and _FLOAT.fullmatch(text):
-                return float(text)  # "1e3", which YAML 1.1 takes for a text
             return self._text(node, text, path)
         if kind == "null":
             return None
-        if kind == "bool":
-            if text.lower() not in _WORDS:
-                return text.lower() == "true"
-            self.loose[path] = text
+        if node.tag == _WORD or (kind == "bool" and text.lower() not in ("true", "false")):
+            self.loose[path] = self.words[path] = text
             return text
+        if kind == "bool":
+            return text.lower() == "true"
         if kind in ("int", "float"):
-            return text if ":" in text else self._number(node, text)
+            return self._number(node, text)
         return self._foreign(node)
 
     def _number(self, node: ScalarNode, text: str) -> Any:
@@ -142,12 +162,18 @@ class Tree:
                 if _FLOAT.fullmatch(digits) is None:
                     self._fault(node, f"{text} has no place in an entry", "use a finite number")
                     return BAD
-                return float(digits)
-            octal = re.fullmatch(r"[-+]?0[0-7]+", digits)
-            return int(digits, 8 if octal else 0)
+                number = float(digits)
+                return self._too_large(node, text) if math.isinf(number) else number
+            plain = re.fullmatch(r"[-+]?[0-9]+", digits)  # a leading zero says nothing
+            whole = int(digits[:_MOST_DIGITS], 10 if plain else 0)
+            return whole if -_LARGEST <= whole < _LARGEST else self._too_large(node, text)
         except ValueError:
             self._fault(node, f'"{text}" is not a number', "put it in quotes if it is a text")
             return BAD
+
+    def _too_large(self, node: ScalarNode, text: str) -> Any:
+        self._fault(node, f"{shown(text)} is too large for a number", "put it in quotes if it is a text")
+        return BAD
 
     def _text(self, node: ScalarNode, text: str, path: str) -> Any:
         if "${env:" not in text:
@@ -183,6 +209,11 @@ class Tree:
 
     def _fault(self, node: Node, message: str, hint: str | None) -> None:
         self.faults.append((line_of(node), message, hint))
+
+
+def shown(text: str) -> str:
+    """A text in a message."""
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def line_of(node: Node) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..deployment import error_of
 from ..entries import Entry
 from ..errors import INTERNAL, INVALID, Error, ErrorData
 from ..ports import Ports, dispatch
@@ -45,6 +47,11 @@ if TYPE_CHECKING:
     from ..clock import Handle
     from .processes import ProcessHost
 
+log = logging.getLogger("saros")
+
+ROUNDS = 100
+"""So often in a row an actor runs when what it asks for is there at once; then everybody else has a turn."""
+
 Done = Callable[[Json], None]
 """Called once with an `Outcome`."""
 
@@ -68,6 +75,7 @@ class Actor:
         self._begun = False
         self._running = False
         self._timers: dict[int, Handle] = {}
+        self._asked = 0  # by the steady clock: when the program gave the last commands
         self._calls: dict[int, Callable[[], None]] = {}  # ref -> cancels it
         self._program = host.deployment.program(entry, workflow=False, facts=self)
         scope.on_cancel(lambda: self.deliver(CANCEL, 0, pack(CancelRequest())))
@@ -91,13 +99,19 @@ class Actor:
 
     def _pump(self) -> None:
         self._running = True
+        rounds = 0
         ports = Ports(self, self, self, self)  # not kept: a cycle would wait for Python's collector
         try:
             while self._mailbox and not self.ended:
+                rounds += 1
+                if rounds > ROUNDS:
+                    break
                 now = self.host.clock.now()
                 events = [Event(event.op, event.ref, event.body, now) for event in self._mailbox]
                 self._mailbox.clear()
-                for commands in self._program.advance(events):
+                outputs = self._program.advance(events)
+                self._asked = self.host.clock.steady()
+                for commands in outputs:
                     for command in commands:
                         if self.ended:
                             return
@@ -106,8 +120,14 @@ class Actor:
                             return
         except Error as error:
             self.end(pack(Outcome(err=error_data(error))))
+        except Exception as raised:  # an error of ours: whoever waits for the end must hear of it
+            log.exception("%s failed", self.entry.id)
+            self.end(pack(Outcome(err=error_of(raised))))
         finally:
             self._running = False
+        if rounds > ROUNDS and not self.ended:
+            self._running = True
+            asyncio.get_running_loop().call_soon(self._pump)
 
     def end(self, outcome: Json) -> None:
         """End at once with an `Outcome`, whatever the program still wants."""
@@ -221,7 +241,7 @@ class Actor:
             self._timers.pop(ref, None)
             self.deliver(DONE, ref, b"{}")
 
-        self._timers[ref] = self.host.clock.call_at(self.host.clock.now() + ns, fire)
+        self._timers[ref] = self.host.clock.call_after(ns, fire, self._asked)
 
     # --- signals ----------------------------------------------------------------------------
 

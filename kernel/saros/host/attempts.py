@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import values
-from ..clock import Handle
+from ..clock import Clock, Handle
 from ..deployment import error_of
 from ..entries import Entry
-from ..errors import CANCELED, ErrorData
+from ..errors import CANCELED, UNAVAILABLE, ErrorData
 from ..program import EMPTY, Call, Outcome, outcome_ok, pack
 from ..scope import CallScope
 from ..values import Json
@@ -32,6 +32,9 @@ class Attempt:
         self._attempts = attempts
         self._done: Done | None = done
         self._limits: dict[str, Handle] = {}
+        self._wanted: dict[str, tuple[int, Callable[[], Json]]] = {}  # the limits' milliseconds and outcomes
+        self._waits = False  # the code cannot begin yet
+        scope.on_queue = self._queued
         self._task: asyncio.Task[None] | None = None
         self._actor: Actor | None = None
 
@@ -62,26 +65,72 @@ class Attempt:
             self._task.cancel()
 
     def cancel(self) -> None:
-        """Ask the code to end: a Lua function hears CANCEL, an async Python function is cancelled."""
+        """Ask the code to end: a Lua function hears CANCEL, an async Python function is cancelled.
+
+        A Python function in a thread has to ask itself; its own end counts.
+        """
+        if self.scope.canceled:
+            return
         self.scope.cancel()
-        if self._task is not None:
+        if self._task is not None and not self.scope.blocking:
             self._task.cancel()
 
     def limit(self, name: str, ms: int, outcome: Callable[[], Json]) -> None:
-        """(Re)arm a time limit, after which the attempt is abandoned with `outcome()`."""
+        """(Re)arm a time limit, after which the attempt is abandoned with `outcome()`.
+
+        It counts from now on, or from when the code begins, if that has to wait.
+        """
         old = self._limits.pop(name, None)
         if old is not None:
             old.cancel()
-        if ms and self._done is not None:
+        if not ms or self._done is None:
+            return
+        self._wanted[name] = ms, outcome
+        if not self._waits:
             clock = self._attempts.host.clock
-            self._limits[name] = clock.call_at(clock.now() + ms * MS, lambda: self.abandon(outcome()))
+            self._limits[name] = clock.call_after(ms * MS, lambda: self.abandon(outcome()))
+
+    def _queued(self, waits: bool) -> None:
+        self._waits = waits
+        for name, (ms, outcome) in list(self._wanted.items()):
+            if waits and name in self._limits:
+                self._limits.pop(name).cancel()
+            elif not waits:
+                self.limit(name, ms, outcome)
 
     def run_actor(self, actor: Actor, call: Call) -> None:
         self._actor = actor
         actor.begin(call.args, call.context)
 
-    def run_task(self, work: Coroutine[Any, Any, None]) -> None:
-        self._task = asyncio.get_running_loop().create_task(work)
+    def run_task(self, work: Callable[[], Awaitable[Json]]) -> None:
+        """Run a function, which is real work from now on: virtual time stands still before its limits are armed."""
+        clock = self._attempts.host.clock
+        clock.busy(1)
+        self._task = asyncio.get_running_loop().create_task(self._run(work))
+        self._task.add_done_callback(lambda task: self._ended(clock))
+
+    def _ended(self, clock: Clock) -> None:
+        clock.busy(-1)
+        self.finish(_CANCELED)  # a task that is cancelled before it begins runs nothing
+
+    async def _run(self, work: Callable[[], Awaitable[Json]]) -> None:
+        try:
+            self.finish(outcome_ok(await work()))
+        except BaseException as raised:  # a function may raise anything; its caller gets it as an error
+            if isinstance(raised, GeneratorExit) and asyncio._get_running_loop() is None:
+                raise  # the loop has closed, and drops what still waits
+            self.finish(_outcome_of(raised, self.scope.canceled))
+
+
+def _outcome_of(raised: BaseException, canceled: bool) -> Json:
+    """What an attempt ends with whose code raised something, perhaps what usually ends a task or a process."""
+    if isinstance(raised, asyncio.CancelledError):
+        if canceled:
+            return _CANCELED
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # by whoever stops this process; or it cancelled itself
+            return pack(Outcome(err=ErrorData("its task was cancelled", UNAVAILABLE)))
+    return pack(Outcome(err=error_of(raised)))
 
 
 class Attempts:
@@ -107,9 +156,7 @@ class Attempts:
         self.running.add(attempt)
         functions = self.host.deployment.functions.get(entry.runtime)
         if functions is not None:
-            attempt.run_task(
-                self._run_function(attempt, entry, call, functions.call(entry, call.args, scope))
-            )
+            attempt.run_task(lambda: functions.call(entry, call.args, scope))
             return attempt
         try:
             actor = Actor(self.host, scope.pid, entry, scope, attempt.finish)
@@ -119,14 +166,3 @@ class Attempts:
         self.host.add(actor)
         attempt.run_actor(actor, call)
         return attempt
-
-    async def _run_function(self, attempt: Attempt, entry: Entry, call: Call, work: Any) -> None:
-        self.host.clock.busy(1)
-        try:
-            attempt.finish(outcome_ok(await work))
-        except asyncio.CancelledError:
-            attempt.finish(_CANCELED)
-        except Exception as raised:  # a function may raise anything; its caller gets it as an error
-            attempt.finish(pack(Outcome(err=error_of(raised))))
-        finally:
-            self.host.clock.busy(-1)

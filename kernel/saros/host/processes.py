@@ -119,8 +119,8 @@ class ProcessHost:
         try:
             entry = self.deployment.callable(call.target)
             attempt = self._start_call(entry, call, done)
-        except Error as error:
-            done(pack(Outcome(err=values.error_data(error))))
+        except Exception as error:
+            done(pack(Outcome(err=error_of(error))))
             return lambda: None
         return attempt.abandon
 
@@ -152,18 +152,20 @@ class ProcessHost:
         """Run a coroutine that gives JSON; `done` gets its outcome. Returns what cancels it."""
 
         async def work() -> None:
-            self.clock.busy(1)
             try:
                 outcome = outcome_ok(await request)
-            except asyncio.CancelledError:
-                return
-            except Exception as raised:  # becomes the caller's error
+            except GeneratorExit:
+                raise  # the loop has closed, and drops what still waits
+            except BaseException as raised:  # becomes the caller's error
+                if isinstance(raised, asyncio.CancelledError) and job.cancelled():
+                    return
                 outcome = pack(Outcome(err=error_of(raised)))
-            finally:
-                self.clock.busy(-1)
             done(outcome)
 
-        return self._jobs.start(work(), "a request of a process").cancel
+        self.clock.busy(1)  # before it begins: until then virtual time would go on
+        job = self._jobs.start(work(), "a request of a process")
+        job.task.add_done_callback(lambda task: self.clock.busy(-1))
+        return job.cancel
 
     # --- spawning ---------------------------------------------------------------------------
 

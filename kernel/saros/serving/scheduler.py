@@ -69,7 +69,7 @@ class Schedule:
         if time is None:
             log.warning("%s has no time left at which it could be due", self.entry.id)
             return
-        self._timer = self._backend.clock.call_at(time, lambda: self._note(time))
+        self._timer = self._backend.clock.call_on_date(time, lambda: self._note(time))
 
     def _note(self, time: int) -> None:
         if self._overlap in ("skip", "cancel_other", "terminate_other"):
@@ -87,12 +87,12 @@ class Schedule:
             await self._noted.wait()
             self._noted.clear()
             while self._due:
-                running, away = None, False
+                running, away, time = None, False, self._due[0]
                 clock.busy(1)  # virtual time stands still until the occurrence has been seen to
                 try:
-                    running = await self._see_to(self._due[0])
-                except Error as error:
-                    away = self._failed(error)
+                    running = await self._see_to(time)
+                except Exception as error:  # the schedule goes on with its next occurrence
+                    away = self._failed(error, time)
                 finally:
                     clock.busy(-1)
                 if away:
@@ -100,14 +100,19 @@ class Schedule:
                 elif running is not None:
                     await self._end_of(running)
 
-    def _failed(self, error: Error) -> bool:
+    def _failed(self, error: Exception, time: int) -> bool:
         """Whether to try again, since only the server is away."""
-        if error.kind == UNAVAILABLE:
+        if isinstance(error, Error) and error.kind == UNAVAILABLE:
             log.warning("%s: %s; trying again", self.entry.id, error)
             return True
-        log.error("%s could not start %s: %s", self.entry.id, self._workflow.id, error)
-        self._due.popleft()
+        unexpected = None if isinstance(error, Error) else error
+        log.error("%s could not start %s: %s", self.entry.id, self._workflow.id, error, exc_info=unexpected)
+        self._seen_to(time)
         return False
+
+    def _seen_to(self, time: int) -> None:
+        if self._due and self._due[0] == time:
+            self._due.popleft()
 
     async def _see_to(self, time: int) -> Description | None:
         """Start an occurrence or leave it out; or return the run that must end before."""
@@ -120,8 +125,7 @@ class Schedule:
         else:
             await self._stop_other(running)
             return running
-        if self._due and self._due[0] == time:
-            self._due.popleft()
+        self._seen_to(time)
         return None
 
     async def _running(self, own: str) -> Description | None:
@@ -143,14 +147,17 @@ class Schedule:
     async def _end_of(self, running: Description) -> None:
         try:
             await self._backend.result(running.id, running.run_id)
-        except Error as error:
-            if error.kind != NOT_FOUND:
-                await self._pause()
+        except Exception as error:  # whether it still runs is asked again
+            if not isinstance(error, Error):
+                log.exception("%s: the end of %s could not be awaited", self.entry.id, running.id)
+            elif error.kind == NOT_FOUND:
+                return
+            await self._pause()
 
     async def _pause(self) -> None:
         clock = self._backend.clock
         over = asyncio.Event()
-        timer = clock.call_at(clock.now() + PAUSE_NS, over.set)
+        timer = clock.call_after(PAUSE_NS, over.set)
         try:
             await over.wait()
         finally:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ..clock import Handle
+from ..clock import Handle, backoff
 from ..entries import Entry, parse_duration
 from ..errors import Error, ErrorData
 from ..host import Actor, ProcessHost
@@ -46,7 +46,7 @@ class Restart(msgspec.Struct, frozen=True):
 
     def delay(self, failures: int) -> int:
         """The wait after so many failures in a row."""
-        return int(min(self.initial_delay * self.backoff_factor ** min(failures - 1, 1_000), self.max_delay))
+        return backoff(self.initial_delay, self.backoff_factor, self.max_delay, failures)
 
 
 class Service:
@@ -67,7 +67,7 @@ class Service:
     def start(self) -> None:
         """Start the process; a failure counts as one of the process."""
         self._timer = None
-        self._began = self._host.clock.now()
+        self._began = self._host.clock.steady()
         try:
             if self.entry.get("host"):
                 self._host.check_host(self._process, self.entry.get("host"))
@@ -92,7 +92,7 @@ class Service:
 
     def _failed(self, error: ErrorData) -> None:
         clock = self._host.clock
-        if clock.now() - self._began > self._restart.max_delay:
+        if clock.steady() - self._began > self._restart.max_delay:
             self.failures = 0
         self.failures += 1
         limit = self._restart.max_attempts
@@ -101,7 +101,7 @@ class Service:
             return
         delay = self._restart.delay(self.failures)
         log.warning("%s failed, and starts again in %g s: %s", self.entry.id, delay / 1e9, error.message)
-        self._timer = clock.call_at(clock.now() + delay, self.start)
+        self._timer = clock.call_after(delay, self.start)
 
     async def stop(self) -> None:
         """Ask the process to end, and end it after `GRACE_NS`."""
@@ -112,7 +112,7 @@ class Service:
         if actor is None:
             return
         clock = self._host.clock
-        limit = clock.call_at(clock.now() + GRACE_NS, lambda: actor.end(pack(Outcome(err=_OVERDUE))))
+        limit = clock.call_after(GRACE_NS, lambda: actor.end(pack(Outcome(err=_OVERDUE))))
         try:
             actor.deliver(CANCEL, 0, pack(CancelRequest("", "the service stops")))
             await self._stopped.wait()

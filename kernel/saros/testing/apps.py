@@ -34,6 +34,7 @@ def lua_app(
     libraries: Mapping[str, str] | None = None,
     python: Mapping[str, str] | None = None,
     meta: Mapping[str, Mapping[str, Any]] | None = None,
+    worker_options: Mapping[str, Any] | None = None,
     entries: tuple[Mapping[str, Any], ...] = (),
     files: Mapping[str, str] | None = None,
 ) -> Path:
@@ -45,6 +46,7 @@ def lua_app(
 
     :param python: entry name -> ``package.module:callable``.
     :param meta: entry name -> its ``meta``.
+    :param worker_options: of ``app:worker``.
     :param entries: further entries, as YAML data.
     :param files: further files.
     """
@@ -52,6 +54,8 @@ def lua_app(
         {"name": "worker", "kind": "temporal.worker", "task_queue": "main"},
         {"name": "host", "kind": "process.host"},
     ]
+    if worker_options:
+        data[0]["worker_options"] = dict(worker_options)
     sources: dict[str, str] = dict(files or {})
     imports = {name: name for name in libraries or {}}
     groups = {"workflow": workflows, "function": functions, "process": processes, "library": libraries}

@@ -14,7 +14,8 @@ from typing import Any
 from ..app import App, Handle, open_app
 from ..clock import VirtualClock
 from ..engine.replay import replay
-from ..errors import Error
+from ..entries import parse_duration
+from ..errors import INVALID, Error
 from ..plugins import Plugins
 from .fakes import put_in
 
@@ -128,6 +129,21 @@ class TestApp:
         :raises NonDeterminism: when the code no longer matches.
         """
         return replay(await self.app.get(id).export(), self.app.deployment)
+
+    async def pass_time(self, duration: str | float) -> None:
+        """Let exactly so much time pass, of virtual time at once: what is due in the meantime happens.
+
+        :param duration: such as ``"36h"``, or milliseconds.
+        :raises Error: INVALID, when it is none or less than nothing.
+        """
+        ns = parse_duration(duration)
+        if ns < 0:
+            raise Error(f"time cannot pass by {duration}: it only goes on", INVALID, retryable=False)
+        clock = self.app.clock
+        if isinstance(clock, VirtualClock):
+            await clock.pass_time(ns)
+        else:
+            await asyncio.sleep(ns / 1e9)
 
     @contextlib.contextmanager
     def hold_time(self) -> Iterator[None]:

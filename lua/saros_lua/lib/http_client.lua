@@ -8,6 +8,7 @@ local env_type = rt.env.type
 rt.library("duration")
 
 local SECOND, MILLISECOND = 1000000000, 1000000
+local MOST = 7 * 24 * 3600 * SECOND
 local PART = 64 * 1024 -- bytes that stream:read gives when it is not told how many
 
 local streams -- of this execution: how many there were
@@ -33,6 +34,8 @@ local function request_of(options)
       return nil, "timeout: " .. why .. "; a number is seconds"
     elseif ns <= 0 then
       return nil, "timeout must be more than 0; a number is seconds"
+    elseif ns > MOST then -- time.SECOND, say, is nanoseconds
+      return nil, "timeout must be at most 168h; a number is seconds"
     end
     request.timeout = ns / MILLISECOND
   end

@@ -81,6 +81,36 @@ function require_for(source)
   end
 end
 
+local function look(name, field)
+  local value = rt.env[name]
+  if field == "" then
+    return value
+  end
+  return value[field]
+end
+
+-- For reading code that does not run: the type of a global or of a field of it, or "error" and what touching it
+-- says; for the field "*", the names of all.
+function rt.probe(name, field)
+  if not rt.own.bytecode then
+    local source = rt.own_source or fetch("")
+    rt.own, rt.require = source, require_for(source)
+    rt.start, rt.pid, rt.context = { entry = "" }, "", {}
+  end
+  if field == "*" then
+    local names = {}
+    for key in raw.next, rt.env[name] do
+      names[#names + 1] = raw.tostring(key)
+    end
+    return "table", raw.table.concat(names, " ")
+  end
+  local fine, value = raw.pcall(look, name, field)
+  if not fine then
+    return "error", (raw.string.gsub(raw.tostring(value), "^saros/[^:]+:%d+: ", ""))
+  end
+  return rt.env.type(value), ""
+end
+
 -- The function that an entry runs; raises a text when its source does not hold it.
 function rt.load_entry()
   local source = rt.own_source or fetch("")

@@ -77,6 +77,9 @@ local function tick_after(ticker)
   local time = rt.now()
   local missed = (time - ticker.due) // ticker.interval
   ticker.due = ticker.due + ((missed > 0 and missed or 0) + 1) * ticker.interval
+  if ticker.due - time > ticker.interval then
+    ticker.due = time + ticker.interval -- the clock was set back
+  end
   ticker.ref = start(ticker.due - time, function()
     offer(ticker.channel, now()) -- the buffer holds one: a slow receiver misses ticks
     tick_after(ticker)

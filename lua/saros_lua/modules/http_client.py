@@ -11,6 +11,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
+from saros.background import together
 from saros.errors import INTERNAL, TIMEOUT, UNAVAILABLE, Error
 from saros.values import error_data
 
@@ -69,9 +70,7 @@ async def batch(pid: str, args: list[Any]) -> list[dict[str, Any]]:
             return {"err": msgspec.to_builtins(error_data(Error(message, INTERNAL, retryable=False)))}
         return {"ok": response}
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(each)) for each in args]
-    return [task.result() for task in tasks]
+    return await together(*(one(each) for each in args))
 
 
 class Stream:
@@ -188,9 +187,9 @@ def _head(response: httpx.Response) -> dict[str, Any]:
         headers.setdefault(_canonical(text_of(name)), []).append(text_of(value))
     cookies = {}
     for line in headers.get("Set-Cookie", []):
-        name, mark, value = line.partition(";")[0].partition("=")
-        if mark and name.strip():
-            cookies[name.strip()] = value.strip()
+        cookie, mark, content = line.partition(";")[0].partition("=")
+        if mark and cookie.strip():
+            cookies[cookie.strip()] = content.strip()
     return {
         "status_code": response.status_code,
         "headers": {name: ", ".join(values) for name, values in headers.items()},

@@ -42,7 +42,8 @@ def build(method: Any, url: Any, options: Any) -> httpx.Request:
     if unknown:
         raise invalid(f"unknown option {', '.join(unknown)}; known are {', '.join(OPTIONS)}")
     headers = _headers(options)
-    content, data, files = options.get("body"), None, _files(options)
+    content, files = options.get("body"), _files(options)
+    data: dict[str, list[bytes]] | None = None
     if content is not None and not isinstance(content, (str, bytes)):
         raise invalid("body must be a text; json.encode makes one of a table")
     if content is not None and ("form" in options or files):

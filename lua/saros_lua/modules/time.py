@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 
 from saros.errors import INTERNAL, NOT_FOUND, Error
 from saros.modules import HostFunction
+from saros.plain import shown
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -193,11 +194,13 @@ def zone(name: bytes) -> Zone:
         hint = "names look like Europe/Berlin"
         if _read("Europe/Berlin") is None:
             hint = "this machine has no time zone database: install tzdata (the system's or Python's package)"
-        raise Error(f"unknown time zone {text!r}; {hint}", NOT_FOUND, retryable=False)
+        raise Error(f"unknown time zone {shown(text)}; {hint}", NOT_FOUND, retryable=False)
     try:
         return Zone(data)
     except (ValueError, LookupError, struct.error) as exc:
-        raise Error(f"the time zone file of {text!r} is damaged: {exc}", INTERNAL, retryable=False) from exc
+        raise Error(
+            f"the time zone file of {shown(text)} is damaged: {exc}", INTERNAL, retryable=False
+        ) from exc
 
 
 def time_span(name: bytes, at: int) -> Span:

@@ -46,7 +46,8 @@ function process.pid() end
 ---@return string
 function process.id() end
 
---- Send a message; NOT_FOUND when the destination is unknown or has ended. Topics that begin with `@` are reserved.
+--- Send a message; NOT_FOUND when the destination is unknown or has ended. In a workflow, what goes to a process or
+--- function is accepted at once. Topics that begin with `@` are reserved.
 ---@param dest saros.Destination
 ---@param topic string
 ---@param ... any

@@ -40,7 +40,6 @@ class Settings(NamedTuple):
 
     body: int
     read: float
-    write: float
     request: float
 
 
@@ -68,7 +67,7 @@ class Endpoint:
             body = Body(scope, receive, self._settings.body, self._settings.read)
             info = await self._info(scope, body)
             limit = self._timeout or scope.get(TIMEOUT) or self._settings.request
-            exchange = Exchange(scope, receive, send, body, self._settings.write)
+            exchange = Exchange(scope, receive, send, body)
             await exchange.run(self._app.host, self._function, info, {"request_id": scope[REQUEST_ID]}, limit)
         except HttpError as error:
             if exchange is not None and exchange.begun:

@@ -14,6 +14,7 @@ from saros.background import Job
 from saros.entries import Entry
 from saros.errors import CANCELED, INVALID, Error, ErrorData
 from saros.host import Attempt, ProcessHost
+from saros.plain import one_line
 from saros.program import Call, Outcome, pack
 from saros.values import Json
 
@@ -56,9 +57,7 @@ def end_streams(host: ProcessHost) -> None:
 
 
 class Exchange:
-    """:param write_s: seconds that a client has to take what is written; 0 for no limit."""
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send, body: Body, write_s: float) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, body: Body) -> None:
         self.begun = False
         self.sends_events = False
         self.responds = False
@@ -67,7 +66,6 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._body = body
-        self._write_s = write_s
         self._gone = False
         self._no_body = False  # a status that has none
         self._writing: asyncio.Lock | None = None  # its coroutines may write at the same time
@@ -190,21 +188,13 @@ class Exchange:
             self.begun = True
             self._no_body = head["status"] in (204, 304)
             self.sends_events = (b"content-type", b"text/event-stream") in headers
-            await self._timely({"type": "http.response.start", "status": head["status"], "headers": headers})
+            await self._send({"type": "http.response.start", "status": head["status"], "headers": headers})
         if data and not self._no_body:
             body = data.encode() if isinstance(data, str) else data
-            await self._timely({"type": "http.response.body", "body": body, "more_body": True})
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
         elif isinstance(head, dict):  # what sends the head on its way
-            await self._timely({"type": "http.response.body", "body": b"", "more_body": True})
+            await self._send({"type": "http.response.body", "body": b"", "more_body": True})
         return True
-
-    async def _timely(self, message: dict[str, Any]) -> None:
-        try:
-            async with asyncio.timeout(self._write_s or None):
-                await self._send(message)
-        except TimeoutError:
-            self._abort()
-            raise Disconnected from None
 
     def _abort(self) -> None:
         wire = self._scope.get(WIRE)
@@ -235,12 +225,12 @@ class Exchange:
         if "status" in result:
             await send_whole(self._send, result["status"], _headers(result["headers"]), data)
         else:
-            await self._timely({"type": "http.response.body", "body": b"" if self._no_body else data})
+            await self._send({"type": "http.response.body", "body": b"" if self._no_body else data})
 
     def _report(self, entry: Entry, error: ErrorData) -> None:
         stack = f"\n{error.stack}" if error.stack else ""
         text = f"{error.context}: {error.message}" if error.context else error.message
-        log.error("%s failed: %s [%s]%s", entry.id, text, self._scope[REQUEST_ID], stack)
+        log.error("%s failed: %s [%s]%s", entry.id, one_line(text), self._scope[REQUEST_ID], stack)
 
     async def cut(self) -> None:
         """Cut the connection: a response that has begun cannot be completed, and its client must know.

@@ -7,7 +7,7 @@ import logging
 import re
 import time
 from random import getrandbits
-from typing import Final
+from typing import Final, NamedTuple
 
 from .endpoint import PARAMS
 from .metrics import Metrics
@@ -30,18 +30,26 @@ log = logging.getLogger("saros.http")
 access = logging.getLogger("saros.http.access")
 
 _ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_PORTS: Final = {"http": ":80", "https": ":443"}
 CLIENT_CLOSED: Final = 499
 """The status of requests whose client went before it had an answer, in log and metrics."""
 
 
-class Gateway:
-    """:param limit: requests under way at once; more are refused."""
+class Limits(NamedTuple):
+    """:param requests: under way at once; more are refused.
+    :param write: seconds that a client has to take a part of a response; 0 for no limit.
+    """
 
-    def __init__(self, name: str, routes: Routes, metrics: Metrics, limit: int, access_log: bool) -> None:
+    requests: int
+    write: float
+
+
+class Gateway:
+    def __init__(self, name: str, routes: Routes, metrics: Metrics, limits: Limits, access_log: bool) -> None:
         self._name = name
         self._routes = routes
         self._metrics = metrics
-        self._limit = limit
+        self._limits = limits
         self._access_log = access_log
         self._active = 0
 
@@ -52,28 +60,38 @@ class Gateway:
         given = header_of(scope, b"x-request-id")
         request_id = given if given and _ID.fullmatch(given) else f"{getrandbits(128):032x}"
         scope[REQUEST_ID] = request_id
-        status, size, route = 0, 0, "-"
-        wire = scope.get(WIRE)
+        status, size, route, asked = 0, 0, "-", False
+        wire = scope[WIRE]
+
+        async def receive_on() -> Message:
+            nonlocal asked
+            asked = True
+            return await receive()
 
         async def send_on(message: Message) -> None:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                if not asked and header_of(scope, b"expect") is not None:
+                    # It waits for leave to send its body: what comes next may be that, or another request.
+                    message["headers"].append((b"connection", b"close"))
             else:
                 size += len(message.get("body", b""))
-            if wire is None:
-                await send(message)
-                return
             wire.hold()  # until there is a part of the body, which leaves with what goes before and after it
-            await send(message)
+            try:
+                async with asyncio.timeout(self._limits.write or None):
+                    await send(message)
+            except TimeoutError:
+                wire.abort()
+                raise Disconnected from None
             if message["type"] == "http.response.body":
                 wire.release()
 
         self._active += 1
         self._metrics.active += 1
         try:
-            if self._active > self._limit:
+            if self._active > self._limits.requests:
                 raise HttpError(503, "The server is busy.", {"Retry-After": "1"})
             if scope["http_version"] not in ("1.1", "1.0"):
                 raise HttpError(505, "This server speaks HTTP/1.1.", {"Connection": "close"})
@@ -82,7 +100,7 @@ class Gateway:
             resource, params = self._routes.find(scope["raw_path"].decode("latin-1"), scope["method"])
             route = resource.pattern.text
             scope[PARAMS] = params
-            await resource.app(scope, receive, send_on)
+            await resource.app(scope, receive_on, send_on)
         except HttpError as error:
             await send_problem(scope, send_on, error)
         except Disconnected:
@@ -121,8 +139,8 @@ def _require_ours(scope: Scope) -> None:
 
     :raises HttpError: 404.
     """
-    scheme, mark, rest = scope[TARGET].decode("latin-1").partition("://")
-    host = header_of(scope, b"host")
-    ours = host is None or rest.partition("/")[0].partition("?")[0].lower() == host.lower()
-    if not mark or scheme.lower() not in ("http", "https") or not ours:
+    scheme, _, host = scope[TARGET].decode("latin-1").lower().partition("://")
+    port = _PORTS.get(scheme)
+    given = (header_of(scope, b"host") or host).lower()
+    if port is None or host.removesuffix(port) != given.removesuffix(port):
         raise HttpError(404, "There is nothing here.")

@@ -208,7 +208,7 @@ request_method("accepts", function(state, wanted)
   local accept = header(state, "accept")
   if type(wanted) ~= "string" then
     return false
-  elseif not accept then
+  elseif not accept or accept == "" then
     return true
   end
   local media, best, quality = media_type(wanted), -1, 0

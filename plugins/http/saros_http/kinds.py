@@ -25,6 +25,7 @@ from saros.entries import (
 )
 
 from .options import Options
+from .strict import slips_of, unknown_in
 from .tls import TLS, check_tls
 
 SERVICE: Final = "http.service"
@@ -67,6 +68,9 @@ LIMITS: Final = Table(
 
 def _check_service(entry: Entry, registry: Registry) -> Iterator[Problem]:
     yield from check_tls(entry)
+    for path, table in (("timeouts", TIMEOUTS), ("limits", LIMITS), ("tls", TLS)):
+        yield from unknown_in(entry, path, table.keys)
+    yield from slips_of(entry, SERVICE_KIND.fields, ("timeouts", "limits", "tls"))
     mine = entry.get("addr")
     for other in registry.of_kind(SERVICE):
         if other is entry:
@@ -123,6 +127,7 @@ def _check_router(entry: Entry, registry: Registry) -> Iterator[Problem]:
     if server_of(entry, registry) is None:
         yield entry.problem("`meta.server` is missing", "meta", "name an http.service")
     yield from _check_middleware(entry)
+    yield from slips_of(entry, ROUTER_KIND.fields, ("middleware", "options"))
     for key in ("post_middleware", "post_options"):
         if entry.get(key):
             hint = "check in the function, or with token_auth"
@@ -196,6 +201,7 @@ def _shape(path: str) -> str:
 
 
 def _check_endpoint(entry: Entry, registry: Registry) -> Iterator[Problem]:
+    yield from slips_of(entry, ENDPOINT_KIND.fields, ("accepts", "max_body", "timeout"))
     router = router_of(entry, registry)
     if router is None:
         yield entry.problem("`meta.router` is missing", "meta", "name an http.router")
@@ -243,6 +249,7 @@ def _check_static(entry: Entry, registry: Registry) -> Iterator[Problem]:
     if server_of(entry, registry) is None:
         yield entry.problem("`meta.server` is missing", "meta", "name an http.service, or an http.router")
     yield from _check_middleware(entry)
+    yield from slips_of(entry, STATIC_KIND.fields, ("middleware", "options"))
 
 
 STATIC_KIND: Final = Kind(

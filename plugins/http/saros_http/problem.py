@@ -18,7 +18,7 @@ Headers = list[tuple[bytes, bytes]]
 
 REQUEST_ID = "saros.id"  # in a scope: the request's id
 WIRE = "saros.wire"  # in a scope: the `Wire` of its connection
-TARGET = "saros.target"  # in a scope: the request's target, when it is no path
+TARGET = "saros.target"  # in a scope: scheme and host of the request's target, when it has them
 
 
 class HttpError(Exception):

@@ -10,11 +10,13 @@ import asyncio
 import re
 import sys
 from collections import deque
+from collections.abc import Callable
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Final
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from .kinds import METHODS
@@ -24,8 +26,11 @@ from .wire import Wire
 DRAIN_S: Final = 5.0
 """What a client gets to send the rest of a body that nobody reads, once it has its response."""
 DRAIN_BYTES: Final = 1 << 20
+WAITING: Final = 64
+"""Requests of one connection that wait for their turn while more are read."""
 
 _HOST: Final = re.compile(rb"[^\x00-\x20\x7f-\xff/?#@\\,]*")
+_ABSOLUTE: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _REQUEST_LINE: Final = re.compile(rb"[\w!#$%&'*+.^`|~-]+ \S+ HTTP/1\.[01]\r\n", re.ASCII)
 _VERSIONS: Final = ("0.0", "1.0", "1.1")  # the first while none was read
 
@@ -42,6 +47,18 @@ class RefusedError(Exception):
     """Raised in a callback of the parser to end its work."""
 
 
+class Flow(FlowControl):
+    """Reads no more while many requests wait for their turn, or a client could fill the memory with them."""
+
+    def __init__(self, transport: asyncio.Transport, may_read: Callable[[], bool]) -> None:
+        super().__init__(transport)
+        self._may_read = may_read
+
+    def resume_reading(self) -> None:
+        if self._may_read():
+            super().resume_reading()
+
+
 class Protocol(HttpToolsProtocol):
     """See `configured`."""
 
@@ -53,17 +70,14 @@ class Protocol(HttpToolsProtocol):
         self.wire = Wire(transport, self._is_sending)
         self._phase = Phase.HEAD
         self._size = 0  # bytes of the head that have come; or of a body that nobody reads
-        self._shared = (
-            False  # whether the latest bytes hold the end of a request and the beginning of the next
-        )
+        self._shared = False  # whether the latest bytes are also the end of the request before
         self._latest = b""  # bytes that are being read
         self._deaf = False  # whether what comes is no longer read
         self._refusal: tuple[int, str] | None = None
-        self._open: deque[RequestResponseCycle] = (
-            deque()
-        )  # requests without their whole response; first one runs
+        self._open: deque[RequestResponseCycle] = deque()  # without their whole response; the first one runs
         self._timer: tuple[Phase, asyncio.TimerHandle] | None = None
         super().connection_made(self.wire)  # type: ignore[arg-type]
+        self.flow = Flow(transport, lambda: len(self._open) < WAITING)
         if len(self.connections) > self.max_connections:
             transport.abort()
         else:
@@ -102,7 +116,7 @@ class Protocol(HttpToolsProtocol):
         self._watch()
 
     def _begin(self, shared: bool) -> None:
-        self._phase, self._size, self._length, self._shared = Phase.HEAD, 0, 0, shared
+        self._phase, self._size, self._length, self._shared = Phase.HEAD, int(shared), 0, shared
 
     def on_message_begin(self) -> None:
         if self._phase is not Phase.HEAD:
@@ -139,8 +153,9 @@ class Protocol(HttpToolsProtocol):
             raise self._refused(501, "The server does not know this transfer encoding.")
         if self.parser.get_method() == b"CONNECT":
             raise self._refused(404, "There is nothing here.")
-        if not self.url.startswith(b"/"):
-            self.scope[TARGET] = self.url  # type: ignore[literal-required]
+        if absolute := _ABSOLUTE.match(self.url):
+            self.scope[TARGET] = absolute[0]  # type: ignore[literal-required]
+            self.url = b"/" + self.url[absolute.end() :].removeprefix(b"/")
         super().on_headers_complete()
         self._phase, self._size = Phase.BODY, 0
         self._open.append(self.cycle)

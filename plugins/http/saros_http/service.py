@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import socket
 import ssl
@@ -20,7 +21,7 @@ from saros.errors import UNAVAILABLE, Error
 from .admin import Admin
 from .endpoint import Endpoint, Settings, seconds
 from .exchange import end_streams
-from .gateway import Gateway
+from .gateway import Gateway, Limits
 from .kinds import ENDPOINT, ROUTER, SERVICE, STATIC, full_path, router_of, server_of
 from .listening import announce, withdraw
 from .metrics import Metrics
@@ -51,7 +52,6 @@ def routes_of(app: App, service: Entry) -> Routes:
     settings = Settings(
         service.get("limits.body"),
         seconds(service, "timeouts.read"),
-        seconds(service, "timeouts.write"),
         seconds(service, "timeouts.request"),
     )
     wraps: dict[str, Wrap] = {
@@ -107,8 +107,11 @@ def listen(entry: Entry, path: str, default_host: str) -> socket.socket:
     except (OSError, OverflowError) as exc:
         sock.close()
         reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-        message = f"cannot listen at {addr}: {reason}"
-        raise Error(message, UNAVAILABLE, retryable=False, where=entry.where(path)) from exc
+        message = f"{entry.id} cannot listen at {addr}: {reason}"
+        hint = None
+        if isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE:
+            hint = "another process has the port; `saros run --no-services` runs workers only"
+        raise Error(message, UNAVAILABLE, retryable=False, where=entry.where(path), hint=hint) from exc
     return sock
 
 
@@ -148,8 +151,10 @@ def _listeners(app: App, admin: Admin, metrics: Metrics, opened: contextlib.Exit
         if entry.get("lifecycle.auto_start") is False:
             continue
         context = tls_context(app, entry)
-        limit, access_log = entry.get("limits.requests"), entry.get("access_log") is not False
-        gateway = Gateway(entry.id, routes_of(app, entry), metrics, limit, access_log)
+        limits = Limits(entry.get("limits.requests"), seconds(entry, "timeouts.write"))
+        gateway = Gateway(
+            entry.id, routes_of(app, entry), metrics, limits, entry.get("access_log") is not False
+        )
         sock = opened.enter_context(listen(entry, "addr", "0.0.0.0"))
         url = _url(sock, "https" if context else "http")
         yield Listener(entry.id, url, _server(gateway, entry, context), sock)

@@ -72,7 +72,7 @@ def _problems(scope: Scope, send: Send) -> Send:
         if message["type"] == "http.response.start" and message["status"] in (400, 416):
             refused = True
             size = [value for name, value in message["headers"] if name == b"content-range"]
-            headers = {"Content-Range": size[0].decode("latin-1")} if size else {}
+            headers = {"Content-Range": f"bytes {size[0].decode().removeprefix('bytes ')}"} if size else {}
             text = "The file has no such range." if message["status"] == 416 else "The range is malformed."
             await send_problem(scope, send, HttpError(message["status"], text, headers))
         elif not refused:

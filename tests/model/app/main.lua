@@ -2,6 +2,7 @@
 local funcs, time, workflow = require("funcs"), require("time"), require("workflow")
 
 local quickly = funcs.new():with_options({ ["activity.retry_policy"] = { initial_interval = 5 } })
+local near = quickly:with_options({ ["activity.local"] = true, ["activity.retry_policy"] = { initial_interval = 5 } })
 
 -- {"ok", value}, or {"error", kind}: of a function that raises, or returns nil and an error.
 local function outcome(ok, value, err)
@@ -56,6 +57,22 @@ local function main(state)
     end,
     flaky = function(op)
       return quickly:call("app:flaky", op.n)
+    end,
+    flaky_near = function(op)
+      return near:call("app:flaky", op.n)
+    end,
+    slow_near = function(op)
+      return near:call("app:slow", op.n)
+    end,
+    far = function(op)
+      return funcs.call("app:far", op.n)
+    end,
+    abandon_near = function(op)
+      local future = near:async("app:slow", op.n)
+      time.sleep((op.n + 1) .. "ms")
+      future:cancel()
+      local _, err = future:result()
+      return err and err:kind() or "done"
     end,
     sleep = function(op)
       local _, err = time.sleep(op.n .. "ms")

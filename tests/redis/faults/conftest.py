@@ -100,6 +100,17 @@ WORKFLOWS = {
         return a + b + x:data() + y:data()
     """,
     "slow": 'return funcs.call("app:traced", input.n, input.seconds)',
+    # three local calls, of which the last is under way for a while
+    "near": """
+        local near = funcs.new():with_options({["activity.local"] = true})
+        local sum = 0
+        for i = 1, 3 do
+          local value, err = near:call("app:traced", input.n + i, i == 3 and input.seconds or 0)
+          if err then return nil, err end
+          sum = sum + value
+        end
+        return sum
+    """,
     "waits": 'return funcs.call("app:gate", input)',
     "nap": 'time.sleep(input) return "slept"',
     "blocks": 'return funcs.call("app:block_loop", input)',

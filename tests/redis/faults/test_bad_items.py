@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import saros
-from saros.engine import calls, worker
+from saros.engine import retry, worker
 from saros.errors import INVALID
 from saros.testing import eventually
 
@@ -101,7 +101,7 @@ def test_s6_a_task_that_raises_in_dispatch_stops_no_other(
     server: Any, app_path: Any, client: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of ten runs in one batch, the third raises where no error of a program can; and so for ten calls."""
-    begin, start = worker.Transition.begin, calls.start_limited
+    begin, start = worker.Transition.begin, retry.start_limited
     failures: list[str] = []
 
     def begin_or_raise(self: Any) -> None:
@@ -117,7 +117,7 @@ def test_s6_a_task_that_raises_in_dispatch_stops_no_other(
         return start(attempts, call, info, *args)
 
     monkeypatch.setattr(worker.Transition, "begin", begin_or_raise)
-    monkeypatch.setattr(calls, "start_limited", start_or_raise)
+    monkeypatch.setattr(retry, "start_limited", start_or_raise)
     url = server.url()
 
     async def main() -> None:

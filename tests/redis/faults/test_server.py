@@ -254,3 +254,31 @@ def test_s18_replies_that_break_off(
                 assert found == {each.id: each.run_id for each in orders}  # each start gave the one run
 
     asyncio.run(main())
+
+
+def test_a_server_that_cannot_save_to_its_disk(own_server: Any, app_path: Any, caplog: Any) -> None:
+    """It refuses all writes. Workers say so in one line each time, and go on when it takes them again."""
+    url = own_server.url(lease="2s")
+    blocked = own_server.folder / "dump.rdb"  # a folder of this name cannot be replaced
+
+    async def main() -> None:
+        async with saros.open(app_path, backend=url) as app:
+            with own_server.client() as redis:
+                naps = [await app.start("app:nap", "3s") for _ in range(5)]
+                blocked.mkdir()
+                redis.config_set("save", "900 1")
+                redis.bgsave()
+                await eventually(lambda: redis.info()["rdb_last_bgsave_status"] == "err", "it cannot save")
+                with pytest.raises(saros.Error, match="cannot save its data to disk") as refused:
+                    await app.start("app:nap", "1ms")
+                assert refused.value.kind == UNAVAILABLE
+                await asyncio.sleep(4)  # so long that loops give up and begin again
+                blocked.rmdir()
+                redis.bgsave()
+                await eventually(lambda: redis.info()["rdb_last_bgsave_status"] == "ok", "it can save")
+            assert [await each.result(30) for each in naps] == ["slept"] * 5
+        assert "cannot save its data to disk" in caplog.text
+        assert "Traceback" not in caplog.text
+
+    with caplog.at_level(logging.WARNING, "saros"):
+        asyncio.run(main())

@@ -62,6 +62,36 @@ def test_a_stopped_worker_wakes_after_its_lease(
     asyncio.run(main())
 
 
+def test_local_calls_survive_workers_that_are_killed(
+    server: Any, worker: Callable[..., Any], client: Any, trace: Callable[[], Any], check_histories: Any
+) -> None:
+    """They are under way in tasks that have committed, and the worker that takes them over is killed, too."""
+    url = server.url(lease="1s")
+
+    async def main() -> None:
+        async with client(url) as app:
+            workers = [worker(url).ready()]
+            orders = [
+                await app.start("app:near", {"n": n * 10, "seconds": 3.0}, id=f"n{n}") for n in range(5)
+            ]
+            for times in (5, 10):
+                await eventually(
+                    lambda least=times: sum(n % 10 == 3 for _, n in trace()) >= least,
+                    "all last calls have begun",
+                )
+
+                async def committed() -> bool:
+                    return all([len(await order.history()) > 5 for order in orders])
+
+                await eventually(committed, "their tasks have committed")
+                workers.pop().end()
+                workers.append(worker(url).ready())
+            assert [await each.result(40) for each in orders] == [n * 30 + 6 for n in range(5)]
+            await check_histories(app, [each.id for each in orders])
+
+    asyncio.run(main())
+
+
 def test_a_drained_worker_hands_over_without_waiting_for_leases(
     server: Any, worker: Callable[..., Any], client: Any, check_histories: Any
 ) -> None:

@@ -1,5 +1,6 @@
 -- What every script begins with. KEYS[1] is the tag of one partition, which every key of that partition
--- starts with, so that one script touches one hash slot; ARGV[1] is the msgpack of the arguments.
+-- starts with, so that one script touches one hash slot; ARGV[1] is the msgpack of the arguments, and ARGV[2] the
+-- steady time that the worker knows (see below), or -1.
 -- A script first reads and decides, then writes: Redis does not roll a script back.
 local tag = KEYS[1]
 local group = "saros"
@@ -72,6 +73,23 @@ local function text(number)
   return string.format("%.0f", number)
 end
 
+-- Microseconds of a clock that only goes on: `now` less what the server's clock was set by (see fire.lua). All that
+-- has to happen later, and all that counts for some time, goes by it; `now` is for people to read.
+local known = tonumber(ARGV[2]) or -1
+local AGREE = 1000000
+
+local function counted()
+  return now - (tonumber(call("HGET", key("x", "steady"), "skew")) or 0)
+end
+
+local function steady()
+  local at = counted()
+  if known >= 0 and math.abs(known - at) > AGREE then
+    return known -- the clock was set just now
+  end
+  return at
+end
+
 -- unpack() has room for some thousand values only.
 local function push_all(list, items)
   for first = 1, #items, 1000 do
@@ -142,7 +160,7 @@ end
 -- Whether a mail or request with this key came before. Only the newest keys of an execution are kept.
 local function seen(id, mark)
   local marks = key("k", id)
-  if call("ZADD", marks, "NX", text(now), mark) == 0 then
+  if call("ZADD", marks, "NX", text(steady()), mark) == 0 then
     return true
   end
   if call("ZCARD", marks) > 10000 then
@@ -167,15 +185,35 @@ local function made(id, request)
   end
 end
 
--- Deadlines: a member of the partition's `tm`, with what it brings in the run's `d`.
+-- Deadlines: a member of the partition's `tm`, with what it brings in the run's `d`. Both begin with a number, by
+-- which Redis orders those that are due at the same time: as they were set.
+local DIGITS = 16
+
 local function arm(run, kind, ref, due, item)
-  call("ZADD", tag .. ":tm", text(due), kind .. ":" .. run .. ":" .. ref)
-  call("HSET", key("d", run), kind .. ":" .. ref, item)
+  local number = string.format("%016.0f", call("INCR", key("x", "set")))
+  call("ZADD", tag .. ":tm", text(due), number .. ":" .. kind .. ":" .. run .. ":" .. ref)
+  call("HSET", key("d", run), kind .. ":" .. ref, number .. item)
+end
+
+-- The member of a deadline whose field in `d` holds `item`.
+local function member_of(run, field, item)
+  local kind, ref = string.match(field, "^(%a+):(%d+)$")
+  return kind and string.sub(item, 1, DIGITS) .. ":" .. kind .. ":" .. run .. ":" .. ref
+end
+
+-- When a deadline is due; nil when there is none.
+local function due_at(run, kind, ref)
+  local field = kind .. ":" .. ref
+  local item = call("HGET", key("d", run), field)
+  return item and tonumber(call("ZSCORE", tag .. ":tm", member_of(run, field, item)) or nil)
 end
 
 local function disarm(run, kind, ref)
-  if call("HDEL", key("d", run), kind .. ":" .. ref) == 1 then
-    call("ZREM", tag .. ":tm", kind .. ":" .. run .. ":" .. ref)
+  local d, field = key("d", run), kind .. ":" .. ref
+  local item = call("HGET", d, field)
+  if item then
+    call("HDEL", d, field)
+    call("ZREM", tag .. ":tm", member_of(run, field, item))
   end
 end
 
@@ -190,16 +228,33 @@ end
 
 -- Calls: the fields of call n in the run's `c` are "n" (the task), "n:e" (its entry and queue), "n:t" (the
 -- token of the attempt that runs), "n:a" (attempts before), "n:h" (heartbeat), "n:x" (cancelled), "n:l" (lost).
+-- A call that a worker began within its workflow task waits in no queue: its entry, which begins with "L" in "n:e",
+-- is in the stream `loc`, which nobody reads. It is there to be leased, and goes to the queue when its worker is lost.
 local function drop_call_entry(at)
-  local entry, queue = string.match(at or "", "^(%d+%-%d+) (.*)$")
+  local own, entry, queue = string.match(at or "", "^(L?)(%d+%-%d+) (.*)$")
   if entry then
-    drop_entry(key("act", queue), entry)
+    drop_entry(key(own == "" and "act" or "loc", queue), entry)
   end
 end
 
 local function queue_call(run, ref, queue, ...)
   local entry = call("XADD", key("act", queue), "*", "r", run, "f", ref)
   call("HSET", key("c", run), ref .. ":e", entry .. " " .. queue, ...)
+end
+
+local function claim_own(stream, consumer, entry)
+  return redis.pcall("XCLAIM", stream, group, consumer, 0, entry, "FORCE", "JUSTID")
+end
+
+local function lease_own(run, ref, queue, task, token, consumer)
+  local stream = key("loc", queue)
+  local entry = call("XADD", stream, "*", "r", run, "f", ref)
+  local reply = claim_own(stream, consumer, entry)
+  if reply.err then
+    call("XGROUP", "CREATE", stream, group, "0")
+    claim_own(stream, consumer, entry)
+  end
+  call("HSET", key("c", run), ref .. ":e", "L" .. entry .. " " .. queue, ref, task, ref .. ":t", token)
 end
 
 local function drop_call(run, ref, at)

@@ -1,6 +1,7 @@
--- {commits, wanted} gives {verdicts, what was wanted}.
+-- {commits, wanted} gives {verdicts, what was wanted, entries of leased calls by commit}.
 -- A commit: {run, id, fence, expected, consumed, records, size, calls, canceled, asked, deadlines, cleared,
--- outbox, attributes, memo, close, consumer, children, ended}. The fence is random and used once: it is the operation's id, too.
+-- outbox, attributes, memo, close, consumer, children, ended, leased}. The fence is random and used once: it is the
+-- operation's id, too.
 local function ask_call(run, ref, item)
   local c = key("c", run)
   local blob, token = unpack(call("HMGET", c, ref, ref .. ":t"))
@@ -48,17 +49,23 @@ local function commit(c)
   for _, ref in ipairs(c[9]) do
     drop_call(run, ref)
   end
-  for _, asked in ipairs(c[10]) do
-    ask_call(run, asked[1], asked[2])
-  end
   for _, entry in ipairs(c[13]) do
     send_out(entry)
   end
   for _, task in ipairs(c[8]) do
     queue_call(run, task[1], task[2], task[1], task[3])
   end
-  for _, deadline in ipairs(c[11]) do
-    arm(run, deadline[1], deadline[2], deadline[3], deadline[4])
+  for _, own in ipairs(c[20]) do
+    lease_own(run, own[1], own[2], own[3], own[4], c[17])
+  end
+  for _, asked in ipairs(c[10]) do
+    ask_call(run, asked[1], asked[2])
+  end
+  if #c[11] > 0 then
+    local from = steady()
+    for _, deadline in ipairs(c[11]) do
+      arm(run, deadline[1], deadline[2], from + deadline[3], deadline[4])
+    end
   end
   for _, attribute in ipairs(c[14]) do
     set_attribute(run, start, attribute[1], attribute[2], attribute[3])
@@ -84,12 +91,23 @@ local function commit(c)
   return "ok"
 end
 
-local verdicts = {}
+-- Where the leased calls of a commit are; one that is committed again has them as well.
+local function leased_by(c)
+  local entries = {}
+  for index, own in ipairs(c[20]) do
+    local at, token = unpack(call("HMGET", key("c", c[1]), own[1] .. ":e", own[1] .. ":t"))
+    entries[index] = token == own[4] and string.match(at, "^L(%S+)") or ""
+  end
+  return entries
+end
+
+local verdicts, entries = {}, {}
 for index, each in ipairs(input[1]) do
   local ok, found = guard(commit, each)
   verdicts[index] = ok and found or "fenced"
   if not ok then
     set_run_aside(each[1], found)
   end
+  entries[index] = verdicts[index] == "ok" and leased_by(each) or {}
 end
-return {verdicts, take_wanted(input[2])}
+return {verdicts, take_wanted(input[2]), entries}

@@ -1,8 +1,9 @@
 -- How runs begin and end.
 
--- new: {run, id, blob, pid, queue, type, start, delay, mails, attributes, memo, alarms}; alarms: {due, outcome,
--- whether another run may follow}.
-local function create(new)
+-- new: {run, id, blob, pid, queue, type, start, delay, mails, attributes, memo, alarms}; alarms: {delay, outcome,
+-- whether another run may follow, whether it is counted from the first run on}.
+-- expires: when the alarm is due that is counted so, of a run that continues another.
+local function create(new, expires)
   local run, id, start = new[1], new[2], text(new[7])
   local m = key("m", run)
   push_all(key("i", run), new[9])
@@ -19,11 +20,12 @@ local function create(new)
     set_memo(run, item[1], item[2])
   end
   for number, alarm in ipairs(new[12]) do
-    arm(run, alarm[3] and "again" or "run", number, alarm[1], alarm[2])
+    local due = alarm[4] and expires or steady() + alarm[1]
+    arm(run, alarm[3] and "again" or alarm[4] and "total" or "run", number, due, alarm[2])
   end
   if new[8] > 0 then
     call("HSET", m, "delayed", "start")
-    arm(run, "wake", 0, now + new[8], "")
+    arm(run, "wake", 0, steady() + new[8], "")
   else
     schedule(run)
   end
@@ -78,21 +80,26 @@ local function close_run(run, status, outcome, following)
       drop_call_entry(calls[index + 1])
     end
   end
-  for _, field in ipairs(call("HKEYS", key("d", run))) do
-    local kind, ref = string.match(field, "^(%a+):(%d+)$")
-    if kind then
-      call("ZREM", tag .. ":tm", kind .. ":" .. run .. ":" .. ref)
+  local expires
+  local deadlines = call("HGETALL", key("d", run))
+  for index = 1, #deadlines, 2 do
+    local member = member_of(run, deadlines[index], deadlines[index + 1])
+    if member then
+      if following and string.match(deadlines[index], "^total:") then
+        expires = tonumber(call("ZSCORE", tag .. ":tm", member) or nil)
+      end
+      call("ZREM", tag .. ":tm", member)
     end
   end
   call("ZREM", key("x", "status:running"), run)
   call("ZADD", key("x", "status:" .. status), start, run)
-  call("ZADD", key("x", "closed"), text(now), run)
+  call("ZADD", key("x", "closed"), text(steady()), run)
   call("ZREM", key("x", "dead"), run)
   part(id, run, pid)
   if following then
     call("HSET", m, "next", following[1])
     inherit(run, following)
-    create(following)
+    create(following, expires)
   else
     tell(id, run, pid, outcome)
   end

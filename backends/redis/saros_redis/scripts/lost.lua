@@ -1,6 +1,6 @@
 -- {}: nodes whose leases have ended, each with its watches.
 local found = {}
-for _, node in ipairs(call("ZRANGEBYSCORE", tag .. ":nodes", "-inf", text(now), "LIMIT", 0, 10)) do
+for _, node in ipairs(call("ZRANGEBYSCORE", tag .. ":nodes", "-inf", text(steady()), "LIMIT", 0, 10)) do
   table.insert(found, {node, call("HKEYS", key("nw", node))}) -- both are put aside when they are of no use
 end
 return found

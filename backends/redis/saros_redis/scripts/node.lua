@@ -2,13 +2,14 @@
 -- "send" gives 0 when the node has left or is forgotten, and 2 when its lease has ended.
 local verb, node, item = input[1], input[2], input[3]
 local nodes, box, watches = tag .. ":nodes", key("nm", node), key("nw", node)
+local at = steady()
 local ends = tonumber(call("ZSCORE", nodes, node) or 0)
 if verb == "join" then
-  return call("ZADD", nodes, text(now + item), node)
+  return call("ZADD", nodes, text(at + item), node)
 elseif verb == "lives" then
-  return ends > now and 1 or 0
+  return ends > at and 1 or 0
 elseif verb == "send" then
-  if ends <= now then
+  if ends <= at then
     return ends > 0 and 2 or 0
   end
   call("RPUSH", box, item)
@@ -23,7 +24,7 @@ elseif verb == "leave" then
   else
     call("ZREM", nodes, node)
   end
-elseif verb == "forget" and ends <= now then
+elseif verb == "forget" and ends <= at then
   call("ZREM", nodes, node)
   call("DEL", box, watches)
 end

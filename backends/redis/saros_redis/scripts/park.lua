@@ -15,6 +15,6 @@ drop_entry(key("ready", queue), sched)
 if delay < 0 then
   call("ZADD", key("x", "dead"), text(now), run)
 else
-  arm(run, "wake", 0, now + delay, "")
+  arm(run, "wake", 0, steady() + delay, "")
 end
 return 1

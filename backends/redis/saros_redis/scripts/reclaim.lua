@@ -1,9 +1,13 @@
--- {wanted, lease in ms, alone}: entries whose workers are lost. `alone`: a suspect is being tried here already.
+-- {wanted, lease in ms, alone, queues}: entries whose workers are lost; calls that they ran within a workflow task
+-- go to these queues, and count as well. `alone`: a suspect is being tried here already.
 -- An entry that some workers in a row were lost with is a suspect, and tried when no other suspect is.
 local wanted, lease, alone = input[1], input[2], input[3]
 local consumer, nonce, most = wanted[1], wanted[2], wanted[8]
 local got = {text(now), {}, {}, {}}
 local suspects = alone and 1 or 0
+if known < 0 or math.abs(known - counted()) > lease * 500 then
+  return {got, suspects} -- the clock was set: nobody knows who is silent, until all leases begin anew (shift.lua)
+end
 
 local function losses_of(kind, fields)
   if kind == "runs" then
@@ -44,13 +48,22 @@ for _, queue in ipairs(wanted[3]) do
     return lease_run(stream, entry, fields[2], mark, wanted)
   end)
 end
-for _, queue in ipairs(wanted[5]) do
-  local stream = key("act", queue)
-  sweep("calls", stream, wanted[6], got[3], function(entry, fields, mark)
-    return lease_call(stream, entry, fields[2], fields[4], mark, most, true)
-  end)
+for index, queues in ipairs(wanted[5]) do
+  for _, queue in ipairs(queues) do
+    local stream = key("act", queue)
+    sweep("calls", stream, wanted[6][index], got[3], function(entry, fields, mark)
+      return lease_call(stream, entry, fields[2], fields[4], mark, most, true)
+    end)
+  end
+end
+local requeued = 0
+for _, queue in ipairs(input[4]) do
+  local stream = key("loc", queue)
+  for _, pending in ipairs(overdue(stream, lease, 100)) do
+    requeued = requeued + requeue_own(stream, pending[1], queue)
+  end
 end
 sweep("out", tag .. ":out", wanted[7], got[4], function(entry, fields)
   return lease_out(entry, fields, wanted)
 end)
-return {got, suspects}
+return {got, suspects, requeued}

@@ -1,5 +1,6 @@
 -- {name, pid, forgotten after microseconds}: a process still has its name, also when others thought that it had gone.
-call("ZADD", tag .. ":soft", text(now), input[1] .. "\n" .. input[2])
-call("ZREMRANGEBYSCORE", tag .. ":soft", "-inf", text(now - 2 * input[3]))
+local at = steady()
+call("ZADD", tag .. ":soft", text(at), input[1] .. "\n" .. input[2])
+call("ZREMRANGEBYSCORE", tag .. ":soft", "-inf", text(at - 2 * input[3]))
 call("HSETNX", tag .. ":names", input[1], input[2])
 return 1

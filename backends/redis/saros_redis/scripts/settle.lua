@@ -1,17 +1,18 @@
--- {results, wanted} gives what was wanted. A result: {run, ref, token, mail, retry at or 0}.
+-- {results, wanted} gives what was wanted. A result: {run, ref, token, mail, delay of a retry or -1}.
 -- A token is random and used once, so a result counts once.
 local function settle(result)
-  local run, ref, token, item, retry_at = unpack(result)
+  local run, ref, token, item, delay = unpack(result)
   local c = key("c", run)
   local blob, owner, at, canceled = unpack(call("HMGET", c, ref, ref .. ":t", ref .. ":e", ref .. ":x"))
   if not blob or owner ~= token then
     return
   end
-  if retry_at > 0 and not canceled then
+  local due = delay >= 0 and not canceled and steady() + delay
+  if due and due < (due_at(run, "close", ref) or math.huge) then
     drop_call_entry(at)
     call("HDEL", c, ref .. ":t", ref .. ":e", ref .. ":l")
     call("HINCRBY", c, ref .. ":a", 1)
-    arm(run, "retry", ref, retry_at, string.match(at, " (.*)$"))
+    arm(run, "retry", ref, due, string.match(at, " (.*)$"))
     return
   end
   drop_call(run, ref, at)

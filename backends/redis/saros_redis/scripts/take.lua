@@ -142,14 +142,20 @@ local function lease_call(stream, entry, run, ref, token, most, lost)
 end
 
 local function take_calls(leases, wanted)
-  for _, queue in ipairs(wanted[5]) do
-    local stream = key("act", queue)
-    take("calls", leases, stream, wanted, wanted[6], function(entry, fields)
-      local token = wanted[2] .. ":" .. entry
-      local lease = lease_call(stream, entry, fields[2], fields[4], token, wanted[8], false)
-      wanted[9] = wanted[9] - (lease and #lease[2] or 0)
-      return lease
-    end)
+  for index, queues in ipairs(wanted[5]) do
+    local own = {}
+    for _, queue in ipairs(queues) do
+      local stream = key("act", queue)
+      take("calls", own, stream, wanted, wanted[6][index], function(entry, fields)
+        local token = wanted[2] .. ":" .. entry
+        local lease = lease_call(stream, entry, fields[2], fields[4], token, wanted[8], false)
+        wanted[9] = wanted[9] - (lease and #lease[2] or 0)
+        return lease
+      end)
+    end
+    for _, lease in ipairs(own) do
+      table.insert(leases, lease)
+    end
   end
   return leases
 end
@@ -167,7 +173,7 @@ local function take_out(leases, wanted)
 end
 
 -- What a worker would like to have along with the reply to something else; see `Wanted` in Python.
--- wanted: {consumer, nonce, run queues, runs, call queues, calls, outbox, most, room}
+-- wanted: {consumer, nonce, run queues, runs, call queues by worker, calls by worker, outbox, most, room}
 -- The room is in bytes, and gets less; what does not fit into it waits: a long reply holds up all others.
 local function take_wanted(wanted)
   if not wanted then
@@ -198,7 +204,33 @@ local function return_call(entry, run, ref, queue)
   end
 end
 
--- kind: runs, calls or out; name: of the queue.
+-- A call that a lost worker ran within its workflow task goes to the queue; that attempt counts. Gives how many.
+local function requeue_own(stream, entry, queue)
+  local fields = call("XRANGE", stream, entry, entry)
+  fields = fields[1] and fields[1][2]
+  if not fields then
+    call("XACK", stream, group, entry)
+    return 0
+  end
+  local ok, why = guard(function()
+    local run, ref = fields[2], fields[4]
+    local c = key("c", run)
+    if string.match(call("HGET", c, ref .. ":e") or "", "^%S+") == "L" .. entry then
+      call("HINCRBY", c, ref .. ":a", 1)
+      call("HINCRBY", c, ref .. ":l", 1)
+      call("HDEL", c, ref .. ":t")
+      queue_call(run, ref, queue)
+    end
+  end)
+  if ok then
+    drop_entry(stream, entry)
+    return 1
+  end
+  set_aside("own", stream, entry, fields, why)
+  return 0
+end
+
+-- kind: runs, calls, own or out; name: of the queue.
 local function return_entry(kind, name, stream, entry)
   local found = call("XRANGE", stream, entry, entry)[1]
   if not found then
@@ -211,6 +243,8 @@ local function return_entry(kind, name, stream, entry)
       return_run(entry, fields[2])
     elseif kind == "calls" then
       return_call(entry, fields[2], fields[4], name)
+    elseif kind == "own" then
+      return_call("L" .. entry, fields[2], fields[4], name)
     else
       call("XADD", stream, "*", unpack(fields))
     end

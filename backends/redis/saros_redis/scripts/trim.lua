@@ -1,6 +1,6 @@
--- {closed before, limit}: forget runs that closed before that time; gives their number.
+-- {retention in microseconds, limit}: forget runs that closed longer ago; gives their number.
 local closed = key("x", "closed")
-local runs = call("ZRANGEBYSCORE", closed, "-inf", text(input[1]), "LIMIT", 0, input[2])
+local runs = call("ZRANGEBYSCORE", closed, "-inf", text(steady() - input[1]), "LIMIT", 0, input[2])
 local function forget(run)
   local m = key("m", run)
   local fields, found = call("HGETALL", m), {}

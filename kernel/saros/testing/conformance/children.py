@@ -150,9 +150,10 @@ async def child_waited_for(case: Case) -> None:
     return "tidied up"
     """
     app = await case.app(main, workflows={"tidies": tidies})
-    order = await app.start("app:main", id=case.id())
-    await asyncio.sleep(0.3)
-    await order.cancel()
+    with case.still(app):
+        order = await app.start("app:main", id=case.id())
+        await asyncio.sleep(0.3)
+        await order.cancel()
     assert await order.result(30) == ["tidied up"]
 
 
@@ -164,7 +165,8 @@ async def child_cancelled(case: Case) -> None:
     """
     waits = 'time.sleep("1h") return 1'
     app = await case.app(main, workflows={"waits": waits})
-    order = await app.start("app:main", id=case.id())
-    await asyncio.sleep(0.3)
-    await order.cancel("enough")
+    with case.still(app):
+        order = await app.start("app:main", id=case.id())
+        await asyncio.sleep(0.3)
+        await order.cancel("enough")
     assert await order.result(30) == [True, "Canceled"]

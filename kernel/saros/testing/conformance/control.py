@@ -16,9 +16,10 @@ async def cooperative_cancel(case: Case) -> None:
     return nil, errors.new{kind = errors.CANCELED, message = tostring(err) .. " " .. undone}
     """
     app = await case.app(main, functions={"echo": "return input"})
-    order = await app.start("app:main", id=case.id())
-    await asyncio.sleep(0.2)
-    await order.cancel("changed my mind")
+    with case.still(app):
+        order = await app.start("app:main", id=case.id())
+        await asyncio.sleep(0.2)
+        await order.cancel("changed my mind")
     error = await refused(order.result(30))
     assert error.kind == CANCELED
     assert error.message == "canceled: changed my mind undone"
@@ -89,8 +90,9 @@ async def execution_timeout(case: Case) -> None:
 @behaviour("§8", "start_delay delays the first task")
 async def start_delay(case: Case) -> None:
     app = await case.app("return 1")
-    order = await app.start("app:main", id=case.id(), options={"start_delay": 500})
-    error = await refused(order.result(0.1))
+    with case.still(app):
+        order = await app.start("app:main", id=case.id(), options={"start_delay": 500})
+        error = await refused(order.result(0.1))
     assert error.kind == TIMEOUT
     assert await order.result(30) == 1
 

@@ -165,3 +165,79 @@ async def signals_survive_continue(case: Case) -> None:
             await asyncio.sleep(0.02)
     await order.signal("end")
     assert await app.app.get(order.id).result(30) == 20
+
+
+@behaviour("§6", "a reply to a process is accepted at once: the next message does not overtake its sender")
+async def replies(case: Case) -> None:
+    main = """
+    local count, inbox = 0, process.inbox()
+    local done = channel.new(0)
+    coroutine.spawn(function()
+      while true do
+        local message = inbox:receive()
+        local topic, from = message:topic(), message:from()
+        if topic == "finish" then
+          process.send(from, "count", count)
+          return done:send(count)
+        end
+        coroutine.spawn(function()
+          if process.send(from, "ok", message:payload():data()) then count = count + 1 end
+        end)
+      end
+    end)
+    return (done:receive())
+    """
+    asks = """
+    local dest = input
+    for n = 1, 3 do process.send(dest, "increment", n) end
+    process.send(dest, "finish")
+    local heard = {}
+    for n = 1, 4 do
+      local message = process.inbox():receive()
+      heard[n] = {message:topic(), message:payload():data()}
+    end
+    return heard
+    """
+    app = await case.app(main, functions={"asks": asks})
+    order = await app.start("app:main", id=case.id())
+    assert await app.call("app:asks", order.pid) == [["ok", 1], ["ok", 2], ["ok", 3], ["count", 3]]
+    assert await order.result(30) == 3
+
+
+@behaviour(
+    "§6",
+    "a send to who has ended is accepted until its EXIT is delivered, also when nobody is there any more",
+)
+async def send_before_the_exit(case: Case) -> None:
+    main = """
+    local child = process.spawn("app:quick", "app:worker")
+    local before = {(process.send(child, "early"))}
+    local here = process.spawn("app:short", "app:host")
+    before[2] = process.send(here, "early")
+    local events = process.events()
+    events:receive() events:receive()
+    local after = {process.send(child, "late")}
+    local gone = {process.send(here, "late")}
+    return {before[1], before[2], after[2]:kind(), gone[2]:kind(), (process.send("@none|p1", "lost"))}
+    """
+    parts = {"workflows": {"quick": "return 1"}, "processes": {"short": "process.inbox():receive()"}}
+    for _ in range(3):
+        assert await case.run(main, **parts) == [True, True, NOT_FOUND, NOT_FOUND, True]
+
+
+@behaviour("§6", "after unlisten the messages of a topic are dropped, until it is listened to again")
+async def unlistened(case: Case) -> None:
+    main = """
+    local me, inbox = process.pid(), process.inbox()
+    local one = process.listen("one")
+    process.send(me, "one", 1)
+    local log = {(one:receive())}
+    process.unlisten(one)
+    process.send(me, "one", 2) process.send(me, "other", 3)
+    log[2] = inbox:receive():payload():data()
+    local again = process.listen("one")
+    process.send(me, "one", 4)
+    log[3] = again:receive()
+    return log
+    """
+    assert await case.run(main) == [1, 3, 4]

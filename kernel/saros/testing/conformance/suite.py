@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from ...clock import VirtualClock
 from ...errors import Error
 from ...execution import new_id
 from ..apps import lua_app
@@ -18,7 +19,20 @@ __all__ = ["BEHAVIOURS", "Behaviour", "Case", "behaviour", "eventually", "refuse
 
 BEHAVIOURS: Final[list[Behaviour]] = []
 LIMIT_S = 60.0
-_PARTS = ("values", "calls", "timing", "messages", "children", "control", "lifecycle", "workflows", "surface")
+_PARTS = (
+    "values",
+    "calls",
+    "attempts",
+    "timing",
+    "punctual",
+    "messages",
+    "children",
+    "control",
+    "lifecycle",
+    "options",
+    "workflows",
+    "surface",
+)
 
 
 class Behaviour(NamedTuple):
@@ -64,6 +78,11 @@ class Case:
     async def fails(self, main: str, *args: Any, **parts: Any) -> Error:
         """The error of a workflow ``main``."""
         return await (await self.app(main, **parts)).fails("app:main", *args, id=self.id())
+
+    def still(self, app: TestApp) -> contextlib.AbstractContextManager[None]:
+        """Where time is virtual, it stands still within this: the test has something to say before it goes on."""
+        virtual = isinstance(app.app.clock, VirtualClock)
+        return app.hold_time() if virtual else contextlib.nullcontext()
 
     def id(self) -> str:
         """A fresh workflow id: backends outlive a test."""

@@ -1,0 +1,237 @@
+"""Attempts of functions: where they run, how they survive their workers, how each of them settles (§7)."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import textwrap
+from typing import Any
+
+from .suite import Case, behaviour, eventually, refused
+
+NEAR = 'local near = funcs.new():with_options({["activity.local"] = true})\n'
+PATIENCE_S = 45.0
+
+
+def noted(module: str, name: str) -> list[Any]:
+    """What a Python module of the app has put into a list; nothing while nobody has called it."""
+    found: list[Any] = getattr(sys.modules.get(module), name, [])
+    return found
+
+
+def python_parts(case: Case, module: str, *names: str) -> tuple[dict[str, Any], str]:
+    """What makes an app have the functions of a Python module; and the module's name."""
+    name = f"conformance_{case.id().replace('-', '_')}"
+    functions = {each: f"{name}:{each}" for each in names}
+    return {"python": functions, "files": {f"{name}.py": textwrap.dedent(module)}}, name
+
+
+@behaviour("§7", "each task queue has its own slots: a full one does not hold up the others")
+async def calls_of_two_queues(case: Case) -> None:
+    module = """
+    import asyncio
+
+    gate = asyncio.Event()
+    running = most = 0
+
+    async def hold(n):
+        global running, most
+        running += 1
+        most = max(most, running)
+        await gate.wait()
+        running -= 1
+        return n
+
+    async def quick(n):
+        return n
+
+    async def release():
+        gate.set()
+        return most
+    """
+    main = """
+    local held = {}
+    for i = 1, 3 do held[i] = funcs.async("app:hold", i) end
+    local sum = 0
+    for i = 1, 20 do sum = sum + funcs.call("app:quick", i) end
+    local most = funcs.call("app:release")
+    for i = 1, 3 do sum = sum + held[i]:response():receive():data() end
+    return {sum, most}
+    """
+    small = {"max_concurrent_activity_execution_size": 1}
+    entries = (
+        {"name": "small", "kind": "temporal.worker", "task_queue": "small", "worker_options": small},
+        {"name": "third", "kind": "temporal.worker", "task_queue": "third"},
+    )
+    meta = {
+        "hold": {"temporal": {"activity": {"worker": "app:small"}}},
+        "release": {"temporal": {"activity": {"worker": "app:third"}}},
+        "main": {"temporal": {"workflow": {"worker": "app:worker"}}},
+    }
+    parts, _ = python_parts(case, module, "hold", "quick", "release")
+    result = await case.run(main, meta=meta, entries=entries, **parts)
+    assert result == [216, 1]
+
+
+@behaviour("§7", "a local call outlives its worker: another one tries it again", "local_handover")
+async def local_call_outlives_its_worker(case: Case) -> None:
+    module = """
+    import asyncio
+    import saros
+
+    attempts = []
+
+    async def work():
+        attempts.append(saros.activity.info().attempt)
+        if len(attempts) == 1:
+            await asyncio.sleep(3600)
+        return len(attempts)
+    """
+    parts, name = python_parts(case, module, "work")
+    main = NEAR + 'return {near:call("app:work"), process.inbox():receive():payload():data()}'
+    app = await case.app(main, worker_options={"worker_stop_timeout": "100ms"}, **parts)
+    order = await app.start("app:main", id=case.id())
+    await eventually(lambda: noted(name, "attempts") == [1], "the call has begun", PATIENCE_S)
+    await app.app.stop_workers()
+    await order.signal("go", "on")
+    app.app.start_workers()
+    assert await order.result(PATIENCE_S) == [2, "on"]
+    assert len(noted(name, "attempts")) == 2
+
+
+@behaviour("§7", "a local call ends with its workflow: it is not tried again and again", "local_handover")
+async def local_call_ends_with_its_workflow(case: Case) -> None:
+    module = """
+    attempts = []
+
+    def fails():
+        attempts.append(1)
+        raise ConnectionError("gone")
+    """
+    parts, name = python_parts(case, module, "fails")
+    main = """
+    local policy = {initial_interval = 50, maximum_interval = 50}
+    local near = funcs.new():with_options({["activity.local"] = true, ["activity.retry_policy"] = policy})
+    return near:call("app:fails")
+    """
+    app = await case.app(main, **parts)
+    order = await app.start("app:main", id=case.id())
+    await eventually(lambda: len(noted(name, "attempts")) > 3, "it is tried again", PATIENCE_S)
+    await order.terminate("enough")
+
+    async def quiet() -> bool:
+        before = len(noted(name, "attempts"))
+        await asyncio.sleep(1.0)
+        return len(noted(name, "attempts")) == before
+
+    await eventually(quiet, "nobody tries it any more", PATIENCE_S)
+
+
+@behaviour("§7", "local calls without an end hold up nothing else, and their history is written now and then")
+async def local_calls_without_an_end(case: Case) -> None:
+    main = NEAR + 'while true do near:call("app:echo", 1) end'
+    app = await case.app(
+        main, workflows={"other": 'return funcs.call("app:echo", 2)'}, functions={"echo": "return input"}
+    )
+    order = await app.start("app:main", id=case.id())
+    assert await app.run("app:other", id=case.id(), timeout=PATIENCE_S) == 2
+
+    async def recorded() -> bool:
+        return (await order.describe()).history_length > 150
+
+    await eventually(recorded, "its history grows", PATIENCE_S)
+    await order.terminate("enough")
+    assert (await refused(order.result(PATIENCE_S))).kind == "Canceled"
+
+
+@behaviour(
+    "§7", "whatever a function returns, raises or does, its call ends with an error that says what was wrong"
+)
+async def everything_settles(case: Case) -> None:
+    module = """
+    import asyncio, decimal, sys
+    import saros
+
+    class Mute(Exception):
+        def __str__(self):
+            raise ValueError("no text")
+
+    def do(what):
+        match what:
+            case "Decimal": return decimal.Decimal(1)
+            case "NaN": return {"n": float("nan")}
+            case "surrogate": return chr(0xD800)
+            case "SystemExit": sys.exit(3)
+            case "KeyboardInterrupt": raise KeyboardInterrupt
+            case "GeneratorExit": raise GeneratorExit
+            case "BaseExceptionGroup": raise BaseExceptionGroup("two", [KeyboardInterrupt()])
+            case "StopIteration": raise StopIteration
+            case "CancelledError": raise asyncio.CancelledError
+            case "Mute": raise Mute
+            case "5": raise saros.Error(5, "Own")
+            case "details": raise saros.Error("no", "Own", details={"n": float("nan")})
+
+    async def soon(what):
+        return do(what)
+    """
+    kinds = {
+        **{"Decimal": "Invalid", "NaN": "Invalid", "surrogate": "Invalid", "5": "Own", "details": "Own"},
+        **dict.fromkeys(
+            ("SystemExit", "KeyboardInterrupt", "GeneratorExit", "BaseExceptionGroup"), "Internal"
+        ),
+        **dict.fromkeys(("StopIteration", "CancelledError", "Mute"), "Internal"),
+    }
+    main = """
+    local ends = {}
+    for _, how in ipairs({"app:do", "app:soon"}) do
+      for _, near in ipairs({false, true}) do
+        local caller = funcs.new():with_options({["activity.local"] = near})
+        for _, what in ipairs(input) do
+          local value, err = caller:call(how, what)
+          if not err then return {what, value} end
+          ends[what] = ends[what] or {}
+          table.insert(ends[what], {err:kind(), tostring(err)})
+        end
+      end
+    end
+    return {ends, (funcs.call("app:echo", 1))}
+    """
+    parts, _ = python_parts(case, module, "do", "soon")
+    ends, alive = await case.run(main, list(kinds), functions={"echo": "return input"}, **parts)
+    assert alive == 1
+    assert {what: {kind for kind, _ in found} for what, found in ends.items()} == {
+        what: {kind} for what, kind in kinds.items()
+    }
+    for what, word in (("Decimal", "Decimal"), ("NaN", "value.n is NaN"), ("SystemExit", "SystemExit: 3")):
+        assert all(word in text for _, text in ends[what]), ends[what]
+    assert all("details.n is NaN" in text for _, text in ends["details"])
+
+
+@behaviour("§7", "a Python function in a thread asks whether it is cancelled, and its own end counts")
+async def cancelled_thread(case: Case) -> None:
+    module = """
+    import time
+    import saros
+
+    begun = []
+
+    def work():
+        begun.append(1)
+        while not saros.activity.is_canceled():
+            saros.activity.heartbeat()
+            time.sleep(0.05)
+        time.sleep(0.2)
+        return "cleaned up"
+    """
+    main = """
+    local patient = funcs.new():with_options({
+      ["activity.wait_for_cancellation"] = true, ["activity.heartbeat_timeout"] = "20s",
+    })
+    return {patient:call("app:work")}
+    """
+    parts, name = python_parts(case, module, "work")
+    app = await case.app(main, **parts)
+    order = await app.start("app:main", id=case.id())
+    await eventually(lambda: noted(name, "begun") == [1], "it has begun", PATIENCE_S)
+    await order.cancel()
+    assert await order.result(PATIENCE_S) == ["cleaned up"]

@@ -1,0 +1,179 @@
+"""What is wrong with an entry's code as far as reading it can tell (see `reading`)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from saros.entries import Entry, Problem
+from saros.entries.problems import did_you_mean
+
+from .check import NoFacts
+from .reading import Code, Path, Use, read
+
+if TYPE_CHECKING:
+    from .runtime import LuaRuntime
+
+_FUNCTIONS: Final = frozenset({("funcs", "call"), ("funcs", "async")})
+_STARTS: Final = frozenset(
+    {
+        *(("workflow", name) for name in ("call", "exec")),
+        *(("process", name) for name in ("exec", "spawn", "spawn_monitored", "spawn_linked")),
+        ("process", "spawn_linked_monitored"),
+    }
+)
+
+
+class _Surface:
+    """What the code of an entry has: asked of a VM that runs none of it."""
+
+    def __init__(self, runtime: LuaRuntime, entry: Entry) -> None:
+        self._program = runtime.program(entry, workflow=entry.role == "workflow", facts=NoFacts())
+
+    def probe(self, name: str, field: str = "") -> tuple[str, str]:
+        """The type of a global, or of a module's field, and what is said when it is touched."""
+        kind, said = self._program.probe(name, field)
+        return kind, said
+
+    def fields(self, name: str) -> list[str]:
+        return self._program.probe(name, "*")[1].split()
+
+    def close(self) -> None:
+        self._program.close()
+
+
+def findings(
+    runtime: LuaRuntime, entry: Entry, elsewhere: Collection[str], *, complete: bool
+) -> Iterator[Problem]:
+    """What is wrong for certain.
+
+    :param elsewhere: globals that other sources of the app assign.
+    :param complete: whether the app has no entries but those that are known.
+    """
+    yield from _modules(runtime, entry)
+    source = entry.source_path
+    code = None if source is None else read(source.read_bytes())
+    if source is None or code is None:
+        return
+    surface = _Surface(runtime, entry)
+    try:
+        found = _Findings(runtime, entry, code, surface, elsewhere, complete)
+        told: set[tuple[str, int]] = set()
+        for use in code.uses:
+            for message, hint in found.of(use):
+                if (message, use.line) not in told:
+                    told.add((message, use.line))
+                    yield Problem(message, f"{runtime.name_of(source)}:{use.line}", entry.id, hint)
+    finally:
+        surface.close()
+
+
+def assigned(entry: Entry) -> set[str]:
+    """The globals that an entry's source assigns."""
+    code = None if entry.source_path is None else read(entry.source_path.read_bytes())
+    return set() if code is None else code.assigned
+
+
+def _modules(runtime: LuaRuntime, entry: Entry) -> Iterator[Problem]:
+    """Modules that are listed by what may not have them."""
+    if entry.role == "library":
+        return
+    for index, name in enumerate(entry.modules):
+        module = runtime.modules.get(name)
+        workflow = entry.role == "workflow"
+        if module is not None and not (module.workflows if workflow else module.functions):
+            yield entry.problem(
+                f'the module "{name}" is not for {"workflows" if workflow else "functions"}',
+                f"modules.{index}",
+                module.instead,
+            )
+
+
+class _Findings:
+    def __init__(
+        self,
+        runtime: LuaRuntime,
+        entry: Entry,
+        code: Code,
+        surface: _Surface,
+        elsewhere: Collection[str],
+        complete: bool,
+    ) -> None:
+        self._runtime = runtime
+        self._complete = complete
+        self._entry = entry
+        self._code = code
+        self._surface = surface
+        self._assigned = {*code.assigned, *elsewhere}
+        # Other entries may run other functions of the same file: what one of them lists is not missing.
+        entries = [
+            other for other in runtime.registry.entries.values() if other.source_path == entry.source_path
+        ]
+        self._listed = {name for other in entries for name in runtime.usable(other)}
+        # What the code asks for, or hands on, may be missing: it may well know.
+        self._unsure = {use.path for use in code.uses if use.tested}
+        self._unsure |= {
+            use.path for use in code.uses if len(use.path) == 1 and not (use.called or use.indexed)
+        }
+
+    def of(self, use: Use) -> Iterator[tuple[str, str]]:
+        """What is wrong at one place: message and hint."""
+        name = use.path[0]
+        if name in self._entry.imports:
+            return
+        if use.path == ("require",) and use.called and use.text is not None:
+            yield from self._require(use.text)
+        elif len(use.path) == 1:
+            if not use.required:
+                yield from self._global(name)
+        elif use.required or name not in self._assigned:
+            if len(use.path) == 2:
+                yield from self._member(use)
+            if use.called and use.text is not None:
+                yield from self._target(use.path, use.text)
+
+    def _require(self, name: str) -> Iterator[tuple[str, str]]:
+        entry = self._entry
+        if name in self._listed or self._surface.probe(name)[0] == "table":
+            return
+        workflow = entry.role == "workflow"
+        yield self._runtime.refusal(name, entry.id, workflow=workflow).message, ""
+
+    def _global(self, name: str) -> Iterator[tuple[str, str]]:
+        if name in self._assigned or name in self._listed or (name,) in self._unsure:
+            return
+        kind, said = self._surface.probe(name)
+        if kind == "error":
+            yield said, ""
+        elif kind == "nil" and not self._code.opaque:
+            module = self._runtime.modules.get(name)
+            if module is None:
+                yield (
+                    f"the global {name} is never assigned",
+                    "a local function is known only below the line that declares it",
+                )
+            elif name not in self._entry.modules:
+                yield f'module "{name}" is not listed by {self._entry.id}', "add it to the entry's modules"
+
+    def _member(self, use: Use) -> Iterator[tuple[str, str]]:
+        module, field = use.path
+        if use.path in self._code.own_fields or use.path in self._unsure:
+            return
+        if self._surface.probe(module)[0] != "table":
+            return
+        kind, said = self._surface.probe(module, field)
+        if kind == "error":
+            yield said, ""
+        elif kind == "nil":
+            yield f"{module} has no field {field}", did_you_mean(field, self._surface.fields(module)) or ""
+
+    def _target(self, path: Path, id: str) -> Iterator[tuple[str, str]]:
+        """Literal ids of entries that the app lacks, or that cannot be called so."""
+        registry: Any = self._runtime.registry
+        if ":" not in id or (path not in _FUNCTIONS and path not in _STARTS):
+            return
+        found = registry.get(id) or (registry.by_type(id) if path in _STARTS else None)
+        if found is None and self._complete:
+            yield f"the app has no entry {id}", did_you_mean(id, registry.entries) or ""
+        elif found is not None and path in _FUNCTIONS and found.role not in ("function", "process"):
+            yield f"{id} is a {found.kind}, which cannot be called as a function", ""

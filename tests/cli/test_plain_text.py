@@ -1,0 +1,106 @@
+"""Text of programs and clients controls no terminal, and forges no line of a log."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saros.cli import logs, output
+from saros.errors import INVALID, Error
+from saros.execution import check_id
+from saros.plain import CUT, json_visible, one_line, shown, visible, without_secrets
+
+EVIL = "a\x1b[2J\x07\x9b\u2028\u202e\r\nerror: forged\t\x00\x7f"
+DANGEROUS = [
+    chr(code) for code in (*range(9), *range(11, 32), *range(127, 160), 0x2028, 0x2029, 0x202E, 0x2066)
+]
+
+
+def test_what_is_shown_of_an_evil_text() -> None:
+    assert visible(EVIL) == "a\\x1b[2J\\x07\\x9b\\u2028\\u202e\\r\nerror: forged\t\\x00\\x7f"
+    assert one_line(EVIL) == "a\\x1b[2J\\x07\\x9b\\u2028\\u202e\\r\\nerror: forged\\t\\x00\\x7f"
+
+
+@given(st.text())
+def test_nothing_that_controls_a_terminal_is_left(text: str) -> None:
+    for made in (visible(text), one_line(text), json_visible(json.dumps(text, ensure_ascii=False))):
+        assert not any(character in made for character in DANGEROUS)
+    assert one_line(text).splitlines() in ([], [one_line(text)])
+    assert json.loads(json_visible(json.dumps(text, ensure_ascii=False))) == text
+
+
+def written(handler: type[logging.Handler], capsys: pytest.CaptureFixture[str], *args: Any) -> str:
+    logger = logging.Logger("test")
+    logger.addHandler(handler())
+    capsys.readouterr()
+    logger.warning(*args)
+    return capsys.readouterr().err
+
+
+def test_log_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    text = written(logs.Lines, capsys, "%s", EVIL)
+    first, second = text.splitlines()
+    assert first.endswith("a\\x1b[2J\\x07\\x9b\\u2028\\u202e\\r")
+    assert second.startswith("  error: forged")
+
+
+def test_log_objects(capsys: pytest.CaptureFixture[str]) -> None:
+    text = written(logs.Objects, capsys, "%s", EVIL)
+    assert len(text.splitlines()) == 1
+    assert json.loads(text)["message"] == EVIL
+
+
+def test_errors_and_data(capsys: pytest.CaptureFixture[str]) -> None:
+    output.label("error", EVIL)
+    output.data({EVIL: EVIL}, compact=True)
+    output.table(("ID",), [(EVIL,)], {})
+    told = capsys.readouterr()
+    assert not any(character in told.out + told.err for character in DANGEROUS)
+    assert "\nerror: forged" not in told.out + told.err
+    assert json.loads(told.out.splitlines()[0]) == {EVIL: EVIL}
+
+
+def test_what_a_program_says_is_shown_without_effect(cli: Any, write: Any) -> None:
+    app = write(
+        {
+            "_index.yaml": "namespace: app\nname: evil\nkind: function.lua\nsource: file://evil.lua\n",
+            "evil.lua": """
+            return function()
+              print("said\\27[2J\\nforged")
+              local message = "why\\27[2J\\nerror: forged"
+              return nil, errors.new{message = message, kind = "Odd\\7", details = {a = "\\u{202e}"}}
+            end
+            """,
+        }
+    )
+    result = cli("call", app, "evil")
+    assert result.status == 1
+    assert not any(character in result.err for character in DANGEROUS)
+    assert not any(line.startswith(("forged", "error: forged")) for line in result.err.splitlines())
+
+
+def test_long_values_are_cut() -> None:
+    assert len(shown("x" * 10_000_000)) < CUT + 10
+    assert len(shown(list(range(1000)))) < CUT + 40
+    with pytest.raises(Error) as raised:
+        check_id("x" * 10_000_000)
+    assert raised.value.kind == INVALID
+    assert len(str(raised.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "temporal://ann:s3cret@host/ns",
+        "memory://s3cret@x?time=s3cret",
+        "s3cret@host",
+        "redis://a:s3cret@h,h2/0?x=s3cret",
+    ],
+)
+def test_urls_are_told_without_secrets(url: str) -> None:
+    assert "s3cret" not in without_secrets(url)

@@ -1,0 +1,93 @@
+"""Starts that are withdrawn before they are carried out, runs that follow each other, and who waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from saros import runs
+from saros.clock import RealClock
+from saros.errors import CANCELED
+from saros.execution import RUNNING, StartRequest
+from saros.program import CANCEL
+from saros.store import Mail
+from saros.testing import TestApp, eventually, lua_app, refused
+from saros_memory.store import MemoryStore
+
+Runner = Callable[[Coroutine[Any, Any, None]], None]
+
+
+async def _start(store: MemoryStore, request_id: str) -> str:
+    request = StartRequest("child", "app:main", "main", "w", "q", request_id=request_id)
+    started = await store.start(runs.first(request, store.clock.now()), request)
+    return started.run_id
+
+
+@pytest.mark.parametrize("verb", ["cancel", "terminate"])
+def test_a_start_that_was_withdrawn_is_not_carried_out(run: Runner, verb: str) -> None:
+    async def main() -> None:
+        store = MemoryStore("memory://", RealClock())
+        if verb == "cancel":
+            assert not await store.post("child", Mail(CANCEL, 0, b"{}", request="parent:1"))
+        else:
+            assert not await store.terminate("child", b"{}", request="parent:1")
+        assert (await refused(_start(store, "parent:1"))).kind == CANCELED
+        other = await _start(store, "parent:2")
+        assert not await store.terminate("child", b"{}", request="parent:1")
+        assert not await store.terminate("child", b"{}", request="another:1")
+        found = await store.describe("child")
+        assert found is not None
+        assert (found.run_id, found.status) == (other, RUNNING)
+        assert await store.terminate("child", b"{}", request="parent:2")
+
+    run(main())
+
+
+def test_a_wait_that_is_given_up_leaves_nothing(run: Runner) -> None:
+    async def main() -> None:
+        store = MemoryStore("memory://", RealClock())
+        run_id = await _start(store, "a:1")
+        waits = [asyncio.create_task(store.changed("child", run_id, 0)) for _ in range(10)]
+        await asyncio.sleep(0)
+        assert store._waiters
+        for each in waits:
+            each.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+        assert not store._waiters
+
+    run(main())
+
+
+def test_a_run_timeout_keeps_a_cron_schedule_going(run: Runner, tmp_path: Path) -> None:
+    async def main() -> None:
+        lua_app(tmp_path, workflows={"main": 'time.sleep("1h")'})
+        async with TestApp(tmp_path) as app:
+            options = {"cron_schedule": "* * * * *", "run_timeout": 1000}
+            order = await app.start("app:main", id="cron", options=options)
+
+            async def three() -> bool:
+                return len([1 async for _ in app.app.list("id = 'cron' and status = 'timed_out'")]) >= 3
+
+            await eventually(three, "three runs have timed out")
+            await app.app.get(order.id).cancel()
+            assert (await refused(order.result(20))).kind == CANCELED
+            assert (await app.app.get(order.id).describe()).status == "canceled"
+
+    run(main())
+
+
+def test_a_failed_cron_run_that_has_left_its_execution_timeout_behind_is_the_last(
+    run: Runner, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        lua_app(tmp_path, workflows={"main": 'return nil, errors.new("Bad", "x")'})
+        async with TestApp(tmp_path) as app:
+            options = {"cron_schedule": "* * * * *", "execution_timeout": 150_000}
+            order = await app.start("app:main", id="cron", options=options)
+            assert (await refused(order.result(20))).kind == "Bad"
+
+    run(main())

@@ -1,0 +1,283 @@
+"""Everything settles: whatever a function returns, raises or does, its call ends at once, and the worker lives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import decimal
+import itertools
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import saros
+from saros.errors import INTERNAL
+from saros.testing import lua_app
+
+Deed = Callable[[], Any]
+
+THINGS = types.ModuleType("settling_things")
+"""What the app's functions do, by number."""
+THINGS.deeds = {}  # type: ignore[attr-defined]
+NUMBERS = itertools.count()
+
+MODULE = """
+import asyncio
+import settling_things
+
+def sync(number):
+    return settling_things.deeds[number]()
+
+async def later(number):
+    await asyncio.sleep(0)
+    return settling_things.deeds[number]()
+
+def soon(number):
+    return later(number)
+"""
+
+MAIN = """
+local once = funcs.new():with_options({
+  ["activity.local"] = input.near, ["activity.retry_policy"] = {maximum_attempts = 1},
+})
+local value, err = once:call("app:" .. input.how, input.number)
+if err then return {kind = err:kind(), message = err:message()} end
+return {kind = "ok"}
+"""
+
+
+class Odd(Mapping[str, Any]):
+    """A mapping that cannot be read."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise LookupError("not here")
+
+    def __iter__(self) -> Iterator[str]:
+        yield "key"
+
+    def __len__(self) -> int:
+        return 1
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(4)
+
+
+class Hollow(saros.Error):
+    def __init__(self) -> None:
+        pass
+
+
+def raising(raised: BaseException) -> Deed:
+    def deed() -> Any:
+        raise raised
+
+    return deed
+
+
+def giving(value: Any) -> Deed:
+    return lambda: value
+
+
+def cycle() -> Any:
+    found: list[Any] = []
+    found.append(found)
+    return found
+
+
+STRANGE = st.sampled_from(
+    [
+        decimal.Decimal("1.5"),
+        float("nan"),
+        float("inf"),
+        "\ud800",
+        {"\ud800": 1},
+        {1: 2},
+        2**64,
+        object(),
+        {1, 2},
+        Odd(),
+        cycle(),
+        len,
+        type,
+        (item for item in ()),
+        b"\xff",
+        range(3),
+        saros.Error("in a value", details=float("nan")),
+        NotImplemented,
+    ]
+)
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(max_size=5)
+VALUES = st.recursive(
+    PLAIN | STRANGE,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+RAISED = st.one_of(
+    st.sampled_from(
+        [
+            GeneratorExit(),
+            KeyboardInterrupt(),
+            SystemExit(3),
+            SystemExit(),
+            StopIteration(1),
+            StopAsyncIteration(),
+            asyncio.CancelledError(),
+            BaseExceptionGroup("several", [KeyboardInterrupt()]),
+            ExceptionGroup("several", [ValueError("one")]),
+            TimeoutError(),
+            ConnectionError("gone"),
+            UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
+            RecursionError(),
+            MemoryError(),
+            Mute(),
+            Hollow(),
+            BaseException("bare"),
+            ValueError("\ud800\x00"),
+        ]
+    ),
+    st.builds(saros.Error, VALUES, VALUES, details=VALUES, retryable=VALUES, stack=VALUES, context=VALUES),
+    st.builds(lambda details: saros.Error("no", "Own", details=details), VALUES),
+)
+DEEDS = VALUES.map(giving) | RAISED.map(raising)
+CASES = st.tuples(DEEDS, st.sampled_from(["sync", "later", "soon"]), st.booleans())
+
+
+@pytest.fixture(autouse=True)
+def things(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "settling_things", THINGS)
+
+
+def python_app(path: Path) -> Path:
+    module = f"settling_{path.name}".replace("-", "_")
+    return lua_app(
+        path,
+        workflows={"main": MAIN},
+        python={each: f"{module}:{each}" for each in ("sync", "later", "soon")},
+        files={f"{module}.py": MODULE},
+    )
+
+
+async def outcome_of(opened: saros.App, deed: Deed, how: str, near: bool = False) -> dict[str, Any]:
+    number = next(NUMBERS)
+    THINGS.deeds[number] = deed
+    order = await opened.start("app:main", {"number": number, "how": how, "near": near})
+    result: dict[str, Any] = await order.result(20)
+    return result
+
+
+@settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(cases=st.lists(CASES, min_size=20, max_size=40))
+def test_whatever_python_does_settles(tmp_path: Path, cases: list[tuple[Deed, str, bool]]) -> None:
+    path = python_app(tmp_path / "app")
+
+    async def scenario() -> None:
+        async with saros.open(path) as opened:
+            ends = await asyncio.gather(*[outcome_of(opened, *case) for case in cases])
+            assert all(end["kind"] == "ok" or end["message"] for end in ends)
+            for near in (False, True):
+                assert await outcome_of(opened, giving(1), "sync", near) == {"kind": "ok"}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "text"),
+    [
+        (SystemExit(3), INTERNAL, "SystemExit: 3"),
+        (KeyboardInterrupt(), INTERNAL, "KeyboardInterrupt"),
+        (GeneratorExit(), INTERNAL, "GeneratorExit"),
+        (asyncio.CancelledError(), INTERNAL, "CancelledError"),
+        (Mute(), INTERNAL, "Mute"),
+        (saros.Error(5), "", "5"),  # type: ignore[arg-type]
+        (saros.Error("no", "Own", details={"at": float("nan")}), "Own", "no (details.at is NaN"),
+    ],
+    ids=lambda item: type(item).__name__,
+)
+@pytest.mark.parametrize("how", ["sync", "later"])
+def test_an_outcome_says_what_was_wrong(
+    tmp_path: Path, raised: BaseException, kind: str, text: str, how: str
+) -> None:
+    path = python_app(tmp_path / "app")
+
+    async def scenario() -> None:
+        async with saros.open(path) as opened:
+            end = await outcome_of(opened, raising(raised), how)
+            assert end["kind"] == kind
+            assert text in end["message"]
+            number = next(NUMBERS)
+            THINGS.deeds[number] = raising(raised)
+            with pytest.raises(saros.Error) as caught:  # the same without a workflow
+                await opened.call(f"app:{how}", number)
+            assert text in str(caught.value)
+
+    asyncio.run(scenario())
+
+
+LUA = {
+    "function": "return function() end",
+    "thread": "return coroutine.create(function() end)",
+    "nan": "return 0/0",
+    "infinite": "return {n = math.huge}",
+    "cycle": "local t = {} t.t = t return t",
+    "sparse": "return {[1] = 1, [5] = 2}",
+    "bytes": 'return "\\xff\\xfe"',
+    "raised nil": "error(nil)",
+    "raised table": "error({code = 1})",
+    "raised function": "error(function() end)",
+    "raised bytes": 'error("\\xff")',
+    "mute": 'error(setmetatable({}, {__tostring = function() error("no") end}))',
+    "text of a text": "error(setmetatable({}, {__tostring = function() return 5 end}))",
+    "details": 'return nil, errors.new{message = "no", details = {n = 0/0}}',
+    "function in details": 'return nil, errors.new{message = "no", details = {f = print}}',
+    "message of bytes": 'return nil, errors.new("\\xff")',
+    "number as error": "return nil, 5",
+    "table as error": "return nil, {}",
+    "loop": "while true do end",
+    "memory": 'local t = {} while true do t[#t + 1] = ("x"):rep(100000) .. #t end',
+    "deep": "local t = {} for _ = 1, 500 do t = {t} end return t",
+    "stack": "local function f() return 1 + f() end return f()",
+    "heartbeat": 'require("activity").heartbeat({n = 0/0}) return 1',
+    "heartbeat of a function": 'require("activity").heartbeat(print) return 1',
+    "dead": "channel.new():receive()",
+}
+
+
+@pytest.mark.parametrize("name", LUA)
+def test_whatever_lua_does_settles(tmp_path: Path, name: str) -> None:
+    main = """
+    local limits = {["activity.retry_policy"] = {maximum_attempts = 1}, ["activity.start_to_close_timeout"] = 4000}
+    local near = funcs.new():with_options(limits):with_options({["activity.local"] = true})
+    local ends = {}
+    for i, caller in ipairs({funcs.new():with_options(limits), near}) do
+      local _, err = caller:call("app:odd")
+      ends[i] = err and #err:message() > 0 or not err
+    end
+    return {ends, (funcs.call("app:echo", 1))}
+    """
+    path = lua_app(
+        tmp_path / "app", workflows={"main": main}, functions={"odd": LUA[name], "echo": "return input"}
+    )
+
+    async def scenario() -> None:
+        async with saros.open(path) as opened:
+            order = await opened.start("app:main")
+            assert await order.result(25) == [[True, True], 1]
+            if name != "dead":  # nothing ends a call without a limit that waits for ever
+                with contextlib.suppress(saros.Error):
+                    await opened.call("app:odd")
+
+    asyncio.run(scenario())
