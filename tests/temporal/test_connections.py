@@ -128,7 +128,7 @@ def test_what_a_client_entry_means(write_app: Any, tmp_path: Path, plugins: Any)
         "space",
         "temporal://other:7233/space",
     )
-    with pytest.raises(Error, match="no Temporal URL"):
+    with pytest.raises(Error, match="a Temporal URL has no user"):
         target_of("temporal://other/space?x=1", registry)
 
 
