@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from saros.errors import NOT_FOUND, ErrorData
+from saros.errors import NOT_FOUND, TIMEOUT, ErrorData
 from saros.execution import Pid, StartRequest, Watcher
 from saros.program import EXIT, Ask, CallOptions, Exit, Outcome, RetryPolicy, Send, Spawn, pack
 from saros.values import Json
@@ -206,7 +206,7 @@ class System:
     def _on_node(self, ref: int, name: str, request: Request, pid: Pid, dest: str) -> None:
         def done(outcome: Json) -> None:
             error = msgspec.json.decode(outcome, type=Outcome).err
-            if error is not None and error.kind == "Timeout":  # the node is gone
+            if error is not None and error.kind == TIMEOUT:  # the node is gone
                 outcome = pack(Outcome(err=ErrorData(f"process {dest} not found", NOT_FOUND, False)))
             self._execution.settle(ref, outcome)
 
