@@ -20,6 +20,7 @@ from saros.values import Json
 
 from .commands import activity, local_activity, put_backoff, put_call
 from .failures import CANCELED_OUTCOME, resolved
+from .handover import check
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -158,6 +159,7 @@ class Calls:
 
     def resolved(self, job: ResolveActivity) -> Callable[[], None]:
         """Hear how an activity ended, or that its next attempt is far off. Gives what carries on after it."""
+        check(job.result)
         call = self.pending.pop(job.seq)
         result, call.seq = job.result, 0
         if result.HasField("backoff"):

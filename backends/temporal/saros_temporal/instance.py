@@ -29,6 +29,7 @@ from saros.values import error_data
 from .contexts import own_store_context, serialization_context, store_context
 from .execution import Execution
 from .failures import failure, succeeded
+from .handover import HandedOver
 from .hung import check
 from .inspection import BUILT_IN
 from .payloads import ANSWER, json_array, put_json, to_payload
@@ -90,7 +91,8 @@ class Instance(WorkflowInstance):
 
     def _fail(self, completion: WorkflowActivationCompletion, error: Exception) -> None:
         info = self._det.info
-        log.warning(
+        log.log(
+            logging.INFO if isinstance(error, HandedOver) else logging.WARNING,
             "the workflow task of %s %s failed: %s",
             info.workflow_type,
             info.workflow_id,

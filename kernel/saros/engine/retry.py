@@ -87,7 +87,7 @@ def limit_heartbeat(attempt: Attempt, options: CallOptions) -> None:
 
 
 class _AttemptTimeout(bytes):
-    """The `Outcome` of an attempt that took too long: final for its caller, while the call's own policy retries it."""
+    """The `Outcome` of an attempt that took too long: final for its caller, but the call's own policy retries it."""
 
 
 def attempt_timeout(timeout_type: str, ms: int) -> Json:

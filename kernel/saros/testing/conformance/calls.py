@@ -143,7 +143,9 @@ async def call_heartbeat(case: Case) -> None:
     assert await case.run(main, functions={"beats": beats}) == {"attempt": 2, "at": 41}
 
 
-@behaviour("§7", "a timeout is not retryable for whoever gets it; before, the call's own policy retries attempts")
+@behaviour(
+    "§7", "a timeout is not retryable for whoever gets it; before, the call's own policy retries attempts"
+)
 async def timeouts_are_final(case: Case) -> None:
     main = """
     local function call(options, ...)
@@ -159,7 +161,7 @@ async def timeouts_are_final(case: Case) -> None:
       call({["activity.start_to_close_timeout"] = 100, ["activity.retry_policy"] = once}, "app:slow", 1),
       call({["activity.heartbeat_timeout"] = 300, ["activity.retry_policy"] = once}, "app:slow", 1),
       call({["activity.schedule_to_close_timeout"] = 300}, "app:slow", 1),
-      call({["activity.schedule_to_start_timeout"] = 200, ["activity.task_queue"] = "nobody-serves-this"}, "app:slow"),
+      call({["activity.schedule_to_start_timeout"] = 200, ["activity.task_queue"] = "not-served"}, "app:slow"),
       call({["activity.local"] = true, ["activity.start_to_close_timeout"] = 100, ["activity.retry_policy"] = once},
         "app:slow", 1),
       call({}, "app:caller"),
