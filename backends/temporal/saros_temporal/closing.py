@@ -11,7 +11,7 @@ from saros.values import Json
 
 from .commands import put_continuation
 from .failures import CANCELED_ERROR, failure
-from .payloads import CANCELED_MEMO, put_json
+from .payloads import CANCELED_MEMO, SENDER, put_json
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -26,6 +26,8 @@ def close(execution: Execution, ending: Ending, late: list[Message]) -> None:
         command = execution.add().continue_as_new_workflow_execution
         put_continuation(command, ending, execution.info.workflow_type, late, execution.env.deployment)
         execution.facts.hand_on(command.headers, "next run")
+        if execution.starter:
+            put_json(command.headers[SENDER], execution.starter)
         return
     if execution.canceled and execution.info.cron_schedule:
         if isinstance(ending, bytes):  # the server would start it again, as after a failure

@@ -72,6 +72,7 @@ class Execution:
         self.random = random.Random(self.seed)
         self.pid = str(Pid(env.place, det.info.workflow_id))
         self.task = 0  # number of the present workflow task, as far as this worker knows
+        self.starter: Json = b""  # the JSON of the pid of whoever started this
         self.now = 0  # ns since 1970, as the present activation sees it
         self.ending: Ending | None = None  # what the closing command says, once it is there
         self.canceled = False
