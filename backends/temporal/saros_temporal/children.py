@@ -82,6 +82,7 @@ class Children:
         self._execution = execution
         self._system = System(execution)
         self._refs: dict[int, Child | Signal] = {}  # whose command is not settled
+        self._reached: dict[int, str] = {}  # ref -> pid of a workflow that is awaited, and is no child
         self._monitored: dict[str, bool | None] = {}  # pid -> whether it is monitored; None: it has ended
         self._started = 0  # numbers so far
         self._signaled = 0
@@ -159,6 +160,8 @@ class Children:
     def _reach(self, child: Child) -> None:
         """Start a workflow that is no child, or reach the one that runs already."""
         self._refs.pop(child.ref, None)
+        if child.spawn.exec:
+            self._reached[child.ref] = child.pid
         self._system.start(child.ref, child.spawn, child.type_name, child.id, child.place, child.queue)
 
     def started(self, job: ResolveChildWorkflowExecutionStart) -> Callable[[], None]:
@@ -209,6 +212,10 @@ class Children:
         self._execution.settle(work.ref, outcome)
 
     def cancel(self, ref: int, reason: str) -> bool:
+        reached = self._reached.pop(ref, None)
+        if reached is not None:
+            self._system.cancel(ref, reached, reason)
+            return True
         work = self._refs.get(ref)
         if work is None:
             return False

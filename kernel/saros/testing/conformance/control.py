@@ -97,7 +97,9 @@ async def start_delay(case: Case) -> None:
     assert await order.result(30) == 1
 
 
-@behaviour("§8", "a workflow's retry_policy starts it again after a retryable failure; describe tells the attempt")
+@behaviour(
+    "§8", "a workflow's retry_policy starts it again after a retryable failure; describe tells the attempt"
+)
 async def workflow_retry(case: Case) -> None:
     main = """
     local attempt = require("workflow").info().attempt
