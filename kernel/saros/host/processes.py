@@ -15,7 +15,7 @@ from ..background import Jobs, end_all
 from ..clock import Clock, waiting
 from ..deployment import Deployment, error_of, value_of
 from ..entries import Entry
-from ..errors import ALREADY_EXISTS, INTERNAL, INVALID, NOT_FOUND, RATE_LIMITED, Error, ErrorData
+from ..errors import ALREADY_EXISTS, INTERNAL, INVALID, NOT_FOUND, RATE_LIMITED, TIMEOUT, Error, ErrorData
 from ..execution import Pid, StartRequest, Watcher, new_id
 from ..options import check_start
 from ..program import (
@@ -129,7 +129,7 @@ class ProcessHost:
         attempt = self.attempts.start(entry, call, scope, done)
         limit = call.options.start_to_close_timeout
         if limit != _DEFAULT_LIMIT:
-            error = ErrorData(f"{call.target} took longer than {limit / 1000:g} s", "Timeout")
+            error = ErrorData(f"{call.target} took longer than {limit / 1000:g} s", TIMEOUT, False)
             attempt.limit("call", limit, lambda: pack(Outcome(err=error)))
         return attempt
 

@@ -97,7 +97,9 @@ async def start_delay(case: Case) -> None:
     assert await order.result(30) == 1
 
 
-@behaviour("§8", "a workflow's retry_policy starts it again after a retryable failure")
+@behaviour(
+    "§8", "a workflow's retry_policy starts it again after a retryable failure; describe tells the attempt"
+)
 async def workflow_retry(case: Case) -> None:
     main = """
     local attempt = require("workflow").info().attempt
@@ -106,7 +108,9 @@ async def workflow_retry(case: Case) -> None:
     """
     app = await case.app(main)
     policy = {"initial_interval": 10, "maximum_attempts": 5}
-    assert await app.run("app:main", id=case.id(), options={"retry_policy": policy}) == 3
+    order = await app.start("app:main", id=case.id(), options={"retry_policy": policy})
+    assert await order.result(30) == 3
+    assert (await app.app.get(order.id).describe()).attempt == 3
 
 
 @behaviour("§8", "workflow.attrs are visible in describe and select in list")
