@@ -1,7 +1,7 @@
 """Entries of kind ``function.python``: where real I/O is done.
 
 ``call: package.module:callable`` is looked up in the app's directory first. An async callable runs on the
-event loop, any other in a worker thread; both get the call's arguments by position.
+event loop, any other in a worker thread; both get the call's arguments by position, converted to their type hints.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import values
+from .arguments import Signature
 from .errors import CodeError
 from .hookspecs import hookimpl
 from .plugins import RuntimePlugin
@@ -45,14 +46,14 @@ class PythonFunctions:
     def __init__(self, root: str, threads: int = 100) -> None:
         self._root = root
         self._threads = asyncio.Semaphore(threads)
-        self._found: dict[str, Callable[..., Any]] = {}
+        self._found: dict[str, tuple[Callable[..., Any], Signature]] = {}
 
     def check(self, entry: Entry) -> None:
         self._callable(entry)
 
     async def call(self, entry: Entry, args: Raw, scope: CallScope) -> Json:
-        function = self._callable(entry)
-        arguments = values.decode(args)
+        function, signature = self._callable(entry)
+        arguments = signature.converted(values.decode(args))
         current.set(scope)
         if inspect.iscoroutinefunction(function):
             result = await function(*arguments)
@@ -89,11 +90,12 @@ class PythonFunctions:
             self._threads.release()
         return await result if inspect.isawaitable(result) else result
 
-    def _callable(self, entry: Entry) -> Callable[..., Any]:
+    def _callable(self, entry: Entry) -> tuple[Callable[..., Any], Signature]:
         name = str(entry.data["call"])
         found = self._found.get(name)
         if found is None:
-            found = self._found[name] = self._import(name, entry)
+            function = self._import(name, entry)
+            found = self._found[name] = function, Signature(function, entry.id)
         return found
 
     def _import(self, name: str, entry: Entry) -> Callable[..., Any]:
