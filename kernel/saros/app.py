@@ -38,7 +38,10 @@ DEFAULT_BACKEND = "memory://"
 
 
 class App:
-    """An opened application; made by `saros.open`."""
+    """An opened application; made by `saros.open`.
+
+    :ivar backend: where its workflows live, as the rest of Saros sees it: raw values, nanoseconds.
+    """
 
     def __init__(
         self, deployment: Deployment, backend: Backend, plugins: Plugins, watchdog: float = 0.0
@@ -53,10 +56,12 @@ class App:
 
     @property
     def registry(self) -> Registry:
+        """The entries of the app."""
         return self.deployment.registry
 
     @property
     def clock(self) -> Clock:
+        """What tells the time here: real, or virtual with ``memory://?time=skip``."""
         return self.backend.clock
 
     async def start(
@@ -73,7 +78,12 @@ class App:
         """Start a workflow.
 
         :param entry: entry id or type name.
+        :param args: what it gets.
+        :param id: its workflow id; by default a random one.
+        :param name: the name that it is registered as, and its id when there is none.
+        :param worker: the entry of the worker that runs it; by default that of its entry's meta.
         :param options: start options as in Lua, without prefix: ``{"id_reuse_policy": ...}``; times in ms.
+        :param context: values of ``ctx``, which flow on to all that it calls.
         :param messages: (topic, payload) pairs that it finds in its inbox before any other.
         :raises Error: NOT_FOUND, ALREADY_EXISTS, INVALID.
         """
@@ -107,6 +117,9 @@ class App:
     async def call(self, entry: str, *args: Any, context: Mapping[str, Any] | None = None) -> Any:
         """Run a function in this process and give its result.
 
+        :param entry: entry id.
+        :param args: what it gets.
+        :param context: values of ``ctx``.
         :raises Error: what the function failed with.
         """
         return await self.host.run(entry, list(args), dict(context or {}))
@@ -121,6 +134,8 @@ class App:
     async def list(self, query: str = "", *, status: str = "") -> AsyncIterator[Description]:
         """Runs that a query (see `saros.query`) selects, newest first.
 
+        :param query: empty for all.
+        :param status: and that have this status.
         :raises Error: INVALID for a bad query.
         """
         async for description in self.backend.executions(selecting(query, status)):
@@ -129,6 +144,8 @@ class App:
     async def count(self, query: str = "", *, status: str = "") -> int:
         """How many runs a query selects.
 
+        :param query: empty for all.
+        :param status: and that have this status.
         :raises Error: INVALID for a bad query.
         """
         return await self.backend.count(selecting(query, status))
@@ -225,6 +242,10 @@ async def open_app(
     :param backend: its URL; by default that in ``SAROS_BACKEND``, or ``memory://``.
     :param workers: serve the app's task queues here; False makes a client only.
     :param services: with workers, also serve its supervised processes, schedules and HTTP.
+    :param plugins: by default all that are installed.
+    :param options: of the backend, beside those of its URL.
+    :param env: what ``${env:NAME}`` in YAML refers to; by default the environment.
+    :param check: called with what is loaded, before anything is opened.
     :param watchdog: a process with workers ends, with a line on stderr and the status 86, when code of an entry
         blocks it for so many seconds; 0 for never (see `saros.watchdog`).
     :raises AppError: for a bad app, with every problem.

@@ -24,7 +24,8 @@ class Description:
     """How a run of an execution stands, as `Handle.describe` and `App.list` tell it.
 
     Search attributes and the memo are plain data, with one rule for every backend: a value is what its JSON
-    says. A search attribute of type time is therefore its RFC 3339 text; `datetime.fromisoformat` reads it.
+    says. A search attribute of type time is therefore its RFC 3339 text, which `datetime.fromisoformat` reads;
+    bytes in a memo are the object that stands for them, ``{"$bin": "<base64>"}``.
 
     :param id: the workflow id.
     :param run_id: the run that is described.

@@ -65,8 +65,9 @@ class Handle:
             raise Error(f"run {self._only} of {self.id} has ended", NOT_FOUND, retryable=False)
 
     async def result(self, timeout: float | None = None) -> Any:
-        """Wait for the end, at most `timeout` seconds, and give the result.
+        """Wait for the end, and give the result.
 
+        :param timeout: seconds; None waits as long as it takes.
         :raises Error: what the execution failed with; TIMEOUT when it did not end in time.
         """
         try:
@@ -79,6 +80,8 @@ class Handle:
     async def signal(self, topic: str, *payloads: Any) -> None:
         """Send a message.
 
+        :param topic: what it is about.
+        :param payloads: what it says.
         :raises Error: NOT_FOUND when it does not run; INVALID for a topic that begins with ``@``.
         """
         await self._expect_running()
@@ -87,8 +90,10 @@ class Handle:
             raise _not_running(self.id)
 
     async def query(self, name: str, *args: Any) -> Any:
-        """Ask a handler of ``workflow.on_query``.
+        """Ask a handler of ``workflow.on_query``. It changes nothing, and executions that have ended answer, too.
 
+        :param name: of the handler.
+        :param args: what it gets.
         :raises Error: NOT_FOUND, or what the handler failed with.
         """
         return values.decode(
@@ -98,14 +103,17 @@ class Handle:
     async def update(self, name: str, *args: Any) -> Any:
         """Have a handler of ``workflow.on_update`` do something, and give what it returns.
 
+        :param name: of the handler.
+        :param args: what it gets, and its validator before it.
         :raises Error: NOT_FOUND, or what the validator or handler failed with.
         """
         await self._expect_running()
         return values.decode(await self._app.backend.update(self.id, name, values.encode_args(args)))
 
     async def cancel(self, reason: str = "") -> None:
-        """Ask the execution to end.
+        """Ask the execution to end; its code decides how.
 
+        :param reason: what its code is told.
         :raises Error: NOT_FOUND when it does not run.
         """
         await self._expect_running()
@@ -114,8 +122,9 @@ class Handle:
             raise _not_running(self.id)
 
     async def terminate(self, reason: str = "") -> None:
-        """End the execution at once.
+        """End the execution at once; its code has no say.
 
+        :param reason: what whoever waits for the result is told.
         :raises Error: NOT_FOUND when it does not run.
         """
         await self._expect_running()
@@ -138,7 +147,7 @@ class Handle:
         return described(await self._app.backend.describe(self.id, self._only))
 
     async def history(self) -> list[Line]:
-        """The readable history of the run.
+        """The history, readable.
 
         :raises Error: NOT_FOUND.
         """
@@ -146,11 +155,17 @@ class Handle:
         return lines(page.records, page.start)
 
     async def export(self) -> Any:
-        """The history as JSON data that `saros replay` reads."""
+        """The history as JSON data that `saros replay` reads.
+
+        :raises Error: NOT_FOUND.
+        """
         return await self._app.backend.export(self.id, self._only)
 
     async def watch(self) -> AsyncIterator[Line]:
-        """Readable events as they happen, from the first on, until the execution has ended."""
+        """Readable events as they happen, from the first on, until the execution has ended.
+
+        :raises Error: NOT_FOUND.
+        """
         run_id, start = self.run_id, 0
         opened: dict[int, Any] = {}
         while True:

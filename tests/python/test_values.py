@@ -17,7 +17,7 @@ from saros import values
 from saros.errors import Error
 
 
-class Color(str, enum.Enum):
+class Color(str, enum.Enum):  # noqa: UP042 - its str() is not its value
     RED = "red"
 
 
@@ -30,7 +30,7 @@ class Level(enum.IntEnum):
 
 
 class Plain(enum.Enum):
-    ONE = {"deep": [1.5]}
+    ONE = {"deep": [1.5]}  # noqa: RUF012
     NOTHING = None
 
 
