@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 import sys
 import types
 import typing
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from .errors import INVALID, Error
-from .hints import Convert, converter
+from .hints import Convert, converter, misfit
 from .plain import cut, one_line
-
-_PLACE: Final = re.compile(r" - at `(?:key in )?\$(.*)`$", re.DOTALL)
 
 
 class _Parameter(NamedTuple):
@@ -95,11 +92,8 @@ class Signature:
 
 def _told(error: ValueError, name: str) -> str:
     """What is wrong, with the place in the argument `name`."""
-    text = str(error)
-    place = _PLACE.search(text)
-    if place is not None:
-        text, name = text[: place.start()], name + (f", at {place[1].lstrip('.')}" if place[1] else "")
-    return f"{name}: {text}"
+    text, place = misfit(error)
+    return f"{name}, at {place.lstrip('.')}: {text}" if place else f"{name}: {text}"
 
 
 def _hints(function: Any, signature: inspect.Signature) -> dict[str, Any]:

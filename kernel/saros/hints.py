@@ -11,6 +11,7 @@ import dataclasses
 import enum
 import functools
 import inspect
+import re
 import sys
 import types
 import typing
@@ -22,8 +23,25 @@ import msgspec
 Convert = Callable[[Any], Any]
 """Makes of plain data what a hint says; raises ValueError (such as msgspec.ValidationError) when it does not fit."""
 
+_PLACE: Final = re.compile(r" - at `(?:key in )?\$(.*)`$", re.DOTALL)
 _SEQUENCES: Final = (list, abc.Sequence, abc.MutableSequence, abc.Collection, abc.Iterable)
 _MAPPINGS: Final = (dict, abc.Mapping, abc.MutableMapping)
+
+
+def misfit(error: ValueError) -> tuple[str, str]:
+    """What does not fit, and where in the value: such as ``.lines[0].sku``, empty for the whole."""
+    text = str(error)
+    place = _PLACE.search(text)
+    return (text, "") if place is None else (text[: place.start()], place[1])
+
+
+def _part(convert: Convert | None, value: Any, place: str) -> Any:
+    """A part, converted; an error tells its place as msgspec does."""
+    try:
+        return value if convert is None else convert(value)
+    except ValueError as error:
+        text, inner = misfit(error)
+        raise ValueError(f"{text} - at `${place}{inner}`") from error
 
 
 def converter(hint: Any) -> Convert | None:
@@ -64,15 +82,21 @@ def _by_parts(hint: Any) -> Convert | None:
 
 def _any_of(hints: Sequence[Any]) -> Convert:
     """The first member of a union that fits."""
-    converts = [converter(hint) for hint in hints]
+    takes_none = types.NoneType in hints
+    converts = [converter(hint) for hint in hints if hint is not types.NoneType]
 
     def convert(value: Any) -> Any:
+        if value is None and takes_none:
+            return None
+        if len(converts) == 1:  # its error says most
+            return value if converts[0] is None else converts[0](value)
         failures = []
         for each in converts:
             try:
                 return value if each is None else each(value)
             except ValueError as error:
-                failures.append(str(error))
+                text, place = misfit(error)
+                failures.append(f"{text} (at {place.lstrip('.')})" if place else text)
         raise ValueError("; ".join(failures))
 
     return convert
@@ -84,7 +108,7 @@ def _sequence(kind: Callable[[Any], Any], item: Any) -> Convert:
     def convert(value: Any) -> Any:
         if not isinstance(value, list):
             raise ValueError(f"Expected `array`, got `{_name(value)}`")
-        return kind(value if each is None else [each(part) for part in value])
+        return kind([_part(each, part, f"[{number}]") for number, part in enumerate(value)])
 
     return convert
 
@@ -93,8 +117,7 @@ def _mapping(item: Any) -> Convert:
     each = converter(item)
 
     def convert(value: Any) -> Any:
-        members = _members(value)
-        return members if each is None else {key: each(part) for key, part in members.items()}
+        return {key: _part(each, part, f".{key}") for key, part in _members(value).items()}
 
     return convert
 
@@ -113,10 +136,8 @@ def _of_dataclass(kind: Any) -> Convert | None:
 
     def convert(value: Any) -> Any:
         members = _members(value)
-        given = {}
-        for name, each in fields().items():
-            if name in members:
-                given[name] = members[name] if each is None else each(members[name])
+        found = fields().items()
+        given = {name: _part(each, members[name], f".{name}") for name, each in found if name in members}
         try:
             return kind(**given)
         except TypeError as error:

@@ -53,17 +53,16 @@ class PythonFunctions:
 
     async def call(self, entry: Entry, args: Raw, scope: CallScope) -> Json:
         function, signature = self._callable(entry)
-        arguments = signature.converted(values.decode(args))
+        arguments = values.decode(args)
         current.set(scope)
         if inspect.iscoroutinefunction(function):
-            result = await function(*arguments)
+            result = await function(*signature.converted(arguments))
         else:
-            result = await self._in_thread(entry.id, function, arguments, scope)
+            work = functools.partial(_call, function, signature, arguments)
+            result = await self._in_thread(entry.id, work, scope)
         return values.encode(result)
 
-    async def _in_thread(
-        self, name: str, function: Callable[..., Any], arguments: list[Any], scope: CallScope
-    ) -> Any:
+    async def _in_thread(self, name: str, work: Callable[[], Any], scope: CallScope) -> Any:
         """Run a callable in a thread, whose heartbeats then cross to the event loop."""
         if self._threads.locked():
             with scope.queued():
@@ -80,7 +79,7 @@ class PythonFunctions:
         context = contextvars.copy_context()
         scope.blocking = True
         try:
-            result = await in_thread(functools.partial(context.run, function, *arguments))
+            result = await in_thread(functools.partial(context.run, work))
         except asyncio.CancelledError:
             if asyncio.current_task().cancelling():  # type: ignore[union-attr]
                 log.warning("%s goes on in its thread although nobody waits for it any more", name)
@@ -130,6 +129,11 @@ class PythonFunctions:
     def _has(self, module: str) -> bool:
         path = os.path.join(self._root, module.partition(".")[0])
         return os.path.isfile(f"{path}.py") or os.path.isdir(path)
+
+
+def _call(function: Callable[..., Any], signature: Signature, arguments: list[Any]) -> Any:
+    """Converting runs code of the user's, too, such as a validator that takes its time."""
+    return function(*signature.converted(arguments))
 
 
 def _make(registry: Registry, modules: Mapping[str, Module]) -> PythonFunctions:

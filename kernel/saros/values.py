@@ -18,14 +18,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import dataclasses
-import datetime as dt
-import decimal
-import enum
 import math
 import re
-import sys
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -33,6 +27,7 @@ import msgspec
 
 from . import plain
 from .errors import INVALID, Error, ErrorData
+from .objects import stands_for
 from .raw import ABSENT, Raw
 
 Json = bytes
@@ -258,43 +253,10 @@ def _plain_map(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any
 
 
 def _plain_other(value: Any, path: str, depth: int) -> Any:
-    if isinstance(value, enum.Enum):
-        return _plain(value.value, path, depth)
-    if isinstance(value, int):  # such as a numpy-like subclass
-        return _plain(int(value), path, depth)
-    if isinstance(value, float):
-        return _plain(float(value), path, depth)
-    if isinstance(value, str):
-        return _text(str.__str__(value), path)
-    if isinstance(value, (dt.datetime, dt.date, dt.time, uuid.UUID, decimal.Decimal)):
-        return msgspec.to_builtins(value)
-    if isinstance(value, msgspec.Struct):
-        return _plain_struct(value, path, depth)
-    if _is_model(value):
-        return _plain(value.model_dump(by_alias=True), path, depth)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain_map({f.name: getattr(value, f.name) for f in dataclasses.fields(value)}, path, depth)
-    raise _refused(path, f"a {type(value).__name__}")
-
-
-def _plain_struct(value: msgspec.Struct, path: str, depth: int) -> Any:
-    """What msgspec would write and read: fields by their encoded names, with the tag."""
-    config = value.__struct_config__
-    fields = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
-    given = {name: getattr(value, field) for field, name in fields}
-    given = {name: item for name, item in given.items() if item is not msgspec.UNSET}
-    if config.array_like:
-        tag = [] if config.tag is None else [config.tag]
-        return _plain([*tag, *given.values()], path, depth)
-    if config.tag is not None and config.tag_field is not None:
-        given = {config.tag_field: config.tag, **given}
-    return _plain_map(given, path, depth)
-
-
-def _is_model(value: Any) -> bool:
-    """Whether a value is a model of pydantic, which need not be installed."""
-    pydantic = sys.modules.get("pydantic")
-    return pydantic is not None and isinstance(value, pydantic.BaseModel)
+    data = stands_for(value)
+    if data is value:
+        raise _refused(path, f"a {type(value).__name__}")
+    return _plain(data, path, depth)
 
 
 def _refused(path: str, what: str) -> Error:
