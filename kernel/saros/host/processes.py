@@ -305,10 +305,20 @@ class ProcessHost:
         return b"true"
 
     async def resolve(self, dest: str) -> str:
-        """The pid that a destination is or names; the destination itself when nothing has that name."""
+        """The pid that a destination is, or that of what has it as its name, or else as its workflow id; the
+        destination itself when there is none.
+        """
         if Pid.parse(dest) is not None:
             return dest
-        return self._names.get(dest) or await self.backend.lookup(dest) or dest
+        named = self._names.get(dest) or await self.backend.lookup(dest)
+        if named:
+            return named
+        try:
+            return (await self.backend.describe(dest)).pid
+        except Error as error:
+            if error.kind in (NOT_FOUND, INVALID):  # INVALID: no backend has such an id
+                return dest
+            raise
 
     # --- requests ---------------------------------------------------------------------------
 
