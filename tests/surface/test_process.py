@@ -326,7 +326,8 @@ def test_options_default_to_no_trap_and_are_checked(everywhere: Run) -> None:
 def test_options_that_are_absent_stay_as_they_are(everywhere: Run) -> None:
     code = """
     local first = {process.set_options({upgradable = true}), process.get_options()}
-    local second = {process.set_options({}), process.set_options({trap_links = true, others = 1}), process.get_options()}
+    local none, both = process.set_options({}), process.set_options({trap_links = true, others = 1})
+    local second = {none, both, process.get_options()}
     local _, slip = process.set_options({traplinks = false})
     local _, bad = process.set_options({upgradable = "yes", trap_links = false})
     return {first, second, process.get_options(), slip:kind() .. " " .. slip:message(), bad:kind()}
