@@ -27,7 +27,7 @@ local context_text -- of rt.context
 rt.each_program(function()
   out, len, mark, seq, settlers = nil, 0, 0, 0, {}
   rt.start, rt.pid, rt.context = nil, nil, nil
-  rt.running, rt.closed, rt.failed, rt.answering = nil, nil, nil, nil
+  rt.running, rt.closed, rt.failed, rt.answering, rt.main = nil, nil, nil, nil, nil
   lines, context_text = rt.trace and {} or nil, nil
   time_ns, length, size = 0, 0, 0
 end)
@@ -287,7 +287,7 @@ function on.start(body)
   local n = rt.length(args)
   rt.spawn(function()
     local main = rt.load_entry()
-    rt.running = true
+    rt.running, rt.main = true, main
     finish(main(unpack(args, 1, n)))
   end)
 end
@@ -306,6 +306,7 @@ local function run()
     return
   end
   local stack = rt.traceback(task.co)
+  err = rt.told(err, raw.string.match(stack, "^[^\n]-:%d+"))
   if task.handle then
     task.handle(err, stack)
     return run()
