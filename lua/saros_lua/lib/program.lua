@@ -55,6 +55,8 @@ end
 local function command(op, body)
   if rt.answering then
     rt.refuse_query()
+  elseif not out then
+    block() -- for good: the source is only being checked, and nobody is asked for anything
   end
   seq = seq + 1
   out[len + 1], out[len + 2], out[len + 3] = op, seq, body
@@ -319,7 +321,8 @@ local function run()
 end
 rt.run_ready = run
 
--- Loads the entry's code without running its function: nil, or why that fails.
+-- Loads the entry's code without running its function: nil, or why that fails. A source that asks others for
+-- something, such as a call at its top level, is loaded as far as that.
 function rt.try_load()
   rt.start, rt.pid, rt.context = { entry = "", secret = "" }, "", {}
   rt.seed_from("")
