@@ -80,7 +80,7 @@ class ProcessHost:
         failed = msgspec.json.decode(outcome, type=Outcome).err is not None
         for peer in actor.links:
             if failed or peer not in actor.watchers:
-                self._tell(peer, actor.pid, outcome, True)
+                self._tell(peer, actor.pid, outcome, True)  # a normal end only unlinks
         for watcher in actor.watchers:
             self._tell(watcher, actor.pid, outcome, False)
 
