@@ -300,7 +300,7 @@ def test_an_unknown_start_option(cli: Any, shop: str) -> None:
 def test_an_unexpected_error_is_one_line_and_a_traceback_on_demand(
     cli: Any, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("boom")
 
     monkeypatch.setattr("saros.app.check_app", broken)
