@@ -8,7 +8,10 @@ from ...errors import CANCELED, INVALID, TIMEOUT
 from .suite import Case, behaviour, eventually, refused
 
 
-@behaviour("§6", "a workflow that never asked for events is cancelled cooperatively, and may compensate once it asks for them")
+@behaviour(
+    "§6",
+    "a workflow that never asked for events is cancelled cooperatively, and may compensate once it asks for them",
+)
 async def cooperative_cancel(case: Case) -> None:
     main = """
     local ok, err = time.sleep("1h")
