@@ -315,10 +315,11 @@ class App:
         return Handle(self, started.id, started.run_id, started.pid, created=started.created)
 
     async def call(self, entry: str, *args: Any, context: Mapping[str, Any] | None = None) -> Any:
-        """Run a function in this process and give its result.
+        """Run a function in this process and give its result. While it runs, others can reach it.
 
         :raises Error: what the function failed with.
         """
+        await self.backend.join(self.host)
         return await self.host.run(entry, list(args), dict(context or {}))
 
     def get(self, id: str, run_id: str = "") -> Handle:

@@ -2,9 +2,9 @@
 
 A service whose process fails is started again after a delay that grows with each failure in a row. One whose process
 ends normally has done its work; one that fails with an error that is not retryable has failed for good. (A crash,
-which is of kind Internal, is neither: who supervises wants it to be started again.) A process that ran for longer than
-`stable_threshold` before it failed had recovered: its failures are counted anew. While it runs, the process is
-registered under the service's id.
+which is of kind Internal, is neither: who supervises wants it to be started again.) A process that ran for longer
+than `stable_threshold` before it failed had recovered: its failures are counted anew. While it runs, the process is
+registered under the id of the service.
 """
 
 from __future__ import annotations
