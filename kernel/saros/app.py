@@ -52,6 +52,7 @@ class App:
         self.host = ProcessHost(deployment, backend, backend.clock)
         self._workers: Job[None] | None = None
         self._stop = asyncio.Event()
+        self._serving = asyncio.Event()
         self._watchdog = Watchdog(watchdog, backend.blocked) if watchdog > 0 else None
 
     @property
@@ -115,13 +116,14 @@ class App:
         return Handle(self, started.id, started.run_id, started.pid, created=started.created)
 
     async def call(self, entry: str, *args: Any, context: Mapping[str, Any] | None = None) -> Any:
-        """Run a function in this process and give its result.
+        """Run a function in this process and give its result. While it runs, others can reach it.
 
         :param entry: entry id.
         :param args: what it gets.
         :param context: values of ``ctx``.
         :raises Error: what the function failed with.
         """
+        await self.backend.join(self.host)
         return await self.host.run(entry, list(args), dict(context or {}))
 
     def get(self, id: str, run_id: str = "") -> Handle:
@@ -160,8 +162,10 @@ class App:
             async with contextlib.AsyncExitStack() as stack:
                 if services:
                     await self._serve(stack)
+                self._serving.set()
                 await asyncio.wait({workers.task, stop.task}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._serving.set()  # or never will
             await end_all([stop, workers], math.inf)  # a backend's own limits hold
         failure = workers.failure()
         if failure is not None:
@@ -192,10 +196,15 @@ class App:
         if self._workers is None:
             if self._watchdog is not None:
                 self._watchdog.start()
-            self._stop = asyncio.Event()
+            self._stop, self._serving = asyncio.Event(), asyncio.Event()
             self._workers = Job(self._work(services), "the app")
             self._workers.task.add_done_callback(_tell_failure)
         return self._workers.task
+
+    async def serving(self) -> None:
+        """Wait until what `start_workers` started serves, the services included, or has ended."""
+        if self._workers is not None:
+            await self._serving.wait()
 
     async def stop_workers(self) -> None:
         """Drain the workers: no new tasks, those begun are finished.
@@ -265,6 +274,7 @@ async def open_app(
         if workers and path is not None:
             await made.join(app.host)
             app.start_workers(services=services)
+            await app.serving()
         yield app
     finally:
         await app.close()

@@ -5,7 +5,7 @@ local raw = rt.raw
 local env = rt.env
 local type, next, select = raw.type, raw.next, raw.select
 local encode, decode = rt.encode, rt.decode
-local command, await = rt.command, rt.await
+local command, request = rt.command, rt.request
 local sub, find = raw.string.sub, raw.string.find
 
 local UNBOUNDED = raw.math.maxinteger
@@ -200,7 +200,7 @@ local function text(value)
 end
 
 local function ask(fields)
-  return await(command("ask", encode(fields, "request")))
+  return request("ask", encode(fields, "request"))
 end
 
 local function ask_true(verb, dest, reason)
@@ -245,7 +245,7 @@ function process.send(dest, topic, ...)
     return true
   end
   local expected = expects_exit[dest]
-  local _, failure = await(command("send", body))
+  local _, failure = request("send", body)
   if failure and not (expected and failure:kind() == "NotFound") then
     return nil, failure
   end
@@ -293,6 +293,7 @@ end
 
 function process.events()
   asked = true
+  rt.take_cancellation()
   return event_channel()
 end
 

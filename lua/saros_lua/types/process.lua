@@ -72,7 +72,7 @@ function process.listen(topic, options) end
 ---@return boolean
 function process.unlisten(channel) end
 
---- The channel of events (`saros.Event`). Whoever has asked for it is not cancelled cooperatively.
+--- The channel of events (`saros.Event`). Whoever has asked for it is not cancelled cooperatively, nor any longer.
 ---@return saros.Channel
 function process.events() end
 
