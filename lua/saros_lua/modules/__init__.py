@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from saros.modules import HostFunction, Module, Service
 
-from . import crypto, json, payload, time
+from . import crypto, env, json, payload, time
 from . import hash as digests
 
 _LIB: Final = Path(__file__).parent.parent / "lib"
@@ -85,7 +85,7 @@ SURFACE: Final[tuple[Module, ...]] = (
     _module("hash", host=digests.HOST),
     _module("base64", host=digests.HOST),
     _module("crypto", host={**crypto.HOST, **_JWT}, services=crypto.SERVICES),
-    _module("env", workflows=False, instead=_READ),
+    _module("env", workflows=False, host=env.HOST, instead=_READ),
     _module("http_client", workflows=False, services=_HTTP, instead=_IO),
     _module("activity", workflows=False, instead="a workflow tells of itself with workflow.info()"),
 )

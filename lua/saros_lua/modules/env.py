@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from saros.errors import NOT_FOUND, Error
 from saros.modules import HostFunction
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from saros.entries import Entry, Registry
 
 
-def host(registry: Registry) -> dict[str, HostFunction]:
+def host(registry: Registry | None = None) -> dict[str, HostFunction]:
     """The host functions of one app.
 
     A variable that an entry declares is found by the entry's id, its name, and the name that it has in the
     environment; where two entries have one name, the first counts.
     """
     declared: dict[bytes, Entry] = {}
-    for entry in registry.of_kind("env.variable"):
+    for entry in registry.of_kind("env.variable") if registry else ():
         for name in (entry.id, entry.name, _variable(entry)):
             declared.setdefault(name.encode(), entry)
 
@@ -49,6 +49,10 @@ def host(registry: Registry) -> dict[str, HostFunction]:
         return b"".join(b"%b\0%b\0" % (name, value) for name, value in values if value is not None)
 
     return {"env_get": get, "env_get_all": get_all}
+
+
+HOST: Final = host()
+"""Without an app."""
 
 
 def _variable(entry: Entry) -> str:
