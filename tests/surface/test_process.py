@@ -529,6 +529,38 @@ def test_cooperative_cancellation_raises_in_receive_and_select(function: Run) ->
     assert function(code, processes=processes) == [[False, "Canceled"], [False, "Canceled"]]
 
 
+def test_a_crash_that_nobody_hears_of_is_a_warning_with_entry_pid_and_line(
+    function: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = """
+    local pids = {
+      process.spawn("app:dies", "app:host"), process.spawn("app:fails", "app:host"),
+      process.spawn("app:fine", "app:host"), process.spawn_monitored("app:told", "app:host"),
+    }
+    process.exec("app:told", "app:host")
+    local ended = process.spawn("app:waits", "app:host")
+    process.terminate(ended)
+    process.events():receive()
+    time.sleep("1s")
+    return pids
+    """
+    processes = {
+        "dies": "local x = nil\nreturn x.y",
+        "fails": "return nil, errors.new{kind = errors.INVALID, message = 'no such order'}",
+        "fine": "return 1",
+        "told": "error('heard')",
+        "waits": WAITS,
+    }
+    pids = function(code, processes=processes)
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [text.split(" failed, and nobody monitors it: ")[0] for text in told] == [
+        f"app:dies {pids[0]}",
+        f"app:fails {pids[1]}",
+    ]
+    assert "dies.lua:5" in told[0]
+    assert "no such order" in told[1]
+
+
 def test_terminate_ends_at_once_and_cascades_along_links(function: Run) -> None:
     code = """
     local pid = process.spawn_monitored("app:parent", "app:host")

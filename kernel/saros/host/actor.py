@@ -71,6 +71,7 @@ class Actor:
         self.ended = False
         self.watchers: set[str] = set()  # pids that hear of the end as EXIT
         self.links: set[str] = set()  # pids that hear of an abnormal end as LINK_DOWN
+        self.awaited = True  # whoever started it waits for its end
         self._done = done
         self._mailbox: deque[Event] = deque()
         self._begun = False
@@ -167,6 +168,10 @@ class Actor:
     def _begin_again(self, request: ContinueAsNew, messages: tuple[Json, ...], waiting: list[Event]) -> None:
         self._mailbox.extendleft(reversed([event for event in waiting if event.op != DONE]))
         self.begin(request.args, request.context, messages)
+
+    def heard(self) -> bool:
+        """Whether somebody hears of its end."""
+        return self.awaited or bool(self.watchers or self.links)
 
     def watched_end(self, sender: str, outcome: Json, link: bool) -> None:
         """Hear that a monitored or linked peer has ended.

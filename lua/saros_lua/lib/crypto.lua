@@ -129,7 +129,7 @@ function crypto.pbkdf2(password, salt, iterations, key_length, algorithm)
     if not args then
       return nil, err
     end
-    return rt.await(rt.command("call", '{"target":"@crypto_pbkdf2","args":' .. args .. "}"))
+    return rt.perform("call", '{"target":"@crypto_pbkdf2","args":' .. args .. "}")
   elseif work <= most then
     rt.charge(work * 60)
   end

@@ -177,6 +177,31 @@ function rt.await(ref, patient, ended)
   return rt.unwrap(outcome)
 end
 
+-- Gives a command and awaits it, unless the execution is cancelled: value, nil or nil, err.
+function rt.perform(op, body, patient, ended)
+  local refused = rt.refusal()
+  if refused then
+    return nil, refused
+  end
+  return rt.await(command(op, body), patient, ended)
+end
+
+local function stay()
+  return false
+end
+
+-- Gives a command and awaits it, also once the execution is cancelled: a word to others is no work of its own.
+function rt.request(op, body)
+  if not rt.refusing() then
+    return rt.await(command(op, body))
+  end
+  local ref, task = command(op, body), current()
+  settlers[ref] = function(outcome)
+    wake(task, outcome)
+  end
+  return rt.unwrap(block(stay))
+end
+
 -- Timers -------------------------------------------------------------------------------------------
 
 function rt.timer(ns, fire)
@@ -195,7 +220,7 @@ function rt.sleep(ns)
   if ns <= 0 then
     return true
   end
-  local _, err = rt.await(command("timer", '{"ns":' .. ns .. "}"))
+  local _, err = rt.perform("timer", '{"ns":' .. ns .. "}")
   if err then
     return nil, err
   end
