@@ -238,6 +238,8 @@ class Execution:
             fields = self.add().modify_workflow_properties.upserted_memo.fields
             for name, item in memo.items():
                 put_json(fields[name], item)
+                if fields[name].data == b"[]":  # the server takes exactly this for a removal, too
+                    fields[name].data = b"[ ]"
 
     def version(self, mark: VersionMark) -> None:
         pass  # the patch marker is the record

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ..cron import SECOND_NS, Cron
 from ..errors import Error
 from .durations import parse_duration
-from .fields import Ignored, MapOf, Reference, Table
+from .fields import Ignored, ListOf, MapOf, Reference, Table
 from .kinds import ACTIVITY_META, CLIENT, HOST, LIFECYCLE_KEYS, POOL, RESTART, WORKER, Kind
 from .scalars import Choice, Data, Duration, Flag, Number, Text
 
@@ -194,7 +194,23 @@ PROCESS_SERVICE: Final = Kind(
     fields={
         "process": Reference(roles=("process",), required=True, doc="What to run."),
         "host": Reference(kinds=(HOST,), doc="Where to run it; default: the app's own host."),
-        "lifecycle": Table({**LIFECYCLE_KEYS, "restart": RESTART}, doc="When it starts, and starts again."),
+        "input": ListOf(Data(), doc="The arguments of the process."),
+        "lifecycle": Table(
+            {
+                **LIFECYCLE_KEYS,
+                "start_timeout": Duration(
+                    default="10s", positive=True, doc="A start that takes longer is a failure."
+                ),
+                "stop_timeout": Duration(
+                    default="10s", doc="How long the process may take to end once it is asked to."
+                ),
+                "stable_threshold": Duration(
+                    default="5s", doc="After so long a run, earlier failures count no more."
+                ),
+                "restart": RESTART,
+            },
+            doc="When it starts, stops, and starts again.",
+        ),
     },
 )
 

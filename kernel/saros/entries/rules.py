@@ -78,11 +78,12 @@ def no_import_cycles(entries: Mapping[str, Entry]) -> Iterator[Problem]:
 def no_dependency_cycles(entries: Mapping[str, Entry]) -> Iterator[Problem]:
     """Services do not wait for each other in a circle."""
     graph = {
-        entry_id: [target for target in entry.get("lifecycle.depends_on", ()) if target in entries]
+        entry_id: [target for target in entry.dependencies if target in entries]
         for entry_id, entry in entries.items()
     }
     for circle in circles(graph):
-        yield _circle(entries, circle, "the entry waits for itself to start", "lifecycle.depends_on")
+        path = "depends_on" if entries[circle[0]].get("lifecycle.depends_on") else "requires"
+        yield _circle(entries, circle, "the entry waits for itself to start", f"lifecycle.{path}")
 
 
 def _circle(entries: Mapping[str, Entry], circle: Sequence[str], what: str, path: str) -> Problem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,20 @@ from ..background import Jobs, end_all
 from ..clock import Clock, waiting
 from ..deployment import Deployment, error_of, value_of
 from ..entries import Entry
-from ..errors import ALREADY_EXISTS, INTERNAL, INVALID, NOT_FOUND, RATE_LIMITED, TIMEOUT, Error, ErrorData
+from ..errors import (
+    ALREADY_EXISTS,
+    CANCELED,
+    INTERNAL,
+    INVALID,
+    NOT_FOUND,
+    RATE_LIMITED,
+    TIMEOUT,
+    Error,
+    ErrorData,
+)
 from ..execution import Pid, StartRequest, Watcher, new_id
 from ..options import check_start
+from ..plain import one_line
 from ..program import (
     CANCEL,
     MESSAGE,
@@ -42,6 +54,8 @@ from .attempts import Attempt, Attempts
 if TYPE_CHECKING:
     from ..backend import Backend
 
+log = logging.getLogger("saros")
+
 FAREWELL_S = 5.0
 """How long closing waits for a backend to hear of the ends of this node's actors."""
 
@@ -61,6 +75,7 @@ class ProcessHost:
         self._actors: dict[str, Actor] = {}
         self._names: dict[str, str] = {}  # of this node's actors, which end with this process
         self._numbers = itertools.count(1)
+        self._closing = False
         self._jobs = Jobs()
 
     # --- actors -----------------------------------------------------------------------------
@@ -77,10 +92,13 @@ class ProcessHost:
         for name in [name for name, pid in self._names.items() if pid == actor.pid]:
             del self._names[name]
             self._jobs.start(self.backend.unregister(name, actor.pid), f"freeing the name {name}")
-        failed = msgspec.json.decode(outcome, type=Outcome).err is not None
+        error = msgspec.json.decode(outcome, type=Outcome).err
+        failed = error is not None
+        if error is not None and error.kind != CANCELED and not self._closing and not actor.heard():
+            log.warning("%s", one_line(_crash(actor, error)))
         for peer in actor.links:
             if failed or peer not in actor.watchers:
-                self._tell(peer, actor.pid, outcome, True)
+                self._tell(peer, actor.pid, outcome, True)  # a normal end only unlinks
         for watcher in actor.watchers:
             self._tell(watcher, actor.pid, outcome, False)
 
@@ -216,7 +234,9 @@ class ProcessHost:
         self.check_host(entry, spawn.host)
         end, done = _promise()
         given = (spawn.args, spawn.context, spawn.messages, done, watcher, spawn.name, spawn.monitor)
-        return self.start_process(entry, *given), end
+        actor = self.start_process(entry, *given)
+        actor.awaited = actor.awaited or spawn.exec
+        return actor, end
 
     def start_process(
         self,
@@ -242,6 +262,7 @@ class ProcessHost:
         pid = str(Pid(self.node, f"p{next(self._numbers)}"))
         scope = CallScope(pid, {}, {})
         actor = Actor(self, pid, entry, scope, done or (lambda outcome: None))
+        actor.awaited = False
         self.add(actor)
         if name:
             self._names[name] = pid
@@ -305,10 +326,20 @@ class ProcessHost:
         return b"true"
 
     async def resolve(self, dest: str) -> str:
-        """The pid that a destination is or names; the destination itself when nothing has that name."""
+        """The pid that a destination is, or that of what has it as its name, or else as its workflow id; the
+        destination itself when there is none.
+        """
         if Pid.parse(dest) is not None:
             return dest
-        return self._names.get(dest) or await self.backend.lookup(dest) or dest
+        named = self._names.get(dest) or await self.backend.lookup(dest)
+        if named:
+            return named
+        try:
+            return (await self.backend.describe(dest)).pid
+        except Error as error:
+            if error.kind in (NOT_FOUND, INVALID):  # INVALID: no backend has such an id
+                return dest
+            raise
 
     # --- requests ---------------------------------------------------------------------------
 
@@ -372,6 +403,7 @@ class ProcessHost:
 
     async def close(self) -> None:
         """End every actor, tell who watches them, and wait for what still runs."""
+        self._closing = True
         requests = list(self._jobs)
         for job in requests:
             job.cancel()
@@ -384,6 +416,13 @@ class ProcessHost:
             await end_all(requests, FAREWELL_S)
             await self._jobs.wait()
         await self._jobs.end()
+
+
+def _crash(actor: Actor, error: ErrorData) -> str:
+    """What is told of a failure that nobody hears of: entry, pid, message and the line of the code."""
+    place = (error.stack or "").partition(": ")[0]
+    line = f" ({place})" if place and not error.message.startswith(place) else ""
+    return f"{actor.entry.id} {actor.pid} failed, and nobody monitors it: {error.message}{line}"
 
 
 def _promise() -> tuple[asyncio.Future[Json], Done]:

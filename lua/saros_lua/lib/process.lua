@@ -5,7 +5,7 @@ local raw = rt.raw
 local env = rt.env
 local type, next, select = raw.type, raw.next, raw.select
 local encode, decode = rt.encode, rt.decode
-local command, await = rt.command, rt.await
+local command, request = rt.command, rt.request
 local sub, find = raw.string.sub, raw.string.find
 
 local UNBOUNDED = raw.math.maxinteger
@@ -140,7 +140,7 @@ local options
 rt.each_program(function()
   inbox, listeners, topics, unwanted = nil, {}, {}, {}
   expects_exit = {}
-  events, asked, options = nil, false, { trap_links = false }
+  events, asked, options = nil, false, { trap_links = false, upgradable = false }
 end)
 
 local function event_channel()
@@ -200,12 +200,12 @@ local function text(value)
 end
 
 local function ask(fields)
-  return await(command("ask", encode(fields, "request")))
+  return request("ask", encode(fields, "request"))
 end
 
 local function ask_true(verb, dest, reason)
   if not text(dest) then
-    return rt.fail("Invalid", "process." .. verb .. " wants a pid or a registered name")
+    return rt.fail("Invalid", "process." .. verb .. " wants a pid, a name or a workflow id")
   end
   local _, err = ask({ verb = verb, to = dest, reason = reason })
   if err then
@@ -226,7 +226,7 @@ end
 
 function process.send(dest, topic, ...)
   if not text(dest) then
-    return rt.fail("Invalid", "process.send wants a pid or a registered name as its first argument")
+    return rt.fail("Invalid", "process.send wants a pid, a name or a workflow id as its first argument")
   elseif not text(topic) then
     return rt.fail("Invalid", "process.send wants a topic as its second argument")
   elseif sub(topic, 1, 1) == "@" then
@@ -245,7 +245,7 @@ function process.send(dest, topic, ...)
     return true
   end
   local expected = expects_exit[dest]
-  local _, failure = await(command("send", body))
+  local _, failure = request("send", body)
   if failure and not (expected and failure:kind() == "NotFound") then
     return nil, failure
   end
@@ -293,6 +293,7 @@ end
 
 function process.events()
   asked = true
+  rt.take_cancellation()
   return event_channel()
 end
 
@@ -338,11 +339,20 @@ function process.terminate(dest)
   return ask_true("terminate", dest)
 end
 
-local function inquire(verb, dest, cursor)
+-- What is wrong with an inquiry of workflow `dest`, as (nil, err); true when nothing is.
+local function may_inquire(verb, dest)
   if rt.workflow then
     return rt.fail("Invalid", "process." .. verb .. " is for functions; a workflow learns of others by monitor and messages")
   elseif not text(dest) then
     return rt.fail("Invalid", "process." .. verb .. " wants the pid, name or id of a workflow")
+  end
+  return true
+end
+
+local function inquire(verb, dest, cursor)
+  local ok, err = may_inquire(verb, dest)
+  if not ok then
+    return nil, err
   elseif cursor ~= nil and not text(cursor) then
     return rt.fail("Invalid", "process." .. verb .. " wants a cursor that it gave before, or nil")
   end
@@ -360,38 +370,90 @@ function process.history(dest, cursor)
   return inquire("history", dest, cursor)
 end
 
-function process.get_options()
-  return { trap_links = options.trap_links }
+-- Has a handler of a workflow answer: one of workflow.on_query or of workflow.on_update.
+local function asking(verb)
+  return function(dest, name, ...)
+    local ok, err = may_inquire(verb, dest)
+    if not ok then
+      return nil, err
+    elseif not text(name) then
+      return rt.fail("Invalid", "process." .. verb .. " wants the name of a handler as its second argument")
+    end
+    local args, failure = rt.pack("argument", ...)
+    if not args then
+      return nil, failure
+    end
+    local head = '{"verb":"' .. verb .. '","to":' .. encode(dest, "to") .. ',"name":' .. encode(name, "name")
+    return await(command("ask", head .. ',"args":' .. args .. "}"))
+  end
 end
 
+process.query = asking("query")
+process.update = asking("update")
+
+function process.get_options()
+  return { trap_links = options.trap_links, upgradable = options.upgradable }
+end
+
+-- Options that are absent stay as they are.
 function process.set_options(opts)
-  if type(opts) ~= "table" or type(opts.trap_links) ~= "boolean" then
-    return rt.fail("Invalid", "process.set_options wants {trap_links = true or false}")
+  if env.type(opts) ~= "table" then
+    return rt.fail("Invalid", "process.set_options wants a table, not a " .. env.type(opts))
   end
-  options.trap_links = opts.trap_links
+  local library = rt.library("options")
+  local read, why = library.own(opts, { trap_links = library.boolean, upgradable = library.boolean })
+  if not read then
+    return rt.fail("Invalid", "process.set_options: " .. why)
+  end
+  options = library.merge(options, read)
   return true
 end
 
+-- Names -------------------------------------------------------------------------------------------
+
+local LOCAL = "local"
+
+-- What is wrong with a name and the scope that it is for, or nil.
+local function misnamed(verb, name, scope)
+  if not text(name) then
+    return "process.registry." .. verb .. " wants a name"
+  elseif scope ~= nil and scope ~= LOCAL then
+    return "process.registry."
+      .. verb
+      .. ": there is no scope "
+      .. env.tostring(scope)
+      .. "; the only one is process.registry.LOCAL, whose names reach every worker of the app"
+  end
+end
+
 process.registry = {
-  register = function(name, pid)
-    if not text(name) then
-      return rt.fail("Invalid", "process.registry.register wants a name")
+  LOCAL = LOCAL,
+  GLOBAL = "global", -- is refused with a sentence
+  register = function(name, pid, scope)
+    local why = misnamed("register", name, scope)
+    if not why and pid ~= nil and not text(pid) then
+      why = "process.registry.register wants a pid, not a " .. env.type(pid)
     end
-    local _, err = ask({ verb = "register", name = name, to = text(pid) or rt.pid })
+    if why then
+      return rt.fail("Invalid", why)
+    end
+    local _, err = ask({ verb = "register", name = name, to = pid or rt.pid })
     if err then
       return nil, err
     end
     return true
   end,
-  lookup = function(name)
-    if not text(name) then
-      return rt.fail("Invalid", "process.registry.lookup wants a name")
+  lookup = function(name, scope)
+    local why = misnamed("lookup", name, scope)
+    if why then
+      return rt.fail("Invalid", why)
     end
     return ask({ verb = "lookup", name = name })
   end,
-  unregister = function(name)
-    if not text(name) then
-      return rt.fail("Invalid", "process.registry.unregister wants a name")
+  unregister = function(name, scope)
+    local why = misnamed("unregister", name, scope)
+    if why then
+      return rt.fail("Invalid", why)
     end
     return ask({ verb = "unregister", name = name })
   end,

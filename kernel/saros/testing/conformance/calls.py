@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...errors import NOT_FOUND, TIMEOUT
+from ...errors import INVALID, NOT_FOUND, TIMEOUT
 from .suite import Case, behaviour
 
 FLAKY = """
@@ -333,3 +333,43 @@ async def context_flows(case: Case) -> None:
     app = await case.app(main, functions={"reads": reads})
     result = await app.run("app:main", id=case.id(), context={"tenant": "acme"})
     assert result == ["acme", {"tenant": "acme"}, {"tenant": "other", "step": "two"}, NOT_FOUND]
+
+
+@behaviour(
+    "§1", "a Python function gets its arguments as its type hints say; what does not fit is Invalid at once"
+)
+async def typed_python_calls(case: Case) -> None:
+    module = """
+    from __future__ import annotations
+    import dataclasses, datetime as dt, decimal, enum, uuid
+
+    class Color(str, enum.Enum):
+        RED = "red"
+
+    @dataclasses.dataclass
+    class Line:
+        sku: str
+        price: decimal.Decimal
+        color: Color = Color.RED
+        options: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def order(lines: list[Line], placed: dt.datetime, id: uuid.UUID | None = None, *more: Color):
+        kinds = [type(each).__name__ for each in (lines[0], lines[0].price, placed, id, *more)]
+        return {"kinds": kinds, "lines": lines, "placed": placed, "id": id, "first": more[0]}
+    """
+    main = """
+    local lines = {{sku = "lamp", price = "1.10", options = {}}}
+    local id = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+    local right, err = funcs.call("app:order", lines, "2026-01-02T03:04:05Z", id, "red")
+    if err then return nil, err end
+    local _, wrong = funcs.call("app:order", {{sku = "lamp", price = true}}, "2026-01-02T03:04:05Z")
+    local _, missing = funcs.call("app:order", lines)
+    return {right, wrong:kind(), wrong:retryable(), wrong:message():find("argument 1 (lines)", 1, true) ~= nil,
+      missing:kind(), missing:retryable(), missing:message():find("placed", 1, true) ~= nil}
+    """
+    name = f"conformance_{case.id().replace('-', '_')}"
+    found, *errors = await case.run(main, python={"order": f"{name}:order"}, files={f"{name}.py": module})
+    assert errors == [INVALID, False, True, INVALID, False, True]
+    assert found["kinds"] == ["Line", "Decimal", "datetime", "UUID", "Color"]
+    assert found["lines"] == [{"sku": "lamp", "price": "1.10", "color": "red", "options": {}}]
+    assert (found["placed"], found["first"]) == ("2026-01-02T03:04:05Z", "red")

@@ -169,6 +169,7 @@ async def child_waited_for(case: Case) -> None:
     """
     tidies = """
     time.sleep("1h")
+    process.events()
     time.sleep("50ms")
     return "tidied up"
     """

@@ -8,10 +8,14 @@ from ...errors import CANCELED, INVALID, TIMEOUT
 from .suite import Case, behaviour, eventually, refused
 
 
-@behaviour("§6", "a workflow that never asked for events is cancelled cooperatively, and may compensate")
+@behaviour(
+    "§6",
+    "a workflow that never asked for events is cancelled cooperatively, and may compensate once it asks for them",
+)
 async def cooperative_cancel(case: Case) -> None:
     main = """
     local ok, err = time.sleep("1h")
+    process.events()
     local undone = funcs.call("app:echo", "undone")
     return nil, errors.new{kind = errors.CANCELED, message = tostring(err) .. " " .. undone}
     """
@@ -23,6 +27,74 @@ async def cooperative_cancel(case: Case) -> None:
     error = await refused(order.result(30))
     assert error.kind == CANCELED
     assert error.message == "canceled: changed my mind undone"
+    assert (await order.describe()).status == "canceled"
+
+
+_TRIES = """
+    local kinds = {}
+    local function add(value, err)
+      kinds[#kinds + 1] = value == nil and err:kind() or tostring(value)
+    end
+    add(time.sleep("1h"))
+    add(time.sleep("1h"))
+    add(funcs.call("app:echo", "called"))
+    add(process.spawn("app:idle", "app:host"))
+    local future = funcs.async("app:echo", "started")
+    add(nil, select(2, future:result()))
+    local ok, err = pcall(function() channel.new(0):receive() end)
+    add(nil, not ok and err)
+    ok, err = pcall(function() channel.select({process.inbox():case_receive()}) end)
+    add(nil, not ok and err)
+    local full = channel.new(1)
+    full:send(1)
+    add((full:receive()))
+    process.events()
+    add(time.sleep("1ms"))
+    add(funcs.call("app:echo", "called"))
+    return kinds
+"""
+_TRIED = [CANCELED] * 7 + ["1", "true", "called"]
+
+
+@behaviour("§6", "once cancelled, every later call that blocks is refused, until the code asks for events()")
+async def stays_cancelled(case: Case) -> None:
+    cancels = """
+    local pid
+    if input == "process" then
+      pid = process.spawn_monitored("app:tries", "app:host", process.pid())
+    else
+      future = funcs.async("app:try", process.pid())
+      pid = process.inbox():receive():from()
+    end
+    process.cancel(pid, "enough")
+    if input == "process" then
+      return process.events():receive().result.value
+    end
+    return future:response():receive():data()
+    """
+    tells = f'process.send(input, "here")\n{_TRIES}'
+    functions = {"echo": "return input", "cancels": f"local future\n{cancels}", "try": tells}
+    app = await case.app(_TRIES, functions=functions, processes={"tries": _TRIES, "idle": "time.sleep('1h')"})
+    order = await app.start("app:main", id=case.id())
+    await order.cancel("enough")
+    assert await order.result(30) == _TRIED
+    assert await app.call("app:cancels", "process") == _TRIED
+    assert await app.call("app:cancels", "function") == _TRIED
+
+
+@behaviour("§6", "code that goes on regardless of its cancellation is ended as canceled")
+async def ignores_its_cancellation(case: Case) -> None:
+    main = """
+    while true do
+      pcall(function() process.inbox():receive() end)
+      time.sleep("1s")
+    end
+    """
+    app = await case.app(main)
+    order = await app.start("app:main", id=case.id())
+    await order.cancel("enough")
+    error = await refused(order.result(30))
+    assert (error.kind, error.message) == (CANCELED, "canceled: enough")
     assert (await order.describe()).status == "canceled"
 
 
@@ -134,8 +206,10 @@ async def attributes(case: Case) -> None:
 
     await eventually(listed, "the execution is listed")
     info = await order.describe()
-    assert bytes(info.search_attributes["total"]) == b"12.5"
-    assert bytes(info.memo["notes"]) == b'"call first"'
+    tags = info.search_attributes.pop("tags")
+    assert info.search_attributes == {"customer": customer, "total": 12.5, "items": 3, "vip": True}
+    assert sorted(tags) == ["a", "b"]
+    assert info.memo == {"notes": "call first"}
     await order.signal("end")
     assert await order.result(30) is True
 
@@ -216,9 +290,7 @@ async def partly_bad_attributes(case: Case) -> None:
 
     async def stored() -> bool:
         info = await order.describe()
-        search = {name: bytes(value) for name, value in info.search_attributes.items()}
-        memo = {name: bytes(value) for name, value in info.memo.items()}
-        return (search.get("customer"), memo.get("notes")) == (f'"{customer}"'.encode(), b'"call first"')
+        return (info.search_attributes, info.memo) == ({"customer": customer}, {"notes": "call first"})
 
     await eventually(stored, "the good attributes are stored")
     await order.signal("end")
