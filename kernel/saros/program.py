@@ -158,6 +158,7 @@ class CallOptions(Body, frozen=True, omit_defaults=True):
     task_queue: str = ""
     wait_for_cancellation: bool = False
     local: bool | None = None  # None: as the entry's meta says
+    disable_eager_execution: bool = False  # a hint, for who has such a shortcut
     retry_policy: RetryPolicy = RetryPolicy()
 
 
@@ -195,6 +196,8 @@ class StartOptions(Body, frozen=True, omit_defaults=True):
     start_delay: int = 0
     parent_close_policy: str = "terminate"
     wait_for_cancellation: bool = False
+    namespace: str = ""  # empty: the worker's own, which is the only one
+    enable_eager_start: bool = False  # a hint, for who has such a shortcut
 
 
 class Spawn(Body, frozen=True, omit_defaults=True):

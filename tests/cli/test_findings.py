@@ -143,3 +143,12 @@ def test_entries_that_share_a_file_share_what_they_list(cli: Any, write: Any) ->
 def test_our_own_apps_are_fine(cli: Any, app: str) -> None:
     result = cli("check", str(ROOT / app))
     assert (result.status, result.err) == (0, "")
+
+
+def test_the_top_level_of_a_source_is_checked_as_far_as_its_first_call(cli: Any, write: Any) -> None:
+    calls = "local n = require('funcs').call('app:fn')\nerror('never reached')"
+    assert cli("check", write({**FINE, "flow.lua": calls})).status == 0
+    early = "local n = missing.field\nrequire('funcs').call('app:fn')"
+    result = cli("check", write({**FINE, "flow.lua": early}))
+    assert result.status == 1
+    assert "flow.lua:1" in result.err

@@ -93,6 +93,7 @@ MISUSE = [
     "payload.new({}):transcode(5)", "funcs.call(print)", "process.send({}, {})", "process.listen({})",
     "process.spawn({}, {})", "process.exec(1, 2)", "process.registry.lookup({})", "process.upgrade(5)",
     "process.set_options(5)", "process.cancel({})", "errors.call_stack(5)",
+    "require('logger'):named('')", "require('logger'):named()",
 ]  # fmt: skip
 
 

@@ -151,7 +151,7 @@ class Calls:
         if call.queue:
             remote = command.schedule_activity
             remote.CopyFrom(activity(call.name, call.options, call.queue))
-            remote.do_not_eagerly_execute = execution.no_eager_calls
+            remote.do_not_eagerly_execute = execution.no_eager_calls or call.options.disable_eager_execution
             put_call(remote, seq, call.args, call.context)
         else:
             local = command.schedule_local_activity

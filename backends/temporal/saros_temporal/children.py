@@ -109,6 +109,9 @@ class Children:
         try:
             check_start(spawn.options, spawn.options.id or spawn.name or "-")
             place, queue = self._place(target, spawn)
+            if not execution.env.is_elsewhere(place):
+                namespace = execution.info.namespace
+                execution.env.deployment.check_namespace(spawn.options, place, namespace)
         except Error as error:
             execution.refuse(ref, error)
             return

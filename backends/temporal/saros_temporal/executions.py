@@ -110,6 +110,7 @@ class Executions:
                 raise Error(why, INVALID, retryable=False)
         _check_size(request.args, *(message.payloads for message in request.messages))
         client = self.client
+        self.deployment.check_namespace(request.options, request.worker, client.namespace)
         built = await start_request(
             request, client.namespace, client.identity, client.data_converter, self.search
         )

@@ -170,6 +170,7 @@ class Courier:
         if target.role != "workflow":
             return await self._spawn_process(entry, target, spawn)
         worker, queue = deployment.worker_and_queue(target, spawn.host)
+        deployment.check_namespace(spawn.options, worker)
         ref = entry.ref if spawn.exec else 0
         watched = spawn.exec or spawn.monitor
         request = StartRequest(

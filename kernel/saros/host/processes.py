@@ -88,7 +88,7 @@ class ProcessHost:
             log.warning("%s", one_line(_crash(actor, error)))
         for peer in actor.links:
             if failed or peer not in actor.watchers:
-                self._tell(peer, actor.pid, outcome, True)
+                self._tell(peer, actor.pid, outcome, True)  # a normal end only unlinks
         for watcher in actor.watchers:
             self._tell(watcher, actor.pid, outcome, False)
 

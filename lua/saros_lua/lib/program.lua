@@ -27,7 +27,7 @@ local context_text -- of rt.context
 rt.each_program(function()
   out, len, mark, seq, settlers = nil, 0, 0, 0, {}
   rt.start, rt.pid, rt.context = nil, nil, nil
-  rt.running, rt.closed, rt.failed, rt.answering = nil, nil, nil, nil
+  rt.running, rt.closed, rt.failed, rt.answering, rt.main = nil, nil, nil, nil, nil
   lines, context_text = rt.trace and {} or nil, nil
   time_ns, length, size = 0, 0, 0
 end)
@@ -55,6 +55,8 @@ end
 local function command(op, body)
   if rt.answering then
     rt.refuse_query()
+  elseif not out then
+    block() -- for good: the source is only being checked, and nobody is asked for anything
   end
   seq = seq + 1
   out[len + 1], out[len + 2], out[len + 3] = op, seq, body
@@ -312,7 +314,7 @@ function on.start(body)
   local n = rt.length(args)
   rt.spawn(function()
     local main = rt.load_entry()
-    rt.running = true
+    rt.running, rt.main = true, main
     finish(main(unpack(args, 1, n)))
   end)
 end
@@ -331,6 +333,7 @@ local function run()
     return
   end
   local stack = rt.traceback(task.co)
+  err = rt.told(err, raw.string.match(stack, "^[^\n]-:%d+"))
   if task.handle then
     task.handle(err, stack)
     return run()
@@ -343,7 +346,8 @@ local function run()
 end
 rt.run_ready = run
 
--- Loads the entry's code without running its function: nil, or why that fails.
+-- Loads the entry's code without running its function: nil, or why that fails. A source that asks others for
+-- something, such as a call at its top level, is loaded as far as that.
 function rt.try_load()
   rt.start, rt.pid, rt.context = { entry = "", secret = "" }, "", {}
   rt.seed_from("")

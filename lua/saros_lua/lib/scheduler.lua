@@ -177,5 +177,5 @@ rt.env.coroutine.spawn = function(fn, ...)
   if raw.type(fn) ~= "function" then
     raw.error("coroutine.spawn wants a function, not a " .. rt.env.type(fn), 2)
   end
-  rt.spawn(fn, ...)
+  rt.spawn(fn, ...).fn = fn
 end
