@@ -20,7 +20,7 @@ from .clock import Clock
 from .deployment import Deployment, value_of
 from .entries import AppError, Problem, Registry, load
 from .entries.problems import in_order
-from .errors import NOT_FOUND, TIMEOUT, CodeError, Error
+from .errors import INVALID, NOT_FOUND, TIMEOUT, CodeError, Error
 from .execution import (
     RUNNING,
     Description,
@@ -36,6 +36,7 @@ from .options import check_start
 from .plugins import Plugins, installed
 from .presentation import Line, lines
 from .program import CANCEL, MESSAGE, Ask, CancelRequest, Message, StartOptions, pack
+from .python import fresh_modules
 from .query import both, status_of
 from .serving import served
 from .watchdog import SILENCE_S, Watchdog
@@ -250,8 +251,14 @@ class App:
     """An opened application; made by `saros.open`."""
 
     def __init__(
-        self, deployment: Deployment, backend: Backend, plugins: Plugins, watchdog: float = 0.0
+        self,
+        deployment: Deployment,
+        backend: Backend,
+        plugins: Plugins,
+        watchdog: float = 0.0,
+        loading: Callable[[], Deployment] | None = None,
     ) -> None:
+        self._loading = loading
         self.deployment = deployment
         self.backend = backend
         self.plugins = plugins
@@ -390,6 +397,23 @@ class App:
             self._workers.task.add_done_callback(_tell_failure)
         return self._workers.task
 
+    def reload(self) -> None:
+        """Load the app anew: functions, new processes and workflows run its new code from now on.
+
+        A workflow that runs replays on it with its next task (on Temporal, once its worker has it no longer in its
+        cache). A process that runs goes on with its code; it hears OUTDATED if it is upgradable. Task queues, routes,
+        schedules and the list of services stay as they are until the next start.
+
+        :raises AppError: with every problem of the new version; the old one goes on.
+        """
+        if self._loading is None:
+            raise Error("this app was not opened from a directory", INVALID, retryable=False)
+        with fresh_modules(str(self.registry.root)):
+            newer = self._loading()
+            check_code(newer)
+        self.deployment.adopt(newer)
+        self.host.outdated()
+
     async def serving(self) -> None:
         """Wait until what `start_workers` started serves, the services included, or has ended."""
         if self._workers is not None:
@@ -449,12 +473,17 @@ async def open_app(
 
     plugins = plugins or installed()
     url = backend or os.environ.get("SAROS_BACKEND") or DEFAULT_BACKEND
-    deployment = load_app(path, plugins, env)
-    if check is not None:
-        check(deployment)
+
+    def loading() -> Deployment:
+        loaded = load_app(path, plugins, env)
+        if check is not None:
+            check(loaded)
+        return loaded
+
+    deployment = loading()
     made = plugins.backend(url).make(url, {"root": str(deployment.registry.root), **(options or {})})
     await made.open(deployment)
-    app = App(deployment, made, plugins, watchdog)
+    app = App(deployment, made, plugins, watchdog, None if path is None else loading)
     try:
         if workers and path is not None:
             await made.join(app.host)
