@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-SECTIONS = {"backends": "Run", "http": "Write", "lua": "Write", "surface": "Write", "conformance": "Inside"}
+SECTIONS = {
+    "api": "Write",
+    "backends": "Run",
+    "http": "Write",
+    "lua": "Write",
+    "surface": "Write",
+    "conformance": "Inside",
+}
 """First part of a page's path -> the section that it belongs to."""
 
 

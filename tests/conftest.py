@@ -25,6 +25,7 @@ ATTRIBUTES = {
     "items": "integer",
     "vip": "boolean",
     "tags": "keyword_list",
+    "placed": "time",
 }
 """What the conformance suite's apps upsert; they declare no client, so whoever runs the server registers it."""
 

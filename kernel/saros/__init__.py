@@ -14,17 +14,24 @@ from .hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from . import activity, errors
-    from .app import App, Handle
+    from .app import App
     from .app import open_app as open
+    from .description import Description
+    from .entries import AppError
     from .errors import CodeError, Error, NonDeterminism
+    from .handle import Handle
+    from .presentation import Line
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
     "App",
+    "AppError",
     "CodeError",
+    "Description",
     "Error",
     "Handle",
+    "Line",
     "NonDeterminism",
     "activity",
     "errors",
@@ -34,7 +41,10 @@ __all__ = [
 
 _FOUND_IN = {
     "App": "app:App",
-    "Handle": "app:Handle",
+    "AppError": "entries:AppError",
+    "Description": "description:Description",
+    "Handle": "handle:Handle",
+    "Line": "presentation:Line",
     "open": "app:open_app",
     "CodeError": "errors:CodeError",
     "Error": "errors:Error",
@@ -52,3 +62,7 @@ def __getattr__(name: str) -> Any:
     module = import_module(f".{module_name}", __name__)
     found = globals()[name] = getattr(module, attribute) if attribute else module
     return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, "__version__", *(name for name in globals() if name.startswith("__"))})

@@ -1,4 +1,4 @@
-"""The Python API: an opened application, and handles to its executions."""
+"""The Python API: an opened application."""
 
 from __future__ import annotations
 
@@ -17,27 +17,19 @@ from . import values
 from .backend import Backend
 from .background import LIMIT_S, Job, end_all
 from .clock import Clock
-from .deployment import Deployment, value_of
-from .entries import AppError, Problem, Registry, load
-from .entries.problems import in_order
-from .errors import INVALID, NOT_FOUND, TIMEOUT, CodeError, Error
-from .execution import (
-    RUNNING,
-    Description,
-    HistoryPage,
-    Pid,
-    StartRequest,
-    check_id,
-    check_topic,
-    new_id,
-)
+from .deployment import Deployment
+from .description import Description, described
+from .entries import Registry
+from .errors import INVALID, Error
+from .execution import StartRequest, check_id, check_topic, new_id
+from .handle import Handle
 from .host import ProcessHost
+from .loading import check_code, load_app
 from .options import check_start
 from .plugins import Plugins, installed
-from .presentation import Line, lines
-from .program import CANCEL, MESSAGE, Ask, CancelRequest, Message, StartOptions, pack
+from .program import Message, StartOptions
 from .python import fresh_modules
-from .query import both, status_of
+from .query import selecting
 from .serving import served
 from .watchdog import SILENCE_S, Watchdog
 
@@ -46,209 +38,11 @@ log = logging.getLogger("saros")
 DEFAULT_BACKEND = "memory://"
 
 
-def load_app(
-    path: str | Path | None, plugins: Plugins | None = None, env: Mapping[str, str] | None = None
-) -> Deployment:
-    """Load an app and the runtimes for it; of the path None, an app without entries.
-
-    :raises AppError: with every problem of its YAML files at once.
-    """
-    plugins = plugins or installed()
-    if path is None:
-        return Deployment(Registry(Path.cwd(), {}), {}, {})
-    known = {*plugins.modules(), *(name for runtime in plugins.runtimes() for name in runtime.always)}
-    return _deployment(load(path, plugins.kinds(), env, known_modules=known), plugins)
-
-
-def check_app(path: str | Path, plugins: Plugins | None = None, *, thorough: bool = False) -> Deployment:
-    """Load an app and compile all its code.
-
-    :param thorough: whether to read the code, too, for what would fail where it runs.
-    :raises AppError: with every problem of YAML and code.
-    """
-    plugins = plugins or installed()
-    try:
-        deployment = load_app(path, plugins)
-    except AppError as error:
-        if error.rest is None:
-            raise
-        rest = _deployment(error.rest, plugins)
-        problems = code_problems(rest)
-        if thorough:
-            problems = with_findings(problems, rest, complete=False)
-        raise AppError([*error.problems, *problems], error.rest) from None
-    problems = code_problems(deployment)
-    if thorough:
-        problems = with_findings(problems, deployment, complete=True)
-    if problems:
-        raise AppError(problems, deployment.registry)
-    return deployment
-
-
-def check_code(deployment: Deployment) -> None:
-    """Compile all the code of an app.
-
-    :raises AppError: with every problem.
-    """
-    if problems := code_problems(deployment):
-        raise AppError(problems, deployment.registry)
-
-
-def code_problems(deployment: Deployment) -> list[Problem]:
-    """What is wrong with an app's code; a mistake in what several entries share is told once."""
-    problems: dict[tuple[str, str], Problem] = {}
-    for entry in sorted(deployment.registry.entries.values(), key=lambda entry: entry.role != "library"):
-        runner: Any = deployment.programs.get(entry.runtime) or deployment.functions.get(entry.runtime)
-        if runner is None:
-            continue
-        try:
-            runner.check(entry)
-        except CodeError as error:
-            where = error.where or entry.where()
-            problem = Problem(error.message, where, entry.id, error.hint or "")
-            problems.setdefault((error.message, where), problem)
-    return list(problems.values())
-
-
-def with_findings(problems: list[Problem], deployment: Deployment, *, complete: bool) -> list[Problem]:
-    """These problems, and what reading the code finds in other lines.
-
-    :param complete: whether all entries of the app are there.
-    """
-    told = {problem.where: problem for problem in problems}
-    found: dict[tuple[str, str], Problem] = {}
-    for entry in deployment.registry.entries.values():
-        runtime = deployment.programs.get(entry.runtime)
-        for problem in [] if runtime is None else runtime.findings(entry, complete=complete):
-            if problem.where not in told:
-                found.setdefault((problem.message, problem.where), problem)
-    return in_order([*problems, *found.values()])
-
-
-def _deployment(registry: Registry, plugins: Plugins) -> Deployment:
-    modules = plugins.modules()
-    programs: dict[str, Any] = {}
-    functions: dict[str, Any] = {}
-    for runtime in plugins.runtimes():
-        (functions if runtime.functions else programs)[runtime.name] = runtime.make(registry, modules)
-    return Deployment(registry, programs, functions, modules)
-
-
-class Handle:
-    """One execution. Without `run_id` every method means its newest run.
-
-    :param created: what `App.start` says: False when it ran already, and the handle is that of the one that runs.
-    """
-
-    def __init__(self, app: App, id: str, run_id: str = "", pid: str = "", *, created: bool = False) -> None:
-        self._app = app
-        self.id = id
-        self.run_id = run_id
-        self.pid = pid
-        self.created = created
-
-    def __repr__(self) -> str:
-        return f"Handle({self.id!r}, run_id={self.run_id!r})"
-
-    @property
-    def _pid(self) -> Pid:
-        return Pid.parse(self.pid) or Pid("", self.id)
-
-    async def result(self, timeout: float | None = None) -> Any:
-        """Wait for the end, at most `timeout` seconds, and give the result.
-
-        :raises Error: what the execution failed with; TIMEOUT when it did not end in time.
-        """
-        try:
-            async with asyncio.timeout(timeout):
-                body = await self._app.backend.result(self.id, self.run_id)
-        except TimeoutError:
-            raise Error(f"{self.id} did not end within {timeout:g} s", TIMEOUT) from None
-        return values.decode(value_of(body))
-
-    async def signal(self, topic: str, *payloads: Any) -> None:
-        """Send a message.
-
-        :raises Error: NOT_FOUND when it does not run; INVALID for a topic that begins with ``@``.
-        """
-        message = Message(check_topic(topic), "", msgspec.Raw(values.encode_args(payloads)))
-        if not await self._app.backend.send(self._pid, MESSAGE, pack(message), new_id()):
-            raise _not_running(self.id)
-
-    async def query(self, name: str, *args: Any) -> Any:
-        """Ask a handler of ``workflow.on_query``.
-
-        :raises Error: NOT_FOUND, or what the handler failed with.
-        """
-        return values.decode(
-            await self._app.backend.query(self.id, name, values.encode_args(args), self.run_id)
-        )
-
-    async def update(self, name: str, *args: Any) -> Any:
-        """Have a handler of ``workflow.on_update`` do something, and give what it returns.
-
-        :raises Error: NOT_FOUND, or what the validator or handler failed with.
-        """
-        return values.decode(await self._app.backend.update(self.id, name, values.encode_args(args)))
-
-    async def cancel(self, reason: str = "") -> None:
-        """Ask the execution to end.
-
-        :raises Error: NOT_FOUND when it does not run.
-        """
-        body = pack(CancelRequest("", reason))
-        if not await self._app.backend.send(self._pid, CANCEL, body, new_id()):
-            raise _not_running(self.id)
-
-    async def terminate(self, reason: str = "") -> None:
-        """End the execution at once.
-
-        :raises Error: NOT_FOUND when it does not run.
-        """
-        if not await self._app.backend.ask(self._pid, Ask("terminate", reason=reason), ""):
-            raise _not_running(self.id)
-
-    async def release(self) -> None:
-        """Have the task of a parked execution tried again now, instead of after its pause.
-
-        :raises Error: NOT_FOUND when none is parked.
-        """
-        await self._app.backend.release(self.id)
-
-    async def describe(self) -> Description:
-        """:raises Error: NOT_FOUND."""
-        return await self._app.backend.describe(self.id, self.run_id)
-
-    async def history(self) -> list[Line]:
-        """The readable history of the run.
-
-        :raises Error: NOT_FOUND.
-        """
-        page = await self._app.backend.history(self.id, self.run_id)
-        return lines(page.records, page.start)
-
-    async def export(self) -> Any:
-        """The history as JSON data that `saros replay` reads."""
-        return await self._app.backend.export(self.id, self.run_id)
-
-    async def watch(self) -> AsyncIterator[Line]:
-        """Readable events as they happen, from the first on, until the execution has ended."""
-        run_id, start = self.run_id, 0
-        opened: dict[int, Any] = {}
-        while True:
-            page: HistoryPage = await self._app.backend.history(self.id, run_id, start, wait=True)
-            for line in lines(page.records, start, opened):
-                yield line
-            run_id, start = page.run.run_id, start + len(page.records)
-            if page.status == RUNNING:
-                continue
-            if not page.next_run_id:
-                return
-            run_id, start, opened = page.next_run_id, 0, {}
-
-
 class App:
-    """An opened application; made by `saros.open`."""
+    """An opened application; made by `saros.open`.
+
+    :ivar backend: where its workflows live, as the rest of Saros sees it: raw values, nanoseconds.
+    """
 
     def __init__(
         self,
@@ -270,10 +64,12 @@ class App:
 
     @property
     def registry(self) -> Registry:
+        """The entries of the app."""
         return self.deployment.registry
 
     @property
     def clock(self) -> Clock:
+        """What tells the time here: real, or virtual with ``memory://?time=skip``."""
         return self.backend.clock
 
     async def start(
@@ -290,7 +86,12 @@ class App:
         """Start a workflow.
 
         :param entry: entry id or type name.
+        :param args: what it gets.
+        :param id: its workflow id; by default a random one.
+        :param name: the name that it is registered as, and its id when there is none.
+        :param worker: the entry of the worker that runs it; by default that of its entry's meta.
         :param options: start options as in Lua, without prefix: ``{"id_reuse_policy": ...}``; times in ms.
+        :param context: values of ``ctx``, which flow on to all that it calls.
         :param messages: (topic, payload) pairs that it finds in its inbox before any other.
         :raises Error: NOT_FOUND, ALREADY_EXISTS, INVALID.
         """
@@ -324,29 +125,39 @@ class App:
     async def call(self, entry: str, *args: Any, context: Mapping[str, Any] | None = None) -> Any:
         """Run a function in this process and give its result. While it runs, others can reach it.
 
+        :param entry: entry id.
+        :param args: what it gets.
+        :param context: values of ``ctx``.
         :raises Error: what the function failed with.
         """
         await self.backend.join(self.host)
         return await self.host.run(entry, list(args), dict(context or {}))
 
     def get(self, id: str, run_id: str = "") -> Handle:
-        """A handle to an existing execution."""
-        return Handle(self, id, run_id)
+        """Give a handle to an existing execution, without asking whether there is one.
+
+        :param run_id: the one run that all methods of the handle then mean; empty for the newest.
+        """
+        return Handle(self, id, run_id, only_run=bool(run_id))
 
     async def list(self, query: str = "", *, status: str = "") -> AsyncIterator[Description]:
         """Runs that a query (see `saros.query`) selects, newest first.
 
+        :param query: empty for all.
+        :param status: and that have this status.
         :raises Error: INVALID for a bad query.
         """
-        async for description in self.backend.executions(_selecting(query, status)):
-            yield description
+        async for description in self.backend.executions(selecting(query, status)):
+            yield described(description)
 
     async def count(self, query: str = "", *, status: str = "") -> int:
         """How many runs a query selects.
 
+        :param query: empty for all.
+        :param status: and that have this status.
         :raises Error: INVALID for a bad query.
         """
-        return await self.backend.count(_selecting(query, status))
+        return await self.backend.count(selecting(query, status))
 
     # --- life -------------------------------------------------------------------------------
 
@@ -464,6 +275,10 @@ async def open_app(
     :param backend: its URL; by default that in ``SAROS_BACKEND``, or ``memory://``.
     :param workers: serve the app's task queues here; False makes a client only.
     :param services: with workers, also serve its supervised processes, schedules and HTTP.
+    :param plugins: by default all that are installed.
+    :param options: of the backend, beside those of its URL.
+    :param env: what ``${env:NAME}`` in YAML refers to; by default the environment.
+    :param check: called with what is loaded, before anything is opened.
     :param watchdog: a process with workers ends, with a line on stderr and the status 86, when code of an entry
         blocks it for so many seconds; 0 for never (see `saros.watchdog`).
     :raises AppError: for a bad app, with every problem.
@@ -494,10 +309,6 @@ async def open_app(
         await app.close()
 
 
-def _selecting(query: str, status: str) -> str:
-    return both(query, f"status = '{status_of(status)}'" if status else "")
-
-
 def _tell_failure(workers: asyncio.Task[None]) -> None:
     """Say at once that the workers have ended; whoever awaits or closes them gets the error."""
     if not workers.cancelled() and workers.exception() is not None:
@@ -522,7 +333,3 @@ def start_options_of(options: Mapping[str, Any]) -> StartOptions:
         return msgspec.json.decode(values.encode(plain), type=StartOptions)
     except msgspec.ValidationError as exc:
         raise Error(f"bad start option: {exc}", "Invalid", retryable=False) from exc
-
-
-def _not_running(id: str) -> Error:
-    return Error(f"workflow {id} not found, or it has ended", NOT_FOUND, retryable=False)

@@ -45,7 +45,15 @@ DONE_NAMES: Final = {
 
 
 class Line(NamedTuple):
-    """One event of a history, readable. `body` is decoded JSON."""
+    """One event of a history, readable.
+
+    :param number: of the event, from 1 on.
+    :param time: nanoseconds since 1970.
+    :param name: what happened, such as ``ActivityCompleted``.
+    :param summary: what it was about, in a few words.
+    :param record: the event as it is recorded.
+    :param body: the JSON data of that.
+    """
 
     number: int
     time: int

@@ -228,6 +228,7 @@ class Ask(Body, frozen=True, omit_defaults=True):
     name: str = ""
     reason: str = ""
     request: str = ""  # only for the execution that this start request makes, whenever it is carried out
+    args: Raw = NO_ARGS
 
 
 ASK_VERBS: Final = frozenset(

@@ -1,7 +1,7 @@
 """Entries of kind ``function.python``: where real I/O is done.
 
 ``call: package.module:callable`` is looked up in the app's directory first. An async callable runs on the
-event loop, any other in a worker thread; both get the call's arguments by position.
+event loop, any other in a worker thread; both get the call's arguments by position, converted to their type hints.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import values
+from .arguments import Signature
 from .errors import CodeError
 from .hookspecs import hookimpl
 from .plugins import RuntimePlugin
@@ -48,24 +49,23 @@ class PythonFunctions:
     def __init__(self, root: str, threads: int = 100) -> None:
         self._root = root
         self._threads = asyncio.Semaphore(threads)
-        self._found: dict[str, Callable[..., Any]] = {}
+        self._found: dict[str, tuple[Callable[..., Any], Signature]] = {}
 
     def check(self, entry: Entry) -> None:
         self._callable(entry)
 
     async def call(self, entry: Entry, args: Raw, scope: CallScope) -> Json:
-        function = self._callable(entry)
+        function, signature = self._callable(entry)
         arguments = values.decode(args)
         current.set(scope)
         if inspect.iscoroutinefunction(function):
-            result = await function(*arguments)
+            result = await function(*signature.converted(arguments))
         else:
-            result = await self._in_thread(entry.id, function, arguments, scope)
+            work = functools.partial(_call, function, signature, arguments)
+            result = await self._in_thread(entry.id, work, scope)
         return values.encode(result)
 
-    async def _in_thread(
-        self, name: str, function: Callable[..., Any], arguments: list[Any], scope: CallScope
-    ) -> Any:
+    async def _in_thread(self, name: str, work: Callable[[], Any], scope: CallScope) -> Any:
         """Run a callable in a thread, whose heartbeats then cross to the event loop."""
         if self._threads.locked():
             with scope.queued():
@@ -82,7 +82,7 @@ class PythonFunctions:
         context = contextvars.copy_context()
         scope.blocking = True
         try:
-            result = await in_thread(functools.partial(context.run, function, *arguments))
+            result = await in_thread(functools.partial(context.run, work))
         except asyncio.CancelledError:
             if asyncio.current_task().cancelling():  # type: ignore[union-attr]
                 log.warning("%s goes on in its thread although nobody waits for it any more", name)
@@ -92,11 +92,12 @@ class PythonFunctions:
             self._threads.release()
         return await result if inspect.isawaitable(result) else result
 
-    def _callable(self, entry: Entry) -> Callable[..., Any]:
+    def _callable(self, entry: Entry) -> tuple[Callable[..., Any], Signature]:
         name = str(entry.data["call"])
         found = self._found.get(name)
         if found is None:
-            found = self._found[name] = self._import(name, entry)
+            function = self._import(name, entry)
+            found = self._found[name] = function, Signature(function, entry.id)
         return found
 
     def _import(self, name: str, entry: Entry) -> Callable[..., Any]:
@@ -131,6 +132,11 @@ class PythonFunctions:
     def _has(self, module: str) -> bool:
         path = os.path.join(self._root, module.partition(".")[0])
         return os.path.isfile(f"{path}.py") or os.path.isdir(path)
+
+
+def _call(function: Callable[..., Any], signature: Signature, arguments: list[Any]) -> Any:
+    """Converting runs code of the user's, too, such as a validator that takes its time."""
+    return function(*signature.converted(arguments))
 
 
 @contextlib.contextmanager

@@ -63,6 +63,14 @@ def both(*queries: str) -> str:
     return given[0] if len(given) == 1 else " and ".join(f"({query})" for query in given)
 
 
+def selecting(query: str, status: str) -> str:
+    """The query that selects what a query and a status select; either may be empty.
+
+    :raises Error: INVALID for an unknown status.
+    """
+    return both(query, f"status = '{status_of(status)}'" if status else "")
+
+
 def status_of(text: str) -> str:
     """The status that a text names, in our words or in Temporal's.
 

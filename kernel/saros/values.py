@@ -18,11 +18,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import dataclasses
-import datetime as dt
 import math
 import re
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -30,6 +27,7 @@ import msgspec
 
 from . import plain
 from .errors import INVALID, Error, ErrorData
+from .objects import stands_for
 from .raw import ABSENT, Raw
 
 Json = bytes
@@ -51,7 +49,8 @@ NULL: Final[Json] = b"null"
 def encode(value: Any) -> Json:
     """Return the JSON of a value.
 
-    Also accepted, as what they plainly stand for: tuples, dataclasses, msgspec structs, dates and UUIDs.
+    Also accepted, as what they plainly stand for: tuples, dataclasses, msgspec structs, pydantic models, enums (by
+    value), decimals (as text), dates and UUIDs.
 
     :raises Error: INVALID, with the path to the part that is not data.
     """
@@ -246,7 +245,7 @@ def _plain_map(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any
     for key, item in value.items():
         if not isinstance(key, str):
             raise _refused(path, f"a map with the key {plain.shown(key)}; keys are text")
-        made[_text(str(key), path)] = _plain(item, f"{path}.{key}", depth + 1)
+        made[_text(str.__str__(key), path)] = _plain(item, f"{path}.{key}", depth + 1)
     if len(made) == 1 and _RESERVED.fullmatch(next(iter(made))):
         ((key, item),) = made.items()
         return {"$" + key: item}
@@ -254,21 +253,10 @@ def _plain_map(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any
 
 
 def _plain_other(value: Any, path: str, depth: int) -> Any:
-    if isinstance(value, bool):
-        return bool(value)
-    if isinstance(value, int):  # an IntEnum, a numpy-like subclass
-        return _plain(int(value), path, depth)
-    if isinstance(value, float):
-        return _plain(float(value), path, depth)
-    if isinstance(value, str):
-        return _text(str(value), path)
-    if isinstance(value, (dt.datetime, dt.date, dt.time, uuid.UUID)):
-        return msgspec.to_builtins(value)
-    if isinstance(value, msgspec.Struct):
-        return _plain_map(msgspec.structs.asdict(value), path, depth)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain_map({f.name: getattr(value, f.name) for f in dataclasses.fields(value)}, path, depth)
-    raise _refused(path, f"a {type(value).__name__}")
+    data = stands_for(value)
+    if data is value:
+        raise _refused(path, f"a {type(value).__name__}")
+    return _plain(data, path, depth)
 
 
 def _refused(path: str, what: str) -> Error:

@@ -41,10 +41,10 @@ import pytest
 import typer.main
 import yaml
 
-from saros.app import check_app
 from saros.cli import main
 from saros.cli.main import _assemble
 from saros.errors import Error
+from saros.loading import check_app
 from saros.plugins import installed
 from saros.testing import TestApp
 from saros_lua.chunks import compile_user

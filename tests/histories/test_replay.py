@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from saros import NonDeterminism
-from saros.app import load_app
 from saros.deployment import Deployment
 from saros.engine.replay import replay
 from saros.export import FORMAT
+from saros.loading import load_app
 from saros.plugins import installed
 
 HERE = Path(__file__).parent

@@ -60,6 +60,7 @@ def plugins(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugins]:
     assert plugins.distributions["extras"] == "saros-extras 0.1.0"
     monkeypatch.setattr("saros.plugins.installed", lambda: plugins)
     monkeypatch.setattr("saros.app.installed", lambda: plugins)
+    monkeypatch.setattr("saros.loading.installed", lambda: plugins)
     yield plugins
     for name in [name for name in sys.modules if name.split(".")[0] == "saros_extras"]:
         del sys.modules[name]

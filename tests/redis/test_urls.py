@@ -93,7 +93,7 @@ def test_what_is_refused_is_named_and_no_password_is_told(url: str) -> None:
 
 
 def test_a_slip_in_an_option_is_seen() -> None:
-    with pytest.raises(Error, match=r"unknown option 'retentoin'; did you mean retention\?"):
+    with pytest.raises(Error, match=r"an unknown option; did you mean retention\?"):
         parse("redis://host?retentoin=7d")
 
 

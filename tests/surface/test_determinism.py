@@ -44,7 +44,7 @@ return {order, tostring(function() end), math.random(), string.format("%s", {}),
 DRIVE = """
 import hashlib, json, sys
 from saros import values
-from saros.app import load_app
+from saros.loading import load_app
 from saros.engine.live import Live
 from saros.execution import Run
 from saros.program import CALL, DONE, SIDE_EFFECT, START, TIMER, Event, Start, StartTimer, pack, unpack

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from saros.app import load_app
 from saros.errors import Error
+from saros.loading import load_app
 
 INDEX = """
 namespace: app

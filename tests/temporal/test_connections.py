@@ -22,8 +22,9 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import TLSConfig
 from temporalio.converter import PayloadCodec
 
-from saros.app import load_app, open_app
+from saros.app import open_app
 from saros.errors import Error
+from saros.loading import load_app
 
 from .tls import Authority
 
@@ -128,7 +129,7 @@ def test_what_a_client_entry_means(write_app: Any, tmp_path: Path, plugins: Any)
         "space",
         "temporal://other:7233/space",
     )
-    with pytest.raises(Error, match="no Temporal URL"):
+    with pytest.raises(Error, match="a Temporal URL has no user"):
         target_of("temporal://other/space?x=1", registry)
 
 
@@ -231,7 +232,7 @@ def test_a_codec_covers_everything(
 
     result, memo, lines, raw = run(scenario())
     assert result == ["s3cret", "s3cret first"]
-    assert bytes(memo["note"]) == b'"s3cret"'
+    assert memo["note"] == "s3cret"
     assert any("s3cret first" in line for line in lines)
     texts = [base64.b64encode(b"s3cret"[i:]).decode()[:6] for i in range(3)]
     assert "s3cret" not in raw
@@ -299,14 +300,17 @@ end
                 if line.name == "ActivityCompleted":
                     break
             await loop.run_in_executor(None, another.stop)
-            await until(lambda: tells("the worker goes on when it is back"))
+            await until(lambda: tells("the worker goes on when it is back"), 60)
             await loop.run_in_executor(None, another.start)
-            await until(lambda: signaled(handle), 30)
-            await until(lambda: tells("is back"))
-            return await handle.result(30)
+            await until(lambda: signaled(handle), 60)
+            await until(lambda: tells(f"{another.address} is back"), 60)
+            return await handle.result(60)
 
-    assert run(scenario(), 60) == [1, 2, 3]
-    assert len(said("the worker goes on when it is back")) == len(said(" is back")) - 1 == 1
+    assert run(scenario(), 300) == [1, 2, 3]
+    lost = len(
+        said("the worker goes on when it is back")
+    )  # a loaded server may be lost again while it starts
+    assert lost - len(said(f"{another.address} is back")) in (0, 1)
 
 
 SCRIPT = """

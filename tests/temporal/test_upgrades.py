@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from saros.app import load_app
 from saros.errors import CodeError, Error, NonDeterminism
+from saros.loading import load_app
 
 QUICK = {"task_timeout": 1000}
 """A failed workflow task is tried again when its timeout is over."""
@@ -135,7 +135,7 @@ def test_a_mismatch_parks_the_workflow_until_the_code_is_repaired(
     ("code", "text"),
     [
         ("return function( x", "'\\)' expected"),
-        ("return function() while true do end end", "instructions|budget|too"),
+        ("return function() while true do end end", "instructions|budget|too|timed out"),
         ('return function() return require("nowhere") end', "nowhere"),
     ],
 )

@@ -66,14 +66,15 @@ def parse(url: str) -> Options:
             raise _bad(clean, "the path of the socket is missing", UNIX_HINT)
     else:
         hosts = tuple(_host(scheme, text) for text in (address or "localhost").split(","))
-        clean = f"{scheme}://{','.join(f'{_bracketed(host)}:{port}' for host, port in hosts)}{path}"
+        clean = f"{scheme}://{','.join(f'{_bracketed(host)}:{port}' for host, port in hosts)}"
         socket, database = "", path.strip("/")
     given = parse_qsl(query, keep_blank_values=True)
     changes: dict[str, Any] = {name: _value(clean, name, text) for name, text in given}
     db = changes.pop("db", None)
     if database:
         if not _DIGITS.fullmatch(database):
-            raise _bad(clean, "the database is not a number")
+            raise _bad(clean, "the database is not a number")  # perhaps it is a part of a password
+        clean += f"/{database}"
         db = int(database) if db is None else db
     user, _, password = credentials.partition(":")
     options = Options(

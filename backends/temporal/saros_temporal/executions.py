@@ -178,6 +178,8 @@ class Executions:
         )
         if found.pending_workflow_task.attempt > 1:
             described.problem = await History(self, id, described.run_id).problem()
+        if info.first_run_id not in ("", described.run_id):
+            described.attempt = await History(self, id, described.run_id).attempt()
         return described
 
     async def knows(self, id: str, run_id: str = "") -> bool:

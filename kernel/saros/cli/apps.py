@@ -29,8 +29,8 @@ def check(app: AppPath, json: Json = False) -> None:
     The code is also read for what would fail where it runs: a field that a module lacks, a call of an entry that
     the app lacks, a global that nobody assigns, a module that the entry does not list.
     """
-    from ..app import check_app
     from ..entries import AppError
+    from ..loading import check_app
 
     problems: list[Problem] = []
     try:

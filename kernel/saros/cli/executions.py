@@ -12,8 +12,9 @@ from . import output, session, timeline
 from .options import Backend, ClientApp, ExecutionId, Json, RunId
 
 if TYPE_CHECKING:
-    from ..app import App, Handle
+    from ..app import App
     from ..execution import Description
+    from ..handle import Handle
 
 PARKED = "parked"
 """What an execution is called here whose workflow task waits for its code to be repaired; it is running."""
@@ -82,11 +83,12 @@ def list_(
 async def _selected(app: App, query: str, status: str) -> AsyncIterator[Description]:
     """Runs, each with its problem if it has one, which not every backend tells in a list."""
     from ..execution import RUNNING
+    from ..query import selecting
 
-    async for found in app.list(query, status=RUNNING if status == PARKED else status):
+    async for found in app.backend.executions(selecting(query, RUNNING if status == PARKED else status)):
         told = found
         if found.status == RUNNING and not found.problem:
-            told = await app.get(found.id, found.run_id).describe()
+            told = await app.backend.describe(found.id, found.run_id)
         if status != PARKED or told.problem:
             yield told
 
@@ -173,7 +175,7 @@ def describe(
 
     async def work() -> tuple[Description, dict[str, Any]]:
         async with session.client(backend, app) as opened:
-            description = await opened.get(id, run_id).describe()
+            description = await opened.backend.describe(id, run_id)
             return description, await _end(opened.get(id, description.run_id), description)
 
     description, end = session.run(work())

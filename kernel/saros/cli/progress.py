@@ -15,7 +15,8 @@ from .timeline import Timeline
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ..app import App, Handle
+    from ..app import App
+    from ..handle import Handle
 
 POLL_S = 1.0
 """How often it is looked whether the execution is parked."""

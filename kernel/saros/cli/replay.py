@@ -33,8 +33,8 @@ def replay(
 
     Exit status 1, and the first divergence of each history, when the code no longer matches.
     """
-    from ..app import load_app
     from ..errors import Error, NonDeterminism
+    from ..loading import load_app
 
     documents = [(path, _document(path)) for path in histories]
     deployment = load_app(app)

@@ -13,7 +13,7 @@ from .errors import Failed, Interrupted
 from .options import VALUE_HELP, AnswerTimeout, Backend, ClientApp, ExecutionId, Json, Reason, RunId, Timeout
 
 if TYPE_CHECKING:
-    from ..app import Handle
+    from ..handle import Handle
 
 _Values = Annotated[
     list[str] | None,

@@ -147,8 +147,8 @@ async def _serve(
 ) -> Any:
     import asyncio
 
-    from ..app import code_problems
     from ..background import LIMIT_S, Job, end_all
+    from ..loading import code_problems
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

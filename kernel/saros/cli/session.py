@@ -85,7 +85,8 @@ async def app_on(
     :param wait: for a server that is not up yet.
     :raises AppError: with every problem.
     """
-    from ..app import check_app, open_app
+    from ..app import open_app
+    from ..loading import check_app
 
     warned = False
 
@@ -181,8 +182,8 @@ def _app_here() -> Path | None:
     files = [*here.glob("*.yaml"), *here.glob("*.yml")]
     if not any(_declares_entries(file) for file in files if not file.name.startswith(".")):
         return None
-    from ..app import load_app
     from ..entries import AppError
+    from ..loading import load_app
 
     try:
         load_app(here)

@@ -12,7 +12,7 @@ from .errors import Interrupted
 from .options import VALUE_HELP, AppPath, Backend, Context, Json, LogLevel, Timeout
 
 if TYPE_CHECKING:
-    from ..app import Handle
+    from ..handle import Handle
 
 EXAMPLE = """Example: saros start examples/orders app:order_workflow '{"id": "123"}' --wait"""
 

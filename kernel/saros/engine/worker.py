@@ -77,6 +77,7 @@ class WorkflowWorker:
             with CancelScope(shield=True):
                 await self._calls.drained()
             self.drop_all()
+            self._begun.clear()
 
     async def handle(self, tasks: Sequence[WorkflowTask]) -> None:
         """Run a batch of tasks and commit what they did."""
@@ -182,6 +183,7 @@ class WorkflowWorker:
                 "the task of %s was not stored, and is done again when its lease ends: %s", run.id, error
             )
             local.give_up()
+            self._begun.pop(run.run_id, None)
             # Perhaps it was: then another worker's history may get as long as this one, but differ.
             if self._cache.get(run.run_id) is live:
                 self._drop(run.run_id)

@@ -1,4 +1,4 @@
-"""What a function may learn about workflows: how one stands, and what has happened to it."""
+"""What functions and processes may ask of workflows: how one stands, what has happened to it, queries, updates."""
 
 from __future__ import annotations
 
@@ -21,18 +21,25 @@ if TYPE_CHECKING:
 
 DESCRIBE: Final = "describe"
 HISTORY: Final = "history"
-INQUIRIES: Final = frozenset({DESCRIBE, HISTORY})
-"""Verbs of `Ask` that only actors may use: what they give is read anew, and never recorded."""
+QUERY: Final = "query"
+UPDATE: Final = "update"
+INQUIRIES: Final = frozenset({DESCRIBE, HISTORY, QUERY, UPDATE})
+"""Verbs of `Ask` that only actors may use: what they give is never recorded."""
 
 
 async def inquire(host: ProcessHost, ask: Ask) -> Json:
     """Answer an inquiry about the workflow `ask.to`: its pid, a registered name, or its id.
 
-    :raises Error: NOT_FOUND, or INVALID when it is no workflow.
+    :raises Error: NOT_FOUND, INVALID when it is no workflow, or what a handler of a query or update failed with.
     """
     pid = Pid.parse(await host.resolve(ask.to)) or Pid("", ask.to)
     if not pid.is_workflow:
-        raise Error(f"{ask.to} is a process; only workflows have a history", INVALID, retryable=False)
+        raise Error(f"{ask.to} is no workflow, so it answers no process.{ask.verb}", INVALID, retryable=False)
+    if ask.verb == QUERY:
+        return await host.backend.query(pid.id, ask.name, bytes(ask.args))
+    if ask.verb == UPDATE:
+        with waiting(host.clock):
+            return await host.backend.update(pid.id, ask.name, bytes(ask.args))
     if ask.verb == DESCRIBE:
         return await _describe(host, pid.id)
     return await _history(host, pid.id, ask.name)

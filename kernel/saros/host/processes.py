@@ -16,7 +16,17 @@ from ..background import Jobs, end_all
 from ..clock import Clock, waiting
 from ..deployment import Deployment, error_of, value_of
 from ..entries import Entry
-from ..errors import ALREADY_EXISTS, CANCELED, INTERNAL, INVALID, NOT_FOUND, RATE_LIMITED, Error, ErrorData
+from ..errors import (
+    ALREADY_EXISTS,
+    CANCELED,
+    INTERNAL,
+    INVALID,
+    NOT_FOUND,
+    RATE_LIMITED,
+    TIMEOUT,
+    Error,
+    ErrorData,
+)
 from ..execution import Pid, StartRequest, Watcher, new_id
 from ..options import check_start
 from ..plain import one_line
@@ -139,7 +149,7 @@ class ProcessHost:
         attempt = self.attempts.start(entry, call, scope, done)
         limit = call.options.start_to_close_timeout
         if limit != _DEFAULT_LIMIT:
-            error = ErrorData(f"{call.target} took longer than {limit / 1000:g} s", "Timeout")
+            error = ErrorData(f"{call.target} took longer than {limit / 1000:g} s", TIMEOUT, False)
             attempt.limit("call", limit, lambda: pack(Outcome(err=error)))
         return attempt
 
@@ -323,10 +333,20 @@ class ProcessHost:
         return b"true"
 
     async def resolve(self, dest: str) -> str:
-        """The pid that a destination is or names; the destination itself when nothing has that name."""
+        """The pid that a destination is, or that of what has it as its name, or else as its workflow id; the
+        destination itself when there is none.
+        """
         if Pid.parse(dest) is not None:
             return dest
-        return self._names.get(dest) or await self.backend.lookup(dest) or dest
+        named = self._names.get(dest) or await self.backend.lookup(dest)
+        if named:
+            return named
+        try:
+            return (await self.backend.describe(dest)).pid
+        except Error as error:
+            if error.kind in (NOT_FOUND, INVALID):  # INVALID: no backend has such an id
+                return dest
+            raise
 
     # --- requests ---------------------------------------------------------------------------
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..app import App, Handle, open_app
+from ..app import App, open_app
 from ..clock import VirtualClock
 from ..engine.replay import replay
 from ..entries import parse_duration
 from ..errors import INVALID, Error
+from ..handle import Handle
 from ..plugins import Plugins
 from .fakes import put_in
 

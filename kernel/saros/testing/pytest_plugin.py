@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import pytest
 
 if TYPE_CHECKING:
-    from ..app import Handle
-    from ..execution import Description
+    from ..description import Description
+    from ..handle import Handle
     from ..plugins import Plugins
     from ..presentation import Line
     from .cases import TestApp

@@ -229,7 +229,7 @@ local function weigh(text, size)
   local weight = size
   if find(text, "\0", 1, true) then
     weight = 40 * size
-  elseif find(text, "^[%s%x.]", QUICK) then -- could be read as a number
+  elseif size > 1 << 20 or find(text, "^[%s%x.]", QUICK) then -- copies need new pages; or it could be a number
     weight = 4 * size
   end
   watch_closer(weight, size)

@@ -212,7 +212,7 @@ end
 
 local function ask_true(verb, dest, reason)
   if not text(dest) then
-    return rt.fail("Invalid", "process." .. verb .. " wants a pid or a registered name")
+    return rt.fail("Invalid", "process." .. verb .. " wants a pid, a name or a workflow id")
   end
   local _, err = ask({ verb = verb, to = dest, reason = reason })
   if err then
@@ -233,7 +233,7 @@ end
 
 function process.send(dest, topic, ...)
   if not text(dest) then
-    return rt.fail("Invalid", "process.send wants a pid or a registered name as its first argument")
+    return rt.fail("Invalid", "process.send wants a pid, a name or a workflow id as its first argument")
   elseif not text(topic) then
     return rt.fail("Invalid", "process.send wants a topic as its second argument")
   elseif sub(topic, 1, 1) == "@" then
@@ -346,11 +346,20 @@ function process.terminate(dest)
   return ask_true("terminate", dest)
 end
 
-local function inquire(verb, dest, cursor)
+-- What is wrong with an inquiry of workflow `dest`, as (nil, err); true when nothing is.
+local function may_inquire(verb, dest)
   if rt.workflow then
     return rt.fail("Invalid", "process." .. verb .. " is for functions; a workflow learns of others by monitor and messages")
   elseif not text(dest) then
     return rt.fail("Invalid", "process." .. verb .. " wants the pid, name or id of a workflow")
+  end
+  return true
+end
+
+local function inquire(verb, dest, cursor)
+  local ok, err = may_inquire(verb, dest)
+  if not ok then
+    return nil, err
   elseif cursor ~= nil and not text(cursor) then
     return rt.fail("Invalid", "process." .. verb .. " wants a cursor that it gave before, or nil")
   end
@@ -367,6 +376,27 @@ end
 function process.history(dest, cursor)
   return inquire("history", dest, cursor)
 end
+
+-- Has a handler of a workflow answer: one of workflow.on_query or of workflow.on_update.
+local function asking(verb)
+  return function(dest, name, ...)
+    local ok, err = may_inquire(verb, dest)
+    if not ok then
+      return nil, err
+    elseif not text(name) then
+      return rt.fail("Invalid", "process." .. verb .. " wants the name of a handler as its second argument")
+    end
+    local args, failure = rt.pack("argument", ...)
+    if not args then
+      return nil, failure
+    end
+    local head = '{"verb":"' .. verb .. '","to":' .. encode(dest, "to") .. ',"name":' .. encode(name, "name")
+    return await(command("ask", head .. ',"args":' .. args .. "}"))
+  end
+end
+
+process.query = asking("query")
+process.update = asking("update")
 
 function process.get_options()
   return { trap_links = options.trap_links, upgradable = options.upgradable }

@@ -6,7 +6,7 @@
 ---@field registry saros.Registry
 process = {}
 
---- A pid (a text) or a registered name.
+--- A pid (a text), a registered name, or the id of a workflow.
 ---@alias saros.Destination string
 
 --- Kinds of events.
@@ -257,6 +257,23 @@ function process.describe(dest) end
 ---@return {events: table[], cursor: string?, status: string}? history
 ---@return saros.Error? err
 function process.history(dest, cursor) end
+
+--- Ask a handler of a workflow's `workflow.on_query`. In functions and processes only.
+---@param dest saros.Destination
+---@param name string
+---@param ... any
+---@return any answer
+---@return saros.Error? err
+function process.query(dest, name, ...) end
+
+--- Have a handler of a workflow's `workflow.on_update` do something, and wait for what it returns. An update that is not
+--- valid fails with the error of its validator. In functions and processes only.
+---@param dest saros.Destination
+---@param name string
+---@param ... any
+---@return any answer
+---@return saros.Error? err
+function process.update(dest, name, ...) end
 
 ---@return {trap_links: boolean, upgradable: boolean}
 function process.get_options() end

@@ -7,11 +7,13 @@ import ssl
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from saros.app import App
 from saros.entries import Choice, Entry, Problem, Table, Text
 from saros.errors import INVALID, Error
+
+if TYPE_CHECKING:
+    from saros.app import App
 
 _VERIFY: Final = {
     "none": ssl.CERT_NONE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...errors import NOT_FOUND, TIMEOUT
+from ...errors import INVALID, NOT_FOUND, TIMEOUT
 from .suite import Case, behaviour
 
 FLAKY = """
@@ -143,6 +143,61 @@ async def call_heartbeat(case: Case) -> None:
     assert await case.run(main, functions={"beats": beats}) == {"attempt": 2, "at": 41}
 
 
+@behaviour(
+    "§7", "a timeout is not retryable for whoever gets it; before, the call's own policy retries attempts"
+)
+async def timeouts_are_final(case: Case) -> None:
+    main = """
+    local function call(options, ...)
+      local value, err = funcs.new():with_options(options):call(...)
+      return err and {err:kind(), err:retryable()} or value
+    end
+    local once, twice = {maximum_attempts = 1}, {maximum_attempts = 2, initial_interval = 10}
+    local function child(option)
+      local _, err = process.with_options({[option] = 300}):exec("app:child", "app:worker")
+      return {err:kind(), err:retryable()}
+    end
+    return {
+      call({["activity.start_to_close_timeout"] = 100, ["activity.retry_policy"] = once}, "app:slow", 1),
+      call({["activity.heartbeat_timeout"] = 300, ["activity.retry_policy"] = once}, "app:slow", 1),
+      call({["activity.schedule_to_close_timeout"] = 300}, "app:slow", 1),
+      call({["activity.schedule_to_start_timeout"] = 200, ["activity.task_queue"] = "not-served"}, "app:slow"),
+      call({["activity.local"] = true, ["activity.start_to_close_timeout"] = 100, ["activity.retry_policy"] = once},
+        "app:slow", 1),
+      call({}, "app:caller"),
+      child("workflow.execution_timeout"),
+      child("workflow.run_timeout"),
+      call({["activity.start_to_close_timeout"] = 300, ["activity.retry_policy"] = twice}, "app:slow", 1),
+      call({["activity.heartbeat_timeout"] = 300, ["activity.retry_policy"] = twice}, "app:slow", 1),
+      call({["activity.local"] = true, ["activity.start_to_close_timeout"] = 300, ["activity.retry_policy"] = twice},
+        "app:slow", 1),
+    }
+    """
+    slow = """
+    local activity, time = require("activity"), require("time")
+    return { main = function(attempts)
+      local info = activity.info()
+      if info.attempt <= attempts then time.sleep("30s") end
+      return "attempt " .. info.attempt
+    end }
+    """
+    caller = """
+    local quick = require("funcs").new():with_options({["activity.start_to_close_timeout"] = 100})
+    local _, err = quick:call("app:sleeps")
+    return {err:kind(), err:retryable()}
+    """
+    app = await case.app(
+        main,
+        workflows={"child": 'time.sleep("1h")'},
+        functions={"slow": slow, "caller": caller, "sleeps": 'require("time").sleep("1h")'},
+    )
+    final = [TIMEOUT, False]
+    assert await app.run("app:main", id=case.id()) == [final] * 8 + ["attempt 2"] * 3
+    for option in ("execution_timeout", "run_timeout"):
+        error = await app.fails("app:child", id=case.id(), options={option: 300})
+        assert (error.kind, error.retryable) == (TIMEOUT, False)
+
+
 @behaviour("§7", "activity.info tells of the call")
 async def call_info(case: Case) -> None:
     about = """
@@ -278,3 +333,43 @@ async def context_flows(case: Case) -> None:
     app = await case.app(main, functions={"reads": reads})
     result = await app.run("app:main", id=case.id(), context={"tenant": "acme"})
     assert result == ["acme", {"tenant": "acme"}, {"tenant": "other", "step": "two"}, NOT_FOUND]
+
+
+@behaviour(
+    "§1", "a Python function gets its arguments as its type hints say; what does not fit is Invalid at once"
+)
+async def typed_python_calls(case: Case) -> None:
+    module = """
+    from __future__ import annotations
+    import dataclasses, datetime as dt, decimal, enum, uuid
+
+    class Color(str, enum.Enum):
+        RED = "red"
+
+    @dataclasses.dataclass
+    class Line:
+        sku: str
+        price: decimal.Decimal
+        color: Color = Color.RED
+        options: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def order(lines: list[Line], placed: dt.datetime, id: uuid.UUID | None = None, *more: Color):
+        kinds = [type(each).__name__ for each in (lines[0], lines[0].price, placed, id, *more)]
+        return {"kinds": kinds, "lines": lines, "placed": placed, "id": id, "first": more[0]}
+    """
+    main = """
+    local lines = {{sku = "lamp", price = "1.10", options = {}}}
+    local id = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+    local right, err = funcs.call("app:order", lines, "2026-01-02T03:04:05Z", id, "red")
+    if err then return nil, err end
+    local _, wrong = funcs.call("app:order", {{sku = "lamp", price = true}}, "2026-01-02T03:04:05Z")
+    local _, missing = funcs.call("app:order", lines)
+    return {right, wrong:kind(), wrong:retryable(), wrong:message():find("argument 1 (lines)", 1, true) ~= nil,
+      missing:kind(), missing:retryable(), missing:message():find("placed", 1, true) ~= nil}
+    """
+    name = f"conformance_{case.id().replace('-', '_')}"
+    found, *errors = await case.run(main, python={"order": f"{name}:order"}, files={f"{name}.py": module})
+    assert errors == [INVALID, False, True, INVALID, False, True]
+    assert found["kinds"] == ["Line", "Decimal", "datetime", "UUID", "Color"]
+    assert found["lines"] == [{"sku": "lamp", "price": "1.10", "color": "red", "options": {}}]
+    assert (found["placed"], found["first"]) == ("2026-01-02T03:04:05Z", "red")

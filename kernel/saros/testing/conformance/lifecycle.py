@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ... import values
-from ...app import Handle
 from ...errors import CANCELED, NOT_FOUND, TIMEOUT, Error
 from ...execution import RUNNING
+from ...handle import Handle
 from ..cases import TestApp
 from .suite import Case, behaviour, eventually, refused
 
@@ -281,8 +280,7 @@ async def _attributes(case: Case, main: str, search: dict[str, Any], options: di
     order = await app.start("app:main", True, id=case.id(), options=given)
     assert await order.result(30) == search
     found = await app.app.get(order.id).describe()
-    assert {name: values.decode(bytes(raw)) for name, raw in found.search_attributes.items()} == search
-    assert {name: values.decode(bytes(raw)) for name, raw in found.memo.items()} == memo
+    assert (found.search_attributes, found.memo) == (search, memo)
 
 
 @behaviour("§8", "an update that meets a continue_as_new is carried out by the next run, and told as it was")

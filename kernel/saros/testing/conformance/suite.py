@@ -28,6 +28,7 @@ _PARTS = (
     "messages",
     "children",
     "control",
+    "clients",
     "lifecycle",
     "options",
     "workflows",

@@ -71,6 +71,17 @@ async def continues(case: Case) -> None:
     assert await app.run("app:main", 0, id=id, context={"tenant": "t"}) == [3, "t", id]
 
 
+@behaviour("§8", "a child that continues as new keeps its parent, which gets the result of the last run")
+async def child_continues(case: Case) -> None:
+    main = 'return {process.pid(), process.exec("app:child", "app:worker", 0)}'
+    child = """
+    if input < 2 then require("workflow").continue_as_new(input + 1) end
+    return {require("workflow").info().parent, input}
+    """
+    own, (parent, runs) = await case.run(main, workflows={"child": child})
+    assert (parent, runs) == (own, 2)
+
+
 @behaviour("§6", "process.upgrade goes on with the code of another entry")
 async def upgrades(case: Case) -> None:
     main = 'process.upgrade("app:next", {from = input})'
