@@ -23,9 +23,12 @@ SUFFIXES = (".lua", ".py", ".yaml", ".yml")
 State = dict[str, tuple[int, int]]
 
 
-async def run(app: App, outdated: asyncio.Event, *, watch: bool) -> None:
-    """Load the app anew each time that `outdated` is set, and with `watch` when a file has changed."""
-    watching = [Job(_watch(app, outdated), "the watch of the app's files")] if watch else []
+async def run(app: App, outdated: asyncio.Event, watched: tuple[Path, State] | None) -> None:
+    """Load the app anew each time that `outdated` is set, or a file changes.
+
+    :param watched: the directory of the files, and their state before the app was loaded; None to watch none.
+    """
+    watching = [Job(_watch(*watched, outdated), "the watch of the app's files")] if watched else []
     try:
         while True:
             await outdated.wait()
@@ -49,23 +52,22 @@ def reload(app: App) -> None:
         log.info("the app was loaded anew")
 
 
-async def _watch(app: App, outdated: asyncio.Event) -> None:
-    known = _state(app)
+async def _watch(root: Path, known: State, outdated: asyncio.Event) -> None:
     while True:
         await asyncio.sleep(LOOK_S)
-        now = _state(app)
+        now = state_of(root)
         while now != known:  # until whoever writes has written all
             known = now
             await asyncio.sleep(LOOK_S)
-            now = _state(app)
+            now = state_of(root)
             if now == known:
                 outdated.set()
 
 
-def _state(app: App) -> State:
-    """When each file of the app was changed, and how long it is."""
+def state_of(root: Path) -> State:
+    """When each file of an app was changed, and how long it is."""
     state: State = {}
-    for file in _files(app):
+    for file in _files(root):
         try:
             found = file.stat()
         except OSError:
@@ -74,7 +76,7 @@ def _state(app: App) -> State:
     return state
 
 
-def _files(app: App) -> Iterator[Path]:
-    for folder, folders, files in os.walk(app.registry.root):
+def _files(root: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith((".", "__")) and name != "node_modules"]
         yield from (Path(folder, name) for name in files if name.endswith(SUFFIXES))

@@ -162,6 +162,7 @@ async def _serve(
 
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     outdated = asyncio.Event()
+    watched = (path, reloading.state_of(path)) if reload else None
     for number in signals:
         loop.add_signal_handler(number, outdated.set if number == signal.SIGHUP else asked)
     try:
@@ -174,7 +175,7 @@ async def _serve(
             _tell(app, to, log_json, services)
             tune_collector()
             workers = app.start_workers(services=services)
-            reloads = Job(reloading.run(app, outdated, watch=reload), "reloading")
+            reloads = Job(reloading.run(app, outdated, watched), "reloading")
             stopping = Job(stop.wait(), "the wait for a signal")
             work = Job(_run(app, run, args), run) if run else stopping
             await asyncio.wait({workers, stopping.task, work.task}, return_when=asyncio.FIRST_COMPLETED)
