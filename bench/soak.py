@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -66,20 +67,28 @@ CHILD = 'time.sleep("100ms") return funcs.call("app:square", 3)'
 RIGHT = {"sum": sum(i * i for i in range(1, STEPS + 1)), "child": 9, "got": 6}
 
 
+NONE = (0.0, 0.0, "none")  # see `longest_wait`
+
+
 class Tally:
     """What was acknowledged, and what became of it."""
 
     def __init__(self) -> None:
-        self.disturbed: Counter[str] = Counter()
+        self.disturbed: list[tuple[float, str]] = []  # when it was over, of time.time(), and what
         self.refused = 0
         self.started: list[Any] = []
-        self.slowest = 0.0
+        self.slowest = NONE
         self.wrong: list[str] = []
 
     def report(self, seconds: float) -> int:
         print(f"{seconds:.0f} s, {len(self.started)} workflows, {self.refused} requests met no server")
-        print("disturbed:", ", ".join(f"{name} {count}" for name, count in sorted(self.disturbed.items())))
-        print(f"the slowest took {self.slowest:.1f} s")
+        counts = Counter(name for _when, name in self.disturbed)
+        print("disturbed:", ", ".join(f"{name} {count}" for name, count in sorted(counts.items())))
+        waited, since, where = self.slowest
+        print(f"the longest wait for a next event was {waited:.1f} s: {where}; meanwhile:")
+        for when, name in self.disturbed:
+            if since - 1 <= when <= since + waited:
+                print(f"  {name}, {when - since:+.1f} s")
         for line in self.wrong[:20]:
             print("WRONG:", line)
         print("lost or doubled:", len(self.wrong))
@@ -88,32 +97,56 @@ class Tally:
 
 async def one(app: Any, tally: Tally, number: int) -> None:
     """Start a workflow, send it numbers, and look at its result and its history."""
-    id, began = f"order-{number}", time.monotonic()
+    id = f"order-{number}"
     handle = await patiently(tally, lambda: app.start("app:order", number, id=id))
     tally.started.append(handle)
     for value in (1, 2, 3):
         await patiently(tally, lambda value=value: handle.signal("number", value))
     await patiently(tally, lambda: handle.signal("number", 0))
+    await judge(tally, handle)
+
+
+async def judge(tally: Tally, handle: Any) -> None:
+    """Wait for the end of a workflow, and note all that is wrong with it."""
     try:
         result = await patiently(tally, lambda: handle.result(PATIENCE_S))
-        if {
-            **result,
-            "got": min(result["got"], RIGHT["got"]),
-        } != RIGHT:  # a signal without its reply is sent again
-            tally.wrong.append(f"{id} gave {result}")
-        lines = await patiently(tally, handle.export)
-        done = Counter(
-            (each.get("ref"), each.get("op")) for each in _records(lines) if each.get("op") == "done"
-        )
-        tally.wrong += [f"{id} has {key} recorded {count} times" for key, count in done.items() if count > 1]
+        # A signal whose reply was lost is sent again, and counts again.
+        if {**result, "got": min(result["got"], RIGHT["got"])} != RIGHT:
+            tally.wrong.append(f"{handle.id} gave {result}")
+        history = await patiently(tally, handle.export)
+        tally.wrong += [f"{handle.id} {fault}" for fault in faults(history)]
     except saros.Error as error:
-        tally.wrong.append(f"{id}: {error}")
-    tally.slowest = max(tally.slowest, time.monotonic() - began)
+        tally.wrong.append(f"{handle.id}: {error}")
+        return
+    tally.slowest = max(tally.slowest, longest_wait(history, handle.id))
 
 
-def _records(export: Any) -> list[dict[str, Any]]:
-    found = export.get("events", []) if isinstance(export, dict) else []
-    return [each for each in found if isinstance(each, dict)]
+def longest_wait(history: dict[str, Any], id: str) -> tuple[float, float, str]:
+    """The longest time in seconds between two events of a history, when it began, and between which."""
+    if "format" not in history:
+        return 0.0, 0.0, id
+    places = [(history["run"]["start_time"] / 1e9, "its start")]
+    places += [(each["time"] / 1e9, f"{each['type']} {each['summary']}") for each in history["events"]]
+    waits = [
+        (after - before, before, f"{id}, from {what}, to {then}")
+        for (before, what), (after, then) in itertools.pairwise(places)
+    ]
+    return max(waits)
+
+
+def faults(history: dict[str, Any]) -> list[str]:
+    """What a history that is complete must not have: steps that ended twice or never, another end than one."""
+    events: list[dict[str, Any]] = history["events"]
+    if "format" not in history:  # Temporal's own
+        ended = [each.get("activityTaskCompletedEventAttributes") for each in events]
+        steps = Counter(each["scheduledEventId"] for each in ended if each)
+        return [f"has the end of step {step} {count} times" for step, count in steps.items() if count > 1]
+    ends = Counter(each["ref"] for each in events if each["op"] == "done")
+    begun = {each["ref"] for each in events if each["op"] in ("call", "timer", "spawn")}
+    found = [f"has the end of step {ref} {count} times" for ref, count in ends.items() if count > 1]
+    found += [f"has no end of step {ref}" for ref in sorted(begun - set(ends))]
+    closing = [each["op"] for each in events if each["op"] in ("complete", "fail", "terminate", "time_out")]
+    return found if len(closing) == 1 else [*found, f"has ended by {closing}"]
 
 
 async def patiently(tally: Tally, request: Any) -> Any:
@@ -141,6 +174,9 @@ class Memory:
         await asyncio.sleep(dice.random() / 10)
         app.start_workers()
         return "workers stopped"
+
+    def supervise(self) -> list[str]:
+        return []
 
     @contextlib.asynccontextmanager
     async def running(self, path: Path) -> AsyncIterator[Any]:
@@ -216,6 +252,15 @@ class Server:
         self._workers[number] = self._work()
         return f"worker {what}"
 
+    def supervise(self) -> list[str]:
+        """Start workers again that ended by themselves, which they do when they find no server; gives what it saw."""
+        found = []
+        for number, each in enumerate(self._workers):
+            if each.poll() == 1:
+                self._workers[number] = self._work()
+                found.append("worker found no server")
+        return found
+
     disturbances: tuple[str, ...] = ("restart",)
 
     async def restart(self, dice: random.Random) -> None:
@@ -281,6 +326,11 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+async def supervised(place: Any, tally: Tally) -> None:
+    tally.disturbed += [(time.time(), what) for what in place.supervise()]
+    await asyncio.sleep(0.05)
+
+
 async def soak(kind: str, seconds: float, folder: Path, seed: int) -> int:
     path = lua_app(
         folder / "app",
@@ -290,6 +340,8 @@ async def soak(kind: str, seconds: float, folder: Path, seed: int) -> int:
     place: Any = Memory() if kind == "memory" else {"redis": Redis, "temporal": Temporal}[kind](folder)
     tally, dice, began = Tally(), random.Random(seed), time.monotonic()
     async with place.running(path) as app:
+        await one(app, tally, 0)  # the workers run
+        tally.slowest = NONE
         running: set[asyncio.Task[None]] = set()
         next_disturbance = time.monotonic() + 3
         number = 0
@@ -303,12 +355,13 @@ async def soak(kind: str, seconds: float, folder: Path, seed: int) -> int:
             if disturbing is None and time.monotonic() > next_disturbance:
                 disturbing = asyncio.create_task(place.disturb(app, dice))
             if disturbing is not None and disturbing.done():
-                tally.disturbed[disturbing.result()] += 1
+                tally.disturbed.append((time.time(), disturbing.result()))
                 disturbing, next_disturbance = None, time.monotonic() + dice.uniform(0.5, 4)
-            await asyncio.sleep(0.05)
+            await supervised(place, tally)
         if disturbing is not None:
-            tally.disturbed[await disturbing] += 1
-        await asyncio.gather(*running)
+            tally.disturbed.append((time.time(), await disturbing))
+        while running:
+            await supervised(place, tally)
     return tally.report(time.monotonic() - began)
 
 

@@ -20,14 +20,15 @@ from .clock import Clock
 from .deployment import Deployment
 from .description import Description, described
 from .entries import Registry
-from .errors import Error
+from .errors import INVALID, Error
 from .execution import StartRequest, check_id, check_topic, new_id
 from .handle import Handle
 from .host import ProcessHost
-from .loading import load_app
+from .loading import check_code, load_app
 from .options import check_start
 from .plugins import Plugins, installed
 from .program import Message, StartOptions
+from .python import fresh_modules
 from .query import selecting
 from .serving import served
 from .watchdog import SILENCE_S, Watchdog
@@ -44,14 +45,21 @@ class App:
     """
 
     def __init__(
-        self, deployment: Deployment, backend: Backend, plugins: Plugins, watchdog: float = 0.0
+        self,
+        deployment: Deployment,
+        backend: Backend,
+        plugins: Plugins,
+        watchdog: float = 0.0,
+        loading: Callable[[], Deployment] | None = None,
     ) -> None:
+        self._loading = loading
         self.deployment = deployment
         self.backend = backend
         self.plugins = plugins
         self.host = ProcessHost(deployment, backend, backend.clock)
         self._workers: Job[None] | None = None
         self._stop = asyncio.Event()
+        self._serving = asyncio.Event()
         self._watchdog = Watchdog(watchdog, backend.blocked) if watchdog > 0 else None
 
     @property
@@ -115,13 +123,14 @@ class App:
         return Handle(self, started.id, started.run_id, started.pid, created=started.created)
 
     async def call(self, entry: str, *args: Any, context: Mapping[str, Any] | None = None) -> Any:
-        """Run a function in this process and give its result.
+        """Run a function in this process and give its result. While it runs, others can reach it.
 
         :param entry: entry id.
         :param args: what it gets.
         :param context: values of ``ctx``.
         :raises Error: what the function failed with.
         """
+        await self.backend.join(self.host)
         return await self.host.run(entry, list(args), dict(context or {}))
 
     def get(self, id: str, run_id: str = "") -> Handle:
@@ -160,8 +169,10 @@ class App:
             async with contextlib.AsyncExitStack() as stack:
                 if services:
                     await self._serve(stack)
+                self._serving.set()
                 await asyncio.wait({workers.task, stop.task}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._serving.set()  # or never will
             await end_all([stop, workers], math.inf)  # a backend's own limits hold
         failure = workers.failure()
         if failure is not None:
@@ -192,10 +203,32 @@ class App:
         if self._workers is None:
             if self._watchdog is not None:
                 self._watchdog.start()
-            self._stop = asyncio.Event()
+            self._stop, self._serving = asyncio.Event(), asyncio.Event()
             self._workers = Job(self._work(services), "the app")
             self._workers.task.add_done_callback(_tell_failure)
         return self._workers.task
+
+    def reload(self) -> None:
+        """Load the app anew: functions, new processes and workflows run its new code from now on.
+
+        A workflow that runs replays on it with its next task (on Temporal, once its worker has it no longer in its
+        cache). A process that runs goes on with its code; it hears OUTDATED if it is upgradable. Task queues, routes,
+        schedules and the list of services stay as they are until the next start.
+
+        :raises AppError: with every problem of the new version; the old one goes on.
+        """
+        if self._loading is None:
+            raise Error("this app was not opened from a directory", INVALID, retryable=False)
+        with fresh_modules(str(self.registry.root)):
+            newer = self._loading()
+            check_code(newer)
+        self.deployment.adopt(newer)
+        self.host.outdated()
+
+    async def serving(self) -> None:
+        """Wait until what `start_workers` started serves, the services included, or has ended."""
+        if self._workers is not None:
+            await self._serving.wait()
 
     async def stop_workers(self) -> None:
         """Drain the workers: no new tasks, those begun are finished.
@@ -255,16 +288,22 @@ async def open_app(
 
     plugins = plugins or installed()
     url = backend or os.environ.get("SAROS_BACKEND") or DEFAULT_BACKEND
-    deployment = load_app(path, plugins, env)
-    if check is not None:
-        check(deployment)
+
+    def loading() -> Deployment:
+        loaded = load_app(path, plugins, env)
+        if check is not None:
+            check(loaded)
+        return loaded
+
+    deployment = loading()
     made = plugins.backend(url).make(url, {"root": str(deployment.registry.root), **(options or {})})
     await made.open(deployment)
-    app = App(deployment, made, plugins, watchdog)
+    app = App(deployment, made, plugins, watchdog, None if path is None else loading)
     try:
         if workers and path is not None:
             await made.join(app.host)
             app.start_workers(services=services)
+            await app.serving()
         yield app
     finally:
         await app.close()

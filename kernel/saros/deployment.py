@@ -13,8 +13,8 @@ from .entries import Entry, Registry
 from .entries.registry import DEFAULT_TASK_QUEUE
 from .errors import INTERNAL, INVALID, NOT_FOUND, CodeError, Error, ErrorData
 from .modules import Module, Service
-from .plain import json_visible, one_line
-from .program import CallOptions, Facts, Outcome, Program, Runtime
+from .plain import json_visible, one_line, shown
+from .program import CallOptions, Facts, Outcome, Program, Runtime, StartOptions
 from .raw import Raw
 from .scope import CallScope
 from .values import Json
@@ -49,6 +49,8 @@ class Deployment:
         self.registry = registry
         self.programs = programs
         self.functions = functions
+        self.version = 0
+        """How often the app was loaded anew: a program that an older version made runs older code."""
         self.services: dict[str, Service] = {}
         for module in (modules or {}).values():
             self.services.update(module.services)
@@ -124,6 +126,24 @@ class Deployment:
             )
         return found.id, registry.task_queue(found.id)
 
+    def check_namespace(self, options: StartOptions, worker: str, actual: str = "default") -> None:
+        """Check that the option ``namespace`` of a start, if any, names where the worker works.
+
+        :param actual: that namespace's own name, which its client entry may not tell.
+        :raises Error: INVALID, naming both.
+        """
+        if not options.namespace:
+            return
+        client = self.registry.client_of(worker)
+        declared = client.get("namespace") if client else actual
+        if options.namespace not in (declared, actual):
+            raise Error(
+                f"option namespace is {shown(options.namespace)}, but the worker {worker or '(default)'} works for"
+                f" {shown(declared)}; start it on a worker whose client has that namespace",
+                INVALID,
+                retryable=False,
+            )
+
     def call_queue(self, entry: Entry | None, options: CallOptions, caller_queue: str) -> str:
         """The task queue on which a workflow's call runs."""
         if options.task_queue:
@@ -137,6 +157,12 @@ class Deployment:
         if entry is None or options.task_queue:
             return False
         return entry.local if options.local is None else options.local
+
+    def adopt(self, newer: Deployment) -> None:
+        """Be that of an app that was loaded anew. Programs that run go on with the code that they have."""
+        self.registry, self.services = newer.registry, newer.services
+        self.programs, self.functions = newer.programs, newer.functions
+        self.version += 1
 
     def refresh(self) -> None:
         """Have sources read anew, after code could not run."""

@@ -54,6 +54,7 @@ MESSAGE: Final = "message"  # Message
 EXIT: Final = "exit"  # Exit: a monitored or linked peer ended
 LINK_DOWN: Final = "link_down"  # Exit: a linked peer ended abnormally
 CANCEL: Final = "cancel"  # CancelRequest
+OUTDATED: Final = "outdated"  # the app has been loaded anew; processes only
 QUERY: Final = "query"  # Inquiry: answered by ANSWER, never recorded
 UPDATE: Final = "update"  # Inquiry: answered by ANSWER, recorded
 
@@ -158,6 +159,7 @@ class CallOptions(Body, frozen=True, omit_defaults=True):
     task_queue: str = ""
     wait_for_cancellation: bool = False
     local: bool | None = None  # None: as the entry's meta says
+    disable_eager_execution: bool = False  # a hint, for who has such a shortcut
     retry_policy: RetryPolicy = RetryPolicy()
 
 
@@ -195,6 +197,8 @@ class StartOptions(Body, frozen=True, omit_defaults=True):
     start_delay: int = 0
     parent_close_policy: str = "terminate"
     wait_for_cancellation: bool = False
+    namespace: str = ""  # empty: the worker's own, which is the only one
+    enable_eager_start: bool = False  # a hint, for who has such a shortcut
 
 
 class Spawn(Body, frozen=True, omit_defaults=True):

@@ -180,7 +180,7 @@ PARENT_ENDED: Final = "the parent has ended"
 
 def timed_out(ms: int) -> Json:
     """The `Outcome` of a run that has taken its `run_timeout` or `execution_timeout`, in milliseconds."""
-    return pack(Outcome(err=ErrorData(f"timed out after {ms / 1000:g} s", TIMEOUT)))
+    return pack(Outcome(err=ErrorData(f"timed out after {ms / 1000:g} s", TIMEOUT, False)))
 
 
 class Limit(NamedTuple):

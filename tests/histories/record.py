@@ -209,13 +209,15 @@ def at_rest(order: Handle, skips: bool) -> Callable[[], Awaitable[bool]]:
     return check
 
 
-async def record(url: str) -> None:
-    wanted = ON_TEMPORAL if scheme_of(url) == "temporal" else BEHAVIOURS_RECORDED
+async def record(url: str, only: list[str]) -> None:
+    """:param only: what to record; by default everything."""
+    known = ["orders", *(ON_TEMPORAL if scheme_of(url) == "temporal" else BEHAVIOURS_RECORDED)]
     behaviours = {behaviour.name: behaviour for behaviour in BEHAVIOURS}
-    count = await record_orders(url)
+    wanted = [name for name in known if name in only or not only]
+    count = 0
     for name in wanted:
-        count += await record_behaviour(behaviours[name], url)
-    print(f"{url}: {count} histories of examples/orders and {len(wanted)} behaviours")
+        count += await (record_orders(url) if name == "orders" else record_behaviour(behaviours[name], url))
+    print(f"{url}: {count} histories of {', '.join(wanted)}")
 
 
 if __name__ == "__main__":
@@ -223,5 +225,13 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("url", nargs="+", help="of a backend")
-    for url in parser.parse_args().url:
-        asyncio.run(record(url))
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        choices=["orders", *BEHAVIOURS_RECORDED],
+        help="record this, and leave the others as they are; may be repeated",
+    )
+    arguments = parser.parse_args()
+    for url in arguments.url:
+        asyncio.run(record(url, arguments.only))

@@ -8,8 +8,17 @@ import hmac
 import json
 import uuid
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 NOW = 1_700_000_000_000_000_000
 SECONDS = NOW // 10**9
@@ -289,10 +298,64 @@ def test_the_times_of_a_token_may_be_left_unchecked(run):
     "call",
     [
         "encode('x', 'k')", "encode({}, '')", "encode({}, nil)", "encode({}, 'k', 'none')",
-        "encode({}, 'k', 'RS256')", "encode({1, 2}, 'k')", "encode({_header = 7}, 'k')",
+        "encode({}, 'k', 'RS256')", "encode({}, 'k', 'EdDSA')", "encode({1, 2}, 'k')", "encode({_header = 7}, 'k')",
         "encode({_header = {'a'}}, 'k')", "verify('', 'k')", "verify(nil, 'k')", "verify('a.b.c', '')",
         "verify('a.b.c', 'k', 'none')",
     ],
 )  # fmt: skip
 def test_bad_token_arguments_are_invalid(failure, call):
     assert failure(f"require('crypto').jwt.{call}")[:2] == ("Invalid", False)
+
+
+def pem(key):
+    """Private and public key as texts."""
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return private.decode(), public.decode()
+
+
+RSA = rsa.generate_private_key(65537, 2048)
+EC = {"ES256": ec.generate_private_key(ec.SECP256R1()), "ES384": ec.generate_private_key(ec.SECP384R1())}
+KEYS = {"RS256": RSA, "RS384": RSA, "RS512": RSA, **EC}
+SIGN = "require('crypto').jwt.encode(table.unpack(...))"
+VERIFY = "require('crypto').jwt.verify(table.unpack(...))"
+
+
+@pytest.mark.parametrize("alg", KEYS)
+def test_tokens_of_key_pairs(run, alg):
+    """They are what another library reads and writes, and the same arguments give the same token."""
+    private, public = pem(KEYS[alg])
+    made = run(f"return {SIGN}", [{"sub": "u1"}, private, alg])
+    assert jwt.decode(made, public, algorithms=[alg]) == {"sub": "u1"}
+    assert run(f"return {SIGN}", [{"sub": "u1"}, private, alg]) == made
+    for key in (public, private):
+        assert run(f"return {VERIFY}", [jwt.encode({"n": 1}, private, alg), key, alg]) == {"n": 1}
+
+
+@pytest.mark.parametrize("alg", KEYS)
+def test_tokens_of_other_key_pairs_are_refused(run, failure, alg):
+    private, public = pem(KEYS[alg])
+    head, body, signature = run(f"return {SIGN}", [{"sub": "u1"}, private, alg]).split(".")
+    other = part(b'{"sub":"u2"}').decode()
+    forged = token({"a": 1}, key=public.encode())  # HS256 with what everybody knows
+    unsigned = part(b'{"alg":"none"}').decode() + "." + body + "."
+    for made in (f"{head}.{other}.{signature}", f"{head}.{body}.AAAA", f"{head}.{body}.", forged, unsigned):
+        assert failure(VERIFY, [made, public, alg])[0] == "Internal"
+
+
+def test_keys_and_algorithms_are_checked_against_each_other(failure):
+    private, public = pem(RSA)
+    small = pem(rsa.generate_private_key(65537, 1024))[0]
+    locked = RSA.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")).decode()
+    wrong = [
+        (public, "RS256"), (small, "RS256"), (locked, "RS256"), ("secret", "RS256"), (private, "ES256"),
+        (pem(EC["ES256"])[0], "RS256"), (pem(EC["ES256"])[0], "ES384"), (pem(EC["ES384"])[0], "ES256"),
+        (pem(EC["ES256"])[1], "ES256"), (public, "HS256"), (private, "HS512"), (private, "none"),
+    ]  # fmt: skip
+    for key, alg in wrong:
+        kind, retryable, message = failure(SIGN, [{}, key, alg])
+        assert (kind, retryable) == ("Invalid", False), (alg, message)
+        assert key not in message
+    for key, alg in wrong[1:]:
+        if (key, alg) != (pem(EC["ES256"])[1], "ES256"):
+            assert failure(VERIFY, ["a.b.c", key, alg])[0] == "Invalid"

@@ -154,11 +154,20 @@ def test_messages_and_answers(app: Path, url: str) -> None:
     run(app, url, main)
 
 
-def test_ended_processes_are_not_found(app: Path, url: str) -> None:
+def test_ended_processes_are_not_found(app: Path, url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A workflow's message is accepted at once, and the log tells that nobody is there."""
+
     async def main(a: Any, b: Any) -> None:
         pid = f"{b.host.node}|p999"
         gone = {"err": "NotFound", "retry": False, "text": f"process {pid} not found"}
-        assert await each_way(a, "talk", lambda: pid) == [gone] * 7
+        assert await a.call("app:f_talk", pid) == gone
+        orders = [await a.start("app:talk", pid) for _ in range(6)]
+
+        async def told() -> bool:
+            lines = [line for line in caplog.messages if f"process {pid} not found" in line]
+            return all(any(order.id in line for line in lines) for order in orders)
+
+        await until(told)
         assert await each_way(a, "watch", lambda: {"pid": pid}) == [{"err": "NotFound"}] * 7
         nowhere = "@nowhere|p1"
         assert (await a.call("app:f_talk", nowhere))["err"] == "NotFound"
@@ -325,7 +334,7 @@ def test_a_killed_node(app: Path, server: Any, node: Callable[..., Any]) -> None
             assert of_linked["value"] == "LINK_DOWN"
             for found, pid in ((of_process, pids[2]), (await order.result(20), pids[1])):
                 assert found == {"kind": "EXIT", "from": pid, "failed": True}
-            assert [each["err"] for each in await each_way(a, "talk", lambda: pids[0])] == ["NotFound"] * 7
+            assert (await a.call("app:f_talk", pids[0]))["err"] == "NotFound"
             assert await each_way(a, "watch", lambda: {"pid": pids[1]}) == [{"err": "NotFound"}] * 7
 
     asyncio.run(main())
@@ -368,3 +377,29 @@ def test_nodes_outlive_the_server(app: Path, own_server: Any) -> None:
             assert found == {"kind": "EXIT", "from": pid, "value": "late", "failed": False}
 
     run(app, url, main)
+
+
+def test_a_call_of_a_client_can_be_answered(redis_url: str, tmp_path: Path) -> None:
+    """It serves no queue, but others reach the pid that it tells them."""
+
+    async def scenario() -> None:
+        async with asyncio.timeout(60):
+            lua_app(
+                tmp_path,
+                processes={
+                    "echo": "while true do local m = process.inbox():receive() "
+                    "local ok, err = process.send(m:from(), 'answer', m:payload():data()) "
+                    "if not ok then error(err) end end"
+                },
+                functions={
+                    "asks": "local ok, err = process.send(input, 'ask', 7) if not ok then return nil, err end "
+                    "return process.inbox():receive():payload():data()",
+                    "starts": "return process.spawn('app:echo', 'app:host')",
+                },
+            )
+            async with saros.open(tmp_path, redis_url) as app:
+                pid = await app.call("app:starts")
+                async with saros.open(tmp_path, redis_url, workers=False) as client:
+                    assert await client.call("app:asks", pid) == 7
+
+    asyncio.run(scenario())

@@ -186,3 +186,14 @@ def test_many_coroutines_share_channels(everywhere: Run) -> None:
     return sum
     """
     assert everywhere(code) == sum(n * n for n in range(1, 51))
+
+
+def test_send_gives_true(everywhere: Run) -> None:
+    code = """
+    local buffered, met = channel.new(1), channel.new()
+    local late = channel.new()
+    coroutine.spawn(function() met:receive() end)
+    coroutine.spawn(function() time.sleep("1ms") late:receive() end)
+    return {buffered:send(1), met:send(2), late:send(3)}
+    """
+    assert everywhere(code) == [True, True, True]

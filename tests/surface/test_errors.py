@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from saros.errors import Error
 
 Run = Callable[..., Any]
 
@@ -147,3 +150,50 @@ def test_retryable_survives_a_call(function: Run, retryable: str) -> None:
     fails = f"return nil, errors.new{{message = 'm', retryable = {retryable}}}"
     code = "local _, err = funcs.call('app:fails') return tostring(err:retryable())"
     assert function(code, functions={"fails": fails}) == retryable
+
+
+MISUSED = [
+    "ipairs(nil)", "return ipairs(nil)", "for _ in ipairs(5) do end", "os.difftime()", "return os.difftime('x')",
+    "string.rep()", "return ('x'):rep({})", "return setmetatable(1, 2)", "next({1}, 'absent')", "return next({1}, 2)",
+    "return select(0)", "return table.concat({{}})", "return error('mine')", "return error('mine', 2)", "assert()",
+    "return require(5)", "return math.floor('x')", "return os.date('%Ez')", "return pairs(nil)",
+    "return utf8.char(-1)", "return coroutine.resume(5)", "return table.sort({1, 'x'})", "return channel.new({})",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("code", MISUSED)
+def test_errors_of_built_in_functions_have_a_place(everywhere: Run, code: str) -> None:
+    """Wherever they are caught: by nobody, by `pcall`, in a coroutine; and whether a tail call took the frame."""
+    caught = f"""
+    local function run() {code} end
+    local out = {{}}
+    for i, fn in ipairs{{
+      function() return select(2, pcall(run)) end,
+      function() return select(2, xpcall(run, function(err) return err end)) end,
+      function() return select(2, coroutine.resume(coroutine.create(run))) end,
+    }} do out[i] = tostring(fn()) end
+    return out
+    """
+    for text in everywhere(caught):
+        assert re.match(r"\S+/main\.lua:\d+: [^:]*[^/]*$", text), text
+    with pytest.raises(Error, match=r"^\S+/main\.lua:\d+: "):
+        everywhere(code)
+
+
+@pytest.mark.parametrize(
+    "name", ["ipairs", "select", "assert", "os.difftime", "string.rep", "rawequal", "setmetatable"]
+)
+def test_a_built_in_function_that_pcall_runs_fails_at_the_place_of_pcall(everywhere: Run, name: str) -> None:
+    assert re.match(r"\S+/main\.lua:\d+: bad argument", everywhere(f"return select(2, pcall({name}))"))
+
+
+def test_what_is_raised_without_a_place_stays_as_it_is(everywhere: Run) -> None:
+    code = """
+    local texts = {}
+    for i, fn in ipairs{
+      function() error("plain", 0) end, function() assert(false, "plain") end, function() assert(nil) end,
+      function() error() end, function() error({}) end,
+    } do texts[i] = type(select(2, pcall(fn))) == "string" and select(2, pcall(fn)) or type(select(2, pcall(fn))) end
+    return texts
+    """
+    assert everywhere(code) == ["plain", "plain", "assertion failed!", "nil", "table"]

@@ -323,6 +323,25 @@ def test_options_default_to_no_trap_and_are_checked(everywhere: Run) -> None:
     assert everywhere(code) == [False, True, True, True, "Invalid", "Invalid"]
 
 
+def test_options_that_are_absent_stay_as_they_are(everywhere: Run) -> None:
+    code = """
+    local first = {process.set_options({upgradable = true}), process.get_options()}
+    local none, both = process.set_options({}), process.set_options({trap_links = true, others = 1})
+    local second = {none, both, process.get_options()}
+    local _, slip = process.set_options({traplinks = false})
+    local _, bad = process.set_options({upgradable = "yes", trap_links = false})
+    return {first, second, process.get_options(), slip:kind() .. " " .. slip:message(), bad:kind()}
+    """
+    both = {"trap_links": True, "upgradable": True}
+    first, second, last, slip, bad = everywhere(code)
+    assert first == [True, {"trap_links": False, "upgradable": True}]
+    assert second == [True, True, both]
+    assert last == both
+    assert slip.startswith("Invalid ")
+    assert "trap_links" in slip
+    assert bad == "Invalid"
+
+
 LINKER = "process.spawn_linked('app:ends', 'app:host') return process.inbox():receive():topic()"
 
 
@@ -510,6 +529,38 @@ def test_cooperative_cancellation_raises_in_receive_and_select(function: Run) ->
     assert function(code, processes=processes) == [[False, "Canceled"], [False, "Canceled"]]
 
 
+def test_a_crash_that_nobody_hears_of_is_a_warning_with_entry_pid_and_line(
+    function: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = """
+    local pids = {
+      process.spawn("app:dies", "app:host"), process.spawn("app:fails", "app:host"),
+      process.spawn("app:fine", "app:host"), process.spawn_monitored("app:told", "app:host"),
+    }
+    process.exec("app:told", "app:host")
+    local ended = process.spawn("app:waits", "app:host")
+    process.terminate(ended)
+    process.events():receive()
+    time.sleep("1s")
+    return pids
+    """
+    processes = {
+        "dies": "local x = nil\nreturn x.y",
+        "fails": "return nil, errors.new{kind = errors.INVALID, message = 'no such order'}",
+        "fine": "return 1",
+        "told": "error('heard')",
+        "waits": WAITS,
+    }
+    pids = function(code, processes=processes)
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [text.split(" failed, and nobody monitors it: ")[0] for text in told] == [
+        f"app:dies {pids[0]}",
+        f"app:fails {pids[1]}",
+    ]
+    assert "dies.lua:5" in told[0]
+    assert "no such order" in told[1]
+
+
 def test_terminate_ends_at_once_and_cascades_along_links(function: Run) -> None:
     code = """
     local pid = process.spawn_monitored("app:parent", "app:host")
@@ -611,6 +662,22 @@ def test_wrong_names_are_invalid(everywhere: Run) -> None:
     return kinds
     """
     assert everywhere(code) == ["InvalidInvalid"] * 3
+
+
+def test_the_only_scope_of_names_is_local(everywhere: Run) -> None:
+    code = """
+    local r, kinds = process.registry, {}
+    for _, call in ipairs({{"register", "n", process.pid()}, {"lookup", "n"}, {"unregister", "n"}}) do
+      local verb, name, pid = table.unpack(call)
+      local arguments = pid and {name, pid} or {name}
+      arguments[#arguments + 1] = r.GLOBAL
+      local none, err = r[verb](table.unpack(arguments))
+      arguments[#arguments] = r.LOCAL
+      kinds[#kinds + 1] = {err:kind(), (r[verb](table.unpack(arguments))) ~= nil, err:message():find("LOCAL") ~= nil}
+    end
+    return kinds
+    """
+    assert everywhere(code) == [["Invalid", True, True]] * 3
 
 
 def test_the_name_of_a_running_process_reaches_it_again(everywhere: Run) -> None:

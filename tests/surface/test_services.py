@@ -150,6 +150,143 @@ def test_a_service_that_does_not_end_is_ended(tmp_path: Path, caplog: pytest.Log
     assert any("app:deaf stopped" in record.getMessage() for record in caplog.records)
 
 
+def _services(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.name == "saros.services"]
+
+
+def test_the_input_is_the_list_of_arguments(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        tells = "local a, b, c = ... print(a.x .. ' ' .. b .. ' ' .. tostring(c == nil))"
+        entry = {**service("told", "tells"), "input": [{"x": 1}, "two"]}
+        lua_app(tmp_path, processes={"tells": tells}, entries=(entry,))
+        async with TestApp(tmp_path):
+            await logged(caplog, "1 two true")
+
+    asyncio.run(scenario())
+
+
+def test_an_error_that_is_not_retryable_ends_a_service_and_what_depends_on_it_does_not_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        refuses = (
+            "return nil, errors.new{kind = errors.INVALID, message = 'no such thing', retryable = false}"
+        )
+        entries = (
+            service("refused", "refuses"),
+            service("user", "waits", requires=["refused"]),
+            service("last", "waits", depends_on=["user"]),
+        )
+        lua_app(tmp_path, processes={"refuses": refuses, "waits": WAITS}, entries=entries)
+        async with TestApp(tmp_path):
+            await logged(caplog, "app:last does not start")
+
+    asyncio.run(scenario())
+    told = _services(caplog)
+    assert "app:refused is given up, for its error is not retryable: no such thing" in told
+    assert "app:user does not start, for it depends on app:refused" in told
+    assert "app:last does not start, for it depends on app:user" in told
+    assert not any("again in" in text for text in told)
+
+
+def test_a_service_starts_once_what_it_requires_has_begun(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        entries = (service("user", "waits", requires=["slow"]), service("slow", "broken"))
+        lua_app(tmp_path, processes={"broken": WAITS, "waits": WAITS}, entries=entries)
+        good = (tmp_path / "broken.lua").read_text()
+        (tmp_path / "broken.lua").write_text("return {")
+        async with TestApp(tmp_path) as app:
+            with app.hold_time():
+                await logged(caplog, "app:slow failed, and starts again")
+                assert not any("app:user started" in text for text in _services(caplog))
+                (tmp_path / "broken.lua").write_text(good)
+            await logged(caplog, "app:user started")
+
+    asyncio.run(scenario())
+    told = _services(caplog)
+    assert told.index("app:slow started (app:broken)") < told.index("app:user started (app:waits)")
+
+
+def test_failures_count_anew_after_the_stable_threshold(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    restart = {"max_attempts": 2, "initial_delay": "1s"}
+
+    async def scenario() -> None:
+        processes = {"tires": "time.sleep('6s') error('tired')", "hasty": "time.sleep('4s') error('tired')"}
+        entries = (
+            service("steady", "tires", restart=restart),
+            service("slower", "tires", restart=restart, stable_threshold="7s"),
+            service("quick", "hasty", restart=restart),
+        )
+        lua_app(tmp_path, processes=processes, entries=entries)
+        async with TestApp(tmp_path):
+            await logged(caplog, "given up", 2)
+            await logged(caplog, "app:steady failed, and starts again in 1 s", 4)
+
+    asyncio.run(scenario())
+    lost = {text.split()[0] for text in _services(caplog) if "given up" in text}
+    assert lost == {"app:slower", "app:quick"}
+
+
+def test_delays_vary_by_the_jitter(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    restart = {"initial_delay": "10s", "backoff_factor": 1, "jitter": 0.5}
+
+    async def scenario() -> None:
+        lua_app(
+            tmp_path, processes={"dies": "error('oops')"}, entries=(service("f", "dies", restart=restart),)
+        )
+        async with TestApp(tmp_path):
+            await logged(caplog, "starts again", 10)
+
+    asyncio.run(scenario())
+    texts = [text for text in _services(caplog) if "again in" in text]
+    delays = {float(text.split("again in ")[1].split(" s")[0]) for text in texts}
+    assert len(delays) > 1
+    assert all(5 <= delay <= 15 for delay in delays)
+
+
+def test_a_start_that_takes_too_long_is_a_failure(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        entries = (service("late", "waits", start_timeout="1us"),)
+        lua_app(tmp_path, processes={"waits": WAITS}, entries=entries)
+        async with TestApp(tmp_path, "memory://"):
+            await logged(caplog, "app:late failed, and starts again")
+
+    asyncio.run(scenario())
+    assert any("its start took" in text for text in _services(caplog))
+
+
+def test_services_stop_side_by_side_within_the_longest_stop_timeout(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also when each of them ignores that it is to stop: each of a chain gets its share."""
+
+    async def scenario() -> int:
+        deaf = "local events = process.events() while true do events:receive() end"
+        entries = (
+            *(service(f"alone{n}", "deaf") for n in range(3)),
+            service("first", "deaf"),
+            service("second", "deaf", depends_on=["first"]),
+            service("third", "deaf", depends_on=["second"], stop_timeout="1s"),
+        )
+        lua_app(tmp_path, processes={"deaf": deaf}, entries=entries)
+        async with TestApp(tmp_path) as app:
+            await logged(caplog, "app:third started")
+            clock = app.app.clock
+            began = clock.steady()
+        return clock.steady() - began
+
+    took = asyncio.run(scenario())
+    assert 10e9 <= took < 12e9
+    stops = [text.split()[0] for text in _services(caplog) if text.endswith("stopped")]
+    chain = [name for name in stops if "alone" not in name]
+    assert chain == ["app:third", "app:second", "app:first"]
+    assert len(stops) == 6
+
+
 def test_a_repaired_source_is_used_at_the_next_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

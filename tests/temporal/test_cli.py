@@ -120,10 +120,10 @@ def test_a_loaded_worker_drains_in_time(number: signal.Signals, root: Path, serv
                 )
                 == 0
             )
-        assert main(["result", f"{root}-19", "--timeout", "20s", "--backend", server.url]) == 0
+        assert main(["result", f"{root}-19", "--timeout", "60s", "--backend", server.url]) == 0
         stopped = time.monotonic()
         running.send_signal(number)
-        _, text = running.communicate(timeout=20)
+        _, text = running.communicate(timeout=90)
         took = time.monotonic() - stopped
     finally:
         running.kill()
@@ -131,4 +131,4 @@ def test_a_loaded_worker_drains_in_time(number: signal.Signals, root: Path, serv
     assert running.returncode == 0, text
     assert re.search(r"info +stopped\n$", text), text
     assert "Traceback" not in text
-    assert took < 15
+    assert took < 45  # a grace of 10 s, and room for a loaded machine

@@ -15,6 +15,8 @@ from temporalio.api.workflowservice.v1 import (
 from saros.entries.core import WORKER_OPTIONS
 from saros.entries.fields import Ignored
 
+PATIENCE_S = 60.0
+
 INDEX = """
 namespace: app
 entries:
@@ -93,16 +95,16 @@ def test_all_options_together(
                     return False
                 return True
 
-            await until(current, 20)
+            await until(current, PATIENCE_S)
             handle = await app.start("app:flow", 7)
-            found = await handle.result(20)
+            found = await handle.result(PATIENCE_S)
             asked = DescribeTaskQueueRequest(namespace="default")
             asked.task_queue.name = queue
             pollers = (await client.workflow_service.describe_task_queue(asked)).pollers
             info = (await client.get_workflow_handle(handle.id).describe()).raw_info
             return found, {poller.identity for poller in pollers}, info.versioning_info
 
-    found, identities, versioning = run(scenario(), 60)
+    found, identities, versioning = run(scenario(), 3 * PATIENCE_S)
     assert (found, identities) == (7, {"the-worker"})
     assert versioning.deployment_version.build_id == "v7"
     assert given["max_concurrent_workflow_tasks"] == 10
@@ -132,9 +134,9 @@ def test_workers_of_one_sort_of_task(run: Any, opener: Any, tmp_path: Path) -> N
 
     async def scenario() -> Any:
         async with opener(flows) as app, opener(functions):
-            return await (await app.start("app:flow", 7)).result(20)
+            return await (await app.start("app:flow", 7)).result(PATIENCE_S)
 
-    assert run(scenario()) == 7
+    assert run(scenario(), 2 * PATIENCE_S) == 7
 
 
 def test_an_empty_identity_counts_as_absent(run: Any, opener: Any, tmp_path: Path) -> None:
@@ -145,6 +147,6 @@ def test_an_empty_identity_counts_as_absent(run: Any, opener: Any, tmp_path: Pat
 
     async def scenario() -> Any:
         async with opener(root) as app:
-            return await (await app.start("app:flow", 7)).result(20)
+            return await (await app.start("app:flow", 7)).result(PATIENCE_S)
 
-    assert run(scenario()) == 7
+    assert run(scenario(), 2 * PATIENCE_S) == 7

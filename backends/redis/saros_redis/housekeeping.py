@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -47,12 +48,16 @@ class Housekeeping:
     async def _keep(self, loop: Callable[[], Awaitable[None]]) -> None:
         pause = PAUSE_S
         while True:
+            began = time.monotonic()
             try:
                 await loop()
-            except Error as error:
-                log.warning("%s; trying again in %.1f s", error, pause)
-            except Exception:  # whatever lies in the store, deadlines fire and leases are kept
-                log.exception("what Redis gave could not be taken; trying again in %.1f s", pause)
+            except Exception as exc:  # whatever lies in the store, deadlines fire and leases are kept
+                if time.monotonic() - began > PAUSE_MAX_S:  # it went well for a while
+                    pause = PAUSE_S
+                if isinstance(exc, Error):
+                    log.warning("%s; trying again in %.1f s", exc, pause)
+                else:
+                    log.exception("what Redis gave could not be taken; trying again in %.1f s", pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, PAUSE_MAX_S)
 

@@ -17,7 +17,7 @@ class Keys:
     d:<run>   hash: deadlines                            x:...   zsets: runs by start (x:closed: by end)
     ready:<queue>, act:<queue>, out   streams: runs with mail, calls, outbox
     tm        zset: deadlines by time                    names, soft   registered names
-    x:steady  hash: the steady clock (see fire.lua)      x:set   number of the newest deadline
+    x:steady  hash: the steady clock (see fire.lua), and the number of the newest deadline
     nodes     zset: nodes by when their leases end       nm:<node> list: mail    nw:<node> hash: watches
     """
 

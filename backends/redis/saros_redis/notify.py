@@ -106,12 +106,15 @@ class Notify:
                 try:
                     await self._hear(pubsub)
                 finally:
+                    self._pubsub = None
+                    await self._sending.end()  # nobody may use it while it closes
                     await disconnect(client, pubsub)
             except (*LOST, *BUSY, redis.RedisError) as exc:
                 log.info("the subscription was lost: %s", exc)
                 self._deaf = True
-            finally:
-                self._pubsub = None
+            except Exception:  # without it, whoever waits would look at the state now and then only
+                log.exception("the subscription was lost")
+                self._deaf = True
             for confirmed in self._subscribed.values():
                 if not confirmed.done():
                     confirmed.set_result(None)  # its waiter looks at the state, and again later

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from anyio import move_on_after
 
+from saros.clock import steady_ns
 from saros.execution import Description, HistoryPage, Started, StartRequest, Watcher
 from saros.store import CallLease, Commit, LostNode, Mail, NewRun, NodeMail, Outgoing, Settled, WorkflowTask
 from saros.values import Json
@@ -136,9 +137,11 @@ class RedisStore:
         return await self._executions.terminate(id, outcome, run_id, request)
 
     async def time_out(self, id: str, run_id: str, outcome: Json, following: NewRun | None) -> bool:
+        sent = steady_ns()
+        ended = await self._executions.time_out(id, run_id, outcome, following)
         if following is not None and following.delay:
-            self._alarm.set(following.run.start_time + following.delay)
-        return await self._executions.time_out(id, run_id, outcome, following)
+            self._alarm.set(sent + following.delay)
+        return ended
 
     async def watch(self, id: str, watcher: Watcher) -> bool:
         return await self._executions.watch(id, watcher)

@@ -57,6 +57,9 @@ class Tasks:
                 await core.absorb(partition, more)
         except Error:
             core.forget_tasks()
+            for index in indexes:  # whoever commits gives up what it began, though this may be stored
+                for lease in commits[index].leased:
+                    core.held.drop(lease.token)
             raise
         finally:  # without an answer, the leases end
             for index in indexes:

@@ -63,6 +63,10 @@ class _Inbound(ActivityInboundInterceptor):
         self._requests = requests
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        work = self._execute(input)
+        return await (self._environment.local.run(work) if activity.info().is_local else work)
+
+    async def _execute(self, input: ExecuteActivityInput) -> RawValue:
         args: Sequence[RawValue] = input.args[0] if input.args else []
         info = activity.info()
         name = info.activity_type
@@ -133,6 +137,8 @@ class _Run:
 
     def _may_go_on(self) -> bool:
         """Whether a cancelled attempt may say itself how it ends: nobody hears one that timed out or was lost."""
+        if self._info.is_local and self._environment.local.closed:
+            return False
         details = activity.cancellation_details()
         return details is not None and (details.cancel_requested or details.paused or details.reset)
 

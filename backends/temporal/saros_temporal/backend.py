@@ -21,6 +21,7 @@ from .client import seconds
 from .connections import Connections, connected
 from .converter import data_converter
 from .environment import Environment
+from .handover import LocalActivities
 from .hung import last_words
 from .names import Names
 from .nodes import Nodes
@@ -94,18 +95,20 @@ class TemporalBackend:
             await executions.register()
         await apply_schedules(connections, deployment)
 
+        local: list[tuple[LocalActivities, float]] = []
+
         def environment(worker: str) -> Environment:
             executions = connections.of_worker(worker)
-            return Environment(deployment, worker, executions.search, host, executions.client, self)
+            made = Environment(deployment, worker, executions.search, host, executions.client, self)
+            entry = deployment.registry.get(worker)
+            wanted = entry.get("worker_options.worker_stop_timeout") if entry else None
+            local.append((made.local, seconds(wanted) or GRACE_S))
+            return made
 
         workers = workers_of(deployment, host, environment, connections)
-        grace = [
-            seconds(worker.get("worker_options.worker_stop_timeout")) or GRACE_S
-            for worker in deployment.registry.of_kind("temporal.worker")
-        ]
         for each in connections.all:
             self.jobs.start(telemetry.watch(each.client, each.target), f"the watch of {each.target.address}")
-        await serve(workers, max(grace, default=GRACE_S))
+        await serve(workers, local, max(grace_s for _, grace_s in local))
 
     # --- executions ---------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from saros.values import Json
 
 from .commands import activity, local_activity, put_backoff, put_call
 from .failures import CANCELED_OUTCOME, resolved
-from .turns import ENDED, NEXT, STARTED
+from .handover import check
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -31,10 +31,6 @@ MIN_TIMER_NS: Final = 1_000_000
 LOCAL_IN_A_ROW: Final = 100
 """After so many local activities without any news from the server the workflow task is to end, so that the
 history is written, and the server knows that the worker lives."""
-BREAKS: Final = "saros.breaks"
-"""The patch of executions that do so."""
-SETTLES: Final = "saros.settles"
-"""The patch of executions that end their local activities before they close."""
 
 
 class Timers:
@@ -61,11 +57,9 @@ class Timers:
         self._waiting[self._seq] = work
         return self._seq
 
-    def fired(self, job: FireTimer) -> None:
-        """Hear of a timer; one that was stopped just now is gone."""
-        work = self._waiting.pop(job.seq, None)
-        if work is not None:
-            self._execution.turns.later(NEXT, work)
+    def fired(self, job: FireTimer) -> Callable[[], None] | None:
+        """Hear of a timer; one that was stopped just now is gone. Gives what carries on after it."""
+        return self._waiting.pop(job.seq, None)
 
     def _settle(self, ref: int) -> None:
         if self._refs.pop(ref, None) is not None:
@@ -97,7 +91,7 @@ class Activity:
     ref: int = 0  # of the command that it settles; if 0, `done` is called
     done: Callable[[Json], None] | None = None
     seq: int = 0  # 0 while it is not with Temporal
-    sent: int = 0  # number of the activation that sent it
+    sent: int = 0  # number of the workflow task that sent it
     timer: int = 0  # of the wait before the next attempt
     stopped: bool = False
 
@@ -140,18 +134,19 @@ class Calls:
         if not call.queue and self._must_break():
             self._held.append(call)
             return
-        self._seq += 1
-        self._send(call, self._seq)
+        self._send(call)
 
-    def _send(self, call: Activity, seq: int, backoff: DoBackoff | None = None) -> None:
+    def _send(self, call: Activity, backoff: DoBackoff | None = None) -> None:
         execution = self._execution
-        call.seq, call.sent = seq, execution.activation
+        self._seq += 1
+        seq = call.seq = self._seq
+        call.sent = execution.task
         self.pending[seq] = call
         command = execution.add()
         if call.queue:
             remote = command.schedule_activity
             remote.CopyFrom(activity(call.name, call.options, call.queue))
-            remote.do_not_eagerly_execute = execution.no_eager_calls
+            remote.do_not_eagerly_execute = execution.no_eager_calls or call.options.disable_eager_execution
             put_call(remote, seq, call.args, call.context)
         else:
             local = command.schedule_local_activity
@@ -162,15 +157,14 @@ class Calls:
 
     # --- the end ------------------------------------------------------------------------------
 
-    def resolved(self, job: ResolveActivity) -> None:
-        """Hear how an activity ended, or that its next attempt is far off."""
+    def resolved(self, job: ResolveActivity) -> Callable[[], None]:
+        """Hear how an activity ended, or that its next attempt is far off. Gives what carries on after it."""
+        check(job.result)
         call = self.pending.pop(job.seq)
         result, call.seq = job.result, 0
         if result.HasField("backoff"):
-            self._seq += 1
-            self._execution.turns.later(STARTED, self._wait, call, self._seq, result.backoff)
-            return
-        self._execution.turns.later(ENDED, self._ended, call, resolved(result))
+            return partial(self._wait, call, result.backoff)
+        return partial(self._ended, call, resolved(result))
 
     def _ended(self, call: Activity, outcome: Json) -> None:
         self._in_a_row = 0 if call.queue else self._in_a_row + 1
@@ -183,21 +177,19 @@ class Calls:
         elif call.ref:
             self._execution.settle(call.ref, outcome)
 
-    def _wait(self, call: Activity, seq: int, backoff: DoBackoff) -> None:
+    def _wait(self, call: Activity, backoff: DoBackoff) -> None:
         if call.stopped:
             self._tell(call, CANCELED_OUTCOME)
             return
-        turns, wait = self._execution.turns, backoff.backoff_duration
+        wait = backoff.backoff_duration
         call.timer = self._execution.timers.after(
-            wait.seconds * NS + wait.nanos, lambda: turns.later(NEXT, self._again, call, seq, backoff)
+            wait.seconds * NS + wait.nanos, partial(self._again, call, backoff)
         )
 
-    def _again(self, call: Activity, seq: int, backoff: DoBackoff) -> None:
+    def _again(self, call: Activity, backoff: DoBackoff) -> None:
         call.timer = 0
-        if call.stopped:
-            self._tell(call, CANCELED_OUTCOME)
-        else:
-            self._send(call, seq, backoff)
+        if not call.stopped:
+            self._send(call, backoff)
 
     # --- cancelling ---------------------------------------------------------------------------
 
@@ -213,17 +205,16 @@ class Calls:
         if call.stopped:
             return
         call.stopped = True
-        turns = self._execution.turns
         if call in self._held:
             self._held.remove(call)
             self._tell(call, CANCELED_OUTCOME)
         elif call.timer:
-            turns.later(STARTED, self._stop_waiting, call)
+            self._stop_waiting(call)
         elif call.seq:
-            if call.options.wait_for_cancellation and call.sent == self._execution.activation:
+            if call.options.wait_for_cancellation and call.sent == self._execution.task:
                 self._tell(call, CANCELED_OUTCOME)  # it never begins
                 call.ref, call.done = 0, None
-            turns.later(NEXT, self._request, call)
+            self._request(call)
 
     def settled(self) -> bool:
         """Whether the workflow may close: local activities that are under way are cancelled before.
@@ -232,39 +223,34 @@ class Calls:
         refuses; the workflow's last task would fail again and again.
         """
         running = [call for call in self.pending.values() if not call.queue]
-        if not running or not self._execution.facts.patched(SETTLES):
-            return True
         for call in running:
             if not call.stopped:
                 call.stopped = True
                 self._request(call)
-        return False
+        return not running
 
     def _stop_waiting(self, call: Activity) -> None:
-        if call.timer:
-            self._execution.timers.stop(call.timer)
-            call.timer = 0
-            self._tell(call, CANCELED_OUTCOME)
+        self._execution.timers.stop(call.timer)
+        call.timer = 0
+        self._tell(call, CANCELED_OUTCOME)
 
     def _request(self, call: Activity) -> None:
-        if call.seq:
-            command = self._execution.add()
-            if call.queue:
-                command.request_cancel_activity.seq = call.seq
-            else:
-                command.request_cancel_local_activity.seq = call.seq
+        command = self._execution.add()
+        if call.queue:
+            command.request_cancel_activity.seq = call.seq
+        else:
+            command.request_cancel_local_activity.seq = call.seq
 
     # --- breaks -------------------------------------------------------------------------------
 
     def _must_break(self) -> bool:
         """Whether a local activity has to wait for another workflow task.
 
-        The server hears nothing of a task that goes on and on. What decides is recorded: the number of local
-        activities, and the patch; executions that are older than this go on without.
+        The server hears nothing of a task that goes on and on.
         """
         if self._held:
             return True
-        if self._in_a_row < LOCAL_IN_A_ROW or not self._execution.facts.patched(BREAKS):
+        if self._in_a_row < LOCAL_IN_A_ROW:
             return False
         self._execution.timers.after(MIN_TIMER_NS, self._release)
         return True
@@ -277,5 +263,4 @@ class Calls:
         self.news()
         held, self._held = self._held, []
         for call in held:
-            self._seq += 1
-            self._send(call, self._seq)
+            self._send(call)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 from temporalio.bridge.proto.child_workflow import StartChildWorkflowExecutionFailedCause as Cause
@@ -38,14 +40,9 @@ from .commands import CHILD_WAIT_REQUESTED, put_child, put_signal
 from .failures import CANCELED_OUTCOME, failed, resolved
 from .reasons import write_reason
 from .system import System
-from .turns import ENDED, NEXT, STARTED
 
 if TYPE_CHECKING:
     from .execution import Execution
-
-
-ABANDONED: Final = "saros.abandoned"
-"""The patch of executions that wait until an abandoned child has heard of its cancellation."""
 
 
 @dataclass(slots=True, eq=False)
@@ -85,6 +82,7 @@ class Children:
         self._execution = execution
         self._system = System(execution)
         self._refs: dict[int, Child | Signal] = {}  # whose command is not settled
+        self._reached: dict[int, str] = {}  # ref -> pid of a workflow that is awaited, and is no child
         self._monitored: dict[str, bool | None] = {}  # pid -> whether it is monitored; None: it has ended
         self._started = 0  # numbers so far
         self._signaled = 0
@@ -109,6 +107,9 @@ class Children:
         try:
             check_start(spawn.options, spawn.options.id or spawn.name or "-")
             place, queue = self._place(target, spawn)
+            if not execution.env.is_elsewhere(place):
+                namespace = execution.info.namespace
+                execution.env.deployment.check_namespace(spawn.options, place, namespace)
         except Error as error:
             execution.refuse(ref, error)
             return
@@ -119,7 +120,7 @@ class Children:
                 return
         type_name = spawn.entry if target is None else target.type_name
         child = self._refs[ref] = Child(ref, spawn, type_name, place, queue)
-        execution.turns.later(NEXT, self._start, child)
+        self._start(child)
 
     def _spawn_process(self, ref: int, spawn: Spawn, target: Entry) -> None:
         if spawn.exec:  # to wait for a function or process is to call it
@@ -135,9 +136,6 @@ class Children:
 
     def _start(self, child: Child) -> None:
         execution, spawn = self._execution, child.spawn
-        if child.canceled:
-            self._settle(child, CANCELED_OUTCOME)
-            return
         child.id = spawn.options.id or spawn.name or execution.uuid()
         options = spawn.options
         if (
@@ -157,7 +155,7 @@ class Children:
         start.task_queue = child.queue
         put_child(start, spawn, child.type_name, execution.pid, execution.env.search)
         execution.facts.hand_on(start.headers, f"child {child.seq}")
-        if options.parent_close_policy == "abandon" and execution.facts.patched(ABANDONED):
+        if options.parent_close_policy == "abandon":
             child.outlives = True
             if not options.wait_for_cancellation:
                 start.cancellation_type = CHILD_WAIT_REQUESTED
@@ -165,23 +163,23 @@ class Children:
     def _reach(self, child: Child) -> None:
         """Start a workflow that is no child, or reach the one that runs already."""
         self._refs.pop(child.ref, None)
+        if child.spawn.exec:
+            self._reached[child.ref] = child.pid
         self._system.start(child.ref, child.spawn, child.type_name, child.id, child.place, child.queue)
 
-    def started(self, job: ResolveChildWorkflowExecutionStart) -> None:
-        """Hear whether a child has been started."""
-        turns, child = self._execution.turns, self.pending[job.seq]
+    def started(self, job: ResolveChildWorkflowExecutionStart) -> Callable[[], None]:
+        """Hear whether a child has been started. Gives what tells the program."""
+        child = self.pending[job.seq]
         status = job.WhichOneof("status")
         if status == "succeeded":
-            turns.later(STARTED, self._runs, child)
-            return
+            return partial(self._runs, child)
         del self.pending[job.seq]
         child.seq = 0
         if status == "cancelled":
-            turns.later(STARTED, self._settle, child, failed(job.cancelled.failure))
-        elif job.failed.cause == Cause.START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS:
-            turns.later(STARTED, self._exists, child)
-        else:
-            raise RuntimeError(f"the child {child.id} was not started: {Cause.Name(job.failed.cause)}")
+            return partial(self._settle, child, failed(job.cancelled.failure))
+        if job.failed.cause == Cause.START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS:
+            return partial(self._exists, child)
+        raise RuntimeError(f"the child {child.id} was not started: {Cause.Name(job.failed.cause)}")
 
     def _runs(self, child: Child) -> None:
         if not child.spawn.exec:
@@ -196,11 +194,11 @@ class Children:
         else:
             self._reach(child)
 
-    def ended(self, job: ResolveChildWorkflowExecution) -> None:
-        """Hear how a child ended."""
+    def ended(self, job: ResolveChildWorkflowExecution) -> Callable[[], None]:
+        """Hear how a child ended. Gives what tells the program."""
         child = self.pending.pop(job.seq)
         child.seq = 0
-        self._execution.turns.later(ENDED, self._ended, child, resolved(job.result))
+        return partial(self._ended, child, resolved(job.result))
 
     def _ended(self, child: Child, outcome: Json) -> None:
         if child.spawn.exec:
@@ -217,11 +215,15 @@ class Children:
         self._execution.settle(work.ref, outcome)
 
     def cancel(self, ref: int, reason: str) -> bool:
+        reached = self._reached.pop(ref, None)
+        if reached is not None:
+            self._system.cancel(ref, reached, reason)
+            return True
         work = self._refs.get(ref)
         if work is None:
             return False
         if work.seq and not work.canceled:
-            self._execution.turns.later(NEXT, self._request, work, reason)
+            self._request(work, reason)
         work.canceled = True
         return True
 
@@ -231,8 +233,6 @@ class Children:
         return not cancels and not self._system.telling
 
     def _request(self, work: Child | Signal, reason: str) -> None:
-        if not work.seq:
-            return
         if isinstance(work, Signal):
             self._execution.add().cancel_signal_workflow.seq = work.seq
             return
@@ -258,7 +258,7 @@ class Children:
             execution.refuse(ref, not_found(send.to))
         else:
             signal = self._refs[ref] = Signal(ref, send, pid.id)
-            execution.turns.later(NEXT, self._signal, signal)
+            self._signal(signal)
 
     def tell(self, ref: int, send: Send) -> None:
         if self._execution.fits(0, len(send.payloads)):
@@ -266,9 +266,6 @@ class Children:
 
     def _signal(self, signal: Signal) -> None:
         execution, send = self._execution, signal.send
-        if signal.canceled:
-            self._settle(signal, CANCELED_OUTCOME)
-            return
         self._signaled += 1
         signal.seq = self._signaled
         self.signals[signal.seq] = signal
@@ -277,14 +274,14 @@ class Children:
         command.seq = signal.seq
         put_signal(command, execution.info.namespace, signal.target, message)
 
-    def signaled(self, job: ResolveSignalExternalWorkflow) -> None:
-        """Hear whether a message has reached its workflow."""
+    def signaled(self, job: ResolveSignalExternalWorkflow) -> Callable[[], None]:
+        """Hear whether a message has reached its workflow. Gives what tells the program."""
         signal = self.signals.pop(job.seq)
         signal.seq = 0
         outcome = b'{"ok":true}'
         if job.HasField("failure"):
-            outcome = pack(Outcome(err=not_found(signal.send.to)))
-        self._execution.turns.later(STARTED, self._settle, signal, outcome)
+            outcome = CANCELED_OUTCOME if signal.canceled else pack(Outcome(err=not_found(signal.send.to)))
+        return partial(self._settle, signal, outcome)
 
     # --- requests -----------------------------------------------------------------------------
 

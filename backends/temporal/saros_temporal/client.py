@@ -51,7 +51,7 @@ def target_of(url: str, registry: Registry, entry: Entry | None = None) -> Targe
     parts = urlsplit(url)
     if parts.query or parts.fragment or parts.username:
         raise Error(
-            f"{without_secrets(url)} is given with a user, a password or options, which a Temporal URL has not",
+            f"a Temporal URL has no user, password or options, as {without_secrets(url)} has",
             INVALID,
             hint="write temporal://host:port/namespace, or temporal://",
         )

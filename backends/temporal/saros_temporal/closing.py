@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from saros.errors import CANCELED, ErrorData
 from saros.program import ContinueAsNew, Message, pack
@@ -11,13 +11,10 @@ from saros.values import Json
 
 from .commands import put_continuation
 from .failures import CANCELED_ERROR, failure
-from .payloads import CANCELED_MEMO, put_json
+from .payloads import CANCELED_MEMO, SENDER, put_json
 
 if TYPE_CHECKING:
     from .execution import Execution
-
-LAST: Final = "saros.last_run"
-"""The patch of executions that no other run follows once they were asked to end."""
 
 Ending = Json | ErrorData | ContinueAsNew
 """A result, an error, or the start of the next run."""
@@ -29,8 +26,10 @@ def close(execution: Execution, ending: Ending, late: list[Message]) -> None:
         command = execution.add().continue_as_new_workflow_execution
         put_continuation(command, ending, execution.info.workflow_type, late, execution.env.deployment)
         execution.facts.hand_on(command.headers, "next run")
+        if execution.starter:
+            put_json(command.headers[SENDER], execution.starter)
         return
-    if execution.canceled and execution.info.cron_schedule and execution.facts.patched(LAST):
+    if execution.canceled and execution.info.cron_schedule:
         if isinstance(ending, bytes):  # the server would start it again, as after a failure
             ending = CANCELED_ERROR
         _cancel(execution, ending)
@@ -38,10 +37,9 @@ def close(execution: Execution, ending: Ending, late: list[Message]) -> None:
         put_json(execution.add().complete_workflow_execution.result, ending)
     elif execution.canceled and ending.kind == CANCELED:
         _cancel(execution, ending)
-    elif execution.canceled and execution.info.retry_policy and execution.facts.patched(LAST):
-        execution.add().fail_workflow_execution.failure.CopyFrom(failure(ending, last=True))
     else:
-        execution.add().fail_workflow_execution.failure.CopyFrom(failure(ending))
+        last = execution.canceled and bool(execution.info.retry_policy)
+        execution.add().fail_workflow_execution.failure.CopyFrom(failure(ending, last))
 
 
 def _cancel(execution: Execution, error: ErrorData) -> None:

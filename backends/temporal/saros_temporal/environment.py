@@ -9,6 +9,7 @@ from saros.entries import Entry
 from saros.errors import CodeError, Error
 from saros.program import Facts, Program
 
+from .handover import LocalActivities
 from .search import SearchAttributes
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Environment:
         self.host = host
         self.client = client
         self.backend = backend
+        self.local = LocalActivities()
         registry = deployment.registry
         own = registry.client_of(worker) if worker else None
         self._elsewhere = frozenset(

@@ -51,7 +51,6 @@ from .payloads import MAX_PAYLOAD, memo_name, put_json, too_large
 from .reasons import read_reason
 from .signals import event_of
 from .starting import first_events
-from .turns import Turns
 from .updates import Updates
 
 if TYPE_CHECKING:
@@ -72,11 +71,11 @@ class Execution:
         self.seed = det.randomness_seed
         self.random = random.Random(self.seed)
         self.pid = str(Pid(env.place, det.info.workflow_id))
-        self.activation = 0  # their number so far
+        self.task = 0  # number of the present workflow task, as far as this worker knows
+        self.starter: Json = b""  # the JSON of the pid of whoever started this
         self.now = 0  # ns since 1970, as the present activation sees it
         self.ending: Ending | None = None  # what the closing command says, once it is there
         self.canceled = False
-        self.turns = Turns()
         self.facts = WorkflowFacts(self)
         self.calls = Calls(self)
         self.timers = Timers(self)
@@ -94,10 +93,10 @@ class Execution:
     def begin(self, act: WorkflowActivation, sink: Sink) -> None:
         """Take what an activation tells, and give commands to `sink` from here on."""
         self.add = sink.add
-        self.activation += 1
         time = act.timestamp
         self.now = time.seconds * NS + time.nanos
         if self.facts.begin(act.is_replaying, act.history_length, act.history_size_bytes):
+            self.task += 1
             self._task_bytes = 0
 
     def uuid(self) -> str:

@@ -110,6 +110,7 @@ class Executions:
                 raise Error(why, INVALID, retryable=False)
         _check_size(request.args, *(message.payloads for message in request.messages))
         client = self.client
+        self.deployment.check_namespace(request.options, request.worker, client.namespace)
         built = await start_request(
             request, client.namespace, client.identity, client.data_converter, self.search
         )
@@ -177,6 +178,8 @@ class Executions:
         )
         if found.pending_workflow_task.attempt > 1:
             described.problem = await History(self, id, described.run_id).problem()
+        if info.first_run_id not in ("", described.run_id):
+            described.attempt = await History(self, id, described.run_id).attempt()
         return described
 
     async def knows(self, id: str, run_id: str = "") -> bool:

@@ -174,7 +174,7 @@ def _terminated(message: str) -> ErrorData:
 def _timed_out(kind: int) -> ErrorData:
     name = _TIMEOUTS.get(kind, "")
     details = Raw(pack({"timeout_type": name})) if name else ABSENT
-    return ErrorData(f"{name} timeout exceeded" if name else "timed out", TIMEOUT, None, details)
+    return ErrorData(f"{name} timeout exceeded" if name else "timed out", TIMEOUT, False, details)
 
 
 def _application(failure: Failure) -> ErrorData:

@@ -16,7 +16,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
 from saros import values
-from saros.errors import CANCELED, Error, ErrorData
+from saros.errors import CANCELED, TIMEOUT, Error, ErrorData
 from saros.execution import CANCELED as STATUS_CANCELED
 from saros.execution import COMPLETED, CONTINUED, FAILED, TERMINATE, TERMINATED, TIME_OUT, TIMED_OUT, Record
 from saros.program import Outcome, outcome_ok, pack
@@ -191,7 +191,7 @@ class _Reader:
         return [(TERMINATE, 0, pack(Outcome(err=ErrorData(reason or "terminated", CANCELED, False))))]
 
     def timed_out(self, event: HistoryEvent) -> Found:
-        return [(TIME_OUT, 0, pack(Outcome(err=ErrorData("the workflow timed out", "Timeout"))))]
+        return [(TIME_OUT, 0, pack(Outcome(err=ErrorData("the workflow timed out", TIMEOUT, False))))]
 
     def continued(self, event: HistoryEvent) -> Found:
         args = event.workflow_execution_continued_as_new_event_attributes.input.payloads

@@ -29,10 +29,10 @@ from saros.values import error_data
 from .contexts import own_store_context, serialization_context, store_context
 from .execution import Execution
 from .failures import failure, succeeded
+from .handover import HandedOver
 from .hung import check
 from .inspection import BUILT_IN
 from .payloads import ANSWER, json_array, put_json, to_payload
-from .turns import NEXT, STARTED
 
 if TYPE_CHECKING:
     from temporalio.converter import SerializationContext, StorageDriverStoreContext
@@ -83,14 +83,16 @@ class Instance(WorkflowInstance):
             phase, work = _JOBS[kind]
             phases[phase].append((work, getattr(job, kind)))
         for jobs in phases:
-            for work, content in jobs:
-                work(self, content)
-            execution.turns.run()
+            told = [work(self, content) for work, content in jobs]
+            for tell in told:
+                if tell is not None:
+                    tell()
         execution.close()
 
     def _fail(self, completion: WorkflowActivationCompletion, error: Exception) -> None:
         info = self._det.info
-        log.warning(
+        log.log(
+            logging.INFO if isinstance(error, HandedOver) else logging.WARNING,
             "the workflow task of %s %s failed: %s",
             info.workflow_type,
             info.workflow_id,
@@ -152,25 +154,24 @@ class Instance(WorkflowInstance):
         return store_context(self.execution, command_info) or self._store
 
 
-Job = Callable[[Instance, Any], None]
-
-
-def _later(turns: int, work: Callable[[Instance, Any], None]) -> Job:
-    return lambda it, job: it.execution.turns.later(turns, work, it, job)
+Tell = Callable[[], None]
+Job = Callable[[Instance, Any], Tell | None]
+"""Takes note of a job. What it returns tells the program, once all jobs of its phase are noted: nothing that has
+ended is cancelled then."""
 
 
 _JOBS: Final[dict[str, tuple[int, Job]]] = {
     "notify_has_patch": (0, lambda it, job: it.execution.facts.has_patch(job.patch_id)),
     "signal_workflow": (1, lambda it, job: it.execution.signal(job)),
     "do_update": (1, lambda it, job: it.execution.updates.begin(job)),
-    "initialize_workflow": (2, _later(NEXT, lambda it, job: it.execution.start(job))),
+    "initialize_workflow": (2, lambda it, job: it.execution.start(job)),
     "fire_timer": (2, lambda it, job: it.execution.timers.fired(job)),
     "resolve_activity": (2, lambda it, job: it.execution.calls.resolved(job)),
     "resolve_child_workflow_execution_start": (2, lambda it, job: it.execution.children.started(job)),
     "resolve_child_workflow_execution": (2, lambda it, job: it.execution.children.ended(job)),
     "resolve_signal_external_workflow": (2, lambda it, job: it.execution.children.signaled(job)),
-    "cancel_workflow": (2, _later(STARTED, lambda it, job: it.execution.cancel(job.reason))),
-    "update_random_seed": (2, Instance._reseed),
+    "cancel_workflow": (2, lambda it, job: it.execution.cancel(job.reason)),
+    "update_random_seed": (0, Instance._reseed),
     "remove_from_cache": (2, Instance._remove),
     "query_workflow": (3, Instance._query),
 }

@@ -52,6 +52,13 @@ class History:
         await self._decode(events)
         return WorkflowHistory(self._id, events)
 
+    async def attempt(self) -> int:
+        """The number of the run among those of its retry policy, from 1: only its first event tells."""
+        request = self._request()
+        request.maximum_page_size = 1
+        response = await self._executions.client.workflow_service.get_workflow_execution_history(request)
+        return response.history.events[0].workflow_execution_started_event_attributes.attempt
+
     async def problem(self) -> str | None:
         """Why the last workflow task failed."""
         client = self._executions.client

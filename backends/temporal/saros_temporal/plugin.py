@@ -38,12 +38,6 @@ def replay(document: Any, deployment: Any) -> int | None:
     return replay_exported(document, deployment)
 
 
-LIMITS = {
-    "local_handover": "Temporal's SDK keeps a local activity until it ends, also when its worker stops or its "
-    "workflow is terminated",
-}
-
-
 @saros.hookimpl
 def saros_backends() -> list[BackendPlugin]:
-    return [BackendPlugin("temporal", make, "a Temporal service", replay, limits=LIMITS)]
+    return [BackendPlugin("temporal", make, "a Temporal service", replay)]

@@ -38,6 +38,7 @@ def first_events(job: InitializeWorkflow, execution: Execution, entry: Entry) ->
         entry.id,
         str(execution.random.getrandbits(64)),
     )
+    execution.starter = header(headers, SENDER, b"")
     execution.facts.given = msgspec.json.decode(header(headers, SECRET, b'""'), type=str)
     messages = msgspec.json.decode(header(headers, MESSAGES, b"[]"), type=list[Message])
     mail = [Event(MESSAGE, 0, pack(message), execution.now) for message in messages]

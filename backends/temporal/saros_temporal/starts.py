@@ -45,6 +45,7 @@ async def start_request(
         workflow_id_conflict_policy=_CONFLICT[conflict],
         workflow_id_reuse_policy=REUSE[options.id_reuse_policy],
         cron_schedule=cron_schedule(options),
+        request_eager_execution=options.enable_eager_start,
     )
     built.input.payloads.extend(await encoded(converter, payloads(request.args)))
     put_durations(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from saros.errors import NOT_FOUND, ErrorData
+from saros.errors import NOT_FOUND, TIMEOUT, ErrorData
 from saros.execution import Pid, StartRequest, Watcher
 from saros.program import EXIT, Ask, CallOptions, Exit, Outcome, RetryPolicy, Send, Spawn, pack
 from saros.values import Json
@@ -58,6 +58,7 @@ class System:
     def __init__(self, execution: Execution) -> None:
         self._execution = execution
         self._watches: dict[str, Activity] = {}
+        self._starts: dict[int, str | None] = {}  # ref -> why it is to be cancelled once it is started
         self._tells: dict[str, deque[tuple[int, Send]]] = {}  # to processes: one at a time, for their order
 
     def ask(self, ref: int, ask: Ask) -> None:
@@ -154,10 +155,13 @@ class System:
 
         def done(outcome: Json) -> None:
             found = msgspec.json.decode(outcome, type=Outcome)
+            reason = self._starts.pop(ref)
             if found.err is not None:
                 self._execution.settle(ref, outcome)
                 return
             pid = str(Pid(place, id))
+            if reason is not None:
+                self.cancel(ref, pid, reason)
             if spawn.exec:
                 self.watch(pid, pid, ref)
                 return
@@ -165,7 +169,16 @@ class System:
             if spawn.monitor:
                 self.watch(pid, pid)
 
+        self._starts[ref] = None
         self._run(START, self._request(ref, start=start), done=done)
+
+    def cancel(self, ref: int, pid: str, reason: str) -> None:
+        """Cancel what the command `ref` has started."""
+        if ref in self._starts:
+            self._starts[ref] = reason
+        else:
+            ask = Ask("cancel", pid, reason=reason)
+            self._run(ASK, Request(self._execution.pid, f"{self._key(ref)}:cancel", ask))
 
     def record(self, ref: int, value: Json) -> None:
         """A local activity gives its argument back; a replay gets what it gave the first time."""
@@ -206,7 +219,7 @@ class System:
     def _on_node(self, ref: int, name: str, request: Request, pid: Pid, dest: str) -> None:
         def done(outcome: Json) -> None:
             error = msgspec.json.decode(outcome, type=Outcome).err
-            if error is not None and error.kind == "Timeout":  # the node is gone
+            if error is not None and error.kind == TIMEOUT:  # the node is gone
                 outcome = pack(Outcome(err=ErrorData(f"process {dest} not found", NOT_FOUND, False)))
             self._execution.settle(ref, outcome)
 

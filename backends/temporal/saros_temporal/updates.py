@@ -13,7 +13,6 @@ from saros.values import error_data
 
 from .failures import failure
 from .payloads import json_array, put_json
-from .turns import NEXT
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -68,7 +67,7 @@ class Updates:
         if answer.id == self._hearing:
             self._answer = answer
         else:
-            self._execution.turns.later(NEXT, self._complete, instance, answer)
+            self._complete(instance, answer)
         return True
 
     def end(self, unheard: set[str]) -> None:

@@ -27,6 +27,7 @@ from .activities import LISTEN_S, SarosInterceptor, saros_activity
 from .client import seconds
 from .connections import Connections
 from .environment import Environment
+from .handover import LocalActivities
 from .nodes import NodeWorkflow
 from .runner import InlineExecutor, SarosRunner
 from .system import node_queue
@@ -161,8 +162,11 @@ def _client(environment: Environment) -> Client:
     return environment.client
 
 
-async def serve(workers: list[Worker], grace_s: float) -> None:
-    """Run workers until cancelled; then drain within the grace period."""
+async def serve(workers: list[Worker], local: list[tuple[LocalActivities, float]], grace_s: float) -> None:
+    """Run workers until cancelled; then drain within the grace period.
+
+    :param local: their local activities, with the seconds that these get.
+    """
     running = [Job(worker.run(), "a Temporal worker") for worker in workers]
     try:
         await asyncio.wait({job.task for job in running}, return_when=asyncio.FIRST_EXCEPTION)
@@ -172,6 +176,7 @@ async def serve(workers: list[Worker], grace_s: float) -> None:
     finally:
         with move_on_after(grace_s + SLACK_S, shield=True) as limit:
             stopping = [Job(worker.shutdown(), "the end of a Temporal worker") for worker in workers]
+            closing = [Job(each.close(s), "the end of local activities") for each, s in local]
             await asyncio.wait({job.task for job in (*running, *stopping)})
         if limit.cancelled_caught:
             log.error(
@@ -179,4 +184,4 @@ async def serve(workers: list[Worker], grace_s: float) -> None:
                 "when its timeouts are over",
                 grace_s + SLACK_S,
             )
-        await end_all((*running, *stopping), LIMIT_S, at_once=True)
+        await end_all((*running, *stopping, *closing), LIMIT_S, at_once=True)

@@ -132,7 +132,7 @@ def _flushed(status: int) -> int:
     return status
 
 
-_TAKE_JSON = frozenset({"call", "start", "signal", "query", "update"})
+_TAKE_JSON = frozenset({"call", "run", "start", "signal", "query", "update"})
 _FLAGS = frozenset({"--json", "--wait", "-w"})
 _NUMBER = re.compile(r"-(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 

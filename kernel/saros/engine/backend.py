@@ -179,6 +179,8 @@ class StoreBackend:
             why = check_search(bytes(request.options.search_attributes))
             if why:
                 raise Error(why, INVALID, retryable=False)
+        if self._deployment is not None:
+            self._deployment.check_namespace(request.options, request.worker)
         request = await under_its_name(self.store, request)
         return await self.store.start(runs.first(request, self.clock.now()), request)
 

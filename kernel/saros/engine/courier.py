@@ -148,6 +148,8 @@ class Courier:
         """End a run that took too long, and start the one that follows it."""
         page = await self._store.history(entry.id, entry.run_id, LAST)
         error = failure_of(entry.body)
+        if error is not None:  # final for whoever waits, not for the run's own policy
+            error = msgspec.structs.replace(error, retryable=None)
         if page is not None and page.status == RUNNING:
             following = runs.after(page.run, self._host.clock.now(), error)
             await self._store.time_out(entry.id, entry.run_id, entry.body, following)
@@ -170,6 +172,7 @@ class Courier:
         if target.role != "workflow":
             return await self._spawn_process(entry, target, spawn)
         worker, queue = deployment.worker_and_queue(target, spawn.host)
+        deployment.check_namespace(spawn.options, worker)
         ref = entry.ref if spawn.exec else 0
         watched = spawn.exec or spawn.monitor
         request = StartRequest(

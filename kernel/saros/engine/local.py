@@ -13,12 +13,12 @@ from anyio import move_on_after
 
 from ..execution import new_id
 from ..host import Attempt, Attempts
-from ..program import DONE, Event
+from ..program import DONE, Event, Outcome, pack
 from ..store import CallLease
 from ..values import Json
 from .calls import CallWorkers
-from .retry import failure_of, next_delay_ms, start_attempt, timed_out
-from .transition import LocalCall, Transition
+from .retry import failure_of, next_delay_ms, start_attempt
+from .transition import LocalCall, Transition, timeout_error
 
 PATIENCE_S = 1.0
 """How long a workflow task may stay open for its local calls; nothing else reaches the workflow meanwhile."""
@@ -100,7 +100,8 @@ class LocalCalls:
         )
         if call.attempt is not None:
             limit = local.call.options.schedule_to_close_timeout
-            call.attempt.limit("schedule_to_close", limit, lambda: timed_out("schedule_to_close", limit))
+            error = timeout_error("schedule_to_close", limit)
+            call.attempt.limit("schedule_to_close", limit, lambda: pack(Outcome(err=error)))
 
     def _done(self, ref: int, call: _Call, outcome: Json) -> None:
         if self._calls.get(ref) is not call:

@@ -56,7 +56,7 @@ def start_limited(
     scope.heartbeat = heartbeat or (lambda details: None)
     attempt = attempts.start(entry, call, scope, done)
     limit = options.start_to_close_timeout
-    attempt.limit("start_to_close", limit, lambda: timed_out("start_to_close", limit))
+    attempt.limit("start_to_close", limit, lambda: attempt_timeout("start_to_close", limit))
     return attempt
 
 
@@ -83,11 +83,15 @@ def start_attempt(
 def limit_heartbeat(attempt: Attempt, options: CallOptions) -> None:
     """(Re)arm the heartbeat timeout of a running attempt."""
     limit = options.heartbeat_timeout
-    attempt.limit("heartbeat", limit, lambda: timed_out("heartbeat", limit))
+    attempt.limit("heartbeat", limit, lambda: attempt_timeout("heartbeat", limit))
 
 
-def timed_out(timeout_type: str, ms: int) -> bytes:
-    return pack(Outcome(err=timeout_error(timeout_type, ms)))
+class _AttemptTimeout(bytes):
+    """The `Outcome` of an attempt that took too long: final for its caller, but the call's own policy retries it."""
+
+
+def attempt_timeout(timeout_type: str, ms: int) -> Json:
+    return _AttemptTimeout(pack(Outcome(err=timeout_error(timeout_type, ms))))
 
 
 def next_delay_ms(
@@ -109,8 +113,11 @@ def next_delay_ms(
     return delay
 
 
-def failure_of(outcome: bytes) -> ErrorData | None:
-    """The error of an `Outcome`, if it is one."""
+def failure_of(outcome: Json) -> ErrorData | None:
+    """The error of an `Outcome`, if it is one, as the retry policy of its call sees it."""
     if outcome.startswith(b'{"ok"') or outcome == b"{}":
         return None
-    return msgspec.json.decode(outcome, type=Outcome).err
+    error = msgspec.json.decode(outcome, type=Outcome).err
+    if error is not None and isinstance(outcome, _AttemptTimeout):
+        return msgspec.structs.replace(error, retryable=None)
+    return error

@@ -9,7 +9,7 @@ import msgspec
 from .. import runs
 from ..clock import LONGEST, steady_ns
 from ..deployment import Deployment
-from ..errors import CANCELED, Error, ErrorData
+from ..errors import CANCELED, TIMEOUT, Error, ErrorData
 from ..execution import CANCELED as STATUS_CANCELED
 from ..execution import COMPLETED, CONTINUED, FAILED, Pid
 from ..options import check_start
@@ -333,7 +333,7 @@ def canceled(reason: str) -> ErrorData:
 
 
 def timeout_error(timeout_type: str, ms: int) -> ErrorData:
-    """The error of a call that ran into one of its four timeouts (given in milliseconds)."""
+    """The error of a call that ran into one of its four timeouts (given in milliseconds): its caller gets it last."""
     details = pack({"timeout_type": timeout_type})
     limit = f"{ms / 1000:g} s"
-    return ErrorData(f"{timeout_type} timeout of {limit} exceeded", "Timeout", None, msgspec.Raw(details))
+    return ErrorData(f"{timeout_type} timeout of {limit} exceeded", TIMEOUT, False, msgspec.Raw(details))

@@ -77,6 +77,7 @@ class WorkflowWorker:
             with CancelScope(shield=True):
                 await self._calls.drained()
             self.drop_all()
+            self._begun.clear()
 
     async def handle(self, tasks: Sequence[WorkflowTask]) -> None:
         """Run a batch of tasks and commit what they did."""
@@ -111,8 +112,8 @@ class WorkflowWorker:
     async def _live(self, task: WorkflowTask) -> Live:
         key = task.run.run_id
         live = self._cache.pop(key, None)
-        if live is not None and live.length > task.length:
-            live.close()  # it ran ahead with a commit that was lost
+        if live is not None and (live.length > task.length or live.version != self.deployment.version):
+            live.close()  # it ran ahead with a commit that was lost, or its code is older than the app's
             live = None
         if live is None:
             if task.length == 0:
@@ -182,6 +183,7 @@ class WorkflowWorker:
                 "the task of %s was not stored, and is done again when its lease ends: %s", run.id, error
             )
             local.give_up()
+            self._begun.pop(run.run_id, None)
             # Perhaps it was: then another worker's history may get as long as this one, but differ.
             if self._cache.get(run.run_id) is live:
                 self._drop(run.run_id)

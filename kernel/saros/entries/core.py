@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ..cron import SECOND_NS, Cron
 from ..errors import Error
 from .durations import parse_duration
-from .fields import Ignored, MapOf, Reference, Table
+from .fields import Ignored, ListOf, MapOf, Reference, Table
 from .kinds import ACTIVITY_META, CLIENT, HOST, LIFECYCLE_KEYS, POOL, RESTART, WORKER, Kind
 from .scalars import Choice, Data, Duration, Flag, Number, Text
 
@@ -187,6 +187,27 @@ PROCESS_HOST: Final = Kind(
     },
 )
 
+
+def _check_variable(entry: Entry, registry: Registry) -> Iterator[Problem]:
+    if not isinstance(entry.get("default"), str | int | float | None):
+        yield entry.problem("`default` must be a text or a number", "default")
+
+
+ENV_VARIABLE: Final = Kind(
+    "env.variable",
+    role="config",
+    doc="A variable of the environment, for the module env.",
+    check=_check_variable,
+    fields={
+        "variable": Text(
+            pattern=r"[^=\s]+", form="the name of a variable", doc="In the environment; default: the name."
+        ),
+        "default": Data(doc="What it is where the environment does not have it."),
+        "read_only": Flag(default=True, doc="It is so in any case."),
+        "storage": Ignored(Text(), "variables come from the process environment"),
+    },
+)
+
 PROCESS_SERVICE: Final = Kind(
     "process.service",
     role="service",
@@ -194,7 +215,23 @@ PROCESS_SERVICE: Final = Kind(
     fields={
         "process": Reference(roles=("process",), required=True, doc="What to run."),
         "host": Reference(kinds=(HOST,), doc="Where to run it; default: the app's own host."),
-        "lifecycle": Table({**LIFECYCLE_KEYS, "restart": RESTART}, doc="When it starts, and starts again."),
+        "input": ListOf(Data(), doc="The arguments of the process."),
+        "lifecycle": Table(
+            {
+                **LIFECYCLE_KEYS,
+                "start_timeout": Duration(
+                    default="10s", positive=True, doc="A start that takes longer is a failure."
+                ),
+                "stop_timeout": Duration(
+                    default="10s", doc="How long the process may take to end once it is asked to."
+                ),
+                "stable_threshold": Duration(
+                    default="5s", doc="After so long a run, earlier failures count no more."
+                ),
+                "restart": RESTART,
+            },
+            doc="When it starts, stops, and starts again.",
+        ),
     },
 )
 
@@ -251,6 +288,7 @@ CORE_KINDS: Final[tuple[Kind, ...]] = (
     TEMPORAL_CLIENT,
     TEMPORAL_WORKER,
     PROCESS_HOST,
+    ENV_VARIABLE,
     PROCESS_SERVICE,
     SCHEDULE,
 )

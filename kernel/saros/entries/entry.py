@@ -96,6 +96,11 @@ class Entry:
         name: str = self.get("meta.temporal.workflow.name", self.id) if self.role == "workflow" else self.id
         return name
 
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        """Ids of the entries that must have started before it."""
+        return (*self.get("lifecycle.depends_on", ()), *self.get("lifecycle.requires", ()))
+
     @cached_property
     def worker(self) -> str | None:
         """Id of the worker that the entry itself names (see `Registry.worker_of`)."""

@@ -27,6 +27,7 @@ Check = Callable[["Entry", "Registry"], Iterable["Problem"]]
 LIFECYCLE_KEYS: Final[Mapping[str, Field]] = {
     "auto_start": Flag(default=True, doc="Whether it starts together with the app."),
     "depends_on": ListOf(Reference(), doc="Entries that must have started before."),
+    "requires": ListOf(Reference(), doc="The same as `depends_on`."),
 }
 
 _TEMPORAL_WORKER: Final = Reference(
@@ -88,6 +89,9 @@ RESTART: Final = Table(
         "initial_delay": Duration(default="1s"),
         "max_delay": Duration(default="90s"),
         "backoff_factor": Number(least=1, default=2.0),
+        "jitter": Number(
+            least=0, most=1, default=0.0, doc="By what part a delay varies at random: 0.1 is 10 % up or down."
+        ),
     },
     doc="What happens when the process fails.",
 )

@@ -14,6 +14,7 @@ import msgspec
 from ..deployment import error_of
 from ..entries import Entry
 from ..errors import INTERNAL, INVALID, Error, ErrorData
+from ..execution import Pid
 from ..ports import Ports, dispatch
 from ..program import (
     CANCEL,
@@ -69,7 +70,8 @@ class Actor:
         self.scope = scope
         self.ended = False
         self.watchers: set[str] = set()  # pids that hear of the end as EXIT
-        self.links: set[str] = set()  # pids that hear of an abnormal end as LINK_DOWN, of another as EXIT
+        self.links: set[str] = set()  # pids that hear of an abnormal end as LINK_DOWN
+        self.awaited = True  # whoever started it waits for its end
         self._done = done
         self._mailbox: deque[Event] = deque()
         self._begun = False
@@ -167,11 +169,21 @@ class Actor:
         self._mailbox.extendleft(reversed([event for event in waiting if event.op != DONE]))
         self.begin(request.args, request.context, messages)
 
+    def heard(self) -> bool:
+        """Whether somebody hears of its end."""
+        return self.awaited or bool(self.watchers or self.links)
+
     def watched_end(self, sender: str, outcome: Json, link: bool) -> None:
-        """Hear that a monitored or linked peer has ended."""
+        """Hear that a monitored or linked peer has ended.
+
+        A link tells of a normal end only where the peer is a workflow.
+        """
         end = msgspec.json.decode(outcome, type=Outcome)
         op = LINK_DOWN if link and end.err is not None else EXIT
         self.links.discard(sender)
+        pid = Pid.parse(sender)
+        if link and op == EXIT and not (pid is not None and pid.is_workflow):
+            return
         self.deliver(op, 0, pack(Exit(sender, end.ok, end.err)))
 
     # --- Facts ------------------------------------------------------------------------------

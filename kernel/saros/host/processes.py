@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,25 @@ from ..background import Jobs, end_all
 from ..clock import Clock, waiting
 from ..deployment import Deployment, error_of, value_of
 from ..entries import Entry
-from ..errors import ALREADY_EXISTS, INTERNAL, INVALID, NOT_FOUND, RATE_LIMITED, Error, ErrorData
+from ..errors import (
+    ALREADY_EXISTS,
+    CANCELED,
+    INTERNAL,
+    INVALID,
+    NOT_FOUND,
+    RATE_LIMITED,
+    TIMEOUT,
+    Error,
+    ErrorData,
+)
 from ..execution import Pid, StartRequest, Watcher, new_id
 from ..options import check_start
+from ..plain import one_line
 from ..program import (
     CANCEL,
+    EMPTY,
     MESSAGE,
+    OUTDATED,
     Answer,
     Ask,
     Call,
@@ -42,6 +56,8 @@ from .attempts import Attempt, Attempts
 if TYPE_CHECKING:
     from ..backend import Backend
 
+log = logging.getLogger("saros")
+
 FAREWELL_S = 5.0
 """How long closing waits for a backend to hear of the ends of this node's actors."""
 
@@ -61,6 +77,7 @@ class ProcessHost:
         self._actors: dict[str, Actor] = {}
         self._names: dict[str, str] = {}  # of this node's actors, which end with this process
         self._numbers = itertools.count(1)
+        self._closing = False
         self._jobs = Jobs()
 
     # --- actors -----------------------------------------------------------------------------
@@ -77,10 +94,13 @@ class ProcessHost:
         for name in [name for name, pid in self._names.items() if pid == actor.pid]:
             del self._names[name]
             self._jobs.start(self.backend.unregister(name, actor.pid), f"freeing the name {name}")
-        failed = msgspec.json.decode(outcome, type=Outcome).err is not None
+        error = msgspec.json.decode(outcome, type=Outcome).err
+        failed = error is not None
+        if error is not None and error.kind != CANCELED and not self._closing and not actor.heard():
+            log.warning("%s", one_line(_crash(actor, error)))
         for peer in actor.links:
             if failed or peer not in actor.watchers:
-                self._tell(peer, actor.pid, outcome, True)
+                self._tell(peer, actor.pid, outcome, True)  # a normal end only unlinks
         for watcher in actor.watchers:
             self._tell(watcher, actor.pid, outcome, False)
 
@@ -129,7 +149,7 @@ class ProcessHost:
         attempt = self.attempts.start(entry, call, scope, done)
         limit = call.options.start_to_close_timeout
         if limit != _DEFAULT_LIMIT:
-            error = ErrorData(f"{call.target} took longer than {limit / 1000:g} s", "Timeout")
+            error = ErrorData(f"{call.target} took longer than {limit / 1000:g} s", TIMEOUT, False)
             attempt.limit("call", limit, lambda: pack(Outcome(err=error)))
         return attempt
 
@@ -216,7 +236,9 @@ class ProcessHost:
         self.check_host(entry, spawn.host)
         end, done = _promise()
         given = (spawn.args, spawn.context, spawn.messages, done, watcher, spawn.name, spawn.monitor)
-        return self.start_process(entry, *given), end
+        actor = self.start_process(entry, *given)
+        actor.awaited = actor.awaited or spawn.exec
+        return actor, end
 
     def start_process(
         self,
@@ -242,6 +264,7 @@ class ProcessHost:
         pid = str(Pid(self.node, f"p{next(self._numbers)}"))
         scope = CallScope(pid, {}, {})
         actor = Actor(self, pid, entry, scope, done or (lambda outcome: None))
+        actor.awaited = False
         self.add(actor)
         if name:
             self._names[name] = pid
@@ -271,12 +294,17 @@ class ProcessHost:
 
     def upgrade(self, actor: Actor, request: ContinueAsNew) -> None:
         """Replace an actor's program by a new one with the same pid, watchers and name."""
-        entry = self.deployment.registry.get(request.entry) if request.entry else actor.entry
+        entry = self.deployment.registry.get(request.entry or actor.entry.id)
         if entry is None:
-            error = ErrorData(f"the app has no entry {request.entry}", NOT_FOUND, True)
+            error = ErrorData(f"the app has no entry {request.entry or actor.entry.id}", NOT_FOUND, True)
             actor.end(pack(Outcome(err=error)))
             return
         actor.restart(entry, request)
+
+    def outdated(self) -> None:
+        """Tell the actors that the app was loaded anew; those that are upgradable hear OUTDATED."""
+        for actor in list(self._actors.values()):
+            actor.deliver(OUTDATED, 0, EMPTY)
 
     def answered(self, actor: Actor, answer: Answer) -> None:
         raise Error(f"{actor.entry.id} answered a query, but only workflows are asked", INTERNAL)
@@ -382,6 +410,7 @@ class ProcessHost:
 
     async def close(self) -> None:
         """End every actor, tell who watches them, and wait for what still runs."""
+        self._closing = True
         requests = list(self._jobs)
         for job in requests:
             job.cancel()
@@ -394,6 +423,13 @@ class ProcessHost:
             await end_all(requests, FAREWELL_S)
             await self._jobs.wait()
         await self._jobs.end()
+
+
+def _crash(actor: Actor, error: ErrorData) -> str:
+    """What is told of a failure that nobody hears of: entry, pid, message and the line of the code."""
+    place = (error.stack or "").partition(": ")[0]
+    line = f" ({place})" if place and not error.message.startswith(place) else ""
+    return f"{actor.entry.id} {actor.pid} failed, and nobody monitors it: {error.message}{line}"
 
 
 def _promise() -> tuple[asyncio.Future[Json], Done]:

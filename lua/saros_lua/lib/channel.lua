@@ -125,7 +125,7 @@ local methods = {}
 function methods.send(self, value)
   local ch = state_of(self, "send")
   if try_send(ch, value) then
-    return
+    return true
   end
   local group = {}
   enqueue(ch, "senders", { task = current(), value = value, group = group })
@@ -133,6 +133,7 @@ function methods.send(self, value)
   if not sent then
     error("send on a closed channel", 2)
   end
+  return true
 end
 
 function methods.receive(self)

@@ -129,7 +129,7 @@ function crypto.pbkdf2(password, salt, iterations, key_length, algorithm)
     if not args then
       return nil, err
     end
-    return rt.await(rt.command("call", '{"target":"@crypto_pbkdf2","args":' .. args .. "}"))
+    return rt.perform("call", '{"target":"@crypto_pbkdf2","args":' .. args .. "}")
   elseif work <= most then
     rt.charge(work * 60)
   end
@@ -171,7 +171,10 @@ end
 
 -- JSON web tokens ----------------------------------------------------------------------------------
 
-local ALGORITHMS = { HS256 = "sha256", HS384 = "sha384", HS512 = "sha512" }
+-- Instructions that a signature costs beyond the usual: one of RSA takes milliseconds.
+local ALGORITHMS = {
+  HS256 = 0, HS384 = 0, HS512 = 0, RS256 = 300000, RS384 = 300000, RS512 = 300000, ES256 = 100000, ES384 = 200000,
+}
 
 local function algorithm_of(name)
   if name == nil then
@@ -180,7 +183,7 @@ local function algorithm_of(name)
   if ALGORITHMS[name] then
     return name
   end
-  return nil, "the algorithm is HS256, HS384 or HS512, not " .. rt.env.tostring(name)
+  return nil, "the algorithm is HS256, HS384, HS512, RS256, RS384, RS512, ES256 or ES384, not " .. rt.env.tostring(name)
 end
 
 -- A copy of a table as the text of a JSON object; or nil, err.
@@ -226,7 +229,8 @@ function crypto.jwt.encode(claims, key, algorithm)
   if not body then
     return nil, err
   end
-  return host("crypto_jwt_sign", ALGORITHMS[name], key, head, body)
+  rt.charge(ALGORITHMS[name])
+  return host("crypto_jwt_sign", name, key, head, body)
 end
 
 -- Checks the algorithm, the signature and (with `check_times`, the default) exp and nbf.
@@ -236,7 +240,8 @@ function crypto.jwt.verify(token, key, algorithm, check_times)
   if why then
     return invalid("jwt.verify: " .. why)
   end
-  local text, err = host("crypto_jwt_open", name, ALGORITHMS[name], key, token)
+  rt.charge(ALGORITHMS[name])
+  local text, err = host("crypto_jwt_open", name, key, token)
   if not text then
     return nil, err
   end

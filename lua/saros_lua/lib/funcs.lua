@@ -36,6 +36,10 @@ local function start(state, id, ...)
   if next(state.options) ~= nil then
     body = body .. ',"options":' .. encode(state.options, "options")
   end
+  local refused = rt.refusal()
+  if refused then
+    return nil, refused, true
+  end
   if own and own ~= "" then
     taken[own] = true
   end
@@ -107,13 +111,18 @@ new_future, future_of = rt.class("future", {
 })
 
 local function async(state, id, ...)
-  local ref, err = start(state, id, ...)
-  if not ref then
+  local ref, err, canceled = start(state, id, ...)
+  if not ref and not canceled then
     return nil, err
   end
   rt.library("channel")
   rt.library("payload")
   local future = { ref = ref, channel = rt.channel_new(1) }
+  if canceled then
+    future.canceled = true
+    settle(future, nil, err)
+    return new_future(future)
+  end
   rt.on_done(ref, function(outcome)
     ended(state)
     settle(future, rt.unwrap(outcome))

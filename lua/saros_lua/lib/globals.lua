@@ -3,12 +3,49 @@ local rt = ...
 local raw, env = rt.raw, rt.env
 local error, select = raw.error, raw.select
 local setmetatable, rawget, rawset = raw.setmetatable, raw.rawget, raw.rawset
-local type, tonumber = raw.type, raw.tonumber
+local type, tonumber, math_type = raw.type, raw.tonumber, raw.math.type
 local lazy = rt.lazy
 
 env._VERSION = "Lua 5.4"
-env.assert, env.error, env.ipairs = raw.assert, raw.error, raw.ipairs
-env.rawequal, env.select = raw.rawequal, raw.select
+env.error = rt.user_error
+
+local function failed(...)
+  local n = select("#", ...)
+  if n == 0 then
+    error("bad argument #1 to 'assert' (value expected)")
+  elseif n == 1 then
+    error("assertion failed!", 0)
+  end
+  error(select(2, ...), 0)
+end
+
+function env.assert(...)
+  if (...) then
+    return ...
+  end
+  failed(...)
+end
+
+function env.ipairs(list)
+  if type(list) ~= "table" then
+    local meta = raw.getmetatable(list)
+    if not (meta and rawget(meta, "__index")) then
+      error("bad argument #1 to 'ipairs' (table expected, got " .. (list == nil and "nil" or env.type(list)) .. ")")
+    end
+  end
+  return raw.ipairs(list)
+end
+
+function env.rawequal(...)
+  return rt.finish(raw.pcall(raw.rawequal, ...))
+end
+
+function env.select(n, ...)
+  if n == "#" or math_type(n) == "integer" and n > 0 then
+    return select(n, ...)
+  end
+  return rt.finish(raw.pcall(select, n, ...))
+end
 
 function env.tonumber(value, base)
   if type(value) == "string" and #value > 200 then

@@ -2,7 +2,7 @@
 -- use, and what looks at the frames of user code. User code never sees the real globals; it gets rt.env.
 local rt = ...
 local byte, sub, upper, concat, load = string.byte, string.sub, string.upper, table.concat, load
-local getinfo = debug.getinfo
+local getinfo, tointeger = debug.getinfo, math.tointeger
 
 rt.raw = {
   getmetatable = debug.getmetatable, -- sees through __metatable
@@ -40,6 +40,57 @@ local function where()
   end
 end
 rt.where = where
+
+-- Where that is; when a tail call has taken the frame away: where the function begins that the task runs.
+local function place()
+  local found = where()
+  if found then
+    return found
+  end
+  local task = rt.current and rt.current()
+  for _, fn in ipairs({ task and task.fn or false, rt.main or false }) do
+    local info = fn and getinfo(fn, "S")
+    if info and byte(info.source) == 64 then
+      return sub(info.source, 2) .. ":" .. (info.linedefined > 0 and info.linedefined or 1)
+    end
+  end
+end
+rt.place = place
+
+local function placed(message)
+  local at = place()
+  return at and at .. ": " .. message or message
+end
+
+-- What the library raises, it raises where the user's code is; level 0 adds no place.
+function rt.raw.error(message, level)
+  if level ~= 0 and type(message) == "string" then
+    message = placed(message)
+  end
+  error(message, 0)
+end
+
+-- The user's `error`: a level that leads out of user code means the nearest place in it.
+function rt.user_error(message, level)
+  if type(message) == "string" and level ~= 0 then
+    local info = getinfo((tointeger(level) or 1) + 1, "S")
+    if not info or byte(info.source) ~= 64 then
+      error(placed(message), 0)
+    end
+  end
+  return error(message, level)
+end
+
+-- An error that a library function let out unnoticed, at the place of the user's code.
+function rt.told(err, at)
+  local text = err == "invalid key to 'next'" and err
+    or type(err) == "string" and sub(err, 1, 6) == "?:-1: " and sub(err, 7)
+  if not text then
+    return err
+  end
+  at = at or place()
+  return at and at .. ": " .. text or text
+end
 
 -- The user's frames of a coroutine (default: the running one), innermost first, one per line.
 function rt.traceback(co)

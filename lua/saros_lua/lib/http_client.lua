@@ -45,16 +45,12 @@ local function request_of(options)
   return request
 end
 
-local function command(service, args)
-  return rt.command("call", '{"target":"@' .. service .. '","args":' .. args .. "}")
-end
-
 local function ask(service, ...)
   local args, err = rt.pack("argument", ...)
   if not args then
     return nil, err
   end
-  return rt.await(command(service, args))
+  return rt.perform("call", '{"target":"@' .. service .. '","args":' .. args .. "}")
 end
 
 local new_stream, stream_of
@@ -106,7 +102,12 @@ local function open_stream(method, url, request)
   if not args then
     return nil, err
   end
-  local hold, failure = command("http_stream", args), nil
+  local refused = rt.refusal()
+  if refused then
+    return nil, refused
+  end
+  local hold = rt.command("call", '{"target":"@http_stream","args":' .. args .. "}")
+  local failure
   rt.on_done(hold, function(outcome)
     failure = outcome.err
   end)

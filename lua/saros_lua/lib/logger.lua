@@ -77,13 +77,13 @@ end
 function logger.named(self, name)
   local own = fields_of(self, "named")
   if type(name) ~= "string" or name == "" then
-    raw.error("logger:named wants a name", 2)
+    return rt.fail("Invalid", "logger:named wants a name, a text that is not empty")
   end
   local outer = own[NAME]
   if type(outer) == "string" then
     name = outer .. "." .. name
   end
-  return new(merged(own, { [NAME] = name }))
+  return new(merged(own, { [NAME] = name })), nil
 end
 
 local methods = {}

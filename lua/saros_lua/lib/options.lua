@@ -103,6 +103,7 @@ local ACTIVITY = {
   task_queue = name_of,
   wait_for_cancellation = boolean,
   ["local"] = boolean,
+  disable_eager_execution = boolean,
   retry_policy = function(value)
     return retry_policy(value)
   end,
@@ -110,6 +111,7 @@ local ACTIVITY = {
 
 local WORKFLOW = {
   id = text,
+  namespace = name_of,
   task_queue = name_of,
   execution_timeout = milliseconds,
   run_timeout = milliseconds,
@@ -122,6 +124,7 @@ local WORKFLOW = {
   memo = map,
   search_attributes = map,
   start_delay = milliseconds,
+  enable_eager_start = boolean,
   parent_close_policy = one_of("terminate", "abandon", "request_cancel"),
   wait_for_cancellation = boolean,
 }
@@ -263,6 +266,19 @@ end
 function options.workflow(given)
   return read(given, WORKFLOW, named, {})
 end
+
+-- Options of an execution itself, as of process.set_options, in a new table; nil, message.
+function options.own(given, readers)
+  local names = names_of(readers, "")
+  return read(given, readers, function(key)
+    if readers[key] then
+      return key
+    end
+    local meant = rt.library("nearest")(key, names)
+    return nil, meant and no_option(key, meant)
+  end, {})
+end
+options.boolean = boolean
 
 -- A copy of a, and b's entries over it.
 function options.merge(a, b)

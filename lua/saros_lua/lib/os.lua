@@ -2,7 +2,7 @@
 local rt = ...
 rt.lasting()
 local raw, env = rt.raw, rt.env
-local type, error, next = raw.type, raw.error, raw.next
+local type, error, next, tonumber = raw.type, raw.error, raw.next, raw.tonumber
 local tointeger = raw.math.tointeger
 
 local os = {}
@@ -70,6 +70,11 @@ function os.date(format, time)
 end
 
 function os.difftime(a, b)
+  local at = tonumber(a) == nil and 1 or b ~= nil and tonumber(b) == nil and 2
+  if at then
+    local got = env.type(at == 1 and a or b)
+    error("bad argument #" .. at .. " to 'difftime' (number expected, got " .. got .. ")", 2)
+  end
   return (a - (b or 0)) + 0.0
 end
 

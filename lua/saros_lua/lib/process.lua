@@ -5,7 +5,7 @@ local raw = rt.raw
 local env = rt.env
 local type, next, select = raw.type, raw.next, raw.select
 local encode, decode = rt.encode, rt.decode
-local command, await = rt.command, rt.await
+local command, request = rt.command, rt.request
 local sub, find = raw.string.sub, raw.string.find
 
 local UNBOUNDED = raw.math.maxinteger
@@ -140,7 +140,7 @@ local options
 rt.each_program(function()
   inbox, listeners, topics, unwanted = nil, {}, {}, {}
   expects_exit = {}
-  events, asked, options = nil, false, { trap_links = false }
+  events, asked, options = nil, false, { trap_links = false, upgradable = false }
 end)
 
 local function event_channel()
@@ -193,6 +193,13 @@ function rt.on.cancel(body)
   end
 end
 
+-- The app has been loaded anew, and this program runs the code of before.
+function rt.outdated()
+  if options.upgradable then
+    rt.channel_offer(event_channel(), { kind = "OUTDATED", from = "" })
+  end
+end
+
 -- Requests -----------------------------------------------------------------------------------------
 
 local function text(value)
@@ -200,7 +207,7 @@ local function text(value)
 end
 
 local function ask(fields)
-  return await(command("ask", encode(fields, "request")))
+  return request("ask", encode(fields, "request"))
 end
 
 local function ask_true(verb, dest, reason)
@@ -245,7 +252,7 @@ function process.send(dest, topic, ...)
     return true
   end
   local expected = expects_exit[dest]
-  local _, failure = await(command("send", body))
+  local _, failure = request("send", body)
   if failure and not (expected and failure:kind() == "NotFound") then
     return nil, failure
   end
@@ -293,6 +300,7 @@ end
 
 function process.events()
   asked = true
+  rt.take_cancellation()
   return event_channel()
 end
 
@@ -383,7 +391,7 @@ local function asking(verb)
       return nil, failure
     end
     local head = '{"verb":"' .. verb .. '","to":' .. encode(dest, "to") .. ',"name":' .. encode(name, "name")
-    return await(command("ask", head .. ',"args":' .. args .. "}"))
+    return rt.await(command("ask", head .. ',"args":' .. args .. "}"))
   end
 end
 
@@ -391,37 +399,68 @@ process.query = asking("query")
 process.update = asking("update")
 
 function process.get_options()
-  return { trap_links = options.trap_links }
+  return { trap_links = options.trap_links, upgradable = options.upgradable }
 end
 
+-- Options that are absent stay as they are.
 function process.set_options(opts)
-  if type(opts) ~= "table" or type(opts.trap_links) ~= "boolean" then
-    return rt.fail("Invalid", "process.set_options wants {trap_links = true or false}")
+  if env.type(opts) ~= "table" then
+    return rt.fail("Invalid", "process.set_options wants a table, not a " .. env.type(opts))
   end
-  options.trap_links = opts.trap_links
+  local library = rt.library("options")
+  local read, why = library.own(opts, { trap_links = library.boolean, upgradable = library.boolean })
+  if not read then
+    return rt.fail("Invalid", "process.set_options: " .. why)
+  end
+  options = library.merge(options, read)
   return true
 end
 
+-- Names -------------------------------------------------------------------------------------------
+
+local LOCAL = "local"
+
+-- What is wrong with a name and the scope that it is for, or nil.
+local function misnamed(verb, name, scope)
+  if not text(name) then
+    return "process.registry." .. verb .. " wants a name"
+  elseif scope ~= nil and scope ~= LOCAL then
+    return "process.registry."
+      .. verb
+      .. ": there is no scope "
+      .. env.tostring(scope)
+      .. "; the only one is process.registry.LOCAL, whose names reach every worker of the app"
+  end
+end
+
 process.registry = {
-  register = function(name, pid)
-    if not text(name) then
-      return rt.fail("Invalid", "process.registry.register wants a name")
+  LOCAL = LOCAL,
+  GLOBAL = "global", -- is refused with a sentence
+  register = function(name, pid, scope)
+    local why = misnamed("register", name, scope)
+    if not why and pid ~= nil and not text(pid) then
+      why = "process.registry.register wants a pid, not a " .. env.type(pid)
     end
-    local _, err = ask({ verb = "register", name = name, to = text(pid) or rt.pid })
+    if why then
+      return rt.fail("Invalid", why)
+    end
+    local _, err = ask({ verb = "register", name = name, to = pid or rt.pid })
     if err then
       return nil, err
     end
     return true
   end,
-  lookup = function(name)
-    if not text(name) then
-      return rt.fail("Invalid", "process.registry.lookup wants a name")
+  lookup = function(name, scope)
+    local why = misnamed("lookup", name, scope)
+    if why then
+      return rt.fail("Invalid", why)
     end
     return ask({ verb = "lookup", name = name })
   end,
-  unregister = function(name)
-    if not text(name) then
-      return rt.fail("Invalid", "process.registry.unregister wants a name")
+  unregister = function(name, scope)
+    local why = misnamed("unregister", name, scope)
+    if why then
+      return rt.fail("Invalid", why)
     end
     return ask({ verb = "unregister", name = name })
   end,

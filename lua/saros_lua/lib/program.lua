@@ -27,7 +27,7 @@ local context_text -- of rt.context
 rt.each_program(function()
   out, len, mark, seq, settlers = nil, 0, 0, 0, {}
   rt.start, rt.pid, rt.context = nil, nil, nil
-  rt.running, rt.closed, rt.failed, rt.answering = nil, nil, nil, nil
+  rt.running, rt.closed, rt.failed, rt.answering, rt.main = nil, nil, nil, nil, nil
   lines, context_text = rt.trace and {} or nil, nil
   time_ns, length, size = 0, 0, 0
 end)
@@ -55,6 +55,8 @@ end
 local function command(op, body)
   if rt.answering then
     rt.refuse_query()
+  elseif not out then
+    block() -- for good: the source is only being checked, and nobody is asked for anything
   end
   seq = seq + 1
   out[len + 1], out[len + 2], out[len + 3] = op, seq, body
@@ -175,6 +177,31 @@ function rt.await(ref, patient, ended)
   return rt.unwrap(outcome)
 end
 
+-- Gives a command and awaits it, unless the execution is cancelled: value, nil or nil, err.
+function rt.perform(op, body, patient, ended)
+  local refused = rt.refusal()
+  if refused then
+    return nil, refused
+  end
+  return rt.await(command(op, body), patient, ended)
+end
+
+local function stay()
+  return false
+end
+
+-- Gives a command and awaits it, also once the execution is cancelled: a word to others is no work of its own.
+function rt.request(op, body)
+  if not rt.refusing() then
+    return rt.await(command(op, body))
+  end
+  local ref, task = command(op, body), current()
+  settlers[ref] = function(outcome)
+    wake(task, outcome)
+  end
+  return rt.unwrap(block(stay))
+end
+
 -- Timers -------------------------------------------------------------------------------------------
 
 function rt.timer(ns, fire)
@@ -193,7 +220,7 @@ function rt.sleep(ns)
   if ns <= 0 then
     return true
   end
-  local _, err = rt.await(command("timer", '{"ns":' .. ns .. "}"))
+  local _, err = rt.perform("timer", '{"ns":' .. ns .. "}")
   if err then
     return nil, err
   end
@@ -287,9 +314,16 @@ function on.start(body)
   local n = rt.length(args)
   rt.spawn(function()
     local main = rt.load_entry()
-    rt.running = true
+    rt.running, rt.main = true, main
     finish(main(unpack(args, 1, n)))
   end)
+end
+
+-- The app has been loaded anew. Only the process module knows whether the code wants to hear of it.
+function on.outdated()
+  if rt.outdated then
+    rt.outdated()
+  end
 end
 
 function on.done(body, ref)
@@ -306,6 +340,7 @@ local function run()
     return
   end
   local stack = rt.traceback(task.co)
+  err = rt.told(err, raw.string.match(stack, "^[^\n]-:%d+"))
   if task.handle then
     task.handle(err, stack)
     return run()
@@ -318,7 +353,8 @@ local function run()
 end
 rt.run_ready = run
 
--- Loads the entry's code without running its function: nil, or why that fails.
+-- Loads the entry's code without running its function: nil, or why that fails. A source that asks others for
+-- something, such as a call at its top level, is loaded as far as that.
 function rt.try_load()
   rt.start, rt.pid, rt.context = { entry = "", secret = "" }, "", {}
   rt.seed_from("")

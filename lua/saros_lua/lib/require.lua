@@ -115,7 +115,8 @@ end
 function rt.load_entry()
   local source = rt.own_source or fetch("")
   rt.own, rt.require = source, require_for(source)
-  local value = rt.main_of(source, rt.env)()
+  rt.main = rt.main_of(source, rt.env)
+  local value = rt.main()
   if type(value) == "function" then
     return value
   end

@@ -1,10 +1,11 @@
 -- The functions that have to know how user code is bounded (bounds.lua): pcall, xpcall, coroutine.*
 local rt = ...
-local error, pcall, xpcall, type, select = error, pcall, xpcall, type, select
+local pcall, xpcall, type, select = pcall, xpcall, type, select
 local setmetatable = setmetatable
 local create, resume, yield, status = coroutine.create, coroutine.resume, coroutine.yield, coroutine.status
 local running, isyieldable, close = coroutine.running, coroutine.isyieldable, coroutine.close
-local raw, where, charge, noted = rt.raw, rt.where, rt.charge, rt.noted
+local raw, place, told, charge, noted = rt.raw, rt.place, rt.told, rt.charge, rt.noted
+local error = raw.error
 local killed, stop_if_killed, died, traceback = rt.killed, rt.stop_if_killed, rt.died, rt.traceback
 local watch, before_resume, bounds = rt.watch, rt.before_resume, rt.bounds
 local find, gsub = raw.string.find, raw.string.gsub
@@ -21,6 +22,9 @@ rt.env = env
 local function caught(ok, ...)
   if not ok or bounds.killed then
     died((...))
+    if not ok then
+      return false, told((...))
+    end
   end
   return ok, ...
 end
@@ -67,6 +71,7 @@ function env.xpcall(fn, handler, ...)
   return handled(handler, stack, xpcall(fn, function(err)
     if not killed() then
       stack[1] = traceback()
+      err = told(err)
     end
     return err
   end, ...))
@@ -85,8 +90,8 @@ local function finish(ok, ...)
     err = gsub(err, "^%?:%-1: ", "")
     err = gsub(err, "^(bad argument #%d+ to )'[%w_]+%.([%w_]+)'", "%1'%2'")
     if not find(err, "^[^\n:]+:%d+: ") then
-      local place = where()
-      err = place and place .. ": " .. err or err
+      local at = place()
+      err = at and at .. ": " .. err or err
     end
   end
   error(err, 0)
@@ -188,6 +193,7 @@ local function resumed(co, ok, ...)
     stop_if_killed()
   elseif not ok then
     fell(co, (...))
+    return false, told((...))
   elseif (...) == BLOCK then
     return resumed(co, block_in(co))
   end

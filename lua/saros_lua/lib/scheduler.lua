@@ -14,10 +14,16 @@ local ready, head, tail -- tasks that can run, in the order in which they became
 local blocked -- task id -> task
 local last_id
 local current -- the task that is running
+local cancelled -- why nothing may block any more: an error, or nil
+local refusals -- how many blocking calls were refused for that
+
+-- Code that ignores its cancellation is ended after so many blocking calls that were refused.
+local PATIENCE = 1000
 
 rt.each_program(function()
   ready, head, tail = {}, 1, 0
   blocked, last_id, current = {}, 0, nil
+  cancelled, refusals = nil, 0
 end)
 
 -- Wakes a blocked task: its rt.block() returns a, b, c.
@@ -32,7 +38,26 @@ function rt.current()
   return current
 end
 
--- Suspends the running task until wake(task, a, b, c). When the execution is cancelled cooperatively
+-- Why a call that blocks is refused: the execution is cancelled cooperatively; or nil. What a query runs is not
+-- refused, for it may not block at all.
+function rt.refusal()
+  if not cancelled or rt.answering then
+    return nil
+  end
+  refusals = refusals + 1
+  if refusals > PATIENCE then
+    rt.end_with(cancelled)
+    rt.block()
+  end
+  return cancelled
+end
+
+-- Whether calls that block are refused.
+function rt.refusing()
+  return cancelled ~= nil
+end
+
+-- Suspends the running task until wake(task, a, b, c). When the execution is (or was) cancelled cooperatively
 -- first, `on_cancel()` deregisters the task; it returns false to stay blocked nevertheless.
 function rt.block(on_cancel)
   local task = current
@@ -41,6 +66,9 @@ function rt.block(on_cancel)
   end
   if not raw.coroutine_isyieldable() then
     raw.error("this blocks, and cannot be called from within a metamethod or a callback of string.gsub", 0)
+  end
+  if cancelled and on_cancel and not rt.answering and on_cancel() ~= false then
+    return rt.CANCELLED, rt.refusal()
   end
   task.on_cancel = on_cancel
   blocked[task.id] = task
@@ -126,8 +154,9 @@ local function blocked_tasks()
 end
 rt.blocked_tasks = blocked_tasks
 
--- Delivers a cooperative cancellation to every task that is blocked now.
+-- Delivers a cooperative cancellation to every task that is blocked now, and to what would block later.
 function rt.cancel_blocked(err)
+  cancelled = cancelled or err
   local tasks = blocked_tasks()
   for i = 1, #tasks do
     local task = tasks[i]
@@ -139,9 +168,14 @@ function rt.cancel_blocked(err)
 end
 rt.CANCELLED = {}
 
+-- From now on the code may block again, although it was cancelled: it looks after that itself.
+function rt.take_cancellation()
+  cancelled = nil
+end
+
 rt.env.coroutine.spawn = function(fn, ...)
   if raw.type(fn) ~= "function" then
     raw.error("coroutine.spawn wants a function, not a " .. rt.env.type(fn), 2)
   end
-  rt.spawn(fn, ...)
+  rt.spawn(fn, ...).fn = fn
 end

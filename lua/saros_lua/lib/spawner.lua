@@ -71,7 +71,7 @@ local function start(state, form, ...)
   if not body then
     return nil, err
   end
-  local value, failure = rt.await(rt.command("spawn", body), state.options.wait_for_cancellation)
+  local value, failure = rt.perform("spawn", body, state.options.wait_for_cancellation)
   if failure == nil and form ~= "exec" and (rt.workflow or form ~= "spawn" and form ~= "spawn_linked") then
     rt.expect_exit(value)
   end

@@ -156,14 +156,14 @@ function workflow.side_effect(fn)
   else
     restore()
   end
-  local ref = rt.command("side_effect", recorded)
   if settles then
-    local outcome, err = rt.await(ref)
+    local outcome, err = rt.request("side_effect", recorded)
     if err then
       return nil, err
     end
     return told(outcome)
   end
+  rt.command("side_effect", recorded)
   return told(rt.decode(recorded))
 end
 

@@ -54,6 +54,19 @@ async def _http_stream(pid: str, args: list[Any]) -> Any:
     return await http_client.stream(pid, args)
 
 
+def _jwt_sign(*args: bytes) -> bytes:
+    from . import jwt  # the same holds for this one
+
+    return jwt.sign(*args)
+
+
+def _jwt_open(*args: bytes) -> bytes:
+    from . import jwt
+
+    return jwt.open_token(*args)
+
+
+_JWT: Final = {"crypto_jwt_sign": _jwt_sign, "crypto_jwt_open": _jwt_open}
 _HTTP: Final = {"http_client": _http_client, "http_batch": _http_batch, "http_stream": _http_stream}
 
 SURFACE: Final[tuple[Module, ...]] = (
@@ -71,7 +84,7 @@ SURFACE: Final[tuple[Module, ...]] = (
     _module("uuid", host=digests.HOST),
     _module("hash", host=digests.HOST),
     _module("base64", host=digests.HOST),
-    _module("crypto", host=crypto.HOST, services=crypto.SERVICES),
+    _module("crypto", host={**crypto.HOST, **_JWT}, services=crypto.SERVICES),
     _module("env", workflows=False, host=env.HOST, instead=_READ),
     _module("http_client", workflows=False, services=_HTTP, instead=_IO),
     _module("activity", workflows=False, instead="a workflow tells of itself with workflow.info()"),

@@ -1,16 +1,13 @@
-"""Host side of the crypto module: ciphers, key derivation, JSON web tokens (arguments are checked in Lua)."""
+"""Host side of the crypto module: ciphers, key derivation (arguments are checked in Lua)."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import functools
 import hashlib
 import hmac
 from typing import Any, Final
 
 import anyio.to_thread
-import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
@@ -78,62 +75,11 @@ def _check_rounds(name: str, iterations: int, length: int, most: int, where: str
         raise Error(message, INVALID, retryable=False)
 
 
-def sign(digest: bytes, key: bytes, header: bytes, claims: bytes) -> bytes:
-    """Return the token of a header and claims, both JSON texts."""
-    signed = _to_base64url(header) + b"." + _to_base64url(claims)
-    return signed + b"." + _to_base64url(keyed_digest(digest, signed, key, True))
-
-
-def open_token(algorithm: bytes, digest: bytes, key: bytes, token: bytes) -> bytes:
-    """Return the claims of a token as JSON text.
-
-    :raises Error: INTERNAL, not retryable, when it is no token, is signed by another algorithm (``none``
-        included) or key, or has header fields that may not be ignored.
-    """
-    signed, _, signature = token.rpartition(b".")
-    head, _, body = signed.partition(b".")
-    try:
-        header = msgspec.json.decode(_from_base64url(head), type=dict[str, msgspec.Raw])
-        claims = _from_base64url(body)
-        given = _from_base64url(signature)
-        alg = msgspec.json.decode(header.get("alg", b"null"))
-    except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise _refused(f"is malformed: {exc}") from exc
-    if alg != algorithm.decode():
-        raise _refused(f"is signed with {alg}, not with {algorithm.decode()}")
-    if "crit" in header:
-        raise _refused("has critical header fields, which are not supported")
-    if not hmac.compare_digest(given, keyed_digest(digest, signed, key, True)):
-        raise _refused("has a wrong signature")
-    try:
-        msgspec.json.decode(claims, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise _refused(f"has claims that are no JSON object: {exc}") from exc
-    return claims
-
-
-def _refused(why: str) -> Error:
-    return Error(f"crypto.jwt.verify: the token {why}", INTERNAL, retryable=False)
-
-
-def _to_base64url(data: bytes) -> bytes:
-    return base64.urlsafe_b64encode(data).rstrip(b"=")
-
-
-def _from_base64url(text: bytes) -> bytes:
-    if b"=" in text or b"+" in text or b"/" in text:
-        raise binascii.Error("a part is not base64url without padding")
-    text = text.translate(bytes.maketrans(b"-_", b"+/")) + b"=" * (-len(text) % 4)
-    return binascii.a2b_base64(text, strict_mode=True)
-
-
 HOST: dict[str, HostFunction] = {
     "crypto_encrypt": encrypt,
     "crypto_decrypt": decrypt,
     "crypto_pbkdf2": derive,
     "crypto_same": hmac.compare_digest,
-    "crypto_jwt_sign": sign,
-    "crypto_jwt_open": open_token,
     "hash_hmac": keyed_digest,
 }
 SERVICES: Final = {"crypto_pbkdf2": derive_in_thread}

@@ -10,6 +10,7 @@ local Channel = {}
 
 --- Send a value; blocks until it is received or buffered. Raises on a closed channel.
 ---@param value any
+---@return true sent
 function Channel:send(value) end
 
 --- Receive a value; blocks until there is one. `nil, false` once the channel is closed and drained.

@@ -81,7 +81,7 @@ function decrypt.chacha20(data, key, aad) end
 ---@class saros.CryptoJwt
 local jwt = {}
 
---- A signed token; `claims._header` holds fields of the header.
+--- A signed token; `claims._header` holds fields of the header. Algorithms: HS256 (the default), HS384, HS512 with a secret; RS256, RS384, RS512, ES256, ES384 with a private key in PEM.
 ---@param claims table
 ---@param key string
 ---@param algorithm? "HS256"|"HS384"|"HS512"
@@ -89,7 +89,7 @@ local jwt = {}
 ---@return saros.Error? err
 function jwt.encode(claims, key, algorithm) end
 
---- The claims of a token whose signature (and, unless `check_times` is false, `exp` and `nbf`) are right.
+--- The claims of a token whose signature (and, unless `check_times` is false, `exp` and `nbf`) are right. Those of RS and ES algorithms want the public key in PEM.
 ---@param token string
 ---@param key string
 ---@param algorithm? "HS256"|"HS384"|"HS512"

@@ -25,6 +25,7 @@ local funcs = {}
 ---@field ["activity.task_queue"]? string A worker elsewhere, in any language.
 ---@field ["activity.wait_for_cancellation"]? boolean
 ---@field ["activity.local"]? boolean Run inside of the workflow's own task.
+---@field ["activity.disable_eager_execution"]? boolean On Temporal: the call goes through the task queue even where its worker has a free slot.
 ---@field ["activity.retry_policy"]? saros.RetryPolicy
 ---@field timeout? saros.DurationLike Outside of workflows.
 

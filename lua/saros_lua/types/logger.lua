@@ -25,9 +25,10 @@ function logger:error(message, fields) end
 ---@return saros.Logger
 function logger:with(fields) end
 
---- A logger with a name, or with a further part of it.
+--- A logger with a name, or with a further part of it; INVALID when the name is empty.
 ---@param name string
----@return saros.Logger
+---@return saros.Logger? logger
+---@return saros.Error? err
 function logger:named(name) end
 
 --- A logger with fields of its own.
@@ -55,7 +56,8 @@ function Logger:error(message, fields) end
 function Logger:with(fields) end
 
 ---@param name string
----@return saros.Logger
+---@return saros.Logger? logger
+---@return saros.Error? err
 function Logger:named(name) end
 
 return logger

@@ -72,7 +72,7 @@ function process.listen(topic, options) end
 ---@return boolean
 function process.unlisten(channel) end
 
---- The channel of events (`saros.Event`). Whoever has asked for it is not cancelled cooperatively.
+--- The channel of events (`saros.Event`). Whoever has asked for it is not cancelled cooperatively, nor any longer.
 ---@return saros.Channel
 function process.events() end
 
@@ -181,6 +181,7 @@ function Spawner:exec(entry, host, ...) end
 --- Options of a start; each key also with the prefix `temporal.`. Unknown keys are ignored; numbers are milliseconds (in http_client: seconds).
 ---@class saros.StartOptions
 ---@field ["workflow.id"]? string
+---@field ["workflow.namespace"]? string The one that the worker works for; another is INVALID.
 ---@field ["workflow.task_queue"]? string
 ---@field ["workflow.execution_timeout"]? saros.DurationLike
 ---@field ["workflow.run_timeout"]? saros.DurationLike
@@ -193,6 +194,7 @@ function Spawner:exec(entry, host, ...) end
 ---@field ["workflow.memo"]? table
 ---@field ["workflow.search_attributes"]? table
 ---@field ["workflow.start_delay"]? saros.DurationLike
+---@field ["workflow.enable_eager_start"]? boolean On Temporal: a worker of this process may begin it without the trip through the task queue.
 ---@field ["workflow.parent_close_policy"]? "terminate"|"abandon"|"request_cancel"
 ---@field ["workflow.wait_for_cancellation"]? boolean
 
@@ -273,11 +275,11 @@ function process.query(dest, name, ...) end
 ---@return saros.Error? err
 function process.update(dest, name, ...) end
 
----@return {trap_links: boolean}
+---@return {trap_links: boolean, upgradable: boolean}
 function process.get_options() end
 
---- With `trap_links`, a failing peer gives LINK_DOWN instead of failing this execution.
----@param options {trap_links: boolean}
+--- With `trap_links`, a failing peer gives LINK_DOWN instead of failing this execution; with `upgradable`, it hears OUTDATED when its code is loaded anew. What is absent stays as it is.
+---@param options {trap_links?: boolean, upgradable?: boolean}
 ---@return true? ok
 ---@return saros.Error? err
 function process.set_options(options) end
@@ -291,24 +293,29 @@ function process.upgrade(entry, ...) end
 
 --- Names of executions.
 ---@class saros.Registry
+---@field LOCAL "local" The only scope, and the default: names reach every worker of the app.
+---@field GLOBAL "global" INVALID: there is no such scope.
 local Registry = {}
 
 --- Give a pid (default: the own) a name; ALREADY_EXISTS when another has it.
 ---@param name string
 ---@param pid? string
+---@param scope? string
 ---@return true? ok
 ---@return saros.Error? err
-function Registry.register(name, pid) end
+function Registry.register(name, pid, scope) end
 
 ---@param name string
+---@param scope? string
 ---@return string? pid
 ---@return saros.Error? err
-function Registry.lookup(name) end
+function Registry.lookup(name, scope) end
 
 --- Free a name; `false` when it was free.
 ---@param name string
+---@param scope? string
 ---@return boolean? freed
 ---@return saros.Error? err
-function Registry.unregister(name) end
+function Registry.unregister(name, scope) end
 
 return process

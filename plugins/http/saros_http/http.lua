@@ -15,7 +15,7 @@ function rt.http.ask(op, ...)
   if not args then
     return nil, err
   end
-  return rt.await(rt.command("call", '{"target":"@http","args":' .. args .. "}"))
+  return rt.perform("call", '{"target":"@http","args":' .. args .. "}")
 end
 
 function rt.http.self_of(get, self, what, method)

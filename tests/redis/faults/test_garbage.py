@@ -44,16 +44,18 @@ def squares(n: int) -> int:
 
 
 def write(redis: Any, key: str, kind: str) -> None:
-    """Make a key one of a type, whatever it was."""
-    redis.delete(key)
-    if kind == "string":
-        redis.set(key, "garbage")
-    elif kind == "list":
-        redis.rpush(key, "garbage")
-    elif kind == "hash":
-        redis.hset(key, "garbage", "garbage")
-    else:
-        redis.zadd(key, {"garbage": 1})
+    """Make a key one of a type, whatever it was, before a worker writes to it again."""
+    with redis.pipeline() as together:
+        together.delete(key)
+        if kind == "string":
+            together.set(key, "garbage")
+        elif kind == "list":
+            together.rpush(key, "garbage")
+        elif kind == "hash":
+            together.hset(key, "garbage", "garbage")
+        else:
+            together.zadd(key, {"garbage": 1})
+        together.execute()
 
 
 def junk(random: random.Random) -> bytes:

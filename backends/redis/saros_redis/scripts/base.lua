@@ -6,6 +6,11 @@ local tag = KEYS[1]
 local group = "saros"
 local input = cmsgpack.unpack(ARGV[1])
 
+-- Whether an error says that there is no group yet, or no stream, or something else in its place.
+local function lacks_group(why)
+  return string.find(why, "NOGROUP", 1, true) or string.find(why, "WRONGTYPE", 1, true)
+end
+
 -- What is told to people once, by whichever worker asks first (see "notes").
 local function note(what)
   local notes = tag .. ":notes"
@@ -190,7 +195,7 @@ end
 local DIGITS = 16
 
 local function arm(run, kind, ref, due, item)
-  local number = string.format("%016.0f", call("INCR", key("x", "set")))
+  local number = string.format("%016.0f", call("HINCRBY", key("x", "steady"), "set", 1))
   call("ZADD", tag .. ":tm", text(due), number .. ":" .. kind .. ":" .. run .. ":" .. ref)
   call("HSET", key("d", run), kind .. ":" .. ref, number .. item)
 end
@@ -242,17 +247,15 @@ local function queue_call(run, ref, queue, ...)
   call("HSET", key("c", run), ref .. ":e", entry .. " " .. queue, ...)
 end
 
-local function claim_own(stream, consumer, entry)
-  return redis.pcall("XCLAIM", stream, group, consumer, 0, entry, "FORCE", "JUSTID")
-end
-
 local function lease_own(run, ref, queue, task, token, consumer)
   local stream = key("loc", queue)
   local entry = call("XADD", stream, "*", "r", run, "f", ref)
-  local reply = claim_own(stream, consumer, entry)
+  local reply = redis.pcall("XCLAIM", stream, group, consumer, 0, entry, "FORCE", "JUSTID")
   if reply.err then
-    call("XGROUP", "CREATE", stream, group, "0")
-    claim_own(stream, consumer, entry)
+    if lacks_group(reply.err) then
+      call("XGROUP", "CREATE", stream, group, "0")
+    end
+    call("XCLAIM", stream, group, consumer, 0, entry, "FORCE", "JUSTID")
   end
   call("HSET", key("c", run), ref .. ":e", "L" .. entry .. " " .. queue, ref, task, ref .. ":t", token)
 end

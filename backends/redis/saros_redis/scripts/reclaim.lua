@@ -1,12 +1,13 @@
 -- {wanted, lease in ms, alone, queues}: entries whose workers are lost; calls that they ran within a workflow task
 -- go to these queues, and count as well. `alone`: a suspect is being tried here already.
+-- Gives {what was taken over, number of suspects, number of calls that went to queues}.
 -- An entry that some workers in a row were lost with is a suspect, and tried when no other suspect is.
 local wanted, lease, alone = input[1], input[2], input[3]
 local consumer, nonce, most = wanted[1], wanted[2], wanted[8]
 local got = {text(now), {}, {}, {}}
 local suspects = alone and 1 or 0
 if known < 0 or math.abs(known - counted()) > lease * 500 then
-  return {got, suspects} -- the clock was set: nobody knows who is silent, until all leases begin anew (shift.lua)
+  return {got, suspects, 0} -- the clock was set: nobody knows who is silent, until all leases begin anew (shift.lua)
 end
 
 local function losses_of(kind, fields)

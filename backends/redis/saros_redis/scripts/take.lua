@@ -7,8 +7,10 @@ local PAGE = 16
 -- An entry that outlived several workers may have killed them, so at most one such is tried at a time.
 local function fresh(stream, consumer, limit)
   local reply = redis.pcall("XREADGROUP", "GROUP", group, consumer, "COUNT", limit, "STREAMS", stream, ">")
-  if type(reply) == "table" and reply.err then -- no group yet, or no stream
-    call("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")
+  if type(reply) == "table" and reply.err then
+    if lacks_group(reply.err) then
+      call("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")
+    end
     reply = call("XREADGROUP", "GROUP", group, consumer, "COUNT", limit, "STREAMS", stream, ">")
   end
   return reply and reply[1] and reply[1][2] or {}

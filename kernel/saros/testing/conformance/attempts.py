@@ -73,7 +73,7 @@ async def calls_of_two_queues(case: Case) -> None:
     assert result == [216, 1]
 
 
-@behaviour("§7", "a local call outlives its worker: another one tries it again", "local_handover")
+@behaviour("§7", "a local call outlives its worker: another one tries it again")
 async def local_call_outlives_its_worker(case: Case) -> None:
     module = """
     import asyncio
@@ -99,7 +99,7 @@ async def local_call_outlives_its_worker(case: Case) -> None:
     assert len(noted(name, "attempts")) == 2
 
 
-@behaviour("§7", "a local call ends with its workflow: it is not tried again and again", "local_handover")
+@behaviour("§7", "a local call ends with its workflow: it is not tried again and again")
 async def local_call_ends_with_its_workflow(case: Case) -> None:
     module = """
     attempts = []

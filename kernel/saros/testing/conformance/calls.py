@@ -143,6 +143,61 @@ async def call_heartbeat(case: Case) -> None:
     assert await case.run(main, functions={"beats": beats}) == {"attempt": 2, "at": 41}
 
 
+@behaviour(
+    "§7", "a timeout is not retryable for whoever gets it; before, the call's own policy retries attempts"
+)
+async def timeouts_are_final(case: Case) -> None:
+    main = """
+    local function call(options, ...)
+      local value, err = funcs.new():with_options(options):call(...)
+      return err and {err:kind(), err:retryable()} or value
+    end
+    local once, twice = {maximum_attempts = 1}, {maximum_attempts = 2, initial_interval = 10}
+    local function child(option)
+      local _, err = process.with_options({[option] = 300}):exec("app:child", "app:worker")
+      return {err:kind(), err:retryable()}
+    end
+    return {
+      call({["activity.start_to_close_timeout"] = 100, ["activity.retry_policy"] = once}, "app:slow", 1),
+      call({["activity.heartbeat_timeout"] = 300, ["activity.retry_policy"] = once}, "app:slow", 1),
+      call({["activity.schedule_to_close_timeout"] = 300}, "app:slow", 1),
+      call({["activity.schedule_to_start_timeout"] = 200, ["activity.task_queue"] = "not-served"}, "app:slow"),
+      call({["activity.local"] = true, ["activity.start_to_close_timeout"] = 100, ["activity.retry_policy"] = once},
+        "app:slow", 1),
+      call({}, "app:caller"),
+      child("workflow.execution_timeout"),
+      child("workflow.run_timeout"),
+      call({["activity.start_to_close_timeout"] = 300, ["activity.retry_policy"] = twice}, "app:slow", 1),
+      call({["activity.heartbeat_timeout"] = 300, ["activity.retry_policy"] = twice}, "app:slow", 1),
+      call({["activity.local"] = true, ["activity.start_to_close_timeout"] = 300, ["activity.retry_policy"] = twice},
+        "app:slow", 1),
+    }
+    """
+    slow = """
+    local activity, time = require("activity"), require("time")
+    return { main = function(attempts)
+      local info = activity.info()
+      if info.attempt <= attempts then time.sleep("30s") end
+      return "attempt " .. info.attempt
+    end }
+    """
+    caller = """
+    local quick = require("funcs").new():with_options({["activity.start_to_close_timeout"] = 100})
+    local _, err = quick:call("app:sleeps")
+    return {err:kind(), err:retryable()}
+    """
+    app = await case.app(
+        main,
+        workflows={"child": 'time.sleep("1h")'},
+        functions={"slow": slow, "caller": caller, "sleeps": 'require("time").sleep("1h")'},
+    )
+    final = [TIMEOUT, False]
+    assert await app.run("app:main", id=case.id()) == [final] * 8 + ["attempt 2"] * 3
+    for option in ("execution_timeout", "run_timeout"):
+        error = await app.fails("app:child", id=case.id(), options={option: 300})
+        assert (error.kind, error.retryable) == (TIMEOUT, False)
+
+
 @behaviour("§7", "activity.info tells of the call")
 async def call_info(case: Case) -> None:
     about = """

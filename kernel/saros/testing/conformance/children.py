@@ -138,6 +138,29 @@ async def no_links(case: Case) -> None:
     assert "not supported in workflow context" in text
 
 
+@behaviour("§8", "a child that waits for its start_delay hears that its parent is cancelled")
+async def delayed_child_cancelled(case: Case) -> None:
+    main = """
+    local later = process.with_options({
+      ["workflow.id"] = input, ["workflow.start_delay"] = "1h", ["workflow.wait_for_cancellation"] = true,
+    })
+    local _, err = later:exec("app:child", "app:worker")
+    return err:kind()
+    """
+    app = await case.app(main, workflows={"child": 'local _, err = time.sleep("1h") return nil, err'})
+    child = app.app.get(case.id())
+    with case.still(app):
+        order = await app.start("app:main", child.id, id=case.id())
+
+        async def waits() -> bool:
+            return any([info.id == child.id async for info in app.app.list("status = 'running'")])
+
+        await eventually(waits, "the child is there", 30)
+        await order.cancel()
+        assert await order.result(30) == "Canceled"
+    assert (await child.describe()).status == "canceled"
+
+
 @behaviour("§8", "with wait_for_cancellation a cancelled parent still gets its child's own end")
 async def child_waited_for(case: Case) -> None:
     main = """
@@ -146,6 +169,7 @@ async def child_waited_for(case: Case) -> None:
     """
     tidies = """
     time.sleep("1h")
+    process.events()
     time.sleep("50ms")
     return "tidied up"
     """

@@ -8,10 +8,14 @@ from ...errors import CANCELED, INVALID, TIMEOUT
 from .suite import Case, behaviour, eventually, refused
 
 
-@behaviour("§6", "a workflow that never asked for events is cancelled cooperatively, and may compensate")
+@behaviour(
+    "§6",
+    "a workflow that never asked for events is cancelled cooperatively, and may compensate once it asks for them",
+)
 async def cooperative_cancel(case: Case) -> None:
     main = """
     local ok, err = time.sleep("1h")
+    process.events()
     local undone = funcs.call("app:echo", "undone")
     return nil, errors.new{kind = errors.CANCELED, message = tostring(err) .. " " .. undone}
     """
@@ -23,6 +27,74 @@ async def cooperative_cancel(case: Case) -> None:
     error = await refused(order.result(30))
     assert error.kind == CANCELED
     assert error.message == "canceled: changed my mind undone"
+    assert (await order.describe()).status == "canceled"
+
+
+_TRIES = """
+    local kinds = {}
+    local function add(value, err)
+      kinds[#kinds + 1] = value == nil and err:kind() or tostring(value)
+    end
+    add(time.sleep("1h"))
+    add(time.sleep("1h"))
+    add(funcs.call("app:echo", "called"))
+    add(process.spawn("app:idle", "app:host"))
+    local future = funcs.async("app:echo", "started")
+    add(nil, select(2, future:result()))
+    local ok, err = pcall(function() channel.new(0):receive() end)
+    add(nil, not ok and err)
+    ok, err = pcall(function() channel.select({process.inbox():case_receive()}) end)
+    add(nil, not ok and err)
+    local full = channel.new(1)
+    full:send(1)
+    add((full:receive()))
+    process.events()
+    add(time.sleep("1ms"))
+    add(funcs.call("app:echo", "called"))
+    return kinds
+"""
+_TRIED = [CANCELED] * 7 + ["1", "true", "called"]
+
+
+@behaviour("§6", "once cancelled, every later call that blocks is refused, until the code asks for events()")
+async def stays_cancelled(case: Case) -> None:
+    cancels = """
+    local pid
+    if input == "process" then
+      pid = process.spawn_monitored("app:tries", "app:host", process.pid())
+    else
+      future = funcs.async("app:try", process.pid())
+      pid = process.inbox():receive():from()
+    end
+    process.cancel(pid, "enough")
+    if input == "process" then
+      return process.events():receive().result.value
+    end
+    return future:response():receive():data()
+    """
+    tells = f'process.send(input, "here")\n{_TRIES}'
+    functions = {"echo": "return input", "cancels": f"local future\n{cancels}", "try": tells}
+    app = await case.app(_TRIES, functions=functions, processes={"tries": _TRIES, "idle": "time.sleep('1h')"})
+    order = await app.start("app:main", id=case.id())
+    await order.cancel("enough")
+    assert await order.result(30) == _TRIED
+    assert await app.call("app:cancels", "process") == _TRIED
+    assert await app.call("app:cancels", "function") == _TRIED
+
+
+@behaviour("§6", "code that goes on regardless of its cancellation is ended as canceled")
+async def ignores_its_cancellation(case: Case) -> None:
+    main = """
+    while true do
+      pcall(function() process.inbox():receive() end)
+      time.sleep("1s")
+    end
+    """
+    app = await case.app(main)
+    order = await app.start("app:main", id=case.id())
+    await order.cancel("enough")
+    error = await refused(order.result(30))
+    assert (error.kind, error.message) == (CANCELED, "canceled: enough")
     assert (await order.describe()).status == "canceled"
 
 
@@ -97,7 +169,9 @@ async def start_delay(case: Case) -> None:
     assert await order.result(30) == 1
 
 
-@behaviour("§8", "a workflow's retry_policy starts it again after a retryable failure")
+@behaviour(
+    "§8", "a workflow's retry_policy starts it again after a retryable failure; describe tells the attempt"
+)
 async def workflow_retry(case: Case) -> None:
     main = """
     local attempt = require("workflow").info().attempt
@@ -106,7 +180,9 @@ async def workflow_retry(case: Case) -> None:
     """
     app = await case.app(main)
     policy = {"initial_interval": 10, "maximum_attempts": 5}
-    assert await app.run("app:main", id=case.id(), options={"retry_policy": policy}) == 3
+    order = await app.start("app:main", id=case.id(), options={"retry_policy": policy})
+    assert await order.result(30) == 3
+    assert (await app.app.get(order.id).describe()).attempt == 3
 
 
 @behaviour("§8", "workflow.attrs are visible in describe and select in list")

@@ -39,6 +39,39 @@ async def bad_start_options(case: Case) -> None:
     assert (await refused(app.start("app:quick", id="x" * 1200))).kind == INVALID
 
 
+@behaviour("§8", "a start names the namespace of its worker, and no other; eager starts and calls are hints")
+async def namespaces_and_hints(case: Case) -> None:
+    starts = """
+    local function start(namespace)
+      local spawner = process.with_options{
+        ["temporal.workflow.namespace"] = namespace, ["workflow.enable_eager_start"] = true,
+      }
+      local result, err = spawner:exec("app:quick", "app:worker")
+      return result or err:kind()
+    end
+    """
+    main = (
+        starts
+        + """
+    local hasty = funcs.new():with_options{["temporal.activity.disable_eager_execution"] = true}
+    local own = workflow.info().namespace
+    return {start("elsewhere"), start(own), start(nil), (hasty:call("app:echo", 1)), (funcs.call("app:starts", own))}
+    """
+    )
+    app = await case.app(
+        main,
+        workflows={"quick": "return 1"},
+        functions={
+            "echo": "return ...",
+            "starts": starts + 'local own = ...; return {start("elsewhere"), start(own), start(nil)}',
+        },
+    )
+    outcome = await app.run("app:main", id=case.id())
+    assert outcome == [INVALID, 1, 1, 1, [INVALID, 1, 1]]
+    elsewhere = app.start("app:quick", id=case.id(), options={"namespace": "elsewhere"})
+    assert (await refused(elsewhere)).kind == INVALID
+
+
 @behaviour("§7", "options of a call that a backend refuses are INVALID at once")
 async def bad_call_options(case: Case) -> None:
     main = """

@@ -82,6 +82,34 @@ async def link_kills(case: Case) -> None:
     assert await app.call("app:outer") == ["EXIT", True]
 
 
+@behaviour("§6", "the normal end of a linked process is told to those who monitor it, and to no others")
+async def normal_ends(case: Case) -> None:
+    outer = """
+    local events, kinds = process.events(), {}
+    local function ended(form)
+      local pid = process[form]("app:waits", "app:host")
+      process.send(pid, "stop")
+      while process.send(pid, "again") do time.sleep("1ms") end
+      return pid
+    end
+    local linked = ended("spawn_linked")
+    local both = ended("spawn_linked_monitored")
+    local first = events:receive()
+    local flow = process.spawn("app:flow", "app:worker")
+    local ok, err = process.link(flow)
+    process.send(flow, "stop")
+    local second = events:receive()
+    local more = channel.select{events:case_receive(), default = true}
+    return {first.kind, first.from == both, second.kind, second.from == flow, second.result.value, more.default}
+    """
+    app = await case.app(
+        functions={"outer": outer},
+        processes={"waits": "process.inbox():receive() return 1"},
+        workflows={"flow": "process.inbox():receive() return 2"},
+    )
+    assert await app.call("app:outer") == ["EXIT", True, "EXIT", True, 2, True]
+
+
 @behaviour("§6", "a process is cancelled and terminated")
 async def process_control(case: Case) -> None:
     outer = """

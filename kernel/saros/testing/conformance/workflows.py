@@ -24,6 +24,31 @@ async def info(case: Case) -> None:
     assert result[5:] == [1, True, True]
 
 
+@behaviour("§2", "code at the top level of a source may call and wait, as it may in functions")
+async def top_level_calls(case: Case) -> None:
+    source = """
+    local funcs, time = require("funcs"), require("time")
+    local first = funcs.call("app:echo", 1)
+    time.sleep("5ms")
+    local shared = require("shared")
+    return { main = function() return {first, shared.value, (funcs.call("app:echo", 3))} end }
+    """
+    shared = 'return {value = (require("funcs").call("app:echo", 2))}'
+    app = await case.app(
+        source,
+        functions={
+            "echo": "return input",
+            "calls": source,
+            "execs": 'return process.exec("app:actor", "app:host")',
+        },
+        processes={"actor": source},
+        libraries={"shared": shared},
+    )
+    assert await app.run("app:main", id=case.id()) == [1, 2, 3]
+    assert await app.call("app:calls") == [1, 2, 3]
+    assert await app.call("app:execs") == [1, 2, 3]
+
+
 @behaviour("§8", "history_length and history_size grow with what happens")
 async def history_grows(case: Case) -> None:
     main = """
@@ -44,6 +69,17 @@ async def continues(case: Case) -> None:
     app = await case.app(main)
     id = case.id()
     assert await app.run("app:main", 0, id=id, context={"tenant": "t"}) == [3, "t", id]
+
+
+@behaviour("§8", "a child that continues as new keeps its parent, which gets the result of the last run")
+async def child_continues(case: Case) -> None:
+    main = 'return {process.pid(), process.exec("app:child", "app:worker", 0)}'
+    child = """
+    if input < 2 then require("workflow").continue_as_new(input + 1) end
+    return {require("workflow").info().parent, input}
+    """
+    own, (parent, runs) = await case.run(main, workflows={"child": child})
+    assert (parent, runs) == (own, 2)
 
 
 @behaviour("§6", "process.upgrade goes on with the code of another entry")
