@@ -193,7 +193,7 @@ async def waiting(store: Any, stream: str) -> int:
     """How many entries of a stream nobody has leased."""
     command = store.core.client.command
     groups = await command("XINFO", "GROUPS", stream) if await command("EXISTS", stream) else []
-    leased = sum(int(group["pending"]) for group in groups)
+    leased = sum(int(dict(zip(group[::2], group[1::2], strict=True))[b"pending"]) for group in groups)
     return int(await command("XLEN", stream)) - leased
 
 
