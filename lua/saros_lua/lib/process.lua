@@ -391,7 +391,7 @@ local function asking(verb)
       return nil, failure
     end
     local head = '{"verb":"' .. verb .. '","to":' .. encode(dest, "to") .. ',"name":' .. encode(name, "name")
-    return rt.await(command("ask", head .. ',"args":' .. args .. "}"))
+    return rt.perform("ask", head .. ',"args":' .. args .. "}")
   end
 end
 
