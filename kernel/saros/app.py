@@ -20,14 +20,15 @@ from .clock import Clock
 from .deployment import Deployment
 from .description import Description, described
 from .entries import Registry
-from .errors import Error
+from .errors import INVALID, Error
 from .execution import StartRequest, check_id, check_topic, new_id
 from .handle import Handle
 from .host import ProcessHost
-from .loading import load_app
+from .loading import check_code, load_app
 from .options import check_start
 from .plugins import Plugins, installed
 from .program import Message, StartOptions
+from .python import fresh_modules
 from .query import selecting
 from .serving import served
 from .watchdog import SILENCE_S, Watchdog
@@ -44,8 +45,14 @@ class App:
     """
 
     def __init__(
-        self, deployment: Deployment, backend: Backend, plugins: Plugins, watchdog: float = 0.0
+        self,
+        deployment: Deployment,
+        backend: Backend,
+        plugins: Plugins,
+        watchdog: float = 0.0,
+        loading: Callable[[], Deployment] | None = None,
     ) -> None:
+        self._loading = loading
         self.deployment = deployment
         self.backend = backend
         self.plugins = plugins
@@ -201,6 +208,23 @@ class App:
             self._workers.task.add_done_callback(_tell_failure)
         return self._workers.task
 
+    def reload(self) -> None:
+        """Load the app anew: functions, new processes and workflows run its new code from now on.
+
+        A workflow that runs replays on it with its next task (on Temporal, once its worker has it no longer in its
+        cache). A process that runs goes on with its code; it hears OUTDATED if it is upgradable. Task queues, routes,
+        schedules and the list of services stay as they are until the next start.
+
+        :raises AppError: with every problem of the new version; the old one goes on.
+        """
+        if self._loading is None:
+            raise Error("this app was not opened from a directory", INVALID, retryable=False)
+        with fresh_modules(str(self.registry.root)):
+            newer = self._loading()
+            check_code(newer)
+        self.deployment.adopt(newer)
+        self.host.outdated()
+
     async def serving(self) -> None:
         """Wait until what `start_workers` started serves, the services included, or has ended."""
         if self._workers is not None:
@@ -264,12 +288,17 @@ async def open_app(
 
     plugins = plugins or installed()
     url = backend or os.environ.get("SAROS_BACKEND") or DEFAULT_BACKEND
-    deployment = load_app(path, plugins, env)
-    if check is not None:
-        check(deployment)
+
+    def loading() -> Deployment:
+        loaded = load_app(path, plugins, env)
+        if check is not None:
+            check(loaded)
+        return loaded
+
+    deployment = loading()
     made = plugins.backend(url).make(url, {"root": str(deployment.registry.root), **(options or {})})
     await made.open(deployment)
-    app = App(deployment, made, plugins, watchdog)
+    app = App(deployment, made, plugins, watchdog, None if path is None else loading)
     try:
         if workers and path is not None:
             await made.join(app.host)

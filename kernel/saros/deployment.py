@@ -49,6 +49,8 @@ class Deployment:
         self.registry = registry
         self.programs = programs
         self.functions = functions
+        self.version = 0
+        """How often the app was loaded anew: a program that an older version made runs older code."""
         self.services: dict[str, Service] = {}
         for module in (modules or {}).values():
             self.services.update(module.services)
@@ -155,6 +157,12 @@ class Deployment:
         if entry is None or options.task_queue:
             return False
         return entry.local if options.local is None else options.local
+
+    def adopt(self, newer: Deployment) -> None:
+        """Be that of an app that was loaded anew. Programs that run go on with the code that they have."""
+        self.registry, self.services = newer.registry, newer.services
+        self.programs, self.functions = newer.programs, newer.functions
+        self.version += 1
 
     def refresh(self) -> None:
         """Have sources read anew, after code could not run."""

@@ -24,7 +24,8 @@ def load_app(
     if path is None:
         return Deployment(Registry(Path.cwd(), {}), {}, {})
     known = {*plugins.modules(), *(name for runtime in plugins.runtimes() for name in runtime.always)}
-    return _deployment(load(path, plugins.kinds(), env, known_modules=known), plugins)
+    absent = {name: said for runtime in plugins.runtimes() for name, said in runtime.absent.items()}
+    return _deployment(load(path, plugins.kinds(), env, known_modules=known, absent=absent), plugins)
 
 
 def check_app(path: str | Path, plugins: Plugins | None = None, *, thorough: bool = False) -> Deployment:

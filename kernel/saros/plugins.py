@@ -56,12 +56,14 @@ class BackendPlugin(NamedTuple):
 class RuntimePlugin(NamedTuple):
     """:param make: ``make(registry, modules)`` gives the runtime of an app; modules by name.
     :param always: what its code has without listing it; entries may list it all the same.
+    :param absent: what its language has elsewhere: name -> what is said when it is listed as a module.
     """
 
     name: str
     make: Callable[[Registry, Mapping[str, Module]], Runtime | Functions]
     functions: bool = False  # whether it makes `Functions` instead of a `Runtime`
     always: Sequence[str] = ()
+    absent: Mapping[str, str] = {}
 
 
 class ServicePlugin(NamedTuple):

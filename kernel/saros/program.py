@@ -54,6 +54,7 @@ MESSAGE: Final = "message"  # Message
 EXIT: Final = "exit"  # Exit: a monitored or linked peer ended
 LINK_DOWN: Final = "link_down"  # Exit: a linked peer ended abnormally
 CANCEL: Final = "cancel"  # CancelRequest
+OUTDATED: Final = "outdated"  # the app has been loaded anew; processes only
 QUERY: Final = "query"  # Inquiry: answered by ANSWER, never recorded
 UPDATE: Final = "update"  # Inquiry: answered by ANSWER, recorded
 

@@ -7,6 +7,7 @@ event loop, any other in a worker thread; both get the call's arguments by posit
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import importlib
@@ -14,7 +15,7 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import values
@@ -26,6 +27,8 @@ from .scope import CallScope, current
 from .threads import in_thread
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from .entries import Entry, Kind, Registry
     from .modules import Module
     from .raw import Raw
@@ -134,6 +137,35 @@ class PythonFunctions:
 def _call(function: Callable[..., Any], signature: Signature, arguments: list[Any]) -> Any:
     """Converting runs code of the user's, too, such as a validator that takes its time."""
     return function(*signature.converted(arguments))
+
+
+@contextlib.contextmanager
+def fresh_modules(root: str) -> Iterator[None]:
+    """Have the modules of an app directory imported anew within; after an exception, the old ones are there again."""
+
+    def own() -> dict[str, ModuleType]:
+        inside = root + os.sep
+        found = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
+        return {
+            name: sys.modules[name]
+            for name, file in found.items()
+            if file.startswith(inside) and "site-packages" not in file and name != "__main__"
+        }
+
+    old = own()
+    for name, module in old.items():
+        del sys.modules[name]
+        cached = getattr(module, "__cached__", None)
+        if cached and os.path.exists(cached):
+            os.remove(cached)  # Python takes a change within the same second, of the same length, for none
+    importlib.invalidate_caches()
+    try:
+        yield
+    except BaseException:
+        for name in own():
+            del sys.modules[name]
+        sys.modules.update(old)
+        raise
 
 
 def _make(registry: Registry, modules: Mapping[str, Module]) -> PythonFunctions:

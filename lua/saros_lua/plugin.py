@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from .runtime import LuaRuntime
 
 
+_ABSENT = {
+    "io": "io is not available: do it in an activity (a function.python or function.lua entry)"
+    " and call that with funcs.call",
+    "debug": "debug is not available: an error tells its stack with err:stack(), and print goes to the log",
+    "package": "package is not available: list what you need under modules: or imports: of the entry,"
+    " and require it",
+}
+"""What touching the globals says (lib/globals.lua)."""
+
+
 def _make(registry: Registry, modules: Mapping[str, Module]) -> LuaRuntime:
     from .runtime import LuaRuntime
 
@@ -32,7 +42,8 @@ def saros_kinds() -> Sequence[Kind]:
 
 @saros.hookimpl
 def saros_runtimes() -> Sequence[RuntimePlugin]:
-    return [RuntimePlugin("lua", _make, always=("coroutine", "math", "os", "string", "table", "utf8"))]
+    always = ("coroutine", "math", "os", "string", "table", "utf8")
+    return [RuntimePlugin("lua", _make, always=always, absent=_ABSENT)]
 
 
 @saros.hookimpl

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from saros.entries import Entry
 from saros.errors import INTERNAL, CodeError, Error
-from saros.program import EVENT_OPS, QUERY, Command, Event, Facts, Inspection, unpack
+from saros.program import EVENT_OPS, OUTDATED, QUERY, Command, Event, Facts, Inspection, unpack
 from saros.watchdog import watch
 
 from .modules.hash import derive
@@ -22,7 +22,7 @@ _COMMANDS = (
     *("tell", "continue", "complete", "fail"),
 )
 _OPS = {op.encode(): op for op in _COMMANDS}
-_EVENTS = {op: op.encode() for op in (*EVENT_OPS, QUERY)}
+_EVENTS = {op: op.encode() for op in (*EVENT_OPS, QUERY, OUTDATED)}
 _HINTS = {
     "budget": "block now and then (sleep, call, receive), or leave heavy work to an activity",
     "memory": "keep less data in the program, and pass references instead of values",

@@ -14,6 +14,7 @@ from saros.program import Facts
 
 from .check import check_method
 from .chunks import compile_library, compile_user, has_chunk, library_chunk
+from .modules import env
 from .program import LuaProgram
 from .vm import Vm, VmPool
 
@@ -36,6 +37,7 @@ class LuaRuntime:
         for module in self.modules.values():
             self._host.update(module.host)
             self._plugged.update({module.name: module.source, **module.parts})
+        self._host.update(env.host(registry))
         self._pool = VmPool()
         self._chunks: dict[str, bytes] = {}
         self._numbers = itertools.count(1)

@@ -152,3 +152,13 @@ def test_the_top_level_of_a_source_is_checked_as_far_as_its_first_call(cli: Any,
     result = cli("check", write({**FINE, "flow.lua": early}))
     assert result.status == 1
     assert "flow.lua:1" in result.err
+
+
+@pytest.mark.parametrize("name", ["io", "debug", "package"])
+def test_a_listed_global_that_is_absent_is_told_like_its_use(cli: Any, write: Any, name: str) -> None:
+    used = found(cli("check", write({**FINE, "flow.lua": f"local x = {name}.x return function() end"})))
+    listed = found(cli("check", write({**FINE, "_index.yaml": INDEX.replace("[funcs, time]", f"[{name}]")})))
+    assert (
+        listed[0][0].partition(" (../")[0]
+        == f"app:flow: {used[0][0].partition(': ')[2].partition(' (app')[0]}"
+    )

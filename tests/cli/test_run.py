@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,3 +77,64 @@ def test_a_process_that_does_not_stop_is_ended() -> None:
     done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 1
     assert "has not stopped within" in done.stderr
+
+
+def _until(served: subprocess.Popen[str], text: str) -> list[str]:
+    """The lines of the log up to the one that holds a text."""
+    assert served.stderr is not None
+    told: list[str] = []
+    for line in served.stderr:
+        told.append(line)
+        if text in line:
+            return told
+    raise AssertionError(f"{text!r} is not in {told}")
+
+
+@pytest.mark.parametrize("how", ["file", "signal"])
+def test_a_changed_app_is_loaded_anew(write: Callable[..., str], tmp_path: Path, how: str) -> None:
+    listens = """
+        local process, channel = require("process"), require("channel")
+        return function()
+          process.set_options({upgradable = true})
+          print("I am NUMBER")
+          if process.events():receive().kind == process.event.OUTDATED then process.upgrade() end
+        end
+    """
+    files = {
+        "_index.yaml": """
+            namespace: app
+            entries:
+              - {name: says, kind: process.lua, source: file://says.lua, modules: [process, channel]}
+              - {name: speaker, kind: process.service, process: says}
+        """,
+        "says.lua": listens.replace("NUMBER", "1"),
+    }
+    write(files)
+    command = [sys.executable, "-c", "import sys; from saros.cli import main; sys.exit(main())"]
+    flags = ["--reload"] if how == "file" else []
+    served = subprocess.Popen(
+        [*command, "run", str(tmp_path / "app"), "--backend", "memory://", *flags],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+    def change(text: str) -> None:
+        (tmp_path / "app" / "says.lua").write_text(text)
+        if how == "signal":
+            served.send_signal(signal.SIGHUP)
+
+    with served:
+        try:
+            _until(served, "I am 1")
+            _until(served, "lives in this process only")
+            change("return function( this is no Lua")
+            told = _until(served, "the version of before goes on")
+            assert any("says.lua:1" in line for line in told)
+            change(listens.replace("NUMBER", "3"))
+            _until(served, "I am 3")
+        finally:
+            served.send_signal(signal.SIGTERM)
+        assert served.stderr is not None
+        served.stderr.read()
+    assert served.returncode == 0

@@ -34,7 +34,7 @@ ENTRIES = {
     "kind like nothing": (
         "- {name: x, kind: banana}",
         [
-            'app:x: the kind "banana" is unknown (app/_index.yaml:3) | the kinds are "function.lua",'
+            'app:x: the kind "banana" is unknown (app/_index.yaml:3) | the kinds are "env.variable", "function.lua",'
             ' "function.python", "library.lua", "process.host", "process.lua", "process.service",'
             ' "schedule", "temporal.client", "temporal.worker" and "workflow.lua"'
         ],
@@ -365,10 +365,6 @@ FILES = {
         "namespace: app\nkind: process.host",
         ["the entry has no `name` (app/_index.yaml:1)"],
     ),
-    "another version": (
-        f"version: '2.0'\nnamespace: app\nentries:\n{HOST}",
-        ['`version` must be "1.0", not "2.0" (app/_index.yaml:1)'],
-    ),
     "a YAML tag": (
         "namespace: app\nentries:\n- {name: !!binary aGk=, kind: process.host}",
         [
@@ -668,3 +664,42 @@ def test_a_kind_checks_what_its_keys_cannot_say(problems: Fail) -> None:
         "app:a: the port is too low (app/_index.yaml:5) | raise it",
         "app:c: `to` must be a text, not 1 (app/_index.yaml:7) | put it in quotes",
     ]
+
+
+def test_kinds_and_modules_of_other_runtimes_are_told_once(write: Callable[[str], Path]) -> None:
+    path = write(
+        """
+        version: "2.0"
+        namespace: app
+        entries:
+        - {name: about, kind: ns.definition}
+        - {name: needs, kind: ns.dependency}
+        - {name: more, kind: ns.dependency}
+        - {name: one, kind: db.sql.postgres}
+        - {name: two, kind: db.sql.postgres}
+        - {name: files, kind: fs.directory}
+        - {name: f, kind: function.lua, source: file://a.lua, modules: [sql, io]}
+        - {name: g, kind: function.lua, source: file://a.lua, modules: [sql]}
+        """,
+    )
+    with pytest.raises(AppError) as caught:
+        load(path, KINDS, {}, known_modules=("time",), absent={"io": "io is not there"})
+    said = [str(problem).partition(" (")[0] for problem in caught.value.problems]
+    assert said == [
+        'app:one: the kind "db.sql.postgres" is outside of Saros, which has no databases',
+        'app:files: the kind "fs.directory" is outside of Saros, which has no files',
+        'app:f: the module "sql" is outside of Saros, which has no databases',
+        "app:f: io is not there",
+    ]
+    assert caught.value.rest is not None
+    warnings = [warning.message for warning in caught.value.rest.warnings]
+    assert [text.partition(":")[0].partition(";")[0] for text in warnings] == [
+        '`version` is "2.0"',
+        'the kind "ns.definition" means nothing here',
+        'the kind "ns.dependency" means nothing here',
+    ]
+
+
+def test_an_app_that_only_describes_itself_otherwise_is_loaded(app: Load) -> None:
+    entries = "- {name: a, kind: ns.definition}\n- {name: h, kind: process.host}\n"
+    assert list(app(f"version: 3\nnamespace: app\nentries:\n{entries}").entries) == ["app:h"]

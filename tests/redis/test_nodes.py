@@ -377,3 +377,29 @@ def test_nodes_outlive_the_server(app: Path, own_server: Any) -> None:
             assert found == {"kind": "EXIT", "from": pid, "value": "late", "failed": False}
 
     run(app, url, main)
+
+
+def test_a_call_of_a_client_can_be_answered(redis_url: str, tmp_path: Path) -> None:
+    """It serves no queue, but others reach the pid that it tells them."""
+
+    async def scenario() -> None:
+        async with asyncio.timeout(60):
+            lua_app(
+                tmp_path,
+                processes={
+                    "echo": "while true do local m = process.inbox():receive() "
+                    "local ok, err = process.send(m:from(), 'answer', m:payload():data()) "
+                    "if not ok then error(err) end end"
+                },
+                functions={
+                    "asks": "local ok, err = process.send(input, 'ask', 7) if not ok then return nil, err end "
+                    "return process.inbox():receive():payload():data()",
+                    "starts": "return process.spawn('app:echo', 'app:host')",
+                },
+            )
+            async with saros.open(tmp_path, redis_url) as app:
+                pid = await app.call("app:starts")
+                async with saros.open(tmp_path, redis_url, workers=False) as client:
+                    assert await client.call("app:asks", pid) == 7
+
+    asyncio.run(scenario())

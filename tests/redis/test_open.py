@@ -46,7 +46,7 @@ def test_a_dead_server(app: Path) -> None:
         ("colour=red", "an unknown option"),
         ("lease=soon", "lease"),
         ("lease=10ms", "at least 500ms"),
-        ("partitions=0", "partitions is no number of at least 1"),
+        ("partitions=0", "partitions is not a number from 1 to 1024"),
         ("prefix={x}", "the prefix must not have braces"),
         ("cluster=maybe", "cluster is true or false"),
         ("cluster=true&wait=1", "no wait="),
@@ -72,7 +72,7 @@ def test_a_key_without_its_certificate(app: Path) -> None:
 
 
 def test_a_bad_database(app: Path) -> None:
-    assert "the database is no number" in refused(app, "redis://localhost:1/orders").message
+    assert "the database is not a number" in refused(app, "redis://localhost:1/orders").message
 
 
 def test_a_server_that_evicts(app: Path, new_server: Any) -> None:

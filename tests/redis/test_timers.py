@@ -18,7 +18,7 @@ MAIN = """
     local ended = channel.new()
     for n = 1, input do
       coroutine.spawn(function()
-        time.sleep("3s")
+        time.sleep("1h")
         ended:send(n)
       end)
     end
@@ -52,7 +52,7 @@ def test_deadlines_that_are_due_at_once(new_server: Any, tmp_path: Path) -> None
             ]
             await asyncio.gather(*starting)
             assert redis.zcard(f"{{{prefix}:0}}:tm") == ORDERS * TIMERS + DELAYED
-            await until(lambda: app.backend.store.clock.now() / 1_000 > last_due(redis, f"{{{prefix}:0}}:tm"))
+            make_due(redis, f"{{{prefix}:0}}:tm")
             redis.slowlog_reset()
             count_fired(app.backend.store.core, fired)
             app.start_workers()
@@ -85,9 +85,10 @@ def count_fired(core: Any, fired: list[int]) -> None:
     core.run = counting
 
 
-def last_due(redis: Any, timers: str) -> float:
-    ((_member, micros),) = redis.zrange(timers, -1, -1, withscores=True)
-    return float(micros)
+def make_due(redis: Any, timers: str) -> None:
+    """As if an hour had passed: what is due first becomes the time of all."""
+    found = redis.zrange(timers, 0, -1, withscores=True)
+    redis.zadd(timers, {member: found[0][1] for member, _due in found})
 
 
 async def until(reached: Callable[[], bool]) -> None:

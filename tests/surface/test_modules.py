@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from saros.testing import TestApp, lua_app
 
 Run = Callable[..., Any]
 
@@ -123,3 +127,32 @@ def test_env_in_functions(function: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     return {env.get("SAROS_TEST_WORD"), missing:kind(), wrong:kind()}
     """
     assert function(code) == ["found", "NotFound", "Invalid"]
+
+
+def test_variables_that_entries_declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAROS_TEST_REGION", "eu-1")
+    monkeypatch.delenv("SAROS_TEST_PORT", raising=False)
+    code = """
+    local env, values = require("env"), {}
+    for i, name in ipairs{"region", "app:region", "SAROS_TEST_REGION", "port", "SAROS_TEST_PORT", "debug", "none"} do
+      local value, err = env.get(name)
+      values[i] = value or err:kind()
+    end
+    local all, err = env.get_all()
+    return {values, err == nil, all.region, all.SAROS_TEST_REGION, all.port, all["app:port"] == nil, all.none == nil,
+      all.PATH ~= nil, env.set == nil}
+    """
+    entries = (
+        {"name": "region", "kind": "env.variable", "variable": "SAROS_TEST_REGION", "default": "none"},
+        {"name": "port", "kind": "env.variable", "variable": "SAROS_TEST_PORT", "default": 8080},
+        {"name": "debug", "kind": "env.variable", "default": False, "read_only": True},
+        {"name": "none", "kind": "env.variable", "variable": "SAROS_TEST_NONE"},
+    )
+
+    async def scenario() -> Any:
+        async with TestApp(lua_app(tmp_path, functions={"main": code}, entries=entries)) as app:
+            return await app.call("app:main")
+
+    values, *rest = asyncio.run(scenario())
+    assert values == ["eu-1", "eu-1", "eu-1", "8080", "8080", "false", "NotFound"]
+    assert rest == [True, "eu-1", "eu-1", "8080", True, True, True, True]

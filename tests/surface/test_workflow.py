@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def test_cron_schedule_starts_the_workflow_again_and_again(tmp_path: Path) -> No
         await eventually(three, "three runs have ended")
         await order.terminate()
         times = sorted(info.close_time for info in found)[:3]
-        return [round((later - earlier) / 3.6e12) for earlier, later in itertools.pairwise(times)]
+        return [round((later - earlier) / timedelta(hours=1)) for earlier, later in itertools.pairwise(times)]
 
     assert scenario(tmp_path, body, workflows={"main": "return 1"}) == [1, 1]
 

@@ -26,6 +26,9 @@ from .payloads import CONTEXT, MESSAGES, SENDER, memo_name, put_all, put_json
 from .policies import REUSE, cron_schedule, put_durations, retry_policy
 from .search import SearchAttributes
 
+LOCAL_WAIT_S: Final = 5
+"""How long the worker itself waits between two attempts of a local activity; a timer does for longer. A worker that
+is to stop cannot end such a wait."""
 TRY_CANCEL: Final = ActivityCancellationType.TRY_CANCEL
 WAIT_CANCELLATION: Final = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 CHILD_TRY_CANCEL: Final = ChildWorkflowCancellationType.TRY_CANCEL
@@ -81,6 +84,7 @@ def local_activity(name: str, options: CallOptions) -> ScheduleLocalActivity:
         common,
         schedule_to_close_timeout=options.schedule_to_close_timeout,
         start_to_close_timeout=options.start_to_close_timeout,
+        local_retry_threshold=LOCAL_WAIT_S * 1000,
     )
     return common
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..plain import one_line
-from . import inputs, logs, output, session
+from . import inputs, logs, output, reloading, session
 from .errors import FAILURE, INTERRUPTED, Failed, Interrupted, WrongInput
 from .options import VALUE_HELP, AppPath, Backend, LogLevel
 
@@ -50,6 +50,10 @@ def serve(
             show_default=False,
         ),
     ] = "",
+    reload: Annotated[
+        bool,
+        typer.Option("--reload", help="Load the app anew when a file of it changes; SIGHUP does so as well."),
+    ] = False,
     backend: Backend = None,
     log_level: LogLevel = "info",
     log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON objects instead of lines.")] = False,
@@ -86,7 +90,7 @@ def serve(
     end = End()
     try:
         result = session.run(
-            _serve(session.target(backend), app, log_json, *limits, not no_services, end, run, args)
+            _serve(session.target(backend), app, log_json, *limits, not no_services, end, run, args, reload)
         )
     finally:
         end.cancel()
@@ -139,10 +143,12 @@ async def _serve(
     end: End,
     run: str,
     args: list[Any],
+    reload: bool,
 ) -> Any:
     import asyncio
 
     from ..background import LIMIT_S, Job, end_all
+    from ..loading import code_problems
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -154,23 +160,27 @@ async def _serve(
         end.begin()
         log.info("stopping: finishing what has begun (Ctrl-C again ends at once)")
 
-    signals = (signal.SIGINT, signal.SIGTERM)
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    outdated = asyncio.Event()
+    watched = (path, reloading.state_of(path)) if reload else None
     for number in signals:
-        loop.add_signal_handler(number, asked)
+        loop.add_signal_handler(number, outdated.set if number == signal.SIGHUP else asked)
     try:
         patience = session.Wait(wait, stop)
         async with session.app_on(
             to, path, workers=True, services=services, watchdog=watchdog, wait=patience
         ) as app:
             end.limit_s = _time_to_stop(app)
+            code_problems(app.deployment)  # compiles: a file that changes counts once the app is loaded anew
             _tell(app, to, log_json, services)
             tune_collector()
             workers = app.start_workers(services=services)
+            reloads = Job(reloading.run(app, outdated, watched), "reloading")
             stopping = Job(stop.wait(), "the wait for a signal")
             work = Job(_run(app, run, args), run) if run else stopping
             await asyncio.wait({workers, stopping.task, work.task}, return_when=asyncio.FIRST_COMPLETED)
             done = work.done()
-            await end_all([stopping, work], LIMIT_S, at_once=True)
+            await end_all([stopping, work, reloads], LIMIT_S, at_once=True)
             if workers.done():
                 workers.result()
             if run and not done:

@@ -53,6 +53,7 @@ class Live:
         """:raises CodeError: when the entry is gone or its code cannot be loaded."""
         self.run = run
         self.deployment = deployment
+        self.version = deployment.version  # of its code
         self.entry = _workflow_entry(run, deployment)
         self.length = 0
         self.size = 0

@@ -112,8 +112,8 @@ class WorkflowWorker:
     async def _live(self, task: WorkflowTask) -> Live:
         key = task.run.run_id
         live = self._cache.pop(key, None)
-        if live is not None and live.length > task.length:
-            live.close()  # it ran ahead with a commit that was lost
+        if live is not None and (live.length > task.length or live.version != self.deployment.version):
+            live.close()  # it ran ahead with a commit that was lost, or its code is older than the app's
             live = None
         if live is None:
             if task.length == 0:

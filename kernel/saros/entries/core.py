@@ -187,6 +187,27 @@ PROCESS_HOST: Final = Kind(
     },
 )
 
+
+def _check_variable(entry: Entry, registry: Registry) -> Iterator[Problem]:
+    if not isinstance(entry.get("default"), str | int | float | None):
+        yield entry.problem("`default` must be a text or a number", "default")
+
+
+ENV_VARIABLE: Final = Kind(
+    "env.variable",
+    role="config",
+    doc="A variable of the environment, for the module env.",
+    check=_check_variable,
+    fields={
+        "variable": Text(
+            pattern=r"[^=\s]+", form="the name of a variable", doc="In the environment; default: the name."
+        ),
+        "default": Data(doc="What it is where the environment does not have it."),
+        "read_only": Flag(default=True, doc="It is so in any case."),
+        "storage": Ignored(Text(), "variables come from the process environment"),
+    },
+)
+
 PROCESS_SERVICE: Final = Kind(
     "process.service",
     role="service",
@@ -267,6 +288,7 @@ CORE_KINDS: Final[tuple[Kind, ...]] = (
     TEMPORAL_CLIENT,
     TEMPORAL_WORKER,
     PROCESS_HOST,
+    ENV_VARIABLE,
     PROCESS_SERVICE,
     SCHEDULE,
 )

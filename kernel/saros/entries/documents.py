@@ -84,7 +84,9 @@ class Document:
         header = tree.value if isinstance(tree.value, dict) else {}
         version = header.get("version")
         if version is not None and version is not BAD and version not in _VERSIONS:
-            self._problem(f'`version` must be "1.0", not "{version}"', tree.lines["version"])
+            where = f"{self._label}:{tree.lines['version']}"
+            message = f'`version` is "{version}"; the file is read as version "1.0"'
+            self.warnings.append(Problem(message, where, warning=True))
         for key in () if single else header:
             if key not in _HEADER and not key.startswith("x-"):
                 where = f"{self._label}:{tree.lines[key]}"

@@ -11,6 +11,7 @@ from . import rules
 from .documents import Document, Draft
 from .entry import Entry
 from .files import AppFiles
+from .foreign import META, foreign_kind
 from .kinds import Kind
 from .problems import AppError, Problem, did_you_mean, in_order, listing
 from .reading import Declared, Reading
@@ -27,6 +28,7 @@ def load(
     kinds: Iterable[Kind],
     env: Mapping[str, str] | None = None,
     known_modules: Collection[str] | None = None,
+    absent: Mapping[str, str] | None = None,
 ) -> Registry:
     """Reads and checks all entries of an app.
 
@@ -34,9 +36,12 @@ def load(
     :param kinds: the kinds that entries may have.
     :param env: what ``${env:NAME}`` refers to; default: the environment.
     :param known_modules: names that ``modules`` may list; ``None`` leaves that unchecked.
+    :param absent: what is said of names that a language has elsewhere.
     :raises AppError: with all problems at once.
     """
-    return _Loading(AppFiles(path), by_name(kinds), os.environ if env is None else env).load(known_modules)
+    return _Loading(AppFiles(path), by_name(kinds), os.environ if env is None else env).load(
+        known_modules, absent or {}
+    )
 
 
 def by_name(kinds: Iterable[Kind]) -> dict[str, Kind]:
@@ -65,10 +70,11 @@ class _Loading:
         self.warnings: list[Problem] = []
         self.drafts: dict[str, Draft] = {}
         self.faulty: set[str] = set()  # ids of entries that have a problem
+        self.told: set[str] = set()  # unknown kinds
         self.references: dict[str, set[str]] = {}
         self.complete = True  # whether it is known which entries there are
 
-    def load(self, known_modules: Collection[str] | None) -> Registry:
+    def load(self, known_modules: Collection[str] | None, absent: Mapping[str, str]) -> Registry:
         for file in self.files.yaml_files():
             label = self.files.label(file)
             for node in compose(file, label):
@@ -82,7 +88,7 @@ class _Loading:
         if not self.drafts and not self.problems:
             raise AppError([Problem(f'the app "{self.files.root.name}" has no entries', hint=_FIRST_ENTRY)])
         entries = self.read()
-        self.check_together(entries, known_modules)
+        self.check_together(entries, known_modules, absent)
         self.check_each(entries)
         warnings = in_order(map(self.env.hide, self.warnings))
         if self.problems:
@@ -99,13 +105,29 @@ class _Loading:
                 message = f"the id is given twice, first at {first.where}"
                 self.report(Problem(message, draft.where, draft.id, "rename one of the two"))
             elif draft.kind and draft.kind not in self.kinds:
-                where = f"{draft.label}:{draft.tree.lines['kind']}"
-                message = f'the kind "{draft.kind}" is unknown'
-                self.report(Problem(message, where, draft.id, self.kind_hint(draft.kind)))
+                self.unknown_kind(draft)
         for problem in document.problems:
             self.report(problem)
         self.warnings += document.warnings
         self.complete = self.complete and document.complete
+
+    def unknown_kind(self, draft: Draft) -> None:
+        """Kinds of other runtimes are told once, for their first entry."""
+        kind, where = draft.kind, f"{draft.label}:{draft.tree.lines['kind']}"
+        self.faulty.add(draft.id)
+        foreign = foreign_kind(kind)
+        descriptive = kind.partition(".")[0] == META
+        if kind in self.told and (foreign or descriptive):
+            return
+        self.told.add(kind)
+        if descriptive:
+            message = f'the kind "{kind}" means nothing here: its entries are left out'
+            self.warnings.append(Problem(message, where, draft.id, warning=True))
+        elif foreign:
+            message, hint = foreign
+            self.report(Problem(message, where, draft.id, hint))
+        else:
+            self.report(Problem(f'the kind "{kind}" is unknown', where, draft.id, self.kind_hint(kind)))
 
     def read(self) -> dict[str, Entry]:
         """The entries of known kinds."""
@@ -124,7 +146,9 @@ class _Loading:
                 self.report(problem)
         return entries
 
-    def check_together(self, entries: Mapping[str, Entry], known_modules: Collection[str] | None) -> None:
+    def check_together(
+        self, entries: Mapping[str, Entry], known_modules: Collection[str] | None, absent: Mapping[str, str]
+    ) -> None:
         valid = [entry for entry in entries.values() if entry.id not in self.faulty]
         found = [
             *rules.one_type_one_workflow(valid),
@@ -134,7 +158,7 @@ class _Loading:
             *rules.no_dependency_cycles(entries),
         ]
         if known_modules is not None:
-            found += rules.modules_exist(entries.values(), known_modules)
+            found += rules.modules_exist(entries.values(), known_modules, absent)
         for problem in found:
             self.report(problem)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from .entry import Entry
+from .foreign import foreign_module
 from .kinds import CLIENT, WORKER
 from .problems import Problem, did_you_mean, listing
 
@@ -38,11 +39,22 @@ def every_workflow_has_a_worker(entries: Collection[Entry]) -> Iterator[Problem]
             )
 
 
-def modules_exist(entries: Collection[Entry], known: Collection[str]) -> Iterator[Problem]:
-    """`modules` lists what the runtimes have."""
+def modules_exist(
+    entries: Collection[Entry], known: Collection[str], absent: Mapping[str, str]
+) -> Iterator[Problem]:
+    """`modules` lists what the runtimes have; modules of other runtimes are told once."""
+    told: set[str] = set()
     for entry in entries:
         for index, name in enumerate(entry.modules):
-            if name not in known and name not in entry.imports:
+            if name in known or name in entry.imports:
+                continue
+            foreign = foreign_module(name)
+            if name in absent:
+                yield entry.problem(absent[name], f"modules.{index}")
+            elif foreign and name not in told:
+                told.add(name)
+                yield entry.problem(foreign[0], f"modules.{index}", foreign[1])
+            elif not foreign:
                 yield entry.problem(
                     f'there is no module "{name}"',
                     f"modules.{index}",

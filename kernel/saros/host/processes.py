@@ -32,7 +32,9 @@ from ..options import check_start
 from ..plain import one_line
 from ..program import (
     CANCEL,
+    EMPTY,
     MESSAGE,
+    OUTDATED,
     Answer,
     Ask,
     Call,
@@ -292,12 +294,17 @@ class ProcessHost:
 
     def upgrade(self, actor: Actor, request: ContinueAsNew) -> None:
         """Replace an actor's program by a new one with the same pid, watchers and name."""
-        entry = self.deployment.registry.get(request.entry) if request.entry else actor.entry
+        entry = self.deployment.registry.get(request.entry or actor.entry.id)
         if entry is None:
-            error = ErrorData(f"the app has no entry {request.entry}", NOT_FOUND, True)
+            error = ErrorData(f"the app has no entry {request.entry or actor.entry.id}", NOT_FOUND, True)
             actor.end(pack(Outcome(err=error)))
             return
         actor.restart(entry, request)
+
+    def outdated(self) -> None:
+        """Tell the actors that the app was loaded anew; those that are upgradable hear OUTDATED."""
+        for actor in list(self._actors.values()):
+            actor.deliver(OUTDATED, 0, EMPTY)
 
     def answered(self, actor: Actor, answer: Answer) -> None:
         raise Error(f"{actor.entry.id} answered a query, but only workflows are asked", INTERNAL)

@@ -1,4 +1,4 @@
--- The env module: variables of the process environment.
+-- The env module: variables of the process environment, and those that entries declare.
 local rt = ...
 rt.lasting()
 
@@ -12,5 +12,16 @@ return {
       return rt.fail(value, why)
     end
     return value, nil
+  end,
+  get_all = function()
+    local ok, list, why = rt.host("env_get_all")
+    if not ok then
+      return rt.fail(list, why)
+    end
+    local all = {}
+    for name, value in rt.raw.string.gmatch(list, "([^\0]*)\0([^\0]*)\0") do
+      all[name] = value
+    end
+    return all, nil
   end,
 }

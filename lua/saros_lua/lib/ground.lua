@@ -73,12 +73,14 @@ end
 -- The user's `error`: a level that leads out of user code means the nearest place in it.
 function rt.user_error(message, level)
   if type(message) == "string" and level ~= 0 then
-    local info = getinfo((tointeger(level) or 1) + 1, "S")
-    if not info or byte(info.source) ~= 64 then
-      error(placed(message), 0)
+    local info = getinfo((tointeger(level) or 1) + 1, "Sl")
+    if info and byte(info.source) == 64 then
+      message = info.short_src .. ":" .. info.currentline .. ": " .. message
+    else
+      message = placed(message)
     end
   end
-  return error(message, level)
+  error(message, 0)
 end
 
 -- An error that a library function let out unnoticed, at the place of the user's code.

@@ -193,6 +193,13 @@ function rt.on.cancel(body)
   end
 end
 
+-- The app has been loaded anew, and this program runs the code of before.
+function rt.outdated()
+  if options.upgradable then
+    rt.channel_offer(event_channel(), { kind = "OUTDATED", from = "" })
+  end
+end
+
 -- Requests -----------------------------------------------------------------------------------------
 
 local function text(value)
@@ -384,7 +391,7 @@ local function asking(verb)
       return nil, failure
     end
     local head = '{"verb":"' .. verb .. '","to":' .. encode(dest, "to") .. ',"name":' .. encode(name, "name")
-    return await(command("ask", head .. ',"args":' .. args .. "}"))
+    return rt.perform("ask", head .. ',"args":' .. args .. "}")
   end
 end
 

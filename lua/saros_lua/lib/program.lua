@@ -319,6 +319,13 @@ function on.start(body)
   end)
 end
 
+-- The app has been loaded anew. Only the process module knows whether the code wants to hear of it.
+function on.outdated()
+  if rt.outdated then
+    rt.outdated()
+  end
+end
+
 function on.done(body, ref)
   local settle = settlers[ref]
   if settle then

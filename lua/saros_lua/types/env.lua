@@ -1,13 +1,18 @@
 ---@meta env
 
---- Variables of the process environment. In functions and processes only.
+--- Variables of the process environment, and those of `env.variable` entries. In functions and processes only.
 ---@class env
 local env = {}
 
---- A variable; NOT_FOUND when it is not set.
----@param name string
+--- A variable; NOT_FOUND when it is not set and its entry, if any, has no default.
+---@param name string Its name in the environment, or the id or name of its entry.
 ---@return string? value
 ---@return saros.Error? err
 function env.get(name) end
+
+--- All variables, by their names.
+---@return table<string, string>? variables
+---@return saros.Error? err
+function env.get_all() end
 
 return env

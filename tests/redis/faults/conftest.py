@@ -189,15 +189,24 @@ def trace(app_path: Path) -> Callable[[], list[tuple[int, int]]]:
     return read
 
 
+async def waiting(store: Any, stream: str) -> int:
+    """How many entries of a stream nobody has leased."""
+    command = store.core.client.command
+    groups = await command("XINFO", "GROUPS", stream) if await command("EXISTS", stream) else []
+    leased = sum(int(dict(zip(group[::2], group[1::2], strict=True))[b"pending"]) for group in groups)
+    return int(await command("XLEN", stream)) - leased
+
+
 async def abandon(app_path: Path, url: str) -> None:
     """Lease whatever there is to do, and be gone without a word."""
     async with saros.open(app_path, backend=url, workers=False) as app:
         backend: Any = app.backend
         store = backend.store
-        for take in (store.take, store.take_calls):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.3):
-                    while True:
+        keys = store.core.keys
+        for take, stream in ((store.take, keys.ready(0, "main")), (store.take_calls, keys.calls(0, "main"))):
+            while await waiting(store, stream):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.3):
                         await take(["main"], 64)
         store._serving._renewer.stop()
         store._serving._renewer = None  # or closing would hand over what it holds

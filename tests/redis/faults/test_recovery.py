@@ -86,9 +86,9 @@ def test_s15_a_worker_is_killed_while_it_takes_over(
             orders = [await app.start("app:mixed", n, id=f"m{n}") for n in range(8)]
             await abandoned(url)
             victim = worker(url, FIRST=f"POINT = {point!r}\n{KILL}")
-            assert await asyncio.to_thread(victim.process.wait, 20) == -signal.SIGKILL
+            assert await asyncio.to_thread(victim.process.wait, 60) == -signal.SIGKILL
             worker(url)
-            assert [await each.result(20) for each in orders] == [n * n + squares(3) + 13 for n in range(8)]
+            assert [await each.result(60) for each in orders] == [n * n + squares(3) + 13 for n in range(8)]
             await check_histories(app, [each.id for each in orders])
 
     asyncio.run(main())

@@ -149,7 +149,7 @@ async def local_calls_without_an_end(case: Case) -> None:
 )
 async def everything_settles(case: Case) -> None:
     module = """
-    import asyncio, decimal, sys
+    import asyncio, sys
     import saros
 
     class Mute(Exception):
@@ -158,7 +158,7 @@ async def everything_settles(case: Case) -> None:
 
     def do(what):
         match what:
-            case "Decimal": return decimal.Decimal(1)
+            case "complex": return complex(1)
             case "NaN": return {"n": float("nan")}
             case "surrogate": return chr(0xD800)
             case "SystemExit": sys.exit(3)
@@ -175,7 +175,7 @@ async def everything_settles(case: Case) -> None:
         return do(what)
     """
     kinds = {
-        **{"Decimal": "Invalid", "NaN": "Invalid", "surrogate": "Invalid", "5": "Own", "details": "Own"},
+        **{"complex": "Invalid", "NaN": "Invalid", "surrogate": "Invalid", "5": "Own", "details": "Own"},
         **dict.fromkeys(
             ("SystemExit", "KeyboardInterrupt", "GeneratorExit", "BaseExceptionGroup"), "Internal"
         ),
@@ -202,7 +202,7 @@ async def everything_settles(case: Case) -> None:
     assert {what: {kind for kind, _ in found} for what, found in ends.items()} == {
         what: {kind} for what, kind in kinds.items()
     }
-    for what, word in (("Decimal", "Decimal"), ("NaN", "value.n is NaN"), ("SystemExit", "SystemExit: 3")):
+    for what, word in (("complex", "complex"), ("NaN", "value.n is NaN"), ("SystemExit", "SystemExit: 3")):
         assert all(word in text for _, text in ends[what]), ends[what]
     assert all("details.n is NaN" in text for _, text in ends["details"])
 
