@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -140,8 +141,7 @@ def _write(function: Function, out: bytearray) -> None:
     out += function.shape
     out.append(function.registers)
     _put(out, len(function.code))
-    for instruction in function.code:
-        out += instruction.to_bytes(4, "little")
+    out += struct.pack(f"<{len(function.code)}I", *function.code)
     _put(out, len(function.constants))
     for kind, value in function.constants:
         out.append(kind)

@@ -139,15 +139,6 @@ def _counted(function: Function) -> set[int]:
     return found
 
 
-def _calculated(function: Function, at: int) -> bool:
-    """Whether the key of a store was last given the result of arithmetic: a guess."""
-    key = function.code[at] >> 16 & 0xFF
-    for instruction in reversed(function.code[max(at - 20, 0) : at]):
-        if _stores(instruction, key):
-            return instruction & 0x7F in _ARITHMETIC
-    return False
-
-
 # --- the pieces -------------------------------------------------------------------------------------
 
 
@@ -167,6 +158,7 @@ class _Pieces:
 
     def _build(self) -> None:
         counted = _counted(self._function)
+        calculated: set[int] = set()  # registers that arithmetic has given a value last: a guess
         for at, instruction in enumerate(self._function.code):
             op, a, b = instruction & 0x7F, instruction >> 7 & 0xFF, instruction >> 16 & 0xFF
             if op == _CONCAT:
@@ -177,12 +169,16 @@ class _Pieces:
             elif op == _SETTABLE and at not in counted:
                 key = _abc(_MOVE, self._free + 2, b)
                 call = self._call(_abc(_MOVE, self._free + 1, a), key, self._value(instruction))
-                if _calculated(self._function, at):
+                if b in calculated:
                     # With a number, ADDI skips the jump that is to come here.
                     self.before[at] = [_abc(_ADDI, self._free, b, _ZERO)]
                     self.aside[at] = self._compared(b, call)
                 else:
                     self.before[at] = self._compared(b, call)
+            if op in _ARITHMETIC:
+                calculated.add(a)
+            elif op not in _NO_STORE:
+                calculated.discard(a)
 
     def _call(self, *arguments: int) -> list[int]:
         function = _abc(_GETUPVAL, self._free, self._function.check)
