@@ -5,7 +5,7 @@ local setmetatable = setmetatable
 local create, resume, yield, status = coroutine.create, coroutine.resume, coroutine.yield, coroutine.status
 local running, isyieldable, close = coroutine.running, coroutine.isyieldable, coroutine.close
 local raw, place, told, charge, noted = rt.raw, rt.place, rt.told, rt.charge, rt.noted
-local error = raw.error
+local lua_error, error = error, raw.error
 local killed, stop_if_killed, died, traceback = rt.killed, rt.stop_if_killed, rt.died, rt.traceback
 local watch, before_resume, bounds = rt.watch, rt.before_resume, rt.bounds
 local find, gsub = raw.string.find, raw.string.gsub
@@ -227,7 +227,7 @@ local function wrapped(co, ok, ...)
       err = late
     end
   end
-  error(err, 2)
+  lua_error(err, 2) -- as Lua: a place only where user code has called
 end
 
 local function want_thread(co, name)
