@@ -38,13 +38,14 @@ _MAX_SOURCE: Final = 4 << 20  # bytes
 _MAX_MEMORY: Final = 256 << 20  # bytes; for compiling one source
 _MESSAGE: Final = re.compile(r"^.*?:(\d+): (.*)$", re.DOTALL)
 
-# `false, message` for what is wrong with the source: an error would carry a traceback.
+# `false, message` for what is wrong with the source: an error would carry a traceback, as would some messages of
+# `load` outside a protected call.
 _COMPILER: Final = rb"""
-local load, dump = load, string.dump
+local load, dump, pcall = load, string.dump, pcall
 return function(source, name, strip)
-  local fn, message = load(source, name, "t")
-  if not fn then
-    return false, message
+  local ok, fn, message = pcall(load, source, name, "t")
+  if not ok or not fn then
+    return false, message or fn
   end
   return true, dump(fn, strip)
 end

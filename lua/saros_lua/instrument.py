@@ -5,31 +5,42 @@ second upvalue of its main function, at two places:
 
 * after a concatenation, ``check(text)``, which takes note of long texts (bounds.lua);
 * before ``__call`` or ``__mode`` is stored, ``check(t, key, value)``: Lua obeys both in C, where nothing could
-  stop them (objects.lua). A key that is computed is compared first, which costs two instructions.
+  stop them (objects.lua). A key that is computed is compared first, which costs two instructions; one that was
+  calculated is most likely a number, which costs one. The variable of a numeric loop is always a number.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
+
+from .bytecode import SHORT_TEXT, Function, TooLarge, read, write
 
 __all__ = ["TooLarge", "instrument"]
 
-_HEADER: Final = b"\x1bLua\x54\x00\x19\x93\r\n\x1a\n\x04\x08\x08"  # Lua 5.4, format 0, sizes of its numbers
-_NUMBERS: Final = 16  # bytes that follow: a sample integer and a sample float
-_MOVE, _LOADK, _LOADKX, _GETUPVAL, _SETTABUP, _SETTABLE, _SETFIELD = 0, 3, 4, 9, 15, 16, 18
-_CONCAT, _JMP, _EQK, _CALL, _EXTRAARG = 53, 56, 60, 68, 82
-_BACKWARD: Final = frozenset({73, 77})  # FORLOOP, TFORLOOP
-_FORWARD: Final = {74: 1, 75: 0}  # FORPREP, TFORPREP: instructions beyond the target that Bx tells
-_SHORT_TEXT, _LONG_TEXT, _FLOAT, _INTEGER = 0x04, 0x14, 0x13, 0x03
+_MOVE, _LOADK, _LOADNIL, _GETUPVAL, _SETUPVAL = 0, 3, 8, 9, 10
+_SETTABUP, _SETTABLE, _SETFIELD, _SELF, _ADDI = 15, 16, 18, 20, 21
+_CONCAT, _JMP, _EQK, _CALL, _FORLOOP, _FORPREP, _CLOSURE, _EXTRAARG = 53, 56, 60, 68, 73, 74, 79, 82
+_FIELDS: Final = frozenset({_SETFIELD, _SETTABUP})
+_BACKWARD: Final = frozenset({_FORLOOP, 77})  # and TFORLOOP
+_FORWARD: Final = {_FORPREP: 1, 75: 0}  # and TFORPREP: instructions beyond the target that Bx tells
+_ARITHMETIC: Final = frozenset(
+    {*range(_ADDI, 46), 49, 50, 52}
+)  # ADDI to SHR, UNM, BNOT, LEN: most give numbers
+_MM: Final = frozenset(
+    {46, 47, 48}
+)  # MMBIN, MMBINI, MMBINK: they store in the register of what precedes them
+_NO_STORE: Final = (
+    frozenset(  # of registers: SETUPVAL to SETFIELD, CLOSE to TEST, RETURN to RETURN1, SETLIST...
+        {_SETUPVAL, *range(_SETTABUP, 19), *_MM, *range(54, 67), 70, 71, 72, 78, 81, _EXTRAARG}
+    )
+)
+_UPWARD: Final = frozenset(
+    {_CALL, 69, 73, 74, 75, 76, 77, 80}
+)  # those that store in all from A: calls, loops, VARARG
+_ZERO: Final = 127  # as a signed operand
 _MAX_BX, _MAX_J, _MAX_BYTE = (1 << 17) - 1, (1 << 24) - 1, 255
-_ABSOLUTE, _MAX_DELTAS = -0x80, 128  # in the line numbers: "look it up", and how often that is due
+_LONG_BODY: Final = 2000  # instructions; longer loops, which can be nested, are not read again and again
 _WATCHED: Final = (b"__call", b"__mode")
-_NAME: Final = b"(check)"  # of the upvalue; no name that a program could have
-
-
-class TooLarge(Exception):
-    """A function leaves no room for the checks; its only argument is the line where it begins."""
 
 
 def instrument(bytecode: bytes) -> bytes:
@@ -38,178 +49,11 @@ def instrument(bytecode: bytes) -> bytes:
     :raises ValueError: when it is not bytecode of Lua 5.4.
     :raises TooLarge: when a function has too many instructions, registers or upvalues.
     """
-    if not bytecode.startswith(_HEADER):
-        raise ValueError("this is no bytecode of Lua 5.4")
-    reader = _Reader(bytecode, len(_HEADER) + _NUMBERS + 1)
-    main = _read(reader)
+    main = read(bytecode)
+    _study(main)
     main.add_upvalue(1, 1)
     _check(main)
-    head = bytecode[: len(_HEADER) + _NUMBERS]
-    out = bytearray(head)
-    out.append(len(main.upvalues))
-    _write(main, out)
-    return bytes(out)
-
-
-# --- the format -------------------------------------------------------------------------------------
-
-
-class _Reader:
-    def __init__(self, data: bytes, at: int) -> None:
-        self.data = data
-        self.at = at
-
-    def byte(self) -> int:
-        self.at += 1
-        return self.data[self.at - 1]
-
-    def take(self, count: int) -> bytes:
-        self.at += count
-        return self.data[self.at - count : self.at]
-
-    def number(self) -> int:
-        value = 0
-        while True:
-            byte = self.byte()
-            value = value << 7 | byte & 0x7F
-            if byte & 0x80:
-                return value
-
-    def text(self) -> bytes | None:
-        size = self.number()
-        return None if size == 0 else self.take(size - 1)
-
-
-@dataclass
-class _Function:
-    source: bytes | None
-    first_line: int
-    last_line: int
-    shape: bytes  # number of parameters, whether it has more
-    registers: int
-    code: list[int]
-    constants: list[tuple[int, bytes]]  # kind, and the value's bytes
-    upvalues: list[bytes]
-    inner: list[_Function]
-    lines: list[int]  # of each instruction; none when they were stripped
-    variables: list[tuple[bytes | None, int, int]]
-    names: list[bytes | None]  # of the upvalues
-    check: int = field(default=-1)  # the upvalue of the check
-
-    def add_upvalue(self, in_stack: int, index: int) -> None:
-        if len(self.upvalues) >= _MAX_BYTE:
-            raise TooLarge(self.first_line)
-        self.check = len(self.upvalues)
-        self.upvalues.append(bytes((in_stack, index, 0)))
-        if self.names:
-            self.names.append(_NAME)
-
-
-def _read(reader: _Reader) -> _Function:
-    source, first_line, last_line = reader.text(), reader.number(), reader.number()
-    shape, registers = reader.take(2), reader.byte()
-    code = list(memoryview(reader.take(4 * reader.number())).cast("I"))
-    constants = [_read_constant(reader) for _ in range(reader.number())]
-    upvalues = [reader.take(3) for _ in range(reader.number())]
-    inner = [_read(reader) for _ in range(reader.number())]
-    deltas = reader.take(reader.number())
-    absolute = {reader.number(): reader.number() for _ in range(reader.number())}
-    line, lines = first_line, []
-    for at, delta in enumerate(memoryview(deltas).cast("b")):
-        line = absolute[at] if delta == _ABSOLUTE else line + delta
-        lines.append(line)
-    variables: list[tuple[bytes | None, int, int]]
-    variables = [(reader.text(), reader.number(), reader.number()) for _ in range(reader.number())]
-    names: list[bytes | None] = [reader.text() for _ in range(reader.number())]
-    return _Function(
-        source,
-        first_line,
-        last_line,
-        shape,
-        registers,
-        code,
-        constants,
-        upvalues,
-        inner,
-        lines,
-        variables,
-        names,
-    )
-
-
-def _read_constant(reader: _Reader) -> tuple[int, bytes]:
-    kind = reader.byte()
-    if kind in {_SHORT_TEXT, _LONG_TEXT}:
-        return kind, reader.text() or b""
-    return kind, reader.take(8 if kind in {_FLOAT, _INTEGER} else 0)
-
-
-def _write(function: _Function, out: bytearray) -> None:
-    _put_text(out, function.source)
-    _put(out, function.first_line, function.last_line)
-    out += function.shape
-    out.append(function.registers)
-    _put(out, len(function.code))
-    for instruction in function.code:
-        out += instruction.to_bytes(4, "little")
-    _put(out, len(function.constants))
-    for kind, value in function.constants:
-        out.append(kind)
-        if kind in {_SHORT_TEXT, _LONG_TEXT}:
-            _put_text(out, value)
-        else:
-            out += value
-    _put(out, len(function.upvalues))
-    out += b"".join(function.upvalues)
-    _put(out, len(function.inner))
-    for inner in function.inner:
-        _write(inner, out)
-    _put_lines(out, function)
-    _put(out, len(function.variables))
-    for name, start, end in function.variables:
-        _put_text(out, name)
-        _put(out, start, end)
-    _put(out, len(function.names))
-    for name in function.names:
-        _put_text(out, name)
-
-
-def _put(out: bytearray, *values: int) -> None:
-    for value in values:
-        digits = [value & 0x7F | 0x80]
-        while value := value >> 7:
-            digits.append(value & 0x7F)
-        out += bytes(reversed(digits))
-
-
-def _put_text(out: bytearray, text: bytes | None) -> None:
-    if text is None:
-        _put(out, 0)
-    else:
-        _put(out, len(text) + 1)
-        out += text
-
-
-def _put_lines(out: bytearray, function: _Function) -> None:
-    deltas, absolute = bytearray(), []
-    last, since = function.first_line, 0
-    for at, line in enumerate(function.lines):
-        if abs(line - last) >= -_ABSOLUTE or since >= _MAX_DELTAS:
-            absolute.append((at, line))
-            deltas.append(_ABSOLUTE & 0xFF)
-            since = 1
-        else:
-            deltas.append(line - last & 0xFF)
-            since += 1
-        last = line
-    _put(out, len(deltas))
-    out += deltas
-    _put(out, len(absolute))
-    for pair in absolute:
-        _put(out, *pair)
-
-
-# --- the checks -------------------------------------------------------------------------------------
+    return write(main)
 
 
 def _abc(op: int, a: int, b: int = 0, c: int = 0, k: int = 0) -> int:
@@ -220,44 +64,121 @@ def _jump(by: int) -> int:
     return _JMP | by + _MAX_J << 7
 
 
-def _check(function: _Function) -> None:
+def _check(function: Function) -> None:
     pieces = _Pieces(function)
-    before, after = pieces.build()
-    if before or after:
+    if pieces.before or pieces.after:
         function.registers += 4
-        if function.registers > _MAX_BYTE or function.check > _MAX_BYTE:
+        if function.registers > _MAX_BYTE:
             raise TooLarge(function.first_line)
-        _insert(function, before, after)
+        _insert(function, pieces)
     for inner in function.inner:
-        inner.add_upvalue(0, function.check)
-        _check(inner)
+        if inner.checked:
+            inner.add_upvalue(0, function.check)
+            _check(inner)
+
+
+def _study(function: Function) -> None:
+    """Find out what is to be checked, and which upvalues are assigned to."""
+    for instruction in function.code:
+        op, b = instruction & 0x7F, instruction >> 16 & 0xFF
+        if op == _SETUPVAL:
+            function.assigned.add(b)
+        elif op in {_CONCAT, _SETTABLE} or (op in _FIELDS and function.constants[b][1] in _WATCHED):
+            function.checked = True
+    for inner in function.inner:
+        _study(inner)
+        function.checked |= inner.checked
+        function.assigned |= {
+            index
+            for at, (in_stack, index, _) in enumerate(inner.upvalues)
+            if not in_stack and at in inner.assigned
+        }
+
+
+# --- what is known of a key -------------------------------------------------------------------------
+
+
+def _stores(instruction: int, register: int) -> bool:
+    """Whether an instruction may store in a register."""
+    op, a = instruction & 0x7F, instruction >> 7 & 0xFF
+    if op in _NO_STORE:
+        return False
+    if op in _UPWARD:
+        return a <= register
+    last = a + (instruction >> 16 & 0xFF) if op == _LOADNIL else a + 1 if op == _SELF else a
+    return a <= register <= last
+
+
+def _closure_assigns(function: Function, instruction: int, register: int) -> bool:
+    """Whether an instruction makes a closure that assigns to a register."""
+    if instruction & 0x7F != _CLOSURE:
+        return False
+    inner = function.inner[instruction >> 15]
+    return any(
+        in_stack and index == register and at in inner.assigned
+        for at, (in_stack, index, _) in enumerate(inner.upvalues)
+    )
+
+
+def _counted(function: Function) -> set[int]:
+    """The stores whose key is the variable of a numeric loop that nothing else assigns to."""
+    found: set[int] = set()
+    for at, instruction in enumerate(function.code):
+        if instruction & 0x7F == _FORPREP:
+            variable, length = (instruction >> 7 & 0xFF) + 3, instruction >> 15
+            if length > _LONG_BODY:
+                continue
+            body = function.code[at + 1 : at + 1 + length]
+            stores = [
+                n for n, code in enumerate(body) if code & 0x7F == _SETTABLE and code >> 16 & 0xFF == variable
+            ]
+            if stores and not any(
+                _stores(code, variable) or _closure_assigns(function, code, variable) for code in body
+            ):
+                found.update(at + 1 + n for n in stores)
+    return found
+
+
+# --- the pieces -------------------------------------------------------------------------------------
 
 
 class _Pieces:
-    """The instructions that go before and after those of one function."""
+    """The instructions that go before and after those of one function, and those that follow them all."""
 
-    def __init__(self, function: _Function) -> None:
+    def __init__(self, function: Function) -> None:
         self._function = function
         self._free = function.registers  # the first register beyond the function's own
         self._constants = {
-            value: at for at, (kind, value) in enumerate(function.constants) if kind == _SHORT_TEXT
+            value: at for at, (kind, value) in enumerate(function.constants) if kind == SHORT_TEXT
         }
+        self.before: dict[int, list[int]] = {}
+        self.after: dict[int, list[int]] = {}
+        self.aside: dict[int, list[int]] = {}  # of an instruction that is reached from its piece before
+        self._build()
 
-    def build(self) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
-        before: dict[int, list[int]] = {}
-        after: dict[int, list[int]] = {}
+    def _build(self) -> None:
+        counted = _counted(self._function)
+        calculated: set[int] = set()  # registers that arithmetic has given a value last: a guess
         for at, instruction in enumerate(self._function.code):
             op, a, b = instruction & 0x7F, instruction >> 7 & 0xFF, instruction >> 16 & 0xFF
             if op == _CONCAT:
-                after[at] = self._call(_abc(_MOVE, self._free + 1, a))
-            elif op in {_SETFIELD, _SETTABUP} and self._function.constants[b][1] in _WATCHED:
+                self.after[at] = self._call(_abc(_MOVE, self._free + 1, a))
+            elif op in _FIELDS and self._function.constants[b][1] in _WATCHED:
                 table = _abc(_MOVE if op == _SETFIELD else _GETUPVAL, self._free + 1, a)
-                before[at] = self._call(table, self._load(self._free + 2, b), self._value(instruction))
-            elif op == _SETTABLE:
+                self.before[at] = self._call(table, self._load(self._free + 2, b), self._value(instruction))
+            elif op == _SETTABLE and at not in counted:
                 key = _abc(_MOVE, self._free + 2, b)
                 call = self._call(_abc(_MOVE, self._free + 1, a), key, self._value(instruction))
-                before[at] = self._compared(b, call)
-        return before, after
+                if b in calculated:
+                    # With a number, ADDI skips the jump that is to come here.
+                    self.before[at] = [_abc(_ADDI, self._free, b, _ZERO)]
+                    self.aside[at] = self._compared(b, call)
+                else:
+                    self.before[at] = self._compared(b, call)
+            if op in _ARITHMETIC:
+                calculated.add(a)
+            elif op not in _NO_STORE:
+                calculated.discard(a)
 
     def _call(self, *arguments: int) -> list[int]:
         function = _abc(_GETUPVAL, self._free, self._function.check)
@@ -270,8 +191,6 @@ class _Pieces:
         return _abc(_MOVE, self._free + 3, c)
 
     def _load(self, register: int, constant: int) -> int:
-        if constant > _MAX_BX:
-            raise TooLarge(self._function.first_line)
         return _LOADK | register << 7 | constant << 15
 
     def _compared(self, key: int, call: list[int]) -> list[int]:
@@ -290,34 +209,45 @@ class _Pieces:
         at = self._constants.get(text)
         if at is None:
             at = self._constants[text] = len(self._function.constants)
-            self._function.constants.append((_SHORT_TEXT, text))
+            self._function.constants.append((SHORT_TEXT, text))
         return at
 
 
-def _insert(function: _Function, before: dict[int, list[int]], after: dict[int, list[int]]) -> None:
-    code, places = function.code, [0]
+def _insert(function: Function, pieces: _Pieces) -> None:
+    code, places, before, after = function.code, [0], pieces.before, pieces.after
     for at in range(len(code)):
-        places.append(places[-1] + len(before.get(at, ())) + 1 + len(after.get(at, ())))
+        jump = at in pieces.aside
+        places.append(places[-1] + len(before.get(at, ())) + jump + 1 + len(after.get(at, ())))
     made: list[int] = []
     lines: list[int] = []
+    aside = places[-1]
     for at, instruction in enumerate(code):
         made += before.get(at, ())
+        if at in pieces.aside:
+            made.append(_led(function, aside - len(made) - 1))
+            aside += len(pieces.aside[at]) + 1
         made.append(_moved(function, instruction, at, len(made), places))
         made += after.get(at, ())
-        if function.lines:
-            lines += [function.lines[at]] * (len(made) - len(lines))
+        lines += function.lines[at : at + 1] * (len(made) - len(lines))
+    for at, piece in pieces.aside.items():
+        made += piece
+        made.append(_led(function, places[at] + len(before[at]) + 1 - len(made) - 1))
+        lines += function.lines[at : at + 1] * (len(made) - len(lines))
     function.code, function.lines = made, lines
     function.variables = [(name, places[start], places[end]) for name, start, end in function.variables]
 
 
-def _moved(function: _Function, instruction: int, at: int, now: int, places: list[int]) -> int:
+def _led(function: Function, by: int) -> int:
+    if abs(by) >= _MAX_J:
+        raise TooLarge(function.first_line)
+    return _jump(by)
+
+
+def _moved(function: Function, instruction: int, at: int, now: int, places: list[int]) -> int:
     """Return an instruction that stood at `at` and stands at `now`, with its jump led to the same place."""
     op = instruction & 0x7F
     if op == _JMP:
-        by = places[at + 1 + (instruction >> 7) - _MAX_J] - now - 1
-        if abs(by) >= _MAX_J:
-            raise TooLarge(function.first_line)
-        return _jump(by)
+        return _led(function, places[at + 1 + (instruction >> 7) - _MAX_J] - now - 1)
     if op in _BACKWARD:
         by = now + 1 - places[at + 1 - (instruction >> 15)]
     elif op in _FORWARD:

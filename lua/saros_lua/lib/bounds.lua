@@ -265,11 +265,11 @@ function rt.refuse_zeros(size)
 end
 rt.MAX_ZEROS = MAX_ZEROS
 
--- What the bytecode of users calls (instrument.py): with the result of a concatenation, or with a table, one of
--- the keys that Lua itself obeys, and the value that is to be stored there.
+-- What the bytecode of users calls (instrument.py): with the result of a concatenation, or with what is indexed, a
+-- key that may be one of those that Lua itself obeys, and the value that is to be stored there.
 function rt.check(a, key, value)
-  if key ~= nil then
-    rt.before_store(a, key, value)
+  if key == "__call" or key == "__mode" then
+    rt.before_store(rt.target(a, key), key, value)
   elseif type(a) == "string" and #a > QUICK then
     rt.joined(a)
   end

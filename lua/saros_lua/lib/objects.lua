@@ -193,9 +193,24 @@ local function approve(mt)
   approved[mt] = true
 end
 
+-- The table in which Lua stores what is assigned to t[key]: it follows __newindex from table to table. nil where a
+-- function takes the assignment.
+function rt.target(t, key)
+  for _ = 1, 2000 do -- Lua itself gives up then
+    local mt = metatable(t)
+    local handler = mt and rawget(mt, "__newindex")
+    if handler == nil or type(t) == "table" and rawget(t, key) ~= nil then
+      return t
+    elseif type(handler) == "function" then
+      return nil
+    end
+    t = handler
+  end
+end
+
 -- Before __call or __mode is stored in a table: what is a metatable already keeps to the rules.
 function rt.before_store(t, key, value)
-  if value == nil or not approved[t] then
+  if t == nil or value == nil or not approved[t] then
     return
   elseif key == "__call" then
     want_callable(value, 4)

@@ -96,6 +96,13 @@ METAMETHODS = {
         "local m = setmetatable({}, {__newindex = function(t, k, v) rawset(t, k, v) end}) "
         "local t = setmetatable({}, m) m.__call = t t()"
     ),
+    "call by a table as newindex": (
+        "local m = {} local t = setmetatable({}, m) setmetatable({}, {__newindex = m}).__call = t t()"
+    ),
+    "call by a chain of newindex": (
+        "local m = {} local t, p = setmetatable({}, m), m for i = 1, 9 do p = setmetatable({}, {__newindex = p}) end "
+        "p['__' .. 'call'] = t t()"
+    ),
     "call by multiple assignment": "local m = {} local t = setmetatable({}, m) m.__call, m.x = t, 1 t()",
     "call as an iterator": "local m = {} local t = setmetatable({}, m) m.__call = t for _ in t do end",
     "call as a method": "local m = {} local t = setmetatable({}, m) m.__index = t m.__call = t t:x()",

@@ -100,7 +100,52 @@ def test_metamethods_may_be_put_in_later(workflow: bool, printed: Call) -> None:
     assert lines[2] == "v"
 
 
-@pytest.mark.parametrize("store", ["m.__mode = 'v'", "m['__' .. 'mode'] = 'v'", "rawset(m, '__mode', 'v')"])
+STORES = (
+    "m.__mode = 'v'",
+    "m['__' .. 'mode'] = 'v'",
+    "rawset(m, '__mode', 'v')",
+    "setmetatable({}, {__newindex = m}).__mode = 'v'",
+    "setmetatable({}, {__newindex = setmetatable({}, {__newindex = m})})['__' .. 'mode'] = 'v'",
+)
+
+
+def test_stores_that_go_elsewhere_are_free(printed: Call) -> None:
+    source = """
+      local m, got = {}, {}
+      local t = setmetatable({}, m)
+      local p = setmetatable({__call = 1}, {__newindex = m})
+      p.__call = t
+      local q = setmetatable({}, {__newindex = function(_, k, v) got[k] = v end})
+      q.__call, q["__" .. "mode"] = t, "k"
+      print(rawget(p, "__call") == t, rawget(m, "__call"), got.__call == t, got.__mode)
+      local r = setmetatable({}, {__newindex = p})
+      print(pcall(function() r.__call = 5 end), p.__call)
+      local a, b = {}, {}
+      setmetatable(a, {__newindex = b})
+      setmetatable(b, {__newindex = a})
+      print(pcall(function() a.__call = t end))
+    """
+    lines = printed(source).split("\n")
+    assert lines[:2] == ["true\tnil\ttrue\tk", "true\t5"]
+    assert lines[2].startswith("false\tapp.lua:")
+
+
+def test_other_keys_are_free_in_functions_with_many_constants(printed: Call) -> None:
+    many = ", ".join(f"f{n} = {n}.5" for n in range(300))
+    source = f"""
+      local many, m = {{{many}}}, {{}}
+      local t = setmetatable({{}}, m)
+      for _, key in ipairs({{"__index", "__name", 5}}) do m[key] = {{}} m[key] = "x" end
+      print(m.__index, m.__name, m[5], pcall(function() m[nil] = 1 end))
+    """
+    assert printed(source).startswith("x\tx\tx\tfalse\tapp.lua:")
+    assert "__call must be a function" in printed(
+        f"local many, m = {{{many}}}, {{}} local t = setmetatable({{}}, m) "
+        "print(pcall(function() m['__' .. 'call'] = t end))"
+    )
+
+
+@pytest.mark.parametrize("store", STORES)
 def test_weak_tables_cannot_be_had_later_in_workflows(store: str, raised: Call, printed: Call) -> None:
     source = f"local m = {{}} local t = setmetatable({{}}, m)\n{store}"
     assert raised(source).startswith("app.lua:2: weak tables (__mode) are not available in workflow code")
