@@ -70,14 +70,14 @@ function rt.raw.error(message, level)
   error(message, 0)
 end
 
--- The user's `error`: a level that leads out of user code means the nearest place in it.
+-- The user's `error`. A tail call has taken its caller's frame away; then the nearest place of user code counts.
 function rt.user_error(message, level)
   if type(message) == "string" and level ~= 0 then
     local info = getinfo((tointeger(level) or 1) + 1, "Sl")
     if info and byte(info.source) == 64 then
       message = info.short_src .. ":" .. info.currentline .. ": " .. message
-    else
-      message = placed(message)
+    elseif tointeger(level or 1) == 1 and getinfo(1, "t").istailcall then
+      message = placed(message) -- otherwise C has called, as in `pcall(error, text)`, which has no place in Lua either
     end
   end
   error(message, 0)
