@@ -191,7 +191,16 @@ def test_services_have_restart_defaults(app: Load) -> None:
         "host": "app:host",
         "lifecycle": {
             "auto_start": True,
-            "restart": {"max_attempts": 0, "initial_delay": "5s", "max_delay": 60000, "backoff_factor": 2.0},
+            "restart": {
+                "max_attempts": 0,
+                "initial_delay": "5s",
+                "max_delay": 60000,
+                "backoff_factor": 2.0,
+                "jitter": 0.0,
+            },
+            "start_timeout": "10s",
+            "stop_timeout": "10s",
+            "stable_threshold": "5s",
         },
         "meta": {},
     }

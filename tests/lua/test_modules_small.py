@@ -88,7 +88,6 @@ def test_loggers_add_fields_and_names_and_leave_the_first_alone(run):
         ('logger:info("m", {f = print})', "function"),
         ('logger:with("x")', "table of fields"),
         ("logger:with({f = print})", "function"),
-        ("logger:named()", "wants a name"),
     ],
 )
 def test_a_wrong_log_call_raises_where_it_stands(run, call, text):

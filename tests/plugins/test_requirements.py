@@ -19,7 +19,7 @@ SAFE = {
 
 def bounds(file: Path) -> dict[str, tuple[int, ...]]:
     required = tomllib.loads(file.read_text("utf-8"))["project"]["dependencies"]
-    found = [re.match(r"([\w-]+)(?:\[[\w,]+\])?>=([\d.]+)", text) for text in required]
+    found = [re.match(r"([\w-]+)(?:\[[\w,]+\])?>=(\d+(?:\.\d+)*)", text) for text in required]
     return {each[1]: tuple(map(int, each[2].split("."))) for each in found if each}
 
 

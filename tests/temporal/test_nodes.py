@@ -145,7 +145,7 @@ def test_functions_talk_to_processes_of_other_nodes(run: Any, opener: Any, root:
             assert await two.call("app:watch", pid, "monitor") == "NotFound"
 
             pid = await one.call("app:open")
-            assert await two.call("app:watch", pid, "link", "cancel") == ["EXIT", True, "ended"]
+            assert await two.call("app:watch", pid, "monitor", "cancel") == ["EXIT", True, "ended"]
             pid = await one.call("app:open")
             assert await two.call("app:watch", pid, "link", "terminate") == ["LINK_DOWN", True, "terminated"]
             listed = [info.type async for info in two.list() if info.type.startswith("saros.")]

@@ -85,8 +85,7 @@ class TemporalBackend:
     # --- workers ------------------------------------------------------------------------------
 
     async def join(self, host: ProcessHost) -> None:
-        """Nothing else to do: the task queue of a node exists for who asks, and waits until `work` serves it."""
-        self._host = host
+        """Nothing to do: only `work` serves the task queue of a node, so a client without workers has no node."""
 
     async def work(self, host: ProcessHost) -> None:
         deployment, connections = self.deployment, self.connections

@@ -10,6 +10,9 @@ local function outcome(ok, value, err)
     value, err = nil, value
   end
   if err ~= nil then
+    if errors.is(err, errors.CANCELED) then
+      process.events() -- the program goes on: what blocks from now on is refused no longer
+    end
     return { "error", errors.is(err, errors.CANCELED) and errors.CANCELED or tostring(err) }
   end
   return { "ok", value }
@@ -158,6 +161,8 @@ local function main(state)
     while running > 0 do
       if pcall(joined.receive, joined) then
         running = running - 1
+      else
+        process.events()
       end
     end
   end
@@ -176,9 +181,12 @@ local function main(state)
   end
   join()
   while not state.parent and not (ended and owed <= 0) do
-    pcall(function()
+    local ok = pcall(function()
       note(inbox:receive())
     end)
+    if not ok then
+      process.events()
+    end
   end
   return { log = log, got = got, branches = branches, told = told }
 end

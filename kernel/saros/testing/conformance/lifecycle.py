@@ -133,7 +133,7 @@ async def _orphans(case: Case, end: str) -> None:
     id = case.id()
     order = await app.start("app:main", id, id=id)
     if "receive" in end:
-        await eventually(_is(app, f"{id}-1", RUNNING), "the first child runs")
+        await eventually(_is(app, f"{id}-1", RUNNING), "the first child runs", 45)
         await order.terminate("at once")
         await refused(order.result(30))
     else:

@@ -12,6 +12,8 @@ from ...background import Job
 from .suite import Case, behaviour
 
 LATE_S = 0.25
+SERVER_S = 1.0
+"""How much later a server of another process may be, which has other tests to serve as well."""
 BUSY = 10
 """A timer may be so many times as late as the machine itself is with a plain sleep: several processes have a part."""
 
@@ -74,7 +76,8 @@ async def timers_are_punctual(case: Case) -> None:
         late = [each for order in orders for each in await order.result(timeout=50)]
     assert len(late) == 24
     assert min(late) > -1e-9, late  # as numbers of seconds, which are not exact
-    assert max(late) <= LATE_S + BUSY * machine.worst_s + took, (late, machine.worst_s, took)
+    server_s = 0 if case.url.startswith("memory:") else SERVER_S
+    assert max(late) <= LATE_S + server_s + BUSY * machine.worst_s + took, (late, machine.worst_s, took)
 
 
 ORDER = """
