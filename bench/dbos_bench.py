@@ -24,7 +24,7 @@ from typing import Any
 
 from processes import Process, free_port, serve, side_by_side
 
-from saros.cli import session
+from saros_cli import session
 
 STEPS = 5
 

@@ -29,12 +29,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 import saros
-from saros.app import App
-from saros.cli.serve import tune_collector
+from saros.app.app import App
 from saros.engine import StoreBackend
 from saros.engine.live import load
-from saros.execution import Record
-from saros.program import CALL, DONE, TIMER
+from saros.model.execution import Record
+from saros.model.records import CALL, DONE, TIMER
+from saros_cli.serve import tune_collector
 
 STEPS_APP = Path(__file__).parent / "apps" / "steps"
 ECHOES = {"python": "bench:python_echo", "lua": "bench:lua_echo", "local": "bench:local_echo"}

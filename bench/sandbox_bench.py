@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import saros
-from saros.app import App
+from saros.app.app import App
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "lua" / "sandbox"))
 from attacks import ATTACKS, LOOP

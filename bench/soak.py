@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import saros
-from saros.errors import UNAVAILABLE
-from saros.testing import lua_app
+from saros.model.errors import UNAVAILABLE
+from saros_testing import lua_app
 
 STEPS = 8
 PATIENCE_S = 120.0

@@ -124,7 +124,7 @@ def app_directory() -> Iterator[Path]:
 
 
 def opened(root: Path, address: str) -> Any:
-    from saros.app import open_app
+    from saros.app.app import open_app
 
     return open_app(root, f"temporal://{address}/default")
 
@@ -200,7 +200,7 @@ async def replay_python(history: WorkflowHistory) -> None:
 
 def replay_time(kind: str, history: WorkflowHistory, rounds: int = 3) -> float:
     """Seconds of CPU, best of some rounds."""
-    from saros.loading import load_app
+    from saros.app.loading import load_app
     from saros_temporal.replay import replay_history
 
     best = float("inf")

@@ -12,8 +12,9 @@ from typing import Any, Literal, get_origin, get_type_hints
 import msgspec
 
 import saros
-from saros import activity, errors
-from saros.program import StartOptions
+from saros import activity
+from saros.model import errors
+from saros.model.records import StartOptions
 
 PAGE = Path(__file__).with_name("api.md")
 
@@ -149,7 +150,7 @@ def _errors() -> list[str]:
     for kind in (saros.Error, saros.AppError, saros.CodeError, saros.NonDeterminism):
         parts += [f"### {kind.__name__}\n", _doc(kind)]
     kinds = {name: value for name, value in vars(errors).items() if name.isupper() and isinstance(value, str)}
-    rows = [f"* `saros.errors.{name}` = `{value!r}`" for name, value in kinds.items()]
+    rows = [f"* `saros.model.errors.{name}` = `{value!r}`" for name, value in kinds.items()]
     return [*parts, "### Kinds\n", "\n".join(rows) + "\n"]
 
 

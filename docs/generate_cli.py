@@ -8,7 +8,7 @@ from typing import Any
 
 import typer.main
 
-from saros.cli.main import _assemble
+from saros_cli.main import _assemble
 
 OWN = ("saros", "saros_lua", "saros_redis", "saros_temporal", "saros_http")
 PAGE = Path(__file__).with_name("cli.md")

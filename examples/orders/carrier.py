@@ -18,7 +18,7 @@ async def ship(request: dict[str, Any]) -> dict[str, Any]:
     """
     if not request.get("address"):
         raise saros.Error(
-            f"order {request.get('order_id')} has no address", saros.errors.INVALID, retryable=False
+            f"order {request.get('order_id')} has no address", saros.model.errors.INVALID, retryable=False
         )
     attempt = activity.info()
     done: list[str] = attempt.heartbeat_details or []

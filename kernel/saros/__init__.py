@@ -10,17 +10,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .hookspecs import hookimpl
+from .app.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from . import activity, errors
-    from .app import App
-    from .app import open_app as open
-    from .description import Description
+    from . import activity
+    from .app.app import App
+    from .app.app import open_app as open
+    from .app.description import Description
+    from .app.handle import Handle
     from .entries import AppError
-    from .errors import CodeError, Error, NonDeterminism
-    from .handle import Handle
-    from .presentation import Line
+    from .model import errors
+    from .model.errors import CodeError, Error, NonDeterminism
+    from .model.presentation import Line
 
 __version__ = "0.1.0.dev0"
 
@@ -40,17 +41,17 @@ __all__ = [
 ]
 
 _FOUND_IN = {
-    "App": "app:App",
+    "App": "app.app:App",
     "AppError": "entries:AppError",
-    "Description": "description:Description",
-    "Handle": "handle:Handle",
-    "Line": "presentation:Line",
-    "open": "app:open_app",
-    "CodeError": "errors:CodeError",
-    "Error": "errors:Error",
-    "NonDeterminism": "errors:NonDeterminism",
+    "Description": "app.description:Description",
+    "Handle": "app.handle:Handle",
+    "Line": "model.presentation:Line",
+    "open": "app.app:open_app",
+    "CodeError": "model.errors:CodeError",
+    "Error": "model.errors:Error",
+    "NonDeterminism": "model.errors:NonDeterminism",
     "activity": "activity:",
-    "errors": "errors:",
+    "errors": "model.errors:",
 }
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from . import scope, values
-from .errors import INVALID, Error
+from .interfaces import runtime as scope
+from .model import values
+from .model.errors import INVALID, Error
 
 
 class Info(NamedTuple):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from saros.entries import Entry
-from saros.errors import CodeError, Error
-from saros.program import Facts
-from saros.values import Json
+from saros.interfaces.program import Facts
+from saros.model.errors import CodeError, Error
+from saros.model.values import Json
 
 if TYPE_CHECKING:
     from .runtime import LuaRuntime

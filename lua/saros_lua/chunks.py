@@ -9,7 +9,7 @@ from typing import Final
 
 import lupa.lua54 as lupa
 
-from saros.errors import INTERNAL, INVALID, CodeError, Error
+from saros.model.errors import INTERNAL, INVALID, CodeError, Error
 
 from .instrument import TooLarge, instrument
 
@@ -81,7 +81,7 @@ def library_chunk(name: str) -> bytes:
 
 
 def compile_library(source: bytes, name: str, *, strip: bool = False) -> bytes:
-    """Return the bytecode of a module of the surface (`saros.modules.Module.source`).
+    """Return the bytecode of a module of the surface (`saros.interfaces.module.Module.source`).
 
     :raises Error: INTERNAL, when it does not compile.
     """

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from saros.errors import INVALID, Error
+from saros.model.errors import INVALID, Error
 
 if TYPE_CHECKING:
-    from saros.modules import Module
+    from saros.interfaces.module import Module
 
 FOLDER: Final = ".saros/types"
 SETTINGS: Final = ".luarc.json"
@@ -22,7 +22,7 @@ def types(
     as_json: Annotated[bool, typer.Option("--json", help="Print data only, as JSON.")] = False,
 ) -> None:
     """Write definitions of the Lua surface into an app, for completion and checks in editors."""
-    from saros.plugins import installed
+    from saros.app.plugins import installed
 
     if not directory.is_dir():
         raise Error(f'there is no directory "{directory}"', INVALID)

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import saros
-from saros.plugins import RuntimePlugin
+from saros.app.plugins import RuntimePlugin
 
 if TYPE_CHECKING:
     import typer
 
     from saros.entries import Kind, Registry
-    from saros.modules import Module
+    from saros.interfaces.module import Module
 
     from .runtime import LuaRuntime
 

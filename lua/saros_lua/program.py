@@ -1,4 +1,4 @@
-"""A Lua program: one `Vm` that runs one execution (see `saros.program.Program`)."""
+"""A Lua program: one `Vm` that runs one execution (see `saros.interfaces.program.Program`)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from saros.app.watchdog import watch
 from saros.entries import Entry
-from saros.errors import INTERNAL, CodeError, Error
-from saros.program import EVENT_OPS, OUTDATED, QUERY, Command, Event, Facts, Inspection, unpack
-from saros.watchdog import watch
+from saros.interfaces.program import Facts
+from saros.model.errors import INTERNAL, CodeError, Error
+from saros.model.records import EVENT_OPS, OUTDATED, QUERY, Command, Event, Inspection, unpack
 
 from .modules.hash import derive
 from .vm import Stopped, Vm

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from saros.entries import Entry, Problem, Registry
-from saros.errors import PERMISSION_DENIED, CodeError, Error
-from saros.modules import HostFunction, Module
-from saros.program import Facts
+from saros.interfaces.module import HostFunction, Module
+from saros.interfaces.program import Facts
+from saros.model.errors import PERMISSION_DENIED, CodeError, Error
 
 from .check import check_method
 from .chunks import compile_library, compile_user, has_chunk, library_chunk
@@ -25,7 +25,7 @@ No two sources ever have the same number, so VMs may keep what they were told of
 
 
 class LuaRuntime:
-    """See `saros.program.Runtime`."""
+    """See `saros.interfaces.runtime.Runtime`."""
 
     def __init__(self, registry: Registry, modules: Mapping[str, Module]) -> None:
         self.registry = registry

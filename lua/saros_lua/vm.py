@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import lupa.lua54 as lupa
 
-from saros.errors import INTERNAL, INVALID, Error
+from saros.model.errors import INTERNAL, INVALID, Error
 
 from .chunks import SANDBOX, compile_user, library_chunk
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from saros.cli import main
+from saros_cli import main
 
 
 class Result(NamedTuple):

@@ -16,7 +16,7 @@ import typer
 import yaml
 
 import saros
-from saros import plugins
+from saros.app import plugins
 
 COMMANDS = [
     *("run", "start", "call", "list", "describe", "history", "signal", "query", "update", "cancel"),
@@ -157,7 +157,7 @@ def test_help_lists_every_command(cli: Any) -> None:
 def test_what_prints_little_imports_little(args: list[str]) -> None:
     """Start-up time, told without a stopwatch."""
     code = (
-        "import sys; from saros.cli import main; "
+        "import sys; from saros_cli import main; "
         f"main({args!r}); "
         "print({'saros.app', 'saros.engine', 'lupa'} & set(sys.modules), file=sys.stderr)"
     )

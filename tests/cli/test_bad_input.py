@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from saros import plugins
+from saros.app import plugins
 
 ONE = "namespace: app\nname: one\nkind: {kind}\nsource: file://one.lua\n{more}"
 
@@ -45,7 +45,7 @@ def test_a_kind_of_a_plugin_that_is_not_installed(
 ) -> None:
     only = plugins.Plugins([EntryPoint("lua", "saros_lua.plugin", "saros")])
     monkeypatch.setattr(plugins, "installed", lambda: only)
-    monkeypatch.setattr("saros.loading.installed", lambda: only)
+    monkeypatch.setattr("saros.app.loading.installed", lambda: only)
     result = cli("check", write({"_index.yaml": "namespace: app\nname: web\nkind: http.service\n"}))
     assert result.status == 1
     assert result.err.splitlines() == [
@@ -303,7 +303,7 @@ def test_an_unexpected_error_is_one_line_and_a_traceback_on_demand(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("saros.loading.check_app", broken)
+    monkeypatch.setattr("saros.app.loading.check_app", broken)
     result = cli("check", shop)
     assert result.status == 1
     assert result.err.splitlines() == [

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import saros
-from saros.testing import eventually
+from saros_testing import eventually
 
 ID = "approval-1"
 
@@ -143,7 +143,7 @@ def test_list_and_describe_agree_on_what_is_parked(cli: Any, write: Any) -> None
 
 
 def test_an_update_without_a_worker_says_so(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saros.cli.requests.SLOW_S", 0.05)
+    monkeypatch.setattr("saros_cli.requests.SLOW_S", 0.05)
     result = ask("update", ID, "rename", '"x"', "--timeout", "200ms")
     assert (result.status, result.out) == (1, "")
     note, error, hint = result.err.splitlines()
@@ -217,7 +217,7 @@ def test_the_app_of_the_working_directory_is_used(
 
 def test_update_prints_the_answer(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """An update needs a worker beside the command: here the command's own client is one."""
-    from saros.app import App
+    from saros.app.app import App
 
     opened = App.get
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saros.cli import logs, output
-from saros.errors import INVALID, Error
-from saros.execution import check_id
-from saros.plain import CUT, json_visible, one_line, shown, visible, without_secrets
+from saros.model.errors import INVALID, Error
+from saros.model.execution import check_id
+from saros.model.text import CUT, json_visible, one_line, shown, visible, without_secrets
+from saros_cli import logs, output
 
 EVIL = "a\x1b[2J\x07\x9b\u2028\u202e\r\nerror: forged\t\x00\x7f"
 DANGEROUS = [

@@ -73,7 +73,7 @@ def test_arguments_without_exec_are_an_error(cli: Any, served: str) -> None:
 
 def test_a_process_that_does_not_stop_is_ended() -> None:
     """Whatever holds it up: here the main thread never comes back."""
-    code = "from saros.cli.serve import End\nend = End()\nend.limit_s = 0.2\nend.begin()\nwhile True: pass"
+    code = "from saros_cli.serve import End\nend = End()\nend.limit_s = 0.2\nend.begin()\nwhile True: pass"
     done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 1
     assert "has not stopped within" in done.stderr
@@ -110,7 +110,7 @@ def test_a_changed_app_is_loaded_anew(write: Callable[..., str], tmp_path: Path,
         "says.lua": listens.replace("NUMBER", "1"),
     }
     write(files)
-    command = [sys.executable, "-c", "import sys; from saros.cli import main; sys.exit(main())"]
+    command = [sys.executable, "-c", "import sys; from saros_cli import main; sys.exit(main())"]
     flags = ["--reload"] if how == "file" else []
     served = subprocess.Popen(
         [*command, "run", str(tmp_path / "app"), "--backend", "memory://", *flags],

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from saros.cli.main import main
+from saros_cli.main import main
 
 SECRET = "s3cret-w0rd"
 URLS = [

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 import saros
-from saros import plugins
-from saros.plugins import Plugins, ServicePlugin
+from saros.app import plugins
+from saros.app.plugins import Plugins, ServicePlugin
 
 SKIP = "memory://?time=skip"
-COMMAND = [sys.executable, "-c", "import sys; from saros.cli import main; sys.exit(main())"]
+COMMAND = [sys.executable, "-c", "import sys; from saros_cli import main; sys.exit(main())"]
 
 
 def test_start_waits_on_memory_and_shows_what_happens(cli: Any, shop: str) -> None:
@@ -186,7 +186,7 @@ def test_a_service_that_cannot_start_ends_run_and_does_not_concern_start(
     found.manager.register(_Refused())
     monkeypatch.setattr(plugins, "installed", lambda: found)
     monkeypatch.setattr("saros.app.installed", lambda: found)
-    monkeypatch.setattr("saros.loading.installed", lambda: found)
+    monkeypatch.setattr("saros.app.loading.installed", lambda: found)
     assert cli("start", shop, "app:order", '{"amount": 5}', "-b", SKIP, "--json").status == 0
     result = cli("run", shop)
     assert (result.status, result.out) == (1, "")

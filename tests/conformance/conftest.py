@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from saros.plugins import BackendPlugin, installed
-from saros.testing.conformance import BEHAVIOURS, Behaviour
+from saros.app.plugins import BackendPlugin, installed
+from saros_testing.conformance import BEHAVIOURS, Behaviour
 
 TABLE = Path(__file__).parents[2] / "docs" / "conformance.md"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from saros.testing.conformance import BEHAVIOURS, Behaviour, run
+from saros_testing.conformance import BEHAVIOURS, Behaviour, run
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda item: item.name)

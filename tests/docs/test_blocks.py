@@ -41,13 +41,13 @@ import pytest
 import typer.main
 import yaml
 
-from saros.cli import main
-from saros.cli.main import _assemble
-from saros.errors import Error
-from saros.loading import check_app
-from saros.plugins import installed
-from saros.testing import TestApp
+from saros.app.loading import check_app
+from saros.app.plugins import installed
+from saros.model.errors import Error
+from saros_cli import main
+from saros_cli.main import _assemble
 from saros_lua.chunks import compile_user
+from saros_testing import TestApp
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "examples/orders/README.md")] + sorted(

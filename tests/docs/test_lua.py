@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from saros.plugins import installed
-from saros.testing import TestApp, lua_app
+from saros.app.plugins import installed
+from saros_testing import TestApp, lua_app
 
 PAGE = Path(__file__).parents[2] / "docs" / "lua.md"
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL))

@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from saros.background import Job, Jobs, finished
+from saros.model.background import Job, Jobs, finished
 
 from .conftest import Runner
 
@@ -153,4 +153,4 @@ def test_only_one_module_starts_tasks() -> None:
         if (name := path.relative_to(ROOT).as_posix()) not in ALLOWED
         for line in _edge_triggered(ast.parse(path.read_text(encoding="utf-8")))
     ]
-    assert not found, "use saros.background instead of asyncio's tasks"
+    assert not found, "use saros.model.background instead of asyncio's tasks"

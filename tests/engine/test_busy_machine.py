@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from saros.testing import lua_app
+from saros_testing import lua_app
 
 PYTHON = """
 import asyncio

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import saros
-from saros.clock import LONGEST, RealClock, VirtualClock, backoff
-from saros.program import RetryPolicy
-from saros.testing import eventually, lua_app
+from saros.model.clock import LONGEST, RealClock, VirtualClock, backoff
+from saros.model.records import RetryPolicy
+from saros_testing import eventually, lua_app
 
 MS = 1_000_000
 HOURS_3 = 3 * 3_600 * 10**9
@@ -78,7 +78,7 @@ def test_a_storm_of_timers_with_resets_and_cancels() -> None:
         due: dict[int, int] = {}
         fired: list[tuple[int, int, int]] = []  # number, due, lateness
 
-        def arm(number: int, ns: int) -> saros.clock.Handle:
+        def arm(number: int, ns: int) -> saros.model.clock.Handle:
             due[number] = clock.steady() + ns
 
             def fire() -> None:

@@ -12,12 +12,14 @@ import pytest
 
 import saros
 from saros.engine.backend import StoreBackend
+from saros.engine.commit import Transition
 from saros.engine.live import load
-from saros.engine.transition import Transition
-from saros.program import DONE, MESSAGE, Message, pack
-from saros.store import CONFLICT, FENCED, OK, CallLease, Mail, Settled
-from saros.testing import eventually, lua_app
+from saros.interfaces.activities import CallLease, Settled
+from saros.interfaces.signals import Mail
+from saros.interfaces.store import CONFLICT, FENCED, OK
+from saros.model.records import DONE, MESSAGE, Message, pack
 from saros_memory.store import MemoryStore
+from saros_testing import eventually, lua_app
 
 Runner = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -166,6 +168,6 @@ def test_mail_that_comes_while_a_task_runs_is_not_lost(tmp_path: Path, run: Runn
 
 
 def saros_raw(data: bytes) -> Any:
-    from saros.raw import Raw
+    from saros.model.raw import Raw
 
     return Raw(data)

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from saros import runs
-from saros.clock import RealClock
-from saros.errors import CANCELED
-from saros.execution import RUNNING, StartRequest
-from saros.program import CANCEL
-from saros.store import Mail
-from saros.testing import TestApp, eventually, lua_app, refused
+from saros.engine import runs
+from saros.interfaces.signals import Mail
+from saros.model.clock import RealClock
+from saros.model.errors import CANCELED
+from saros.model.execution import RUNNING, StartRequest
+from saros.model.records import CANCEL
 from saros_memory.store import MemoryStore
+from saros_testing import TestApp, eventually, lua_app, refused
 
 Runner = Callable[[Coroutine[Any, Any, None]], None]
 

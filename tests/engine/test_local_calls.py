@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import saros
-from saros.engine import local
-from saros.testing import eventually, lua_app
+from saros.engine import local_activities as local
+from saros_testing import eventually, lua_app
 
 from .conftest import Runner
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import saros
-from saros.testing import lua_app
+from saros_testing import lua_app
 
 from .conftest import Runner
 

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import saros
-from saros.errors import INTERNAL
-from saros.testing import lua_app
+from saros.model.errors import INTERNAL
+from saros_testing import lua_app
 
 Deed = Callable[[], Any]
 

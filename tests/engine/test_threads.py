@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import saros
-from saros.testing import eventually, lua_app
+from saros_testing import eventually, lua_app
 
 from .conftest import Runner
 

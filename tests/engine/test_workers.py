@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 import saros
-from saros.engine.worker import CACHE, cache_size
-from saros.testing import eventually, lua_app
+from saros.engine.workflow_worker import CACHE, cache_size
+from saros_testing import eventually, lua_app
 
 Runner = Callable[[Coroutine[Any, Any, None]], None]
 

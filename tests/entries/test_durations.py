@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saros.entries import parse_duration
-from saros.errors import INVALID, Error
+from saros.model.errors import INVALID, Error
 
 SECOND = 1_000_000_000
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from saros.entries import Kind, Registry, Text, load
-from saros.errors import NOT_FOUND, Error
+from saros.model.errors import NOT_FOUND, Error
 
 from .conftest import KINDS, Load
 

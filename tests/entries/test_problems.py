@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from saros.entries import AppError, Entry, Kind, Number, Problem, Reference, Registry, Text, load
-from saros.errors import INVALID, Error
+from saros.model.errors import INVALID, Error
 
 from .conftest import KINDS, Fail, Load
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from saros import Handle, NonDeterminism
+from saros.app.loading import check_app
 from saros.engine.replay import replay
-from saros.loading import check_app
-from saros.testing import TestApp, eventually
+from saros_testing import TestApp, eventually
 
 ORDERS = Path(__file__).parents[2] / "examples" / "orders"
 HOUR = timedelta(hours=1)

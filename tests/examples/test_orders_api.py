@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 import saros
-from saros.loading import load_app
+from saros.app.loading import load_app
 from saros_http import serving
 
 ORDERS = Path(__file__).parents[2] / "examples" / "orders"

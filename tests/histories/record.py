@@ -31,10 +31,10 @@ from pathlib import Path
 from typing import Any
 
 from saros import Handle
-from saros.errors import NOT_FOUND, Error
-from saros.execution import RUNNING, new_id
-from saros.testing import TestApp, eventually
-from saros.testing.conformance import BEHAVIOURS, Behaviour, Case
+from saros.model.errors import NOT_FOUND, Error
+from saros.model.execution import RUNNING, new_id
+from saros_testing import TestApp, eventually
+from saros_testing.conformance import BEHAVIOURS, Behaviour, Case
 
 HERE = Path(__file__).parent
 ORDERS = HERE.parents[1] / "examples" / "orders"

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from saros import NonDeterminism
-from saros.deployment import Deployment
+from saros.app.loading import load_app
+from saros.app.plugins import installed
 from saros.engine.replay import replay
-from saros.export import FORMAT
-from saros.loading import load_app
-from saros.plugins import installed
+from saros.interfaces.deployment import Deployment
+from saros.model.export import FORMAT
 
 HERE = Path(__file__).parent
 ORDERS = HERE.parents[1] / "examples" / "orders"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saros.testing.conformance.values import MARKERS
+from saros_testing.conformance.values import MARKERS
 
 RESPONSE = {"status": 418, "headers": {"x-evil": "1"}, "body": "chosen"}
 texts = st.text(st.characters(codec="utf-8"), max_size=8)

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from saros.testing import TestApp, lua_app
+from saros_testing import TestApp, lua_app
 
 FOLLOW = """
 local names, cursor, pages = {}, nil, 0

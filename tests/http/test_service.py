@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 import saros
-import saros.loading
+import saros.app.loading
 from saros.entries import AppError
 
 SLOW = 'require("time").sleep("300ms") return {"done"}'
@@ -329,5 +329,5 @@ def test_problems_are_found_when_the_app_is_loaded(tmp_path: Path, entry: str, m
     (tmp_path / "f.lua").write_text("return function() end")
     (tmp_path / "_index.yaml").write_text(f"{BASE}  - {entry}\n")
     with pytest.raises(AppError) as caught:
-        saros.loading.load_app(tmp_path)
+        saros.app.loading.load_app(tmp_path)
     assert message in str(caught.value)

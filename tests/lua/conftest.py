@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from saros import values
-from saros.errors import ErrorData
-from saros.program import COMPLETE, FAIL, START, unpack
+from saros.model import values
+from saros.model.errors import ErrorData
+from saros.model.records import COMPLETE, FAIL, START, unpack
 from saros_lua.chunks import compile_user
 from saros_lua.modules import SURFACE
 from saros_lua.modules.hash import derive

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from saros import values
-from saros.program import START, Inspection, unpack
+from saros.model import values
+from saros.model.records import START, Inspection, unpack
 from saros_lua.chunks import compile_user
 from saros_lua.modules import SURFACE
 from saros_lua.vm import Vm

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from saros import errors, values
-from saros.errors import Error
+from saros.model import errors, values
+from saros.model.errors import Error
 from saros_lua.modules import http_client
 
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from saros.app import App
+from saros.app.app import App
 from saros.engine.live import load
-from saros.execution import COMPLETED, HistoryPage
-from saros.program import CLOSING_OPS, DONE, EVENT_OPS
+from saros.model.execution import COMPLETED, HistoryPage
+from saros.model.records import CLOSING_OPS, DONE, EVENT_OPS
 
 from .programs import Op
 

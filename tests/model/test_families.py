@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import saros
-from saros.execution import RUNNING
-from saros.testing import eventually
+from saros.model.execution import RUNNING
+from saros_testing import eventually
 
 from .laws import check_histories
 from .test_random_programs import NUMBERS, sizes

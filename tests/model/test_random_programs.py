@@ -17,7 +17,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 import saros
-from saros.engine import StoreBackend, local
+from saros.engine import StoreBackend
+from saros.engine import local_activities as local
 
 from .laws import check_histories, check_log, check_messages, children
 from .programs import SCENARIOS, Happening, Op, Scenario, count, named

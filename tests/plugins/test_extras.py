@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 import saros
-from saros.errors import INVALID
-from saros.plugins import Plugins
-from saros.testing import TestApp, lua_app
-from saros.testing.conformance import BEHAVIOURS
+from saros.app.plugins import Plugins
+from saros.model.errors import INVALID
+from saros_testing import TestApp, lua_app
+from saros_testing.conformance import BEHAVIOURS
 
 HERE = Path(__file__).parent / "extras"
 ROOT = Path(__file__).parents[2]
@@ -58,9 +58,9 @@ def plugins(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugins]:
     plugins = Plugins()
     assert not plugins.broken
     assert plugins.distributions["extras"] == "saros-extras 0.1.0"
-    monkeypatch.setattr("saros.plugins.installed", lambda: plugins)
+    monkeypatch.setattr("saros.app.plugins.installed", lambda: plugins)
     monkeypatch.setattr("saros.app.installed", lambda: plugins)
-    monkeypatch.setattr("saros.loading.installed", lambda: plugins)
+    monkeypatch.setattr("saros.app.loading.installed", lambda: plugins)
     yield plugins
     for name in [name for name in sys.modules if name.split(".")[0] == "saros_extras"]:
         del sys.modules[name]
@@ -75,7 +75,7 @@ def app_with(path: Path, **parts: Any) -> Path:
 
 def command(site: Path, *args: str) -> subprocess.CompletedProcess[str]:
     code = (
-        f"import sys; sys.path[:0] = {[str(site), *sys.path]!r}; from saros.cli import main; sys.exit(main())"
+        f"import sys; sys.path[:0] = {[str(site), *sys.path]!r}; from saros_cli import main; sys.exit(main())"
     )
     return subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=60)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from saros.errors import INVALID, Error
-from saros.testing import TestApp, lua_app
+from saros.model.errors import INVALID, Error
+from saros_testing import TestApp, lua_app
 
 TOOLS = """
 from __future__ import annotations

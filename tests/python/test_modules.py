@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from saros.testing import TestApp, lua_app
+from saros_testing import TestApp, lua_app
 
 
 def an_app(path: Path, text: str) -> Path:

@@ -13,8 +13,8 @@ import msgspec
 import pydantic
 import pytest
 
-from saros import values
-from saros.errors import Error
+from saros.model import values
+from saros.model.errors import Error
 
 
 class Color(str, enum.Enum):  # noqa: UP042 - its str() is not its value

@@ -15,9 +15,9 @@ import pytest
 
 import saros
 import saros_redis
-from saros.errors import PERMISSION_DENIED, UNAVAILABLE
-from saros.testing import lua_app
-from saros.testing.conformance import BEHAVIOURS, Behaviour, run
+from saros.model.errors import PERMISSION_DENIED, UNAVAILABLE
+from saros_testing import lua_app
+from saros_testing.conformance import BEHAVIOURS, Behaviour, run
 
 SCRIPTS = Path(saros_redis.__file__).parent / "scripts"
 PICKED = BEHAVIOURS[3::8]

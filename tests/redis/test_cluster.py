@@ -15,9 +15,9 @@ import pytest
 import redis
 
 import saros
-from saros.program import Spawn
-from saros.testing import lua_app
-from saros.testing.conformance import BEHAVIOURS, Behaviour, run
+from saros.model.records import Spawn
+from saros_testing import lua_app
+from saros_testing.conformance import BEHAVIOURS, Behaviour, run
 
 PICKED = BEHAVIOURS[::9]
 

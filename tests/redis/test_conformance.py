@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from saros.testing.conformance import BEHAVIOURS, Behaviour, run
+from saros_testing.conformance import BEHAVIOURS, Behaviour, run
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS[::4], ids=lambda item: item.name)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import saros
-from saros.errors import INVALID, UNAVAILABLE
-from saros.testing import lua_app
-from saros.testing.conformance import BEHAVIOURS, Behaviour, run
+from saros.model.errors import INVALID, UNAVAILABLE
+from saros_testing import lua_app
+from saros_testing.conformance import BEHAVIOURS, Behaviour, run
 
 PICKED = BEHAVIOURS[5::12]
 

@@ -16,8 +16,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import saros
-from saros.errors import UNAVAILABLE
-from saros.testing import lua_app
+from saros.model.errors import UNAVAILABLE
+from saros_testing import lua_app
 
 STEPS = """
     local sum = 0

@@ -14,10 +14,10 @@ import msgspec
 import pytest
 
 import saros
-from saros import values
-from saros.program import Spawn
-from saros.store import NodeMail
-from saros.testing import lua_app
+from saros.interfaces.nodes import NodeMail
+from saros.model import values
+from saros.model.records import Spawn
+from saros_testing import lua_app
 
 PROCESSES = {
     # answers with what it gets and how often it was asked
@@ -272,7 +272,7 @@ def test_a_client_reaches_processes(app: Path, url: str) -> None:
             await until(lambda: client.backend.lookup("polite"))
             ended = asyncio.create_task(node.call("app:f_watch", {"pid": pid, "name": "watching"}))
             await until(lambda: client.backend.lookup("watching"))
-            await client.host.ask(saros.program.Ask("cancel", pid), "")
+            await client.host.ask(saros.model.records.Ask("cancel", pid), "")
             assert (await ended)["value"] == "CANCEL"
 
     asyncio.run(main())
@@ -281,7 +281,7 @@ def test_a_client_reaches_processes(app: Path, url: str) -> None:
 NODE = """
 import asyncio, sys
 import msgspec, saros
-from saros.program import Spawn
+from saros.model.records import Spawn
 
 async def main():
     async with saros.open(sys.argv[1], backend=sys.argv[2], services=False) as app:

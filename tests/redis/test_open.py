@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import saros
-from saros.errors import INVALID, PERMISSION_DENIED, UNAVAILABLE
-from saros.testing import lua_app
+from saros.model.errors import INVALID, PERMISSION_DENIED, UNAVAILABLE
+from saros_testing import lua_app
 
 
 def refused(path: Path, url: str) -> saros.Error:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import saros
-from saros.testing import lua_app
 from saros_redis.limits import SCRIPT, portions
+from saros_testing import lua_app
 
 MAIN = """
     local inbox, bytes, n = process.listen("part"), 0, 0

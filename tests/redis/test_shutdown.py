@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import saros
-from saros.testing import eventually, lua_app
+from saros_testing import eventually, lua_app
 
 BOUND_S = 40.0
 """The grace, and what handing over may take; on a loaded machine."""
@@ -26,7 +26,7 @@ def app_path(tmp_path: Path) -> Path:
 
 
 def run(app: Path, url: str, *options: str) -> subprocess.Popen[str]:
-    code = "import sys; from saros.cli import main; sys.exit(main())"
+    code = "import sys; from saros_cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "run", str(app), "--backend", url, *options]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"})
 

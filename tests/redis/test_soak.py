@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import saros
-from saros.testing import lua_app
+from saros_testing import lua_app
 
 FILE = Path(__file__).parents[2] / "bench" / "soak.py"
 

@@ -13,14 +13,17 @@ import msgspec
 import pytest
 
 import saros
-from saros import runs
-from saros.errors import ALREADY_EXISTS, CANCELED, INVALID
-from saros.execution import RUNNING, Record, StartRequest, Watcher, new_id
-from saros.program import CANCEL, COMPLETE, START, Call, StartOptions
-from saros.store import CONFLICT, FENCED, OK, CallTask, Close, Commit, Mail, Settled, WorkflowTask
-from saros.testing import lua_app, refused
+from saros.engine import runs
+from saros.interfaces.activities import CallTask, Settled
+from saros.interfaces.history import Close, WorkflowTask
+from saros.interfaces.signals import Mail
+from saros.interfaces.store import CONFLICT, FENCED, OK, Commit
+from saros.model.errors import ALREADY_EXISTS, CANCELED, INVALID
+from saros.model.execution import RUNNING, Record, StartRequest, Watcher, new_id
+from saros.model.records import CANCEL, COMPLETE, START, Call, StartOptions
 from saros_redis.options import parse
 from saros_redis.store import RedisStore
+from saros_testing import lua_app, refused
 
 
 @asynccontextmanager

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import saros
-from saros.testing import lua_app
 from saros_redis.timers import LIMIT
+from saros_testing import lua_app
 
 ORDERS, TIMERS = 100, 50
 DELAYED = 5_000

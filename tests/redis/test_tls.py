@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 import saros
-from saros.errors import INVALID, UNAVAILABLE
-from saros.testing import lua_app
+from saros.model.errors import INVALID, UNAVAILABLE
+from saros_testing import lua_app
 
 _USAGES = (
     *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 import saros
-from saros.errors import INVALID, Error
+from saros.model.errors import INVALID, Error
 from saros_redis.options import parse
 
 SECRET = "s3cr3t"

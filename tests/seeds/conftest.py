@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from saros.engine.replay import replay
-from saros.testing import TestApp, lua_app
+from saros_testing import TestApp, lua_app
 
 EXAMPLES = Path(__file__).parent / "app"
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from saros.engine.replay import replay
-from saros.errors import INTERNAL
-from saros.testing import TestApp, lua_app
+from saros.model.errors import INTERNAL
+from saros_testing import TestApp, lua_app
 
 HOUR = timedelta(hours=1)
 ORDER = {"id": "123", "total": 99.5, "customer_id": "c-42", "shipping_address": "12 High Street"}

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 import saros
-from saros.errors import INTERNAL
-from saros.plugins import installed
-from saros.testing import lua_app
+from saros.app.plugins import installed
+from saros.model.errors import INTERNAL
+from saros_testing import lua_app
 
 
 def receiver(guide: Any) -> str:

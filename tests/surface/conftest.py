@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from saros.testing import TestApp, lua_app, refused
+from saros_testing import TestApp, lua_app, refused
 
 Run = Callable[..., Any]
 

@@ -17,15 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.api.common.v1 import Payload
 
-from saros import values
-from saros.cli import inputs, output
-from saros.errors import Error
-from saros.execution import RUNNING, HistoryPage, Record, Run
-from saros.export import export_history, import_history
-from saros.testing import lua_app
-from saros.testing.cases import TestApp
-from saros.testing.conformance.values import MARKERS
+from saros.model import values
+from saros.model.errors import Error
+from saros.model.execution import RUNNING, HistoryPage, Record, Run
+from saros.model.export import export_history, import_history
+from saros_cli import inputs, output
 from saros_temporal.payloads import to_json, to_payload
+from saros_testing import lua_app
+from saros_testing.cases import TestApp
+from saros_testing.conformance.values import MARKERS
 
 MANY = settings(max_examples=150, deadline=None)
 texts = st.text(st.characters(codec="utf-8"), max_size=8)

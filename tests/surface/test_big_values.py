@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from saros.errors import INVALID
-from saros.testing import lua_app
-from saros.testing.cases import TestApp, refused
+from saros.model.errors import INVALID
+from saros_testing import lua_app
+from saros_testing.cases import TestApp, refused
 
 MB = 1_000_000
 pytestmark = pytest.mark.anyio

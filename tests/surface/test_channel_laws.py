@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saros import values
-from saros.program import COMPLETE, START
+from saros.model import values
+from saros.model.records import COMPLETE, START
 from saros_lua.chunks import compile_user
 from saros_lua.vm import Vm
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from saros.cli import main
-from saros.errors import Error
-from saros.modules import Module
+from saros.interfaces.module import Module
+from saros.model.errors import Error
+from saros_cli import main
 from saros_lua import definitions
 from saros_lua.chunks import compile_library, library_chunk
 from saros_lua.definitions import Class, parse, read

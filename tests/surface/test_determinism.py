@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from saros.testing import lua_app
+from saros_testing import lua_app
 
 MAIN = """
 local uuid, crypto, w = require("uuid"), require("crypto"), require("workflow")
@@ -43,11 +43,11 @@ return {order, tostring(function() end), math.random(), string.format("%s", {}),
 
 DRIVE = """
 import hashlib, json, sys
-from saros import values
-from saros.loading import load_app
+from saros.model import values
+from saros.app.loading import load_app
 from saros.engine.live import Live
-from saros.execution import Run
-from saros.program import CALL, DONE, SIDE_EFFECT, START, TIMER, Event, Start, StartTimer, pack, unpack
+from saros.model.execution import Run
+from saros.model.records import CALL, DONE, SIDE_EFFECT, START, TIMER, Event, Start, StartTimer, pack, unpack
 import msgspec
 
 deployment = load_app(sys.argv[1])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from saros.testing.conformance import BEHAVIOURS
+from saros_testing.conformance import BEHAVIOURS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

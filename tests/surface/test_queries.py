@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saros.errors import INVALID, Error
+from saros.model.errors import INVALID, Error
 from saros_temporal.descriptions import visibility_query
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from saros.entries import AppError
-from saros.testing import TestApp, lua_app
+from saros_testing import TestApp, lua_app
 
 UPGRADES = """
     process.set_options({upgradable = true})

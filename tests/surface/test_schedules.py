@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from saros.app.occurrences import Occurrences, name_of
 from saros.engine import StoreBackend
-from saros.serving.occurrences import Occurrences, name_of
-from saros.testing import TestApp, eventually, lua_app
+from saros_testing import TestApp, eventually, lua_app
 
 HOUR = 3600 * 10**9
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from saros.testing import TestApp, eventually, lua_app
+from saros_testing import TestApp, eventually, lua_app
 
 WAITS = "process.inbox():receive()"
 

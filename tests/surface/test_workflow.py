@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from saros.testing import TestApp, eventually, lua_app, refused
+from saros_testing import TestApp, eventually, lua_app, refused
 
 Run = Callable[..., Any]
 

@@ -22,8 +22,8 @@ import pytest
 from temporalio.api.testservice.v1 import LockTimeSkippingRequest, UnlockTimeSkippingRequest
 from temporalio.testing import WorkflowEnvironment
 
-from saros.app import App, open_app
-from saros.plugins import GROUP, Plugins
+from saros.app.app import App, open_app
+from saros.app.plugins import GROUP, Plugins
 
 T = TypeVar("T")
 HERE = Path(__file__).parent
@@ -211,7 +211,7 @@ async def _connected(
     path: Path, url: str, plugins: Plugins, more: dict[str, Any]
 ) -> contextlib.AbstractAsyncContextManager[App]:
     """The server listens before its namespace is there, just after it has started."""
-    from saros.errors import Error
+    from saros.model.errors import Error
 
     deadline = time.monotonic() + 20
     while True:

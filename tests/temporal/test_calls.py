@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from saros.errors import Error
+from saros.model.errors import Error
 
 
 def call(shared: Any, id: str, *args: Any, **more: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from saros.cli import main
+from saros_cli import main
 
 BIG = '"' + "x" * 2_500_000 + '"'
 HUGE = '"' + "x" * 5_000_000 + '"'
@@ -107,7 +107,7 @@ def test_what_a_command_says(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_loaded_worker_drains_in_time(number: signal.Signals, root: Path, server: Any, shared: Any) -> None:
-    command = [sys.executable, "-c", "import sys, saros.cli; sys.exit(saros.cli.main())"]
+    command = [sys.executable, "-c", "import sys, saros_cli; sys.exit(saros_cli.main())"]
     command += ["run", str(root), "--backend", server.url]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
     assert running.stderr is not None

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from saros.errors import Error
-from saros.loading import load_app
+from saros.app.loading import load_app
+from saros.model.errors import Error
 
 INDEX = """
 namespace: app

@@ -22,9 +22,9 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import TLSConfig
 from temporalio.converter import PayloadCodec
 
-from saros.app import open_app
-from saros.errors import Error
-from saros.loading import load_app
+from saros.app.app import open_app
+from saros.app.loading import load_app
+from saros.model.errors import Error
 
 from .tls import Authority
 
@@ -317,7 +317,7 @@ SCRIPT = """
 import asyncio, sys
 from importlib.metadata import EntryPoint, entry_points
 import saros.app
-from saros.plugins import GROUP, Plugins
+from saros.app.plugins import GROUP, Plugins
 
 points = list(entry_points(group=GROUP))
 if not any(point.name == "temporal" for point in points):

@@ -39,7 +39,7 @@ from temporalio.worker import WorkflowInstanceDetails
 from temporalio.worker._command_aware_visitor import CommandInfo
 from temporalio.workflow import Info, ParentInfo, _Definition
 
-from saros.loading import load_app
+from saros.app.loading import load_app
 from saros_temporal.calls import LOCAL_IN_A_ROW
 from saros_temporal.environment import Environment
 from saros_temporal.instance import Instance

@@ -80,7 +80,7 @@ SCRIPT = """
 import asyncio, sys
 from importlib.metadata import EntryPoint, entry_points
 import saros.app
-from saros.plugins import GROUP, Plugins
+from saros.app.plugins import GROUP, Plugins
 
 points = list(entry_points(group=GROUP))
 if not any(point.name == "temporal" for point in points):

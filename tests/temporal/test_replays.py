@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from saros.loading import load_app
+from saros.app.loading import load_app
 
 # The SDK's word for an activity that ended just before it was to be cancelled.
 pytestmark = pytest.mark.filterwarnings("ignore:Cannot find activity to cancel")

@@ -12,8 +12,8 @@ import pytest
 from temporalio.api.workflowservice.v1 import ListScheduleMatchingTimesRequest
 from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow, ScheduleSpec, ScheduleState
 
-from saros.cron import SECOND_NS, Cron
-from saros.execution import COMPLETED
+from saros.model.cron import SECOND_NS, Cron
+from saros.model.execution import COMPLETED
 from saros_temporal.schedules import calendars
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from saros.testing import lua_app
+from saros_testing import lua_app
 
 BOUND_S = 60.0
 

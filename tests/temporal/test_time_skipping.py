@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from saros.errors import Error
+from saros.model.errors import Error
 
 FLOWS = {
     "sleeps": """

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from saros.app import open_app
-from saros.errors import Error
+from saros.app.app import open_app
+from saros.model.errors import Error
 
 from .tls import Authority, Front, context
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from saros.errors import CodeError, Error, NonDeterminism
-from saros.loading import load_app
+from saros.app.loading import load_app
+from saros.model.errors import CodeError, Error, NonDeterminism
 
 QUICK = {"task_timeout": 1000}
 """A failed workflow task is tried again when its timeout is over."""

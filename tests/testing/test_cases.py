@@ -10,8 +10,8 @@ import pytest
 
 import saros
 from saros import activity
-from saros.errors import INVALID, NOT_FOUND, UNAVAILABLE
-from saros.testing import TestApp, lua_app
+from saros.model.errors import INVALID, NOT_FOUND, UNAVAILABLE
+from saros_testing import TestApp, lua_app
 
 MAIN = 'local value, err = funcs.call("app:real", input) if err then return nil, err end return value'
 

@@ -19,16 +19,16 @@ from typing import Any
 import pytest
 
 import saros
-from saros.errors import Error
-from saros.testing import lua_app
-from saros.testing.cases import eventually
-from saros.watchdog import STATUS
+from saros.app.watchdog import STATUS
+from saros.model.errors import Error
+from saros_testing import lua_app
+from saros_testing.cases import eventually
 
 SILENCE = "1.5s"
 # What a child process runs: `saros`, with a host function that blocks as long as a file is there.
 RUN = """
 import ctypes, os, sys
-from saros.cli import main
+from saros_cli import main
 from saros_lua.modules import hash as digests
 
 pause = ctypes.CDLL(None).pause

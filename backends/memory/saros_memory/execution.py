@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from saros.attributes import upserted
-from saros.clock import Handle
-from saros.execution import RUNNING, Description, Record, Run, Watcher
-from saros.program import Attributes
-from saros.store import CallTask, Child, Mail
-from saros.values import readable
+from saros.interfaces.activities import CallTask
+from saros.interfaces.signals import Child, Mail
+from saros.model.clock import Handle
+from saros.model.execution import RUNNING, Description, Record, Run, Watcher
+from saros.model.records import Attributes
+from saros.model.search import upserted
+from saros.model.values import readable
 
 
 class OpenCall:

@@ -8,8 +8,13 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from saros.clock import Clock, Handle
-from saros.execution import (
+from saros.interfaces.activities import CallTask
+from saros.interfaces.history import UNTIL_CLOSED, Close, Limit, NewRun, already_exists
+from saros.interfaces.signals import Mail, Outgoing, farewell
+from saros.interfaces.store import CONFLICT, FENCED, OK, Commit
+from saros.interfaces.timers import TO_CLOSE, TO_RUN, TO_START, Deadline
+from saros.model.clock import Clock, Handle
+from saros.model.execution import (
     COMPLETED,
     CONTINUED,
     TERMINATE,
@@ -22,27 +27,8 @@ from saros.execution import (
     StartRequest,
     Watcher,
 )
-from saros.program import CANCEL, DONE, EXIT, MESSAGE, Attributes, pack
-from saros.store import (
-    CONFLICT,
-    FENCED,
-    OK,
-    TO_CLOSE,
-    TO_RUN,
-    TO_START,
-    UNTIL_CLOSED,
-    CallTask,
-    Close,
-    Commit,
-    Deadline,
-    Limit,
-    Mail,
-    NewRun,
-    Outgoing,
-    already_exists,
-    farewell,
-)
-from saros.values import Json, members
+from saros.model.records import CANCEL, DONE, EXIT, MESSAGE, Attributes, pack
+from saros.model.values import Json, members
 
 from .execution import Execution, OpenCall
 from .queues import Queues

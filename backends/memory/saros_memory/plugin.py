@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import saros
-from saros.errors import INVALID, Error
-from saros.plain import without_secrets
-from saros.plugins import BackendPlugin
+from saros.app.plugins import BackendPlugin
+from saros.model.errors import INVALID, Error
+from saros.model.text import without_secrets
 
 if TYPE_CHECKING:
-    from saros.backend import Backend
-    from saros.clock import Clock
+    from saros.interfaces.backend import Backend
+    from saros.model.clock import Clock
 
 _shared: dict[str, tuple[Any, Clock]] = {}
 
@@ -28,8 +28,8 @@ def make(url: str, options: Mapping[str, Any]) -> Backend:
 
     :raises Error: INVALID for options that it does not know.
     """
-    from saros.clock import RealClock, VirtualClock
     from saros.engine import StoreBackend
+    from saros.model.clock import RealClock, VirtualClock
 
     from .store import MemoryStore
 

@@ -12,8 +12,13 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
-from saros.conditions import matches
-from saros.execution import (
+from saros.interfaces.activities import CallLease, Settled
+from saros.interfaces.history import LAST, NewRun, WorkflowTask, withdrawn
+from saros.interfaces.nodes import LostNode, NodeMail
+from saros.interfaces.signals import Mail, Outgoing
+from saros.interfaces.store import Commit
+from saros.model.conditions import matches
+from saros.model.execution import (
     TERMINATE,
     TERMINATED,
     TIME_OUT,
@@ -24,22 +29,9 @@ from saros.execution import (
     StartRequest,
     Watcher,
 )
-from saros.program import DONE
-from saros.query import parse
-from saros.store import (
-    LAST,
-    CallLease,
-    Commit,
-    LostNode,
-    Mail,
-    NewRun,
-    NodeMail,
-    Outgoing,
-    Settled,
-    WorkflowTask,
-    withdrawn,
-)
-from saros.values import Json
+from saros.model.query import parse
+from saros.model.records import DONE
+from saros.model.values import Json
 
 from .ledger import Ledger, check_reuse
 
@@ -53,7 +45,7 @@ def _named(lost: list[str]) -> str:
 
 
 class MemoryStore(Ledger):
-    """See `saros.store.Store`."""
+    """See `saros.interfaces.store.Store`."""
 
     shared = False
     """Whether others in this process may open it again."""

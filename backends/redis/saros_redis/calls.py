@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from saros.background import together
-from saros.clock import steady_ns
-from saros.errors import INVALID, Error
-from saros.program import Outcome, pack
-from saros.store import CallLease, Settled
-from saros.values import Json, error_data
+from saros.interfaces.activities import CallLease, Settled
+from saros.model.background import together
+from saros.model.clock import steady_ns
+from saros.model.errors import INVALID, Error
+from saros.model.records import Outcome, pack
+from saros.model.values import Json, error_data
 
 from . import codec, limits
 from .core import Core

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from saros.errors import INVALID, UNAVAILABLE, Error
+from saros.model.errors import INVALID, UNAVAILABLE, Error
 
 from . import codec, problems
 from .client import BUSY, LOST, TIMEOUT_S, Client

@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 import redis
 
-from saros.background import Jobs
+from saros.model.background import Jobs
 
 from . import codec, problems
 from .connect import connect, connect_listener, connect_thread, disconnect

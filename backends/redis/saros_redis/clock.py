@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from saros.clock import RealClock, steady_ns
+from saros.model.clock import RealClock, steady_ns
 
 STEP_NS = 100_000_000
 """A server's clock that goes wrong by more than this was set; what is less drifts."""

@@ -7,13 +7,17 @@ from typing import Any
 
 import msgspec
 
-from saros.attributes import parse_time
-from saros.clock import LONGEST
-from saros.errors import Error
-from saros.execution import Description, Record, Run, StartRequest, Watcher, check_id
-from saros.program import DONE, MESSAGE, pack
-from saros.store import TO_RUN, CallTask, Commit, Deadline, Mail, NewRun, Outgoing, Settled
-from saros.values import members, readable
+from saros.interfaces.activities import CallTask, Settled
+from saros.interfaces.history import NewRun
+from saros.interfaces.signals import Mail, Outgoing
+from saros.interfaces.store import Commit
+from saros.interfaces.timers import TO_RUN, Deadline
+from saros.model.clock import LONGEST
+from saros.model.errors import Error
+from saros.model.execution import Description, Record, Run, StartRequest, Watcher, check_id
+from saros.model.records import DONE, MESSAGE, pack
+from saros.model.search import parse_time
+from saros.model.values import members, readable
 
 from .limits import bytes_of
 

@@ -16,7 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.retry import Retry as ThreadRetry
 
-from saros.errors import INVALID, Error
+from saros.model.errors import INVALID, Error
 
 from .options import Options
 

@@ -11,11 +11,13 @@ from typing import Any, Final
 
 import msgspec
 
-from saros.errors import INTERNAL, UNAVAILABLE, Error
-from saros.execution import Run
-from saros.program import DONE, Outcome, pack
-from saros.store import CallLease, CallTask, Mail, Outgoing, Settled, WorkflowTask
-from saros.values import error_data
+from saros.interfaces.activities import CallLease, CallTask, Settled
+from saros.interfaces.history import WorkflowTask
+from saros.interfaces.signals import Mail, Outgoing
+from saros.model.errors import INTERNAL, UNAVAILABLE, Error
+from saros.model.execution import Run
+from saros.model.records import DONE, Outcome, pack
+from saros.model.values import error_data
 
 from . import codec, problems
 from .buffer import Buffer

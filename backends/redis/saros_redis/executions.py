@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from saros.errors import INTERNAL, Error, ErrorData
-from saros.execution import Description, HistoryPage, Started, StartRequest, Watcher, new_id
-from saros.program import CANCEL, Outcome, pack
-from saros.store import Mail, NewRun, already_exists, withdrawn
-from saros.values import Json
+from saros.interfaces.history import NewRun, already_exists, withdrawn
+from saros.interfaces.signals import Mail
+from saros.model.errors import INTERNAL, Error, ErrorData
+from saros.model.execution import Description, HistoryPage, Started, StartRequest, Watcher, new_id
+from saros.model.records import CANCEL, Outcome, pack
+from saros.model.values import Json
 
 from . import codec, limits
 from .core import BROKEN, Core

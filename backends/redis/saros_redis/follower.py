@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from saros.background import Job
+from saros.model.background import Job
 
 log = logging.getLogger("saros.redis")
 

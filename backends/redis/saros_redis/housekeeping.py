@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from saros.errors import Error
+from saros.model.errors import Error
 
 from . import codec
 from .core import BATCH, Core

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from saros.errors import INVALID, Error
-from saros.store import Commit
-from saros.values import Json
+from saros.interfaces.store import Commit
+from saros.model.errors import INVALID, Error
+from saros.model.values import Json
 
 T = TypeVar("T")
 

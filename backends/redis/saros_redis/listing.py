@@ -6,9 +6,9 @@ import heapq
 from collections.abc import AsyncIterator
 from typing import Any
 
-from saros.conditions import Condition, Node, matches, required
-from saros.execution import Description
-from saros.query import parse
+from saros.model.conditions import Condition, Node, matches, required
+from saros.model.execution import Description
+from saros.model.query import parse
 
 from . import codec
 from .core import BROKEN, Core

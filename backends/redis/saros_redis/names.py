@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from saros.background import Job
-from saros.errors import Error
-from saros.execution import Pid
+from saros.model.background import Job
+from saros.model.errors import Error
+from saros.model.execution import Pid
 
 from . import codec
 from .core import Core

@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 import redis
 
-from saros.errors import Error
-from saros.execution import Watcher
-from saros.program import pack
-from saros.store import LostNode, NodeMail
+from saros.interfaces.nodes import LostNode, NodeMail
+from saros.model.errors import Error
+from saros.model.execution import Watcher
+from saros.model.records import pack
 
 from . import codec, limits, problems
 from .beat import Beat

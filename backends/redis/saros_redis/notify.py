@@ -13,9 +13,9 @@ from typing import Any
 
 import redis
 
-from saros.background import LIMIT_S, Job, Jobs, end_all
-from saros.execution import RUNNING
-from saros.store import UNTIL_CLOSED
+from saros.interfaces.history import UNTIL_CLOSED
+from saros.model.background import LIMIT_S, Job, Jobs, end_all
+from saros.model.execution import RUNNING
 
 from .client import BUSY, LOST
 from .connect import disconnect

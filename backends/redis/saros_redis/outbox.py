@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saros.store import Mail, Outgoing
+from saros.interfaces.signals import Mail, Outgoing
 
 from . import codec
 from .core import Core, proof_of

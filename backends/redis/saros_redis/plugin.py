@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import saros
-from saros.backend import Backend
-from saros.plugins import BackendPlugin
+from saros.app.plugins import BackendPlugin
+from saros.interfaces.backend import Backend
 
 
 def make(url: str, options: Mapping[str, Any]) -> Backend:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import redis
 
-from saros.errors import INTERNAL, PERMISSION_DENIED, UNAVAILABLE, Error
+from saros.model.errors import INTERNAL, PERMISSION_DENIED, UNAVAILABLE, Error
 
 from .options import Options
 

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import redis
 
-from saros.errors import Error
+from saros.model.errors import Error
 
 from . import problems
 from .buffer import Buffer

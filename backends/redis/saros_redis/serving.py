@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from saros.background import LIMIT_S, Job, end_all
-from saros.errors import Error
+from saros.model.background import LIMIT_S, Job, end_all
+from saros.model.errors import Error
 
 from .core import CALLS, OUT, RUNS, Core
 from .held import Renewer

@@ -8,10 +8,14 @@ from collections.abc import AsyncIterator, Sequence
 
 from anyio import move_on_after
 
-from saros.clock import steady_ns
-from saros.execution import Description, HistoryPage, Started, StartRequest, Watcher
-from saros.store import CallLease, Commit, LostNode, Mail, NewRun, NodeMail, Outgoing, Settled, WorkflowTask
-from saros.values import Json
+from saros.interfaces.activities import CallLease, Settled
+from saros.interfaces.history import NewRun, WorkflowTask
+from saros.interfaces.nodes import LostNode, NodeMail
+from saros.interfaces.signals import Mail, Outgoing
+from saros.interfaces.store import Commit
+from saros.model.clock import steady_ns
+from saros.model.execution import Description, HistoryPage, Started, StartRequest, Watcher
+from saros.model.values import Json
 
 from .calls import Calls
 from .check import check
@@ -36,7 +40,7 @@ STOP_S = 10.0
 
 
 class RedisStore:
-    """See `saros.store.Store`. Everything but `open` and `close` needs an open store."""
+    """See `saros.interfaces.store.Store`. Everything but `open` and `close` needs an open store."""
 
     def __init__(self, options: Options) -> None:
         self.options = options

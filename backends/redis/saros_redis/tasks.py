@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from saros.background import together
-from saros.clock import steady_ns
-from saros.errors import Error
-from saros.store import FENCED, OK, Commit, WorkflowTask
+from saros.interfaces.history import WorkflowTask
+from saros.interfaces.store import FENCED, OK, Commit
+from saros.model.background import together
+from saros.model.clock import steady_ns
+from saros.model.errors import Error
 
 from . import codec
 from .core import Core

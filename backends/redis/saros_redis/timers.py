@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from saros.clock import steady_ns
+from saros.model.clock import steady_ns
 
 from .core import Core
 

@@ -1,1 +1,1 @@
-"""Saros on Temporal: a `saros.backend.Backend` and the third driver of programs, inside one dynamic workflow."""
+"""Saros on Temporal: a `Backend` and the third driver of programs, inside one dynamic workflow."""

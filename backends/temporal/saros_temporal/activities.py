@@ -18,12 +18,12 @@ from temporalio.worker import (
     Interceptor,
 )
 
-from saros.errors import CANCELED as CANCELED_KIND
-from saros.errors import INVALID, Error, ErrorData
-from saros.host import Attempt
-from saros.program import EMPTY, Call, Outcome
-from saros.raw import Raw
-from saros.values import Json, error_data
+from saros.model.errors import CANCELED as CANCELED_KIND
+from saros.model.errors import INVALID, Error, ErrorData
+from saros.model.raw import Raw
+from saros.model.records import EMPTY, Call, Outcome
+from saros.model.values import Json, error_data
+from saros.processes import Attempt
 
 from .failures import refusal, to_failure
 from .payloads import CONTEXT, MAX_PAYLOAD, header, json_array_of, to_json, to_payload, too_large
@@ -121,7 +121,7 @@ class _Run:
         if host is None:
             raise RuntimeError("this worker replays only")
         try:
-            entry = host.deployment.callable(self._call.target)
+            entry = host.deployment.registry.callable(self._call.target)
         except Error as error:  # given back at once: only this app's own worker would know it
             raise refusal(error_data(error)) from error
         scope = host.attempts.scope(_described(self._info), self._call)
@@ -190,7 +190,7 @@ def _described(info: activity.Info) -> dict[str, Any]:
 
 
 def _details_json(details: Any) -> Json:
-    from saros import values
+    from saros.model import values
 
     if isinstance(details, RawValue):
         with contextlib.suppress(Error):

@@ -7,14 +7,15 @@ from typing import Any
 
 from temporalio.client import Client
 
-from saros.background import Job, Jobs
-from saros.clock import Clock, RealClock
-from saros.deployment import Deployment
-from saros.errors import INVALID, NOT_FOUND, Error
-from saros.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest
-from saros.host import ProcessHost
-from saros.program import EXIT, Ask, Facts
-from saros.values import Json
+from saros.interfaces.deployment import Deployment
+from saros.interfaces.program import Facts
+from saros.model.background import Job, Jobs
+from saros.model.clock import Clock, RealClock
+from saros.model.errors import INVALID, NOT_FOUND, Error
+from saros.model.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest
+from saros.model.records import EXIT, Ask
+from saros.model.values import Json
+from saros.processes import ProcessHost
 
 from . import telemetry
 from .client import seconds
@@ -31,7 +32,7 @@ from .worker import GRACE_S, serve, workers_of
 
 
 class TemporalBackend:
-    """See `saros.backend.Backend`."""
+    """See `saros.interfaces.backend.Backend`."""
 
     keeps_schedules = True
 

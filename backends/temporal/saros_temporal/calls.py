@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 from temporalio.bridge.proto.activity_result import DoBackoff
 from temporalio.bridge.proto.workflow_activation import FireTimer, ResolveActivity
 
-from saros.errors import INVALID, ErrorData
-from saros.program import Call, CallOptions
-from saros.raw import Raw
-from saros.values import Json
+from saros.model.errors import INVALID, ErrorData
+from saros.model.raw import Raw
+from saros.model.records import Call, CallOptions
+from saros.model.values import Json
 
 from .commands import activity, local_activity, put_backoff, put_call
 from .failures import CANCELED_OUTCOME, resolved
@@ -118,13 +118,13 @@ class Calls:
         deployment, options = execution.env.deployment, call.options
         entry = deployment.registry.get(call.target)
         queue = ""
-        if not deployment.is_local(entry, options):
+        if not deployment.registry.is_local(entry, options):
             worker = (entry.worker if entry and not options.task_queue else None) or ""
             if execution.env.is_elsewhere(worker):
                 text = f"{call.target} runs on {worker}, which has another temporal.client: no activity gets there"
                 execution.refuse(ref, ErrorData(text, INVALID, False))
                 return
-            queue = deployment.call_queue(entry, options, execution.info.task_queue)
+            queue = deployment.registry.call_queue(entry, options, execution.info.task_queue)
         self.run(Activity(call.target, call.args, options, queue, call.context, ref))
 
     def run(self, call: Activity) -> None:

@@ -16,10 +16,10 @@ from temporalio.bridge.proto.workflow_activation import (
 )
 
 from saros.entries import Entry
-from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, Error, ErrorData
-from saros.execution import Pid
-from saros.options import check_start
-from saros.program import (
+from saros.model.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, Error, ErrorData
+from saros.model.execution import Pid
+from saros.model.options import check_start
+from saros.model.records import (
     CANCEL,
     EXIT,
     MESSAGE,
@@ -34,7 +34,7 @@ from saros.program import (
     outcome_ok,
     pack,
 )
-from saros.values import Json
+from saros.model.values import Json
 
 from .commands import CHILD_WAIT_REQUESTED, put_child, put_signal
 from .failures import CANCELED_OUTCOME, failed, resolved
@@ -109,7 +109,7 @@ class Children:
             place, queue = self._place(target, spawn)
             if not execution.env.is_elsewhere(place):
                 namespace = execution.info.namespace
-                execution.env.deployment.check_namespace(spawn.options, place, namespace)
+                execution.env.deployment.registry.check_namespace(spawn.options, place, namespace)
         except Error as error:
             execution.refuse(ref, error)
             return
@@ -131,7 +131,7 @@ class Children:
     def _place(self, target: Entry | None, spawn: Spawn) -> tuple[str, str]:
         if target is None:  # of another SDK
             return "default", spawn.options.task_queue
-        worker, queue = self._execution.env.deployment.worker_and_queue(target, spawn.host)
+        worker, queue = self._execution.env.deployment.registry.worker_and_queue(target, spawn.host)
         return worker or "default", spawn.options.task_queue or queue
 
     def _start(self, child: Child) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from saros.errors import CANCELED, ErrorData
-from saros.program import ContinueAsNew, Message, pack
-from saros.raw import Raw
-from saros.values import Json
+from saros.model.errors import CANCELED, ErrorData
+from saros.model.raw import Raw
+from saros.model.records import ContinueAsNew, Message, pack
+from saros.model.values import Json
 
 from .commands import put_continuation
 from .failures import CANCELED_ERROR, failure

@@ -17,10 +17,10 @@ from temporalio.bridge.proto.workflow_commands import (
     WorkflowCommand,
 )
 
-from saros.deployment import Deployment
-from saros.program import CallOptions, ContinueAsNew, Message, Spawn, pack
-from saros.raw import Raw
-from saros.values import Json, members
+from saros.interfaces.deployment import Deployment
+from saros.model.raw import Raw
+from saros.model.records import CallOptions, ContinueAsNew, Message, Spawn, pack
+from saros.model.values import Json, members
 
 from .payloads import CONTEXT, MESSAGES, SENDER, memo_name, put_all, put_json
 from .policies import REUSE, cron_schedule, put_durations, retry_policy
@@ -161,7 +161,9 @@ def put_continuation(
 
     :param late: mail that came after the program had closed.
     """
-    target.workflow_type = deployment.workflow(request.entry).type_name if request.entry else type_name
+    target.workflow_type = (
+        deployment.registry.workflow(request.entry).type_name if request.entry else type_name
+    )
     put_all(target.arguments, request.args)
     if request.context != b"{}":
         put_json(target.headers[CONTEXT], request.context)

@@ -14,9 +14,9 @@ from typing import Final
 
 from temporalio.converter import DataConverter
 
-from saros.deployment import Deployment
 from saros.entries import Entry
-from saros.execution import Description, Started
+from saros.interfaces.deployment import Deployment
+from saros.model.execution import Description, Started
 
 from .client import Target, connect, target_of
 from .executions import Executions

@@ -14,7 +14,7 @@ from typing import Any
 
 from temporalio.converter import DataConverter, PayloadCodec
 
-from saros.errors import INVALID, Error
+from saros.model.errors import INVALID, Error
 
 ENVIRONMENT = "SAROS_TEMPORAL_CODEC"
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from temporalio.client import TLSConfig
 
 from saros.entries import Entry, Registry
-from saros.errors import INVALID, Error
+from saros.model.errors import INVALID, Error
 
 
 def tls_of(entry: Entry, registry: Registry) -> bool | TLSConfig:

@@ -13,11 +13,11 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.converter import DataConverter
 
-from saros import values
-from saros.conditions import All, Condition, Node
-from saros.deployment import Deployment
-from saros.errors import Error
-from saros.execution import (
+from saros.interfaces.deployment import Deployment
+from saros.model import values
+from saros.model.conditions import All, Condition, Node
+from saros.model.errors import Error
+from saros.model.execution import (
     CANCELED,
     COMPLETED,
     CONTINUED,
@@ -28,8 +28,8 @@ from saros.execution import (
     Description,
     Pid,
 )
-from saros.query import parse
-from saros.raw import Raw
+from saros.model.query import parse
+from saros.model.raw import Raw
 
 from .names import TYPE as NAMES
 from .nodes import TYPE as NODES

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from saros.deployment import Deployment
 from saros.entries import Entry
-from saros.errors import CodeError, Error
-from saros.program import Facts, Program
+from saros.interfaces.deployment import Deployment
+from saros.interfaces.program import Facts, Program
+from saros.model.errors import CodeError, Error
 
 from .handover import LocalActivities
 from .search import SearchAttributes
@@ -15,7 +15,7 @@ from .search import SearchAttributes
 if TYPE_CHECKING:
     from temporalio.client import Client
 
-    from saros.host import ProcessHost
+    from saros.processes import ProcessHost
 
     from .backend import TemporalBackend
 
@@ -65,7 +65,7 @@ class Environment:
     def workflow(self, type_name: str) -> Entry:
         """:raises CodeError: when the app has no such workflow; it fails the task, not the workflow."""
         try:
-            return self.deployment.workflow(type_name)
+            return self.deployment.registry.workflow(type_name)
         except Error as error:
             raise CodeError(f"cannot run {type_name}: {error.message}", where=error.where) from None
 

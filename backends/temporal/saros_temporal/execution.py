@@ -18,10 +18,10 @@ from temporalio.bridge.proto.workflow_activation import (
 )
 from temporalio.worker import WorkflowInstanceDetails
 
-from saros.errors import INTERNAL, INVALID, NOT_FOUND, Error, ErrorData
-from saros.execution import Pid
-from saros.ports import Ports, dispatch
-from saros.program import (
+from saros.interfaces.program import Ports, Program, dispatch
+from saros.model.errors import INTERNAL, INVALID, NOT_FOUND, Error, ErrorData
+from saros.model.execution import Pid
+from saros.model.records import (
     CANCEL,
     DONE,
     MESSAGE,
@@ -36,12 +36,11 @@ from saros.program import (
     Inspection,
     Message,
     Outcome,
-    Program,
     VersionMark,
     pack,
     unpack,
 )
-from saros.values import Json, error_data
+from saros.model.values import Json, error_data
 
 from .calls import NS, Calls, Timers
 from .children import Children

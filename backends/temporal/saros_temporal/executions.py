@@ -25,14 +25,24 @@ from temporalio.common import RawValue
 from temporalio.exceptions import CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
-from saros import values
-from saros.attributes import admitted, check_search
-from saros.deployment import Deployment
-from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, TIMEOUT, Error
-from saros.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest, new_id
-from saros.plain import shown
-from saros.program import CANCEL, EXIT, LINK_DOWN, MESSAGE, CancelRequest, Message, Outcome, pack, unpack
-from saros.values import Json
+from saros.interfaces.deployment import Deployment
+from saros.model import values
+from saros.model.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, TIMEOUT, Error
+from saros.model.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest, new_id
+from saros.model.records import (
+    CANCEL,
+    EXIT,
+    LINK_DOWN,
+    MESSAGE,
+    CancelRequest,
+    Message,
+    Outcome,
+    pack,
+    unpack,
+)
+from saros.model.search import admitted, check_search
+from saros.model.text import shown
+from saros.model.values import Json
 
 from .client import Target
 from .descriptions import description, visibility_query, worker_of
@@ -110,7 +120,7 @@ class Executions:
                 raise Error(why, INVALID, retryable=False)
         _check_size(request.args, *(message.payloads for message in request.messages))
         client = self.client
-        self.deployment.check_namespace(request.options, request.worker, client.namespace)
+        self.deployment.registry.check_namespace(request.options, request.worker, client.namespace)
         built = await start_request(
             request, client.namespace, client.identity, client.data_converter, self.search
         )

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from temporalio.api.common.v1 import Payload
 
-from saros.attributes import admitted, refused_values
-from saros.errors import INVALID, Error
-from saros.program import pack
-from saros.values import Json
+from saros.model.errors import INVALID, Error
+from saros.model.records import pack
+from saros.model.search import admitted, refused_values
+from saros.model.values import Json
 
 from .payloads import SECRET, put_json
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class WorkflowFacts:
-    """See `saros.program.Facts`."""
+    """See `saros.interfaces.program.Facts`."""
 
     def __init__(self, execution: Execution) -> None:
         self.replaying = False
@@ -107,7 +107,7 @@ class WorkflowFacts:
         return False
 
     def secret(self) -> str:
-        """See `saros.program.Facts`.
+        """See `saros.interfaces.program.Facts`.
 
         Temporal's own seed is a hash of the run id. So whoever starts a workflow puts random bits into a header,
         which a codec hides from the server, and the seed only tells runs with the same header apart. Other SDKs

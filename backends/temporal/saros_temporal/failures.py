@@ -19,10 +19,10 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError, TerminatedError
 from temporalio.exceptions import TimeoutError as TimedOut
 
-from saros.errors import CANCELED, INTERNAL, TIMEOUT, Error, ErrorData
-from saros.program import Outcome, outcome_ok, pack
-from saros.raw import ABSENT, Raw
-from saros.values import NULL, Json
+from saros.model.errors import CANCELED, INTERNAL, TIMEOUT, Error, ErrorData
+from saros.model.raw import ABSENT, Raw
+from saros.model.records import Outcome, outcome_ok, pack
+from saros.model.values import NULL, Json
 
 from .payloads import put_json, to_json, to_payload
 

@@ -16,7 +16,7 @@ from anyio import CancelScope
 from temporalio.bridge.proto.activity_result import ActivityResolution
 from temporalio.exceptions import ApplicationError
 
-from saros.errors import UNAVAILABLE, Error
+from saros.model.errors import UNAVAILABLE, Error
 
 T = TypeVar("T")
 

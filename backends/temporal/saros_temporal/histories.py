@@ -15,13 +15,22 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
-from saros import values
-from saros.errors import CANCELED, TIMEOUT, Error, ErrorData
-from saros.execution import CANCELED as STATUS_CANCELED
-from saros.execution import COMPLETED, CONTINUED, FAILED, TERMINATE, TERMINATED, TIME_OUT, TIMED_OUT, Record
-from saros.program import Outcome, outcome_ok, pack
-from saros.raw import Raw
-from saros.values import Json
+from saros.model import values
+from saros.model.errors import CANCELED, TIMEOUT, Error, ErrorData
+from saros.model.execution import CANCELED as STATUS_CANCELED
+from saros.model.execution import (
+    COMPLETED,
+    CONTINUED,
+    FAILED,
+    TERMINATE,
+    TERMINATED,
+    TIME_OUT,
+    TIMED_OUT,
+    Record,
+)
+from saros.model.raw import Raw
+from saros.model.records import Outcome, outcome_ok, pack
+from saros.model.values import Json
 
 from .failures import error_in, failed
 from .payloads import CANCELED_MEMO, SENDER, to_json, user_name

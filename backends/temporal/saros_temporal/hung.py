@@ -1,7 +1,7 @@
 """Workflows that block their worker: after the second time their tasks fail, until somebody releases them.
 
 Temporal gives a task whose worker has died to the next one, again and again. So before its process ends (see
-`saros.watchdog`) the worker sends the workflow a signal of Saros's own. It is in the activation that the next
+`saros.app.watchdog`) the worker sends the workflow a signal of Saros's own. It is in the activation that the next
 worker gets, together with what it would run.
 """
 
@@ -14,10 +14,10 @@ from temporalio.bridge.proto.workflow_activation import WorkflowActivationJob
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
-from saros.errors import INTERNAL, Error
-from saros.host.actor import Actor
-from saros.program import Facts
-from saros.watchdog import MOST
+from saros.app.watchdog import MOST
+from saros.interfaces.program import Facts
+from saros.model.errors import INTERNAL, Error
+from saros.processes.actor import Actor
 
 from .facts import WorkflowFacts
 
@@ -46,7 +46,7 @@ def check(jobs: Sequence[WorkflowActivationJob], execution: Execution) -> None:
 
 
 async def last_words(facts: Facts, problem: str, client: Client | None) -> str:
-    """Note that a program has blocked this process; see `saros.backend.Backend.blocked`.
+    """Note that a program has blocked this process; see `saros.interfaces.backend.Backend.blocked`.
 
     :param client: of this node's default connection. Clients of Temporal's serve any event loop.
     """

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from temporalio.api.common.v1 import Payload
 
-from saros.errors import INVALID, Error
-from saros.program import pack
+from saros.model.errors import INVALID, Error
+from saros.model.records import pack
 
 from .payloads import to_payload
 

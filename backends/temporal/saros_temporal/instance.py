@@ -21,10 +21,10 @@ from temporalio.bridge.proto.workflow_completion import WorkflowActivationComple
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.workflow import Info
 
-from saros.errors import Error
-from saros.plain import one_line
-from saros.program import Outcome, pack
-from saros.values import error_data
+from saros.model.errors import Error
+from saros.model.records import Outcome, pack
+from saros.model.text import one_line
+from saros.model.values import error_data
 
 from .contexts import own_store_context, serialization_context, store_context
 from .execution import Execution

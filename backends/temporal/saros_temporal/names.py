@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from saros.errors import ALREADY_EXISTS, NOT_FOUND, Error
-from saros.execution import RUNNING, Pid, StartRequest, new_id
-from saros.program import StartOptions, pack
-from saros.raw import Raw
+from saros.model.errors import ALREADY_EXISTS, NOT_FOUND, Error
+from saros.model.execution import RUNNING, Pid, StartRequest, new_id
+from saros.model.raw import Raw
+from saros.model.records import StartOptions, pack
 
 if TYPE_CHECKING:
     from .backend import TemporalBackend

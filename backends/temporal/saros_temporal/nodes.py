@@ -27,13 +27,13 @@ from temporalio.exceptions import TimeoutError as TimedOut
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from saros import values
-from saros.background import Job
-from saros.errors import INVALID, NOT_FOUND, UNAVAILABLE, Error, ErrorData
-from saros.execution import Pid, new_id
-from saros.program import MESSAGE, Ask, Message, Outcome, Send, pack, unpack
-from saros.raw import Raw
-from saros.values import Json
+from saros.model import values
+from saros.model.background import Job
+from saros.model.errors import INVALID, NOT_FOUND, UNAVAILABLE, Error, ErrorData
+from saros.model.execution import Pid, new_id
+from saros.model.raw import Raw
+from saros.model.records import MESSAGE, Ask, Message, Outcome, Send, pack, unpack
+from saros.model.values import Json
 
 from .client import seconds
 from .failures import outcome_of, settled
@@ -42,7 +42,7 @@ from .refusals import rpc_error
 from .system import ASK, PREFIX, SEND, Request, node_queue
 
 if TYPE_CHECKING:
-    from saros.host import ProcessHost
+    from saros.processes import ProcessHost
 
     from .backend import TemporalBackend
 

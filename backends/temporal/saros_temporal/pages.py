@@ -15,7 +15,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import WorkflowHistory
 
-from saros.execution import RUNNING, HistoryPage, Run
+from saros.model.execution import RUNNING, HistoryPage, Run
 
 from .descriptions import nanoseconds
 from .histories import CLOSED, records
@@ -33,7 +33,7 @@ class History:
         self._run_id = run_id
 
     async def page(self, start: int, wait: bool) -> HistoryPage:
-        """See `saros.backend.Backend.history`."""
+        """See `saros.interfaces.backend.Backend.history`."""
         events = await self._events()
         await self._decode(events)
         while True:

@@ -1,4 +1,4 @@
-"""Payloads: Temporal's ``json/plain`` is the plain JSON of `saros.values`, so most values pass through unread.
+"""Payloads: Temporal's ``json/plain`` is the plain JSON of `saros.model.values`, so most values pass through unread.
 
 Two plain things have Temporal's own encodings, as every SDK writes them: nil is ``binary/null``, and a
 string of bytes that is a whole argument or result is ``binary/plain``. Bytes and errors *within* a value have
@@ -17,9 +17,9 @@ import msgspec
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
-from saros.errors import INVALID, Error
-from saros.raw import Raw
-from saros.values import NULL, Json, from_plain, to_plain
+from saros.model.errors import INVALID, Error
+from saros.model.raw import Raw
+from saros.model.values import NULL, Json, from_plain, to_plain
 
 ENCODING: Final = "encoding"
 JSON_PLAIN: Final = b"json/plain"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from temporalio.client import TLSConfig
 from temporalio.service import RPCError, RPCStatusCode
 
-from saros.errors import INVALID, NOT_FOUND, PERMISSION_DENIED, RATE_LIMITED, UNAVAILABLE, Error
+from saros.model.errors import INVALID, NOT_FOUND, PERMISSION_DENIED, RATE_LIMITED, UNAVAILABLE, Error
 
 if TYPE_CHECKING:
     from .client import Target

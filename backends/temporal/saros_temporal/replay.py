@@ -11,8 +11,8 @@ from typing import Any
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
-from saros.deployment import Deployment
-from saros.errors import INTERNAL, Error, NonDeterminism
+from saros.interfaces.deployment import Deployment
+from saros.model.errors import INTERNAL, Error, NonDeterminism
 
 from .converter import data_converter
 from .descriptions import worker_of

@@ -14,11 +14,11 @@ from temporalio.client import AsyncActivityHandle
 from temporalio.common import RawValue
 from temporalio.service import RPCError
 
-from saros.background import Job
-from saros.errors import NOT_FOUND, Error
-from saros.execution import Pid
-from saros.program import Ask
-from saros.values import Json, error_data
+from saros.model.background import Job
+from saros.model.errors import NOT_FOUND, Error
+from saros.model.execution import Pid
+from saros.model.records import Ask
+from saros.model.values import Json, error_data
 
 from .failures import to_failure
 from .nodes import END, PRESENCE, PRESENT, End
@@ -26,7 +26,7 @@ from .payloads import raw_json, to_payload
 from .system import ASK, HEARTBEAT_S, RECORD, SEND, SPAWN, START, WATCH, Request
 
 if TYPE_CHECKING:
-    from saros.host import ProcessHost
+    from saros.processes import ProcessHost
 
     from .backend import TemporalBackend
     from .environment import Environment

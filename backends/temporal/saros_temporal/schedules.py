@@ -27,10 +27,10 @@ from temporalio.client import (
 from temporalio.common import RawValue
 from temporalio.service import RPCError, RPCStatusCode
 
-from saros import values
-from saros.cron import Cron
-from saros.deployment import Deployment
 from saros.entries import Entry
+from saros.interfaces.deployment import Deployment
+from saros.model import values
+from saros.model.cron import Cron
 
 from .client import seconds
 from .connections import Connections
@@ -69,7 +69,7 @@ def schedule_id(entry: Entry) -> str:
 def schedule_of(entry: Entry, deployment: Deployment) -> Schedule:
     """What an entry asks for."""
     registry = deployment.registry
-    target = deployment.workflow(entry.data["workflow"])
+    target = deployment.registry.workflow(entry.data["workflow"])
     queue = registry.task_queue(registry.worker_of(entry))
     given: list[Any] = []
     if entry.get("input") is not None:

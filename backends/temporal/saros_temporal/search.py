@@ -19,11 +19,11 @@ from temporalio.common import SearchAttributeKey
 from temporalio.converter import encode_typed_search_attribute_value
 from temporalio.service import RPCError
 
-from saros import values
-from saros.attributes import parse_time
-from saros.errors import INVALID, Error
-from saros.raw import Raw
-from saros.values import Json
+from saros.model import values
+from saros.model.errors import INVALID, Error
+from saros.model.raw import Raw
+from saros.model.search import parse_time
+from saros.model.values import Json
 
 log = logging.getLogger("saros.temporal")
 

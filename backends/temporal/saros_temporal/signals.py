@@ -9,9 +9,9 @@ import msgspec
 from temporalio.bridge.proto.workflow_activation import SignalWorkflow
 from temporalio.workflow import Info
 
-from saros.errors import Error
-from saros.program import CANCEL, EXIT, LINK_DOWN, MESSAGE, Message, pack
-from saros.values import NULL, Json
+from saros.model.errors import Error
+from saros.model.records import CANCEL, EXIT, LINK_DOWN, MESSAGE, Message, pack
+from saros.model.values import NULL, Json
 
 from .hung import MARKS
 from .payloads import SENDER, header, json_array, to_json

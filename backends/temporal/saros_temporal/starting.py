@@ -10,11 +10,11 @@ from temporalio.api.common.v1 import Payload
 from temporalio.bridge.proto.workflow_activation import InitializeWorkflow
 from temporalio.workflow import Info
 
-from saros import values
 from saros.entries import Entry
-from saros.execution import Pid
-from saros.program import EMPTY, MESSAGE, START, Event, Message, Start, pack
-from saros.raw import Raw
+from saros.model import values
+from saros.model.execution import Pid
+from saros.model.raw import Raw
+from saros.model.records import EMPTY, MESSAGE, START, Event, Message, Start, pack
 
 from .payloads import CONTEXT, MESSAGES, SECRET, SENDER, header, json_array
 

@@ -1,4 +1,4 @@
-"""Start requests: Temporal's form of a `saros.execution.StartRequest`."""
+"""Start requests: Temporal's form of a `saros.model.execution.StartRequest`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 from temporalio.converter import DataConverter
 
-from saros.execution import StartRequest
-from saros.program import pack
-from saros.values import Json, members
+from saros.model.execution import StartRequest
+from saros.model.records import pack
+from saros.model.values import Json, members
 
 from .payloads import CONTEXT, MESSAGES, SECRET, SENDER, memo_name, payloads, to_payload
 from .policies import REUSE, cron_schedule, put_durations, retry_policy

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from saros.errors import NOT_FOUND, TIMEOUT, ErrorData
-from saros.execution import Pid, StartRequest, Watcher
-from saros.program import EXIT, Ask, CallOptions, Exit, Outcome, RetryPolicy, Send, Spawn, pack
-from saros.values import Json
+from saros.model.errors import NOT_FOUND, TIMEOUT, ErrorData
+from saros.model.execution import Pid, StartRequest, Watcher
+from saros.model.records import EXIT, Ask, CallOptions, Exit, Outcome, RetryPolicy, Send, Spawn, pack
+from saros.model.values import Json
 
 from .calls import Activity
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 from temporalio.bridge.proto.workflow_activation import DoUpdate
 from temporalio.bridge.proto.workflow_commands import UpdateResponse
 
-from saros.errors import NOT_FOUND, UNAVAILABLE, Error, ErrorData
-from saros.program import UPDATE, Answer, ContinueAsNew, Inquiry, pack
-from saros.values import error_data
+from saros.model.errors import NOT_FOUND, UNAVAILABLE, Error, ErrorData
+from saros.model.records import UPDATE, Answer, ContinueAsNew, Inquiry, pack
+from saros.model.values import error_data
 
 from .failures import failure
 from .payloads import json_array, put_json

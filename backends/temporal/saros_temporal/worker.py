@@ -18,10 +18,11 @@ from temporalio.worker import (
     WorkerDeploymentConfig,
 )
 
-from saros.background import LIMIT_S, Job, end_all
-from saros.deployment import DEFAULT_QUEUE, Deployment
 from saros.entries import Entry
-from saros.host import ProcessHost
+from saros.entries.registry import DEFAULT_TASK_QUEUE
+from saros.interfaces.deployment import Deployment
+from saros.model.background import LIMIT_S, Job, end_all
+from saros.processes import ProcessHost
 
 from .activities import LISTEN_S, SarosInterceptor, saros_activity
 from .client import seconds
@@ -146,7 +147,7 @@ def _worker(
     workflows = not options.get("disable_workflow_worker")
     return Worker(
         _client(environment),
-        task_queue=deployment.registry.task_queue(entry.id) if entry else DEFAULT_QUEUE,
+        task_queue=deployment.registry.task_queue(entry.id) if entry else DEFAULT_TASK_QUEUE,
         workflows=[SarosWorkflow] if workflows else [],
         activities=[saros_activity],
         interceptors=[SarosInterceptor(environment)],

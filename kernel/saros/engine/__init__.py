@@ -1,4 +1,4 @@
-"""The durable engine: workflows on any `saros.store.Store`, by event sourcing and replay.
+"""The durable engine: workflows on any `saros.interfaces.store.Store`, by event sourcing and replay.
 
 task = store.take()            mail for a run, with a fence
 live = cache or replay         the run's program, brought to the task's history length

@@ -10,14 +10,17 @@ from typing import Any
 import msgspec
 from anyio import CancelScope
 
-from .. import runs, values
-from ..attributes import check_search
-from ..background import Job, end_all
-from ..clock import Clock, RealClock
-from ..deployment import Deployment
-from ..errors import CANCELED as KIND_CANCELED
-from ..errors import INTERNAL, INVALID, NOT_FOUND, TIMEOUT, UNAVAILABLE, Error, ErrorData
-from ..execution import (
+from ..interfaces.deployment import Deployment
+from ..interfaces.history import LAST, UNTIL_CLOSED
+from ..interfaces.program import Facts
+from ..interfaces.signals import Mail
+from ..interfaces.store import Store
+from ..model import values
+from ..model.background import Job, end_all
+from ..model.clock import Clock, RealClock
+from ..model.errors import CANCELED as KIND_CANCELED
+from ..model.errors import INTERNAL, INVALID, NOT_FOUND, TIMEOUT, UNAVAILABLE, Error, ErrorData
+from ..model.execution import (
     CANCELED,
     RUNNING,
     Description,
@@ -28,9 +31,8 @@ from ..execution import (
     Watcher,
     new_id,
 )
-from ..export import export_history
-from ..host import ProcessHost
-from ..program import (
+from ..model.export import export_history
+from ..model.records import (
     ANSWER,
     CANCEL,
     COMPLETE,
@@ -41,22 +43,23 @@ from ..program import (
     Ask,
     CancelRequest,
     Event,
-    Facts,
     Inquiry,
     Outcome,
     outcome_ok,
     pack,
     unpack,
 )
-from ..store import LAST, UNTIL_CLOSED, Mail, Store
-from ..values import Json
-from .calls import CallWorkers
-from .courier import Courier
+from ..model.search import check_search
+from ..model.values import Json
+from ..processes import ProcessHost
+from . import runs
+from .activity_worker import CallWorkers
 from .hung import last_words
 from .live import load
-from .names import under_its_name
 from .nodes import Nodes
-from .worker import WorkflowWorker, cache_size
+from .outbox import Courier
+from .runs import under_its_name
+from .workflow_worker import WorkflowWorker, cache_size
 
 log = logging.getLogger("saros.engine")
 
@@ -108,7 +111,7 @@ class StoreBackend:
         await self._nodes.join()
 
     async def work(self, host: ProcessHost) -> None:
-        queues = host.deployment.task_queues()
+        queues = host.deployment.registry.task_queues()
         calls = self._calls = CallWorkers(self.store, host.attempts, self._concurrency)
         await self._keep_running(lambda: self.join(host), once=True)
         nodes = self._nodes
@@ -141,7 +144,7 @@ class StoreBackend:
                 await courier.close()
 
     async def blocked(self, facts: Facts, problem: str) -> str:
-        """See `saros.backend.Backend.blocked`."""
+        """See `saros.interfaces.backend.Backend.blocked`."""
         store = self.store.last_words()
         if isinstance(store, str):
             return store
@@ -180,7 +183,7 @@ class StoreBackend:
             if why:
                 raise Error(why, INVALID, retryable=False)
         if self._deployment is not None:
-            self._deployment.check_namespace(request.options, request.worker)
+            self._deployment.registry.check_namespace(request.options, request.worker)
         request = await under_its_name(self.store, request)
         return await self.store.start(runs.first(request, self.clock.now()), request)
 

@@ -1,15 +1,18 @@
-"""What is noted of an execution that has blocked its worker, before that is ended (see `saros.watchdog`)."""
+"""What is noted of an execution that has blocked its worker, before that is ended (see `saros.app.watchdog`)."""
 
 from __future__ import annotations
 
-from ..errors import INTERNAL, ErrorData
-from ..host.actor import Actor
-from ..program import Facts, Outcome, pack
-from ..store import CallLease, Settled, Store, WorkflowTask
-from ..watchdog import MOST
-from .calls import CallWorkers
+from ..app.watchdog import MOST
+from ..interfaces.activities import CallLease, Settled
+from ..interfaces.history import WorkflowTask
+from ..interfaces.program import Facts
+from ..interfaces.store import Store
+from ..model.errors import INTERNAL, ErrorData
+from ..model.records import Outcome, pack
+from ..processes.actor import Actor
+from .activity_worker import CallWorkers
 from .live import Live
-from .worker import WorkflowWorker
+from .workflow_worker import WorkflowWorker
 
 AGAIN_NS = 1_000_000_000
 

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..attributes import admitted, refused_values, upserted
-from ..deployment import Deployment
 from ..entries import Entry
-from ..errors import INTERNAL, INVALID, CodeError, Error, NonDeterminism
-from ..execution import Record, Run
-from ..presentation import describe_command
-from ..program import (
+from ..interfaces.deployment import Deployment
+from ..model.errors import INTERNAL, INVALID, CodeError, Error, NonDeterminism
+from ..model.execution import Record, Run
+from ..model.presentation import describe_command
+from ..model.records import (
     ASK,
     ATTRS,
     CALL,
@@ -37,7 +36,8 @@ from ..program import (
     VersionMark,
     unpack,
 )
-from ..values import Json, members, same_json
+from ..model.search import admitted, refused_values, upserted
+from ..model.values import Json, members, same_json
 
 SETTLED_OPS = frozenset({CALL, TIMER, SPAWN, SEND, ASK})
 """Commands that a DONE event settles."""
@@ -286,6 +286,6 @@ def _same(record: Record, command: Command) -> bool:
 
 def _workflow_entry(run: Run, deployment: Deployment) -> Entry:
     try:
-        return deployment.workflow(run.entry)
+        return deployment.registry.workflow(run.entry)
     except Error as error:
         raise CodeError(f"cannot run {run.id}: {error.message}", where=error.where) from None

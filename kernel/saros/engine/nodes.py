@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from .. import values
-from ..background import Job, together
-from ..deployment import error_of, value_of
-from ..errors import NOT_FOUND, UNAVAILABLE, Error, ErrorData
-from ..execution import Pid, Watcher, new_id
-from ..program import ASK, DONE, EXIT, LINK_DOWN, Ask, Exit, Outcome, outcome_ok, pack, unpack
-from ..store import LostNode, Mail, NodeMail, Store
-from ..values import Json
+from ..interfaces.nodes import LostNode, NodeMail
+from ..interfaces.signals import Mail
+from ..interfaces.store import Store
+from ..model import values
+from ..model.background import Job, together
+from ..model.errors import NOT_FOUND, UNAVAILABLE, Error, ErrorData
+from ..model.execution import Pid, Watcher, new_id
+from ..model.outcomes import error_of, value_of
+from ..model.records import ASK, DONE, EXIT, LINK_DOWN, Ask, Exit, Outcome, outcome_ok, pack, unpack
+from ..model.values import Json
 
 if TYPE_CHECKING:
-    from ..host import ProcessHost
+    from ..processes import ProcessHost
 
 log = logging.getLogger("saros.engine")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..deployment import Deployment
-from ..export import import_history
+from ..interfaces.deployment import Deployment
+from ..model.export import import_history
 from .live import load
 
 

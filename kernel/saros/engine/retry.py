@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
-from ..deployment import error_of
-from ..errors import Error, ErrorData
-from ..host import Attempt, Attempts
-from ..host.actor import Done
-from ..program import Call, CallOptions, Outcome, pack
-from ..store import CallTask
-from ..values import Json, error_data
-from .transition import timeout_error
+from ..interfaces.activities import CallTask
+from ..model.errors import Error, ErrorData
+from ..model.outcomes import error_of
+from ..model.records import Call, CallOptions, Outcome, pack
+from ..model.values import Json, error_data
+from ..processes import Attempt, Attempts
+from ..processes.actor import Done
+from .commit import timeout_error
 
 log = logging.getLogger("saros.engine")
 
@@ -49,7 +49,7 @@ def start_limited(
     :raises Error: when the function is missing or its code cannot be loaded.
     """
     options = call.options
-    entry = attempts.host.deployment.callable(call.target)
+    entry = attempts.host.deployment.registry.callable(call.target)
     if options.id:
         info["activity_id"] = options.id
     scope = attempts.scope(info, call)

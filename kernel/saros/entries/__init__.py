@@ -7,8 +7,8 @@ that names every problem of the app at once.
 
 from __future__ import annotations
 
+from ..model.durations import parse_duration
 from .core import CORE_KINDS
-from .durations import parse_duration
 from .entry import Entry
 from .field import Field
 from .fields import ListOf, MapOf, Reference, Source, Table

@@ -6,34 +6,17 @@ import zoneinfo
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from ..cron import SECOND_NS, Cron
-from ..errors import Error
-from .durations import parse_duration
+from ..model.cron import SECOND_NS, Cron
+from ..model.durations import parse_duration
+from ..model.errors import Error
 from .fields import Ignored, ListOf, MapOf, Reference, Table
-from .kinds import ACTIVITY_META, CLIENT, HOST, LIFECYCLE_KEYS, POOL, RESTART, WORKER, Kind
+from .kinds import CLIENT, HOST, LIFECYCLE_KEYS, RESTART, WORKER, Kind
 from .scalars import Choice, Data, Duration, Flag, Number, Text
 
 if TYPE_CHECKING:
     from .entry import Entry
     from .problems import Problem
     from .registry import Registry
-
-FUNCTION_PYTHON: Final = Kind(
-    "function.python",
-    role="function",
-    runtime="python",
-    doc="A function or activity in Python, where real I/O is done.",
-    fields={
-        "call": Text(
-            pattern=r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*",
-            form='"package.module:callable"',
-            required=True,
-            doc="The callable, sync or async; modules of the app directory come first.",
-        ),
-        "pool": POOL,
-        "meta": ACTIVITY_META,
-    },
-)
 
 
 def _check_client(entry: Entry, registry: Registry) -> Iterator[Problem]:
@@ -284,7 +267,6 @@ SCHEDULE: Final = Kind(
 )
 
 CORE_KINDS: Final[tuple[Kind, ...]] = (
-    FUNCTION_PYTHON,
     TEMPORAL_CLIENT,
     TEMPORAL_WORKER,
     PROCESS_HOST,

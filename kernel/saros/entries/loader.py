@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
-from ..errors import ALREADY_EXISTS, Error
+from ..model.errors import ALREADY_EXISTS, Error
 from . import rules
 from .documents import Document, Draft
 from .entry import Entry

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ..errors import INVALID, Error
+from ..model.errors import INVALID, Error
 
 if TYPE_CHECKING:
     from .registry import Registry

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from ..errors import NOT_FOUND, Error
+from ..model.errors import INVALID, NOT_FOUND, Error
+from ..model.records import CallOptions, StartOptions
+from ..model.text import shown
 from .entry import Entry
 from .kinds import CLIENT, WORKER
 from .problems import Problem
@@ -80,6 +82,102 @@ class Registry:
         queue: str = self._worker(worker).get("task_queue") or worker
         client = self.client_of(worker)
         return f"{client.get('tq_prefix', '')}{queue}" if client else queue
+
+    def entry(self, id: str) -> Entry:
+        """:raises Error: NOT_FOUND; retryable, because another version of the app may have the entry."""
+        entry = self.get(id)
+        if entry is None:
+            raise Error(f"the app has no entry {id}", NOT_FOUND, retryable=True)
+        return entry
+
+    def workflow(self, id: str) -> Entry:
+        """The workflow with that entry id or type name.
+
+        :raises Error: NOT_FOUND or INVALID.
+        """
+        entry = self.get(id) or self.by_type(id)
+        if entry is None:
+            raise Error(f"the app has no workflow {id}", NOT_FOUND, retryable=True)
+        if entry.role != "workflow":
+            raise Error(
+                f"{id} is a {entry.kind}, not a workflow", INVALID, retryable=False, where=entry.where()
+            )
+        return entry
+
+    def callable(self, id: str) -> Entry:
+        """The function (or process) that a call names.
+
+        :raises Error: NOT_FOUND or INVALID.
+        """
+        entry = self.entry(id)
+        if entry.role not in ("function", "process"):
+            raise Error(
+                f"{id} is a {entry.kind}, which cannot be called as a function",
+                INVALID,
+                retryable=False,
+            )
+        return entry
+
+    def worker_and_queue(self, entry: Entry, host: str) -> tuple[str, str]:
+        """The worker and the task queue for a workflow that is started on `host`.
+
+        A host is a worker's entry id, "@" for the worker that the entry names, or a task queue.
+
+        :raises Error: NOT_FOUND or INVALID.
+        """
+        if host in ("", "@"):
+            worker = self.worker_of(entry)
+            return worker, self.task_queue(worker)
+        found = self.resolve(host, entry.namespace)
+        if found is None or found.kind != WORKER:
+            for candidate in self.of_kind(WORKER):
+                if self.task_queue(candidate.id) == host:
+                    return candidate.id, host
+        if found is None:
+            if host == DEFAULT_TASK_QUEUE and not self.of_kind(WORKER):
+                return "", host
+            raise Error(f"there is no worker {host}", NOT_FOUND, retryable=False)
+        if found.kind != WORKER:
+            raise Error(f"{host} is a {found.kind}; workflows run on a {WORKER}", INVALID, retryable=False)
+        return found.id, self.task_queue(found.id)
+
+    def check_namespace(self, options: StartOptions, worker: str, actual: str = "default") -> None:
+        """Check that the option ``namespace`` of a start, if any, names where the worker works.
+
+        :param actual: that namespace's own name, which its client entry may not tell.
+        :raises Error: INVALID, naming both.
+        """
+        if not options.namespace:
+            return
+        client = self.client_of(worker)
+        declared = client.get("namespace") if client else actual
+        if options.namespace not in (declared, actual):
+            raise Error(
+                f"option namespace is {shown(options.namespace)}, but the worker {worker or '(default)'} works for"
+                f" {shown(declared)}; start it on a worker whose client has that namespace",
+                INVALID,
+                retryable=False,
+            )
+
+    def call_queue(self, entry: Entry | None, options: CallOptions, caller_queue: str) -> str:
+        """The task queue on which a workflow's call runs."""
+        if options.task_queue:
+            return options.task_queue
+        if entry is not None and entry.worker:
+            return self.task_queue(entry.worker)
+        return caller_queue
+
+    def is_local(self, entry: Entry | None, options: CallOptions) -> bool:
+        """Whether a workflow's call runs inside the workflow's own task."""
+        if entry is None or options.task_queue:
+            return False
+        return entry.local if options.local is None else options.local
+
+    def task_queues(self) -> tuple[str, ...]:
+        """The task queues that this app's workers serve."""
+        workers = self.of_kind(WORKER)
+        queues = [self.task_queue(worker.id) for worker in workers]
+        return tuple(dict.fromkeys(queues)) or (DEFAULT_TASK_QUEUE,)
 
     def _worker(self, worker: str) -> Entry:
         entry = self.entries.get(worker)

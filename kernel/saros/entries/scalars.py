@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..errors import Error
-from .durations import parse_duration
+from ..model.durations import parse_duration
+from ..model.errors import Error
 from .field import Field, Place
 from .problems import BAD, listing
 

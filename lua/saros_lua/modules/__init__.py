@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from saros.modules import HostFunction, Module, Service
+from saros.interfaces.module import HostFunction, Module, Service
 
 from . import crypto, env, json, payload, time
 from . import hash as digests
@@ -37,7 +37,7 @@ def _module(
 
 
 async def _http_client(pid: str, args: list[Any]) -> dict[str, Any]:
-    from . import http_client  # its library takes longer to import than all the rest: only its users wait
+    from . import http_client
 
     return await http_client.request(pid, args)
 
@@ -55,7 +55,7 @@ async def _http_stream(pid: str, args: list[Any]) -> Any:
 
 
 def _jwt_sign(*args: bytes) -> bytes:
-    from . import jwt  # the same holds for this one
+    from . import jwt
 
     return jwt.sign(*args)
 

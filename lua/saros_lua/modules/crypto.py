@@ -11,8 +11,8 @@ import anyio.to_thread
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-from saros.errors import INTERNAL, INVALID, Error
-from saros.modules import HostFunction
+from saros.interfaces.module import HostFunction
+from saros.model.errors import INTERNAL, INVALID, Error
 
 from .hash import keyed_digest
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from saros.errors import NOT_FOUND, Error
-from saros.modules import HostFunction
+from saros.interfaces.module import HostFunction
+from saros.model.errors import NOT_FOUND, Error
 
 if TYPE_CHECKING:
     from saros.entries import Entry, Registry

@@ -7,8 +7,8 @@ import binascii
 import hashlib
 import hmac
 
-from saros.errors import INVALID, Error
-from saros.modules import HostFunction
+from saros.interfaces.module import HostFunction
+from saros.model.errors import INVALID, Error
 
 
 def digest(algorithm: bytes, data: bytes, raw: bool) -> bytes:

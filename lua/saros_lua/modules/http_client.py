@@ -11,9 +11,9 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from saros.background import together
-from saros.errors import INTERNAL, TIMEOUT, UNAVAILABLE, Error
-from saros.values import error_data
+from saros.model.background import together
+from saros.model.errors import INTERNAL, TIMEOUT, UNAVAILABLE, Error
+from saros.model.values import error_data
 
 from .http_request import (
     DEFAULT_TIMEOUT,

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from saros.errors import INVALID, Error
+from saros.model.errors import INVALID, Error
 
 DEFAULT_TIMEOUT: Final = 30_000  # milliseconds
 MOST_BODY: Final = 32 << 20  # bytes that a response in one piece may have at most

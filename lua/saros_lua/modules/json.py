@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 import jsonschema_rs
 import msgspec
 
-from saros.errors import INVALID, Error
-from saros.modules import HostFunction
+from saros.interfaces.module import HostFunction
+from saros.model.errors import INVALID, Error
 
 from .schema_work import MAX_SCHEMAS, check_work, schemas_of
 

@@ -15,7 +15,7 @@ from jwt.algorithms import get_default_algorithms
 from jwt.exceptions import InvalidKeyError
 from jwt.utils import der_to_raw_signature
 
-from saros.errors import INTERNAL, INVALID, Error
+from saros.model.errors import INTERNAL, INVALID, Error
 
 from .hash import keyed_digest
 

@@ -1,4 +1,4 @@
-"""Host side of payloads: YAML and MessagePack, as the JSON of values (see `saros.values`)."""
+"""Host side of payloads: YAML and MessagePack, as the JSON of values (see `saros.model.values`)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from saros import values
-from saros.errors import INTERNAL, Error
-from saros.modules import HostFunction
+from saros.interfaces.module import HostFunction
+from saros.model import values
+from saros.model.errors import INTERNAL, Error
 
 MAX_YAML: Final = 16384  # bytes; a worker's other programs wait for up to some 50 ms meanwhile
 MAX_NODES: Final = 20_000  # of a YAML document

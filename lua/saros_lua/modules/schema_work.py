@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from saros.errors import INVALID, Error
+from saros.model.errors import INVALID, Error
 
 __all__ = ["MAX_SCHEMAS", "check_work", "schemas_of"]
 

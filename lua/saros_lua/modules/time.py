@@ -19,9 +19,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from saros.errors import INTERNAL, NOT_FOUND, Error
-from saros.modules import HostFunction
-from saros.plain import shown
+from saros.interfaces.module import HostFunction
+from saros.model.errors import INTERNAL, NOT_FOUND, Error
+from saros.model.text import shown
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from saros.app import App
-from saros.errors import Error
+from saros.app.app import App
+from saros.model.errors import Error
 
 from .metrics import Metrics
 from .problem import Receive, Scope, Send, send_whole

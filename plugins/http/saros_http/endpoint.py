@@ -7,9 +7,9 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from saros import values
-from saros.app import App
+from saros.app.app import App
 from saros.entries import Entry, parse_duration
+from saros.model import values
 
 from .body import Body, text_or_bytes
 from .exchange import Exchange

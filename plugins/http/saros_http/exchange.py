@@ -9,14 +9,14 @@ from typing import Any, Final
 
 import msgspec
 
-from saros import values
-from saros.background import Job
 from saros.entries import Entry
-from saros.errors import CANCELED, INVALID, Error, ErrorData
-from saros.host import Attempt, ProcessHost
-from saros.plain import one_line
-from saros.program import Call, Outcome, pack
-from saros.values import Json
+from saros.model import values
+from saros.model.background import Job
+from saros.model.errors import CANCELED, INVALID, Error, ErrorData
+from saros.model.records import Call, Outcome, pack
+from saros.model.text import one_line
+from saros.model.values import Json
+from saros.processes import Attempt, ProcessHost
 
 from .body import Body, text_or_bytes
 from .problem import REQUEST_ID, WIRE, Disconnected, Headers, HttpError, Receive, Scope, Send, send_whole

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import uvicorn
 from anyio import CancelScope
 
-from saros.app import App
-from saros.background import Jobs
+from saros.app.app import App
 from saros.entries import Entry
-from saros.errors import UNAVAILABLE, Error
+from saros.model.background import Jobs
+from saros.model.errors import UNAVAILABLE, Error
 
 from .admin import Admin
 from .endpoint import Endpoint, Settings, seconds

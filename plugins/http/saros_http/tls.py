@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from saros.entries import Choice, Entry, Problem, Table, Text
-from saros.errors import INVALID, Error
+from saros.model.errors import INVALID, Error
 
 if TYPE_CHECKING:
-    from saros.app import App
+    from saros.app.app import App
 
 _VERIFY: Final = {
     "none": ssl.CERT_NONE,

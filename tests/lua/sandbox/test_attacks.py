@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from saros.errors import Error
-from saros.program import START, Event
+from saros.model.errors import Error
+from saros.model.records import START, Event
 from saros_lua.chunks import compile_user
 from saros_lua.modules import SURFACE
 from saros_lua.program import LuaProgram

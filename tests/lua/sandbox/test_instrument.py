@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from saros.errors import CodeError
+from saros.model.errors import CodeError
 from saros_lua.chunks import compile_user
 
 _SCRIPT = Path(__file__).with_name("differential.py")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from saros.program import DONE, START, Event
+from saros.model.records import DONE, START, Event
 from saros_lua.chunks import compile_user
 from saros_lua.program import LuaProgram
 from saros_lua.vm import Limits, Vm, VmPool

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from saros.errors import CodeError, Error
+from saros.model.errors import CodeError, Error
 from saros_lua.chunks import compile_library, compile_user, library_chunk
 from saros_lua.vm import HEADROOM, MAX_VALUE, SANDBOX, Limits, Stopped, Vm, VmPool
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from saros.errors import Error
+from saros.model.errors import Error
 from saros_lua.modules.time import time_abbreviation, time_span, zone
 
 Run = Callable[..., Any]

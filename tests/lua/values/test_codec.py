@@ -1,4 +1,4 @@
-"""The wire codec of the Lua side, held against the kernel's (`saros.values`)."""
+"""The wire codec of the Lua side, held against the kernel's (`saros.model.values`)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from saros import values
-from saros.errors import Error
+from saros.model import values
+from saros.model.errors import Error
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

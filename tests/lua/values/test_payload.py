@@ -10,8 +10,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from saros import values
-from saros.errors import INTERNAL, Error
+from saros.model import values
+from saros.model.errors import INTERNAL, Error
 from saros_lua.modules import payload as host
 
 QUICK = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import saros
-from saros.testing import lua_app
+from saros_testing import lua_app
 
 WORKER = """
 import asyncio, logging, os, signal, sys, time

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 import saros
-from saros.engine import retry, worker
-from saros.errors import INVALID
-from saros.testing import eventually
+from saros.engine import retry
+from saros.engine import workflow_worker as worker
+from saros.model.errors import INVALID
+from saros_testing import eventually
 
 
 def squares(n: int) -> int:

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 import saros
-from saros.clock import steady_ns
-from saros.execution import StartRequest, new_id
-from saros.runs import first
-from saros.testing import eventually, lua_app
+from saros.engine.runs import first
+from saros.model.clock import steady_ns
+from saros.model.execution import StartRequest, new_id
 from saros_redis.clock import Steady
 from saros_redis.options import parse
 from saros_redis.store import RedisStore
+from saros_testing import eventually, lua_app
 
 HOURS = [-3 * 3_600, 3 * 3_600]
 LATE_S = 45.0  # seconds: a busy machine may take its time, but not three hours

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import saros
-from saros.errors import INTERNAL
-from saros.testing import eventually
+from saros.model.errors import INTERNAL
+from saros_testing import eventually
 
 SHARED = (
     "ready:main",

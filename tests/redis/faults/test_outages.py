@@ -11,8 +11,8 @@ import pytest
 import redis
 
 import saros
-from saros.errors import UNAVAILABLE
-from saros.testing import eventually
+from saros.model.errors import UNAVAILABLE
+from saros_testing import eventually
 
 
 def squares(n: int) -> int:

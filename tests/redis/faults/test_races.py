@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 import saros
-from saros.errors import ALREADY_EXISTS
-from saros.execution import Record
-from saros.program import START
-from saros.store import FENCED, CallLease, Commit, Settled
-from saros.testing import eventually, lua_app
+from saros.interfaces.activities import CallLease, Settled
+from saros.interfaces.store import FENCED, Commit
+from saros.model.errors import ALREADY_EXISTS
+from saros.model.execution import Record
+from saros.model.records import START
+from saros_testing import eventually, lua_app
 
 WORKFLOWS = {
     # what came first: a message, or the end of its patience

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import saros
-from saros.testing import eventually, lua_app
 from saros_redis.options import parse
 from saros_redis.store import RedisStore
+from saros_testing import eventually, lua_app
 
 
 def squares(n: int) -> int:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import saros
-from saros.errors import UNAVAILABLE
-from saros.testing import eventually
+from saros.model.errors import UNAVAILABLE
+from saros_testing import eventually
 
 
 def squares(n: int) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 import saros
-from saros.testing import eventually
+from saros_testing import eventually
 
 
 def squares(n: int) -> int:

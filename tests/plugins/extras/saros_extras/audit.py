@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from saros.backend import Backend
-from saros.clock import RealClock
 from saros.engine import StoreBackend
-from saros.errors import INVALID, Error
-from saros.store import OK, Commit
+from saros.interfaces.backend import Backend
+from saros.interfaces.store import OK, Commit
+from saros.model.clock import RealClock
+from saros.model.errors import INVALID, Error
 from saros_memory.store import MemoryStore
 
 
@@ -34,7 +34,7 @@ _opened: dict[str, AuditStore] = {}
 
 
 class AuditStore(MemoryStore):
-    """See `saros.store.Store`."""
+    """See `saros.interfaces.store.Store`."""
 
     def __init__(self, url: str, clock: RealClock, path: Path) -> None:
         super().__init__(url, clock)

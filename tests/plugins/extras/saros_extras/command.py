@@ -13,7 +13,7 @@ def entries(
     kind: Annotated[str, typer.Option(help="Only entries of this kind.")] = "",
 ) -> None:
     """List an app's entries."""
-    from saros.loading import load_app
+    from saros.app.loading import load_app
 
     for entry in load_app(app).registry.entries.values():
         if kind in ("", entry.kind):

@@ -8,20 +8,20 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import saros
-from saros.plugins import BackendPlugin, ServicePlugin
+from saros.app.plugins import BackendPlugin, ServicePlugin
 
 if TYPE_CHECKING:
     import typer
 
-    from saros.app import App
-    from saros.backend import Backend
+    from saros.app.app import App
     from saros.entries import Kind
-    from saros.modules import Module
+    from saros.interfaces.backend import Backend
+    from saros.interfaces.module import Module
 
 
 @saros.hookimpl
 def saros_modules() -> list[Module]:
-    from saros.modules import Module
+    from saros.interfaces.module import Module
 
     from .slug import make
 

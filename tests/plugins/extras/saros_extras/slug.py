@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from saros.errors import INVALID, Error
+from saros.model.errors import INVALID, Error
 
 
 def make(text: bytes) -> bytes:

@@ -1,0 +1,94 @@
+"""What the Python API tells of an execution: `Description`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import msgspec
+
+from ..model import values
+
+if TYPE_CHECKING:
+    from ..model import execution
+
+Status = Literal["running", "completed", "failed", "canceled", "terminated", "timed_out", "continued_as_new"]
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """How a run of an execution stands, as `Handle.describe` and `App.list` tell it.
+
+    Search attributes and the memo are plain data, with one rule for every backend: a value is what its JSON
+    says. A search attribute of type time is therefore its RFC 3339 text, which `datetime.fromisoformat` reads;
+    bytes in a memo are the object that stands for them, ``{"$bin": "<base64>"}``.
+
+    :param id: the workflow id.
+    :param run_id: the run that is described.
+    :param pid: where the execution is reached; opaque.
+    :param type: the type name of the workflow.
+    :param entry: the id of its entry; the type name, when the app has none of that type.
+    :param status: how it stands.
+    :param task_queue: the task queue of its workflow tasks.
+    :param start_time: in UTC.
+    :param close_time: in UTC; None while it runs.
+    :param history_length: events.
+    :param history_size: bytes.
+    :param attempt: 1, and one more for each retry of the workflow.
+    :param parent: the pid of the workflow that started it as its child.
+    :param search_attributes: as the workflow or its start set them.
+    :param memo: as the workflow or its start set it.
+    :param problem: why it is parked until its code is repaired, if it is. A list does not have it on every
+        backend.
+    """
+
+    id: str
+    run_id: str
+    pid: str
+    type: str
+    entry: str
+    status: Status
+    task_queue: str
+    start_time: dt.datetime
+    close_time: dt.datetime | None
+    history_length: int
+    history_size: int
+    attempt: int
+    parent: str | None
+    search_attributes: dict[str, Any]
+    memo: dict[str, Any]
+    problem: str | None
+
+
+def described(found: execution.Description) -> Description:
+    """Make the public description of what a backend tells: the one place where raw values become plain."""
+    return Description(
+        id=found.id,
+        run_id=found.run_id,
+        pid=found.pid,
+        type=found.type,
+        entry=found.entry,
+        status=cast(Status, found.status),
+        task_queue=found.task_queue,
+        start_time=_time(found.start_time),
+        close_time=None if found.close_time is None else _time(found.close_time),
+        history_length=found.history_length,
+        history_size=found.history_size,
+        attempt=found.attempt,
+        parent=found.parent,
+        search_attributes=_data(found.search_attributes),
+        memo=_data(found.memo),
+        problem=found.problem,
+    )
+
+
+def _data(members: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
+    return {name: values.decode(values.from_plain(bytes(raw))) for name, raw in members.items()}
+
+
+def _time(ns: int) -> dt.datetime:
+    return _EPOCH + dt.timedelta(microseconds=ns // 1000)

@@ -1,0 +1,184 @@
+"""A handle to one execution: what a client may do with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..model import values
+from ..model.errors import NOT_FOUND, TIMEOUT, Error
+from ..model.execution import RUNNING, HistoryPage, Pid, check_topic, new_id
+from ..model.outcomes import value_of
+from ..model.presentation import Line, lines
+from ..model.records import CANCEL, MESSAGE, Ask, CancelRequest, Message, pack
+from .description import Description, described
+
+if TYPE_CHECKING:
+    from .app import App
+
+
+class Handle:
+    """One execution, made by `App.start` or `App.get`.
+
+    One rule for all methods: they mean the newest run under the id, whichever run it was when the handle was
+    made. Only a handle that `App.get` gave for a `run_id` means that run; what only a running execution can do
+    (such as a signal) is NOT_FOUND once that run has ended. `result` and `watch` follow the execution to its
+    end: from the run that was started or asked for, or else the newest one, through all that continue it.
+
+    :ivar id: the workflow id.
+    :ivar run_id: the run that `App.start` gave, or that was asked for; empty for the newest.
+    :ivar pid: what Lua code knows the execution by; empty when the handle comes from `App.get`.
+    :ivar created: False when the execution ran already, and `App.start` joined it.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        id: str,
+        run_id: str = "",
+        pid: str = "",
+        *,
+        created: bool = False,
+        only_run: bool = False,
+    ) -> None:
+        self._app = app
+        self.id = id
+        self.run_id = run_id
+        self.pid = pid
+        self.created = created
+        self._only = run_id if only_run else ""
+        """The one run that all methods mean; empty for the newest."""
+
+    def __repr__(self) -> str:
+        return f"Handle({self.id!r}, run_id={self.run_id!r})"
+
+    @property
+    def _pid(self) -> Pid:
+        return Pid.parse(self.pid) or Pid("", self.id)
+
+    async def _expect_running(self) -> None:
+        """:raises Error: NOT_FOUND when one run was asked for, and that has ended."""
+        if self._only and (await self._app.backend.describe(self.id, self._only)).status != RUNNING:
+            raise Error(f"run {self._only} of {self.id} has ended", NOT_FOUND, retryable=False)
+
+    async def result(self, timeout: float | None = None) -> Any:
+        """Wait for the end, and give the result.
+
+        :param timeout: seconds; None waits as long as it takes.
+        :raises Error: what the execution failed with; TIMEOUT when it did not end in time.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                body = await self._app.backend.result(self.id, self.run_id)
+        except TimeoutError:
+            raise Error(f"{self.id} did not end within {timeout:g} s", TIMEOUT) from None
+        return values.decode(value_of(body))
+
+    async def signal(self, topic: str, *payloads: Any) -> None:
+        """Send a message.
+
+        :param topic: what it is about.
+        :param payloads: what it says.
+        :raises Error: NOT_FOUND when it does not run; INVALID for a topic that begins with ``@``.
+        """
+        await self._expect_running()
+        message = Message(check_topic(topic), "", msgspec.Raw(values.encode_args(payloads)))
+        if not await self._app.backend.send(self._pid, MESSAGE, pack(message), new_id()):
+            raise _not_running(self.id)
+
+    async def query(self, name: str, *args: Any) -> Any:
+        """Ask a handler of ``workflow.on_query``. It changes nothing, and executions that have ended answer, too.
+
+        :param name: of the handler.
+        :param args: what it gets.
+        :raises Error: NOT_FOUND, or what the handler failed with.
+        """
+        return values.decode(
+            await self._app.backend.query(self.id, name, values.encode_args(args), self._only)
+        )
+
+    async def update(self, name: str, *args: Any) -> Any:
+        """Have a handler of ``workflow.on_update`` do something, and give what it returns.
+
+        :param name: of the handler.
+        :param args: what it gets, and its validator before it.
+        :raises Error: NOT_FOUND, or what the validator or handler failed with.
+        """
+        await self._expect_running()
+        return values.decode(await self._app.backend.update(self.id, name, values.encode_args(args)))
+
+    async def cancel(self, reason: str = "") -> None:
+        """Ask the execution to end; its code decides how.
+
+        :param reason: what its code is told.
+        :raises Error: NOT_FOUND when it does not run.
+        """
+        await self._expect_running()
+        body = pack(CancelRequest("", reason))
+        if not await self._app.backend.send(self._pid, CANCEL, body, new_id()):
+            raise _not_running(self.id)
+
+    async def terminate(self, reason: str = "") -> None:
+        """End the execution at once; its code has no say.
+
+        :param reason: what whoever waits for the result is told.
+        :raises Error: NOT_FOUND when it does not run.
+        """
+        await self._expect_running()
+        if not await self._app.backend.ask(self._pid, Ask("terminate", reason=reason), ""):
+            raise _not_running(self.id)
+
+    async def release(self) -> None:
+        """Have the task of a parked execution tried again now, instead of after its pause.
+
+        :raises Error: NOT_FOUND when none is parked.
+        """
+        await self._expect_running()
+        await self._app.backend.release(self.id)
+
+    async def describe(self) -> Description:
+        """Tell how it stands.
+
+        :raises Error: NOT_FOUND.
+        """
+        return described(await self._app.backend.describe(self.id, self._only))
+
+    async def history(self) -> list[Line]:
+        """The history, readable.
+
+        :raises Error: NOT_FOUND.
+        """
+        page = await self._app.backend.history(self.id, self._only)
+        return lines(page.records, page.start)
+
+    async def export(self) -> Any:
+        """The history as JSON data that `saros replay` reads.
+
+        :raises Error: NOT_FOUND.
+        """
+        return await self._app.backend.export(self.id, self._only)
+
+    async def watch(self) -> AsyncIterator[Line]:
+        """Readable events as they happen, from the first on, until the execution has ended.
+
+        :raises Error: NOT_FOUND.
+        """
+        run_id, start = self.run_id, 0
+        opened: dict[int, Any] = {}
+        while True:
+            page: HistoryPage = await self._app.backend.history(self.id, run_id, start, wait=True)
+            for line in lines(page.records, start, opened):
+                yield line
+            run_id, start = page.run.run_id, start + len(page.records)
+            if page.status == RUNNING:
+                continue
+            if not page.next_run_id:
+                return
+            run_id, start, opened = page.next_run_id, 0, {}
+
+
+def _not_running(id: str) -> Error:
+    return Error(f"workflow {id} not found, or it has ended", NOT_FOUND, retryable=False)

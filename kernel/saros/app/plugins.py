@@ -1,0 +1,181 @@
+"""Plugins: how they are found, and what they supply."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pluggy
+
+from ..model.errors import INVALID, NOT_FOUND, Error
+from ..model.text import shown, without_secrets
+from . import hookspecs
+
+if TYPE_CHECKING:
+    from ..entries import Kind, Registry
+    from ..interfaces.backend import Backend
+    from ..interfaces.module import Module
+    from ..interfaces.runtime import Functions, Runtime
+    from .app import App
+
+GROUP = "saros"
+
+FIRST_PARTY = {
+    "redis": "saros-redis",
+    "rediss": "saros-redis",
+    "temporal": "saros-temporal",
+    "http": "saros-http",
+}
+"""Distributions that supply what is not installed, for hints."""
+
+_SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*")
+
+
+class BackendPlugin(NamedTuple):
+    """:param make: ``make(url, options)`` gives a backend that is not open yet; options are the app's own.
+    :param replay: ``replay(document, deployment)`` replays a history that the backend exports in a format of
+        its own and gives the number of events, or None when the document is not its own.
+    :param in_process: whether all that it holds lives, and dies, with the process that opened it.
+    :param limits: what it cannot do (a need of `saros.testing.conformance`), and why.
+    """
+
+    scheme: str
+    make: Callable[[str, Mapping[str, Any]], Backend]
+    summary: str = ""
+    replay: Callable[[Any, Any], int | None] | None = None
+    in_process: bool = False
+    limits: Mapping[str, str] = {}
+
+
+class RuntimePlugin(NamedTuple):
+    """:param make: ``make(registry, modules)`` gives the runtime of an app; modules by name.
+    :param always: what its code has without listing it; entries may list it all the same.
+    :param reloading: ``reloading(root)`` gives a context within which the code of the app in that directory is loaded
+        anew; when the context ends with an exception, the code that was there before counts again.
+    :param absent: what its language has elsewhere: name -> what is said when it is listed as a module.
+    """
+
+    name: str
+    make: Callable[[Registry, Mapping[str, Module]], Runtime | Functions]
+    functions: bool = False  # whether it makes `Functions` instead of a `Runtime`
+    reloading: Callable[[str], AbstractContextManager[None]] | None = None
+    always: Sequence[str] = ()
+    absent: Mapping[str, str] = {}
+
+
+class ServicePlugin(NamedTuple):
+    """:param serve: ``serve(app)`` gives a context within which the service runs, or None if the app has none."""
+
+    name: str
+    serve: Callable[[App], AbstractAsyncContextManager[None] | None]
+
+
+class Broken(NamedTuple):
+    """A plugin that could not be loaded, and why."""
+
+    name: str
+    distribution: str
+    reason: str
+
+
+class Plugins:
+    """What is installed."""
+
+    def __init__(self, points: Sequence[EntryPoint] | None = None) -> None:
+        self.manager = pluggy.PluginManager("saros")
+        self.manager.add_hookspecs(hookspecs)
+        self.broken: list[Broken] = []
+        self.distributions: dict[str, str] = {}
+        for point in sorted(entry_points(group=GROUP) if points is None else points, key=lambda p: p.name):
+            self._load(point)
+
+    def _load(self, point: EntryPoint) -> None:
+        distribution = f"{point.dist.name} {point.dist.version}" if point.dist else ""
+        try:
+            self.manager.register(point.load(), name=point.name)
+            self.manager.check_pending()
+        except Exception as exc:  # any failure of a stranger's code is told, by `saros plugins`, and survived
+            if self.manager.has_plugin(point.name):
+                self.manager.unregister(name=point.name)
+            self.broken.append(Broken(point.name, distribution, f"{type(exc).__name__}: {exc}"))
+            return
+        self.distributions[point.name] = distribution
+
+    def _all(self, hook: str) -> list[Any]:
+        return [item for items in getattr(self.manager.hook, hook)() for item in items]
+
+    def kinds(self) -> list[Kind]:
+        """The kernel's kinds of entries, and those of plugins."""
+        from ..entries.core import CORE_KINDS
+
+        return [*CORE_KINDS, *self._all("saros_kinds")]
+
+    def modules(self) -> dict[str, Module]:
+        return {module.name: module for module in self._all("saros_modules")}
+
+    def runtimes(self) -> list[RuntimePlugin]:
+        return self._all("saros_runtimes")
+
+    def services(self) -> list[ServicePlugin]:
+        return self._all("saros_services")
+
+    def backends(self) -> dict[str, BackendPlugin]:
+        return {backend.scheme: backend for backend in self._all("saros_backends")}
+
+    def supplies(self) -> dict[str, dict[str, list[str]]]:
+        """Plugin -> what -> names, of all that plugins supply; a failing hook is told under ``failed``."""
+        result: dict[str, dict[str, list[str]]] = {name: {} for name in self.distributions}
+        for what in ("backends", "kinds", "runtimes", "modules", "services"):
+            for implementation in getattr(self.manager.hook, f"saros_{what}").get_hookimpls():
+                supplied = result.setdefault(implementation.plugin_name, {})
+                try:
+                    items = implementation.function()
+                except Exception as exc:  # as in _load
+                    supplied.setdefault("failed", []).append(f"{what}: {type(exc).__name__}: {exc}")
+                else:
+                    supplied[what] = [item.scheme if what == "backends" else item.name for item in items]
+        for implementation in self.manager.hook.saros_commands.get_hookimpls():
+            result.setdefault(implementation.plugin_name, {})["commands"] = []
+        return result
+
+    def backend(self, url: str) -> BackendPlugin:
+        """The backend for a URL.
+
+        :raises Error: NOT_FOUND, with what to install; INVALID when it is no URL.
+        """
+        scheme, mark, _ = url.partition("://")
+        if not mark or not _SCHEME.fullmatch(scheme):
+            raise Error(
+                f"{shown(without_secrets(url))} is no backend URL",
+                INVALID,
+                hint="for example memory:// or redis://localhost",
+            )
+        scheme = scheme.lower()
+        known = self.backends()
+        if scheme in known:
+            return known[scheme]
+        raise Error(
+            f"no installed plugin supplies the backend {scheme}://", NOT_FOUND, hint=self._hint(scheme, known)
+        )
+
+    def _hint(self, scheme: str, known: Mapping[str, BackendPlugin]) -> str:
+        distribution = FIRST_PARTY.get(scheme)
+        for broken in self.broken:
+            if distribution and broken.distribution.startswith(distribution):
+                return f"{distribution} is installed but failed to load: {broken.reason}"
+        if distribution:
+            return f"pip install {distribution}"
+        near = difflib.get_close_matches(scheme, known, 1)
+        names = ", ".join(f"{name}://" for name in known)
+        return f"did you mean {near[0]}://?" if near else f"installed backends are {names}; see saros plugins"
+
+
+@cache
+def installed() -> Plugins:
+    """The plugins of this environment, loaded once."""
+    return Plugins()

@@ -1,0 +1,260 @@
+"""Supervision: keeps the processes of ``process.service`` entries running.
+
+A service whose process fails is started again after a delay that grows with each failure in a row. One whose process
+ends normally has done its work; one that fails with an error that is not retryable has failed for good. (A crash,
+which is of kind Internal, is neither: who supervises wants it to be started again.) A process that ran for longer
+than `stable_threshold` before it failed had recovered: its failures are counted anew. While it runs, the process is
+registered under the id of the service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from ..entries import Entry, parse_duration
+from ..model import values
+from ..model.background import together
+from ..model.clock import Handle, backoff
+from ..model.errors import CANCELED, INTERNAL, TIMEOUT, CodeError, Error, ErrorData
+from ..model.records import CANCEL, EMPTY, NO_ARGS, CancelRequest, Outcome, pack
+from ..model.values import Json, error_data
+from ..processes import Actor, ProcessHost
+
+log = logging.getLogger("saros.services")
+
+
+class Restart(msgspec.Struct, frozen=True):
+    """When a failed process starts again; times in nanoseconds, 0 attempts means no limit."""
+
+    max_attempts: int
+    initial_delay: int
+    max_delay: int
+    backoff_factor: float
+    jitter: float
+
+    @classmethod
+    def of(cls, entry: Entry) -> Restart:
+        given = entry.get("lifecycle.restart")
+        return cls(
+            given["max_attempts"],
+            parse_duration(given["initial_delay"]),
+            parse_duration(given["max_delay"]),
+            given["backoff_factor"],
+            given["jitter"],
+        )
+
+    def delay(self, failures: int) -> int:
+        """The wait after so many failures in a row."""
+        delay = backoff(self.initial_delay, self.backoff_factor, self.max_delay, failures)
+        return round(delay * random.uniform(1 - self.jitter, 1 + self.jitter)) if self.jitter else delay
+
+
+class Service:
+    """One supervised process.
+
+    :param changed: called when its process has begun, and when it is given up.
+    """
+
+    def __init__(self, host: ProcessHost, entry: Entry, changed: Callable[[], None]) -> None:
+        self.entry = entry
+        self.actor: Actor | None = None
+        self.failures = 0  # in a row
+        self.begun = False  # its process has run once, and did not fail at once
+        self.given_up = False
+        self._host = host
+        self._changed = changed
+        self._restart = Restart.of(entry)
+        self._start_limit = parse_duration(entry.get("lifecycle.start_timeout"))
+        self._stable = parse_duration(entry.get("lifecycle.stable_threshold"))
+        self.stop_limit = parse_duration(entry.get("lifecycle.stop_timeout"))
+        self._began = 0
+        self._timer: Handle | None = None
+        self._stopping = False
+        self._stopped = asyncio.Event()
+
+    def start(self) -> None:
+        """Start the process; a failure counts as one of the process."""
+        self._timer = None
+        self._began = self._host.clock.steady()
+        args = self.entry.get("input")
+        try:
+            process = self._host.deployment.registry.entry(self.entry.get("process"))
+            if self.entry.get("host"):
+                self._host.check_host(process, self.entry.get("host"))
+            actor = self.actor = self._host.start_process(
+                process,
+                msgspec.Raw(values.encode_args(args)) if args else NO_ARGS,
+                EMPTY,
+                done=self._ended,
+                name=self.entry.id,
+            )
+        except Error as error:
+            self._host.deployment.refresh()  # somebody may have repaired the code by the next time
+            self._failed(
+                error_data(error), final=error.retryable is False and not isinstance(error, CodeError)
+            )
+        else:
+            actor.awaited = True
+            log.info("%s started (%s)", self.entry.id, process.id)
+            # Its code runs for the first time in the loop's next round, before this is called.
+            asyncio.get_running_loop().call_soon(self._has_begun, actor)
+
+    def _has_begun(self, actor: Actor) -> None:
+        if self.actor is not actor:
+            return  # it has ended
+        took = self._host.clock.steady() - self._began
+        if took > self._start_limit:
+            late = f"its start took {took / 1e9:g} s, and may take {self._start_limit / 1e9:g} s"
+            actor.end(pack(Outcome(err=ErrorData(late, TIMEOUT))))
+        else:
+            self._note(begun=True)
+
+    def _note(self, *, begun: bool = False, given_up: bool = False) -> None:
+        self.begun, self.given_up = self.begun or begun, given_up
+        if not self._stopping:
+            self._changed()
+
+    def _ended(self, outcome: Json) -> None:
+        self.actor = None
+        error = msgspec.json.decode(outcome, type=Outcome).err
+        if self._stopping:
+            self._stopped.set()
+        elif error is None:
+            log.info("%s ended: its process returned", self.entry.id)
+            self._note(begun=True)
+        else:
+            self._failed(error, final=error.retryable is False and error.kind != INTERNAL)
+
+    def _failed(self, error: ErrorData, *, final: bool) -> None:
+        clock = self._host.clock
+        if clock.steady() - self._began > self._stable:
+            self.failures = 0
+        self.failures += 1
+        limit = self._restart.max_attempts
+        if final:
+            log.error("%s is given up, for its error is not retryable: %s", self.entry.id, error.message)
+            self._note(given_up=True)
+        elif limit and self.failures > limit:
+            log.error("%s is given up after %d restarts: %s", self.entry.id, limit, error.message)
+            self._note(given_up=True)
+        else:
+            delay = self._restart.delay(self.failures)
+            log.warning("%s failed, and starts again in %g s: %s", self.entry.id, delay / 1e9, error.message)
+            self._timer = clock.call_after(delay, self.start)
+
+    async def stop(self, limit: int) -> None:
+        """Ask the process to end, and end it after `limit` nanoseconds."""
+        self._stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+        actor = self.actor
+        if actor is None:
+            return
+        overdue = pack(Outcome(err=_OVERDUE))
+        timer = self._host.clock.call_after(limit, lambda: actor.end(overdue))
+        try:
+            actor.deliver(CANCEL, 0, pack(CancelRequest("", "the service stops")))
+            await self._stopped.wait()
+        finally:
+            timer.cancel()
+        log.info("%s stopped", self.entry.id)
+
+
+_OVERDUE = ErrorData("the service was stopped, and its process did not end in time", CANCELED, False)
+
+
+class Supervisor:
+    """The services of an app, each started after those that it depends on and stopped before them."""
+
+    def __init__(self, host: ProcessHost) -> None:
+        self._clock = host.clock
+        self.services: dict[str, Service] = {}
+        for entry in in_order(host.deployment.registry.of_kind("process.service")):
+            self.services[entry.id] = Service(host, entry, self._start_ready)
+        self._waiting: list[Service] = []
+
+    def start(self) -> None:
+        """Start what starts by itself, each service as soon as those that it depends on have begun."""
+        self._waiting = [each for each in self.services.values() if each.entry.get("lifecycle.auto_start")]
+        self._start_ready()
+
+    def _start_ready(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        ready = []
+        for service in waiting:
+            needed = self._of(service.entry.dependencies)
+            missing = [
+                other for other in needed if not other.begun and other.entry.get("lifecycle.auto_start")
+            ]
+            lost = next((other for other in missing if other.given_up), None)
+            if lost is not None:
+                log.error("%s does not start, for it depends on %s", service.entry.id, lost.entry.id)
+                service.given_up = True  # for those that depend on it, which come later
+            elif missing:
+                self._waiting.append(service)
+            else:
+                ready.append(service)
+        for service in ready:
+            service.start()
+
+    def _of(self, ids: Iterable[str]) -> list[Service]:
+        return [self.services[id] for id in ids if id in self.services]
+
+    async def stop(self) -> None:
+        """Stop the services side by side, each once those that depend on it have stopped.
+
+        All have stopped within the longest `stop_timeout`: of what is left of it, a service gets an equal share with
+        each of those that have to stop after it, one after another.
+        """
+        self._waiting = []
+        if not self.services:
+            return
+        until = self._clock.steady() + max(each.stop_limit for each in self.services.values())
+        stopped = {id: asyncio.Event() for id in self.services}
+        users = {id: [user.id for user in self._entries() if id in user.dependencies] for id in self.services}
+        below = self._depths()
+
+        async def stop(service: Service) -> None:
+            id = service.entry.id
+            try:
+                for user in users[id]:
+                    await stopped[user].wait()
+                left = max(0, until - self._clock.steady())
+                await service.stop(min(service.stop_limit, left // below[id]))
+            finally:
+                stopped[id].set()
+
+        await together(*(stop(service) for service in self.services.values()))
+
+    def _entries(self) -> list[Entry]:
+        return [service.entry for service in self.services.values()]
+
+    def _depths(self) -> Mapping[str, int]:
+        """How many services stop one after another, from each one on: itself, and those that it depends on."""
+        depths: dict[str, int] = {}
+        for id, service in self.services.items():  # each comes after those that it depends on
+            needed = [depths[other.entry.id] for other in self._of(service.entry.dependencies)]
+            depths[id] = 1 + max(needed, default=0)
+        return depths
+
+
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    """Entries such that each comes after those that it depends on; otherwise in the given order."""
+    waiting = {entry.id: entry for entry in entries}
+    result: list[Entry] = []
+
+    def place(id: str) -> None:
+        entry = waiting.pop(id, None)
+        if entry is not None:
+            for target in entry.dependencies:
+                place(target)
+            result.append(entry)
+
+    for id in list(waiting):
+        place(id)
+    return result

@@ -1,0 +1,220 @@
+"""The courier: carries what executions ask of others out of the store's outbox, and the replies back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from functools import partial
+
+import msgspec
+
+from ..entries import Entry
+from ..interfaces.history import LAST
+from ..interfaces.signals import Mail, Outgoing, child_request
+from ..interfaces.store import Store
+from ..model import values
+from ..model.background import Job, Jobs
+from ..model.clock import waiting
+from ..model.errors import NOT_FOUND, UNAVAILABLE, Error
+from ..model.execution import RUNNING, TIME_OUT, Parent, Pid, StartRequest, Watcher, check_id
+from ..model.outcomes import error_of
+from ..model.records import ASK, DONE, EXIT, SEND, SPAWN, Ask, Outcome, Send, Spawn, outcome_ok, pack, unpack
+from ..model.values import Json
+from ..processes import ProcessHost
+from . import runs
+from .nodes import Nodes
+from .retry import failure_of
+from .runs import under_its_name
+from .shielding import finished, patiently
+
+log = logging.getLogger("saros.engine")
+
+BATCH = 64
+AGAIN_S = 0.5
+WATCHING = ("monitor", "link", "unmonitor", "unlink")
+
+
+class Courier:
+    def __init__(self, store: Store, host: ProcessHost, nodes: Nodes) -> None:
+        self._store = store
+        self._host = host
+        self._nodes = nodes
+        self._waiting = Jobs()
+        self._lanes: dict[str, Job[None]] = {}  # id of an execution -> the last delivery for it
+
+    async def run(self) -> None:
+        """Deliver until cancelled. One execution's entries are delivered in order."""
+        while True:
+            await finished(self._deliver_all(await self._store.outbox(BATCH)), "a delivery")
+
+    async def _deliver_all(self, entries: Sequence[Outgoing]) -> None:
+        for entry in entries:
+            if entry.id in self._lanes or self._may_wait(entry):
+                self._deliver_later(entry)
+            else:
+                # Giving up would leave the rest of the batch to the end of its lease.
+                try:
+                    await patiently(partial(self.deliver, entry), f"delivering {entry.op} of {entry.id}")
+                except Error as error:
+                    if error.kind == UNAVAILABLE:
+                        raise
+                    log.error("%s of %s is left to be delivered again: %s", entry.op, entry.id, error)
+
+    def _may_wait(self, entry: Outgoing) -> bool:
+        """Whether another node has a say; the entries of other executions shall not wait for that."""
+        if entry.to is not None:
+            dest = entry.to.pid
+        elif entry.op == SEND:
+            dest = unpack(entry.body, Send).to
+        elif entry.op == ASK:
+            dest = unpack(entry.body, Ask).to
+        else:
+            return False
+        pid = Pid.parse(dest)
+        return bool(dest) if pid is None else not pid.is_workflow and self._host.get(dest) is None
+
+    def _deliver_later(self, entry: Outgoing) -> None:
+        before = self._lanes.get(entry.id)
+        job = self._waiting.start(self._follow(before, entry), f"delivering {entry.op} of {entry.id}")
+        self._lanes[entry.id] = job
+        job.task.add_done_callback(lambda _task: self._leave(entry.id, job))
+
+    def _leave(self, id: str, job: Job[None]) -> None:
+        if self._lanes.get(id) is job:
+            del self._lanes[id]
+
+    async def _follow(self, before: Job[None] | None, entry: Outgoing) -> None:
+        if before is not None:
+            await asyncio.wait({before.task})
+        while True:
+            try:
+                return await self.deliver(entry)
+            except Error as error:
+                log.warning("%s; delivering %s of %s again", error, entry.op, entry.id)
+                await asyncio.sleep(AGAIN_S)
+            except Exception:
+                log.exception("%s of %s is left to be delivered again", entry.op, entry.id)
+                return
+
+    async def deliver(self, entry: Outgoing) -> None:
+        """:raises Error: UNAVAILABLE; to be repeated, which is harmless."""
+        reply: Mail | None = None
+        try:
+            outcome = await self._carry_out(entry)
+        except Error as error:
+            if error.kind == UNAVAILABLE:
+                raise
+            if entry.op == SEND and not entry.ref:
+                log.warning("a message of %s was not delivered: %s", entry.id, error)
+            outcome = pack(Outcome(err=values.error_data(error)))
+        except Exception as raised:  # an error of ours must not stop the others
+            log.exception("could not deliver %s of %s", entry.op, entry.id)
+            outcome = pack(Outcome(err=error_of(raised)))
+        if entry.ref and outcome is not None:
+            reply = Mail(DONE, entry.ref, outcome, entry.run_id, entry.key)
+        await self._store.delivered(entry, reply)
+
+    async def _carry_out(self, entry: Outgoing) -> Json | None:
+        """Do what an entry asks; give the outcome for its sender, or None when that comes later."""
+        if entry.op == SPAWN:
+            return await self._spawn(entry, unpack(entry.body, Spawn))
+        if entry.op == SEND:
+            return outcome_ok(await self._host.send(unpack(entry.body, Send), entry.pid, entry.key))
+        if entry.op == ASK:
+            return outcome_ok(await self._ask(entry, unpack(entry.body, Ask)))
+        if entry.op == TIME_OUT:
+            await self._time_out(entry)
+            return None
+        await self._notify(entry)
+        return None
+
+    async def _ask(self, entry: Outgoing, ask: Ask) -> Json:
+        if ask.verb in WATCHING:
+            await self._nodes.note(await self._host.resolve(ask.to), ask, entry.pid)
+        return await self._host.ask(ask, entry.pid, entry.key)
+
+    async def _time_out(self, entry: Outgoing) -> None:
+        """End a run that took too long, and start the one that follows it."""
+        page = await self._store.history(entry.id, entry.run_id, LAST)
+        error = failure_of(entry.body)
+        if error is not None:  # final for whoever waits, not for the run's own policy
+            error = msgspec.structs.replace(error, retryable=None)
+        if page is not None and page.status == RUNNING:
+            following = runs.after(page.run, self._host.clock.now(), error)
+            await self._store.time_out(entry.id, entry.run_id, entry.body, following)
+
+    async def _notify(self, entry: Outgoing) -> None:
+        """Tell a watcher of an end; one that has ended itself needs no telling."""
+        watcher = entry.to
+        if watcher is None:
+            return
+        if entry.op == EXIT or not watcher.pid.startswith("@"):
+            await self._nodes.tell(entry.pid, watcher, entry.body, entry.key)
+
+    # --- children ---------------------------------------------------------------------------
+
+    async def _spawn(self, entry: Outgoing, spawn: Spawn) -> Json | None:
+        deployment = self._host.deployment
+        target = deployment.registry.get(spawn.entry) or deployment.registry.by_type(spawn.entry)
+        if target is None:
+            raise Error(f"the app has no entry {spawn.entry}", NOT_FOUND, retryable=True)
+        if target.role != "workflow":
+            return await self._spawn_process(entry, target, spawn)
+        worker, queue = deployment.registry.worker_and_queue(target, spawn.host)
+        deployment.registry.check_namespace(spawn.options, worker)
+        ref = entry.ref if spawn.exec else 0
+        watched = spawn.exec or spawn.monitor
+        request = StartRequest(
+            check_id(runs.child_id(entry.run_id, entry.ref, spawn)),
+            target.id,
+            target.type_name,
+            worker,
+            spawn.options.task_queue or queue,
+            spawn.args,
+            spawn.context,
+            spawn.options,
+            spawn.messages,
+            spawn.name,
+            Parent(entry.pid, entry.run_id),
+            Watcher(entry.pid, entry.run_id, ref) if watched else None,
+            child_request(entry.run_id, entry.ref),
+        )
+        request = await under_its_name(self._store, request)
+        started = await self._store.start(runs.first(request, self._host.clock.now()), request)
+        return None if spawn.exec else outcome_ok(pack(started.pid))
+
+    async def _spawn_process(self, entry: Outgoing, target: Entry, spawn: Spawn) -> Json | None:
+        host = self._host
+        if not spawn.exec:
+            unwatched = msgspec.structs.replace(spawn, monitor=False)
+            pid = msgspec.json.decode(await host.spawn(unwatched, None), type=str)
+            if spawn.monitor:
+                await self._watch(pid, entry)
+            return outcome_ok(pack(pid))
+
+        actor, end = host.follow(target, spawn)
+        watcher = Watcher(entry.pid, entry.run_id, entry.ref)
+        await self._store.watch_node(actor.pid, watcher)
+
+        async def wait() -> None:
+            host.clock.busy(1)
+            try:
+                with waiting(host.clock):
+                    outcome = await end
+                await self._nodes.ended(actor.pid, watcher, outcome)
+            finally:
+                host.clock.busy(-1)
+
+        self._waiting.start(wait(), f"the end of {actor.pid}")
+        return None
+
+    async def _watch(self, pid: str, entry: Outgoing) -> None:
+        actor = self._host.get(pid)
+        if actor is not None:
+            actor.watchers.add(entry.pid)
+            await self._store.watch_node(pid, Watcher(entry.pid))
+
+    async def close(self) -> None:
+        """Forget what still waits: other nodes, and the processes whose ends workflows wait for."""
+        await self._waiting.end()

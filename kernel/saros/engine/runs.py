@@ -1,0 +1,158 @@
+"""How runs come to be: from a start request, by continue-as-new, by a retry policy, by a cron schedule."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from ..interfaces.deployment import Deployment
+from ..interfaces.history import NewRun
+from ..interfaces.signals import Mail
+from ..interfaces.store import Store
+from ..model.cron import next_cron
+from ..model.errors import ErrorData
+from ..model.execution import Pid, Run, StartRequest, new_id
+from ..model.raw import ABSENT
+from ..model.records import MESSAGE, START, ContinueAsNew, Message, Spawn, Start, pack
+from ..model.values import object_of
+
+MS = 1_000_000
+
+
+class _Info(msgspec.Struct):
+    """What ``workflow.info()`` tells of a run; absent is what it does not have."""
+
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+    task_queue: str
+    attempt: int
+    start_time: int
+    first_run_id: str
+    namespace: str = "default"
+    parent: str | msgspec.UnsetType = msgspec.UNSET
+    search_attributes: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    continued_from: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def first(request: StartRequest, now: int) -> NewRun:
+    """The first run that a start request makes."""
+    run_id = new_id()
+    run = Run(
+        request.id,
+        run_id,
+        request.entry,
+        request.type,
+        request.worker,
+        request.task_queue,
+        now,
+        request.args,
+        request.context,
+        request.options,
+        request.parent,
+        first_run_id=run_id,
+        first_start_time=now,
+        request_id=request.request_id,
+        name=request.name,
+    )
+    delay = request.options.start_delay * MS
+    if request.options.cron_schedule:
+        delay = max(delay, next_cron(request.options.cron_schedule, now) - now)
+    return _with_mail(run, request.messages, delay)
+
+
+def continued(
+    run: Run, request: ContinueAsNew, deployment: Deployment, now: int, search: dict[str, msgspec.Raw]
+) -> NewRun:
+    """The run that continues another as its code asked.
+
+    As on Temporal, it keeps the options of the run but for the cron schedule, its memo is that of the start, and
+    its search attributes are what the run had in the end.
+
+    :param search: the search attributes of the run.
+    """
+    entry_id, type_name = run.entry, run.type
+    if request.entry:
+        entry = deployment.registry.workflow(request.entry)
+        entry_id, type_name = entry.id, entry.type_name
+    context = request.context if bytes(request.context) != b"{}" else run.context
+    options = msgspec.structs.replace(
+        run.options, cron_schedule="", search_attributes=msgspec.Raw(object_of(search)) if search else ABSENT
+    )
+    following = msgspec.structs.replace(
+        _following(run, now),
+        entry=entry_id,
+        type=type_name,
+        args=request.args,
+        context=context,
+        options=options,
+        attempt=1,
+    )
+    return _with_mail(following, request.mail, 0)
+
+
+def after(run: Run, now: int, error: ErrorData | None = None) -> NewRun | None:
+    """The run that follows an ended one by its retry policy or cron schedule, if any.
+
+    It has the memo and the search attributes of the start. None begins after the execution timeout.
+    """
+    options = run.options
+    policy = options.retry_policy
+    following: NewRun | None = None
+    if error is not None and policy is not None:
+        tries_left = not policy.maximum_attempts or run.attempt < policy.maximum_attempts
+        if tries_left and error.may_retry() and error.kind not in policy.non_retryable_error_types:
+            again = msgspec.structs.replace(_following(run, now), attempt=run.attempt + 1)
+            following = _with_mail(again, (), policy.delay_ms(run.attempt) * MS)
+    if following is None and options.cron_schedule:
+        again = msgspec.structs.replace(_following(run, now), attempt=1)
+        following = _with_mail(again, (), next_cron(options.cron_schedule, now) - now)
+    end = run.first_start_time + options.execution_timeout * MS if options.execution_timeout else None
+    if following is not None and end is not None and now + following.delay >= end:
+        return None
+    return following
+
+
+def child_id(parent_run_id: str, ref: int, spawn: Spawn) -> str:
+    """The workflow id of a child: the one it is given, or one that a repeated delivery gives again."""
+    return spawn.options.id or spawn.name or f"{parent_run_id}/{ref}"
+
+
+def _following(run: Run, now: int) -> Run:
+    return msgspec.structs.replace(run, run_id=new_id(), start_time=now, continued_from=run.run_id)
+
+
+def _with_mail(run: Run, messages: tuple[Message, ...], delay: int) -> NewRun:
+    info = _Info(
+        run.id,
+        run.run_id,
+        run.type,
+        run.task_queue,
+        run.attempt,
+        run.start_time,
+        run.first_run_id,
+        parent=run.parent.pid if run.parent else msgspec.UNSET,
+        search_attributes=run.options.search_attributes or msgspec.UNSET,
+        continued_from=run.continued_from or msgspec.UNSET,
+    )
+    start = Start(
+        run.args,
+        run.context,
+        msgspec.Raw(pack(info)),
+        str(run.pid),
+        run.entry,
+        secret=os.urandom(32).hex(),
+    )
+    mails = [Mail(START, 0, pack(start), run.run_id)]
+    mails += [Mail(MESSAGE, 0, pack(message)) for message in messages]
+    return NewRun(run, tuple(mails), delay)
+
+
+async def under_its_name(store: Store, request: StartRequest) -> StartRequest:
+    """A start under a name that a running workflow has is a start of that workflow, whatever id it asks for."""
+    taken = await store.lookup(request.name) if request.name else None
+    pid = Pid.parse(taken) if taken else None
+    if pid is None or not pid.is_workflow or pid.id == request.id:
+        return request
+    return msgspec.structs.replace(request, id=pid.id)

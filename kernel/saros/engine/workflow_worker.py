@@ -1,0 +1,241 @@
+"""The workflow worker: takes tasks, runs programs, commits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from anyio import CancelScope, move_on_after
+
+from ..interfaces.deployment import Deployment
+from ..interfaces.history import WorkflowTask
+from ..interfaces.store import FENCED, OK, Store
+from ..model.background import Jobs
+from ..model.errors import Error
+from ..model.execution import Record
+from ..model.outcomes import error_of
+from ..model.text import one_line
+from ..processes import Attempts
+from .activity_worker import CallWorkers
+from .commit import Transition
+from .live import Live, load
+from .local_activities import LocalCalls
+from .shielding import FINISH_S, finished
+
+log = logging.getLogger("saros.engine")
+
+BATCH = 64
+CACHE = 256
+"""Live programs that a worker keeps: at up to 0.5 MB of Lua each, 128 MB. What is not kept is replayed when it
+goes on, which takes a millisecond per 200 events."""
+
+PARK_NS = 1_000_000_000
+PARK_MAX_NS = 60_000_000_000
+
+
+def cache_size(deployment: Deployment) -> int:
+    """How many live programs the app's workers may keep in this process: by default `CACHE`."""
+    workers = deployment.registry.of_kind("temporal.worker")
+    wanted = [worker.get("worker_options.max_cached_workflows") for worker in workers]
+    return sum(int(size) for size in wanted if size is not None) or CACHE
+
+
+class WorkflowWorker:
+    """Serves task queues of one store in one process."""
+
+    def __init__(
+        self,
+        store: Store,
+        deployment: Deployment,
+        attempts: Attempts,
+        queues: Sequence[str],
+        calls: CallWorkers,
+        cache: int = CACHE,
+    ) -> None:
+        self.store = store
+        self.deployment = deployment
+        self.queues = queues
+        self._attempts = attempts
+        self._calls = calls
+        self._cache: OrderedDict[str, Live] = OrderedDict()
+        self._cache_size = cache
+        self._begun: dict[str, WorkflowTask] = {}  # run id -> the task that is neither committed nor parked
+        self._ahead: dict[str, tuple[int, list[Record]]] = {}  # by fence: from where on, and what
+        self._steady = attempts.host.clock.steady
+        self._waiting = Jobs()
+
+    async def run(self) -> None:
+        """Work until cancelled; begun tasks are finished first."""
+        try:
+            while True:
+                tasks = await self.store.take(self.queues, BATCH)
+                await finished(self.handle(tasks), "a workflow task")
+        finally:
+            with move_on_after(FINISH_S, shield=True):
+                await self._waiting.wait()
+            await self._waiting.end()
+            with CancelScope(shield=True):
+                await self._calls.drained()
+            self.drop_all()
+            self._begun.clear()
+
+    async def handle(self, tasks: Sequence[WorkflowTask]) -> None:
+        """Run a batch of tasks and commit what they did."""
+        finished: list[Transition] = []
+        await self._read_ahead(tasks)
+        for task in tasks:
+            transition = await self._begin(task)
+            if transition is None:
+                continue
+            if transition.local:
+                self._waiting.start(self._finish_local(transition), f"a workflow task of {task.run.id}")
+            else:
+                finished.append(transition)
+        if finished:
+            await self._commit(finished)
+
+    async def _begin(self, task: WorkflowTask) -> Transition | None:
+        """Bring the run's program to the task's history, and deliver the mail; None when the task failed."""
+        self._begun[task.run.run_id] = task
+        try:
+            live = await self._live(task)
+            transition = Transition(task, live, self._steady)
+            transition.begin()
+            return transition
+        except Error as error:
+            await self._park(task, error)
+        except Exception as error:  # an error of ours: the execution waits, the worker goes on
+            log.exception("workflow task of %s failed", task.run.id)
+            await self._park(task, error)
+        return None
+
+    async def _live(self, task: WorkflowTask) -> Live:
+        key = task.run.run_id
+        live = self._cache.pop(key, None)
+        if live is not None and (live.length > task.length or live.version != self.deployment.version):
+            live.close()  # it ran ahead with a commit that was lost, or its code is older than the app's
+            live = None
+        if live is None:
+            if task.length == 0:
+                live = Live(task.run, self.deployment)
+            else:
+                live = load(task.run, self.deployment, await self._records(task, 0))
+        elif live.length < task.length:
+            live.replay(await self._records(task, live.length))
+        live.in_use = True
+        self._cache[key] = live
+        self._shrink()
+        return live
+
+    def _shrink(self) -> None:
+        """Drop the longest unused programs beyond the cache's size, as far as no task needs them."""
+        while len(self._cache) > self._cache_size:
+            oldest = next((run_id for run_id, live in self._cache.items() if not live.in_use), None)
+            if oldest is None:
+                return
+            self._drop(oldest)
+
+    async def _read_ahead(self, tasks: Sequence[WorkflowTask]) -> None:
+        """Read the histories that the programs of a batch lack side by side, not one after another."""
+        self._ahead.clear()
+        lacking: list[tuple[WorkflowTask, int]] = []
+        for task in tasks:
+            live = self._cache.get(task.run.run_id)
+            start = live.length if live is not None and live.length <= task.length else 0
+            if start < task.length:
+                lacking.append((task, start))
+        if len(lacking) > 1:
+            found = await asyncio.gather(*(self._read(*each) for each in lacking), return_exceptions=True)
+            for (task, start), records in zip(lacking, found, strict=True):
+                if not isinstance(
+                    records, BaseException
+                ):  # what failed is read again, and fails its own task
+                    self._ahead[task.fence] = start, records
+
+    async def _records(self, task: WorkflowTask, start: int) -> list[Record]:
+        ahead = self._ahead.pop(task.fence, None)
+        if ahead is not None and ahead[0] == start:
+            return ahead[1]
+        return await self._read(task, start)
+
+    async def _read(self, task: WorkflowTask, start: int) -> list[Record]:
+        page = await self.store.history(task.run.id, task.run.run_id, start)
+        return page.records[: task.length - start] if page is not None else []
+
+    # --- local calls ------------------------------------------------------------------------
+
+    async def _finish_local(self, transition: Transition) -> None:
+        """Run local calls within the task, and commit when none is left or they take too long."""
+        run, live = transition.run, transition.live
+        local = LocalCalls(self._attempts, self._calls, transition)
+        try:
+            await local.run()
+        except Exception as error:
+            local.give_up()
+            if not isinstance(error, Error):  # see _begin
+                log.exception("workflow task of %s failed", run.id)
+            await self._park(transition.task, error)
+            return
+        try:
+            await self._commit([transition], local)
+        except Error as error:
+            log.warning(
+                "the task of %s was not stored, and is done again when its lease ends: %s", run.id, error
+            )
+            local.give_up()
+            self._begun.pop(run.run_id, None)
+            # Perhaps it was: then another worker's history may get as long as this one, but differ.
+            if self._cache.get(run.run_id) is live:
+                self._drop(run.run_id)
+
+    # --- ends of tasks ----------------------------------------------------------------------
+
+    async def _commit(self, transitions: list[Transition], local: LocalCalls | None = None) -> None:
+        results = await self.store.commit([transition.ready() for transition in transitions])
+        for transition, result in zip(transitions, results, strict=True):
+            self._begun.pop(transition.run.run_id, None)
+            if result != OK:
+                level = logging.INFO if result == FENCED else logging.DEBUG
+                log.log(level, "a commit of %s was refused: %s", transition.run.id, result)
+            transition.live.in_use = False
+            if result != OK or transition.live.closed:
+                self._drop(transition.run.run_id)
+            if local is not None:
+                local.hand_over() if result == OK else local.give_up()
+            if result == OK:
+                self._cancel_calls(transition)
+
+    def _cancel_calls(self, transition: Transition) -> None:
+        """Let attempts that nobody waits for any more end early, where they run in this process."""
+        run_id = transition.run.run_id
+        for ref in (*transition.commit.canceled, *transition.commit.asked):
+            self._calls.cancel(run_id, ref)
+        if transition.live.closed:
+            self._calls.cancel(run_id, None)
+
+    async def _park(self, task: WorkflowTask, error: Exception) -> None:
+        self._drop(task.run.run_id)
+        self._begun.pop(task.run.run_id, None)
+        data = error_of(error)
+        where = error.where if isinstance(error, Error) else None
+        problem = f"{data.message} ({where})" if where else data.message
+        delay = min(PARK_NS * 2 ** min(task.failures, 10), PARK_MAX_NS)
+        log.warning("the workflow task of %s is parked: %s", task.run.id, one_line(problem))
+        self.deployment.refresh()
+        await self.store.park(task, problem, delay)
+
+    def task_of(self, run_id: str) -> WorkflowTask | None:
+        """The task of a run that is under way here; any thread may ask."""
+        return self._begun.get(run_id)
+
+    def _drop(self, run_id: str) -> None:
+        live = self._cache.pop(run_id, None)
+        if live is not None:
+            live.close()
+
+    def drop_all(self) -> None:
+        """Forget every live program; their next tasks replay."""
+        while self._cache:
+            self._cache.popitem()[1].close()

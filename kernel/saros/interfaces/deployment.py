@@ -1,0 +1,68 @@
+"""A deployment: one application with the plugins that run it. Drivers ask it what an entry is and can do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import msgspec
+
+from ..entries import Entry, Registry
+from ..model.errors import CodeError
+from ..model.text import json_visible, one_line
+from ..model.values import Json
+from .module import Module, Service
+from .program import Facts, Program
+from .runtime import Functions, Runtime
+
+
+class Deployment:
+    """:param programs: runtime name -> what makes programs of its entries.
+    :param functions: runtime name -> what runs its functions.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        programs: Mapping[str, Runtime],
+        functions: Mapping[str, Functions],
+        modules: Mapping[str, Module] | None = None,
+    ) -> None:
+        self.registry = registry
+        self.programs = programs
+        self.functions = functions
+        self.version = 0
+        """How often the app was loaded anew: a program that an older version made runs older code."""
+        self.services: dict[str, Service] = {}
+        for module in (modules or {}).values():
+            self.services.update(module.services)
+
+    def program(self, entry: Entry, *, workflow: bool, facts: Facts, trace: bool = False) -> Program:
+        """A fresh program of an entry; with `trace` it knows the line of each command.
+
+        :raises CodeError: when its code cannot be loaded.
+        """
+        runtime = self.programs.get(entry.runtime)
+        if runtime is None:
+            raise CodeError(f"no installed plugin runs entries of kind {entry.kind}", where=entry.where())
+        return runtime.program(entry, workflow=workflow, facts=facts, trace=trace)
+
+    def adopt(self, newer: Deployment) -> None:
+        """Be that of an app that was loaded anew. Programs that run go on with the code that they have."""
+        self.registry, self.services = newer.registry, newer.services
+        self.programs, self.functions = newer.programs, newer.functions
+        self.version += 1
+
+    def refresh(self) -> None:
+        """Have sources read anew, after code could not run."""
+        for runtime in self.programs.values():
+            runtime.refresh()
+
+    def log(self, level: str, message: str, fields: Json, name: str) -> None:
+        """Write what an entry's code logs; `name` is its entry and execution."""
+        logger = logging.getLogger("saros.app")
+        number = logging.getLevelName(level.upper())
+        if isinstance(number, int) and logger.isEnabledFor(number):
+            text = "" if fields in (b"", b"{}", b"[]") else " " + json_visible(fields.decode())
+            parts = {"message": message, "fields": msgspec.json.decode(fields or b"{}"), "source": name}
+            logger.log(number, "%s%s [%s]", one_line(message), text, one_line(name), extra={"saros": parts})

@@ -1,0 +1,174 @@
+"""Histories: what an execution says about itself, and the runs, tasks and records that a store keeps."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from ..model.errors import ALREADY_EXISTS, CANCELED, TIMEOUT, Error, ErrorData
+from ..model.execution import Description, HistoryPage, Run, Started, StartRequest
+from ..model.records import Answer, Attributes, ContinueAsNew, Outcome, VersionMark, pack
+from ..model.values import Json
+from .signals import Mail
+
+MS = 1_000_000
+
+
+class History(Protocol):
+    """What the execution says about itself; nothing here settles."""
+
+    def attributes(self, upserts: Attributes) -> None: ...
+
+    def version(self, mark: VersionMark) -> None: ...
+
+    def side_effect(self, ref: int, value: Json) -> None: ...
+
+    def answer(self, answer: Answer) -> None: ...
+
+    def continue_as_new(self, request: ContinueAsNew) -> None: ...
+
+    def complete(self, result: Json) -> None: ...
+
+    def fail(self, error: ErrorData) -> None: ...
+
+
+class WorkflowTask(NamedTuple):
+    """A run with mail, leased to one worker: only a commit with this `fence` is accepted."""
+
+    run: Run
+    fence: str
+    length: int  # records of history
+    mails: Sequence[Mail]
+    now: int
+    failures: int  # how often in a row this task was parked
+    hangs: int = 0  # and how often of these because it had blocked its worker
+
+
+def timed_out(ms: int) -> Json:
+    """The `Outcome` of a run that has taken its `run_timeout` or `execution_timeout`, in milliseconds."""
+    return pack(Outcome(err=ErrorData(f"timed out after {ms / 1000:g} s", TIMEOUT, False)))
+
+
+class Limit(NamedTuple):
+    """After how many nanoseconds a run ends as timed out.
+
+    They count from its creation, or with `total` from that of the execution's first run. With `again` another run
+    may follow it, which takes a TIME_OUT in the outbox.
+    """
+
+    delay: int
+    outcome: Json
+    again: bool
+    total: bool
+
+
+class NewRun(NamedTuple):
+    """A run to create, with its first mail (START, then messages)."""
+
+    run: Run
+    mails: tuple[Mail, ...]
+    delay: int = 0  # nanoseconds until its first task, unless CANCEL comes first
+
+    @property
+    def limits(self) -> list[Limit]:
+        """What the options of the run limit."""
+        options = self.run.options
+        found = []
+        if options.run_timeout:
+            delay = self.delay + options.run_timeout * MS
+            again = options.retry_policy is not None or bool(options.cron_schedule)
+            found.append(Limit(delay, timed_out(options.run_timeout), again, False))
+        if options.execution_timeout:
+            delay = options.execution_timeout * MS
+            found.append(Limit(delay, timed_out(options.execution_timeout), False, True))
+        return found
+
+
+class Close(NamedTuple):
+    """The end of a run; `next` continues the execution (continue-as-new, retry, cron)."""
+
+    status: str
+    outcome: Json  # an `Outcome`
+    next: NewRun | None = None
+
+
+def already_exists(id: str, run_id: str, what: str) -> Error:
+    """Why an execution cannot be started: there is a run of that id.
+
+    :param what: that is said of it, such as "is running".
+    """
+    return Error(
+        f"workflow {id} {what}",
+        ALREADY_EXISTS,
+        retryable=False,
+        details={"workflow_id": id, "run_id": run_id},
+    )
+
+
+def withdrawn(id: str) -> Error:
+    """Why an execution is not started: its request was withdrawn before it was carried out."""
+    return Error(f"the start of workflow {id} was withdrawn", CANCELED, retryable=False)
+
+
+LAST: Final = -1
+"""As the start of a history: only its last record."""
+UNTIL_CLOSED: Final = 1 << 62
+
+
+class HistoryStore(Protocol):
+    """The store's part: executions, their records, and the workflow tasks of those that have mail."""
+
+    async def start(self, new: NewRun, request: StartRequest) -> Started:
+        """Create an execution, under the request's id policies.
+
+        An execution that runs already gets the request's messages and watcher (`use_existing`).
+
+        :raises Error: ALREADY_EXISTS, with the running or last run's id in the details; CANCELED when the
+            request was withdrawn (see `post` and `terminate`).
+        """
+        ...
+
+    async def terminate(self, id: str, outcome: Json, run_id: str = "", request: str = "") -> bool:
+        """End a run at once as terminated; False when none runs.
+
+        :param request: only what this start request made; see `post` for one that has yet to be carried out.
+        """
+        ...
+
+    async def time_out(self, id: str, run_id: str, outcome: Json, following: NewRun | None) -> bool:
+        """End a run as timed out; False when it has ended. Its execution goes on with `following`, if any."""
+        ...
+
+    async def release(self, id: str) -> bool:
+        """Have what was parked or set aside of a running execution tried again now; False when nothing is."""
+        ...
+
+    async def describe(self, id: str, run_id: str = "") -> Description | None:
+        """Tell about a run; the newest of its execution by default."""
+        ...
+
+    def executions(self, query: str = "") -> AsyncIterator[Description]:
+        """Every run that a query (see `saros.model.query`) selects, newest start first."""
+        ...
+
+    async def history(self, id: str, run_id: str = "", start: int = 0) -> HistoryPage | None:
+        """The records of a run from number `start` on; only the last with `LAST`."""
+        ...
+
+    async def changed(self, id: str, run_id: str, length: int) -> None:
+        """Return once the run has more than `length` records or is closed (or, at the latest, after a while).
+
+        With `UNTIL_CLOSED` as `length` only the end counts.
+        """
+        ...
+
+    async def take(self, queues: Sequence[str], limit: int) -> list[WorkflowTask]:
+        """Lease runs that have mail; blocks until there is at least one."""
+        ...
+
+    async def park(self, task: WorkflowTask, problem: str, delay: int, *, hung: bool = False) -> None:
+        """Give a failed task back, to be taken again after `delay` ns (-1: when it is released); its mail stays.
+
+        :param hung: it has blocked its worker, whose process is about to end.
+        """
+        ...

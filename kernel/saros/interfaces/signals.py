@@ -1,0 +1,122 @@
+"""Signals: what executions and processes send one another, and how they start, watch and end one another."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+from ..model.execution import Run, Watcher
+from ..model.records import ASK, Ask, Send, Spawn, pack
+from ..model.values import Json
+
+
+class Signals(Protocol):
+    """Messages to, and life of, other executions and processes."""
+
+    def spawn(self, ref: int, spawn: Spawn) -> None: ...
+
+    def send(self, ref: int, send: Send) -> None: ...
+
+    def tell(self, ref: int, send: Send) -> None:
+        """Send to a process or function. Nobody waits for it; when the receiver has ended, that is logged."""
+        ...
+
+    def ask(self, ref: int, ask: Ask) -> None: ...
+
+    def cancel(self, ref: int, reason: str) -> bool:
+        """Cancel an awaited child (`Spawn.exec`); False when `ref` is none of this port's."""
+        ...
+
+
+class Mail(msgspec.Struct, frozen=True, gc=False):
+    """An event on its way into an execution (`op`, `ref` and `body` as in `saros.model.records.Event`)."""
+
+    op: str
+    ref: int
+    body: Json
+    run_id: str = ""  # only this run may receive it; "" means whichever runs
+    key: str = ""  # a second mail with the same key is dropped; "" is never compared
+    request: str = ""  # only the execution that this start request made may receive it; see `Store.post`
+
+
+class Outgoing(NamedTuple):
+    """A request of one execution that concerns another.
+
+    `op` and `body` are a SPAWN, SEND or ASK command; or EXIT or DONE mail for a watcher (`to`); or TIME_OUT
+    with the `Outcome` of a run whose `run_timeout` has passed and that another run may follow: the engine
+    answers with `Store.time_out`. The reply goes to run `run_id` of `id` as DONE of `ref`; `ref` 0 wants
+    none. `key` names it for ever.
+    """
+
+    id: str
+    run_id: str
+    pid: str
+    ref: int
+    op: str
+    body: Json
+    key: str
+    to: Watcher | None = None
+
+
+class Child(NamedTuple):
+    """A workflow that command `ref` of a run starts, and what the end of that run is to it.
+
+    Its start request is `child_request` of the run and `ref`; `policy` is ``terminate`` or ``request_cancel``.
+    """
+
+    ref: int
+    id: str
+    policy: str
+
+
+def child_request(run_id: str, ref: int) -> str:
+    """The id of the request by which command `ref` of a run starts a workflow."""
+    return f"{run_id}:{ref}"
+
+
+def farewell(run: Run, child: Child) -> Outgoing:
+    """What the end of a run asks of a child."""
+    verb = "terminate" if child.policy == "terminate" else "cancel"
+    request = child_request(run.run_id, child.ref)
+    body = pack(Ask(verb, f"|{child.id}", reason=PARENT_ENDED, request=request))
+    return Outgoing(run.id, run.run_id, str(run.pid), 0, ASK, body, f"{request}:{verb}")
+
+
+PARENT_ENDED: Final = "the parent has ended"
+
+
+class SignalStore(Protocol):
+    """The store's part: inboxes, the outbox, watchers and the name registry."""
+
+    async def post(self, id: str, mail: Mail) -> bool:
+        """Put mail into the inbox of a running execution; False when there is none.
+
+        CANCEL wakes a run that waits for its start (`NewRun.delay`). When `mail.request` has not made its
+        execution yet, that request is withdrawn instead: whenever it is carried out, nothing is started.
+        """
+        ...
+
+    async def watch(self, id: str, watcher: Watcher) -> bool:
+        """Make `watcher` hear of the end of a running execution; False when none runs."""
+        ...
+
+    async def unwatch(self, id: str, pid: str) -> None: ...
+
+    async def outbox(self, limit: int) -> list[Outgoing]:
+        """Lease entries to deliver; blocks until there is at least one."""
+        ...
+
+    async def delivered(self, entry: Outgoing, reply: Mail | None) -> None:
+        """Take an entry out of the outbox and put the reply into its sender's inbox, atomically."""
+        ...
+
+    async def register(self, name: str, pid: str) -> bool:
+        """Give a pid a name; False when another live pid has it."""
+        ...
+
+    async def lookup(self, name: str) -> str | None: ...
+
+    async def unregister(self, name: str, pid: str = "") -> bool:
+        """Free a name (only if it is that pid's, when given); False when it was free."""
+        ...

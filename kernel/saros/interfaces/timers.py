@@ -1,0 +1,46 @@
+"""Timers: what happens later, unless it is cleared."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, Protocol
+
+from .signals import Mail
+
+
+class Timers(Protocol):
+    def start(self, ref: int, ns: int) -> None: ...
+
+    def cancel(self, ref: int) -> bool:
+        """Stop a timer, which then never fires; False when `ref` is none of this port's."""
+        ...
+
+
+class Deadline(NamedTuple):
+    """Something that happens `delay` nanoseconds after the commit, unless the transition `clear` comes first.
+
+    A delay below zero is over already. Deadlines happen in the order of their times, and equal ones in that in
+    which they were set.
+
+    `guard` says to what it applies: ``timer`` (always), ``start`` (only while no worker has taken call
+    `ref`), ``close`` (only while call `ref` is open), ``run`` (ends the whole run with `mail.body`,
+    an `Outcome`). A fired ``start`` or ``close`` closes its call.
+    """
+
+    ref: int
+    delay: int
+    mail: Mail
+    guard: str = "timer"
+
+
+TIMER: Final = "timer"
+TO_START: Final = "start"
+TO_CLOSE: Final = "close"
+TO_RUN: Final = "run"
+
+
+class TimerStore(Protocol):
+    """The store's part."""
+
+    async def run(self) -> None:
+        """Fire deadlines, reclaim lost leases: what each worker process does for all. Runs until cancelled."""
+        ...

@@ -1,0 +1,160 @@
+"""Cron expressions, with one meaning on every backend.
+
+An expression has the five fields of Vixie cron: minute, hour, day of month, month and day of week. When both day
+fields are restricted, a day that matches either of them counts; a day field that starts with ``*`` does not
+restrict (crontab(5)).
+
+Where the clock of a time zone jumps, every backend does what Temporal's scheduler does: a time that does not exist
+is left out; a time that comes twice fires once in zones east of Greenwich (at its second coming, when it is a fixed
+time) and twice in zones west of it. `Cron.after` follows the algorithm of Temporal's server
+(``compiledCalendar.next``) step by step, because the two must agree on each moment.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import re
+
+from cronsim import CronSim, CronSimError
+
+from .errors import INVALID, Error
+
+SECOND_NS = 1_000_000_000
+LAST_YEAR = 2100
+"""Temporal's scheduler looks no further."""
+
+_HOUR = dt.timedelta(hours=1)
+_ZERO = dt.timedelta()
+_FIELD = re.compile(r"[0-9A-Za-z*,/-]{1,200}")
+_NAMES = ("minute", "hour", "day of month", "month", "day of week")
+
+
+class Cron:
+    """A parsed expression. Its fields are sets of numbers; Sunday is 0."""
+
+    def __init__(self, expression: str) -> None:
+        """:raises Error: INVALID when this is not a five-field expression, or names no time at all."""
+        self.expression = expression
+        fields = expression.split()
+        if len(fields) != len(_NAMES):
+            raise self._invalid("it does not have five fields")
+        for name, field in zip(_NAMES, fields, strict=True):
+            if not _FIELD.fullmatch(field):
+                raise self._invalid(f"the field {name} may hold numbers, names, `*`, `-`, `,` and `/` only")
+        try:
+            parsed = CronSim(expression, dt.datetime(2000, 1, 1))
+        except CronSimError:
+            raise self._invalid(self._reason(fields)) from None
+        self.minutes, self.hours = parsed.minutes, parsed.hours
+        self.days, self.months = parsed.days, parsed.months
+        self.weekdays = {day % 7 for day in parsed.weekdays if isinstance(day, int)}
+        if min(self.days) < 1 or not all(isinstance(day, int) for day in parsed.weekdays):
+            raise self._invalid("`L`, `W` and `#` are not part of standard cron")
+        self.day_and = parsed.day_and
+        """Whether both day fields must match, since one of them is not restricted."""
+        self._matches_day = parsed.match_day
+        if self.after(0) is None:
+            raise self._invalid("no date matches it")
+
+    def _reason(self, fields: list[str]) -> str:
+        """Which field is wrong; when each is right by itself, their combination names no date."""
+        for index, (name, field) in enumerate(zip(_NAMES, fields, strict=True)):
+            alone = " ".join(field if at == index else "*" for at in range(len(fields)))
+            try:
+                CronSim(alone, dt.datetime(2000, 1, 1))
+            except CronSimError:
+                return f"the field {name} cannot be `{field}`"
+        return "no date matches it"
+
+    def _invalid(self, why: str) -> Error:
+        shown = self.expression if len(self.expression) <= 100 else f"{self.expression[:100]}…"
+        return Error(
+            f'"{shown}" is not a cron expression that can be used: {why}',
+            INVALID,
+            retryable=False,
+            hint='give minute, hour, day of month, month and day of week, as in "0 9 * * 1-5"',
+        )
+
+    def after(self, now: int, zone: dt.tzinfo = dt.UTC) -> int | None:
+        """The first time after `now`, both in nanoseconds since 1970; None when none is left before 2101."""
+        instant = dt.datetime.fromtimestamp(now // SECOND_NS, dt.UTC)
+        local = instant.astimezone(zone)
+        hour, minute = local.replace(tzinfo=None, minute=0, second=0), local.minute + 1
+        again = (instant - _HOUR).astimezone(zone).hour == local.hour  # the second pass of a repeated hour
+        while hour.year <= LAST_YEAR:
+            if hour.month not in self.months:
+                hour, minute, again = _next_month(hour), 0, False
+            elif not self._matches_day(hour.date()):
+                hour, minute, again = hour.replace(hour=0) + dt.timedelta(days=1), 0, False
+            elif hour.hour not in self.hours:
+                hour, minute, again = hour + _HOUR, 0, False
+            elif (found := self._minute(minute)) is None:
+                following = hour + _HOUR
+                again = not again and _instant(following, zone) - _instant(hour, zone) > _HOUR
+                hour, minute = hour if again else following, 0
+            else:
+                at = _instant(hour.replace(minute=found), zone)
+                if at.astimezone(zone).hour != hour.hour:  # the clock jumps over it
+                    hour, minute = hour + _HOUR, 0
+                    continue
+                time = int((at + (_HOUR if again else _ZERO)).timestamp()) * SECOND_NS
+                if time > now:
+                    return time
+                minute = found + 1
+        return None
+
+    def _minute(self, least: int) -> int | None:
+        return min((minute for minute in self.minutes if minute >= least), default=None)
+
+    def in_numbers(self) -> str:
+        """The expression in lists of numbers, as every implementation of cron reads them in the same way.
+
+        :raises Error: INVALID when it cannot be written so: implementations disagree whether a restricted weekday
+            narrows days such as ``*/2``, or adds to them.
+        """
+        day, weekday = self.expression.split()[2], self.expression.split()[4]
+        free = (day == "*" or len(self.days) == 31, weekday == "*" or len(self.weekdays) == 7)
+        if self.day_and and not any(free):
+            raise self._invalid(
+                "a cron workflow cannot combine a day of month and a day of week when one of them starts with `*`"
+            )
+        fields = [_numbers(self.minutes, 60), _numbers(self.hours, 24)]
+        fields += [_numbers(self.days, 31 if self.day_and else 0), _numbers(self.months, 12)]
+        fields += [_numbers(self.weekdays, 7 if self.day_and else 0)]
+        return " ".join(fields)
+
+
+def _numbers(values: set[int], full: int) -> str:
+    return "*" if len(values) == full else ",".join(map(str, sorted(values)))
+
+
+def _next_month(day: dt.datetime) -> dt.datetime:
+    return (day.replace(day=1, hour=0) + dt.timedelta(days=32)).replace(day=1)
+
+
+def _instant(wall: dt.datetime, zone: dt.tzinfo) -> dt.datetime:
+    """When a zone's clock shows `wall`, with the choice that Go's ``time.Date`` makes for one that comes twice."""
+    as_utc = wall.replace(tzinfo=dt.UTC)
+    offset = as_utc.astimezone(zone).utcoffset()
+    if offset:
+        offset = (as_utc - offset).astimezone(zone).utcoffset()
+    return as_utc - (offset or _ZERO)
+
+
+def next_cron(expression: str, now: int) -> int:
+    """The next time, in nanoseconds since 1970, that a cron expression names after `now`; its zone is UTC.
+
+    :raises Error: INVALID when it is not a cron expression.
+    """
+    time = _cron(expression).after(now)
+    if time is None:
+        raise Error(f'"{expression}" names no time any more', INVALID, retryable=False)
+    return time
+
+
+@functools.lru_cache(maxsize=128)
+def _cron(expression: str) -> Cron:
+    cron = Cron(expression)
+    cron.in_numbers()  # refuses what Temporal would read in another way
+    return cron

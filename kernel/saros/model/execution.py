@@ -1,0 +1,185 @@
+"""Executions as clients and stores see them: identity, status, runs, records of their history."""
+
+from __future__ import annotations
+
+import os
+from typing import Final, NamedTuple
+
+import msgspec
+
+from .errors import INVALID, Error
+from .records import EMPTY, NO_ARGS, Body, Message, StartOptions
+from .records import Record as Record
+from .text import shown
+
+RUNNING: Final = "running"
+COMPLETED: Final = "completed"
+FAILED: Final = "failed"
+CANCELED: Final = "canceled"
+TERMINATED: Final = "terminated"
+TIMED_OUT: Final = "timed_out"
+CONTINUED: Final = "continued_as_new"
+
+STATUSES: Final = (RUNNING, COMPLETED, FAILED, CANCELED, TERMINATED, TIMED_OUT, CONTINUED)
+
+TERMINATE: Final = "terminate"
+TIME_OUT: Final = "time_out"
+"""Operations of closing records that no program wrote: the execution was ended from outside."""
+
+
+class Pid(NamedTuple):
+    """Where an execution is reached: ``place|id``.
+
+    A workflow's place is its worker; that of a function or a process is its node, which begins with ``@``.
+    """
+
+    place: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.place}|{self.id}"
+
+    @property
+    def is_workflow(self) -> bool:
+        return not self.place.startswith("@")
+
+    @classmethod
+    def parse(cls, text: str) -> Pid | None:
+        """The pid that a text is, or None when it is a name."""
+        place, bar, id = text.partition("|")
+        return cls(place, id) if bar else None
+
+
+class Parent(Body, frozen=True, omit_defaults=True):
+    """The execution that waits for a run's end, and how: see `Watcher`."""
+
+    pid: str
+    run_id: str = ""
+
+
+class Watcher(Body, frozen=True, omit_defaults=True):
+    """Whoever hears of a run's end: as a DONE of command `ref` of run `run_id`, else as EXIT or LINK_DOWN."""
+
+    pid: str
+    run_id: str = ""
+    ref: int = 0
+    link: bool = False
+
+
+class StartRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A workflow to start. `request_id` makes a repeated request harmless."""
+
+    id: str
+    entry: str
+    type: str
+    worker: str
+    task_queue: str
+    args: msgspec.Raw = NO_ARGS
+    context: msgspec.Raw = EMPTY
+    options: StartOptions = StartOptions()
+    messages: tuple[Message, ...] = ()
+    name: str = ""
+    parent: Parent | None = None
+    watcher: Watcher | None = None
+    request_id: str = ""
+
+    @property
+    def pid(self) -> Pid:
+        return Pid(self.worker or "default", self.id)
+
+
+class Run(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The immutable facts of one run of an execution."""
+
+    id: str
+    run_id: str
+    entry: str
+    type: str
+    worker: str
+    task_queue: str
+    start_time: int
+    args: msgspec.Raw = NO_ARGS
+    context: msgspec.Raw = EMPTY
+    options: StartOptions = StartOptions()
+    parent: Parent | None = None
+    attempt: int = 1
+    first_run_id: str = ""
+    first_start_time: int = 0
+    continued_from: str = ""
+    request_id: str = ""
+    name: str = ""
+
+    @property
+    def pid(self) -> Pid:
+        return Pid(self.worker or "default", self.id)
+
+
+class Description(msgspec.Struct, omit_defaults=False):
+    """What `describe` and `list` tell. Times are nanoseconds since 1970, sizes bytes."""
+
+    id: str
+    run_id: str
+    pid: str
+    type: str
+    entry: str
+    status: str
+    task_queue: str
+    start_time: int
+    close_time: int | None = None
+    history_length: int = 0
+    history_size: int = 0
+    attempt: int = 1
+    parent: str | None = None
+    search_attributes: dict[str, msgspec.Raw] = {}
+    memo: dict[str, msgspec.Raw] = {}
+    problem: str | None = None  # why its workflow task is parked, if it is
+
+
+class Started(NamedTuple):
+    id: str
+    run_id: str
+    pid: str
+    created: bool  # False: it ran already (id_conflict_policy = use_existing)
+
+
+class HistoryPage(NamedTuple):
+    """A part of a run's history. `next_run_id` names the run that continues a closed one, if any."""
+
+    run: Run
+    start: int  # number of records before the first of `records`
+    records: list[Record]
+    status: str
+    next_run_id: str = ""
+
+
+def new_id() -> str:
+    """A fresh id for a run, a request or an execution without one: a random UUID."""
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
+def check_id(id: str) -> str:
+    """Return a workflow id that every backend can hold.
+
+    :raises Error: INVALID when it is blank, too long or has control characters.
+    """
+    if not id.strip() or len(id) > 512 or len(id.encode()) > 1_000 or not id.isprintable() or "|" in id:
+        raise Error(
+            f"{shown(id)} is no workflow id: it must be 1 to 512 printable characters (at most 1,000 bytes) "
+            "without '|'",
+            INVALID,
+            retryable=False,
+        )
+    return id
+
+
+def check_topic(topic: str) -> str:
+    """Return a topic that a message may have.
+
+    :raises Error: INVALID for those of Saros's own.
+    """
+    if topic.startswith("@"):
+        raise Error(
+            f"topics that begin with @ are reserved, such as {shown(topic)}", INVALID, retryable=False
+        )
+    return topic

@@ -1,0 +1,72 @@
+"""Which start options there are: what one backend refuses, none takes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .cron import next_cron
+from .errors import INVALID, Error
+from .execution import check_id
+from .records import RetryPolicy, StartOptions
+
+MAX_MS: Final = 100 * 366 * 86_400_000
+"""The longest duration of an option: a hundred years, in milliseconds."""
+MAX_ATTEMPTS: Final = 2**31 - 1
+MAX_NAME: Final = 1_000
+"""Bytes of an id or of a name, such as that of a task queue or of a topic."""
+
+_DURATIONS: Final = ("execution_timeout", "run_timeout", "task_timeout", "start_delay")
+_CHOICES: Final = {
+    "id_conflict_policy": ("use_existing", "fail", "terminate_existing"),
+    "id_reuse_policy": ("allow_duplicate", "allow_duplicate_failed_only", "reject_duplicate"),
+    "parent_close_policy": ("terminate", "abandon", "request_cancel"),
+}
+
+
+def check_start(options: StartOptions, id: str) -> None:
+    """Check what a workflow is started with.
+
+    :param id: its workflow id.
+    :raises Error: INVALID, naming the option and what it must be.
+    """
+    check_id(id)
+    for name in _DURATIONS:
+        _check_duration(name, getattr(options, name))
+    for name, choices in _CHOICES.items():
+        if getattr(options, name) not in choices:
+            raise _wanted(name, f"one of {', '.join(choices)}")
+    if len(options.task_queue.encode()) > MAX_NAME:
+        raise _wanted("task_queue", f"a name of at most {MAX_NAME} bytes")
+    if options.retry_policy is not None:
+        check_retry(options.retry_policy)
+    if options.cron_schedule:
+        _check_cron(options)
+
+
+def check_retry(policy: RetryPolicy) -> None:
+    """:raises Error: INVALID, naming the key of a retry policy and what it must be."""
+    for name in ("initial_interval", "maximum_interval"):
+        _check_duration(f"retry_policy.{name}", getattr(policy, name))
+    if not policy.backoff_coefficient >= 1:
+        raise _wanted("retry_policy.backoff_coefficient", "a number of at least 1")
+    if not 0 <= policy.maximum_attempts <= MAX_ATTEMPTS:
+        raise _wanted("retry_policy.maximum_attempts", f"a whole number from 0 to {MAX_ATTEMPTS}")
+
+
+def _check_duration(name: str, ms: int) -> None:
+    if not 0 <= ms <= MAX_MS:
+        raise _wanted(name, "a duration that is not negative and at most 100 years")
+
+
+def _check_cron(options: StartOptions) -> None:
+    next_cron(options.cron_schedule, 0)
+    if options.start_delay:
+        raise Error(
+            "the options start_delay and cron_schedule exclude each other: the schedule says when it starts",
+            INVALID,
+            retryable=False,
+        )
+
+
+def _wanted(name: str, what: str) -> Error:
+    return Error(f"option {name} must be {what}", INVALID, retryable=False)

@@ -1,0 +1,160 @@
+"""Histories for people: names of events as the field knows them, and one-line summaries."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from . import values
+from .execution import TERMINATE, TIME_OUT, Record
+from .records import Command
+from .values import Json
+
+NAMES: Final = {
+    "start": "ExecutionStarted",
+    "message": "SignalReceived",
+    "exit": "ProcessExited",
+    "link_down": "LinkDown",
+    "cancel": "CancelRequested",
+    "update": "UpdateAccepted",
+    "call": "ActivityScheduled",
+    "timer": "TimerStarted",
+    "rescind": "CommandCanceled",
+    "spawn": "ChildStarted",
+    "send": "SignalSent",
+    "tell": "SignalSent",
+    "ask": "RequestSent",
+    "attrs": "AttributesUpserted",
+    "version": "VersionMarked",
+    "side_effect": "SideEffectRecorded",
+    "answer": "UpdateAnswered",
+    "continue": "ContinuedAsNew",
+    "complete": "ExecutionCompleted",
+    "fail": "ExecutionFailed",
+    TERMINATE: "ExecutionTerminated",
+    TIME_OUT: "ExecutionTimedOut",
+}
+DONE_NAMES: Final = {
+    "call": ("ActivityCompleted", "ActivityFailed"),
+    "timer": ("TimerFired", "TimerFailed"),
+    "spawn": ("ChildAnswered", "ChildFailed"),
+    "send": ("SignalDelivered", "SignalFailed"),
+    "ask": ("RequestAnswered", "RequestFailed"),
+}
+
+
+class Line(NamedTuple):
+    """One event of a history, readable.
+
+    :param number: of the event, from 1 on.
+    :param time: nanoseconds since 1970.
+    :param name: what happened, such as ``ActivityCompleted``.
+    :param summary: what it was about, in a few words.
+    :param record: the event as it is recorded.
+    :param body: the JSON data of that.
+    """
+
+    number: int
+    time: int
+    name: str
+    summary: str
+    record: Record
+    body: Any
+
+
+def lines(records: list[Record], start: int = 0, opened: dict[int, Record] | None = None) -> list[Line]:
+    """Describe records; `start` of them came before. `opened` carries what is under way from page to page."""
+    opened = {} if opened is None else opened
+    described = []
+    for number, record in enumerate(records, start + 1):
+        body = _decode(record.body)
+        name, summary = _describe(record, body, opened)
+        described.append(Line(number, record.time, name, summary, record, body))
+    return described
+
+
+def _describe(record: Record, body: Any, opened: dict[int, Record]) -> tuple[str, str]:
+    if record.op in DONE_NAMES:
+        opened[record.ref] = record
+    if record.op != "done":
+        return NAMES.get(record.op, record.op), summary_of(record.op, body)
+    cause = opened.get(record.ref)
+    error = body.get("err") if isinstance(body, dict) else None
+    if cause is None:
+        return "Settled", f"#{record.ref}"
+    names = DONE_NAMES[cause.op]
+    what = summary_of(cause.op, _decode(cause.body))
+    if error:
+        return names[1], f"{what}: {_error(error)}"
+    value = body.get("ok")
+    return names[0], what if cause.op == "timer" or value is None else f"{what} → {_short(value)}"
+
+
+def describe_command(command: Command) -> str:
+    """What a command asks for, such as ``ActivityScheduled app:charge #3``."""
+    text = summary_of(command.op, _decode(command.body))
+    return f"{NAMES.get(command.op, command.op)} {text} #{command.ref}".replace("  ", " ")
+
+
+def summary_of(op: str, body: Any) -> str:
+    """The gist of an event or command."""
+    if not isinstance(body, dict):
+        return _short(body)
+    if op == "call":
+        return str(body.get("target", ""))
+    if op == "timer":
+        return duration(int(body.get("ns", 0)))
+    if op in ("spawn", "start"):
+        return str(body.get("entry", ""))
+    if op in ("message", "send", "tell"):
+        where = f" → {body['to']}" if "to" in body else ""
+        payloads = body.get("payloads", [])
+        return f"{body.get('topic', '')}{where} {_short(payloads[0]) if payloads else ''}".strip()
+    if op == "ask":
+        return f"{body.get('verb', '')} {body.get('to', '') or body.get('name', '')}".strip()
+    if op in ("exit", "link_down"):
+        return f"{body.get('sender', '')} {_error(body['err']) if body.get('err') else ''}".strip()
+    if op == "version":
+        return f"{body.get('id')} = {body.get('version')}"
+    if op == "fail":
+        return _error(body)
+    if op in ("cancel", TERMINATE, TIME_OUT):
+        return str(body.get("reason", "") or _error(body.get("err") or {}))
+    if op == "rescind":
+        return f"#{body.get('ref')}"
+    if op == "attrs":
+        return ", ".join(
+            f"{k}={_short(v)}" for part in ("search", "memo") for k, v in body.get(part, {}).items()
+        )
+    return _short(body)
+
+
+def duration(ns: int) -> str:
+    """A span of time as Go writes it, without parts that are zero."""
+    if ns < 1_000_000_000:
+        return f"{ns / 1e6:g}ms"
+    text = ""
+    seconds, rest = divmod(ns, 1_000_000_000)
+    for unit, size in (("h", 3600), ("m", 60)):
+        count, seconds = divmod(seconds, size)
+        if count:
+            text += f"{count}{unit}"
+    if seconds or rest or not text:
+        text += f"{seconds + rest / 1e9:g}s"
+    return text
+
+
+def _error(error: dict[str, Any]) -> str:
+    kind = error.get("kind", "")
+    message = error.get("message", "")
+    return f"{kind}: {message}" if kind else str(message)
+
+
+def _short(value: Any) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 72 else text[:69] + "..."
+
+
+def _decode(body: Json) -> Any:
+    return values.shown(body) if body else None

@@ -1,0 +1,303 @@
+"""An actor: one program with a pid and a mailbox, and the four ports of its commands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ..entries import Entry
+from ..interfaces.program import Ports, dispatch
+from ..interfaces.runtime import CallScope
+from ..model.errors import INTERNAL, INVALID, Error, ErrorData
+from ..model.execution import Pid
+from ..model.outcomes import error_of
+from ..model.records import (
+    CANCEL,
+    CLOSING_OPS,
+    DONE,
+    EXIT,
+    LINK_DOWN,
+    MESSAGE,
+    START,
+    Answer,
+    Ask,
+    Attributes,
+    Call,
+    CancelRequest,
+    ContinueAsNew,
+    Event,
+    Exit,
+    Outcome,
+    Send,
+    Spawn,
+    Start,
+    VersionMark,
+    outcome_ok,
+    pack,
+)
+from ..model.values import Json, error_data
+from .reads import INQUIRIES, inquire
+
+if TYPE_CHECKING:
+    from ..model.clock import Handle
+    from .host import ProcessHost
+
+log = logging.getLogger("saros")
+
+ROUNDS = 100
+"""So often in a row an actor runs when what it asks for is there at once; then everybody else has a turn."""
+
+Done = Callable[[Json], None]
+"""Called once with an `Outcome`."""
+
+
+class Actor:
+    """Runs a program: its own `Facts`, and each of its four ports.
+
+    :param done: called with the outcome when the program has ended, for whatever reason.
+    """
+
+    def __init__(self, host: ProcessHost, pid: str, entry: Entry, scope: CallScope, done: Done) -> None:
+        self.host = host
+        self.pid = pid
+        self.entry = entry
+        self.scope = scope
+        self.ended = False
+        self.watchers: set[str] = set()  # pids that hear of the end as EXIT
+        self.links: set[str] = set()  # pids that hear of an abnormal end as LINK_DOWN
+        self.awaited = True  # whoever started it waits for its end
+        self._done = done
+        self._mailbox: deque[Event] = deque()
+        self._begun = False
+        self._running = False
+        self._timers: dict[int, Handle] = {}
+        self._asked = 0  # by the steady clock: when the program gave the last commands
+        self._calls: dict[int, Callable[[], None]] = {}  # ref -> cancels it
+        self._program = host.deployment.program(entry, workflow=False, facts=self)
+        scope.on_cancel(lambda: self.deliver(CANCEL, 0, pack(CancelRequest())))
+
+    def begin(self, args: msgspec.Raw, context: msgspec.Raw, messages: tuple[Json, ...] = ()) -> None:
+        """Deliver START, and messages that the code finds when it first looks."""
+        info = msgspec.Raw(pack(self.scope.info))
+        start = Start(args, context, info, self.pid, self.entry.id)
+        first = [Event(START, 0, pack(start))] + [Event(MESSAGE, 0, body) for body in messages]
+        self._mailbox.extendleft(reversed(first))
+        self._begun = True
+        self._pump()
+
+    def deliver(self, op: str, ref: int, body: Json) -> None:
+        """Put an event into the mailbox, and run the program unless it runs already."""
+        if self.ended:
+            return
+        self._mailbox.append(Event(op, ref, body))
+        if self._begun and not self._running:
+            self._pump()
+
+    def _pump(self) -> None:
+        self._running = True
+        rounds = 0
+        ports = Ports(self, self, self, self)  # not kept: a cycle would wait for Python's collector
+        try:
+            while self._mailbox and not self.ended:
+                rounds += 1
+                if rounds > ROUNDS:
+                    break
+                now = self.host.clock.now()
+                events = [Event(event.op, event.ref, event.body, now) for event in self._mailbox]
+                self._mailbox.clear()
+                outputs = self._program.advance(events)
+                self._asked = self.host.clock.steady()
+                for commands in outputs:
+                    for command in commands:
+                        if self.ended:
+                            return
+                        dispatch(command, ports)
+                        if command.op in CLOSING_OPS:
+                            return
+        except Error as error:
+            self.end(pack(Outcome(err=error_data(error))))
+        except Exception as raised:  # an error of ours: whoever waits for the end must hear of it
+            log.exception("%s failed", self.entry.id)
+            self.end(pack(Outcome(err=error_of(raised))))
+        finally:
+            self._running = False
+        if rounds > ROUNDS and not self.ended:
+            self._running = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def end(self, outcome: Json) -> None:
+        """End at once with an `Outcome`, whatever the program still wants."""
+        if self.ended:
+            return
+        self.ended = True
+        for timer in self._timers.values():
+            timer.cancel()
+        for cancel in list(self._calls.values()):
+            cancel()
+        self._program.close()
+        self.host.forget(self, outcome)
+        self._done(outcome)
+
+    def restart(self, entry: Entry, request: ContinueAsNew) -> None:
+        """Go on with a fresh program of `entry`, keeping pid, mail, watchers and name."""
+        for timer in self._timers.values():
+            timer.cancel()
+        for cancel in list(self._calls.values()):
+            cancel()
+        self._timers.clear()
+        self._calls.clear()
+        self._begun = False
+        self._program.close()
+        waiting = list(self._mailbox)
+        self._mailbox.clear()
+        try:
+            self.entry = entry
+            self._program = self.host.deployment.program(entry, workflow=False, facts=self)
+        except Error as error:
+            self.end(pack(Outcome(err=error_data(error))))
+            return
+        messages = tuple(pack(message) for message in request.mail)
+        asyncio.get_running_loop().call_soon(self._begin_again, request, messages, waiting)
+
+    def _begin_again(self, request: ContinueAsNew, messages: tuple[Json, ...], waiting: list[Event]) -> None:
+        self._mailbox.extendleft(reversed([event for event in waiting if event.op != DONE]))
+        self.begin(request.args, request.context, messages)
+
+    def heard(self) -> bool:
+        """Whether somebody hears of its end."""
+        return self.awaited or bool(self.watchers or self.links)
+
+    def watched_end(self, sender: str, outcome: Json, link: bool) -> None:
+        """Hear that a monitored or linked peer has ended.
+
+        A link tells of a normal end only where the peer is a workflow.
+        """
+        end = msgspec.json.decode(outcome, type=Outcome)
+        op = LINK_DOWN if link and end.err is not None else EXIT
+        self.links.discard(sender)
+        pid = Pid.parse(sender)
+        if link and op == EXIT and not (pid is not None and pid.is_workflow):
+            return
+        self.deliver(op, 0, pack(Exit(sender, end.ok, end.err)))
+
+    # --- Facts ------------------------------------------------------------------------------
+
+    replaying = False
+
+    @property
+    def name(self) -> str:
+        workflow = self.scope.info.get("workflow_id")
+        return f"{self.entry.id} {self.pid}" + (f" of the workflow {workflow}" if workflow else "")
+
+    settles_side_effects = False
+
+    def history(self) -> tuple[int, int]:
+        return 0, 0
+
+    def version_of(self, change_id: str, lowest: int, highest: int) -> tuple[int, bool]:
+        return highest, False
+
+    def recorded(self, ref: int) -> Json | None:
+        return None
+
+    def log(self, level: str, message: str, fields: Json) -> None:
+        self.host.deployment.log(level, message, fields, self.entry.id)
+
+    def heartbeat(self, details: Json) -> None:
+        if self.scope.heartbeat is None:
+            raise Error("this call is no activity of a workflow, so nobody hears its heartbeat", INVALID)
+        self.scope.heartbeat(details)
+
+    def is_canceled(self) -> bool:
+        return self.scope.canceled
+
+    def secret(self) -> str:
+        return os.urandom(32).hex()
+
+    def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
+        return b"{}", "only workflows have search attributes"
+
+    # --- activities -------------------------------------------------------------------------
+
+    def schedule(self, ref: int, call: Call) -> None:
+        def done(outcome: Json) -> None:
+            self._calls.pop(ref, None)
+            self.deliver(DONE, ref, outcome)
+
+        self._calls[ref] = lambda: None  # a call that ends at once takes it away again
+        cancel = self.host.call(call, self, done)
+        if ref in self._calls:
+            self._calls[ref] = cancel
+
+    def cancel(self, ref: int, reason: str = "") -> bool:
+        timer = self._timers.pop(ref, None)
+        if timer is not None:
+            timer.cancel()
+            return True
+        cancel = self._calls.pop(ref, None)
+        if cancel is not None:
+            cancel()
+            return True
+        return False
+
+    # --- timers -----------------------------------------------------------------------------
+
+    def start(self, ref: int, ns: int) -> None:
+        def fire() -> None:
+            self._timers.pop(ref, None)
+            self.deliver(DONE, ref, b"{}")
+
+        self._timers[ref] = self.host.clock.call_after(ns, fire, self._asked)
+
+    # --- signals ----------------------------------------------------------------------------
+
+    def spawn(self, ref: int, spawn: Spawn) -> None:
+        self._ask(ref, self.host.spawn(spawn, self))
+
+    def send(self, ref: int, send: Send) -> None:
+        if self.host.send_here(send, self.pid):
+            self.deliver(DONE, ref, b"{}")
+        else:
+            self._ask(ref, self.host.send(send, self.pid))
+
+    def tell(self, ref: int, send: Send) -> None:
+        raise Error("only a workflow sends without waiting for the result", INTERNAL)
+
+    def ask(self, ref: int, ask: Ask) -> None:
+        self._ask(ref, inquire(self.host, ask) if ask.verb in INQUIRIES else self.host.ask(ask, self.pid))
+
+    def _ask(self, ref: int, request: object) -> None:
+        self._calls[ref] = self.host.later(request, lambda outcome: self._answered(ref, outcome))
+
+    def _answered(self, ref: int, outcome: Json) -> None:
+        self._calls.pop(ref, None)
+        self.deliver(DONE, ref, outcome)
+
+    # --- history ----------------------------------------------------------------------------
+
+    def attributes(self, upserts: Attributes) -> None:
+        pass  # `admit_attributes` and the module rules keep these four from functions and processes
+
+    def version(self, mark: VersionMark) -> None:
+        pass
+
+    def side_effect(self, ref: int, value: Json) -> None:
+        pass
+
+    def answer(self, answer: Answer) -> None:
+        self.host.answered(self, answer)
+
+    def continue_as_new(self, request: ContinueAsNew) -> None:
+        self.host.upgrade(self, request)
+
+    def complete(self, result: Json) -> None:
+        self.end(outcome_ok(result))
+
+    def fail(self, error: ErrorData) -> None:
+        self.end(pack(Outcome(err=error)))

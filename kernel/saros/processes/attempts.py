@@ -1,0 +1,168 @@
+"""Attempts: one run of a function's code, whatever its runtime, with a time limit and a heartbeat."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from ..entries import Entry
+from ..interfaces.runtime import CallScope
+from ..model import values
+from ..model.clock import Clock, Handle
+from ..model.errors import CANCELED, UNAVAILABLE, ErrorData
+from ..model.outcomes import error_of
+from ..model.records import EMPTY, Call, Outcome, outcome_ok, pack
+from ..model.values import Json
+from .actor import Actor, Done
+
+if TYPE_CHECKING:
+    from .host import ProcessHost
+
+MS = 1_000_000
+_CANCELED = pack(Outcome(err=ErrorData("canceled", CANCELED, False)))
+
+
+class Attempt:
+    """One attempt that is under way. Its `done` is called exactly once, whichever way it ends."""
+
+    def __init__(self, attempts: Attempts, scope: CallScope, done: Done) -> None:
+        self.scope = scope
+        self._attempts = attempts
+        self._done: Done | None = done
+        self._limits: dict[str, Handle] = {}
+        self._wanted: dict[str, tuple[int, Callable[[], Json]]] = {}  # the limits' milliseconds and outcomes
+        self._waits = False  # the code cannot begin yet
+        scope.on_queue = self._queued
+        self._task: asyncio.Task[None] | None = None
+        self._actor: Actor | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not settled yet."""
+        return self._done is not None
+
+    def finish(self, outcome: Json) -> None:
+        """Settle with an `Outcome`; the first one counts."""
+        done, self._done = self._done, None
+        if done is None:
+            return
+        for limit in self._limits.values():
+            limit.cancel()
+        self._attempts.running.discard(self)
+        self.scope.settle()
+        self._actor = None
+        done(outcome)
+
+    def abandon(self, outcome: Json = _CANCELED) -> None:
+        """Settle now and stop the code."""
+        actor = self._actor
+        self.finish(outcome)
+        if actor is not None:
+            actor.end(outcome)
+        if self._task is not None:
+            self._task.cancel()
+
+    def cancel(self) -> None:
+        """Ask the code to end: a Lua function hears CANCEL, an async Python function is cancelled.
+
+        A Python function in a thread has to ask itself; its own end counts.
+        """
+        if self.scope.canceled:
+            return
+        self.scope.cancel()
+        if self._task is not None and not self.scope.blocking:
+            self._task.cancel()
+
+    def limit(self, name: str, ms: int, outcome: Callable[[], Json]) -> None:
+        """(Re)arm a time limit, after which the attempt is abandoned with `outcome()`.
+
+        It counts from now on, or from when the code begins, if that has to wait.
+        """
+        old = self._limits.pop(name, None)
+        if old is not None:
+            old.cancel()
+        if not ms or self._done is None:
+            return
+        self._wanted[name] = ms, outcome
+        if not self._waits:
+            clock = self._attempts.host.clock
+            self._limits[name] = clock.call_after(ms * MS, lambda: self.abandon(outcome()))
+
+    def _queued(self, waits: bool) -> None:
+        self._waits = waits
+        for name, (ms, outcome) in list(self._wanted.items()):
+            if waits and name in self._limits:
+                self._limits.pop(name).cancel()
+            elif not waits:
+                self.limit(name, ms, outcome)
+
+    def run_actor(self, actor: Actor, call: Call) -> None:
+        self._actor = actor
+        actor.begin(call.args, call.context)
+
+    def run_task(self, work: Callable[[], Awaitable[Json]]) -> None:
+        """Run a function, which is real work from now on: virtual time stands still before its limits are armed."""
+        clock = self._attempts.host.clock
+        clock.busy(1)
+        self._task = asyncio.get_running_loop().create_task(self._run(work))
+        self._task.add_done_callback(lambda task: self._ended(clock))
+
+    def _ended(self, clock: Clock) -> None:
+        clock.busy(-1)
+        self.finish(_CANCELED)  # a task that is cancelled before it begins runs nothing
+
+    async def _run(self, work: Callable[[], Awaitable[Json]]) -> None:
+        try:
+            self.finish(outcome_ok(await work()))
+        except BaseException as raised:  # a function may raise anything; its caller gets it as an error
+            if isinstance(raised, GeneratorExit) and asyncio._get_running_loop() is None:
+                raise  # the loop has closed, and drops what still waits
+            self.finish(_outcome_of(raised, self.scope.canceled))
+
+
+def _outcome_of(raised: BaseException, canceled: bool) -> Json:
+    """What an attempt ends with whose code raised something, perhaps what usually ends a task or a process."""
+    if isinstance(raised, asyncio.CancelledError):
+        if canceled:
+            return _CANCELED
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # by whoever stops this process; or it cancelled itself
+            return pack(Outcome(err=ErrorData("its task was cancelled", UNAVAILABLE)))
+    return pack(Outcome(err=error_of(raised)))
+
+
+class Attempts:
+    """Starts attempts of functions on one process host."""
+
+    def __init__(self, host: ProcessHost) -> None:
+        self.host = host
+        self.running: set[Attempt] = set()
+        self._numbers = itertools.count(1)
+
+    def scope(self, info: dict[str, Any], call: Call) -> CallScope:
+        """The surroundings of a new attempt, with a fresh pid."""
+        pid = f"{self.host.node}|f{next(self._numbers)}"
+        context = {} if call.context is EMPTY else values.decode(call.context)
+        return CallScope(pid, info, context if isinstance(context, dict) else {})
+
+    def start(self, entry: Entry, call: Call, scope: CallScope, done: Done) -> Attempt:
+        """Begin an attempt; `done` may be called before this returns.
+
+        :raises Error: when the code cannot be loaded.
+        """
+        attempt = Attempt(self, scope, done)
+        self.running.add(attempt)
+        functions = self.host.deployment.functions.get(entry.runtime)
+        if functions is not None:
+            attempt.run_task(lambda: functions.call(entry, call.args, scope))
+            return attempt
+        try:
+            actor = Actor(self.host, scope.pid, entry, scope, attempt.finish)
+        except BaseException:
+            self.running.discard(attempt)
+            raise
+        self.host.add(actor)
+        attempt.run_actor(actor, call)
+        return attempt

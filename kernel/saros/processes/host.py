@@ -1,0 +1,443 @@
+"""The process host: every actor of this process, and how they reach each other and the workflows."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from anyio import move_on_after
+
+from ..entries import Entry
+from ..interfaces.deployment import Deployment
+from ..interfaces.runtime import CallScope
+from ..model import values
+from ..model.background import Jobs, end_all
+from ..model.clock import Clock, waiting
+from ..model.errors import (
+    ALREADY_EXISTS,
+    CANCELED,
+    INTERNAL,
+    INVALID,
+    NOT_FOUND,
+    RATE_LIMITED,
+    TIMEOUT,
+    Error,
+    ErrorData,
+)
+from ..model.execution import Pid, StartRequest, Watcher, new_id
+from ..model.options import check_start
+from ..model.outcomes import error_of, value_of
+from ..model.records import (
+    CANCEL,
+    EMPTY,
+    MESSAGE,
+    OUTDATED,
+    Answer,
+    Ask,
+    Call,
+    CallOptions,
+    CancelRequest,
+    ContinueAsNew,
+    Message,
+    Outcome,
+    Send,
+    Spawn,
+    outcome_ok,
+    pack,
+)
+from ..model.text import one_line
+from ..model.values import Json
+from .actor import Actor, Done
+from .attempts import Attempt, Attempts
+
+if TYPE_CHECKING:
+    from ..interfaces.backend import Backend
+
+log = logging.getLogger("saros")
+
+FAREWELL_S = 5.0
+"""How long closing waits for a backend to hear of the ends of this node's actors."""
+
+Followed = tuple[Actor, asyncio.Future[Json]]
+_DEFAULT_LIMIT = CallOptions().start_to_close_timeout
+
+
+class ProcessHost:
+    """:param backend: where workflows live; actors start, signal, monitor and cancel them through it."""
+
+    def __init__(self, deployment: Deployment, backend: Backend, clock: Clock) -> None:
+        self.deployment = deployment
+        self.backend = backend
+        self.clock = clock
+        self.node = "@" + new_id()[:8]
+        self.attempts = Attempts(self)
+        self._actors: dict[str, Actor] = {}
+        self._names: dict[str, str] = {}  # of this node's actors, which end with this process
+        self._numbers = itertools.count(1)
+        self._closing = False
+        self._jobs = Jobs()
+
+    # --- actors -----------------------------------------------------------------------------
+
+    def add(self, actor: Actor) -> None:
+        self._actors[actor.pid] = actor
+
+    def get(self, pid: str) -> Actor | None:
+        return self._actors.get(pid)
+
+    def forget(self, actor: Actor, outcome: Json) -> None:
+        """Take an ended actor out, free its names, tell its watchers."""
+        self._actors.pop(actor.pid, None)
+        for name in [name for name, pid in self._names.items() if pid == actor.pid]:
+            del self._names[name]
+            self._jobs.start(self.backend.unregister(name, actor.pid), f"freeing the name {name}")
+        error = msgspec.json.decode(outcome, type=Outcome).err
+        failed = error is not None
+        if error is not None and error.kind != CANCELED and not self._closing and not actor.heard():
+            log.warning("%s", one_line(_crash(actor, error)))
+        for peer in actor.links:
+            if failed or peer not in actor.watchers:
+                self._tell(peer, actor.pid, outcome, True)  # a normal end only unlinks
+        for watcher in actor.watchers:
+            self._tell(watcher, actor.pid, outcome, False)
+
+    def _tell(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
+        peer = self._actors.get(watcher)
+        if peer is not None:
+            asyncio.get_running_loop().call_soon(peer.watched_end, ended, outcome, link)
+        else:
+            self._jobs.start(
+                self.backend.notify_end(watcher, ended, outcome, link),
+                f"telling {watcher} of the end of {ended}",
+            )
+
+    # --- calls ------------------------------------------------------------------------------
+
+    async def run(self, entry_id: str, args: list[Any], context: dict[str, Any] | None = None) -> Any:
+        """Call a function and return its value.
+
+        :raises Error: what the function failed with.
+        """
+        call = Call(
+            entry_id, msgspec.Raw(values.encode_args(args)), msgspec.Raw(values.encode(context or {}))
+        )
+        end, done = _promise()
+        cancel = self.call(call, None, done)
+        try:
+            return values.decode(value_of(await end))
+        except asyncio.CancelledError:
+            cancel()
+            raise
+
+    def call(self, call: Call, caller: Actor | None, done: Done) -> Callable[[], None]:
+        """Call a function or a module's service; returns what cancels it. `done` may be called at once."""
+        if call.target.startswith("@"):
+            return self._call_service(call, caller, done)
+        try:
+            entry = self.deployment.registry.callable(call.target)
+            attempt = self._start_call(entry, call, done)
+        except Exception as error:
+            done(pack(Outcome(err=error_of(error))))
+            return lambda: None
+        return attempt.abandon
+
+    def _start_call(self, entry: Entry, call: Call, done: Done) -> Attempt:
+        scope = self.attempts.scope({}, call)
+        attempt = self.attempts.start(entry, call, scope, done)
+        limit = call.options.start_to_close_timeout
+        if limit != _DEFAULT_LIMIT:
+            error = ErrorData(f"{call.target} took longer than {limit / 1000:g} s", TIMEOUT, False)
+            attempt.limit("call", limit, lambda: pack(Outcome(err=error)))
+        return attempt
+
+    def _call_service(self, call: Call, caller: Actor | None, done: Done) -> Callable[[], None]:
+        service = self.deployment.services.get(call.target[1:])
+        if service is None:
+            error = Error(
+                f"no installed plugin supplies the service {call.target}", NOT_FOUND, retryable=False
+            )
+            done(pack(Outcome(err=values.error_data(error))))
+            return lambda: None
+        args = values.decode(call.args)
+
+        async def run() -> Json:
+            return values.encode(await service(caller.pid if caller else "", args))
+
+        return self.later(run(), done)
+
+    def later(self, request: Any, done: Done) -> Callable[[], None]:
+        """Run a coroutine that gives JSON; `done` gets its outcome. Returns what cancels it."""
+
+        async def work() -> None:
+            try:
+                outcome = outcome_ok(await request)
+            except GeneratorExit:
+                raise  # the loop has closed, and drops what still waits
+            except BaseException as raised:  # becomes the caller's error
+                if isinstance(raised, asyncio.CancelledError) and job.cancelled():
+                    return
+                outcome = pack(Outcome(err=error_of(raised)))
+            done(outcome)
+
+        self.clock.busy(1)  # before it begins: until then virtual time would go on
+        job = self._jobs.start(work(), "a request of a process")
+        job.task.add_done_callback(lambda task: self.clock.busy(-1))
+        return job.cancel
+
+    # --- spawning ---------------------------------------------------------------------------
+
+    async def spawn(self, spawn: Spawn, actor: Actor | None) -> Json:
+        """Start a workflow or a process; gives its pid, or with `exec` its result (as JSON)."""
+        entry = self.deployment.registry.get(spawn.entry) or self.deployment.registry.by_type(spawn.entry)
+        if entry is None:
+            raise Error(f"the app has no entry {spawn.entry}", NOT_FOUND, retryable=True)
+        watcher = Watcher(actor.pid, link=spawn.link) if actor and (spawn.monitor or spawn.link) else None
+        if entry.role == "workflow":
+            return await self._spawn_workflow(entry, spawn, watcher)
+        return await self._spawn_process(entry, spawn, watcher)
+
+    async def _spawn_workflow(self, entry: Entry, spawn: Spawn, watcher: Watcher | None) -> Json:
+        worker, queue = self.deployment.registry.worker_and_queue(entry, spawn.host)
+        request = StartRequest(
+            spawn.options.id or spawn.name or new_id(),
+            entry.id,
+            entry.type_name,
+            worker,
+            spawn.options.task_queue or queue,
+            spawn.args,
+            spawn.context,
+            spawn.options,
+            spawn.messages,
+            spawn.name,
+            watcher=watcher,
+            request_id=new_id(),
+        )
+        check_start(request.options, request.id)
+        started = await self.backend.start(request)
+        if not spawn.exec:
+            return pack(started.pid)
+        with waiting(self.clock):
+            return value_of(await self.backend.result(started.id, started.run_id))
+
+    async def _spawn_process(self, entry: Entry, spawn: Spawn, watcher: Watcher | None) -> Json:
+        actor, end = self.follow(entry, spawn, watcher)
+        if not spawn.exec:
+            return pack(actor.pid)
+        with waiting(self.clock):
+            return value_of(await end)
+
+    def follow(self, entry: Entry, spawn: Spawn, watcher: Watcher | None = None) -> Followed:
+        """Start a process; gives also what will have its outcome."""
+        if entry.role not in ("process", "function"):
+            raise Error(f"{entry.id} is a {entry.kind}, which cannot be spawned", INVALID, retryable=False)
+        self.check_host(entry, spawn.host)
+        end, done = _promise()
+        given = (spawn.args, spawn.context, spawn.messages, done, watcher, spawn.name, spawn.monitor)
+        actor = self.start_process(entry, *given)
+        actor.awaited = actor.awaited or spawn.exec
+        return actor, end
+
+    def start_process(
+        self,
+        entry: Entry,
+        args: msgspec.Raw,
+        context: msgspec.Raw,
+        messages: tuple[Message, ...] = (),
+        done: Done | None = None,
+        watcher: Watcher | None = None,
+        name: str = "",
+        monitor: bool = True,
+    ) -> Actor:
+        """Start a process (or reach the one that has the name already, which gets the messages).
+
+        :raises Error: when the code cannot be loaded.
+        """
+        bodies = tuple(pack(message) for message in messages)
+        running = self._actors.get(self._names.get(name, "")) if name else None
+        if running is not None:
+            for body in bodies:
+                running.deliver(MESSAGE, 0, body)
+            return running
+        pid = str(Pid(self.node, f"p{next(self._numbers)}"))
+        scope = CallScope(pid, {}, {})
+        actor = Actor(self, pid, entry, scope, done or (lambda outcome: None))
+        actor.awaited = False
+        self.add(actor)
+        if name:
+            self._names[name] = pid
+            self._jobs.start(self.backend.register(name, pid), f"registering the name {name}")
+        if watcher is not None:
+            self._watch(actor, watcher.pid, watcher.link)
+            if watcher.link and monitor:
+                self._watch(actor, watcher.pid, False)
+        asyncio.get_running_loop().call_soon(actor.begin, args, context, bodies)
+        return actor
+
+    def check_host(self, entry: Entry, host: str) -> None:
+        """:raises Error: when `host` is none on which a process of `entry` may start now."""
+        found = self.deployment.registry.resolve(host, entry.namespace)
+        if found is None:
+            raise Error(f"there is no process host {host}", NOT_FOUND, retryable=False)
+        if found.kind not in ("process.host", "temporal.worker"):
+            raise Error(
+                f"{host} is a {found.kind}; processes run on a process.host", INVALID, retryable=False
+            )
+        limit = found.get("host.max_processes") if found.kind == "process.host" else None
+        if isinstance(limit, int) and limit and self._process_count() >= limit:
+            raise Error(f"the process host {host} runs its {limit} processes already", RATE_LIMITED)
+
+    def _process_count(self) -> int:
+        return sum(1 for actor in self._actors.values() if actor.entry.role == "process")
+
+    def upgrade(self, actor: Actor, request: ContinueAsNew) -> None:
+        """Replace an actor's program by a new one with the same pid, watchers and name."""
+        entry = self.deployment.registry.get(request.entry or actor.entry.id)
+        if entry is None:
+            error = ErrorData(f"the app has no entry {request.entry or actor.entry.id}", NOT_FOUND, True)
+            actor.end(pack(Outcome(err=error)))
+            return
+        actor.restart(entry, request)
+
+    def outdated(self) -> None:
+        """Tell the actors that the app was loaded anew; those that are upgradable hear OUTDATED."""
+        for actor in list(self._actors.values()):
+            actor.deliver(OUTDATED, 0, EMPTY)
+
+    def answered(self, actor: Actor, answer: Answer) -> None:
+        raise Error(f"{actor.entry.id} answered a query, but only workflows are asked", INTERNAL)
+
+    # --- messages ---------------------------------------------------------------------------
+
+    def send_here(self, send: Send, sender: str) -> bool:
+        """Deliver to an actor of this node at once; False when `send.to` is none."""
+        target = self._actors.get(send.to) or self._actors.get(self._names.get(send.to, ""))
+        if target is None:
+            return False
+        target.deliver(MESSAGE, 0, pack(Message(send.topic, sender, send.payloads)))
+        return True
+
+    async def send(self, send: Send, sender: str, key: str = "") -> Json:
+        """Deliver anywhere; gives true. `key` makes a repeated delivery harmless.
+
+        :raises Error: NOT_FOUND.
+        """
+        if self.send_here(send, sender):
+            return b"true"
+        pid = Pid.parse(await self.resolve(send.to))
+        body = pack(Message(send.topic, sender, send.payloads))
+        if pid is None or not await self.backend.send(pid, MESSAGE, body, key):
+            raise not_found(send.to)
+        return b"true"
+
+    async def resolve(self, dest: str) -> str:
+        """The pid that a destination is, or that of what has it as its name, or else as its workflow id; the
+        destination itself when there is none.
+        """
+        if Pid.parse(dest) is not None:
+            return dest
+        named = self._names.get(dest) or await self.backend.lookup(dest)
+        if named:
+            return named
+        try:
+            return (await self.backend.describe(dest)).pid
+        except Error as error:
+            if error.kind in (NOT_FOUND, INVALID):  # INVALID: no backend has such an id
+                return dest
+            raise
+
+    # --- requests ---------------------------------------------------------------------------
+
+    async def ask(self, ask: Ask, asker: str, key: str = "") -> Json:
+        """Carry out a request about another execution; gives a pid or true as JSON."""
+        if ask.verb == "register":
+            return await self._register(ask)
+        if ask.verb == "lookup":
+            found = self._names.get(ask.name) or await self.backend.lookup(ask.name)
+            if found is None:
+                raise Error(f"nothing is registered as {ask.name}", NOT_FOUND, retryable=False)
+            return pack(found)
+        if ask.verb == "unregister":
+            known = self._names.pop(ask.name, None)
+            return pack(bool(await self.backend.unregister(ask.name, "")) or known is not None)
+        dest = await self.resolve(ask.to)
+        await self.ask_about(dest, ask, asker, key)
+        return b"true"
+
+    async def _register(self, ask: Ask) -> Json:
+        if not await self.backend.register(ask.name, ask.to):
+            raise Error(f"the name {ask.name} is taken", ALREADY_EXISTS, retryable=False)
+        if ask.to in self._actors:
+            self._names[ask.name] = ask.to
+        return b"true"
+
+    async def ask_about(self, dest: str, ask: Ask, asker: str, key: str = "") -> None:
+        """Monitor, link, cancel or terminate the execution `dest` for `asker`.
+
+        :raises Error: NOT_FOUND.
+        """
+        target = self._actors.get(dest)
+        if target is None:
+            pid = Pid.parse(dest)
+            if pid is None or not await self.backend.ask(pid, ask, asker, key):
+                raise not_found(ask.to)
+        elif ask.verb in ("monitor", "link"):
+            self._watch(target, asker, ask.verb == "link")
+        elif ask.verb == "unmonitor":
+            target.watchers.discard(asker)
+        elif ask.verb == "unlink":
+            target.links.discard(asker)
+            if asker in self._actors:
+                self._actors[asker].links.discard(dest)
+        elif ask.verb == "cancel":
+            target.deliver(CANCEL, 0, pack(CancelRequest(asker, ask.reason)))
+        elif ask.verb == "terminate":
+            error = ErrorData(f"terminated by {asker}" if asker else "terminated", "Canceled", False)
+            target.end(pack(Outcome(err=error)))
+
+    def _watch(self, target: Actor, watcher: str, link: bool) -> None:
+        if not link:
+            target.watchers.add(watcher)
+            return
+        target.links.add(watcher)
+        peer = self._actors.get(watcher)
+        if peer is not None:
+            peer.links.add(target.pid)
+
+    # --- life -------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """End every actor, tell who watches them, and wait for what still runs."""
+        self._closing = True
+        requests = list(self._jobs)
+        for job in requests:
+            job.cancel()
+        end = pack(Outcome(err=ErrorData("the process host shut down", "Unavailable")))
+        for attempt in list(self.attempts.running):
+            attempt.abandon(end)
+        for actor in list(self._actors.values()):
+            actor.end(end)
+        with move_on_after(FAREWELL_S, shield=True):
+            await end_all(requests, FAREWELL_S)
+            await self._jobs.wait()
+        await self._jobs.end()
+
+
+def _crash(actor: Actor, error: ErrorData) -> str:
+    """What is told of a failure that nobody hears of: entry, pid, message and the line of the code."""
+    place = (error.stack or "").partition(": ")[0]
+    line = f" ({place})" if place and not error.message.startswith(place) else ""
+    return f"{actor.entry.id} {actor.pid} failed, and nobody monitors it: {error.message}{line}"
+
+
+def _promise() -> tuple[asyncio.Future[Json], Done]:
+    """What will have an outcome, and what gives it one."""
+    future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+    return future, lambda outcome: None if future.done() else future.set_result(outcome)
+
+
+def not_found(dest: str) -> Error:
+    return Error(f"process {dest} not found", NOT_FOUND, retryable=False)

@@ -1,0 +1,245 @@
+"""`saros list`, `count`, `describe` and `history`: look at executions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from saros.model.text import json_visible, one_line
+
+from . import output, session, timeline
+from .options import Backend, ClientApp, ExecutionId, Json, RunId
+
+if TYPE_CHECKING:
+    from saros.app.app import App
+    from saros.app.handle import Handle
+    from saros.model.execution import Description
+
+PARKED = "parked"
+"""What an execution is called here whose workflow task waits for its code to be repaired; it is running."""
+_Query = Annotated[
+    str,
+    typer.Option(
+        "--query",
+        "-q",
+        metavar="QUERY",
+        help="Conditions on fields and search attributes.",
+        show_default=False,
+    ),
+]
+_Status = Annotated[
+    str,
+    typer.Option("--status", metavar="STATUS", help="Such as running, parked or failed.", show_default=False),
+]
+
+
+def add_to(cli: typer.Typer, panel: str) -> None:
+    for name, command, example in (
+        ("list", list_, """saros list --query "status = 'running' and customer_id = 'c-42'\""""),
+        ("count", count, "saros count --query \"start_time > now - 1h and not status = 'completed'\""),
+        ("describe", describe, "saros describe order-123"),
+        ("history", history, "saros history order-123 --json > order-123.json"),
+    ):
+        cli.command(name, rich_help_panel=panel, epilog=f"Example: {example}")(command)
+
+
+def list_(
+    query: _Query = "",
+    status: _Status = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most.")] = 50,
+    app: ClientApp = None,
+    backend: Backend = None,
+    json: Json = False,
+) -> None:
+    """List executions, newest first."""
+
+    async def work() -> list[Description]:
+        found: list[Description] = []
+        async with session.client(backend, app) as opened:
+            async for description in _selected(opened, query, status):
+                found.append(description)
+                if len(found) > limit:
+                    break
+            if not found:
+                await session.expect_something(opened, session.target(backend))
+                await _expect_known_names(opened, query)
+        return found
+
+    found = session.run(work())
+    more, found = len(found) > limit, found[:limit]
+    if json:
+        output.plain([output.described(description) for description in found], compact=True)
+    elif not found:
+        output.note("there is none")
+    else:
+        output.table(
+            ("ID", "TYPE", "STATUS", "STARTED", "TOOK"), [_row(description) for description in found], _STYLES
+        )
+    if more:
+        output.note(f"there are more than {limit}: use --limit or --query")
+
+
+async def _selected(app: App, query: str, status: str) -> AsyncIterator[Description]:
+    """Runs, each with its problem if it has one, which not every backend tells in a list."""
+    from saros.model.execution import RUNNING
+    from saros.model.query import selecting
+
+    async for found in app.backend.executions(selecting(query, RUNNING if status == PARKED else status)):
+        told = found
+        if found.status == RUNNING and not found.problem:
+            told = await app.backend.describe(found.id, found.run_id)
+        if status != PARKED or told.problem:
+            yield told
+
+
+_LOOKED_AT = 100
+"""Executions in which a search attribute is looked for that selects none."""
+
+
+async def _expect_known_names(app: App, query: str) -> None:
+    """Tell of search attributes in a query that none of the newest executions has.
+
+    :raises Error: INVALID when one of theirs has nearly that name.
+    """
+    from saros.entries.problems import did_you_mean
+    from saros.model.conditions import conditions
+    from saros.model.errors import INVALID, Error
+    from saros.model.query import parse
+
+    names = {condition.name for condition in conditions(parse(query)) if not condition.field}
+    if not names:
+        return
+    known: set[str] = set()
+    looked_at = 0
+    async for found in app.list():
+        known |= found.search_attributes.keys()
+        looked_at += 1
+        if looked_at == _LOOKED_AT:
+            break
+    for name in sorted(names - known):
+        hint = did_you_mean(name, known)
+        if hint:
+            raise Error(f"no execution has the search attribute {name}", INVALID, hint=hint)
+        output.note(f"none of the newest executions has the search attribute {name}")
+
+
+def count(
+    query: _Query = "",
+    status: _Status = "",
+    app: ClientApp = None,
+    backend: Backend = None,
+    json: Json = False,
+) -> None:
+    """Count executions."""
+
+    async def work() -> int:
+        async with session.client(backend, app) as opened:
+            if status == PARKED:
+                return sum([1 async for _ in _selected(opened, query, status)])
+            return await opened.count(query, status=status)
+
+    found = session.run(work())
+    if json:
+        output.plain({"count": found}, compact=True)
+    else:
+        output.line(str(found))
+
+
+_STYLES = {
+    "running": "cyan",
+    "completed": "green",
+    "failed": "red",
+    "terminated": "red",
+    "timed_out": "red",
+    "canceled": "yellow",
+    "parked": "bold red",
+}
+
+
+def _row(description: Description) -> tuple[str, ...]:
+    took = (
+        "" if description.close_time is None else output.span(description.close_time - description.start_time)
+    )
+    return description.id, description.type, _status(description), output.moment(description.start_time), took
+
+
+def _status(description: Description) -> str:
+    return PARKED if description.problem else description.status
+
+
+def describe(
+    id: ExecutionId, run_id: RunId = "", app: ClientApp = None, backend: Backend = None, json: Json = False
+) -> None:
+    """Tell what is known about an execution; of one that has ended, also its result or its error."""
+
+    async def work() -> tuple[Description, dict[str, Any]]:
+        async with session.client(backend, app) as opened:
+            description = await opened.backend.describe(id, run_id)
+            return description, await _end(opened.get(id, description.run_id), description)
+
+    description, end = session.run(work())
+    found = output.described(description)
+    if json:
+        output.plain({**found, **end}, compact=True)
+        return
+    attributes = found.pop("search_attributes"), found.pop("memo")
+    found["status"] = _status(description)
+    if "result" in end:
+        found["result"] = output.json_text(bytes(end["result"]))
+    elif "error" in end:
+        found["error"] = f"{end['error'].message} ({end['error'].kind})"
+    for key, value in found.items():
+        output.line(f"{key.replace('_', ' '):<18}{one_line(str(value))}")
+    for title, values in zip(("search attribute", "memo"), attributes, strict=True):
+        for key, value in values.items():
+            output.line(f"{title:<18}{one_line(key)} = {json_visible(bytes(value).decode())}")
+
+
+async def _end(handle: Handle, description: Description) -> dict[str, Any]:
+    """What an execution has given: its ``result``, or the ``error`` that it failed with."""
+    import msgspec
+
+    from saros.model import values
+    from saros.model.errors import Error
+    from saros.model.execution import CONTINUED, RUNNING
+
+    if description.status in (RUNNING, CONTINUED):
+        return {}
+    try:
+        return {"result": msgspec.Raw(values.encode(await handle.result()))}
+    except Error as error:
+        return {"error": values.error_data(error)}
+
+
+def history(
+    id: ExecutionId,
+    run_id: RunId = "",
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the execution has ended.")
+    ] = False,
+    app: ClientApp = None,
+    backend: Backend = None,
+    json: Json = False,
+) -> None:
+    """Show an execution's history as a timeline; with --json, export it for `saros replay`."""
+
+    async def work() -> None:
+        async with session.client(backend, app) as opened:
+            handle = opened.get(id, run_id)
+            if json:
+                output.plain(await handle.export(), compact=True)
+                return
+            shown = timeline.Printer()
+            if follow:
+                async for line in handle.watch():
+                    shown.show(line)
+            else:
+                for line in await handle.history():
+                    shown.show(line)
+            problem = (await handle.describe()).problem
+            if problem:
+                output.warn(f"{id} is parked until its code is repaired: {problem}")
+
+    session.run(work())

@@ -1,0 +1,151 @@
+"""Puts the commands together, runs one, and turns what goes wrong into a message and an exit status."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from . import about, apps, calls, executions, replay, requests, serve, start, streams
+from .errors import FAILURE, OK, report
+
+COMPLETION = "_SAROS_COMPLETE"
+
+#: Panels of `saros --help`, in order.
+RUN, LOOK, TALK, DEVELOP = "Run", "Look", "Talk to executions", "Develop"
+
+
+class Commands(TyperGroup):
+    """The commands of Saros; those of plugins are loaded when they are asked for, or listed."""
+
+    _complete = False
+
+    def _with_plugins(self) -> None:
+        if self._complete:
+            return
+        self._complete = True
+        from saros.app.plugins import installed
+
+        added = typer.Typer(add_completion=False)
+        # A group of its own: a plugin adds commands, and replaces none.
+        installed().manager.hook.saros_commands(cli=added)
+        if not added.registered_commands and not added.registered_groups:
+            return
+        added.callback()(lambda: None)  # keeps a single command a command of a group
+        group: Any = typer.main.get_command(added)
+        for name, command in group.commands.items():
+            self.commands.setdefault(name, command)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        self._with_plugins()
+        return list(self.commands)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.commands:
+            self._with_plugins()
+        return super().get_command(ctx, cmd_name)
+
+
+def _assemble() -> typer.Typer:
+    cli = typer.Typer(
+        cls=Commands,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+        pretty_exceptions_enable=False,
+        help="Durable workflows in Lua: in memory, on Redis or on Temporal.",
+        epilog="Begin with: saros new orders && saros start orders app:order_workflow --wait",
+    )
+    cli.callback(invoke_without_command=True)(_root)
+    for panel, module in (
+        (RUN, start),
+        (RUN, serve),
+        (RUN, calls),
+        (LOOK, executions),
+        (TALK, requests),
+        (DEVELOP, apps),
+        (DEVELOP, replay),
+        (DEVELOP, about),
+    ):
+        module.add_to(cli, panel)
+    return cli
+
+
+def _root(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="SAROS_DEBUG", help="Show tracebacks of unexpected errors.")
+    ] = False,
+) -> None:
+    ctx.obj = {"debug": debug}
+    if version:
+        about.version(json=False)
+        raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+        raise typer.Exit(2)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command of the command line.
+
+    :param args: default: those of this process.
+    :return: the exit status: 0, 1 for a failure, 2 for wrong usage, 130 after Ctrl-C.
+    """
+    if args is None:
+        streams.prepare()
+    arguments = _with_numbers(list(sys.argv[1:] if args is None else args))
+    command: Any = typer.main.get_command(_assemble())
+    if COMPLETION in os.environ:
+        command.main(arguments, prog_name="saros")
+    debug = bool(os.environ.get("SAROS_DEBUG"))
+    try:
+        context = command.make_context("saros", arguments)
+        try:
+            with context:
+                command.invoke(context)
+        finally:
+            debug = bool(context.obj and context.obj["debug"])
+        sys.stdout.flush()
+    except typer.Exit as done:
+        return _flushed(done.exit_code)
+    except BrokenPipeError:
+        return _flushed(OK)
+    except (Exception, KeyboardInterrupt) as raised:
+        return _flushed(report(raised, debug=debug))
+    return OK
+
+
+def _flushed(status: int) -> int:
+    """What to exit with, once nobody can be waiting for output."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has what it wanted, as with `saros list | head`
+        streams.give_up(sys.stdout)
+    except OSError:  # what has not been written was told when it failed
+        streams.give_up(sys.stdout)
+        return status or FAILURE
+    return status
+
+
+_TAKE_JSON = frozenset({"call", "run", "start", "signal", "query", "update"})
+_FLAGS = frozenset({"--json", "--wait", "-w"})
+_NUMBER = re.compile(r"-(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+
+
+def _with_numbers(arguments: list[str]) -> list[str]:
+    """The arguments, in which a negative number is an argument, and no option: a space before it says so."""
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
+    if command not in _TAKE_JSON:
+        return arguments
+    result: list[str] = []
+    for argument in arguments:
+        before = result[-1] if result else ""
+        takes_it = before.startswith("-") and before not in _FLAGS and "=" not in before
+        number = _NUMBER.fullmatch(argument) and not takes_it and "--" not in result
+        result.append(f" {argument}" if number else argument)
+    return result

@@ -1,0 +1,82 @@
+"""Loads an app that is served anew: at a signal, or when one of its files changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from saros.model.background import Job, end_all
+
+if TYPE_CHECKING:
+    from saros.app.app import App
+
+log = logging.getLogger("saros.run")
+
+LOOK_S = 0.5
+"""So often the files are looked at."""
+SUFFIXES = (".lua", ".py", ".yaml", ".yml")
+
+State = dict[str, tuple[int, int]]
+
+
+async def run(app: App, outdated: asyncio.Event, watched: tuple[Path, State] | None) -> None:
+    """Load the app anew each time that `outdated` is set, or a file changes.
+
+    :param watched: the directory of the files, and their state before the app was loaded; None to watch none.
+    """
+    watching = [Job(_watch(*watched, outdated), "the watch of the app's files")] if watched else []
+    try:
+        while True:
+            await outdated.wait()
+            outdated.clear()
+            reload(app)
+    finally:
+        await end_all(watching, LOOK_S)
+
+
+def reload(app: App) -> None:
+    """Load the app anew, or say why the old version goes on."""
+    from saros.entries import AppError
+
+    try:
+        app.reload()
+    except AppError as error:
+        for problem in error.problems:
+            log.error("%s", problem)
+        log.error("the app was not loaded anew: the version of before goes on")
+    else:
+        log.info("the app was loaded anew")
+
+
+async def _watch(root: Path, known: State, outdated: asyncio.Event) -> None:
+    while True:
+        await asyncio.sleep(LOOK_S)
+        now = state_of(root)
+        while now != known:  # until whoever writes has written all
+            known = now
+            await asyncio.sleep(LOOK_S)
+            now = state_of(root)
+            if now == known:
+                outdated.set()
+
+
+def state_of(root: Path) -> State:
+    """When each file of an app was changed, and how long it is."""
+    state: State = {}
+    for file in _files(root):
+        try:
+            found = file.stat()
+        except OSError:
+            continue  # it is gone
+        state[str(file)] = found.st_mtime_ns, found.st_size
+    return state
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith((".", "__")) and name != "node_modules"]
+        yield from (Path(folder, name) for name in files if name.endswith(SUFFIXES))

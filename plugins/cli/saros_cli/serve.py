@@ -1,0 +1,241 @@
+"""`saros run`: workers and services until Ctrl-C."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from saros.model.text import one_line
+
+from . import inputs, logs, output, reloading, session
+from .errors import FAILURE, INTERRUPTED, Failed, Interrupted, WrongInput
+from .options import VALUE_HELP, AppPath, Backend, LogLevel
+
+if TYPE_CHECKING:
+    from saros.app.app import App
+
+EXAMPLE = "Example: saros run examples/orders --backend redis://localhost"
+
+log = logging.getLogger("saros.run")
+
+WORKERS_S = 10.0
+"""What workers are given to stop, unless ``worker_stop_timeout`` says more."""
+STOP_S = 20.0
+"""So much more than its services and workers are given, this process may take to stop; then it is ended."""
+
+
+def add_to(cli: typer.Typer, panel: str) -> None:
+    cli.command("run", rich_help_panel=panel, epilog=EXAMPLE)(serve)
+
+
+def serve(
+    app: AppPath,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[JSON]", help=f"Arguments for --exec: {VALUE_HELP}", show_default=False),
+    ] = None,
+    run: Annotated[
+        str,
+        typer.Option(
+            "--exec",
+            metavar="ENTRY",
+            help="Run this function or process once the services have started, print its result, and stop.",
+            show_default=False,
+        ),
+    ] = "",
+    reload: Annotated[
+        bool,
+        typer.Option("--reload", help="Load the app anew when a file of it changes; SIGHUP does so as well."),
+    ] = False,
+    backend: Backend = None,
+    log_level: LogLevel = "info",
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON objects instead of lines.")] = False,
+    watchdog: Annotated[
+        str,
+        typer.Option(
+            "--watchdog",
+            metavar="TIME",
+            help="End this process, with status 86, when code of the app blocks it for so long; 0 for never.",
+        ),
+    ] = "10s",
+    wait: Annotated[
+        str,
+        typer.Option(
+            "--wait", metavar="TIME", help="Wait so long for a server that is not up yet; 0 to fail at once."
+        ),
+    ] = "30s",
+    no_services: Annotated[
+        bool,
+        typer.Option(
+            "--no-services", help="Run workers only: no HTTP, no supervised processes, no schedules."
+        ),
+    ] = False,
+) -> None:
+    """Serve an app: its workers and services, until Ctrl-C or SIGTERM.
+
+    Work that has begun is finished first; a second Ctrl-C ends at once.
+    """
+    if arguments and not run:
+        raise WrongInput("only --exec takes arguments", "argument 2", "name what to run: --exec ENTRY")
+    args = inputs.value_list(arguments or [], "argument")
+    logs.configure(log_level, as_json=log_json)
+    limits = inputs.seconds(watchdog, "--watchdog") or 0.0, inputs.seconds(wait, "--wait") or 0.0
+    end = End()
+    try:
+        result = session.run(
+            _serve(session.target(backend), app, log_json, *limits, not no_services, end, run, args, reload)
+        )
+    finally:
+        end.cancel()
+    if run:
+        output.data(result, compact=False)
+
+
+class End:
+    """Ends this process when it takes too long to stop, whatever holds it up."""
+
+    def __init__(self) -> None:
+        self.limit_s = STOP_S
+        self._timer: threading.Timer | None = None
+
+    def begin(self) -> None:
+        self._timer = threading.Timer(self.limit_s, self._end)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _end(self) -> None:
+        log.error("this process has not stopped within %.0f s, and is ended", self.limit_s)
+        logging.shutdown()
+        os._exit(FAILURE)
+
+
+def _time_to_stop(app: App) -> float:
+    """The seconds that services and workers of an app are given, and what all else may take."""
+    from saros.entries import parse_duration
+
+    def longest(kind: str, path: str) -> float:
+        given = [entry.get(path) for entry in app.registry.of_kind(kind)]
+        return max((parse_duration(value) / 1e9 for value in given if value is not None), default=0.0)
+
+    services = longest("process.service", "lifecycle.stop_timeout")
+    workers = longest("temporal.worker", "worker_options.worker_stop_timeout")
+    return services + max(workers, WORKERS_S) + STOP_S
+
+
+async def _serve(
+    to: session.Target,
+    path: Path,
+    log_json: bool,
+    watchdog: float,
+    wait: float,
+    services: bool,
+    end: End,
+    run: str,
+    args: list[Any],
+    reload: bool,
+) -> Any:
+    import asyncio
+
+    from saros.app.loading import code_problems
+    from saros.model.background import LIMIT_S, Job, end_all
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stop.is_set():
+            os._exit(INTERRUPTED)
+        stop.set()
+        end.begin()
+        log.info("stopping: finishing what has begun (Ctrl-C again ends at once)")
+
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    outdated = asyncio.Event()
+    watched = (path, reloading.state_of(path)) if reload else None
+    for number in signals:
+        loop.add_signal_handler(number, outdated.set if number == signal.SIGHUP else asked)
+    try:
+        patience = session.Wait(wait, stop)
+        async with session.app_on(
+            to, path, workers=True, services=services, watchdog=watchdog, wait=patience
+        ) as app:
+            end.limit_s = _time_to_stop(app)
+            code_problems(app.deployment)  # compiles: a file that changes counts once the app is loaded anew
+            _tell(app, to, log_json, services)
+            tune_collector()
+            workers = app.start_workers(services=services)
+            reloads = Job(reloading.run(app, outdated, watched), "reloading")
+            stopping = Job(stop.wait(), "the wait for a signal")
+            work = Job(_run(app, run, args), run) if run else stopping
+            await asyncio.wait({workers, stopping.task, work.task}, return_when=asyncio.FIRST_COMPLETED)
+            done = work.done()
+            await end_all([stopping, work, reloads], LIMIT_S, at_once=True)
+            if workers.done():
+                workers.result()
+            if run and not done:
+                raise Interrupted(f"{run} was stopped before it had ended")
+            result = await work.wait()
+        log.info("stopped")
+        return result
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+async def _run(app: App, run: str, args: list[Any]) -> Any:
+    from saros.model.errors import Error
+
+    entry = inputs.entry(app.deployment, run, ["function", "process"], "function")
+    try:
+        return await app.call(entry.id, *args)
+    except Error as error:
+        raise Failed(error) from None
+
+
+def tune_collector() -> None:
+    """Set Python's collector for a process that only serves: what is loaded now stays for good.
+
+    Executions are freed by reference counting; the collector mostly walks them for nothing, so it comes less
+    often than by default. A program that embeds Saros decides for itself.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+def _tell(app: App, to: session.Target, log_json: bool, services: bool) -> None:
+    """Say what is served."""
+    registry = app.registry
+    served = {
+        "app": str(registry.root),
+        "backend": app.backend.url,
+        "task queues": list(app.deployment.registry.task_queues()),
+        "workflows": [entry.id for entry in registry.of_role("workflow")],
+        "functions": [entry.id for role in ("function", "process") for entry in registry.of_role(role)],
+        "services": [
+            f"{entry.id} ({entry.kind})"
+            for entry in registry.of_role("service")
+            if services and entry.kind not in ("temporal.worker", "process.host")
+        ],
+    }
+    if log_json:
+        log.info("serving", extra={"saros": {"message": "serving", "fields": served}})
+    else:
+        for what, value in served.items():
+            text = value if isinstance(value, str) else ", ".join(value)
+            if text:
+                print(f"{what:<12} {one_line(text)}", file=sys.stderr, flush=True)
+    if to.in_process:
+        log.info("%s lives in this process only: no other command sees it, and nothing survives it", to.url)

@@ -1,0 +1,204 @@
+"""Opens what a command works on: an app on a backend, or only the backend."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from . import output
+from .errors import Interrupted, WrongInput
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from saros.app.app import App
+    from saros.interfaces.deployment import Deployment
+
+T = TypeVar("T")
+
+log = logging.getLogger("saros.run")
+
+ELSEWHERE = "give --backend, or set SAROS_BACKEND, to a server such as redis://localhost"
+
+
+class Target(NamedTuple):
+    """A backend's URL, and whether all that it holds lives in this process."""
+
+    url: str
+    in_process: bool
+
+
+def target(url: str | None) -> Target:
+    """The backend that a command is to use.
+
+    :raises WrongInput: when it is no URL.
+    :raises Error: NOT_FOUND when no plugin supplies it.
+    """
+    from saros.app.app import DEFAULT_BACKEND
+    from saros.app.plugins import installed
+    from saros.model.errors import INVALID, Error
+
+    url = url or DEFAULT_BACKEND
+    try:
+        return Target(url, installed().backend(url).in_process)
+    except Error as error:
+        if error.kind == INVALID:
+            raise WrongInput(error.message, "--backend", error.hint or "") from None
+        error.where = error.where or "--backend"
+        raise
+
+
+def run(work: Coroutine[Any, Any, T], interrupted: Callable[[], Interrupted] | None = None) -> T:
+    """Run a command's work. After Ctrl-C, `interrupted` may say something about it."""
+    import asyncio
+
+    import uvloop  # workers wait for many small answers: with it they need a fifth less CPU
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(work)
+    except KeyboardInterrupt:
+        if interrupted is None:
+            raise
+        raise interrupted() from None
+
+
+@asynccontextmanager
+async def app_on(
+    to: Target,
+    path: Path,
+    *,
+    workers: bool,
+    services: bool = False,
+    watchdog: float = 10.0,
+    wait: Wait | None = None,
+) -> AsyncIterator[App]:
+    """An app, whose warnings are told, and whose code is checked when it is to run here.
+
+    What the app's own code prints goes to stderr: stdout is for the command's data.
+
+    :param wait: for a server that is not up yet.
+    :raises AppError: with every problem.
+    """
+    from saros.app.app import open_app
+    from saros.app.loading import check_app
+
+    warned = False
+
+    def check(deployment: Deployment) -> None:
+        nonlocal warned
+        if not warned:
+            output.warnings(deployment.registry)
+        warned = True
+
+    def opening() -> AbstractAsyncContextManager[App]:
+        return open_app(path, to.url, workers=workers, services=services, check=check, watchdog=watchdog)
+
+    if workers:
+        check_app(path)
+    with redirect_stdout(sys.stderr):
+        async with AsyncExitStack() as stack:
+            yield await (wait or Wait()).enter(stack, opening)
+
+
+class Wait:
+    """Waits for a server that is not up yet, and says so each second.
+
+    :param seconds: at most.
+    :param stop: ends the wait when it is set.
+    """
+
+    def __init__(self, seconds: float = 0.0, stop: asyncio.Event | None = None) -> None:
+        self._seconds = seconds
+        self._stop = stop
+
+    async def enter(
+        self, stack: AsyncExitStack, opening: Callable[[], AbstractAsyncContextManager[App]]
+    ) -> App:
+        """:raises Error: what the last attempt failed with."""
+        import asyncio
+
+        from saros.model.errors import UNAVAILABLE, Error
+
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._seconds
+        while True:
+            try:
+                return await stack.enter_async_context(opening())
+            except Error as error:
+                left = until - loop.time()
+                if error.kind != UNAVAILABLE or left <= 0 or (self._stop is not None and self._stop.is_set()):
+                    raise
+                log.warning("%s; waiting for it, %.0f s at most", error.message, left)
+            await asyncio.sleep(min(1.0, left))
+
+
+@asynccontextmanager
+async def client(url: str | None, path: Path | None = None) -> AsyncIterator[App]:
+    """A backend to look at and to talk to, with an app when there is one.
+
+    :param path: the app; default: the working directory, if it holds one.
+    """
+    from saros.app.app import open_app
+    from saros.model.errors import NOT_FOUND, Error
+
+    to = target(url)
+    async with open_app(_app_here() if path is None else path, to.url, workers=False) as app:
+        try:
+            yield app
+        except Error as error:
+            if error.kind == NOT_FOUND:
+                await expect_something(app, to)
+            raise
+
+
+async def expect_something(app: App, to: Target) -> None:
+    """Tell users of a backend that lives in one process why it is empty.
+
+    :raises Error: NOT_FOUND, if it is.
+    """
+    from saros.model.errors import NOT_FOUND, Error
+
+    if not to.in_process:
+        return
+    async for _ in app.list():
+        return
+    raise Error(
+        f"{to.url} lives in one process, and this one has started nothing",
+        NOT_FOUND,
+        where="--backend",
+        hint=f"run it with `saros start --wait`, or {ELSEWHERE}",
+    )
+
+
+def _app_here() -> Path | None:
+    """The working directory, if it is an app that can be loaded."""
+    here = Path()
+    files = [*here.glob("*.yaml"), *here.glob("*.yml")]
+    if not any(_declares_entries(file) for file in files if not file.name.startswith(".")):
+        return None
+    from saros.app.loading import load_app
+    from saros.entries import AppError
+
+    try:
+        load_app(here)
+    except AppError as error:
+        count = len(error.problems)
+        output.warn(
+            f"the app in this directory is not used: it has {count} problem{'s' if count > 1 else ''}",
+            hint="`saros check .` tells what is wrong",
+        )
+        return None
+    return here
+
+
+def _declares_entries(file: Path) -> bool:
+    try:
+        return re.search(r"^namespace\s*:", file.read_text(encoding="utf-8-sig"), re.MULTILINE) is not None
+    except (OSError, UnicodeDecodeError):
+        return False

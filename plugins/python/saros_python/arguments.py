@@ -1,0 +1,125 @@
+"""Arguments of Python callables, converted to what their type hints say.
+
+A parameter without a hint, or with one that nothing here knows, gets its argument as it is: plain data.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from saros.model.errors import INVALID, Error
+from saros.model.text import cut, one_line
+
+from .hints import Convert, converter, misfit
+
+
+class _Parameter(NamedTuple):
+    name: str
+    convert: Convert | None
+    default: Any = inspect.Parameter.empty
+
+
+class Signature:
+    """What a callable takes by position.
+
+    :param where: who is called, for errors.
+    """
+
+    def __init__(self, function: Callable[..., Any], where: str) -> None:
+        self._where = where
+        self._parameters: list[_Parameter] = []
+        self._rest: _Parameter | None = None
+        self._bind: Callable[..., Any] | None = None
+        self._wrapped = hasattr(function, "__wrapped__")
+        try:
+            signature = inspect.signature(function)
+        except (ValueError, TypeError):  # of a callable in C, which tells nothing
+            return
+        self._bind = signature.bind
+        hints = _hints(function, signature)
+        for parameter in signature.parameters.values():
+            convert = converter(hints[parameter.name]) if parameter.name in hints else None
+            found = _Parameter(parameter.name, convert, parameter.default)
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                self._rest = found
+            elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+                self._parameters.append(found)
+
+    def converted(self, arguments: list[Any]) -> list[Any]:
+        """The arguments as the callable wants them.
+
+        :raises Error: INVALID, naming the argument that does not fit.
+        """
+        if self._bind is not None:
+            try:
+                self._bind(*arguments)
+            except TypeError as error:
+                if self._wrapped:  # by what may add arguments of its own
+                    return arguments
+                raise self._refused(str(error)) from None
+        return [self._converted(number, value) for number, value in enumerate(arguments)]
+
+    def _converted(self, number: int, value: Any) -> Any:
+        given = self._parameters[number] if number < len(self._parameters) else self._rest
+        if given is None:
+            return value
+        if value is None and given.default is not inspect.Parameter.empty:
+            return self._absent(given)
+        if given.convert is None:
+            return value
+        try:
+            return given.convert(value)
+        except ValueError as error:
+            raise self._refused(_told(error, f"argument {number + 1} ({given.name})")) from error
+
+    def _absent(self, given: _Parameter) -> Any:
+        """What nil means for a parameter with a default: None where its hint takes that, else the default."""
+        if given.convert is None:
+            return None
+        try:
+            return given.convert(None)
+        except ValueError:
+            return given.default
+
+    def _refused(self, why: str) -> Error:
+        return Error(f"{self._where}: {one_line(cut(why))}", INVALID, retryable=False)
+
+
+def _told(error: ValueError, name: str) -> str:
+    """What is wrong, with the place in the argument `name`."""
+    text, place = misfit(error)
+    return f"{name}, at {place.lstrip('.')}: {text}" if place else f"{name}: {text}"
+
+
+def _hints(function: Any, signature: inspect.Signature) -> dict[str, Any]:
+    """The hints of the parameters, as types. One that names what does not exist at run time is left out."""
+    globals_ = _globals(function)
+    found: dict[str, Any] = {}
+    for parameter in signature.parameters.values():
+        if parameter.annotation is parameter.empty:
+            continue
+        holder = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
+        try:
+            found |= typing.get_type_hints(holder, globals_, include_extras=True)
+        except Exception:  # evaluates what the user wrote, for instance names of `if TYPE_CHECKING`
+            continue
+    return found
+
+
+def _globals(function: Any) -> dict[str, Any]:
+    """The names that the hints of a callable may use."""
+    function = inspect.unwrap(function)
+    if isinstance(function, functools.partial):
+        return _globals(function.func)
+    if inspect.isclass(function):
+        return vars(sys.modules[function.__module__])
+    if not inspect.isroutine(function):
+        return _globals(type(function).__call__)
+    found: dict[str, Any] = getattr(function, "__globals__", {})
+    return found

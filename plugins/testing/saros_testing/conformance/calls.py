@@ -1,0 +1,376 @@
+"""Calls of functions (§7)."""
+
+from __future__ import annotations
+
+from saros.model.errors import INVALID, NOT_FOUND, TIMEOUT
+
+from .suite import Case, behaviour
+
+FLAKY = """
+local activity = require("activity")
+return { main = function(failures, kind)
+  local info = activity.info()
+  if info.attempt <= failures then
+    return nil, require("errors").new{message = "try " .. info.attempt, kind = kind or "Unavailable"}
+  end
+  return info.attempt
+end }
+"""
+
+
+@behaviour("§7", "funcs.call gives the result; several arguments arrive in order")
+async def call_arguments(case: Case) -> None:
+    main = 'return {funcs.call("app:add", 1, nil, 3), (funcs.call("app:add"))}'
+    add = "return { main = function(...) return {n = select('#', ...), a = (...), c = (select(3, ...))} end }"
+    result = await case.run(
+        main,
+        functions={
+            "add": add.replace("(select(3, ...))", "select('#', ...) > 2 and (select(3, ...)) or false")
+        },
+    )
+    assert result == [{"n": 3, "a": 1, "c": 3}, {"n": 0, "c": False}]
+
+
+@behaviour("§7", "an entry that the app lacks is NOT_FOUND, retryable, at once")
+async def call_unknown(case: Case) -> None:
+    main = 'local _, err = funcs.call("app:nothing") return {err:kind(), err:retryable(), tostring(err)}'
+    kind, retryable, text = await case.run(main)
+    assert (kind, retryable) == (NOT_FOUND, True)
+    assert "app:nothing" in text
+
+
+@behaviour("§7", "a bad id is INVALID and never raised")
+async def call_bad_id(case: Case) -> None:
+    main = """
+    local kinds = {}
+    for _, id in ipairs({"", "nocolon", ":x", 7, true}) do
+      local _, err = funcs.call(id)
+      kinds[#kinds + 1] = err:kind()
+    end
+    return kinds
+    """
+    assert await case.run(main) == ["Invalid"] * 5
+
+
+@behaviour("§7", "a transient error is retried under the policy, and the attempt is counted")
+async def call_retried(case: Case) -> None:
+    main = """
+    local quick = funcs.new():with_options({["activity.retry_policy"] = {initial_interval = 10}})
+    return {quick:call("app:flaky", 2), (quick:call("app:flaky", 0))}
+    """
+    assert await case.run(main, functions={"flaky": FLAKY}) == [3, 1]
+
+
+@behaviour("§7", "maximum_attempts ends the retries with the last error")
+async def call_attempts_limited(case: Case) -> None:
+    main = """
+    local policy = {initial_interval = 10, maximum_attempts = 3}
+    local _, err = funcs.new():with_options({["activity.retry_policy"] = policy}):call("app:flaky", 9)
+    return {err:kind(), err:message()}
+    """
+    assert await case.run(main, functions={"flaky": FLAKY}) == ["Unavailable", "try 3"]
+
+
+@behaviour("§7", "an error that says so itself, or whose kind the policy names, is not retried")
+async def call_not_retried(case: Case) -> None:
+    main = """
+    local policy = {initial_interval = 10, non_retryable_error_types = {"Unavailable"}}
+    local _, named = funcs.new():with_options({["activity.retry_policy"] = policy}):call("app:flaky", 9)
+    local _, business = funcs.call("app:flaky", 9, "CardDeclined")
+    return {named:message(), business:message()}
+    """
+    assert await case.run(main, functions={"flaky": FLAKY}) == ["try 1", "try 1"]
+
+
+@behaviour("§7", "start_to_close_timeout ends an attempt with TIMEOUT and tells which timeout it was")
+async def call_start_to_close(case: Case) -> None:
+    main = """
+    local _, err = funcs.new():with_options({
+      ["activity.start_to_close_timeout"] = 100,
+      ["activity.retry_policy"] = {maximum_attempts = 1},
+    }):call("app:slow")
+    return {err:kind(), err:details().timeout_type}
+    """
+    slow = 'require("time").sleep("20s") return 1'
+    assert await case.run(main, functions={"slow": slow}) == [TIMEOUT, "start_to_close"]
+
+
+@behaviour("§7", "schedule_to_close_timeout bounds all attempts together")
+async def call_schedule_to_close(case: Case) -> None:
+    main = """
+    local _, err = funcs.new():with_options({
+      ["activity.schedule_to_close_timeout"] = 300,
+      ["activity.retry_policy"] = {initial_interval = 100, maximum_interval = 100},
+    }):call("app:flaky", 1000)
+    return err:kind()
+    """
+    assert await case.run(main, functions={"flaky": FLAKY}) in (TIMEOUT, "Unavailable")
+
+
+@behaviour("§7", "schedule_to_start_timeout ends a call that no worker takes")
+async def call_schedule_to_start(case: Case) -> None:
+    main = """
+    local _, err = funcs.new():with_options({
+      ["activity.schedule_to_start_timeout"] = 200,
+      ["activity.task_queue"] = "nobody-serves-this-" .. tostring(input),
+    }):call("app:echo", 1)
+    return {err:kind(), err:details().timeout_type}
+    """
+    assert await case.run(main, case.id(), functions={"echo": "return input"}) == [
+        TIMEOUT,
+        "schedule_to_start",
+    ]
+
+
+@behaviour("§7", "without heartbeats in time an attempt fails; the next finds the last details")
+async def call_heartbeat(case: Case) -> None:
+    main = """
+    return funcs.new():with_options({
+      ["activity.heartbeat_timeout"] = 500,
+      ["activity.retry_policy"] = {initial_interval = 10},
+    }):call("app:beats")
+    """
+    beats = """
+    local activity, time = require("activity"), require("time")
+    return { main = function()
+      local info = activity.info()
+      if info.attempt == 1 then
+        activity.heartbeat({at = 41})
+        time.sleep("30s")
+      end
+      return {attempt = info.attempt, at = info.heartbeat_details.at}
+    end }
+    """
+    assert await case.run(main, functions={"beats": beats}) == {"attempt": 2, "at": 41}
+
+
+@behaviour(
+    "§7", "a timeout is not retryable for whoever gets it; before, the call's own policy retries attempts"
+)
+async def timeouts_are_final(case: Case) -> None:
+    main = """
+    local function call(options, ...)
+      local value, err = funcs.new():with_options(options):call(...)
+      return err and {err:kind(), err:retryable()} or value
+    end
+    local once, twice = {maximum_attempts = 1}, {maximum_attempts = 2, initial_interval = 10}
+    local function child(option)
+      local _, err = process.with_options({[option] = 300}):exec("app:child", "app:worker")
+      return {err:kind(), err:retryable()}
+    end
+    return {
+      call({["activity.start_to_close_timeout"] = 100, ["activity.retry_policy"] = once}, "app:slow", 1),
+      call({["activity.heartbeat_timeout"] = 300, ["activity.retry_policy"] = once}, "app:slow", 1),
+      call({["activity.schedule_to_close_timeout"] = 300}, "app:slow", 1),
+      call({["activity.schedule_to_start_timeout"] = 200, ["activity.task_queue"] = "not-served"}, "app:slow"),
+      call({["activity.local"] = true, ["activity.start_to_close_timeout"] = 100, ["activity.retry_policy"] = once},
+        "app:slow", 1),
+      call({}, "app:caller"),
+      child("workflow.execution_timeout"),
+      child("workflow.run_timeout"),
+      call({["activity.start_to_close_timeout"] = 300, ["activity.retry_policy"] = twice}, "app:slow", 1),
+      call({["activity.heartbeat_timeout"] = 300, ["activity.retry_policy"] = twice}, "app:slow", 1),
+      call({["activity.local"] = true, ["activity.start_to_close_timeout"] = 300, ["activity.retry_policy"] = twice},
+        "app:slow", 1),
+    }
+    """
+    slow = """
+    local activity, time = require("activity"), require("time")
+    return { main = function(attempts)
+      local info = activity.info()
+      if info.attempt <= attempts then time.sleep("30s") end
+      return "attempt " .. info.attempt
+    end }
+    """
+    caller = """
+    local quick = require("funcs").new():with_options({["activity.start_to_close_timeout"] = 100})
+    local _, err = quick:call("app:sleeps")
+    return {err:kind(), err:retryable()}
+    """
+    app = await case.app(
+        main,
+        workflows={"child": 'time.sleep("1h")'},
+        functions={"slow": slow, "caller": caller, "sleeps": 'require("time").sleep("1h")'},
+    )
+    final = [TIMEOUT, False]
+    assert await app.run("app:main", id=case.id()) == [final] * 8 + ["attempt 2"] * 3
+    for option in ("execution_timeout", "run_timeout"):
+        error = await app.fails("app:child", id=case.id(), options={option: 300})
+        assert (error.kind, error.retryable) == (TIMEOUT, False)
+
+
+@behaviour("§7", "activity.info tells of the call")
+async def call_info(case: Case) -> None:
+    about = """
+    local info = require("activity").info()
+    return {info.workflow_id, info.attempt, type(info.activity_id), info.task_queue}
+    """
+    app = await case.app('return funcs.call("app:about")', functions={"about": about})
+    id = case.id()
+    assert await app.run("app:main", id=id) == [id, 1, "string", "main"]
+
+
+@behaviour("§7", "a future yields its payload, or its error object, once")
+async def futures(case: Case) -> None:
+    main = """
+    local good = funcs.async("app:echo", {n = 1})
+    local bad = funcs.async("app:fails")
+    local pending = good:is_complete()
+    local p, ok = good:channel():receive()
+    local e, eok = bad:response():receive()
+    local value, verr = good:result()
+    local none, err = bad:result()
+    local e2, failed = bad:error()
+    local e3, fine = good:error()
+    return {pending, p:data().n, ok, e:kind(), eok,
+      value:data().n, verr == nil, none == nil, err:kind(), failed, fine}
+    """
+    functions = {"echo": "return input", "fails": 'return nil, errors.new("Nope", "no")'}
+    result = await case.run(main, functions=functions)
+    assert result == [False, 1, True, "Nope", True, 1, True, True, "Nope", True, False]
+
+
+@behaviour("§7", "after cancel a future is at once CANCELED")
+async def future_canceled(case: Case) -> None:
+    main = """
+    local future = funcs.async("app:slow")
+    time.sleep("50ms")
+    future:cancel()
+    local none, err = future:result()
+    return {future:is_canceled(), future:is_complete(), none == nil, err:kind(), tostring(err)}
+    """
+    flags = await case.run(main, functions={"slow": 'require("time").sleep("20s") return 1'})
+    assert flags[:4] == [True, True, True, "Canceled"]
+    assert "canceled" in flags[4]
+
+
+@behaviour("§7", "calls of several coroutines run side by side")
+async def calls_in_parallel(case: Case) -> None:
+    main = """
+    local done = channel.new(10)
+    for i = 1, 5 do
+      coroutine.spawn(function() done:send((funcs.call("app:echo", i))) end)
+    end
+    local sum = 0
+    for i = 1, 5 do sum = sum + done:receive() end
+    return sum
+    """
+    assert await case.run(main, functions={"echo": "return input"}) == 15
+
+
+@behaviour("§7", "meta.temporal.activity.local runs a call inside of the workflow's own task")
+async def local_calls(case: Case) -> None:
+    main = """
+    local sum = 0
+    for i = 1, 5 do sum = sum + funcs.call("app:echo", i) end
+    local forced = funcs.new():with_options({["activity.local"] = true}):call("app:other", 7)
+    return {sum, forced}
+    """
+    meta = {"echo": {"temporal": {"activity": {"local": True}}}}
+    functions = {"echo": "return input", "other": "return input"}
+    assert await case.run(main, functions=functions, meta=meta) == [15, 7]
+
+
+@behaviour("§7", "local calls are retried, and fail, as others are")
+async def local_calls_fail(case: Case) -> None:
+    main = """
+    local fast = funcs.new():with_options({
+      ["activity.local"] = true, ["activity.retry_policy"] = {initial_interval = 10, maximum_attempts = 4},
+    })
+    local _, err = fast:call("app:flaky", 9)
+    return {fast:call("app:flaky", 2), err:message()}
+    """
+    assert await case.run(main, functions={"flaky": FLAKY}) == [3, "try 4"]
+
+
+@behaviour("§7", "Python functions are called like any other, sync and async")
+async def python_calls(case: Case) -> None:
+    module = """
+    import saros
+
+    def double(n):
+        return n * 2
+
+    async def slow(n):
+        return {"n": n, "attempt": saros.activity.info().attempt}
+
+    def fails(kind):
+        if kind == "os":
+            raise ConnectionError("gone")
+        if kind == "value":
+            raise ValueError("bad")
+        raise saros.Error("no", kind, retryable=False, details={"k": kind})
+    """
+    main = """
+    local once = funcs.new():with_options({["activity.retry_policy"] = {maximum_attempts = 1}})
+    local _, os_error = once:call("app:fails", "os")
+    local _, value_error = once:call("app:fails", "value")
+    local _, own = once:call("app:fails", "Own")
+    return {
+      funcs.call("app:double", 21), (funcs.call("app:slow", 1)), os_error:kind(),
+      value_error:kind(), tostring(value_error), own:kind(), own:details().k,
+    }
+    """
+    name = f"conformance_{case.id().replace('-', '_')}"
+    result = await case.run(
+        main,
+        python={"double": f"{name}:double", "slow": f"{name}:slow", "fails": f"{name}:fails"},
+        files={f"{name}.py": module},
+    )
+    assert result[:4] == [42, {"n": 1, "attempt": 1}, "Unavailable", "Internal"]
+    assert "ValueError: bad" in result[4]
+    assert result[5:] == ["Own", "Own"]
+
+
+@behaviour("§10", "context set on an executor or a start flows on to all that is called below")
+async def context_flows(case: Case) -> None:
+    main = """
+    local mine = ctx.get("tenant")
+    local changed = funcs.new():with_context({step = "two", tenant = "other"})
+    local _, missing = ctx.get("nothing")
+    return {mine, (funcs.call("app:reads")), changed:call("app:reads"), missing:kind()}
+    """
+    reads = "return ctx.all()"
+    app = await case.app(main, functions={"reads": reads})
+    result = await app.run("app:main", id=case.id(), context={"tenant": "acme"})
+    assert result == ["acme", {"tenant": "acme"}, {"tenant": "other", "step": "two"}, NOT_FOUND]
+
+
+@behaviour(
+    "§1", "a Python function gets its arguments as its type hints say; what does not fit is Invalid at once"
+)
+async def typed_python_calls(case: Case) -> None:
+    module = """
+    from __future__ import annotations
+    import dataclasses, datetime as dt, decimal, enum, uuid
+
+    class Color(str, enum.Enum):
+        RED = "red"
+
+    @dataclasses.dataclass
+    class Line:
+        sku: str
+        price: decimal.Decimal
+        color: Color = Color.RED
+        options: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def order(lines: list[Line], placed: dt.datetime, id: uuid.UUID | None = None, *more: Color):
+        kinds = [type(each).__name__ for each in (lines[0], lines[0].price, placed, id, *more)]
+        return {"kinds": kinds, "lines": lines, "placed": placed, "id": id, "first": more[0]}
+    """
+    main = """
+    local lines = {{sku = "lamp", price = "1.10", options = {}}}
+    local id = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+    local right, err = funcs.call("app:order", lines, "2026-01-02T03:04:05Z", id, "red")
+    if err then return nil, err end
+    local _, wrong = funcs.call("app:order", {{sku = "lamp", price = true}}, "2026-01-02T03:04:05Z")
+    local _, missing = funcs.call("app:order", lines)
+    return {right, wrong:kind(), wrong:retryable(), wrong:message():find("argument 1 (lines)", 1, true) ~= nil,
+      missing:kind(), missing:retryable(), missing:message():find("placed", 1, true) ~= nil}
+    """
+    name = f"conformance_{case.id().replace('-', '_')}"
+    found, *errors = await case.run(main, python={"order": f"{name}:order"}, files={f"{name}.py": module})
+    assert errors == [INVALID, False, True, INVALID, False, True]
+    assert found["kinds"] == ["Line", "Decimal", "datetime", "UUID", "Color"]
+    assert found["lines"] == [{"sku": "lamp", "price": "1.10", "color": "red", "options": {}}]
+    assert (found["placed"], found["first"]) == ("2026-01-02T03:04:05Z", "red")

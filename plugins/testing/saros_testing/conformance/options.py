@@ -1,0 +1,122 @@
+"""Options that no backend takes, and what those mean that all take (§7, §8)."""
+
+from __future__ import annotations
+
+from saros.model.errors import INVALID
+
+from .suite import Case, behaviour, refused
+
+
+@behaviour("§8", "options of a start that a backend refuses are INVALID at once")
+async def bad_start_options(case: Case) -> None:
+    main = """
+    local kinds = {}
+    for i, given in ipairs({
+      {cron_schedule = "every day"}, {cron_schedule = "* * * * * *"}, {cron_schedule = "0 0 30 2 *"},
+      {cron_schedule = "0 0 * * *", start_delay = "1h"}, {id = ("x"):rep(1200)}, {task_queue = ("x"):rep(1200)},
+      {retry_policy = {maximum_attempts = 2147483648}}, {execution_timeout = "2000000h"},
+    }) do
+      local options = {}
+      for name, value in pairs(given) do options["workflow." .. name] = value end
+      local spawner, err = process.with_options(options)
+      if spawner then _, err = spawner:spawn("app:quick", "app:worker") end
+      kinds[i] = err and err:kind() or "taken"
+    end
+    return kinds
+    """
+    app = await case.app(main, workflows={"quick": "return 1"})
+    assert await app.run("app:main", id=case.id()) == [INVALID] * 8
+    for options in (
+        {"cron_schedule": "every day"},
+        {"cron_schedule": "0 0 * * *", "start_delay": 1000},
+        {"task_queue": "x" * 1200},
+        {"retry_policy": {"maximum_attempts": 2**31}},
+        {"retry_policy": {"backoff_coefficient": 0.5}},
+        {"execution_timeout": 2**62},
+        {"run_timeout": -1},
+        {"id_reuse_policy": "sometimes"},
+    ):
+        assert (await refused(app.start("app:quick", id=case.id(), options=options))).kind == INVALID
+    assert (await refused(app.start("app:quick", id="x" * 1200))).kind == INVALID
+
+
+@behaviour("§8", "a start names the namespace of its worker, and no other; eager starts and calls are hints")
+async def namespaces_and_hints(case: Case) -> None:
+    starts = """
+    local function start(namespace)
+      local spawner = process.with_options{
+        ["temporal.workflow.namespace"] = namespace, ["workflow.enable_eager_start"] = true,
+      }
+      local result, err = spawner:exec("app:quick", "app:worker")
+      return result or err:kind()
+    end
+    """
+    main = (
+        starts
+        + """
+    local hasty = funcs.new():with_options{["temporal.activity.disable_eager_execution"] = true}
+    local own = workflow.info().namespace
+    return {start("elsewhere"), start(own), start(nil), (hasty:call("app:echo", 1)), (funcs.call("app:starts", own))}
+    """
+    )
+    app = await case.app(
+        main,
+        workflows={"quick": "return 1"},
+        functions={
+            "echo": "return ...",
+            "starts": starts + 'local own = ...; return {start("elsewhere"), start(own), start(nil)}',
+        },
+    )
+    outcome = await app.run("app:main", id=case.id())
+    assert outcome == [INVALID, 1, 1, 1, [INVALID, 1, 1]]
+    elsewhere = app.start("app:quick", id=case.id(), options={"namespace": "elsewhere"})
+    assert (await refused(elsewhere)).kind == INVALID
+
+
+@behaviour("§7", "options of a call that a backend refuses are INVALID at once")
+async def bad_call_options(case: Case) -> None:
+    main = """
+    local function kind_of(given, id)
+      local options = {}
+      for name, value in pairs(given) do options["activity." .. name] = value end
+      local executor, err = funcs.new():with_options(options)
+      if executor then _, err = executor:call(id or "app:echo", 1) end
+      return err and err:kind() or "taken"
+    end
+    local named = funcs.new():with_options({["activity.id"] = "one"})
+    local future = named:async("app:echo", 1)
+    local none, twice = named:call("app:echo", 2)
+    future:channel():receive()
+    local again = named:call("app:echo", 3)
+    return {
+      none == nil and twice:kind(), again,
+      kind_of{start_to_close_timeout = 0}, kind_of{retry_policy = {maximum_attempts = 2147483648}},
+      kind_of{id = ("x"):rep(1200)}, kind_of{task_queue = ("x"):rep(1200)}, kind_of({}, "app:" .. ("x"):rep(1200)),
+      kind_of{start_to_close_timeout = "2000000h"},
+      kind_of{retry_policy = {initial_interval = 0, maximum_interval = 1}, heartbeat_timeout = 0},
+    }
+    """
+    result = await case.run(main, functions={"echo": "return input"})
+    assert result == [INVALID, 3, *[INVALID] * 6, "taken"]
+
+
+@behaviour(
+    "§7", "a maximum_interval below the initial one is as long as that, and an initial one of 0 is 1 s"
+)
+async def intervals(case: Case) -> None:
+    main = """
+    local waits = {}
+    for i, policy in ipairs({
+      {initial_interval = 400, maximum_interval = 1, maximum_attempts = 3},
+      {initial_interval = 0, maximum_attempts = 2},
+    }) do
+      local begin = time.now()
+      funcs.new():with_options({["activity.retry_policy"] = policy}):call("app:fails")
+      waits[i] = time.now():sub(begin):milliseconds()
+    end
+    return waits
+    """
+    fails = 'return nil, errors.new{message = "again", retryable = true}'
+    first, second = await case.run(main, functions={"fails": fails})
+    assert first >= 800
+    assert second >= 1000

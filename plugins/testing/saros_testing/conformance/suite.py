@@ -1,0 +1,122 @@
+"""Behaviours and how they are run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from saros.model.clock import VirtualClock
+from saros.model.errors import Error
+from saros.model.execution import new_id
+
+from ..apps import lua_app
+from ..cases import TestApp, eventually, refused
+
+__all__ = ["BEHAVIOURS", "Behaviour", "Case", "behaviour", "eventually", "refused", "run"]
+
+BEHAVIOURS: Final[list[Behaviour]] = []
+LIMIT_S = 60.0
+_PARTS = (
+    "values",
+    "calls",
+    "attempts",
+    "timing",
+    "punctual",
+    "messages",
+    "children",
+    "control",
+    "clients",
+    "lifecycle",
+    "options",
+    "workflows",
+    "surface",
+)
+
+
+class Behaviour(NamedTuple):
+    """:param clause: the section of the contract that says so.
+    :param text: one sentence: what a user may rely on.
+    :param needs: features that a backend may lack with a reason.
+    """
+
+    clause: str
+    text: str
+    scenario: Callable[[Case], Awaitable[None]]
+    needs: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.clause} {self.text}"
+
+    @property
+    def name(self) -> str:
+        return self.scenario.__name__
+
+
+class Case:
+    """One run of one behaviour: makes apps on the backend under test, and cleans up after them."""
+
+    def __init__(self, url: str, path: Path) -> None:
+        self.url = url
+        self.path = path
+        self._stack = contextlib.AsyncExitStack()
+        self._apps = 0
+
+    async def app(self, main: str = "", *, into: Path | None = None, **parts: Any) -> TestApp:
+        """An opened app of Lua texts (see `saros.testing.lua_app`); `main` is the workflow ``app:main``."""
+        path = into or self.path / f"app{self._apps}"
+        self._apps += 1
+        workflows: Mapping[str, str] = {**({"main": main} if main else {}), **parts.pop("workflows", {})}
+        lua_app(path, workflows=workflows, **parts)
+        return await self._stack.enter_async_context(TestApp(path, self.url))
+
+    async def run(self, main: str, *args: Any, **parts: Any) -> Any:
+        """The result of a workflow ``main``."""
+        return await (await self.app(main, **parts)).run("app:main", *args, id=self.id())
+
+    async def fails(self, main: str, *args: Any, **parts: Any) -> Error:
+        """The error of a workflow ``main``."""
+        return await (await self.app(main, **parts)).fails("app:main", *args, id=self.id())
+
+    def still(self, app: TestApp) -> contextlib.AbstractContextManager[None]:
+        """Where time is virtual, it stands still within this: the test has something to say before it goes on."""
+        virtual = isinstance(app.app.clock, VirtualClock)
+        return app.hold_time() if virtual else contextlib.nullcontext()
+
+    def id(self) -> str:
+        """A fresh workflow id: backends outlive a test."""
+        return f"case-{new_id()[:13]}"
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+def behaviour(clause: str, text: str, *needs: str) -> Callable[[Callable[[Case], Awaitable[None]]], Any]:
+    """Add a scenario to the suite."""
+
+    def add(scenario: Callable[[Case], Awaitable[None]]) -> Callable[[Case], Awaitable[None]]:
+        BEHAVIOURS.append(Behaviour(clause, text, scenario, needs))
+        return scenario
+
+    return add
+
+
+def run(behaviour: Behaviour, url: str, path: Path) -> None:
+    """Run one behaviour on a backend; raises AssertionError (or whatever went wrong)."""
+
+    async def scenario() -> None:
+        case = Case(url, path)
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                await behaviour.scenario(case)
+        finally:
+            await case.close()
+
+    asyncio.run(scenario())
+
+
+for _part in _PARTS:
+    importlib.import_module(f"{__package__}.{_part}")
