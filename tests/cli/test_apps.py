@@ -159,7 +159,7 @@ def test_what_prints_little_imports_little(args: list[str]) -> None:
     code = (
         "import sys; from saros_cli import main; "
         f"main({args!r}); "
-        "print({'saros.app', 'saros.engine', 'lupa'} & set(sys.modules), file=sys.stderr)"
+        "print({'saros.app.app', 'saros.engine', 'lupa'} & set(sys.modules), file=sys.stderr)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(

@@ -139,7 +139,7 @@ def test_entries_that_share_a_file_share_what_they_list(cli: Any, write: Any) ->
     assert (result.status, result.err) == (0, "")
 
 
-@pytest.mark.parametrize("app", ["examples/orders", "kernel/saros/cli/template"])
+@pytest.mark.parametrize("app", ["examples/orders", "plugins/cli/saros_cli/template"])
 def test_our_own_apps_are_fine(cli: Any, app: str) -> None:
     result = cli("check", str(ROOT / app))
     assert (result.status, result.err) == (0, "")

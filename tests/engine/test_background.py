@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("kernel", "lua", "backends", "plugins")
 EDGE = {"create_task", "ensure_future", "wait_for", "TaskGroup"}
 ALLOWED = {
-    "kernel/saros/background.py": "owns all background work",
-    "kernel/saros/host/attempts.py": "runs an app's own coroutines, which expect asyncio's one cancellation",
+    "kernel/saros/model/background.py": "owns all background work",
+    "kernel/saros/processes/attempts.py": "runs an app's own coroutines, which expect asyncio's one cancellation",
 }
 
 
