@@ -18,12 +18,12 @@ from temporalio.worker import (
     Interceptor,
 )
 
+from saros.interfaces.host import Attempt
 from saros.model.errors import CANCELED as CANCELED_KIND
 from saros.model.errors import INVALID, Error, ErrorData
 from saros.model.raw import Raw
 from saros.model.records import EMPTY, Call, Outcome
 from saros.model.values import Json, error_data
-from saros.processes import Attempt
 
 from .failures import refusal, to_failure
 from .payloads import CONTEXT, MAX_PAYLOAD, header, json_array_of, to_json, to_payload, too_large

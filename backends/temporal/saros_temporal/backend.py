@@ -8,6 +8,7 @@ from typing import Any
 from temporalio.client import Client
 
 from saros.interfaces.deployment import Deployment
+from saros.interfaces.host import Host
 from saros.interfaces.program import Facts
 from saros.model.background import Job, Jobs
 from saros.model.clock import Clock, RealClock
@@ -15,7 +16,6 @@ from saros.model.errors import INVALID, NOT_FOUND, Error
 from saros.model.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest
 from saros.model.records import EXIT, Ask
 from saros.model.values import Json
-from saros.processes import ProcessHost
 
 from . import telemetry
 from .client import seconds
@@ -42,7 +42,7 @@ class TemporalBackend:
         self.clock: Clock = RealClock()
         self._deployment: Deployment | None = None
         self._connections: Connections | None = None
-        self._host: ProcessHost | None = None
+        self._host: Host | None = None
         self.nodes = Nodes(self, options.get("node_lease"))
         self.names = Names(self)
         self.jobs = Jobs()  # they end when the backend closes
@@ -53,7 +53,7 @@ class TemporalBackend:
         return self._connections.default.target.url if self._connections else self._url
 
     @property
-    def host(self) -> ProcessHost | None:
+    def host(self) -> Host | None:
         """The processes of this node, if others can reach them."""
         return self._host
 
@@ -85,10 +85,10 @@ class TemporalBackend:
 
     # --- workers ------------------------------------------------------------------------------
 
-    async def join(self, host: ProcessHost) -> None:
+    async def join(self, host: Host) -> None:
         """Nothing to do: only `work` serves the task queue of a node, so a client without workers has no node."""
 
-    async def work(self, host: ProcessHost) -> None:
+    async def work(self, host: Host) -> None:
         deployment, connections = self.deployment, self.connections
         self._host = host
         for executions in connections.all:

@@ -15,7 +15,7 @@ from .search import SearchAttributes
 if TYPE_CHECKING:
     from temporalio.client import Client
 
-    from saros.processes import ProcessHost
+    from saros.interfaces.host import Host
 
     from .backend import TemporalBackend
 
@@ -31,7 +31,7 @@ class Environment:
         deployment: Deployment,
         worker: str,
         search: SearchAttributes,
-        host: ProcessHost | None = None,
+        host: Host | None = None,
         client: Client | None = None,
         backend: TemporalBackend | None = None,
     ) -> None:

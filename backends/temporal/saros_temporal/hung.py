@@ -15,9 +15,9 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
 from saros.app.watchdog import MOST
+from saros.interfaces.host import Actor
 from saros.interfaces.program import Facts
 from saros.model.errors import INTERNAL, Error
-from saros.processes.actor import Actor
 
 from .facts import WorkflowFacts
 

@@ -42,7 +42,7 @@ from .refusals import rpc_error
 from .system import ASK, PREFIX, SEND, Request, node_queue
 
 if TYPE_CHECKING:
-    from saros.processes import ProcessHost
+    from saros.interfaces.host import Host
 
     from .backend import TemporalBackend
 
@@ -110,7 +110,7 @@ class Nodes:
         self._watched: dict[str, set[tuple[str, str, bool]]] = {}  # node -> (pid, watcher, link)
 
     @property
-    def _host(self) -> ProcessHost:
+    def _host(self) -> Host:
         host = self._backend.host
         if host is None:
             raise Error(

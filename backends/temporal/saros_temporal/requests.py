@@ -26,7 +26,7 @@ from .payloads import raw_json, to_payload
 from .system import ASK, HEARTBEAT_S, RECORD, SEND, SPAWN, START, WATCH, Request
 
 if TYPE_CHECKING:
-    from saros.processes import ProcessHost
+    from saros.interfaces.host import Host
 
     from .backend import TemporalBackend
     from .environment import Environment
@@ -90,7 +90,7 @@ class Requests:
         activity.raise_complete_async()
 
 
-async def _carry_out(name: str, request: Request, host: ProcessHost, backend: TemporalBackend) -> Json:
+async def _carry_out(name: str, request: Request, host: Host, backend: TemporalBackend) -> Json:
     if name == ASK and request.ask is not None:
         if request.ask.verb in ("monitor", "link") and _is_elsewhere(request.sender, host):
             await backend.nodes.be_present()  # who watches must be able to see that this node has died
@@ -106,13 +106,13 @@ async def _carry_out(name: str, request: Request, host: ProcessHost, backend: Te
     raise Error(f"there is no request {name}", NOT_FOUND, retryable=False)
 
 
-def _is_elsewhere(sender: str, host: ProcessHost) -> bool:
+def _is_elsewhere(sender: str, host: Host) -> bool:
     """Whether a pid is that of an actor of another node."""
     pid = Pid.parse(sender)
     return pid is not None and not pid.is_workflow and pid.place != host.node
 
 
-async def _for_node(name: str, body: Json, host: ProcessHost, backend: TemporalBackend) -> Json:
+async def _for_node(name: str, body: Json, host: Host, backend: TemporalBackend) -> Json:
     if name == PRESENT:
         await backend.nodes.be_present()
         return b"true"
@@ -124,7 +124,7 @@ async def _for_node(name: str, body: Json, host: ProcessHost, backend: TemporalB
     return b"true"
 
 
-async def _monitor(request: Request, ask: Ask, host: ProcessHost, backend: TemporalBackend) -> Json:
+async def _monitor(request: Request, ask: Ask, host: Host, backend: TemporalBackend) -> Json:
     """The pid that the workflow is to watch; an actor's end is told by its host."""
     dest = await host.resolve(ask.to)
     pid = Pid.parse(dest)
@@ -135,7 +135,7 @@ async def _monitor(request: Request, ask: Ask, host: ProcessHost, backend: Tempo
     return await host.ask(ask, request.sender, request.key)
 
 
-async def _spawn(request: Request, host: ProcessHost) -> Json:
+async def _spawn(request: Request, host: Host) -> Json:
     spawn = request.spawn
     assert spawn is not None
     pid = await host.spawn(msgspec.structs.replace(spawn, monitor=False), None)

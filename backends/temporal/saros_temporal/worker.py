@@ -21,8 +21,8 @@ from temporalio.worker import (
 from saros.entries import Entry
 from saros.entries.registry import DEFAULT_TASK_QUEUE
 from saros.interfaces.deployment import Deployment
+from saros.interfaces.host import Host
 from saros.model.background import LIMIT_S, Job, end_all
-from saros.processes import ProcessHost
 
 from .activities import LISTEN_S, SarosInterceptor, saros_activity
 from .client import seconds
@@ -107,7 +107,7 @@ def worker_options(options: dict[str, Any]) -> dict[str, Any]:
 
 def workers_of(
     deployment: Deployment,
-    host: ProcessHost,
+    host: Host,
     environment: Callable[[str], Environment],
     connections: Connections,
 ) -> list[Worker]:
@@ -126,7 +126,7 @@ def workers_of(
     return found
 
 
-def _node_worker(host: ProcessHost, environment: Environment) -> Worker:
+def _node_worker(host: Host, environment: Environment) -> Worker:
     return Worker(
         _client(environment),
         task_queue=node_queue(host.node),

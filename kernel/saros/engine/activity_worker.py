@@ -10,6 +10,7 @@ from typing import Any
 from anyio import move_on_after
 
 from ..interfaces.activities import CallLease, CallTask, Settled
+from ..interfaces.host import Attempt, Attempts
 from ..interfaces.store import Store
 from ..model.background import LIMIT_S, Job, Jobs, together
 from ..model.durations import parse_duration
@@ -17,7 +18,6 @@ from ..model.errors import INTERNAL, INVALID, UNAVAILABLE, Error, ErrorData
 from ..model.outcomes import error_of
 from ..model.records import Outcome, pack
 from ..model.values import Json
-from ..processes import Attempt, Attempts
 from .retry import failure_of, limit_heartbeat, next_delay_ms, start_attempt
 
 log = logging.getLogger("saros.engine")

@@ -12,6 +12,7 @@ from anyio import CancelScope
 
 from ..interfaces.deployment import Deployment
 from ..interfaces.history import LAST, UNTIL_CLOSED
+from ..interfaces.host import Host
 from ..interfaces.program import Facts
 from ..interfaces.signals import Mail
 from ..interfaces.store import Store
@@ -51,7 +52,6 @@ from ..model.records import (
 )
 from ..model.search import check_search
 from ..model.values import Json
-from ..processes import ProcessHost
 from . import runs
 from .activity_worker import CallWorkers
 from .hung import last_words
@@ -104,13 +104,13 @@ class StoreBackend:
 
     # --- workers ----------------------------------------------------------------------------
 
-    async def join(self, host: ProcessHost) -> None:
+    async def join(self, host: Host) -> None:
         if self._nodes.host is not host:
             self._left.append(self._nodes)
             self._nodes = Nodes(self.store, host)
         await self._nodes.join()
 
-    async def work(self, host: ProcessHost) -> None:
+    async def work(self, host: Host) -> None:
         queues = host.deployment.registry.task_queues()
         calls = self._calls = CallWorkers(self.store, host.attempts, self._concurrency)
         await self._keep_running(lambda: self.join(host), once=True)

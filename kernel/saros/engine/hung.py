@@ -5,11 +5,11 @@ from __future__ import annotations
 from ..app.watchdog import MOST
 from ..interfaces.activities import CallLease, Settled
 from ..interfaces.history import WorkflowTask
+from ..interfaces.host import Actor
 from ..interfaces.program import Facts
 from ..interfaces.store import Store
 from ..model.errors import INTERNAL, ErrorData
 from ..model.records import Outcome, pack
-from ..processes.actor import Actor
 from .activity_worker import CallWorkers
 from .live import Live
 from .workflow_worker import WorkflowWorker

@@ -12,10 +12,10 @@ import asyncio
 from anyio import move_on_after
 
 from ..interfaces.activities import CallLease
+from ..interfaces.host import Attempt, Attempts
 from ..model.execution import new_id
 from ..model.records import DONE, Event, Outcome, pack
 from ..model.values import Json
-from ..processes import Attempt, Attempts
 from .activity_worker import CallWorkers
 from .commit import LocalCall, Transition, timeout_error
 from .retry import failure_of, next_delay_ms, start_attempt

@@ -25,7 +25,7 @@ from ..model.records import ASK, DONE, EXIT, LINK_DOWN, Ask, Exit, Outcome, outc
 from ..model.values import Json
 
 if TYPE_CHECKING:
-    from ..processes import ProcessHost
+    from ..interfaces.host import Host
 
 log = logging.getLogger("saros.engine")
 
@@ -41,7 +41,7 @@ _DIED = pack(Outcome(err=ErrorData("its node died", UNAVAILABLE)))
 class Nodes:
     """:param host: whose actors others may reach; None for a client, which only gets replies."""
 
-    def __init__(self, store: Store, host: ProcessHost | None = None) -> None:
+    def __init__(self, store: Store, host: Host | None = None) -> None:
         self._store = store
         self.host = host
         self.node = host.node if host is not None else "@" + new_id()[:8]
@@ -145,7 +145,7 @@ class Nodes:
             actor.deliver(mail.op, 0, bytes(mail.body))
         return True
 
-    async def _answer(self, host: ProcessHost, mail: NodeMail, ask: Ask) -> bool:
+    async def _answer(self, host: Host, mail: NodeMail, ask: Ask) -> bool:
         await self.note(mail.to, ask, mail.asker)
         try:
             await host.ask_about(mail.to, ask, mail.asker, mail.key)

@@ -11,6 +11,7 @@ import msgspec
 
 from ..entries import Entry
 from ..interfaces.history import LAST
+from ..interfaces.host import Host
 from ..interfaces.signals import Mail, Outgoing, child_request
 from ..interfaces.store import Store
 from ..model import values
@@ -21,7 +22,6 @@ from ..model.execution import RUNNING, TIME_OUT, Parent, Pid, StartRequest, Watc
 from ..model.outcomes import error_of
 from ..model.records import ASK, DONE, EXIT, SEND, SPAWN, Ask, Outcome, Send, Spawn, outcome_ok, pack, unpack
 from ..model.values import Json
-from ..processes import ProcessHost
 from . import runs
 from .nodes import Nodes
 from .retry import failure_of
@@ -36,7 +36,7 @@ WATCHING = ("monitor", "link", "unmonitor", "unlink")
 
 
 class Courier:
-    def __init__(self, store: Store, host: ProcessHost, nodes: Nodes) -> None:
+    def __init__(self, store: Store, host: Host, nodes: Nodes) -> None:
         self._store = store
         self._host = host
         self._nodes = nodes

@@ -9,12 +9,11 @@ from typing import Any
 import msgspec
 
 from ..interfaces.activities import CallTask
+from ..interfaces.host import Attempt, Attempts, Done
 from ..model.errors import Error, ErrorData
 from ..model.outcomes import error_of
 from ..model.records import Call, CallOptions, Outcome, pack
 from ..model.values import Json, error_data
-from ..processes import Attempt, Attempts
-from ..processes.actor import Done
 from .commit import timeout_error
 
 log = logging.getLogger("saros.engine")

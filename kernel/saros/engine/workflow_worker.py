@@ -11,13 +11,13 @@ from anyio import CancelScope, move_on_after
 
 from ..interfaces.deployment import Deployment
 from ..interfaces.history import WorkflowTask
+from ..interfaces.host import Attempts
 from ..interfaces.store import FENCED, OK, Store
 from ..model.background import Jobs
 from ..model.errors import Error
 from ..model.execution import Record
 from ..model.outcomes import error_of
 from ..model.text import one_line
-from ..processes import Attempts
 from .activity_worker import CallWorkers
 from .commit import Transition
 from .live import Live, load

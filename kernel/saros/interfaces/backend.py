@@ -16,8 +16,8 @@ from ..model.values import Json
 from .program import Facts
 
 if TYPE_CHECKING:
-    from ..processes import ProcessHost
     from .deployment import Deployment
+    from .host import Host
 
 
 class Backend(Protocol):
@@ -47,11 +47,11 @@ class Backend(Protocol):
 
     async def close(self) -> None: ...
 
-    async def join(self, host: ProcessHost) -> None:
+    async def join(self, host: Host) -> None:
         """Let other processes reach the actors of `host`, from before the first starts until the end."""
         ...
 
-    async def work(self, host: ProcessHost) -> None:
+    async def work(self, host: Host) -> None:
         """Serve the deployment's task queues until cancelled; then drain: no new tasks, finish those begun."""
         ...
 

@@ -10,13 +10,13 @@ from typing import Any, Final
 import msgspec
 
 from saros.entries import Entry
+from saros.interfaces.host import Attempt, Host
 from saros.model import values
 from saros.model.background import Job
 from saros.model.errors import CANCELED, INVALID, Error, ErrorData
 from saros.model.records import Call, Outcome, pack
 from saros.model.text import one_line
 from saros.model.values import Json
-from saros.processes import Attempt, ProcessHost
 
 from .body import Body, text_or_bytes
 from .problem import REQUEST_ID, WIRE, Disconnected, Headers, HttpError, Receive, Scope, Send, send_whole
@@ -49,7 +49,7 @@ def responds(pid: str) -> None:
         exchange.responds = True
 
 
-def end_streams(host: ProcessHost) -> None:
+def end_streams(host: Host) -> None:
     """Ask the functions that send events to end: their clients come back, and would be waited for till then."""
     for exchange in list(_exchanges.values()):
         if exchange.host is host and exchange.sends_events:
@@ -61,7 +61,7 @@ class Exchange:
         self.begun = False
         self.sends_events = False
         self.responds = False
-        self.host: ProcessHost | None = None
+        self.host: Host | None = None
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -77,7 +77,7 @@ class Exchange:
     # --- the function -----------------------------------------------------------------------
 
     async def run(
-        self, host: ProcessHost, entry: Entry, info: Json, context: Mapping[str, str], seconds: float
+        self, host: Host, entry: Entry, info: Json, context: Mapping[str, str], seconds: float
     ) -> None:
         """Run the function and send what it answers.
 
