@@ -21,7 +21,7 @@ from saros.app.loading import load_app
 from saros.app.plugins import installed
 from saros.engine.replay import replay
 from saros.interfaces.deployment import Deployment
-from saros.model.export import FORMAT
+from saros.model.presentation import FORMAT
 
 HERE = Path(__file__).parent
 ORDERS = HERE.parents[1] / "examples" / "orders"

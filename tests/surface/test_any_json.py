@@ -20,7 +20,7 @@ from temporalio.api.common.v1 import Payload
 from saros.model import values
 from saros.model.errors import Error
 from saros.model.execution import RUNNING, HistoryPage, Record, Run
-from saros.model.export import export_history, import_history
+from saros.model.presentation import export_history, import_history
 from saros_cli import inputs, output
 from saros_temporal.payloads import to_json, to_payload
 from saros_testing import lua_app

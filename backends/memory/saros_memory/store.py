@@ -17,7 +17,6 @@ from saros.interfaces.history import LAST, NewRun, WorkflowTask, withdrawn
 from saros.interfaces.nodes import LostNode, NodeMail
 from saros.interfaces.signals import Mail, Outgoing
 from saros.interfaces.store import Commit
-from saros.model.conditions import matches
 from saros.model.execution import (
     TERMINATE,
     TERMINATED,
@@ -31,6 +30,7 @@ from saros.model.execution import (
 )
 from saros.model.query import parse
 from saros.model.records import DONE
+from saros.model.search import matches
 from saros.model.values import Json
 
 from .ledger import Ledger, check_reuse

@@ -6,9 +6,9 @@ import heapq
 from collections.abc import AsyncIterator
 from typing import Any
 
-from saros.model.conditions import Condition, Node, matches, required
 from saros.model.execution import Description
 from saros.model.query import parse
+from saros.model.search import Condition, Node, matches, required
 
 from . import codec
 from .core import BROKEN, Core

@@ -15,7 +15,6 @@ from temporalio.converter import DataConverter
 
 from saros.interfaces.deployment import Deployment
 from saros.model import values
-from saros.model.conditions import All, Condition, Node
 from saros.model.errors import Error
 from saros.model.execution import (
     CANCELED,
@@ -30,6 +29,7 @@ from saros.model.execution import (
 )
 from saros.model.query import parse
 from saros.model.raw import Raw
+from saros.model.search import All, Condition, Node
 
 from .names import TYPE as NAMES
 from .nodes import TYPE as NODES

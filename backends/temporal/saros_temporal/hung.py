@@ -14,7 +14,7 @@ from temporalio.bridge.proto.workflow_activation import WorkflowActivationJob
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
-from saros.app.watchdog import MOST
+from saros.interfaces.backend import MAX_HANGS
 from saros.interfaces.host import Actor
 from saros.interfaces.program import Facts
 from saros.model.errors import INTERNAL, Error
@@ -39,7 +39,7 @@ def check(jobs: Sequence[WorkflowActivationJob], execution: Execution) -> None:
     for job in jobs:
         name = job.signal_workflow.signal_name if job.HasField("signal_workflow") else ""
         times = 0 if name == RELEASED else times + (name == HUNG)
-    if times >= MOST:
+    if times >= MAX_HANGS:
         id = execution.info.workflow_id
         message = f"{id} has blocked {times} workers, which were ended; it waits to be released"
         raise Error(message, INTERNAL, hint="repair the code, then `saros release`")

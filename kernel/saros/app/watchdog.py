@@ -29,8 +29,6 @@ SILENCE_S: Final = 10.0
 """How long an activation may be silent, unless an option says otherwise."""
 LAST_WORDS_S: Final = 5.0
 """What the backend gets to note it in."""
-MOST: Final = 2
-"""So many workers may be ended because of one execution; then it waits to be released."""
 
 Blocked = Callable[["Facts", str], Awaitable[str]]
 """Notes, on an event loop of its own, that an execution has blocked its process; gives what else to say."""

@@ -32,7 +32,7 @@ from ..model.execution import (
     Watcher,
     new_id,
 )
-from ..model.export import export_history
+from ..model.presentation import export_history
 from ..model.records import (
     ANSWER,
     CANCEL,

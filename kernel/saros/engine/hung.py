@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..app.watchdog import MOST
 from ..interfaces.activities import CallLease, Settled
+from ..interfaces.backend import MAX_HANGS
 from ..interfaces.history import WorkflowTask
 from ..interfaces.host import Actor
 from ..interfaces.program import Facts
@@ -34,7 +34,7 @@ async def last_words(
             await store.settle([Settled(lease, pack(Outcome(err=error)))])
             return "The call has failed with that error; all else passes to others."
         assert task is not None
-        if task.hangs + 1 < MOST:
+        if task.hangs + 1 < MAX_HANGS:
             await store.park(task, f"{problem}, which was ended; it is tried once more", AGAIN_NS, hung=True)
             return "It is tried once more; all else passes to others."
         why = f"{problem}, as it had another one before, and both were ended; it waits to be released"

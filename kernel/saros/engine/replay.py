@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..interfaces.deployment import Deployment
-from ..model.export import import_history
+from ..model.presentation import import_history
 from .live import load
 
 

@@ -7,7 +7,7 @@ its own.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..model.clock import Clock
 from ..model.execution import Description, HistoryPage, Pid, Started, StartRequest
@@ -20,51 +20,8 @@ if TYPE_CHECKING:
     from .host import Host
 
 
-class Backend(Protocol):
-    """Every method raises `saros.Error` of kind UNAVAILABLE when the server cannot be reached."""
-
-    @property
-    def url(self) -> str:
-        """Where it is, without secrets; for messages."""
-        ...
-
-    @property
-    def clock(self) -> Clock:
-        """The clock of everything in this process that waits."""
-        ...
-
-    @property
-    def keeps_schedules(self) -> bool:
-        """Whether `work` sees to the app's ``schedule`` entries itself; otherwise `saros.app.serving` does."""
-        ...
-
-    async def open(self, deployment: Deployment) -> None:
-        """Connect.
-
-        :raises Error: UNAVAILABLE or INVALID, naming the server.
-        """
-        ...
-
-    async def close(self) -> None: ...
-
-    async def join(self, host: Host) -> None:
-        """Let other processes reach the actors of `host`, from before the first starts until the end."""
-        ...
-
-    async def work(self, host: Host) -> None:
-        """Serve the deployment's task queues until cancelled; then drain: no new tasks, finish those begun."""
-        ...
-
-    async def blocked(self, facts: Facts, problem: str) -> str:
-        """Note that a program has blocked this process, which is about to end (see `saros.app.watchdog`).
-
-        It runs in a thread of its own, on an event loop of its own: nothing of this process's other one moves.
-        An execution to which that happens twice is not tried again before it is released. Gives a sentence on what
-        comes of it.
-        """
-        ...
-
-    # --- executions -------------------------------------------------------------------------
+class Executions(Protocol):
+    """What clients and the command line ask of executions."""
 
     async def start(self, request: StartRequest) -> Started:
         """:raises Error: ALREADY_EXISTS under the request's policies; INVALID for bad search attributes."""
@@ -127,7 +84,9 @@ class Backend(Protocol):
         """
         ...
 
-    # --- requests about executions, for actors too --------------------------------------------
+
+class Messages(Protocol):
+    """What actors, and the executions that they start, ask of others."""
 
     async def send(self, pid: Pid, op: str, body: Json, key: str = "") -> bool:
         """Put an event (MESSAGE, EXIT...) into the mail of a workflow, or of a process of another node.
@@ -152,4 +111,53 @@ class Backend(Protocol):
 
     async def unregister(self, name: str, pid: str = "") -> bool:
         """Free a name (only if it is that pid's, when given); False when it was free."""
+        ...
+
+
+MAX_HANGS: Final = 2
+"""So many workers may end because of one execution; then it waits to be released."""
+
+
+class Backend(Executions, Messages, Protocol):
+    """Where workflows live. Every method raises `saros.Error` of kind UNAVAILABLE when the server cannot be reached."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, without secrets; for messages."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of everything in this process that waits."""
+        ...
+
+    @property
+    def keeps_schedules(self) -> bool:
+        """Whether `work` sees to the app's ``schedule`` entries itself; otherwise `saros.app.serving` does."""
+        ...
+
+    async def open(self, deployment: Deployment) -> None:
+        """Connect.
+
+        :raises Error: UNAVAILABLE or INVALID, naming the server.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+    async def join(self, host: Host) -> None:
+        """Let other processes reach the actors of `host`, from before the first starts until the end."""
+        ...
+
+    async def work(self, host: Host) -> None:
+        """Serve the deployment's task queues until cancelled; then drain: no new tasks, finish those begun."""
+        ...
+
+    async def blocked(self, facts: Facts, problem: str) -> str:
+        """Note that a program has blocked this process, which is about to end (see `saros.app.watchdog`).
+
+        It runs in a thread of its own, on an event loop of its own: nothing of this process's other one moves.
+        An execution to which that happens twice is not tried again before it is released. Gives a sentence on what
+        comes of it.
+        """
         ...

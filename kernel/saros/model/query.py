@@ -12,11 +12,10 @@ import difflib
 import re
 from typing import Any, Final
 
-from .conditions import OPERATORS, All, AnyOf, Condition, Node
 from .durations import parse_duration
 from .errors import INVALID, Error
 from .execution import STATUSES
-from .search import parse_time
+from .search import OPERATORS, All, AnyOf, Condition, Node, parse_time
 from .text import cut, one_line, shown
 
 FIELDS: Final = {

@@ -104,9 +104,9 @@ async def _expect_known_names(app: App, query: str) -> None:
     :raises Error: INVALID when one of theirs has nearly that name.
     """
     from saros.entries.problems import did_you_mean
-    from saros.model.conditions import conditions
     from saros.model.errors import INVALID, Error
     from saros.model.query import parse
+    from saros.model.search import conditions
 
     names = {condition.name for condition in conditions(parse(query)) if not condition.field}
     if not names:

@@ -74,7 +74,7 @@ def _replay(document: Any, deployment: Deployment) -> int:
     """Replay a history of our own format, or of a backend's."""
     from saros.app.plugins import installed
     from saros.engine.replay import replay as replay_own
-    from saros.model.export import FORMAT
+    from saros.model.presentation import FORMAT
 
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         for backend in installed().backends().values():
