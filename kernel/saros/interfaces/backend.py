@@ -119,7 +119,7 @@ MAX_HANGS: Final = 2
 
 
 class Backend(Executions, Messages, Protocol):
-    """Where workflows live. Every method raises `saros.Error` of kind UNAVAILABLE when the server cannot be reached."""
+    """Where workflows live. Methods raise `saros.Error` of kind UNAVAILABLE when the server cannot be reached."""
 
     @property
     def url(self) -> str:
