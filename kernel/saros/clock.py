@@ -163,7 +163,7 @@ class RealClock:
     tells when the time of day is set."""
 
     def __init__(self, wall: Callable[[], int] | None = None) -> None:
-        self.failed = _tell
+        self.failed: Callable[[Exception], None] = _tell
         self._wall = wall
         self._ahead = 0  # of `steady` before `now`, as last seen
         self._queue = _Queue()  # by `steady`
@@ -245,7 +245,7 @@ class VirtualClock:
     HOPS = 20
 
     def __init__(self, start: int | None = None) -> None:
-        self.failed = _tell
+        self.failed: Callable[[Exception], None] = _tell
         self._now = time.time_ns() if start is None else start
         self._queue = _Queue()
         self._busy = 0
