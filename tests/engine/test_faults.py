@@ -12,8 +12,8 @@ import pytest
 
 import saros
 from saros.engine.backend import StoreBackend
-from saros.engine.commit import Transition
 from saros.engine.live import load
+from saros.engine.transition import Transition
 from saros.interfaces.activities import CallLease, Settled
 from saros.interfaces.signals import Mail
 from saros.interfaces.store import CONFLICT, FENCED, OK

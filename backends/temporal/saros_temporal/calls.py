@@ -66,12 +66,10 @@ class Timers:
             self._execution.calls.news()
             self._execution.settle(ref, b"{}")
 
-    def cancel(self, ref: int) -> bool:
+    def cancel(self, ref: int) -> None:
         seq = self._refs.pop(ref, None)
-        if seq is None:
-            return False
-        self.stop(seq)
-        return True
+        if seq is not None:
+            self.stop(seq)
 
     def stop(self, seq: int) -> None:
         """Cancel a timer, unless it has fired."""
@@ -193,12 +191,10 @@ class Calls:
 
     # --- cancelling ---------------------------------------------------------------------------
 
-    def cancel(self, ref: int) -> bool:
+    def cancel(self, ref: int) -> None:
         call = self._refs.get(ref)
-        if call is None:
-            return False
-        self.stop(call)
-        return True
+        if call is not None:
+            self.stop(call)
 
     def stop(self, call: Activity) -> None:
         """Cancel an activity, wherever it is; its end is told as usual."""

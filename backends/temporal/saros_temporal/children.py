@@ -214,18 +214,17 @@ class Children:
         self._execution.calls.news()
         self._execution.settle(work.ref, outcome)
 
-    def cancel(self, ref: int, reason: str) -> bool:
+    def cancel(self, ref: int, reason: str) -> None:
         reached = self._reached.pop(ref, None)
+        work = self._refs.get(ref)
         if reached is not None:
             self._system.cancel(ref, reached, reason)
-            return True
-        work = self._refs.get(ref)
-        if work is None:
-            return False
-        if work.seq and not work.canceled:
-            self._request(work, reason)
-        work.canceled = True
-        return True
+        elif work is None:
+            self._execution.calls.cancel(ref)  # a request to a process, which is an activity
+        else:
+            if work.seq and not work.canceled:
+                self._request(work, reason)
+            work.canceled = True
 
     def settled(self) -> bool:
         """Whether the workflow may close: its end would drop the cancellation of a child that is to outlive it."""

@@ -29,7 +29,7 @@ from saros.model.execution import (
     Record,
 )
 from saros.model.raw import Raw
-from saros.model.records import Outcome, outcome_ok, pack
+from saros.model.records import Outcome, Rescind, outcome_ok, pack
 from saros.model.values import Json
 
 from .failures import error_in, failed
@@ -236,8 +236,8 @@ def _exit(attributes: str, result: str) -> Callable[[_Reader, HistoryEvent], Fou
     return read
 
 
-def _rescinded(attributes: str, ref: str) -> Callable[[_Reader, HistoryEvent], Found]:
-    return lambda reader, event: [("rescind", 0, pack({"ref": getattr(getattr(event, attributes), ref)}))]
+def _rescinded(attributes: str, ref: str, of: str) -> Callable[[_Reader, HistoryEvent], Found]:
+    return lambda reader, event: [("rescind", 0, pack(Rescind(getattr(getattr(event, attributes), ref), of)))]
 
 
 _E: Final = EventType
@@ -258,10 +258,10 @@ _READERS: Final[dict[int, Callable[[_Reader, HistoryEvent], Found]]] = {
     _E.EVENT_TYPE_MARKER_RECORDED: _Reader.marker,
     _E.EVENT_TYPE_TIMER_STARTED: _Reader.timer,
     _E.EVENT_TYPE_TIMER_FIRED: _done("timer_fired_event_attributes", "started_event_id", ""),
-    _E.EVENT_TYPE_TIMER_CANCELED: _rescinded("timer_canceled_event_attributes", "started_event_id"),
+    _E.EVENT_TYPE_TIMER_CANCELED: _rescinded("timer_canceled_event_attributes", "started_event_id", "timer"),
     _E.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: _Reader.scheduled,
     _E.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED: _rescinded(
-        "activity_task_cancel_requested_event_attributes", "scheduled_event_id"
+        "activity_task_cancel_requested_event_attributes", "scheduled_event_id", "call"
     ),
     _E.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: _done(
         "activity_task_completed_event_attributes", "scheduled_event_id", "payloads"

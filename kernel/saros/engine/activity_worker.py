@@ -39,8 +39,8 @@ class CallWorkers:
     """
 
     def __init__(self, store: Store, attempts: Attempts, limit: int) -> None:
-        registry = attempts.host.deployment.registry
-        limits = dict.fromkeys(attempts.host.deployment.registry.task_queues(), limit)
+        registry = attempts.deployment.registry
+        limits = dict.fromkeys(attempts.deployment.registry.task_queues(), limit)
         graces: dict[str, float] = {}
         for worker in registry.of_kind("temporal.worker"):
             queue = registry.task_queue(worker.id)

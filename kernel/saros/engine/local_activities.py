@@ -17,8 +17,9 @@ from ..model.execution import new_id
 from ..model.records import DONE, Event, Outcome, pack
 from ..model.values import Json
 from .activity_worker import CallWorkers
-from .commit import LocalCall, Transition, timeout_error
+from .commit import LocalCall, timeout_error
 from .retry import failure_of, next_delay_ms, start_attempt
+from .transition import Transition
 
 PATIENCE_S = 1.0
 """How long a workflow task may stay open for its local calls; nothing else reaches the workflow meanwhile."""
@@ -89,7 +90,7 @@ class LocalCalls:
             await asyncio.sleep(0)  # code that ends at once, again and again, must not stop everything else
 
     def _start(self, local: LocalCall) -> None:
-        task = self._transition.local_task(local)
+        task = self._transition.activities.local_task(local)
         call = _Call(local, CallLease(task, new_id(), task.scheduled))
         self._calls[local.ref] = call
         call.attempt = start_attempt(
@@ -122,7 +123,7 @@ class LocalCalls:
     def _deliver(self) -> bool:
         """Deliver what there is room for; gives whether that was all."""
         transition, events = self._transition, []
-        now = max(self._attempts.host.clock.now(), transition.live.time)  # the clock may have been set back
+        now = max(self._attempts.clock.now(), transition.live.time)  # the clock may have been set back
         while self._ready and self._recorded < ROOM:
             ref = self._ready.pop(0)
             outcome = self._calls.pop(ref).outcome or b"{}"
@@ -150,13 +151,13 @@ class LocalCalls:
         if live.closed:
             return
         for local in transition.local:
-            commit.calls.append(transition.local_task(local))
-            transition.limit_to_close(local)
-        transition.local = []
+            commit.calls.append(transition.activities.local_task(local))
+            transition.activities.limit_to_close(local)
+        transition.local.clear()
         for ref, call in self._calls.items():
             if ref in live.open:
                 commit.leased.append(call.lease)
-                transition.limit_to_close(call.local)
+                transition.activities.limit_to_close(call.local)
             elif call.outcome is not None:
                 call.dropped = True
 

@@ -48,7 +48,7 @@ def start_limited(
     :raises Error: when the function is missing or its code cannot be loaded.
     """
     options = call.options
-    entry = attempts.host.deployment.registry.callable(call.target)
+    entry = attempts.deployment.registry.callable(call.target)
     if options.id:
         info["activity_id"] = options.id
     scope = attempts.scope(info, call)

@@ -19,10 +19,10 @@ from ..model.execution import Record
 from ..model.outcomes import error_of
 from ..model.text import one_line
 from .activity_worker import CallWorkers
-from .commit import Transition
 from .live import Live, load
 from .local_activities import LocalCalls
 from .shielding import FINISH_S, finished
+from .transition import Transition
 
 log = logging.getLogger("saros.engine")
 
@@ -63,7 +63,7 @@ class WorkflowWorker:
         self._cache_size = cache
         self._begun: dict[str, WorkflowTask] = {}  # run id -> the task that is neither committed nor parked
         self._ahead: dict[str, tuple[int, list[Record]]] = {}  # by fence: from where on, and what
-        self._steady = attempts.host.clock.steady
+        self._steady = attempts.clock.steady
         self._waiting = Jobs()
 
     async def run(self) -> None:

@@ -17,8 +17,8 @@ class Activities(Protocol):
 
     def schedule(self, ref: int, call: Call) -> None: ...
 
-    def cancel(self, ref: int) -> bool:
-        """Cancel a call; False when `ref` is none of this port's."""
+    def cancel(self, ref: int) -> None:
+        """Cancel a call. A call that has ended is not affected."""
         ...
 
 

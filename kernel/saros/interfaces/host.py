@@ -83,7 +83,10 @@ class Attempts(Protocol):
     """Starts attempts of functions."""
 
     @property
-    def host(self) -> Host: ...
+    def clock(self) -> Clock: ...
+
+    @property
+    def deployment(self) -> Deployment: ...
 
     def scope(self, info: dict[str, Any], call: Call) -> CallScope:
         """The surroundings of a new attempt, with a fresh pid; `info` is what ``activity.info()`` tells."""
@@ -118,8 +121,10 @@ class Host(Protocol):
         """The actor with that pid, if it runs here."""
         ...
 
-    async def spawn(self, spawn: Spawn, actor: None) -> Json:
+    async def spawn(self, spawn: Spawn, parent: str | None) -> Json:
         """Start a workflow or a process; gives its pid, or with `exec` its result, as JSON.
+
+        :param parent: the pid that monitors it or is linked to it, if `spawn` says so.
 
         :raises Error: NOT_FOUND, INVALID, RATE_LIMITED.
         """

@@ -73,13 +73,21 @@ def dispatch(command: Command, ports: Ports) -> None:
     elif op == SPAWN:
         ports.signals.spawn(ref, unpack(body, Spawn))
     elif op == RESCIND:
-        target = unpack(body, Rescind)
-        if not (ports.timers.cancel(target.ref) or ports.activities.cancel(target.ref)):
-            ports.signals.cancel(target.ref, target.reason)
+        _cancel(unpack(body, Rescind), ports)
     elif op == ASK:
         ports.signals.ask(ref, unpack(body, Ask))
     else:
         _dispatch_history(op, ref, body, ports.history)
+
+
+def _cancel(rescind: Rescind, ports: Ports) -> None:
+    """Cancel a command at the port that has it."""
+    if rescind.of == TIMER:
+        ports.timers.cancel(rescind.ref)
+    elif rescind.of == CALL:
+        ports.activities.cancel(rescind.ref)
+    else:
+        ports.signals.cancel(rescind.ref, rescind.reason)
 
 
 def _dispatch_history(op: str, ref: int, body: Json | msgspec.Raw, history: History) -> None:

@@ -24,8 +24,11 @@ class Signals(Protocol):
 
     def ask(self, ref: int, ask: Ask) -> None: ...
 
-    def cancel(self, ref: int, reason: str) -> bool:
-        """Cancel an awaited child (`Spawn.exec`); False when `ref` is none of this port's."""
+    def cancel(self, ref: int, reason: str) -> None:
+        """Cancel a start, a message or a request: what is on its way already may arrive all the same.
+
+        An awaited child (`Spawn.exec`) is asked to end.
+        """
         ...
 
 

@@ -10,8 +10,8 @@ from .signals import Mail
 class Timers(Protocol):
     def start(self, ref: int, ns: int) -> None: ...
 
-    def cancel(self, ref: int) -> bool:
-        """Stop a timer, which then never fires; False when `ref` is none of this port's."""
+    def cancel(self, ref: int) -> None:
+        """Stop a timer, which then never fires. A timer that has fired is not affected."""
         ...
 
 

@@ -65,7 +65,7 @@ EVENT_OPS: Final = frozenset({START, DONE, MESSAGE, EXIT, LINK_DOWN, CANCEL, UPD
 
 CALL: Final = "call"  # Call -> DONE
 TIMER: Final = "timer"  # StartTimer -> DONE
-RESCIND: Final = "rescind"  # Rescind: cancel the call, timer or exec `body.ref`
+RESCIND: Final = "rescind"  # Rescind: cancel the command `body.ref`, whose op is `body.of`
 SPAWN: Final = "spawn"  # Spawn -> DONE with the pid; with `exec`, with the result
 SEND: Final = "send"  # Send -> DONE
 TELL: Final = "tell"  # Send: to a process or function; it is accepted at once, and nothing settles it
@@ -175,7 +175,8 @@ class StartTimer(Body, frozen=True, omit_defaults=True):
 
 
 class Rescind(Body, frozen=True, omit_defaults=True):
-    ref: int
+    ref: int  # of the command to cancel
+    of: str  # its op, which tells whose `ref` it is
     reason: str = ""
 
 

@@ -1,4 +1,4 @@
-"""An actor: one program with a pid and a mailbox, and the four ports of its commands."""
+"""An actor: one program with a pid and a mailbox."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from ..entries import Entry
-from ..interfaces.program import Ports, dispatch
+from ..interfaces.host import Done
+from ..interfaces.program import dispatch
 from ..interfaces.runtime import CallScope
-from ..model.errors import INTERNAL, INVALID, Error, ErrorData
+from ..model.errors import INVALID, NOT_FOUND, Error, ErrorData
 from ..model.execution import Pid
 from ..model.outcomes import error_of
 from ..model.records import (
@@ -25,45 +24,30 @@ from ..model.records import (
     LINK_DOWN,
     MESSAGE,
     START,
-    Answer,
-    Ask,
-    Attributes,
-    Call,
     CancelRequest,
     ContinueAsNew,
     Event,
     Exit,
     Outcome,
-    Send,
-    Spawn,
     Start,
-    VersionMark,
-    outcome_ok,
     pack,
 )
 from ..model.values import Json, error_data
-from .reads import INQUIRIES, inquire
-
-if TYPE_CHECKING:
-    from ..model.clock import Handle
-    from .host import ProcessHost
+from .ports import ActorHost, UnderWay, ports_of
 
 log = logging.getLogger("saros")
 
 ROUNDS = 100
-"""So often in a row an actor runs when what it asks for is there at once; then everybody else has a turn."""
-
-Done = Callable[[Json], None]
-"""Called once with an `Outcome`."""
+"""How often an actor runs in a row when what it asks for is there at once; after that, others have a turn."""
 
 
 class Actor:
-    """Runs a program: its own `Facts`, and each of its four ports.
+    """Runs a program, and is its `Facts`.
 
     :param done: called with the outcome when the program has ended, for whatever reason.
     """
 
-    def __init__(self, host: ProcessHost, pid: str, entry: Entry, scope: CallScope, done: Done) -> None:
+    def __init__(self, host: ActorHost, pid: str, entry: Entry, scope: CallScope, done: Done) -> None:
         self.host = host
         self.pid = pid
         self.entry = entry
@@ -76,9 +60,8 @@ class Actor:
         self._mailbox: deque[Event] = deque()
         self._begun = False
         self._running = False
-        self._timers: dict[int, Handle] = {}
-        self._asked = 0  # by the steady clock: when the program gave the last commands
-        self._calls: dict[int, Callable[[], None]] = {}  # ref -> cancels it
+        self.asked = 0  # by the steady clock: when the program gave its last commands
+        self._under_way = UnderWay(self)
         self._program = host.deployment.program(entry, workflow=False, facts=self)
         scope.on_cancel(lambda: self.deliver(CANCEL, 0, pack(CancelRequest())))
 
@@ -102,7 +85,7 @@ class Actor:
     def _pump(self) -> None:
         self._running = True
         rounds = 0
-        ports = Ports(self, self, self, self)  # not kept: a cycle would wait for Python's collector
+        ports = ports_of(self, self._under_way)  # not kept: a cycle would wait for Python's collector
         try:
             while self._mailbox and not self.ended:
                 rounds += 1
@@ -112,7 +95,7 @@ class Actor:
                 events = [Event(event.op, event.ref, event.body, now) for event in self._mailbox]
                 self._mailbox.clear()
                 outputs = self._program.advance(events)
-                self._asked = self.host.clock.steady()
+                self.asked = self.host.clock.steady()
                 for commands in outputs:
                     for command in commands:
                         if self.ended:
@@ -136,22 +119,19 @@ class Actor:
         if self.ended:
             return
         self.ended = True
-        for timer in self._timers.values():
-            timer.cancel()
-        for cancel in list(self._calls.values()):
-            cancel()
+        self._under_way.cancel_all()
         self._program.close()
         self.host.forget(self, outcome)
         self._done(outcome)
 
-    def restart(self, entry: Entry, request: ContinueAsNew) -> None:
-        """Go on with a fresh program of `entry`, keeping pid, mail, watchers and name."""
-        for timer in self._timers.values():
-            timer.cancel()
-        for cancel in list(self._calls.values()):
-            cancel()
-        self._timers.clear()
-        self._calls.clear()
+    def upgrade(self, request: ContinueAsNew) -> None:
+        """Go on with a fresh program, keeping pid, mail, watchers and name."""
+        name = request.entry or self.entry.id
+        entry = self.host.deployment.registry.get(name)
+        if entry is None:
+            self.end(pack(Outcome(err=ErrorData(f"the app has no entry {name}", NOT_FOUND, True))))
+            return
+        self._under_way.cancel_all()
         self._begun = False
         self._program.close()
         waiting = list(self._mailbox)
@@ -222,82 +202,3 @@ class Actor:
 
     def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
         return b"{}", "only workflows have search attributes"
-
-    # --- activities -------------------------------------------------------------------------
-
-    def schedule(self, ref: int, call: Call) -> None:
-        def done(outcome: Json) -> None:
-            self._calls.pop(ref, None)
-            self.deliver(DONE, ref, outcome)
-
-        self._calls[ref] = lambda: None  # a call that ends at once takes it away again
-        cancel = self.host.call(call, self, done)
-        if ref in self._calls:
-            self._calls[ref] = cancel
-
-    def cancel(self, ref: int, reason: str = "") -> bool:
-        timer = self._timers.pop(ref, None)
-        if timer is not None:
-            timer.cancel()
-            return True
-        cancel = self._calls.pop(ref, None)
-        if cancel is not None:
-            cancel()
-            return True
-        return False
-
-    # --- timers -----------------------------------------------------------------------------
-
-    def start(self, ref: int, ns: int) -> None:
-        def fire() -> None:
-            self._timers.pop(ref, None)
-            self.deliver(DONE, ref, b"{}")
-
-        self._timers[ref] = self.host.clock.call_after(ns, fire, self._asked)
-
-    # --- signals ----------------------------------------------------------------------------
-
-    def spawn(self, ref: int, spawn: Spawn) -> None:
-        self._ask(ref, self.host.spawn(spawn, self))
-
-    def send(self, ref: int, send: Send) -> None:
-        if self.host.send_here(send, self.pid):
-            self.deliver(DONE, ref, b"{}")
-        else:
-            self._ask(ref, self.host.send(send, self.pid))
-
-    def tell(self, ref: int, send: Send) -> None:
-        raise Error("only a workflow sends without waiting for the result", INTERNAL)
-
-    def ask(self, ref: int, ask: Ask) -> None:
-        self._ask(ref, inquire(self.host, ask) if ask.verb in INQUIRIES else self.host.ask(ask, self.pid))
-
-    def _ask(self, ref: int, request: object) -> None:
-        self._calls[ref] = self.host.later(request, lambda outcome: self._answered(ref, outcome))
-
-    def _answered(self, ref: int, outcome: Json) -> None:
-        self._calls.pop(ref, None)
-        self.deliver(DONE, ref, outcome)
-
-    # --- history ----------------------------------------------------------------------------
-
-    def attributes(self, upserts: Attributes) -> None:
-        pass  # `admit_attributes` and the module rules keep these four from functions and processes
-
-    def version(self, mark: VersionMark) -> None:
-        pass
-
-    def side_effect(self, ref: int, value: Json) -> None:
-        pass
-
-    def answer(self, answer: Answer) -> None:
-        self.host.answered(self, answer)
-
-    def continue_as_new(self, request: ContinueAsNew) -> None:
-        self.host.upgrade(self, request)
-
-    def complete(self, result: Json) -> None:
-        self.end(outcome_ok(result))
-
-    def fail(self, error: ErrorData) -> None:
-        self.end(pack(Outcome(err=error)))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..entries import Entry
+from ..interfaces.deployment import Deployment
+from ..interfaces.host import Done
 from ..interfaces.runtime import CallScope
 from ..model import values
 from ..model.clock import Clock, Handle
@@ -15,10 +17,7 @@ from ..model.errors import CANCELED, UNAVAILABLE, ErrorData
 from ..model.outcomes import error_of
 from ..model.records import EMPTY, Call, Outcome, outcome_ok, pack
 from ..model.values import Json
-from .actor import Actor, Done
-
-if TYPE_CHECKING:
-    from .host import ProcessHost
+from .actor import Actor
 
 MS = 1_000_000
 _CANCELED = pack(Outcome(err=ErrorData("canceled", CANCELED, False)))
@@ -87,7 +86,7 @@ class Attempt:
             return
         self._wanted[name] = ms, outcome
         if not self._waits:
-            clock = self._attempts.host.clock
+            clock = self._attempts.clock
             self._limits[name] = clock.call_after(ms * MS, lambda: self.abandon(outcome()))
 
     def _queued(self, waits: bool) -> None:
@@ -104,7 +103,7 @@ class Attempt:
 
     def run_task(self, work: Callable[[], Awaitable[Json]]) -> None:
         """Run a function, which is real work from now on: virtual time stands still before its limits are armed."""
-        clock = self._attempts.host.clock
+        clock = self._attempts.clock
         clock.busy(1)
         self._task = asyncio.get_running_loop().create_task(self._run(work))
         self._task.add_done_callback(lambda task: self._ended(clock))
@@ -133,17 +132,36 @@ def _outcome_of(raised: BaseException, canceled: bool) -> Json:
     return pack(Outcome(err=error_of(raised)))
 
 
+class AttemptHost(Protocol):
+    """What attempts need of the process host."""
+
+    @property
+    def node(self) -> str: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def deployment(self) -> Deployment: ...
+
+    def new_actor(self, entry: Entry, scope: CallScope, done: Done) -> Actor:
+        """:raises Error: when the code cannot be loaded."""
+        ...
+
+
 class Attempts:
     """Starts attempts of functions on one process host."""
 
-    def __init__(self, host: ProcessHost) -> None:
-        self.host = host
+    def __init__(self, host: AttemptHost) -> None:
+        self._host = host
+        self.clock = host.clock
+        self.deployment = host.deployment
         self.running: set[Attempt] = set()
         self._numbers = itertools.count(1)
 
     def scope(self, info: dict[str, Any], call: Call) -> CallScope:
         """The surroundings of a new attempt, with a fresh pid."""
-        pid = f"{self.host.node}|f{next(self._numbers)}"
+        pid = f"{self._host.node}|f{next(self._numbers)}"
         context = {} if call.context is EMPTY else values.decode(call.context)
         return CallScope(pid, info, context if isinstance(context, dict) else {})
 
@@ -154,15 +172,14 @@ class Attempts:
         """
         attempt = Attempt(self, scope, done)
         self.running.add(attempt)
-        functions = self.host.deployment.functions.get(entry.runtime)
+        functions = self.deployment.functions.get(entry.runtime)
         if functions is not None:
             attempt.run_task(lambda: functions.call(entry, call.args, scope))
             return attempt
         try:
-            actor = Actor(self.host, scope.pid, entry, scope, attempt.finish)
+            actor = self._host.new_actor(entry, scope, attempt.finish)
         except BaseException:
             self.running.discard(attempt)
             raise
-        self.host.add(actor)
         attempt.run_actor(actor, call)
         return attempt

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 from anyio import move_on_after
 
 from ..entries import Entry
+from ..interfaces.backend import Backend
 from ..interfaces.deployment import Deployment
+from ..interfaces.host import Done
 from ..interfaces.runtime import CallScope
 from ..model import values
 from ..model.background import Jobs, end_all
@@ -20,7 +22,6 @@ from ..model.clock import Clock, waiting
 from ..model.errors import (
     ALREADY_EXISTS,
     CANCELED,
-    INTERNAL,
     INVALID,
     NOT_FOUND,
     RATE_LIMITED,
@@ -36,12 +37,10 @@ from ..model.records import (
     EMPTY,
     MESSAGE,
     OUTDATED,
-    Answer,
     Ask,
     Call,
     CallOptions,
     CancelRequest,
-    ContinueAsNew,
     Message,
     Outcome,
     Send,
@@ -51,11 +50,10 @@ from ..model.records import (
 )
 from ..model.text import one_line
 from ..model.values import Json
-from .actor import Actor, Done
+from .actor import Actor
 from .attempts import Attempt, Attempts
-
-if TYPE_CHECKING:
-    from ..interfaces.backend import Backend
+from .ports import Ended
+from .reads import read
 
 log = logging.getLogger("saros")
 
@@ -83,13 +81,15 @@ class ProcessHost:
 
     # --- actors -----------------------------------------------------------------------------
 
-    def add(self, actor: Actor) -> None:
-        self._actors[actor.pid] = actor
+    def new_actor(self, entry: Entry, scope: CallScope, done: Done) -> Actor:
+        """:raises Error: when the code cannot be loaded."""
+        actor = self._actors[scope.pid] = Actor(self, scope.pid, entry, scope, done)
+        return actor
 
     def get(self, pid: str) -> Actor | None:
         return self._actors.get(pid)
 
-    def forget(self, actor: Actor, outcome: Json) -> None:
+    def forget(self, actor: Ended, outcome: Json) -> None:
         """Take an ended actor out, free its names, tell its watchers."""
         self._actors.pop(actor.pid, None)
         for name in [name for name, pid in self._names.items() if pid == actor.pid]:
@@ -126,15 +126,18 @@ class ProcessHost:
             entry_id, msgspec.Raw(values.encode_args(args)), msgspec.Raw(values.encode(context or {}))
         )
         end, done = _promise()
-        cancel = self.call(call, None, done)
+        cancel = self.call(call, "", done)
         try:
             return values.decode(value_of(await end))
         except asyncio.CancelledError:
             cancel()
             raise
 
-    def call(self, call: Call, caller: Actor | None, done: Done) -> Callable[[], None]:
-        """Call a function or a module's service; returns what cancels it. `done` may be called at once."""
+    def call(self, call: Call, caller: str, done: Done) -> Callable[[], None]:
+        """Call a function or a module's service for the actor `caller`, if any; returns what cancels it.
+
+        `done` may be called at once.
+        """
         if call.target.startswith("@"):
             return self._call_service(call, caller, done)
         try:
@@ -154,7 +157,7 @@ class ProcessHost:
             attempt.limit("call", limit, lambda: pack(Outcome(err=error)))
         return attempt
 
-    def _call_service(self, call: Call, caller: Actor | None, done: Done) -> Callable[[], None]:
+    def _call_service(self, call: Call, caller: str, done: Done) -> Callable[[], None]:
         service = self.deployment.services.get(call.target[1:])
         if service is None:
             error = Error(
@@ -165,11 +168,11 @@ class ProcessHost:
         args = values.decode(call.args)
 
         async def run() -> Json:
-            return values.encode(await service(caller.pid if caller else "", args))
+            return values.encode(await service(caller, args))
 
         return self.later(run(), done)
 
-    def later(self, request: Any, done: Done) -> Callable[[], None]:
+    def later(self, request: Coroutine[Any, Any, Json], done: Done) -> Callable[[], None]:
         """Run a coroutine that gives JSON; `done` gets its outcome. Returns what cancels it."""
 
         async def work() -> None:
@@ -190,12 +193,12 @@ class ProcessHost:
 
     # --- spawning ---------------------------------------------------------------------------
 
-    async def spawn(self, spawn: Spawn, actor: Actor | None) -> Json:
+    async def spawn(self, spawn: Spawn, parent: str | None) -> Json:
         """Start a workflow or a process; gives its pid, or with `exec` its result (as JSON)."""
         entry = self.deployment.registry.get(spawn.entry) or self.deployment.registry.by_type(spawn.entry)
         if entry is None:
             raise Error(f"the app has no entry {spawn.entry}", NOT_FOUND, retryable=True)
-        watcher = Watcher(actor.pid, link=spawn.link) if actor and (spawn.monitor or spawn.link) else None
+        watcher = Watcher(parent, link=spawn.link) if parent and (spawn.monitor or spawn.link) else None
         if entry.role == "workflow":
             return await self._spawn_workflow(entry, spawn, watcher)
         return await self._spawn_process(entry, spawn, watcher)
@@ -264,9 +267,8 @@ class ProcessHost:
             return running
         pid = str(Pid(self.node, f"p{next(self._numbers)}"))
         scope = CallScope(pid, {}, {})
-        actor = Actor(self, pid, entry, scope, done or (lambda outcome: None))
+        actor = self.new_actor(entry, scope, done or (lambda outcome: None))
         actor.awaited = False
-        self.add(actor)
         if name:
             self._names[name] = pid
             self._jobs.start(self.backend.register(name, pid), f"registering the name {name}")
@@ -293,22 +295,10 @@ class ProcessHost:
     def _process_count(self) -> int:
         return sum(1 for actor in self._actors.values() if actor.entry.role == "process")
 
-    def upgrade(self, actor: Actor, request: ContinueAsNew) -> None:
-        """Replace an actor's program by a new one with the same pid, watchers and name."""
-        entry = self.deployment.registry.get(request.entry or actor.entry.id)
-        if entry is None:
-            error = ErrorData(f"the app has no entry {request.entry or actor.entry.id}", NOT_FOUND, True)
-            actor.end(pack(Outcome(err=error)))
-            return
-        actor.restart(entry, request)
-
     def outdated(self) -> None:
         """Tell the actors that the app was loaded anew; those that are upgradable hear OUTDATED."""
         for actor in list(self._actors.values()):
             actor.deliver(OUTDATED, 0, EMPTY)
-
-    def answered(self, actor: Actor, answer: Answer) -> None:
-        raise Error(f"{actor.entry.id} answered a query, but only workflows are asked", INTERNAL)
 
     # --- messages ---------------------------------------------------------------------------
 
@@ -350,6 +340,13 @@ class ProcessHost:
             raise
 
     # --- requests ---------------------------------------------------------------------------
+
+    async def read(self, ask: Ask) -> Json:
+        """Answer a request of `READS`.
+
+        :raises Error: see `saros.processes.reads.read`.
+        """
+        return await read(self, ask)
 
     async def ask(self, ask: Ask, asker: str, key: str = "") -> Json:
         """Carry out a request about another execution; gives a pid or true as JSON."""
@@ -426,7 +423,7 @@ class ProcessHost:
         await self._jobs.end()
 
 
-def _crash(actor: Actor, error: ErrorData) -> str:
+def _crash(actor: Ended, error: ErrorData) -> str:
     """What is told of a failure that nobody hears of: entry, pid, message and the line of the code."""
     place = (error.stack or "").partition(": ")[0]
     line = f" ({place})" if place and not error.message.startswith(place) else ""

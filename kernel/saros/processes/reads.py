@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
+from ..interfaces.backend import Backend
 from ..model import values
-from ..model.clock import waiting
+from ..model.clock import Clock, waiting
 from ..model.errors import INVALID, Error
 from ..model.execution import COMPLETED, CONTINUED, RUNNING, HistoryPage, Pid, Record
 from ..model.presentation import lines
@@ -16,19 +17,28 @@ from ..model.records import DONE, Ask, Outcome
 from ..model.text import shown
 from ..model.values import Json
 
-if TYPE_CHECKING:
-    from .host import ProcessHost
-
 DESCRIBE: Final = "describe"
 HISTORY: Final = "history"
 QUERY: Final = "query"
 UPDATE: Final = "update"
-INQUIRIES: Final = frozenset({DESCRIBE, HISTORY, QUERY, UPDATE})
-"""Verbs of `Ask` that only actors may use: what they give is never recorded."""
+READS: Final = frozenset({DESCRIBE, HISTORY, QUERY, UPDATE})
+"""Verbs of `Ask` that only actors may use, because the answers are never recorded."""
 
 
-async def inquire(host: ProcessHost, ask: Ask) -> Json:
-    """Answer an inquiry about the workflow `ask.to`: its pid, a registered name, or its id.
+class ReadHost(Protocol):
+    """What a read needs of the process host."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def backend(self) -> Backend: ...
+
+    async def resolve(self, dest: str) -> str: ...
+
+
+async def read(host: ReadHost, ask: Ask) -> Json:
+    """Read from the workflow `ask.to`, which is given by its pid, a registered name, or its id.
 
     :raises Error: NOT_FOUND, INVALID when it is no workflow, or what a handler of a query or update failed with.
     """
@@ -45,7 +55,7 @@ async def inquire(host: ProcessHost, ask: Ask) -> Json:
     return await _history(host, pid.id, ask.name)
 
 
-async def _describe(host: ProcessHost, id: str) -> Json:
+async def _describe(host: ReadHost, id: str) -> Json:
     found = await host.backend.describe(id)
     told: dict[str, Any] = msgspec.structs.asdict(found)
     for name in ("start_time", "close_time"):
@@ -59,7 +69,7 @@ async def _describe(host: ProcessHost, id: str) -> Json:
     return msgspec.json.encode({name: value for name, value in told.items() if value is not None})
 
 
-async def _history(host: ProcessHost, id: str, cursor: str) -> Json:
+async def _history(host: ReadHost, id: str, cursor: str) -> Json:
     """The events after a cursor; waits until there are any, or until the workflow has ended."""
     run_id, _, number = cursor.rpartition("@")
     if cursor and not (run_id and number.isascii() and number.isdigit()):

@@ -58,7 +58,7 @@ local function call(state, id, ...)
   if not ref then
     return nil, err
   end
-  return rt.await(ref, state.options.wait_for_cancellation, function()
+  return rt.await(ref, "call", state.options.wait_for_cancellation, function()
     ended(state)
   end)
 end
@@ -102,7 +102,7 @@ new_future, future_of = rt.class("future", {
     if state.complete then
       return false
     end
-    rt.rescind(state.ref)
+    rt.rescind(state.ref, "call")
     rt.forget(state.ref)
     state.canceled = true
     settle(state, nil, rt.canceled_error())

@@ -80,7 +80,7 @@ new_stream, stream_of = rt.class("http_client.stream", {
     local part, err = ask("http_stream", "read", state.number, size)
     if part == nil and not err then
       state.ended = true
-      rt.rescind(state.hold) -- its connection can be used again
+      rt.rescind(state.hold, "call") -- its connection can be used again
     end
     return part, err
   end,
@@ -88,7 +88,7 @@ new_stream, stream_of = rt.class("http_client.stream", {
   -- Lets the response go; closing again does nothing.
   close = function(self)
     local state = stream_state(self, "close")
-    rt.rescind(state.hold)
+    rt.rescind(state.hold, "call")
     state.closed = true
     return true
   end,
@@ -116,7 +116,7 @@ local function open_stream(method, url, request)
   if failure then
     return nil, rt.decode_error(failure)
   elseif err then
-    rt.rescind(hold)
+    rt.rescind(hold, "call")
     return nil, err
   end
   response.stream = new_stream({ number = number, hold = hold })

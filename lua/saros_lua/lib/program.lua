@@ -131,12 +131,12 @@ function rt.forget(ref)
   settlers[ref] = nil
 end
 
--- Cancels a command that is under way. Returns false when it was done already.
-function rt.rescind(ref, reason)
+-- Cancels a command that is under way; `of` is its op. Returns false when it was done already.
+function rt.rescind(ref, of)
   if not settlers[ref] then
     return false
   end
-  command("rescind", reason and encode({ ref = ref, reason = reason }, "rescind") or '{"ref":' .. ref .. "}")
+  command("rescind", '{"ref":' .. ref .. ',"of":"' .. of .. '"}')
   return true
 end
 
@@ -155,15 +155,15 @@ function rt.unwrap(outcome)
   return outcome.ok, nil
 end
 
--- Blocks until the command is done: value, nil or nil, err. A cooperative cancellation rescinds the
--- command; with `patient` the command's own end is waited for all the same. Calls ended() when it has ended itself.
-function rt.await(ref, patient, ended)
+-- Blocks until the command, whose op is `of`, is done: value, nil or nil, err. A cooperative cancellation rescinds
+-- the command; with `patient` its own end is waited for all the same. Calls ended() when it has ended itself.
+function rt.await(ref, of, patient, ended)
   local task = current()
   settlers[ref] = function(outcome)
     wake(task, outcome)
   end
   local outcome, err = block(function()
-    rt.rescind(ref)
+    rt.rescind(ref, of)
     if patient then
       return false
     end
@@ -183,23 +183,28 @@ function rt.perform(op, body, patient, ended)
   if refused then
     return nil, refused
   end
-  return rt.await(command(op, body), patient, ended)
+  return rt.await(command(op, body), op, patient, ended)
 end
 
 local function stay()
   return false
 end
 
--- Gives a command and awaits it, also once the execution is cancelled: a word to others is no work of its own.
-function rt.request(op, body)
-  if not rt.refusing() then
-    return rt.await(command(op, body))
-  end
+-- Gives a command and awaits it, even if the execution is cancelled.
+function rt.insist(op, body)
   local ref, task = command(op, body), current()
   settlers[ref] = function(outcome)
     wake(task, outcome)
   end
   return rt.unwrap(block(stay))
+end
+
+-- Gives a command and awaits it, also once the execution is cancelled: a word to others is no work of its own.
+function rt.request(op, body)
+  if rt.refusing() then
+    return rt.insist(op, body)
+  end
+  return rt.await(command(op, body), op)
 end
 
 -- Timers -------------------------------------------------------------------------------------------
@@ -211,7 +216,7 @@ function rt.timer(ns, fire)
 end
 
 function rt.timer_stop(ref)
-  local stopped = rt.rescind(ref)
+  local stopped = rt.rescind(ref, "timer")
   settlers[ref] = nil
   return stopped
 end

@@ -157,7 +157,7 @@ function workflow.side_effect(fn)
     restore()
   end
   if settles then
-    local outcome, err = rt.request("side_effect", recorded)
+    local outcome, err = rt.insist("side_effect", recorded)
     if err then
       return nil, err
     end

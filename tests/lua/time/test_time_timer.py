@@ -28,7 +28,7 @@ def test_sleeping_no_time_returns_at_once(drive: Run, d: str) -> None:
 def test_a_cancelled_sleep_gives_the_error_back(drive: Run) -> None:
     driver = drive("local ok, err = time.sleep('1h') return {ok == nil, err:kind()}")
     driver.cancel()
-    assert ("rescind", 2, {"ref": 1}) in driver.commands
+    assert ("rescind", 2, {"ref": 1, "of": "timer"}) in driver.commands
     assert driver.result == [True, "Canceled"]
 
 
@@ -69,7 +69,10 @@ def test_stopping_a_timer(drive: Run) -> None:
         "local r = channel.select{t:channel():case_receive(), default = true} "
         "return {first, second, r.default}"
     )
-    assert driver.commands[:2] == [("timer", 1, {"ns": 2 * SECOND}), ("rescind", 2, {"ref": 1})]
+    assert driver.commands[:2] == [
+        ("timer", 1, {"ns": 2 * SECOND}),
+        ("rescind", 2, {"ref": 1, "of": "timer"}),
+    ]
     assert driver.result == [True, False, True]
 
 
@@ -80,7 +83,7 @@ def test_resetting_a_running_timer(drive: Run) -> None:
     )
     assert driver.commands == [
         ("timer", 1, {"ns": 2 * SECOND}),
-        ("rescind", 2, {"ref": 1}),
+        ("rescind", 2, {"ref": 1, "of": "timer"}),
         ("timer", 3, {"ns": 7 * SECOND}),
     ]
     driver.fire(1)  # the rescinded timer settles, and nobody cares
@@ -114,7 +117,7 @@ def test_a_ticker_ticks_until_it_is_stopped(drive: Run) -> None:
         assert driver.commands[-1] == ("timer", ref, {"ns": SECOND})
         driver.pass_time(SECOND)
         driver.fire(ref)
-    assert driver.commands[4] == ("rescind", 5, {"ref": 4})
+    assert driver.commands[4] == ("rescind", 5, {"ref": 4, "of": "timer"})
     assert driver.result == [SECOND, 2 * SECOND, 3 * SECOND, True, False]
 
 
