@@ -32,7 +32,7 @@ from saros.model.records import (
     CancelRequest,
     ContinueAsNew,
     Event,
-    Inquiry,
+    HandlerCall,
     Inspection,
     Message,
     Outcome,
@@ -202,7 +202,7 @@ class Execution:
         if self._program is None:
             text = "the workflow has ended, and its program is gone; ask again"
             return Answer("query", err=ErrorData(text, NOT_FOUND, False))
-        body = pack(Inquiry("query", name, msgspec.Raw(args)))
+        body = pack(HandlerCall("query", name, msgspec.Raw(args)))
         try:
             outputs = self._program.advance([Event(QUERY, 0, body, self.now)])
         except Error:
@@ -266,9 +266,9 @@ class Execution:
         self._closed = True
         continues = isinstance(self.ending, ContinueAsNew)
         late_updates = (
-            unpack(event.body, Inquiry) for event in self._queue if event.op == UPDATE and continues
+            unpack(event.body, HandlerCall) for event in self._queue if event.op == UPDATE and continues
         )
-        self.updates.end({inquiry.id for inquiry in late_updates})
+        self.updates.end({call.id for call in late_updates})
         late = [msgspec.json.decode(event.body, type=Message) for event in self._queue if event.op == MESSAGE]
         close(self, self.ending, late)
         if not self.facts.replaying:

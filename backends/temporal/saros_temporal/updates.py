@@ -8,7 +8,7 @@ from temporalio.bridge.proto.workflow_activation import DoUpdate
 from temporalio.bridge.proto.workflow_commands import UpdateResponse
 
 from saros.model.errors import NOT_FOUND, UNAVAILABLE, Error, ErrorData
-from saros.model.records import UPDATE, Answer, ContinueAsNew, Inquiry, pack
+from saros.model.records import UPDATE, Answer, ContinueAsNew, HandlerCall, pack
 from saros.model.values import error_data
 
 from .failures import failure
@@ -39,7 +39,7 @@ class Updates:
         execution, instance = self._execution, job.protocol_instance_id
         execution.calls.news()
         try:
-            body = pack(Inquiry(job.id, job.name, json_array(job.input)))
+            body = pack(HandlerCall(job.id, job.name, json_array(job.input)))
         except Error as error:
             self._reject(instance, error_data(error))
             return

@@ -44,7 +44,7 @@ from ..model.records import (
     Ask,
     CancelRequest,
     Event,
-    Inquiry,
+    HandlerCall,
     Outcome,
     outcome_ok,
     pack,
@@ -230,7 +230,7 @@ class StoreBackend:
         page = await self._begun(id, run_id, name)
         live = load(page.run, self._deployment, page.records)
         try:
-            body = pack(Inquiry("query", name, msgspec.Raw(args)))
+            body = pack(HandlerCall("query", name, msgspec.Raw(args)))
             outputs = live.program.advance([Event(QUERY, 0, body, live.time)])
         finally:
             live.close()
@@ -251,11 +251,11 @@ class StoreBackend:
         return page
 
     async def update(self, id: str, name: str, args: Json) -> Json:
-        inquiry = Inquiry(new_id(), name, msgspec.Raw(args))
+        call = HandlerCall(new_id(), name, msgspec.Raw(args))
         page = await self.history(id)
         length = page.start + len(page.records)
         run_id = page.run.run_id
-        if not await self.store.post(id, Mail(UPDATE, 0, pack(inquiry), key=inquiry.id)):
+        if not await self.store.post(id, Mail(UPDATE, 0, pack(call), key=call.id)):
             raise Error(f"{id} has ended; only running executions are updated", NOT_FOUND, retryable=False)
         heard = False
         while True:
@@ -263,10 +263,10 @@ class StoreBackend:
             length = page.start + len(page.records)
             for record in page.records:
                 if record.op == UPDATE:
-                    heard = heard or unpack(record.body, Inquiry).id == inquiry.id
+                    heard = heard or unpack(record.body, HandlerCall).id == call.id
                 elif record.op == ANSWER:
                     answer = unpack(record.body, Answer)
-                    if answer.id == inquiry.id:
+                    if answer.id == call.id:
                         return _answered(answer)
             if page.status == RUNNING:
                 continue

@@ -55,8 +55,8 @@ EXIT: Final = "exit"  # Exit: a monitored or linked peer ended
 LINK_DOWN: Final = "link_down"  # Exit: a linked peer ended abnormally
 CANCEL: Final = "cancel"  # CancelRequest
 OUTDATED: Final = "outdated"  # the app has been loaded anew; processes only
-QUERY: Final = "query"  # Inquiry: answered by ANSWER, never recorded
-UPDATE: Final = "update"  # Inquiry: answered by ANSWER, recorded
+QUERY: Final = "query"  # HandlerCall: answered by ANSWER, never recorded
+UPDATE: Final = "update"  # HandlerCall: answered by ANSWER, recorded
 
 EVENT_OPS: Final = frozenset({START, DONE, MESSAGE, EXIT, LINK_DOWN, CANCEL, UPDATE})
 """What a history records of the outside world; all other records are commands."""
@@ -122,7 +122,7 @@ class CancelRequest(Body, frozen=True, omit_defaults=True):
     reason: str = ""
 
 
-class Inquiry(Body, frozen=True, omit_defaults=True):
+class HandlerCall(Body, frozen=True, omit_defaults=True):
     """A query or an update."""
 
     id: str
@@ -222,7 +222,7 @@ class Send(Body, frozen=True, omit_defaults=True):
 
 
 class Ask(Body, frozen=True, omit_defaults=True):
-    """A request about another execution; `verb` is one of `ASK_VERBS`, or of an actor's `INQUIRIES`."""
+    """A request about another execution; `verb` is one of `ASK_VERBS`, or one of an actor's `READS`."""
 
     verb: str
     to: str = ""

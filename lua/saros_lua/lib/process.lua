@@ -346,8 +346,8 @@ function process.terminate(dest)
   return ask_true("terminate", dest)
 end
 
--- What is wrong with an inquiry of workflow `dest`, as (nil, err); true when nothing is.
-local function may_inquire(verb, dest)
+-- Whether this code may read from workflow `dest`: true, or nil, err.
+local function may_read(verb, dest)
   if rt.workflow then
     return rt.fail("Invalid", "process." .. verb .. " is for functions; a workflow learns of others by monitor and messages")
   elseif not text(dest) then
@@ -356,8 +356,8 @@ local function may_inquire(verb, dest)
   return true
 end
 
-local function inquire(verb, dest, cursor)
-  local ok, err = may_inquire(verb, dest)
+local function read(verb, dest, cursor)
+  local ok, err = may_read(verb, dest)
   if not ok then
     return nil, err
   elseif cursor ~= nil and not text(cursor) then
@@ -368,19 +368,19 @@ end
 
 -- How a workflow stands: {id, run_id, status, start_time, search_attributes, result, error, ...}.
 function process.describe(dest)
-  return inquire("describe", dest)
+  return read("describe", dest)
 end
 
 -- What has happened to a workflow since a cursor (nil: since its start): {events, cursor, status}. Waits for
 -- more; the cursor is nil once the workflow has ended and all of it was told.
 function process.history(dest, cursor)
-  return inquire("history", dest, cursor)
+  return read("history", dest, cursor)
 end
 
 -- Has a handler of a workflow answer: one of workflow.on_query or of workflow.on_update.
 local function asking(verb)
   return function(dest, name, ...)
-    local ok, err = may_inquire(verb, dest)
+    local ok, err = may_read(verb, dest)
     if not ok then
       return nil, err
     elseif not text(name) then

@@ -303,7 +303,7 @@ end
 -- op -> function(body, ref); those of messages and other executions come with the process module
 local on = raw.setmetatable(rt.keep({}), {
   __index = function(handlers, op) -- what few programs need comes with other chunks
-    rt.library((op == "query" or op == "update") and "inquiries" or "process")
+    rt.library((op == "query" or op == "update") and "handlers" or "process")
     return raw.rawget(handlers, op)
   end,
 })
