@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from saros_lua.definitions import Class, Function, modules, parse, read
+from saros_lua.checking.definitions import Class, Function, modules, parse, read
 
 PAGE = Path(__file__).with_name("surface.md")
 

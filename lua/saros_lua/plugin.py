@@ -24,7 +24,7 @@ _ABSENT = {
     "package": "package is not available: list what you need under modules: or imports: of the entry,"
     " and require it",
 }
-"""What touching the globals says (lib/globals.lua)."""
+"""What touching the globals says (lib/core/globals.lua)."""
 
 
 def _make(registry: Registry, modules: Mapping[str, Module]) -> LuaRuntime:
@@ -55,6 +55,6 @@ def saros_modules() -> Sequence[Module]:
 
 @saros.hookimpl
 def saros_commands(cli: typer.Typer) -> None:
-    from .editor import types
+    from .checking.editor import types
 
     cli.command(rich_help_panel="Develop", epilog="Example: saros types examples/orders")(types)

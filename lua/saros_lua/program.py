@@ -13,7 +13,7 @@ from saros.model.errors import INTERNAL, CodeError, Error
 from saros.model.records import EVENT_OPS, OUTDATED, QUERY, Command, Event, Inspection, unpack
 
 from .modules.hash import derive
-from .vm import Stopped, Vm
+from .sandbox.vm import Stopped, Vm
 
 if TYPE_CHECKING:
     from .runtime import LuaRuntime, Source

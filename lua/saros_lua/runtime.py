@@ -12,11 +12,12 @@ from saros.interfaces.module import HostFunction, Module
 from saros.interfaces.program import Facts
 from saros.model.errors import PERMISSION_DENIED, CodeError, Error
 
-from .check import check_method
-from .chunks import compile_library, compile_user, has_chunk, library_chunk
+from .checking.check import check_method
+from .library import chunk_files
 from .modules import env
 from .program import LuaProgram
-from .vm import Vm, VmPool
+from .sandbox.chunks import compile_library, compile_user, library_chunk
+from .sandbox.vm import Vm, VmPool
 
 Source = tuple[int, bytes, bytes, bytes, bytes, bytes]
 """Its number, bytecode, method, usable modules and imports (a line each, ``alias=id``), id of the entry.
@@ -49,7 +50,7 @@ class LuaRuntime:
             check_method(self, entry)
 
     def findings(self, entry: Entry, *, complete: bool) -> list[Problem]:
-        from .findings import assigned, findings
+        from .checking.findings import assigned, findings
 
         others = [other for other in self.registry.entries.values() if other.runtime == entry.runtime]
         try:
@@ -76,7 +77,7 @@ class LuaRuntime:
         """Bytecode of a chunk of the library, or of a module that a plugin supplies."""
         found = self._chunks.get(name)
         if found is None:
-            source = None if has_chunk(name) else self._plugged.get(name)
+            source = None if name in chunk_files() else self._plugged.get(name)
             found = library_chunk(name) if source is None else compile_library(source.encode(), name)
             self._chunks[name] = found
         return found

@@ -46,7 +46,7 @@ from saros.app.plugins import installed
 from saros.model.errors import Error
 from saros_cli import main
 from saros_cli.main import _assemble
-from saros_lua.chunks import compile_user
+from saros_lua.sandbox.chunks import compile_user
 from saros_testing import TestApp
 
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from saros_http.plugin import saros_modules
-from saros_lua.chunks import compile_library, library_chunk
-from saros_lua.definitions import Class, parse
-from saros_lua.vm import CORE, SANDBOX, Vm
+from saros_lua.checking.definitions import Class, parse
+from saros_lua.sandbox.chunks import compile_library, library_chunk
+from saros_lua.sandbox.vm import CORE, SANDBOX, Vm
 
 MODULE = saros_modules()[0]
 OBJECTS = {

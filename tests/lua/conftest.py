@@ -12,10 +12,10 @@ import pytest
 from saros.model import values
 from saros.model.errors import ErrorData
 from saros.model.records import COMPLETE, FAIL, START, unpack
-from saros_lua.chunks import compile_user
 from saros_lua.modules import SURFACE
 from saros_lua.modules.hash import derive
-from saros_lua.vm import Vm
+from saros_lua.sandbox.chunks import compile_user
+from saros_lua.sandbox.vm import Vm
 
 NOW = 1_700_000_000_000_000_000
 MODULES = "\n".join(module.name for module in SURFACE).encode()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from saros.model import values
 from saros.model.records import START, Inspection, unpack
-from saros_lua.chunks import compile_user
 from saros_lua.modules import SURFACE
-from saros_lua.vm import Vm
+from saros_lua.sandbox.chunks import compile_user
+from saros_lua.sandbox.vm import Vm
 
 CODE = b"""
 local workflow = require("workflow")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from saros.model import values
 from saros.model.records import COMPLETE, START
-from saros_lua.chunks import compile_user
-from saros_lua.vm import Vm
+from saros_lua.sandbox.chunks import compile_user
+from saros_lua.sandbox.vm import Vm
 
 CHANNELS = 3
 PLAY = """

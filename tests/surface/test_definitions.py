@@ -14,12 +14,12 @@ import pytest
 from saros.interfaces.module import Module
 from saros.model.errors import Error
 from saros_cli import main
-from saros_lua import definitions
-from saros_lua.chunks import compile_library, library_chunk
-from saros_lua.definitions import Class, parse, read
-from saros_lua.editor import FOLDER, SETTINGS, write
+from saros_lua.checking import definitions
+from saros_lua.checking.definitions import Class, parse, read
+from saros_lua.checking.editor import FOLDER, SETTINGS, write
 from saros_lua.modules import SURFACE
-from saros_lua.vm import CORE, SANDBOX, Vm
+from saros_lua.sandbox.chunks import compile_library, library_chunk
+from saros_lua.sandbox.vm import CORE, SANDBOX, Vm
 
 OBJECTS = {
     "error": "saros.Error", "channel": "saros.Channel", "channel.case": "saros.ChannelCase",

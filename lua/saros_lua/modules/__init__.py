@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from saros.interfaces.module import HostFunction, Module, Service
 
+from ..library import chunk_files
 from . import crypto, env, json, payload, time
 from . import hash as digests
 
-_LIB: Final = Path(__file__).parent.parent / "lib"
 _IO: Final = "do it in a function, and call that with funcs.call"
 _READ: Final = "read it in a function, and call that with funcs.call, or pass it as an argument"
 
@@ -27,7 +26,7 @@ def _module(
 ) -> Module:
     return Module(
         name=name,
-        source=(_LIB / f"{name}.lua").read_text("utf-8"),
+        source=chunk_files()[name].read_text("utf-8"),
         workflows=workflows,
         functions=functions,
         instead=instead,

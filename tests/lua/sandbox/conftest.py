@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from saros_lua.chunks import compile_library, compile_user, library_chunk
-from saros_lua.vm import SANDBOX, Limits, Stopped, Vm
+from saros_lua.sandbox.chunks import compile_library, compile_user, library_chunk
+from saros_lua.sandbox.vm import SANDBOX, Limits, Stopped, Vm
 
 BOOT = (*SANDBOX, "errors", "scheduler", "channel")
 QUICK = Limits(instructions=2_000_000, milliseconds=1000, memory=16 << 20)

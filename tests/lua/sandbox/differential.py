@@ -15,7 +15,7 @@ from unittest.mock import patch
 import lupa.lua54 as lupa
 from grammar import Grammar
 
-from saros_lua import instrument as module
+from saros_lua.sandbox import instrument as module
 
 _KIT = rb"""
 local dump, clock, sethook, setupvalue = string.dump, os.clock, debug.sethook, debug.setupvalue

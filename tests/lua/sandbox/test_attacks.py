@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from saros.model.errors import Error
 from saros.model.records import START, Event
-from saros_lua.chunks import compile_user
 from saros_lua.modules import SURFACE
 from saros_lua.program import LuaProgram
-from saros_lua.vm import VmPool
+from saros_lua.sandbox.chunks import compile_user
+from saros_lua.sandbox.vm import VmPool
 
 ATTACKS: dict[str, str] = runpy.run_path(str(Path(__file__).with_name("attacks.py")))["ATTACKS"]
 MOST_SECONDS = 2.0

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from saros.model.errors import CodeError
-from saros_lua.chunks import compile_user
+from saros_lua.sandbox.chunks import compile_user
 
 _SCRIPT = Path(__file__).with_name("differential.py")
 _PROGRAMS = 40  # of one process

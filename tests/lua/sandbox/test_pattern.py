@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from saros_lua.chunks import compile_library, library_chunk
-from saros_lua.vm import SANDBOX, Vm
+from saros_lua.sandbox.chunks import compile_library, library_chunk
+from saros_lua.sandbox.vm import SANDBOX, Vm
 
 COMPARE = compile_library(
     rb"""

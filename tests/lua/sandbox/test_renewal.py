@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from importlib import resources
 from typing import Any, NamedTuple
 
 import pytest
 
 from saros.model.records import DONE, START, Event
-from saros_lua.chunks import compile_user
+from saros_lua.library import chunk_files
 from saros_lua.program import LuaProgram
-from saros_lua.vm import Limits, Vm, VmPool
+from saros_lua.sandbox.chunks import compile_user
+from saros_lua.sandbox.vm import Limits, Vm, VmPool
 
 # Uses as much as it can of what the library remembers, and changes all that it can reach.
 UNTIDY = b"""
@@ -230,11 +230,11 @@ def test_a_vm_in_which_a_chunk_ran_half_serves_no_other_program(workflow: bool) 
 def test_chunks_that_last_make_no_object_when_they_run(workflow: bool) -> None:
     """The order of objects would differ between the program that runs a chunk and those that find it there."""
     vm = Vm(workflow=workflow)
-    files = resources.files("saros_lua").joinpath("lib").iterdir()
-    lasting = sorted(file.name for file in files if b"\nrt.lasting()\n" in file.read_bytes())
+    files = chunk_files().items()
+    lasting = sorted(name for name, file in files if b"\nrt.lasting()\n" in file.read_bytes())
     assert len(lasting) > 20
     for name in lasting:
-        vm.call(vm.fn("library"), name.removesuffix(".lua"))
+        vm.call(vm.fn("library"), name)
     make = vm._lua.execute(
         b"local rt = ... return function() return rt.ordinal_of(rt.payload_new(1)) end", vm.rt
     )

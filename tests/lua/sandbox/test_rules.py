@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from saros_lua.chunks import compile_user
-from saros_lua.instrument import instrument
+from saros_lua.sandbox.chunks import compile_user
+from saros_lua.sandbox.instrument import instrument
 
 Call = Callable[..., Any]
 BOTH = pytest.mark.parametrize("workflow", [True, False])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from saros_lua.vm import Limits
+from saros_lua.sandbox.vm import Limits
 
 Call = Callable[..., Any]
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from saros.model.errors import CodeError, Error
-from saros_lua.chunks import compile_library, compile_user, library_chunk
-from saros_lua.vm import HEADROOM, MAX_VALUE, SANDBOX, Limits, Stopped, Vm, VmPool
+from saros_lua.sandbox.chunks import compile_library, compile_user, library_chunk
+from saros_lua.sandbox.vm import HEADROOM, MAX_VALUE, SANDBOX, Limits, Stopped, Vm, VmPool
 
 Call = Callable[..., Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from saros_lua.modules import time as host_time
-from saros_lua.vm import CORE, Vm, compile_user
+from saros_lua.sandbox.vm import CORE, Vm, compile_user
 
 NOW = 1_700_000_000_123_456_789  # 2023-11-14T22:13:20.123456789Z
 BOOT = (*CORE, *(name for name in ("facts", "require") if name not in CORE))

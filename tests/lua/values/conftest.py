@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from saros_lua.chunks import compile_library, library_chunk
 from saros_lua.modules import hash as digests
 from saros_lua.modules import json, payload
-from saros_lua.vm import Vm
+from saros_lua.sandbox.chunks import compile_library, library_chunk
+from saros_lua.sandbox.vm import Vm
 
 KIT = b"""
 local rt = ...

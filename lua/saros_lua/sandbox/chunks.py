@@ -4,35 +4,21 @@ from __future__ import annotations
 
 import re
 from functools import cache, lru_cache
-from importlib import resources
 from typing import Final
 
 import lupa.lua54 as lupa
 
 from saros.model.errors import INTERNAL, INVALID, CodeError, Error
 
+from ..library import chunk_files
 from .instrument import TooLarge, instrument
 
 #: The chunks that make the sandbox, in order; everything else builds on them.
-SANDBOX: Final = ("ground", "bounds", "sandbox", "objects", "ordered", "globals")
+SANDBOX: Final = ("natives", "bounds", "sandbox", "objects", "pairs", "globals")
 
-# Chunks without line numbers: what their functions raise for their caller must not mention them.
-_STRIPPED: Final = frozenset(
-    {
-        *SANDBOX,
-        "boot",
-        "texts",
-        "search",
-        "tables",
-        "sort",
-        "pattern",
-        "pattern_compile",
-        "proxied",
-        "math",
-        "os",
-        "utf8",
-    }
-)
+_STRIPPED: Final = frozenset({*SANDBOX, "boot"})
+"""Chunks without line numbers, as are those of the room ``stdlib``: what their functions raise for their caller
+must not mention them."""
 
 _MAX_SOURCE: Final = 4 << 20  # bytes
 _MAX_MEMORY: Final = 256 << 20  # bytes; for compiling one source
@@ -61,27 +47,23 @@ def _compile(source: bytes, name: bytes, *, strip: bool) -> tuple[bool, bytes]:
     return bool(ok), bytes(result)
 
 
-def has_chunk(name: str) -> bool:
-    """Whether the library has ``lib/<name>.lua``."""
-    return resources.files(__package__).joinpath("lib", f"{name}.lua").is_file()
-
-
 @cache
 def library_chunk(name: str) -> bytes:
-    """Return the bytecode of ``lib/<name>.lua``.
+    """Return the bytecode of a chunk of the library.
 
     :raises Error: when the library has no such chunk, or it does not compile.
     """
-    file = resources.files(__package__).joinpath("lib", f"{name}.lua")
-    try:
-        source = file.read_bytes()
-    except FileNotFoundError:
-        raise Error(f"the Lua library has no chunk {name}", INTERNAL, retryable=False) from None
-    return compile_library(source, name, strip=name in _STRIPPED)
+    file = chunk_files().get(name)
+    if file is None:
+        raise Error(f"the Lua library has no chunk {name}", INTERNAL, retryable=False)
+    room = file.parent.name
+    return compile_library(file.read_bytes(), f"{room}/{name}", strip=room == "stdlib" or name in _STRIPPED)
 
 
 def compile_library(source: bytes, name: str, *, strip: bool = False) -> bytes:
-    """Return the bytecode of a module of the surface (`saros.interfaces.module.Module.source`).
+    """Return the bytecode of a chunk of the library, or of a module (`saros.interfaces.module.Module.source`).
+
+    :param name: what its frames are called in stack traces, after ``saros/``.
 
     :raises Error: INTERNAL, when it does not compile.
     """

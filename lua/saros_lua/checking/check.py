@@ -10,7 +10,7 @@ from saros.model.errors import CodeError, Error
 from saros.model.values import Json
 
 if TYPE_CHECKING:
-    from .runtime import LuaRuntime
+    from ..runtime import LuaRuntime
 
 
 class NoFacts:

@@ -168,14 +168,14 @@ string_meta.__metatable = false
 -- `string` and `table` are large, and not every program uses them. The methods of texts are those of the
 -- user's `string`; the metatable itself is out of reach.
 function lazy.string()
-  rt.library("search") -- adds to texts
-  local str = rt.library("texts")
+  rt.library("search") -- adds to it
+  local str = rt.library("string")
   string_meta.__index = str
   return str
 end
 
 function lazy.table()
-  return rt.library("tables")
+  return rt.library("table")
 end
 
 function lazy.unpack()

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
-TYPES: Final = Path(__file__).parent / "types"
+TYPES: Final = Path(__file__).parent.parent / "types"
 
 _CLASS: Final = re.compile(r"---@class ([\w.]+)(?:: *([\w.]+))?")
 _FIELD: Final = re.compile(r'---@field (?:\["([\w.]+)"\]|(\w+))(\?)? (.+)')

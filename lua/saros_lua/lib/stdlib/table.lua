@@ -28,9 +28,9 @@ local function want_table(t, name)
   end
 end
 
--- With a metatable, elements come from metamethods: see proxied.lua.
-local function proxied(name, ...)
-  return finish(pcall(rt.library("proxied")[name], ...))
+-- With a metatable, elements come from metamethods: see table_meta.lua.
+local function by_metamethods(name, ...)
+  return finish(pcall(rt.library("table_meta")[name], ...))
 end
 
 function tbl.insert(t, ...)
@@ -41,7 +41,7 @@ function tbl.insert(t, ...)
   if select("#", ...) == 1 then
     t[#t + 1] = ...
   elseif mt then
-    return proxied("insert", t, ...)
+    return by_metamethods("insert", t, ...)
   else
     charge(#t)
     return finish(pcall(tables.insert, t, ...))
@@ -51,7 +51,7 @@ end
 function tbl.remove(t, ...)
   want_table(t, "remove")
   if metatable(t) then
-    return proxied("remove", t, ...)
+    return by_metamethods("remove", t, ...)
   elseif select("#", ...) > 0 then
     charge(#t)
   end
@@ -78,7 +78,7 @@ end
 function tbl.concat(t, ...)
   want_table(t, "concat")
   if metatable(t) then
-    return proxied("concat", t, ...)
+    return by_metamethods("concat", t, ...)
   end
   local n = #t
   if n > PIECE then
@@ -114,7 +114,7 @@ function tbl.move(from, first, last, at, to)
     if (last + 0.0) - first > 1e9 then
       error("too many elements to move", 2)
     elseif metatable(from) or metatable(to) then
-      return proxied("move", from, first, last, at, to)
+      return by_metamethods("move", from, first, last, at, to)
     end
     charge((last - first + 1) * 2)
   end

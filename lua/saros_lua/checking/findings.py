@@ -12,7 +12,7 @@ from .check import NoFacts
 from .reading import Code, Path, Use, read
 
 if TYPE_CHECKING:
-    from .runtime import LuaRuntime
+    from ..runtime import LuaRuntime
 
 _FUNCTIONS: Final = frozenset({("funcs", "call"), ("funcs", "async")})
 _STARTS: Final = frozenset(

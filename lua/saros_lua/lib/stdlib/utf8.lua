@@ -13,7 +13,7 @@ local codepoint, check_range = utf8.codepoint, nil
 
 function utf8.codepoint(s, i, j, ...)
   if j and raw.type(s) == "string" then
-    check_range = check_range or rt.library("texts") and rt.check_range
+    check_range = check_range or rt.library("string") and rt.check_range
     check_range("utf8.codepoint", s, i, j)
   end
   return rt.finish(raw.pcall(codepoint, s, i, j, ...))

@@ -6,9 +6,9 @@ local raw = rt.raw
 local error, type, math_type = raw.error, raw.type, raw.math.type
 local select = raw.select
 
-local proxied = {}
+local by_metamethods = {}
 
-function proxied.insert(t, ...)
+function by_metamethods.insert(t, ...)
   local n, given = #t, select("#", ...)
   local at, value = ...
   if given ~= 2 then
@@ -22,7 +22,7 @@ function proxied.insert(t, ...)
   t[at] = value
 end
 
-function proxied.remove(t, at)
+function by_metamethods.remove(t, at)
   local n = #t
   if at == nil then
     at = n
@@ -37,7 +37,7 @@ function proxied.remove(t, at)
   return value
 end
 
-function proxied.concat(t, separator, i, j)
+function by_metamethods.concat(t, separator, i, j)
   local list, n = {}, 0
   for at = i or 1, j or #t do
     local item = t[at]
@@ -50,7 +50,7 @@ function proxied.concat(t, separator, i, j)
   return raw.table.concat(list, separator)
 end
 
-function proxied.move(from, first, last, at, to)
+function by_metamethods.move(from, first, last, at, to)
   if at > last or at <= first or to ~= from then
     for i = 0, last - first do
       to[at + i] = from[first + i]
@@ -63,4 +63,4 @@ function proxied.move(from, first, last, at, to)
   return to
 end
 
-return proxied
+return by_metamethods
