@@ -34,7 +34,7 @@ from saros.engine import StoreBackend
 from saros.engine.live import load
 from saros.model.execution import Record
 from saros.model.records import CALL, DONE, TIMER
-from saros_cli.serve import tune_collector
+from saros_cli.commands.serve import tune_collector
 
 STEPS_APP = Path(__file__).parent / "apps" / "steps"
 ECHOES = {"python": "bench:python_echo", "lua": "bench:lua_echo", "local": "bench:local_echo"}

@@ -31,7 +31,7 @@ from processes import Process, free_port, serve, side_by_side
 import saros
 import saros_redis.scripts
 from saros_cli import session
-from saros_cli.serve import tune_collector
+from saros_cli.commands.serve import tune_collector
 
 APP = Path(__file__).parent / "apps" / "steps"
 STEPS = 5

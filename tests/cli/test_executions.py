@@ -143,7 +143,7 @@ def test_list_and_describe_agree_on_what_is_parked(cli: Any, write: Any) -> None
 
 
 def test_an_update_without_a_worker_says_so(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saros_cli.requests.SLOW_S", 0.05)
+    monkeypatch.setattr("saros_cli.commands.requests.SLOW_S", 0.05)
     result = ask("update", ID, "rename", '"x"', "--timeout", "200ms")
     assert (result.status, result.out) == (1, "")
     note, error, hint = result.err.splitlines()

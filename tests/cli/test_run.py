@@ -73,7 +73,7 @@ def test_arguments_without_exec_are_an_error(cli: Any, served: str) -> None:
 
 def test_a_process_that_does_not_stop_is_ended() -> None:
     """Whatever holds it up: here the main thread never comes back."""
-    code = "from saros_cli.serve import End\nend = End()\nend.limit_s = 0.2\nend.begin()\nwhile True: pass"
+    code = "from saros_cli.commands.serve import End\nend = End()\nend.limit_s = 0.2\nend.begin()\nwhile True: pass"
     done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 1
     assert "has not stopped within" in done.stderr

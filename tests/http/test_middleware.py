@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from saros_http.middleware import MAX_CLIENTS, Buckets
+from saros_http.routing.middleware import MAX_CLIENTS, Buckets
 
 OK = 'return http.response():json({client = http.request():remote_addr():match("^(.*):%d+$")})'
 TOKEN = {"Authorization": "Bearer s3cret"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from saros_http.problem import HttpError, Receive, Scope, Send
-from saros_http.routes import Pattern, Resource, Routes
+from saros_http.routing.routes import Pattern, Resource, Routes
 
 
 async def nothing(scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import about, apps, calls, executions, replay, requests, serve, start, streams
+from . import streams
+from .commands import about, apps, call, executions, replaying, requests, serve, start
 from .errors import FAILURE, OK, report
 
 COMPLETION = "_SAROS_COMPLETE"
@@ -63,11 +64,11 @@ def _assemble() -> typer.Typer:
     for panel, module in (
         (RUN, start),
         (RUN, serve),
-        (RUN, calls),
+        (RUN, call),
         (LOOK, executions),
         (TALK, requests),
         (DEVELOP, apps),
-        (DEVELOP, replay),
+        (DEVELOP, replaying),
         (DEVELOP, about),
     ):
         module.add_to(cli, panel)

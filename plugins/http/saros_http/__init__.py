@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .listening import serving
+from .server.listening import serving
 
 __all__ = ["serving"]

@@ -12,7 +12,7 @@ from saros.app.plugins import ServicePlugin
 from saros.entries import Kind
 from saros.interfaces.module import Module
 
-from .kinds import HTTP_KINDS, SERVICE
+from .config.http_kinds import HTTP_KINDS, SERVICE
 
 if TYPE_CHECKING:
     from saros.app.app import App
@@ -24,19 +24,19 @@ def saros_kinds() -> Sequence[Kind]:
 
 
 async def _http(pid: str, args: list[Any]) -> Any:
-    from .exchange import answer
+    from .routing.exchange import answer
 
     return await answer(pid, args)
 
 
 def _responds(pid: bytes) -> None:
-    from .exchange import responds
+    from .routing.exchange import responds
 
     responds(pid.decode())
 
 
 def _source(name: str) -> str:
-    return resources.files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
+    return resources.files(__package__).joinpath("lua", f"{name}.lua").read_text("utf-8")
 
 
 @saros.hookimpl
@@ -58,7 +58,7 @@ def saros_modules() -> Sequence[Module]:
 def _serve(app: App) -> AbstractAsyncContextManager[None] | None:
     if not app.registry.of_kind(SERVICE):
         return None
-    from .service import serve
+    from .server.service import serve
 
     return serve(app)
 

@@ -9,8 +9,8 @@ import typer
 
 from saros.model.text import json_visible, one_line
 
-from . import output, session, timeline
-from .options import Backend, ClientApp, ExecutionId, Json, RunId
+from .. import output, session, timeline
+from ..parameters import Backend, ClientApp, ExecutionId, Json, RunId
 
 if TYPE_CHECKING:
     from saros.app.app import App

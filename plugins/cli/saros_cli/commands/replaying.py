@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import inputs, output
-from .errors import FAILURE, WrongInput, show
-from .options import AppPath, Json
+from .. import inputs, output
+from ..errors import FAILURE, WrongInput, show
+from ..parameters import AppPath, Json
 
 if TYPE_CHECKING:
     from saros.interfaces.deployment import Deployment

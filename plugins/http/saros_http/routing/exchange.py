@@ -18,8 +18,8 @@ from saros.model.records import Call, Outcome, pack
 from saros.model.text import one_line
 from saros.model.values import Json
 
+from ..problem import REQUEST_ID, WIRE, Disconnected, Headers, HttpError, Receive, Scope, Send, send_whole
 from .body import Body, text_or_bytes
-from .problem import REQUEST_ID, WIRE, Disconnected, Headers, HttpError, Receive, Scope, Send, send_whole
 
 log = logging.getLogger("saros.http")
 

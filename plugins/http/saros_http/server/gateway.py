@@ -9,9 +9,7 @@ import time
 from random import getrandbits
 from typing import Final, NamedTuple
 
-from .endpoint import PARAMS
-from .metrics import Metrics
-from .problem import (
+from ..problem import (
     REQUEST_ID,
     TARGET,
     WIRE,
@@ -24,7 +22,9 @@ from .problem import (
     header_of,
     send_problem,
 )
-from .routes import Routes
+from ..routing.endpoint import PARAMS
+from ..routing.routes import Routes
+from .metrics import Metrics
 
 log = logging.getLogger("saros.http")
 access = logging.getLogger("saros.http.access")

@@ -11,9 +11,7 @@ from saros.app.app import App
 from saros.entries import Entry, parse_duration
 from saros.model import values
 
-from .body import Body, text_or_bytes
-from .exchange import Exchange
-from .problem import (
+from ..problem import (
     REQUEST_ID,
     Disconnected,
     HttpError,
@@ -25,6 +23,8 @@ from .problem import (
     send_problem,
     text_of,
 )
+from .body import Body, text_or_bytes
+from .exchange import Exchange
 
 INLINE: Final = 64 << 10
 """Bytes of a body that goes to the function together with the head."""

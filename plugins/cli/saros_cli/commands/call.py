@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from . import inputs, logs, output, session
-from .errors import Failed
-from .options import VALUE_HELP, AppPath, Backend, Context, Json, LogLevel
+from .. import inputs, logs, output, session
+from ..errors import Failed
+from ..parameters import VALUE_HELP, AppPath, Backend, Context, Json, LogLevel
 
 EXAMPLE = """Example: saros call examples/orders app:charge_payment '{"amount": 99}'"""
 

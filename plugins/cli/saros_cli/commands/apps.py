@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import output
-from .errors import FAILURE, show_problems
-from .options import AppPath, Json
+from .. import output
+from ..errors import FAILURE, show_problems
+from ..parameters import AppPath, Json
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable

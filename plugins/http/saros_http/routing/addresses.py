@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 
-from .problem import Scope
+from ..problem import Scope
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 
-from .problem import Disconnected, HttpError, Message, Receive, Scope, header_of, pairs_of, text_of
+from ..problem import Disconnected, HttpError, Message, Receive, Scope, header_of, pairs_of, text_of
 
 MAX_FIELDS = 1000
 MAX_FILES = 100

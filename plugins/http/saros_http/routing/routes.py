@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from .problem import Asgi, HttpError, Receive, Scope, Send, send_problem, send_whole, text_of
+from ..problem import Asgi, HttpError, Receive, Scope, Send, send_problem, send_whole, text_of
 
 _PARAM: Final = re.compile(r"\{([A-Za-z_]\w*)(\.\.\.)?\}")
 

@@ -7,8 +7,8 @@ import sys
 
 import typer
 
-from . import output
-from .options import Json
+from .. import output
+from ..parameters import Json
 
 
 def add_to(cli: typer.Typer, panel: str) -> None:

@@ -15,9 +15,9 @@ import typer
 
 from saros.model.text import one_line
 
-from . import inputs, logs, output, reloading, session
-from .errors import FAILURE, INTERRUPTED, Failed, Interrupted, WrongInput
-from .options import VALUE_HELP, AppPath, Backend, LogLevel
+from .. import inputs, logs, output, reloading, session
+from ..errors import FAILURE, INTERRUPTED, Failed, Interrupted, WrongInput
+from ..parameters import VALUE_HELP, AppPath, Backend, LogLevel
 
 if TYPE_CHECKING:
     from saros.app.app import App

@@ -11,8 +11,8 @@ from starlette.staticfiles import StaticFiles
 
 from saros.entries import Entry
 
+from ..problem import HttpError, Message, Receive, Scope, Send, send_problem
 from .endpoint import PARAMS
-from .problem import HttpError, Message, Receive, Scope, Send, send_problem
 
 _MISSING: Final = "There is no such file."
 REST: Final = "path"

@@ -19,8 +19,8 @@ import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from .kinds import METHODS
-from .problem import TARGET, WIRE, problem_body
+from ..config.http_kinds import METHODS
+from ..problem import TARGET, WIRE, problem_body
 from .wire import Wire
 
 DRAIN_S: Final = 5.0

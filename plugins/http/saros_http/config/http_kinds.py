@@ -24,7 +24,7 @@ from saros.entries import (
     Text,
 )
 
-from .options import Options
+from .middleware_options import Options
 from .strict import slips_of, unknown_in
 from .tls import TLS, check_tls
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from . import inputs, logs, output, session
-from .errors import Interrupted
-from .options import VALUE_HELP, AppPath, Backend, Context, Json, LogLevel, Timeout
+from .. import inputs, logs, output, session
+from ..errors import Interrupted
+from ..parameters import VALUE_HELP, AppPath, Backend, Context, Json, LogLevel, Timeout
 
 if TYPE_CHECKING:
     from saros.app.handle import Handle
@@ -111,7 +111,7 @@ async def _start(
     started: list[Handle],
 ) -> Any:
     """The workflow's result, or its handle when nobody waits."""
-    from .progress import result_of
+    from ..progress import result_of
 
     async with session.app_on(to, path, workers=to.in_process) as app:
         entry = inputs.entry(app.deployment, wanted.entry, ["workflow"], "workflow")

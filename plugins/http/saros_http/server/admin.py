@@ -8,8 +8,8 @@ from typing import Final
 from saros.app.app import App
 from saros.model.errors import Error
 
+from ..problem import Receive, Scope, Send, send_whole
 from .metrics import Metrics
-from .problem import Receive, Scope, Send, send_whole
 
 PATIENCE_S: Final = 2.0
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")

@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import inputs, output, session
-from .errors import Failed, Interrupted
-from .options import VALUE_HELP, AnswerTimeout, Backend, ClientApp, ExecutionId, Json, Reason, RunId, Timeout
+from .. import inputs, output, session
+from ..errors import Failed, Interrupted
+from ..parameters import (
+    VALUE_HELP,
+    AnswerTimeout,
+    Backend,
+    ClientApp,
+    ExecutionId,
+    Json,
+    Reason,
+    RunId,
+    Timeout,
+)
 
 if TYPE_CHECKING:
     from saros.app.handle import Handle
@@ -197,7 +207,7 @@ def result(
     seconds = inputs.seconds(timeout)
 
     async def work() -> Any:
-        from .progress import result_of
+        from ..progress import result_of
 
         async with session.client(backend, app) as opened:
             handle = opened.get(id, run_id)

@@ -18,10 +18,10 @@ from starlette.responses import Response
 
 from saros.entries import Entry, parse_duration
 
+from ..problem import Asgi, HttpError, Receive, Scope, Send, header_of, pairs_of, problem_body, send_problem
 from .addresses import Address, address_of, origin_of
 from .endpoint import MAX_QUERY, TIMEOUT
 from .negotiation import takes_gzip
-from .problem import Asgi, HttpError, Receive, Scope, Send, header_of, pairs_of, problem_body, send_problem
 
 Wrap = Callable[[Asgi], Asgi]
 

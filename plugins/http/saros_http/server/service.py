@@ -18,19 +18,19 @@ from saros.entries import Entry
 from saros.model.background import Jobs
 from saros.model.errors import UNAVAILABLE, Error
 
+from ..config.http_kinds import ENDPOINT, ROUTER, SERVICE, STATIC, full_path, router_of, server_of
+from ..config.tls import tls_context
+from ..problem import Asgi
+from ..routing.endpoint import Endpoint, Settings, seconds
+from ..routing.exchange import end_streams
+from ..routing.middleware import Wrap, chain
+from ..routing.routes import Resource, Routes
+from ..routing.static import REST, Static
 from .admin import Admin
-from .endpoint import Endpoint, Settings, seconds
-from .exchange import end_streams
 from .gateway import Gateway, Limits
-from .kinds import ENDPOINT, ROUTER, SERVICE, STATIC, full_path, router_of, server_of
 from .listening import announce, withdraw
 from .metrics import Metrics
-from .middleware import Wrap, chain
-from .problem import Asgi
 from .protocol import configured
-from .routes import Resource, Routes
-from .static import REST, Static
-from .tls import tls_context
 
 log = logging.getLogger("saros.http")
 

@@ -1,0 +1,1 @@
+"""The commands. Each module adds one or several of them."""

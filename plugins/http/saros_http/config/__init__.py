@@ -1,0 +1,1 @@
+"""The kinds of entries, their options, and what is checked of them."""

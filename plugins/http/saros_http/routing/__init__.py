@@ -1,0 +1,1 @@
+"""From a request to its function or file, and back."""

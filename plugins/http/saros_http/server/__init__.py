@@ -1,0 +1,1 @@
+"""The servers: connections, what every request passes first, the admin address."""
