@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .clock import Clock
-from .execution import Description, HistoryPage, Pid, Started, StartRequest
+from .execution import Description, HistoryPage, Pid, Started, StartRequest, Watcher
 from .program import Ask, Facts
 from .values import Json
 
@@ -138,8 +138,11 @@ class Backend(Protocol):
         """Monitor, link, cancel or terminate for `asker`; False when `pid` does not run."""
         ...
 
-    async def notify_end(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
-        """Tell a watcher that is no actor of this process that an actor has ended."""
+    async def notify_end(self, watcher: Watcher, ended: str, outcome: Json) -> None:
+        """Tell a watcher that is no actor of this process that an actor has ended.
+
+        A workflow hears of it in the run that `watcher` names, and in no other.
+        """
         ...
 
     async def register(self, name: str, pid: str) -> bool:

@@ -228,6 +228,7 @@ class Ask(Body, frozen=True, omit_defaults=True):
     name: str = ""
     reason: str = ""
     request: str = ""  # only for the execution that this start request makes, whenever it is carried out
+    run_id: str = ""  # the asker's run, if it is a workflow: what it watches, it watches until that run ends
     args: Raw = NO_ARGS
 
 

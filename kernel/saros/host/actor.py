@@ -69,7 +69,7 @@ class Actor:
         self.entry = entry
         self.scope = scope
         self.ended = False
-        self.watchers: set[str] = set()  # pids that hear of the end as EXIT
+        self.watchers: dict[str, str] = {}  # pids that hear of the end as EXIT -> the run of a workflow
         self.links: set[str] = set()  # pids that hear of an abnormal end as LINK_DOWN
         self.awaited = True  # whoever started it waits for its end
         self._done = done

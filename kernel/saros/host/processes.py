@@ -101,16 +101,16 @@ class ProcessHost:
         for peer in actor.links:
             if failed or peer not in actor.watchers:
                 self._tell(peer, actor.pid, outcome, True)  # a normal end only unlinks
-        for watcher in actor.watchers:
-            self._tell(watcher, actor.pid, outcome, False)
+        for watcher, run_id in actor.watchers.items():
+            self._tell(watcher, actor.pid, outcome, False, run_id)
 
-    def _tell(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
+    def _tell(self, watcher: str, ended: str, outcome: Json, link: bool, run_id: str = "") -> None:
         peer = self._actors.get(watcher)
         if peer is not None:
             asyncio.get_running_loop().call_soon(peer.watched_end, ended, outcome, link)
         else:
             self._jobs.start(
-                self.backend.notify_end(watcher, ended, outcome, link),
+                self.backend.notify_end(Watcher(watcher, run_id, link=link), ended, outcome),
                 f"telling {watcher} of the end of {ended}",
             )
 
@@ -384,9 +384,9 @@ class ProcessHost:
             if pid is None or not await self.backend.ask(pid, ask, asker, key):
                 raise not_found(ask.to)
         elif ask.verb in ("monitor", "link"):
-            self._watch(target, asker, ask.verb == "link")
+            self._watch(target, asker, ask.verb == "link", ask.run_id)
         elif ask.verb == "unmonitor":
-            target.watchers.discard(asker)
+            target.watchers.pop(asker, None)
         elif ask.verb == "unlink":
             target.links.discard(asker)
             if asker in self._actors:
@@ -397,9 +397,9 @@ class ProcessHost:
             error = ErrorData(f"terminated by {asker}" if asker else "terminated", "Canceled", False)
             target.end(pack(Outcome(err=error)))
 
-    def _watch(self, target: Actor, watcher: str, link: bool) -> None:
+    def _watch(self, target: Actor, watcher: str, link: bool, run_id: str = "") -> None:
         if not link:
-            target.watchers.add(watcher)
+            target.watchers[watcher] = run_id
             return
         target.links.add(watcher)
         peer = self._actors.get(watcher)
