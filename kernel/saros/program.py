@@ -109,6 +109,8 @@ class Message(Body, frozen=True, omit_defaults=True):
     topic: str
     sender: str = ""
     payloads: Raw = NO_ARGS  # array of values
+    key: str = ""  # only on the way to an actor: see `Send.after`
+    after: str = ""
 
 
 class Exit(Body, frozen=True, omit_defaults=True):
@@ -218,6 +220,7 @@ class Send(Body, frozen=True, omit_defaults=True):
     to: str  # pid or registered name
     topic: str
     payloads: Raw = NO_ARGS
+    after: str | None = None  # key of the message that must come before this one; empty: this is the first
 
 
 class Ask(Body, frozen=True, omit_defaults=True):

@@ -38,6 +38,7 @@ from saros.store import (
     Limit,
     Mail,
     NewRun,
+    NodeMail,
     Outgoing,
     already_exists,
     farewell,
@@ -65,6 +66,8 @@ class Ledger:
         self._ready: Queues[Execution] = Queues()
         self._calls: Queues[CallTask] = Queues()
         self._outbox: Queues[Outgoing] = Queues()
+        self._nodes: set[str] = set()  # that listen
+        self._node_mail: Queues[NodeMail] = Queues()
         self._fences = itertools.count(1)
         self._withdrawn: OrderedDict[tuple[str, str], None] = OrderedDict()  # id and start request
         self._waiters: dict[str, list[tuple[int, asyncio.Future[None]]]] = defaultdict(list)

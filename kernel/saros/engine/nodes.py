@@ -18,7 +18,20 @@ from ..background import Job, together
 from ..deployment import error_of, value_of
 from ..errors import NOT_FOUND, UNAVAILABLE, Error, ErrorData
 from ..execution import Pid, Watcher, new_id
-from ..program import ASK, DONE, EXIT, LINK_DOWN, Ask, Exit, Outcome, outcome_ok, pack, unpack
+from ..program import (
+    ASK,
+    DONE,
+    EXIT,
+    LINK_DOWN,
+    MESSAGE,
+    Ask,
+    Exit,
+    Message,
+    Outcome,
+    outcome_ok,
+    pack,
+    unpack,
+)
 from ..store import LostNode, Mail, NodeMail, Store
 from ..values import Json
 
@@ -139,6 +152,8 @@ class Nodes:
             return await self._answer(self.host, mail, unpack(mail.body, Ask))
         if mail.op in (EXIT, LINK_DOWN):
             actor.watched_end(mail.asker, bytes(mail.body), mail.op == LINK_DOWN)
+        elif mail.op == MESSAGE:
+            actor.receive(unpack(mail.body, Message))
         else:
             actor.deliver(mail.op, 0, bytes(mail.body))
         return True

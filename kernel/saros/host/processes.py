@@ -311,12 +311,12 @@ class ProcessHost:
 
     # --- messages ---------------------------------------------------------------------------
 
-    def send_here(self, send: Send, sender: str) -> bool:
+    def send_here(self, send: Send, sender: str, key: str = "") -> bool:
         """Deliver to an actor of this node at once; False when `send.to` is none."""
         target = self._actors.get(send.to) or self._actors.get(self._names.get(send.to, ""))
         if target is None:
             return False
-        target.deliver(MESSAGE, 0, pack(Message(send.topic, sender, send.payloads)))
+        target.receive(_message(send, sender, key))
         return True
 
     async def send(self, send: Send, sender: str, key: str = "") -> Json:
@@ -324,10 +324,10 @@ class ProcessHost:
 
         :raises Error: NOT_FOUND.
         """
-        if self.send_here(send, sender):
+        if self.send_here(send, sender, key):
             return b"true"
         pid = Pid.parse(await self.resolve(send.to))
-        body = pack(Message(send.topic, sender, send.payloads))
+        body = pack(_message(send, sender, key))
         if pid is None or not await self.backend.send(pid, MESSAGE, body, key):
             raise not_found(send.to)
         return b"true"
@@ -430,6 +430,12 @@ def _crash(actor: Actor, error: ErrorData) -> str:
     place = (error.stack or "").partition(": ")[0]
     line = f" ({place})" if place and not error.message.startswith(place) else ""
     return f"{actor.entry.id} {actor.pid} failed, and nobody monitors it: {error.message}{line}"
+
+
+def _message(send: Send, sender: str, key: str) -> Message:
+    if send.after is None:
+        return Message(send.topic, sender, send.payloads)
+    return Message(send.topic, sender, send.payloads, key, send.after)
 
 
 def _promise() -> tuple[asyncio.Future[Json], Done]:
