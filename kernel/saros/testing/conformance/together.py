@@ -82,7 +82,7 @@ async def workers_share(case: Case) -> None:
         assert result == [["first", "second"], number, number + 1]
 
     pair = app, case.other(app)
-    await asyncio.gather(*(one(number, pair[number % 2], pair[1 - number % 2]) for number in range(20)))
+    await asyncio.gather(*(one(number, pair[number % 2], pair[1 - number % 2]) for number in range(12)))
 
 
 @behaviour("§6", "what a workflow sends to a process arrives in order, whichever workers deliver it")
