@@ -346,6 +346,8 @@ LIBRARY = {
     "json of a long number": "local s = ('1'):rep(8 << 20) while true do json.decode(s) end",
     "json of many": "local s = '[' .. ('1,'):rep(1 << 20) .. '1]' while true do json.decode(s) end",
     "json of a long text": "local s = ('x'):rep(8 << 20) while true do json.encode(s) end",
+    "a long layout": "local s = ('['):rep(16 << 20) while true do time.now():format(s) time.parse(s, s) end",
+    "a layout of a long fraction": "local s = '.' .. ('0'):rep(8 << 20) while true do time.now():format(s) end",
     "json of a text that grows": "while true do pcall(json.encode, ('\\\\'):rep(9 << 20)) end",
     "json of controls": "local s = ('\\1'):rep(2 << 20) while true do json.encode(s) end",
     "json of bytes": "local s = ('\\xff'):rep(8 << 20) while true do json.encode(s) end",
