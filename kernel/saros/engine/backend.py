@@ -290,7 +290,7 @@ class StoreBackend:
         if not pid.is_workflow:
             return await self._nodes.ask(pid, ask, asker, key)
         if ask.verb in ("monitor", "link"):
-            return await self.store.watch(pid.id, Watcher(asker, link=ask.verb == "link"))
+            return await self.store.watch(pid.id, Watcher(asker, ask.run_id, link=ask.verb == "link"))
         if ask.verb in ("unmonitor", "unlink"):
             await self.store.unwatch(pid.id, asker)
             return True
@@ -303,8 +303,8 @@ class StoreBackend:
         outcome = pack(Outcome(err=ErrorData(text, "Canceled", False)))
         return await self.store.terminate(pid.id, outcome, request=ask.request)
 
-    async def notify_end(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
-        await self._nodes.ended(ended, Watcher(watcher, link=link), outcome)
+    async def notify_end(self, watcher: Watcher, ended: str, outcome: Json) -> None:
+        await self._nodes.ended(ended, watcher, outcome)
 
     async def register(self, name: str, pid: str) -> bool:
         return await self.store.register(name, pid)

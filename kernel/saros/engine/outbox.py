@@ -131,6 +131,7 @@ class Courier:
 
     async def _ask(self, entry: Outgoing, ask: Ask) -> Json:
         if ask.verb in WATCHING:
+            ask = msgspec.structs.replace(ask, run_id=entry.run_id)
             await self._nodes.note(await self._host.resolve(ask.to), ask, entry.pid)
         return await self._host.ask(ask, entry.pid, entry.key)
 
@@ -212,8 +213,8 @@ class Courier:
     async def _watch(self, pid: str, entry: Outgoing) -> None:
         actor = self._host.get(pid)
         if actor is not None:
-            actor.watchers.add(entry.pid)
-            await self._store.watch_node(pid, Watcher(entry.pid))
+            actor.watchers[entry.pid] = entry.run_id
+            await self._store.watch_node(pid, Watcher(entry.pid, entry.run_id))
 
     async def close(self) -> None:
         """Forget what still waits: other nodes, and the processes whose ends workflows wait for."""

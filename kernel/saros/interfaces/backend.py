@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..model.clock import Clock
-from ..model.execution import Description, HistoryPage, Pid, Started, StartRequest
+from ..model.execution import Description, HistoryPage, Pid, Started, StartRequest, Watcher
 from ..model.records import Ask
 from ..model.values import Json
 from .program import Facts
@@ -99,8 +99,11 @@ class Messages(Protocol):
         """Monitor, link, cancel or terminate for `asker`; False when `pid` does not run."""
         ...
 
-    async def notify_end(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
-        """Tell a watcher that is no actor of this process that an actor has ended."""
+    async def notify_end(self, watcher: Watcher, ended: str, outcome: Json) -> None:
+        """Tell a watcher that is no actor of this process that an actor has ended.
+
+        A workflow hears of it in the run that `watcher` names, and in no other.
+        """
         ...
 
     async def register(self, name: str, pid: str) -> bool:

@@ -102,16 +102,16 @@ class ProcessHost:
         for peer in actor.links:
             if failed or peer not in actor.watchers:
                 self._tell(peer, actor.pid, outcome, True)  # a normal end only unlinks
-        for watcher in actor.watchers:
-            self._tell(watcher, actor.pid, outcome, False)
+        for watcher, run_id in actor.watchers.items():
+            self._tell(watcher, actor.pid, outcome, False, run_id)
 
-    def _tell(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
+    def _tell(self, watcher: str, ended: str, outcome: Json, link: bool, run_id: str = "") -> None:
         peer = self._actors.get(watcher)
         if peer is not None:
             asyncio.get_running_loop().call_soon(peer.watched_end, ended, outcome, link)
         else:
             self._jobs.start(
-                self.backend.notify_end(watcher, ended, outcome, link),
+                self.backend.notify_end(Watcher(watcher, run_id, link=link), ended, outcome),
                 f"telling {watcher} of the end of {ended}",
             )
 
@@ -312,12 +312,12 @@ class ProcessHost:
 
     # --- messages ---------------------------------------------------------------------------
 
-    def send_here(self, send: Send, sender: str) -> bool:
+    def send_here(self, send: Send, sender: str, key: str = "") -> bool:
         """Deliver to an actor of this node at once; False when `send.to` is none."""
         target = self._actors.get(send.to) or self._actors.get(self._names.get(send.to, ""))
         if target is None:
             return False
-        target.deliver(MESSAGE, 0, pack(Message(send.topic, sender, send.payloads)))
+        target.receive(_message(send, sender, key))
         return True
 
     async def send(self, send: Send, sender: str, key: str = "") -> Json:
@@ -325,10 +325,10 @@ class ProcessHost:
 
         :raises Error: NOT_FOUND.
         """
-        if self.send_here(send, sender):
+        if self.send_here(send, sender, key):
             return b"true"
         pid = Pid.parse(await self.resolve(send.to))
-        body = pack(Message(send.topic, sender, send.payloads))
+        body = pack(_message(send, sender, key))
         if pid is None or not await self.backend.send(pid, MESSAGE, body, key):
             raise not_found(send.to)
         return b"true"
@@ -385,9 +385,9 @@ class ProcessHost:
             if pid is None or not await self.backend.ask(pid, ask, asker, key):
                 raise not_found(ask.to)
         elif ask.verb in ("monitor", "link"):
-            self._watch(target, asker, ask.verb == "link")
+            self._watch(target, asker, ask.verb == "link", ask.run_id)
         elif ask.verb == "unmonitor":
-            target.watchers.discard(asker)
+            target.watchers.pop(asker, None)
         elif ask.verb == "unlink":
             target.links.discard(asker)
             if asker in self._actors:
@@ -398,9 +398,9 @@ class ProcessHost:
             error = ErrorData(f"terminated by {asker}" if asker else "terminated", "Canceled", False)
             target.end(pack(Outcome(err=error)))
 
-    def _watch(self, target: Actor, watcher: str, link: bool) -> None:
+    def _watch(self, target: Actor, watcher: str, link: bool, run_id: str = "") -> None:
         if not link:
-            target.watchers.add(watcher)
+            target.watchers[watcher] = run_id
             return
         target.links.add(watcher)
         peer = self._actors.get(watcher)
@@ -431,6 +431,12 @@ def _crash(actor: Actor, error: ErrorData) -> str:
     place = (error.stack or "").partition(": ")[0]
     line = f" ({place})" if place and not error.message.startswith(place) else ""
     return f"{actor.entry.id} {actor.pid} failed, and nobody monitors it: {error.message}{line}"
+
+
+def _message(send: Send, sender: str, key: str) -> Message:
+    if send.after is None:
+        return Message(send.topic, sender, send.payloads)
+    return Message(send.topic, sender, send.payloads, key, send.after)
 
 
 def _promise() -> tuple[asyncio.Future[Json], Done]:

@@ -133,10 +133,12 @@ local function worker(policy)
     return n + 1
   end
 
-  -- The host writes long strings, for it is quicker.
+  -- The host writes long strings, for it is quicker. What is too large for it would take long here, too.
   local function put_long(n, text)
     local ok, quoted = rt.host("json_quote", text)
-    if not ok or not quoted then
+    if not ok and quoted == "Invalid" then
+      return refuse("a text of " .. #text .. " bytes, whose JSON is too large")
+    elseif not ok or not quoted then
       return put_special(n, text)
     end
     buffer[n + 1] = quoted

@@ -50,16 +50,16 @@ class PythonFunctions:
     def __init__(self, root: str, threads: int = 100) -> None:
         self._root = root
         self._threads = asyncio.Semaphore(threads)
-        self._found: dict[str, tuple[Callable[..., Any], Signature]] = {}
+        self._found: dict[str, tuple[Callable[..., Any], Signature, bool]] = {}
 
     def check(self, entry: Entry) -> None:
         self._callable(entry)
 
     async def call(self, entry: Entry, args: Raw, scope: CallScope) -> Json:
-        function, signature = self._callable(entry)
+        function, signature, is_async = self._callable(entry)
         arguments = values.decode(args)
         current.set(scope)
-        if inspect.iscoroutinefunction(function):
+        if is_async:
             result = await function(*signature.converted(arguments))
         else:
             work = functools.partial(_call, function, signature, arguments)
@@ -93,12 +93,13 @@ class PythonFunctions:
             self._threads.release()
         return await result if inspect.isawaitable(result) else result
 
-    def _callable(self, entry: Entry) -> tuple[Callable[..., Any], Signature]:
+    def _callable(self, entry: Entry) -> tuple[Callable[..., Any], Signature, bool]:
         name = str(entry.data["call"])
         found = self._found.get(name)
         if found is None:
             function = self._import(name, entry)
-            found = self._found[name] = function, Signature(function, entry.id)
+            is_async = inspect.iscoroutinefunction(function)
+            found = self._found[name] = function, Signature(function, entry.id), is_async
         return found
 
     def _import(self, name: str, entry: Entry) -> Callable[..., Any]:
