@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
@@ -73,7 +74,14 @@ class Clock:
     def __init__(self, library: Path, file: Path) -> None:
         self._file = file
         self.environment = {"LD_PRELOAD": str(library), "CLOCK_STEP": str(file)}
-        file.write_bytes(struct.pack("q", 0))
+        if not file.exists():
+            file.write_bytes(struct.pack("q", 0))
+
+    @classmethod
+    def inherited(cls) -> Clock | None:
+        """That of this process, if whoever started it gave it one."""
+        library, file = os.environ.get("LD_PRELOAD"), os.environ.get("CLOCK_STEP")
+        return cls(Path(library), Path(file)) if library and file else None
 
     def set(self, seconds: int) -> None:
         """Set it that much before or (below zero) behind the machine's."""
