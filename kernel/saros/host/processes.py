@@ -138,15 +138,17 @@ class ProcessHost:
             return self._call_service(call, caller, done)
         try:
             entry = self.deployment.callable(call.target)
-            attempt = self._start_call(entry, call, done)
+            attempt = self._start_call(entry, call, caller, done)
         except Exception as error:
             done(pack(Outcome(err=error_of(error))))
             return lambda: None
         return attempt.abandon
 
-    def _start_call(self, entry: Entry, call: Call, done: Done) -> Attempt:
-        scope = self.attempts.scope({}, call)
+    def _start_call(self, entry: Entry, call: Call, caller: Actor | None, done: Done) -> Attempt:
+        scope = self.attempts.scope({}, call, caller.scope if caller else None)
         attempt = self.attempts.start(entry, call, scope, done)
+        if attempt.running:
+            scope.follow(attempt.cancel)
         limit = call.options.start_to_close_timeout
         if limit != _DEFAULT_LIMIT:
             error = ErrorData(f"{call.target} took longer than {limit / 1000:g} s", TIMEOUT, False)
