@@ -30,6 +30,7 @@ class CallScope:
         self.context = context
         self.heartbeat = heartbeat
         self.caller = caller
+        self.entry = ""  # what runs, where that is no program
         self.canceled = False
         self.blocking = False  # code runs that no cancellation reaches: it has to ask `canceled`
         self.on_queue: Callable[[bool], None] = _unasked
@@ -43,6 +44,12 @@ class CallScope:
         self.canceled = True
         for call in list(self._on_cancel):
             call()
+
+    @property
+    def name(self) -> str:
+        """Of the function and the execution, for messages."""
+        workflow = self.lease_info.get("workflow_id")
+        return f"{self.entry} {self.pid}" + (f" of the workflow {workflow}" if workflow else "")
 
     @property
     def lease_info(self) -> dict[str, Any]:
@@ -94,6 +101,12 @@ class CallScope:
         if self.caller is not None and not self.caller.canceled:
             self._follows = cancel
             self.caller.on_cancel(cancel)
+
+
+def scope_of(facts: Any) -> CallScope | None:
+    """The scope in which something of a process host's runs."""
+    scope = facts if isinstance(facts, CallScope) else getattr(facts, "scope", None)
+    return scope if isinstance(scope, CallScope) else None
 
 
 def _unasked(waits: bool) -> None:
