@@ -18,10 +18,10 @@ from .backend import Backend
 from .background import LIMIT_S, Job, end_all
 from .board import Elsewhere
 from .clock import Clock
-from .deployment import Deployment
+from .deployment import Deployment, error_of
 from .description import Description, described
 from .entries import Registry
-from .errors import INVALID, Error
+from .errors import INTERNAL, INVALID, Error
 from .execution import StartRequest, check_id, check_topic, new_id
 from .handle import Handle
 from .host import ProcessHost
@@ -165,6 +165,13 @@ class App:
     async def _work(self, services: bool) -> None:
         workers = Job(self.backend.work(self.host), "the workers")
         stop = Job(self._stop.wait(), "the wait for the end")
+        faults: list[Exception] = []
+
+        def failed(error: Exception) -> None:
+            faults.append(error)
+            self._stop.set()
+
+        self.backend.clock.failed = failed
         try:
             # Services need the workers, and stop first. They are not cancelled, but left: each takes its time.
             async with contextlib.AsyncExitStack() as stack:
@@ -178,6 +185,8 @@ class App:
         failure = workers.failure()
         if failure is not None:
             raise failure
+        if faults:
+            raise Error(f"a timer failed: {error_of(faults[0]).message}", INTERNAL) from faults[0]
 
     async def _serve(self, stack: contextlib.AsyncExitStack) -> None:
         """Start the services, until all run or the app is to stop."""

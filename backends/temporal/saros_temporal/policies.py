@@ -10,9 +10,9 @@ from google.protobuf.message import Message
 from temporalio.api.common.v1 import RetryPolicy as TemporalRetryPolicy
 from temporalio.api.enums.v1 import WorkflowIdReusePolicy
 
-from saros.cron import Cron
 from saros.errors import TIMEOUT
 from saros.program import RetryPolicy, StartOptions
+from saros.runs import cron_of
 
 TIMEOUT_NAMES: Final = tuple(
     f"TemporalTimeout:{name}" for name in ("StartToClose", "Heartbeat", "ScheduleToClose")
@@ -44,7 +44,7 @@ def cron_schedule(options: StartOptions) -> str:
 
     :raises Error: INVALID.
     """
-    return Cron(options.cron_schedule).in_numbers() if options.cron_schedule else ""
+    return cron_of(options.cron_schedule).in_numbers() if options.cron_schedule else ""
 
 
 @lru_cache(maxsize=256)
