@@ -94,7 +94,7 @@ class Watched:
         self._work, self._facts = work, facts
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return self  # type: ignore[return-value]
+        return self
 
     def __iter__(self) -> Watched:
         return self
