@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import textwrap
 from typing import Any
@@ -18,6 +19,11 @@ def noted(module: str, name: str) -> list[Any]:
     """What a Python module of the app has put into a list; nothing while nobody has called it."""
     found: list[Any] = getattr(sys.modules.get(module), name, [])
     return found
+
+
+def all_noted(module: str, name: str, wanted: set[str]) -> bool:
+    """Whether it has put all of these there."""
+    return wanted <= set(noted(module, name))
 
 
 def python_parts(case: Case, module: str, *names: str) -> tuple[dict[str, Any], str]:
@@ -281,11 +287,11 @@ async def calls_end_with_their_attempt(case: Case) -> None:
     for how in ("cancel", "terminate") if timeless else ("limit", "cancel", "terminate"):
         both = {f"{how} thread", f"{how} async"}
         order = await app.start("app:main", how, id=case.id())
-        await eventually(lambda both=both: both <= set(noted(name, "begun")), f"{how}: both run", PATIENCE_S)
+        await eventually(functools.partial(all_noted, name, "begun", both), f"{how}: both run", PATIENCE_S)
         if how == "cancel":
             await order.cancel()
         elif how == "terminate":
             await order.terminate()
         await eventually(
-            lambda both=both: both <= set(noted(name, "ended")), f"{how}: both have ended", PATIENCE_S
+            functools.partial(all_noted, name, "ended", both), f"{how}: both have ended", PATIENCE_S
         )
