@@ -13,7 +13,7 @@ from .entries import Entry, Registry
 from .entries.registry import DEFAULT_TASK_QUEUE
 from .errors import INTERNAL, INVALID, NOT_FOUND, CodeError, Error, ErrorData
 from .modules import Module, Service
-from .plain import json_visible, one_line, shown
+from .plain import cut, json_visible, one_line, shown
 from .program import CallOptions, Facts, Outcome, Program, Runtime, StartOptions
 from .raw import Raw
 from .scope import CallScope
@@ -59,7 +59,7 @@ class Deployment:
         """:raises Error: NOT_FOUND; retryable, because another version of the app may have the entry."""
         entry = self.registry.get(id)
         if entry is None:
-            raise Error(f"the app has no entry {id}", NOT_FOUND, retryable=True)
+            raise Error(f"the app has no entry {one_line(cut(id))}", NOT_FOUND, retryable=True)
         return entry
 
     def workflow(self, id: str) -> Entry:
@@ -69,7 +69,7 @@ class Deployment:
         """
         entry = self.registry.get(id) or self.registry.by_type(id)
         if entry is None:
-            raise Error(f"the app has no workflow {id}", NOT_FOUND, retryable=True)
+            raise Error(f"the app has no workflow {one_line(cut(id))}", NOT_FOUND, retryable=True)
         if entry.role != "workflow":
             raise Error(
                 f"{id} is a {entry.kind}, not a workflow", INVALID, retryable=False, where=entry.where()
@@ -119,7 +119,7 @@ class Deployment:
         if found is None:
             if host == DEFAULT_QUEUE and not registry.of_kind("temporal.worker"):
                 return "", host
-            raise Error(f"there is no worker {host}", NOT_FOUND, retryable=False)
+            raise Error(f"there is no worker {one_line(cut(host))}", NOT_FOUND, retryable=False)
         if found.kind != "temporal.worker":
             raise Error(
                 f"{host} is a {found.kind}; workflows run on a temporal.worker", INVALID, retryable=False

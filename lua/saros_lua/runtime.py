@@ -10,6 +10,7 @@ from typing import Any
 from saros.entries import Entry, Problem, Registry
 from saros.errors import PERMISSION_DENIED, CodeError, Error
 from saros.modules import HostFunction, Module
+from saros.plain import cut, one_line
 from saros.program import Facts
 
 from .check import check_method
@@ -138,6 +139,7 @@ class LuaRuntime:
         entry = self.registry.get(entry_id)
         if module is None:
             known = ", ".join(sorted(self.modules))
+            name = one_line(cut(name))
             text = f'there is no module "{name}"; installed are {known}'
         elif entry is None or name not in entry.modules:
             text = f'module "{name}" is not listed by {entry_id}; add it to the entry\'s modules, or to its imports'

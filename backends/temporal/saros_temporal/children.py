@@ -19,6 +19,7 @@ from saros.entries import Entry
 from saros.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, Error, ErrorData
 from saros.execution import Pid
 from saros.options import check_start
+from saros.plain import cut, one_line
 from saros.program import (
     CANCEL,
     EXIT,
@@ -99,7 +100,9 @@ class Children:
         registry = execution.env.deployment.registry
         target = registry.get(spawn.entry) or registry.by_type(spawn.entry)
         if target is None and not spawn.options.task_queue:
-            execution.refuse(ref, ErrorData(f"the app has no entry {spawn.entry}", NOT_FOUND, True))
+            execution.refuse(
+                ref, ErrorData(f"the app has no entry {one_line(cut(spawn.entry))}", NOT_FOUND, True)
+            )
             return
         if target is not None and target.role != "workflow":
             self._spawn_process(ref, spawn, target)

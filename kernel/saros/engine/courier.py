@@ -17,6 +17,7 @@ from ..entries import Entry
 from ..errors import NOT_FOUND, UNAVAILABLE, Error
 from ..execution import RUNNING, TIME_OUT, Parent, Pid, StartRequest, Watcher, check_id
 from ..host import ProcessHost
+from ..plain import cut, one_line
 from ..program import (
     ASK,
     DONE,
@@ -169,7 +170,7 @@ class Courier:
         deployment = self._host.deployment
         target = deployment.registry.get(spawn.entry) or deployment.registry.by_type(spawn.entry)
         if target is None:
-            raise Error(f"the app has no entry {spawn.entry}", NOT_FOUND, retryable=True)
+            raise Error(f"the app has no entry {one_line(cut(spawn.entry))}", NOT_FOUND, retryable=True)
         if target.role != "workflow":
             return await self._spawn_process(entry, target, spawn)
         worker, queue = deployment.worker_and_queue(target, spawn.host)
