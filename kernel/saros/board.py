@@ -50,6 +50,7 @@ class Board:
     def __init__(self, silence_s: float, elsewhere: Elsewhere) -> None:
         self._note = elsewhere.note
         self._beats = 0
+        self._signal = 0  # see `_traced`
         self._free = list(range(LOOP_SLOTS, SLOTS))
         self._trace = tempfile.TemporaryFile()  # noqa: SIM115 -- as long as the process
         with tempfile.TemporaryFile() as file:
@@ -76,7 +77,8 @@ class Board:
         if not number or signal.getsignal(number) is not signal.SIG_DFL:
             return 0
         faulthandler.register(number, self._trace, all_threads=True)
-        return int(number)
+        self._signal = int(number)
+        return self._signal
 
     def beat(self) -> None:
         """Say that a thread of Python's runs."""
@@ -116,3 +118,6 @@ class Board:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.wait()
+        if self._signal:
+            faulthandler.unregister(self._signal)
+        self._trace.close()
