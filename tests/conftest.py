@@ -11,7 +11,6 @@ import contextlib
 import os
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from clocks import Clock, build
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -130,32 +130,15 @@ def _free_port() -> int:
 # --- clocks that are set ----------------------------------------------------------------------
 
 
-class OwnClock:
-    """The time of day of a server that starts with its `environment`, to be set."""
-
-    def __init__(self, library: Path, file: Path) -> None:
-        self.environment = {"LD_PRELOAD": str(library), "CLOCK_STEP": str(file)}
-        self._file = file
-        file.write_bytes(bytes(8))
-
-    def set(self, seconds: float) -> None:
-        """Have it show so much more than the machine's."""
-        with self._file.open("r+b") as file:  # the server has it mapped
-            file.write(struct.pack("q", round(seconds * 1e9)))
-
-
 @pytest.fixture(scope="session")
 def clock_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What gives a server a clock that can be set."""
-    compiler = shutil.which("cc")
-    if compiler is None:
+    library = build(tmp_path_factory.mktemp("clock"))
+    if library is None:
         pytest.skip("needs a C compiler, for a server whose clock can be set")
-    source = Path(__file__).with_name("set_clock.c")
-    library = tmp_path_factory.mktemp("clock") / "set_clock.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
     return library
 
 
 @pytest.fixture
-def own_clock(clock_library: Path, tmp_path: Path) -> OwnClock:
-    return OwnClock(clock_library, tmp_path / "clock_step")
+def own_clock(clock_library: Path, tmp_path: Path) -> Clock:
+    return Clock(clock_library, tmp_path / "clock_step")

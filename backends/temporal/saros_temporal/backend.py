@@ -23,7 +23,7 @@ from .connections import Connections, connected
 from .converter import data_converter
 from .environment import Environment
 from .handover import LocalActivities
-from .hung import last_words
+from .hung import PASSES, client_of, last_words, note_of
 from .names import Names
 from .nodes import Nodes
 from .reasons import write_reason
@@ -147,7 +147,17 @@ class TemporalBackend:
         await (await self.connections.find(id)).release(id)
 
     async def blocked(self, facts: Facts, problem: str) -> str:
-        return await last_words(facts, problem, self.client)
+        return await last_words(note_of(facts), problem, client_of(facts) or self.client)
+
+    @property
+    def lost(self) -> str:
+        return PASSES
+
+    def note(self, facts: Facts) -> Json:
+        return note_of(facts)
+
+    async def noted(self, note: Json, problem: str) -> str:
+        return await last_words(note, problem, self.client)
 
     async def update(self, id: str, name: str, args: Json) -> Json:
         return await (await self.connections.find(id)).update(id, name, args)

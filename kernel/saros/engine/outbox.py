@@ -21,6 +21,7 @@ from ..model.errors import NOT_FOUND, UNAVAILABLE, Error
 from ..model.execution import RUNNING, TIME_OUT, Parent, Pid, StartRequest, Watcher, check_id
 from ..model.outcomes import error_of
 from ..model.records import ASK, DONE, EXIT, SEND, SPAWN, Ask, Outcome, Send, Spawn, outcome_ok, pack, unpack
+from ..model.text import cut, one_line
 from ..model.values import Json
 from . import runs
 from .nodes import Nodes
@@ -159,7 +160,7 @@ class Courier:
         deployment = self._host.deployment
         target = deployment.registry.get(spawn.entry) or deployment.registry.by_type(spawn.entry)
         if target is None:
-            raise Error(f"the app has no entry {spawn.entry}", NOT_FOUND, retryable=True)
+            raise Error(f"the app has no entry {one_line(cut(spawn.entry))}", NOT_FOUND, retryable=True)
         if target.role != "workflow":
             return await self._spawn_process(entry, target, spawn)
         worker, queue = deployment.registry.worker_and_queue(target, spawn.host)

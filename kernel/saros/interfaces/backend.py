@@ -164,3 +164,19 @@ class Backend(Executions, Messages, Protocol):
         comes of it.
         """
         ...
+
+    @property
+    def lost(self) -> str:
+        """A sentence on what becomes of all that such a process held, where nothing of it is noted."""
+        ...
+
+    def note(self, facts: Facts) -> Json:
+        """What `noted` has to know of the execution, as UTF-8; empty when there is nothing to note.
+
+        It is asked in whatever thread runs the code, before each activation: it only looks at what it has.
+        """
+        ...
+
+    async def noted(self, note: Json, problem: str) -> str:
+        """The same as `blocked`, for another process: that backend was opened there only for this."""
+        ...

@@ -70,6 +70,7 @@ class Actor:
         self.pid = pid
         self.entry = entry
         self.scope = scope
+        scope.entry = entry.id
         self.ended = False
         self.watchers: dict[str, str] = {}  # pids that hear of the end as EXIT -> the run of a workflow
         self.links: set[str] = set()  # pids that hear of an abnormal end as LINK_DOWN
@@ -205,8 +206,7 @@ class Actor:
 
     @property
     def name(self) -> str:
-        workflow = self.scope.info.get("workflow_id")
-        return f"{self.entry.id} {self.pid}" + (f" of the workflow {workflow}" if workflow else "")
+        return self.scope.name
 
     settles_side_effects = False
 

@@ -79,7 +79,7 @@ function env.require(name)
   return rt.require(name)
 end
 local function no_require(name)
-  error("require('" .. env.tostring(name) .. "') is not possible here", 2)
+  error("require('" .. rt.shown(name) .. "') is not possible here", 2)
 end
 
 -- Lua's own generator is seeded by the run. User code has it to itself: see rt.random_bytes.

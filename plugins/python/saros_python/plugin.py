@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from saros.app.hookspecs import hookimpl
 from saros.app.plugins import RuntimePlugin
+from saros.app.watchdog import Watched, watch
 from saros.interfaces.runtime import CallScope, current
 from saros.model import values
 from saros.model.errors import CodeError
@@ -59,10 +60,11 @@ class PythonFunctions:
         function, signature, is_async = self._callable(entry)
         arguments = values.decode(args)
         current.set(scope)
+        scope.entry = entry.id
         if is_async:
-            result = await function(*signature.converted(arguments))
+            result = await Watched(function(*signature.converted(arguments)), scope)
         else:
-            work = functools.partial(_call, function, signature, arguments)
+            work = functools.partial(_call, function, signature, arguments, scope)
             result = await self._in_thread(entry.id, work, scope)
         return values.encode(result)
 
@@ -91,7 +93,7 @@ class PythonFunctions:
         finally:
             scope.blocking = False
             self._threads.release()
-        return await result if inspect.isawaitable(result) else result
+        return await Watched(_awaited(result), scope) if inspect.isawaitable(result) else result
 
     def _callable(self, entry: Entry) -> tuple[Callable[..., Any], Signature, bool]:
         name = str(entry.data["call"])
@@ -136,9 +138,14 @@ class PythonFunctions:
         return os.path.isfile(f"{path}.py") or os.path.isdir(path)
 
 
-def _call(function: Callable[..., Any], signature: Signature, arguments: list[Any]) -> Any:
+def _call(function: Callable[..., Any], signature: Signature, arguments: list[Any], scope: CallScope) -> Any:
     """Converting runs code of the user's, too, such as a validator that takes its time."""
-    return function(*signature.converted(arguments))
+    with watch.aside(scope):
+        return function(*signature.converted(arguments))
+
+
+async def _awaited(result: Any) -> Any:
+    return await result
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-/* Preloaded into a server: its time of day is that of the machine and the nanoseconds in the file CLOCK_STEP. */
+/* Preloaded into a process: its time of day is that of the machine and the nanoseconds in the file CLOCK_STEP. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@ int clock_gettime(clockid_t id, struct timespec *now) {
     static int (*real)(clockid_t, struct timespec *);
     if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
     int result = real(id, now);
-    if (id == CLOCK_REALTIME) {
+    if (id == CLOCK_REALTIME && step) {
         int64_t nanoseconds = now->tv_nsec + *step % 1000000000;
         now->tv_sec += *step / 1000000000;
         if (nanoseconds < 0) nanoseconds += 1000000000, now->tv_sec--;
