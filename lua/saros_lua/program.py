@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from saros.app.watchdog import watch
 from saros.entries import Entry
@@ -15,8 +15,10 @@ from saros.model.records import EVENT_OPS, OUTDATED, QUERY, Command, Event, Insp
 from .modules.hash import derive
 from .sandbox.vm import Stopped, Vm
 
-if TYPE_CHECKING:
-    from .runtime import LuaRuntime, Source
+Source = tuple[int, bytes, bytes, bytes, bytes, bytes]
+"""Its number, bytecode, method, usable modules and imports (a line each, ``alias=id``), id of the entry.
+
+No two sources ever have the same number, so VMs may keep what they were told of it."""
 
 _COMMANDS = (
     *("call", "timer", "rescind", "spawn", "send", "ask", "attrs", "version", "side_effect", "answer"),
@@ -30,8 +32,22 @@ _HINTS = {
 }
 
 
+class ProgramRuntime(Protocol):
+    """What a program needs of the runtime that made it."""
+
+    def entry(self, id: str) -> Entry | None: ...
+
+    def source(self, entry: Entry, *, workflow: bool) -> Source: ...
+
+    def refusal(self, name: str, entry_id: str, *, workflow: bool) -> Error: ...
+
+    def host_function(self, name: str) -> Callable[..., Any]: ...
+
+    def give_back(self, vm: Vm) -> None: ...
+
+
 class LuaProgram:
-    def __init__(self, runtime: LuaRuntime, entry: Entry, vm: Vm, facts: Facts) -> None:
+    def __init__(self, runtime: ProgramRuntime, entry: Entry, vm: Vm, facts: Facts) -> None:
         self._runtime = runtime
         self._entry = entry
         self._vm: Vm | None = vm

@@ -11,18 +11,14 @@ from saros.entries import Entry, Problem, Registry
 from saros.interfaces.module import HostFunction, Module
 from saros.interfaces.program import Facts
 from saros.model.errors import PERMISSION_DENIED, CodeError, Error
+from saros.model.text import cut, one_line
 
-from .checking.check import check_method
+from .checking.check import NoFacts, check_method
 from .library import chunk_files
 from .modules import env
-from .program import LuaProgram
+from .program import LuaProgram, Source
 from .sandbox.chunks import compile_library, compile_user, library_chunk
 from .sandbox.vm import Vm, VmPool
-
-Source = tuple[int, bytes, bytes, bytes, bytes, bytes]
-"""Its number, bytecode, method, usable modules and imports (a line each, ``alias=id``), id of the entry.
-
-No two sources ever have the same number, so VMs may keep what they were told of it."""
 
 
 class LuaRuntime:
@@ -47,7 +43,8 @@ class LuaRuntime:
         if entry.role == "library":
             self.source(entry, workflow=False)
         else:
-            check_method(self, entry)
+            workflow = entry.role == "workflow"
+            check_method(self.program(entry, workflow=workflow, facts=NoFacts()), entry)
 
     def findings(self, entry: Entry, *, complete: bool) -> list[Problem]:
         from .checking.findings import assigned, findings
@@ -139,6 +136,7 @@ class LuaRuntime:
         entry = self.registry.get(entry_id)
         if module is None:
             known = ", ".join(sorted(self.modules))
+            name = one_line(cut(name))
             text = f'there is no module "{name}"; installed are {known}'
         elif entry is None or name not in entry.modules:
             text = f'module "{name}" is not listed by {entry_id}; add it to the entry\'s modules, or to its imports'

@@ -206,7 +206,9 @@ class CommitSignals:
         self._out(ref, SEND, pack(send))
 
     def tell(self, ref: int, send: Send) -> None:
-        self._out(0, SEND, pack(send), key=f"tell:{ref}")
+        before = self._draft.live.told_before.pop(ref)
+        after = f"{self._draft.run.run_id}:tell:{before}" if before else ""
+        self._out(0, SEND, pack(msgspec.structs.replace(send, after=after)), key=f"tell:{ref}")
 
     def ask(self, ref: int, ask: Ask) -> None:
         self._out(ref, ASK, pack(ask))

@@ -28,11 +28,14 @@ from ..model.records import (
     ContinueAsNew,
     Event,
     Exit,
+    Message,
     Outcome,
     Start,
     pack,
 )
+from ..model.text import cut, one_line
 from ..model.values import Json, error_data
+from .ordering import InOrder
 from .ports import ActorHost, UnderWay, ports_of
 
 log = logging.getLogger("saros")
@@ -52,8 +55,9 @@ class Actor:
         self.pid = pid
         self.entry = entry
         self.scope = scope
+        scope.entry = entry.id
         self.ended = False
-        self.watchers: set[str] = set()  # pids that hear of the end as EXIT
+        self.watchers: dict[str, str] = {}  # pids that hear of the end as EXIT -> the run of a workflow
         self.links: set[str] = set()  # pids that hear of an abnormal end as LINK_DOWN
         self.awaited = True  # whoever started it waits for its end
         self._done = done
@@ -62,6 +66,7 @@ class Actor:
         self._running = False
         self.asked = 0  # by the steady clock: when the program gave its last commands
         self._under_way = UnderWay(self)
+        self._in_order = InOrder(lambda body: self.deliver(MESSAGE, 0, body))
         self._program = host.deployment.program(entry, workflow=False, facts=self)
         scope.on_cancel(lambda: self.deliver(CANCEL, 0, pack(CancelRequest())))
 
@@ -81,6 +86,15 @@ class Actor:
         self._mailbox.append(Event(op, ref, body))
         if self._begun and not self._running:
             self._pump()
+
+    def receive(self, message: Message) -> None:
+        """Deliver a message, but not before the one that its sender has sent before it."""
+        if self.ended:
+            return
+        if message.key:
+            self._in_order.take(message)
+        else:
+            self.deliver(MESSAGE, 0, pack(message))
 
     def _pump(self) -> None:
         self._running = True
@@ -120,6 +134,7 @@ class Actor:
             return
         self.ended = True
         self._under_way.cancel_all()
+        self._in_order.close()
         self._program.close()
         self.host.forget(self, outcome)
         self._done(outcome)
@@ -129,7 +144,8 @@ class Actor:
         name = request.entry or self.entry.id
         entry = self.host.deployment.registry.get(name)
         if entry is None:
-            self.end(pack(Outcome(err=ErrorData(f"the app has no entry {name}", NOT_FOUND, True))))
+            error = ErrorData(f"the app has no entry {one_line(cut(name))}", NOT_FOUND, True)
+            self.end(pack(Outcome(err=error)))
             return
         self._under_way.cancel_all()
         self._begun = False
@@ -172,8 +188,7 @@ class Actor:
 
     @property
     def name(self) -> str:
-        workflow = self.scope.info.get("workflow_id")
-        return f"{self.entry.id} {self.pid}" + (f" of the workflow {workflow}" if workflow else "")
+        return self.scope.name
 
     settles_side_effects = False
 

@@ -9,6 +9,7 @@ from ..entries import Entry
 from ..interfaces.deployment import Deployment
 from ..interfaces.host import Done
 from ..interfaces.program import Ports
+from ..interfaces.runtime import CallScope
 from ..model.clock import Clock
 from ..model.errors import INTERNAL, Error, ErrorData
 from ..model.records import (
@@ -39,7 +40,7 @@ class Ended(Protocol):
     def entry(self) -> Entry: ...
 
     @property
-    def watchers(self) -> set[str]: ...
+    def watchers(self) -> dict[str, str]: ...
 
     @property
     def links(self) -> set[str]: ...
@@ -56,8 +57,8 @@ class ActorHost(Protocol):
     @property
     def deployment(self) -> Deployment: ...
 
-    def call(self, call: Call, caller: str, done: Done) -> Callable[[], None]:
-        """Call a function or a module's service for the actor `caller`; returns what cancels it."""
+    def call(self, call: Call, caller: CallScope, done: Done) -> Callable[[], None]:
+        """Call a function or a module's service for the actor whose scope is `caller`; returns what cancels it."""
         ...
 
     def later(self, request: Coroutine[Any, Any, Json], done: Done) -> Callable[[], None]:
@@ -84,6 +85,9 @@ class Owner(Protocol):
 
     @property
     def pid(self) -> str: ...
+
+    @property
+    def scope(self) -> CallScope: ...
 
     @property
     def host(self) -> ActorHost: ...
@@ -156,8 +160,8 @@ class ActorActivities:
         self._under_way = under_way
 
     def schedule(self, ref: int, call: Call) -> None:
-        host, pid = self._owner.host, self._owner.pid
-        self._under_way.begin(ref, lambda done: host.call(call, pid, done))
+        host, scope = self._owner.host, self._owner.scope
+        self._under_way.begin(ref, lambda done: host.call(call, scope, done))
 
     def cancel(self, ref: int) -> None:
         self._under_way.cancel(ref)

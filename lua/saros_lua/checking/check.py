@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from saros.entries import Entry
-from saros.interfaces.program import Facts
 from saros.model.errors import CodeError, Error
 from saros.model.values import Json
 
-if TYPE_CHECKING:
-    from ..runtime import LuaRuntime
+from ..program import LuaProgram
 
 
 class NoFacts:
@@ -46,13 +42,11 @@ class NoFacts:
         return search, None
 
 
-def check_method(runtime: LuaRuntime, entry: Entry) -> None:
-    """Load an entry's code without running its function.
+def check_method(program: LuaProgram, entry: Entry) -> None:
+    """Load an entry's code without running its function, and close the program.
 
     :raises CodeError: with file:line.
     """
-    facts: Facts = NoFacts()
-    program = runtime.program(entry, workflow=entry.role == "workflow", facts=facts)
     try:
         program.load()
     except CodeError:

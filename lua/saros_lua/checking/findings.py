@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Any, Final
+import pathlib
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final, Protocol
 
-from saros.entries import Entry, Problem
+from saros.entries import Entry, Problem, Registry
 from saros.entries.problems import did_you_mean
+from saros.interfaces.module import Module
+from saros.interfaces.program import Facts
+from saros.model.errors import Error
 
+from ..program import LuaProgram
 from .check import NoFacts
 from .reading import Code, Path, Use, read
-
-if TYPE_CHECKING:
-    from ..runtime import LuaRuntime
 
 _FUNCTIONS: Final = frozenset({("funcs", "call"), ("funcs", "async")})
 _STARTS: Final = frozenset(
@@ -24,10 +26,28 @@ _STARTS: Final = frozenset(
 )
 
 
+class CheckedRuntime(Protocol):
+    """What reading an entry's code needs of its runtime."""
+
+    @property
+    def registry(self) -> Registry: ...
+
+    @property
+    def modules(self) -> Mapping[str, Module]: ...
+
+    def program(self, entry: Entry, *, workflow: bool, facts: Facts) -> LuaProgram: ...
+
+    def name_of(self, path: pathlib.Path) -> str: ...
+
+    def usable(self, entry: Entry) -> set[str]: ...
+
+    def refusal(self, name: str, entry_id: str, *, workflow: bool) -> Error: ...
+
+
 class _Surface:
     """What the code of an entry has: asked of a VM that runs none of it."""
 
-    def __init__(self, runtime: LuaRuntime, entry: Entry) -> None:
+    def __init__(self, runtime: CheckedRuntime, entry: Entry) -> None:
         self._program = runtime.program(entry, workflow=entry.role == "workflow", facts=NoFacts())
 
     def probe(self, name: str, field: str = "") -> tuple[str, str]:
@@ -43,7 +63,7 @@ class _Surface:
 
 
 def findings(
-    runtime: LuaRuntime, entry: Entry, elsewhere: Collection[str], *, complete: bool
+    runtime: CheckedRuntime, entry: Entry, elsewhere: Collection[str], *, complete: bool
 ) -> Iterator[Problem]:
     """What is wrong for certain.
 
@@ -74,7 +94,7 @@ def assigned(entry: Entry) -> set[str]:
     return set() if code is None else code.assigned
 
 
-def _modules(runtime: LuaRuntime, entry: Entry) -> Iterator[Problem]:
+def _modules(runtime: CheckedRuntime, entry: Entry) -> Iterator[Problem]:
     """Modules that are listed by what may not have them."""
     if entry.role == "library":
         return
@@ -92,7 +112,7 @@ def _modules(runtime: LuaRuntime, entry: Entry) -> Iterator[Problem]:
 class _Findings:
     def __init__(
         self,
-        runtime: LuaRuntime,
+        runtime: CheckedRuntime,
         entry: Entry,
         code: Code,
         surface: _Surface,
