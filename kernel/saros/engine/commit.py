@@ -10,7 +10,7 @@ from ..interfaces.signals import Child, Mail, Outgoing, child_request
 from ..interfaces.store import Commit
 from ..interfaces.timers import TO_CLOSE, TO_START, Deadline
 from ..model.clock import LONGEST
-from ..model.errors import CANCELED, TIMEOUT, Error, ErrorData
+from ..model.errors import CANCELED, Error, ErrorData
 from ..model.execution import CANCELED as STATUS_CANCELED
 from ..model.execution import COMPLETED, CONTINUED, FAILED, Pid
 from ..model.options import check_start
@@ -38,12 +38,12 @@ from ..model.records import (
 from ..model.values import Json, error_data
 from . import runs
 from .live import Live, waits_for_cancellation
+from .retry import timeout_error
 
 MS = 1_000_000
 
 REPLIES = 100
-"""How many commands of one workflow task get an immediate answer; after that, the answer comes with the next task,
-so that code that keeps asking does not hold its worker."""
+"""How many commands of one workflow task are answered at once; others are answered in the next task."""
 
 
 class LocalCall(msgspec.Struct, frozen=True):
@@ -268,30 +268,24 @@ class CommitHistory:
         pass  # whoever asked reads the record
 
     def complete(self, result: Json) -> None:
-        run = self._draft.run
-        if self._cancel_request() is None:
-            self._close(Close(COMPLETED, outcome_ok(result), runs.after(run, self._draft.now)))
-        elif run.options.cron_schedule:
-            self._close(Close(STATUS_CANCELED, pack(Outcome(err=canceled("")))))
+        run, asked = self._draft.run, self._cancel_request()
+        if asked and run.options.cron_schedule:
+            self._draft.commit.close = Close(STATUS_CANCELED, pack(Outcome(err=canceled(""))))
         else:
-            self._close(Close(COMPLETED, outcome_ok(result)))
+            again = None if asked else runs.after(run, self._draft.now)
+            self._draft.commit.close = Close(COMPLETED, outcome_ok(result), again)
 
     def fail(self, error: ErrorData) -> None:
         run = self._draft.run
         asked, cron = self._cancel_request(), bool(run.options.cron_schedule)
         status = STATUS_CANCELED if error.kind == CANCELED or (asked and cron) else FAILED
         again = None if asked else runs.after(run, self._draft.now, error)
-        self._close(Close(status, pack(Outcome(err=error)), again))
+        self._draft.commit.close = Close(status, pack(Outcome(err=error)), again)
 
     def continue_as_new(self, request: ContinueAsNew) -> None:
-        draft = self._draft
-        deployment, search = draft.live.deployment, draft.live.search
-        self._close(
-            Close(CONTINUED, b"{}", runs.continued(draft.run, request, deployment, draft.now, search))
-        )
-
-    def _close(self, close: Close) -> None:
-        self._draft.commit.close = close
+        draft, live = self._draft, self._draft.live
+        following = runs.continued(draft.run, request, live.deployment, draft.now, live.search)
+        self._draft.commit.close = Close(CONTINUED, b"{}", following)
 
     def _cancel_request(self) -> CancelRequest | None:
         """Who has asked the run to end: then no other run follows by a retry policy or a cron schedule."""
@@ -303,10 +297,3 @@ class CommitHistory:
 
 def canceled(reason: str) -> ErrorData:
     return ErrorData(f"canceled: {reason}" if reason else "canceled", CANCELED, False)
-
-
-def timeout_error(timeout_type: str, ms: int) -> ErrorData:
-    """The error of a call that ran into one of its four timeouts (given in milliseconds): its caller gets it last."""
-    details = pack({"timeout_type": timeout_type})
-    limit = f"{ms / 1000:g} s"
-    return ErrorData(f"{timeout_type} timeout of {limit} exceeded", TIMEOUT, False, msgspec.Raw(details))

@@ -17,8 +17,8 @@ from ..model.execution import new_id
 from ..model.records import DONE, Event, Outcome, pack
 from ..model.values import Json
 from .activity_worker import CallWorkers
-from .commit import LocalCall, timeout_error
-from .retry import failure_of, next_delay_ms, start_attempt
+from .commit import LocalCall
+from .retry import failure_of, next_delay_ms, start_attempt, timeout_error
 from .transition import Transition
 
 PATIENCE_S = 1.0

@@ -10,11 +10,10 @@ import msgspec
 
 from ..interfaces.activities import CallTask
 from ..interfaces.host import Attempt, Attempts, Done
-from ..model.errors import Error, ErrorData
+from ..model.errors import TIMEOUT, Error, ErrorData
 from ..model.outcomes import error_of
 from ..model.records import Call, CallOptions, Outcome, pack
 from ..model.values import Json, error_data
-from .commit import timeout_error
 
 log = logging.getLogger("saros.engine")
 
@@ -83,6 +82,13 @@ def limit_heartbeat(attempt: Attempt, options: CallOptions) -> None:
     """(Re)arm the heartbeat timeout of a running attempt."""
     limit = options.heartbeat_timeout
     attempt.limit("heartbeat", limit, lambda: attempt_timeout("heartbeat", limit))
+
+
+def timeout_error(timeout_type: str, ms: int) -> ErrorData:
+    """The error of a call that ran into one of its four timeouts (given in milliseconds): its caller gets it last."""
+    details = pack({"timeout_type": timeout_type})
+    limit = f"{ms / 1000:g} s"
+    return ErrorData(f"{timeout_type} timeout of {limit} exceeded", TIMEOUT, False, msgspec.Raw(details))
 
 
 class _AttemptTimeout(bytes):

@@ -273,6 +273,22 @@ async def side_effects(case: Case) -> None:
     assert await case.run(main) is True
 
 
+@behaviour("§8", "a cancellation does not take back the value of a side_effect")
+async def side_effect_cancelled(case: Case) -> None:
+    path, id = case.path / "cancelled", case.id()
+    main = """
+    local value, err = require("workflow").side_effect(function() return 7 end)
+    local slept, why = time.sleep("1h")
+    return {value, err == nil, why:kind()}
+    """
+    lua_app(path, workflows={"main": main})
+    async with TestApp(path, _shared(case), workers=False) as app:
+        order = await app.start("app:main", id=id)
+        await order.cancel("enough")  # its first task hears of both
+        app.app.start_workers()
+        assert await order_result(app, id) == [7, True, "Canceled"]
+
+
 @behaviour("§8", "random numbers in a side_effect are the system's, and those around it the run's own")
 async def side_effect_randomness(case: Case) -> None:
     main = """
