@@ -20,7 +20,7 @@ from saros.interfaces.backend import Backend
 def make(url: str, options: Mapping[str, Any]) -> Backend:
     """A backend for a ``temporal://`` URL.
 
-    :raises Error: INVALID when the URL is none.
+    :raises Error: INVALID when the URL is not valid.
     """
     from .backend import TemporalBackend
 
@@ -33,7 +33,7 @@ def replay(document: Any, deployment: Any) -> int | None:
         return None
     if document.get("format") or not all("eventId" in event for event in document["events"]):
         return None
-    from .replay import replay_exported
+    from .worker.workflow_runner import replay_exported
 
     return replay_exported(document, deployment)
 
