@@ -13,7 +13,7 @@ from saros.interfaces.program import Facts
 from saros.model.background import Job, Jobs
 from saros.model.clock import Clock, RealClock
 from saros.model.errors import INVALID, NOT_FOUND, Error
-from saros.model.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest
+from saros.model.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest, Watcher
 from saros.model.records import EXIT, Ask
 from saros.model.values import Json
 
@@ -24,7 +24,8 @@ from .client.schedules import apply_schedules
 from .nodes.name_registry import NameRegistry
 from .nodes.node_client import NodeClient
 from .wire.payloads import write_reason
-from .worker.worker import last_words, serve, workers_of
+from .worker.blocked import PASSES, client_of, last_words, note_of
+from .worker.worker import serve, workers_of
 from .workflow.children import exit_body
 
 
@@ -138,7 +139,17 @@ class TemporalBackend:
         await (await self.namespaces.find(id)).messages.release(id)
 
     async def blocked(self, facts: Facts, problem: str) -> str:
-        return await last_words(facts, problem, self.client)
+        return await last_words(note_of(facts), problem, client_of(facts) or self.client)
+
+    @property
+    def lost(self) -> str:
+        return PASSES
+
+    def note(self, facts: Facts) -> Json:
+        return note_of(facts)
+
+    async def noted(self, note: Json, problem: str) -> str:
+        return await last_words(note, problem, self.client)
 
     async def update(self, id: str, name: str, args: Json) -> Json:
         return await (await self.namespaces.find(id)).messages.update(id, name, args)
@@ -196,12 +207,15 @@ class TemporalBackend:
         if actor is not None:
             actor.watched_end(pid, outcome, link)
 
-    async def notify_end(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
-        pid = Pid.parse(watcher)
+    async def notify_end(self, watcher: Watcher, ended: str, outcome: Json) -> None:
+        pid = Pid.parse(watcher.pid)
         if pid is not None and pid.is_workflow:
-            await self.send(pid, EXIT, exit_body(ended, outcome), f"{ended}:exit:{watcher}")
+            namespace = await self.namespaces.find(pid.id, place=pid.place)
+            key = f"{ended}:exit:{watcher.pid}"
+            body = exit_body(ended, outcome)
+            await namespace.messages.send(pid.id, EXIT, body, key, watcher.run_id)
         elif pid is not None and not self.nodes.is_own(pid):
-            await self.nodes.ended(pid, ended, outcome, link)
+            await self.nodes.ended(pid, ended, outcome, watcher.link)
 
     async def register(self, name: str, pid: str) -> bool:
         return await self.names.register(name, pid)

@@ -68,7 +68,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     spawn: Spawn | None = None
     start: StartRequest | None = None
     pid: str = ""
-    run_id: str = ""
+    run_id: str = ""  # of the sender, with which its watch ends
 
 
 class End(msgspec.Struct, frozen=True):

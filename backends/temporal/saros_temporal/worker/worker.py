@@ -10,9 +10,7 @@ from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 from anyio import move_on_after
-from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
-from temporalio.exceptions import ApplicationError
 from temporalio.worker import (
     PollerBehaviorSimpleMaximum,
     Worker,
@@ -22,17 +20,14 @@ from temporalio.worker import (
 from saros.entries import Entry
 from saros.entries.registry import DEFAULT_TASK_QUEUE
 from saros.interfaces.deployment import Deployment
-from saros.interfaces.host import Actor, Host
-from saros.interfaces.program import Facts
+from saros.interfaces.host import Host
 from saros.model.background import LIMIT_S, Job, end_all
-from saros.model.errors import INTERNAL
 
 from ..client.namespace import Namespace
 from ..client.namespaces import Namespaces
 from ..client.target import seconds
 from ..nodes.presence import NodeWorkflow
-from ..wire.operations import HUNG, node_queue
-from ..workflow.facts import WorkflowFacts
+from ..wire.operations import node_queue
 from ..workflow.workflow_state import Environment
 from .activity_runner import LISTEN_S, LocalActivities, SarosInterceptor, saros_activity
 from .system_handlers import SystemBackend, SystemHandlers
@@ -201,26 +196,3 @@ async def serve(workers: Sequence[ServedWorker]) -> None:
                 grace_s + SLACK_S,
             )
         await end_all((*running, *stopping, *closing), LIMIT_S, at_once=True)
-
-
-async def last_words(facts: Facts, problem: str, client: Client | None) -> str:
-    """Note that a program has blocked this process; see `saros.interfaces.backend.Backend.blocked`.
-
-    :param client: of this node's default connection. Clients of Temporal's serve any event loop.
-    """
-    if isinstance(facts, WorkflowFacts):
-        own, info = facts.env.client, facts.info
-        if own is not None:
-            handle = own.get_workflow_handle(info.workflow_id, run_id=info.run_id)
-            await handle.signal(HUNG, problem)
-            return "It is noted; after the second time the workflow waits to be released."
-    elif isinstance(facts, Actor) and client is not None:
-        named = facts.scope.info
-        if {"workflow_id", "run_id", "activity_id"} <= named.keys():
-            activity = client.get_async_activity_handle(
-                workflow_id=named["workflow_id"], run_id=named["run_id"], activity_id=named["activity_id"]
-            )
-            failed = ApplicationError(f"{problem}, which was ended", type=INTERNAL, non_retryable=True)
-            await activity.fail(failed)
-            return "The activity has failed with that error; all else passes to others."
-    return "What it did passes to others when its timeouts are over."

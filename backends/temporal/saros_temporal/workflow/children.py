@@ -22,6 +22,7 @@ from saros.model.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, Error, ErrorD
 from saros.model.execution import Pid
 from saros.model.options import check_start
 from saros.model.records import EXIT, Ask, Call, Exit, Outcome, Spawn, outcome_ok, pack
+from saros.model.text import cut, one_line
 from saros.model.values import Json
 
 from ..wire.failures import failed, resolved
@@ -121,7 +122,8 @@ class Children:
             return
         target = registry.get(spawn.entry) or registry.by_type(spawn.entry)
         if target is None and not spawn.options.task_queue:
-            state.refuse(ref, ErrorData(f"the app has no entry {spawn.entry}", NOT_FOUND, True))
+            text = f"the app has no entry {one_line(cut(spawn.entry))}"
+            state.refuse(ref, ErrorData(text, NOT_FOUND, True))
             return
         if target is not None and target.role != "workflow":
             self._spawn_process(ref, spawn, target)

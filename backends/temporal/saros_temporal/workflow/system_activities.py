@@ -200,7 +200,9 @@ class SystemActivities:
         spawn: Spawn | None = None,
         start: StartRequest | None = None,
     ) -> Request:
-        return Request(self._state.pid, self._key(ref), ask, send, spawn, start)
+        watches = ask.verb == "monitor" if ask is not None else spawn is not None and spawn.monitor
+        run_id = self._state.info.run_id if watches else ""
+        return Request(self._state.pid, self._key(ref), ask, send, spawn, start, run_id=run_id)
 
     def _activity(
         self,

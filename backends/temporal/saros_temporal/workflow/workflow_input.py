@@ -106,8 +106,8 @@ def check_blocked(jobs: Sequence[WorkflowActivationJob], id: str) -> None:
     """Refuse what an activation of workflow `id` brings when it has blocked its workers.
 
     Temporal gives a task whose worker has died to the next one, again and again. So before its process ends (see
-    `saros_temporal.worker.worker.last_words`) the worker sends the workflow the signal `HUNG`. It is in the
-    activation that the next worker gets, together with what it would run.
+    `saros_temporal.worker.blocked`) the worker sends the workflow the signal `HUNG`. It is in the activation that
+    the next worker gets, together with what it would run.
 
     :raises Error: when it has ended too many workers; that fails the task, and the workflow waits.
     """
