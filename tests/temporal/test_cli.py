@@ -53,7 +53,7 @@ COMMANDS = {
         ["signal", "a", "b"],
         "cannot reach the Temporal server host.invalid:7233 ",
     ),
-    "bad address": ("127.0.0.1:99999", ["list"], "127.0.0.1:99999 is no address of a Temporal server"),
+    "bad address": ("127.0.0.1:99999", ["list"], "127.0.0.1:99999 is not the address of a Temporal server"),
     "wrong namespace": ("ADDRESS/none", ["list"], "the Temporal server ADDRESS has no namespace none"),
     "start there": (
         "ADDRESS/none",

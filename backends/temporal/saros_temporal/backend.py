@@ -1,4 +1,4 @@
-"""The backend: what Temporal is to the rest of Saros."""
+"""The backend: everything that the rest of Saros asks of Temporal."""
 
 from __future__ import annotations
 

@@ -28,7 +28,10 @@ def make(url: str, options: Mapping[str, Any]) -> Backend:
 
 
 def replay(document: Any, deployment: Any) -> int | None:
-    """Replay a history that Temporal's CLI or UI exported; gives its number of events, None if it is none."""
+    """Replay a history that Temporal's CLI or UI exported.
+
+    :return: its number of events; None when the document is not such a history.
+    """
     if not isinstance(document, dict) or not isinstance(document.get("events"), list):
         return None
     if document.get("format") or not all("eventId" in event for event in document["events"]):

@@ -122,7 +122,7 @@ async def description(
     *,
     place: str,
 ) -> Description:
-    """What Temporal tells about an execution. `place` is its worker."""
+    """The description that Temporal gives of an execution. `place` is its worker."""
     type_name = info.type.name
     entry = deployment.registry.by_type(type_name)
     queue = info.task_queue or queue

@@ -62,7 +62,7 @@ class HistoryClient:
         return WorkflowHistory(self._id, events)
 
     async def attempt(self) -> int:
-        """The number of the run among those of its retry policy, from 1: only its first event tells."""
+        """The number of the run among those of its retry policy, from 1: only its first event has it."""
         request = self._request()
         request.maximum_page_size = 1
         response = await self._source.client.workflow_service.get_workflow_execution_history(request)

@@ -108,7 +108,7 @@ class Namespace:
         return self.client.get_workflow_handle(id, run_id=run_id or None, result_type=RawValue)
 
     def error(self, error: RPCError, id: str) -> Error:
-        """What a failed request about an execution is to its caller."""
+        """The error of a failed request about an execution."""
         return rpc_error(error, self.target, f"workflow {id}")
 
     # --- looking ------------------------------------------------------------------------------

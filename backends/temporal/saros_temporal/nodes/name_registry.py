@@ -1,7 +1,7 @@
 """Registered names, as executions that never run: the server sees to it that a name is taken once.
 
 Each is an execution with the id ``saros-name:<name>`` whose start is delayed for years, so that no worker ever
-hears of it; its memo has the pid. The name of a workflow that has ended is free for whoever finds that out, and so
+gets it; its memo has the pid. The name of a workflow that has ended is free for whoever finds that out, and so
 is that of a process which has ended on the same node, or whose node has died (see `saros_temporal.nodes`).
 """
 

@@ -28,7 +28,7 @@ NS: Final = 1_000_000_000
 
 LOCAL_WAIT_S: Final = 5
 """How long the worker itself waits between two attempts of a local activity; a timer does for longer. A worker that
-is to stop cannot end such a wait."""
+stops cannot end such a wait."""
 TRY_CANCEL: Final = ActivityCancellationType.TRY_CANCEL
 WAIT_CANCELLATION: Final = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 
@@ -96,7 +96,7 @@ def put_backoff(target: ScheduleLocalActivity, backoff: DoBackoff) -> None:
 
 
 def put_signal(target: SignalExternalWorkflowExecution, namespace: str, id: str, message: Message) -> None:
-    """Write a message to another workflow, but for its number."""
+    """Write a message to another workflow, except for its number."""
     target.workflow_execution.namespace = namespace
     target.workflow_execution.workflow_id = id
     target.signal_name = message.topic

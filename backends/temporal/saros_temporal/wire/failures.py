@@ -147,7 +147,7 @@ def resolved(result: ActivityResolution | ChildWorkflowResult) -> Json:
 
 
 def succeeded(payload: Payload | None) -> Json:
-    """The `Outcome` of a result, which is failure when the result is no JSON."""
+    """The `Outcome` of a result, which is an error when the result is not JSON."""
     try:
         return outcome_ok(NULL if payload is None else to_json(payload))
     except Error as error:

@@ -15,19 +15,9 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
-from saros.model import values
+from saros.model import execution, values
 from saros.model.errors import CANCELED, TIMEOUT, Error, ErrorData
-from saros.model.execution import CANCELED as STATUS_CANCELED
-from saros.model.execution import (
-    COMPLETED,
-    CONTINUED,
-    FAILED,
-    TERMINATE,
-    TERMINATED,
-    TIME_OUT,
-    TIMED_OUT,
-    Record,
-)
+from saros.model.execution import TERMINATE, TIME_OUT, Record
 from saros.model.raw import Raw
 from saros.model.records import Outcome, outcome_ok, pack
 from saros.model.values import Json
@@ -39,12 +29,12 @@ from .payloads import CANCELED_MEMO, SENDER, read_reason, to_json, user_name
 Found = list[tuple[str, int, Json]]
 
 CLOSED: Final = {
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: COMPLETED,
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: FAILED,
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: STATUS_CANCELED,
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: TERMINATED,
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: TIMED_OUT,
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: CONTINUED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: execution.COMPLETED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: execution.FAILED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: execution.CANCELED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: execution.TERMINATED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: execution.TIMED_OUT,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: execution.CONTINUED,
 }
 
 
@@ -206,11 +196,16 @@ class _Reader:
 
 
 def _attributes(event: HistoryEvent) -> Any:
+    """What is specific to the event's type."""
     return getattr(event, event.WhichOneof("attributes") or "")
 
 
 def _done(ref: str, result: str) -> Callable[[_Reader, HistoryEvent], Found]:
-    """Reads an event that settles what an earlier one began; `result` is payloads, failure, or one fixed error."""
+    """Reads an event that settles what an earlier one began.
+
+    :param ref: the attribute with the number of that earlier event.
+    :param result: ``payloads``, ``failure``, or the message of a fixed error.
+    """
 
     def read(reader: _Reader, event: HistoryEvent) -> Found:
         found = _attributes(event)

@@ -36,8 +36,8 @@ MESSAGES: Final = "saros-messages"
 SECRET: Final = "saros-secret"
 ANSWER: Final = "saros-answer"
 """Headers: the `ctx` values (an object), the pid of the starter or sender, messages that come before any
-other, random bits (in hexadecimal) of which those of runs are made; and of a query, that its answer is to be
-an `Outcome`, for a failed query tells nothing but a text."""
+other, random bits (in hexadecimal) of which those of runs are made; and of a query, that the client wants an
+`Outcome` as its answer, because a failed query has room for a text only."""
 
 CANCELED_MEMO: Final = "saros.canceled"
 """Memo: the error with which a workflow was cancelled, for which Temporal's closing event has no room."""
@@ -103,7 +103,7 @@ def put_all(target: PayloadList, array: Json | Raw) -> None:
 def to_json(payload: Payload) -> Json:
     """The wire JSON of a payload.
 
-    :raises Error: INVALID for encodings that are no JSON, and for bad JSON.
+    :raises Error: INVALID for encodings other than JSON, and for bad JSON.
     """
     encoding = payload.metadata.get(ENCODING, JSON_PLAIN)
     if encoding == b"binary/null":
@@ -154,7 +154,7 @@ def json_array_of(args: Sequence[RawValue]) -> Raw:
 
 
 def raw_json(value: RawValue | None) -> Json:
-    """The JSON of a raw value, which is nil when there is none.
+    """The JSON of a raw value, or null when there is none.
 
     :raises Error: see `to_json`.
     """

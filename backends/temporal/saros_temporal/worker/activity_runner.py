@@ -142,7 +142,7 @@ class _Run:
             self._ended.set_result(outcome)
 
     def _may_go_on(self) -> bool:
-        """Whether a cancelled attempt may say itself how it ends: nobody hears one that timed out or was lost."""
+        """Whether the outcome of a cancelled attempt counts; nobody waits for one that timed out or was lost."""
         if self._info.is_local and self._local.closed:
             return False
         details = activity.cancellation_details()
@@ -166,7 +166,7 @@ class _Run:
             self._context.copy().run(activity.heartbeat, *self._details)
 
     def _listen(self) -> Callable[[], None]:
-        """Beat now and then for an attempt that promised no heartbeats, or it would not hear of a cancellation."""
+        """Send heartbeats for an attempt that promised none: only their answers say that it is cancelled."""
         if self._info.is_local or self._info.heartbeat_timeout:
             return lambda: None
         timer: list[asyncio.TimerHandle] = []

@@ -156,7 +156,7 @@ async def _for_node(name: str, body: Json, host: Host, backend: SystemBackend) -
 
 
 async def _monitor(request: Request, ask: Ask, host: Host, backend: SystemBackend) -> Json:
-    """The pid that the workflow is to watch; an actor's end is told by its host."""
+    """The pid that the workflow watches. For an actor, its host reports the end."""
     dest = await host.resolve(ask.to)
     pid = Pid.parse(dest)
     if pid is not None and pid.is_workflow:

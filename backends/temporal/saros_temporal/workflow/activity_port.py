@@ -24,7 +24,7 @@ from .timer_port import MIN_TIMER_NS
 from .workflow_state import Environment
 
 LOCAL_IN_A_ROW: Final = 100
-"""After so many local activities without any news from the server the workflow task is to end, so that the
+"""After so many local activities without any news from the server, the workflow task ends, so that the
 history is written, and the server knows that the worker lives."""
 
 
@@ -220,7 +220,7 @@ class ActivityPort:
     def _must_break(self) -> bool:
         """Whether a local activity has to wait for another workflow task.
 
-        The server hears nothing of a task that goes on and on.
+        Otherwise the task could go on and on, and the server would learn nothing of it.
         """
         if self._held:
             return True

@@ -110,7 +110,7 @@ class Children:
         self._system = system
         self._activities = activities
         self._refs: dict[int, Child] = {}  # whose command is not settled
-        self._reached: dict[int, str] = {}  # ref -> pid of a workflow that is awaited, and is no child
+        self._reached: dict[int, str] = {}  # ref -> pid of an awaited workflow that is not a child
         self._monitored: dict[str, bool | None] = {}  # pid -> whether it is monitored; None: it has ended
         self._seq = 0
         self.pending: dict[int, Child] = {}  # by number
@@ -146,7 +146,7 @@ class Children:
         self._start(child)
 
     def _spawn_process(self, ref: int, spawn: Spawn, target: Entry) -> None:
-        if spawn.exec:  # to wait for a function or process is to call it
+        if spawn.exec:  # waiting for a function or process means calling it
             self._activities.schedule(ref, Call(target.id, spawn.args, spawn.context))
             return
         self._system.spawn(ref, spawn)
@@ -181,14 +181,14 @@ class Children:
         child.outlives = options.parent_close_policy == "abandon"
 
     def _reach(self, child: Child) -> None:
-        """Start a workflow that is no child, or reach the one that runs already."""
+        """Start a workflow that is not a child, or reach the one that runs already."""
         self._refs.pop(child.ref, None)
         if child.spawn.exec:
             self._reached[child.ref] = child.pid
         self._system.start(child.ref, child.spawn, child.type_name, child.id, child.place, child.queue)
 
     def started(self, job: ResolveChildWorkflowExecutionStart) -> Callable[[], None]:
-        """Hear whether a child has been started. Gives what tells the program."""
+        """Note whether a child has been started. Returns what tells the program."""
         child = self.pending[job.seq]
         status = job.WhichOneof("status")
         if status == "succeeded":
@@ -215,7 +215,7 @@ class Children:
             self._reach(child)
 
     def ended(self, job: ResolveChildWorkflowExecution) -> Callable[[], None]:
-        """Hear how a child ended. Gives what tells the program."""
+        """Note how a child ended. Returns what tells the program."""
         child = self.pending.pop(job.seq)
         child.seq = 0
         return partial(self._ended, child, resolved(job.result))
@@ -235,7 +235,7 @@ class Children:
         self._state.settle(child.ref, outcome)
 
     def cancel(self, ref: int, reason: str) -> bool:
-        """Cancel an awaited child; False when `ref` is none."""
+        """Cancel an awaited child; False when `ref` does not name one."""
         reached = self._reached.pop(ref, None)
         if reached is not None:
             self._system.cancel(ref, reached, reason)
@@ -251,7 +251,7 @@ class Children:
         return True
 
     def settled(self) -> bool:
-        """Whether the workflow may close: its end would drop the cancellation of a child that is to outlive it."""
+        """Whether the workflow may close: its end would drop the cancellation of a child that outlives it."""
         return not any(child.outlives and child.canceled for child in self.pending.values())
 
     # --- monitors -----------------------------------------------------------------------------

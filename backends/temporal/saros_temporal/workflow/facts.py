@@ -51,7 +51,7 @@ class WorkflowFacts:
         self._secrets = 1  # the number of these
 
     def begin(self, replaying: bool, length: int, size: int) -> bool:
-        """Note what an activation tells; gives whether it is of another workflow task than the last one."""
+        """Note the facts of an activation; returns whether it begins another workflow task."""
         self.replaying = replaying
         if self._reported == (length, size):
             return False
@@ -71,7 +71,7 @@ class WorkflowFacts:
     # --- patches ------------------------------------------------------------------------------
 
     def has_patch(self, id: str) -> None:
-        """Hear that the history has the marker of a patch."""
+        """Note that the history has the marker of a patch."""
         self._recorded.add(id)
 
     def patched(self, id: str) -> bool:

@@ -45,8 +45,8 @@ class Updates:
 
     def __init__(self, state: UpdateState) -> None:
         self._state = state
-        self._open: dict[str, str] = {}  # id -> the instance that Temporal wants to hear of
-        self._hearing = ""  # the one that the program hears just now
+        self._open: dict[str, str] = {}  # id -> its protocol instance
+        self._hearing = ""  # the one that the program is carrying out
         self._answer: Answer | None = None  # to that one
 
     def begin(self, job: DoUpdate) -> None:
@@ -63,7 +63,7 @@ class Updates:
             self._reject(instance, error_data(error))
             return
         self._response(instance).accepted.SetInParent()
-        if isinstance(state.ending, ContinueAsNew):  # whoever asked asks the next run
+        if isinstance(state.ending, ContinueAsNew):  # the client sends it to the next run
             self._reject(instance, NEXT_RUN)
             return
         if state.ending is not None:
@@ -79,7 +79,7 @@ class Updates:
             self._complete(instance, answer)
 
     def answer(self, answer: Answer) -> bool:
-        """Take the program's answer; False when it is to no update."""
+        """Take the program's answer; False when it does not answer an update."""
         instance = self._open.pop(answer.id, None)
         if instance is None:
             return False
@@ -131,7 +131,7 @@ class Queried(Protocol):
 
 
 def answer_query(workflow: Queried, job: QueryWorkflow, response: QueryResult) -> None:
-    """Answer a query. Saros's own clients want an `Outcome`, for a failed query tells nothing but a text."""
+    """Answer a query. Saros's own clients want an `Outcome`, because a failed query has room for a text only."""
     response.query_id = job.query_id
     built_in = BUILT_IN.get(job.query_type)
     try:

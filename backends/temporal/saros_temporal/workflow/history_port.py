@@ -33,7 +33,7 @@ class HistoryState(Protocol):
 
 class UpdateAnswers(Protocol):
     def answer(self, answer: Answer) -> bool:
-        """Take the program's answer; False when it is to no update."""
+        """Take the program's answer; False when it does not answer an update."""
         ...
 
 
@@ -70,7 +70,7 @@ class HistoryPort:
         self._secrets = secrets
         self._updates = updates
         self._side_effects = side_effects
-        self._answer: Answer | None = None  # to the query that the program hears just now
+        self._answer: Answer | None = None  # to the present query
 
     def answer(self, answer: Answer) -> None:
         if not self._updates.answer(answer):

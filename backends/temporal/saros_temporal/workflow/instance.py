@@ -47,7 +47,7 @@ _MISMATCHES: Final = frozenset({
 class Instance(WorkflowInstance):
     """One run in the cache of a worker.
 
-    :param codec_wants_context: whether the payload codec asks for whom a payload is.
+    :param codec_wants_context: whether the payload codec wants to know to whom a payload belongs.
     """
 
     def __init__(self, env: Environment, det: WorkflowInstanceDetails, codec_wants_context: bool) -> None:
@@ -102,7 +102,7 @@ class Instance(WorkflowInstance):
             log.exception("the failure of the workflow task cannot be converted")
             told.message = str(error)
 
-    # --- jobs that are no event -------------------------------------------------------------------
+    # --- jobs that are not events -----------------------------------------------------------------
 
     def _remove(self, job: RemoveFromCache) -> None:
         """Drop the program. After a mismatch, which Temporal finds, sources are read anew."""
@@ -148,7 +148,7 @@ _JOBS: Final[dict[str, tuple[int, Job]]] = {
 """The jobs, and the part of an activation in which each has its place: signals come before what ends."""
 
 
-# --- for whom the payloads of commands are: codecs and stores of payloads may want to know ------------
+# --- to whom the payloads of a command belong, for codecs and payload stores -----------------------
 
 
 def _serialization_context(workflow: Workflow, command: CommandInfo | None) -> SerializationContext:

@@ -124,7 +124,7 @@ class SignalPort:
         put_signal(command, state.info.namespace, signal.target, message)
 
     def signaled(self, job: ResolveSignalExternalWorkflow) -> Callable[[], None]:
-        """Hear whether a message has reached its workflow. Gives what tells the program."""
+        """Note whether a message has reached its workflow. Returns what tells the program."""
         signal = self.pending.pop(job.seq)
         signal.seq = 0
         outcome = b'{"ok":true}'

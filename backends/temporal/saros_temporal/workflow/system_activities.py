@@ -60,7 +60,7 @@ class SystemActivities:
         self._activities = activities
         self._log = log
         self._watches: dict[str, Activity] = {}
-        self._starts: dict[int, str | None] = {}  # ref -> why it is to be cancelled once it is started
+        self._starts: dict[int, str | None] = {}  # ref -> the reason to cancel it once it is started
         self._tells: dict[str, deque[tuple[int, Send]]] = {}  # to processes: one at a time, for their order
 
     def ask(self, ref: int, ask: Ask) -> None:
@@ -148,7 +148,7 @@ class SystemActivities:
         self._run(SPAWN, self._request(ref, spawn=spawn), ref)
 
     def start(self, ref: int, spawn: Spawn, type_name: str, id: str, place: str, queue: str) -> None:
-        """Start a workflow that is no child in Temporal's sense, or reach the one that runs already."""
+        """Start a workflow that is not a child in Temporal's sense, or reach the one that runs already."""
         worker = "" if place == "default" else place
         start = StartRequest(
             id, spawn.entry, type_name, worker, queue, spawn.args, spawn.context, spawn.options, spawn.messages,
@@ -231,6 +231,6 @@ class SystemActivities:
 
 
 def _inner(outcome: Json) -> Json:
-    """What a watch tells is an `Outcome` itself."""
+    """The result of a watch is an `Outcome` itself."""
     found = msgspec.json.decode(outcome, type=Outcome)
     return bytes(found.ok) if found.err is None and found.ok else outcome

@@ -55,7 +55,7 @@ class TimerPort:
         return self._seq
 
     def fired(self, job: FireTimer) -> Callable[[], None] | None:
-        """Hear of a timer; one that was stopped just now is gone. Gives what carries on after it."""
+        """Note that a timer has fired. Returns what carries on after it; None if it was stopped just now."""
         return self._waiting.pop(job.seq, None)
 
     def _settle(self, ref: int) -> None:

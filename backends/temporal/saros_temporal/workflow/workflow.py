@@ -1,6 +1,6 @@
 """One workflow in the cache of a worker: its program, and the parts that carry out what the program asks.
 
-The program hears of one job of an activation at a time. Activations are not units of history: what came in two of
+The program gets one job of an activation at a time. Activations are not units of history: what came in two of
 them when the workflow ran (local activities) may come in one when it is replayed.
 """
 
@@ -69,7 +69,7 @@ class Workflow:
         self._running = False
 
     def begin(self, act: WorkflowActivation, sink: Sink) -> None:
-        """Take what an activation tells, and give commands to `sink` from here on."""
+        """Take the facts of an activation, and give commands to `sink` from here on."""
         next_task = self.facts.begin(act.is_replaying, act.history_length, act.history_size_bytes)
         self._state.begin(act, sink, next_task)
 
@@ -137,7 +137,7 @@ class Workflow:
             while state.queue and state.ending is None:
                 events, state.queue = state.queue, []
                 outputs = program.advance(events)
-                state.queue[:0] = events[len(outputs) :]  # those that a closed program did not hear
+                state.queue[:0] = events[len(outputs) :]  # those that a closed program did not take
                 for event, commands in zip(events, outputs, strict=False):
                     facts.count(event.body)
                     for command in commands:

@@ -91,7 +91,7 @@ class Sink(Protocol):
 
 
 class WorkflowState:
-    """The commands that a workflow gives, and the events that its program has yet to hear.
+    """The commands that a workflow gives, and the events that its program has not got yet.
 
     Each part of a workflow takes a Protocol with the few members that it needs.
 
@@ -135,13 +135,13 @@ class WorkflowState:
         self.random.seed(seed)
 
     def news(self) -> None:
-        """Note that the program hears of something other than a local activity."""
+        """Note that the program gets something other than the end of a local activity."""
         self.local_in_a_row = 0
 
     # --- events -------------------------------------------------------------------------------
 
     def post(self, op: str, ref: int, body: Json) -> None:
-        """Deliver an event, as soon as the program can hear it."""
+        """Deliver an event, as soon as the program can take it."""
         self.queue.append(Event(op, ref, body, self.now))
         self._wake()
 
