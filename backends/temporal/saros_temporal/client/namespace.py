@@ -18,11 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from saros.interfaces.deployment import Deployment
 from saros.model.errors import ALREADY_EXISTS, INVALID, NOT_FOUND, Error
 from saros.model.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest
-from saros.model.records import (
-    MESSAGE,
-    Outcome,
-    pack,
-)
+from saros.model.records import MESSAGE, Outcome, pack
 from saros.model.search import admitted, check_search
 from saros.model.text import shown
 from saros.model.values import Json

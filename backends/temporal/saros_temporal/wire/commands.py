@@ -29,8 +29,8 @@ NS: Final = 1_000_000_000
 LOCAL_WAIT_S: Final = 5
 """How long the worker itself waits between two attempts of a local activity; a timer does for longer. A worker that
 stops cannot end such a wait."""
-TRY_CANCEL: Final = ActivityCancellationType.TRY_CANCEL
-WAIT_CANCELLATION: Final = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+_TRY_CANCEL: Final = ActivityCancellationType.TRY_CANCEL
+_WAIT_CANCELLATION: Final = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 
 
 # --- activities -----------------------------------------------------------------------------------
@@ -44,7 +44,7 @@ def activity(name: str, options: CallOptions, queue: str) -> ScheduleActivity:
         activity_id=options.id,
         task_queue=queue,
         retry_policy=retry_policy(options.retry_policy),
-        cancellation_type=WAIT_CANCELLATION if options.wait_for_cancellation else TRY_CANCEL,
+        cancellation_type=_WAIT_CANCELLATION if options.wait_for_cancellation else _TRY_CANCEL,
     )
     put_durations(
         common,
@@ -63,7 +63,7 @@ def local_activity(name: str, options: CallOptions) -> ScheduleLocalActivity:
         activity_type=name,
         activity_id=options.id,
         retry_policy=retry_policy(options.retry_policy),
-        cancellation_type=WAIT_CANCELLATION if options.wait_for_cancellation else TRY_CANCEL,
+        cancellation_type=_WAIT_CANCELLATION if options.wait_for_cancellation else _TRY_CANCEL,
     )
     put_durations(
         common,

@@ -11,11 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from anyio import move_on_after
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
-from temporalio.worker import (
-    PollerBehaviorSimpleMaximum,
-    Worker,
-    WorkerDeploymentConfig,
-)
+from temporalio.worker import PollerBehaviorSimpleMaximum, Worker, WorkerDeploymentConfig
 
 from saros.entries import Entry
 from saros.entries.registry import DEFAULT_TASK_QUEUE

@@ -77,7 +77,7 @@ class Delays(Protocol):
 
 
 class ActivityPort:
-    """Activities of one workflow."""
+    """Activities of one workflow; see `saros.interfaces.activities.Activities`."""
 
     def __init__(self, state: ActivityState, env: Environment, timers: Delays) -> None:
         self._state = state

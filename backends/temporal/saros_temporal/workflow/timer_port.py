@@ -31,7 +31,7 @@ class TimerState(Protocol):
 
 
 class TimerPort:
-    """Durable timers of one workflow."""
+    """Durable timers of one workflow; see `saros.interfaces.timers.Timers`."""
 
     def __init__(self, state: TimerState) -> None:
         self._state = state

@@ -49,7 +49,10 @@ from .workflow_state import Environment, Sink, WorkflowState
 
 
 class Workflow:
-    """:param env: of its worker."""
+    """Puts the parts of one workflow together, and runs its program.
+
+    :param env: what the workflows of its worker share.
+    """
 
     def __init__(self, env: Environment, det: WorkflowInstanceDetails) -> None:
         self._env = env
