@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from saros.entries import Entry, Problem
-from saros.entries.problems import did_you_mean
+from saros.entries import Entry, Problem, did_you_mean
 
 from .check import NoFacts
 from .reading import Code, Path, Use, read

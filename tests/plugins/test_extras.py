@@ -59,7 +59,7 @@ def plugins(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugins]:
     assert not plugins.broken
     assert plugins.distributions["extras"] == "saros-extras 0.1.0"
     monkeypatch.setattr("saros.app.plugins.installed", lambda: plugins)
-    monkeypatch.setattr("saros.app.app.installed", lambda: plugins)
+    monkeypatch.setattr("saros.app.opening.installed", lambda: plugins)
     monkeypatch.setattr("saros.app.loading.installed", lambda: plugins)
     yield plugins
     for name in [name for name in sys.modules if name.split(".")[0] == "saros_extras"]:

@@ -22,7 +22,8 @@ import pytest
 from temporalio.api.testservice.v1 import LockTimeSkippingRequest, UnlockTimeSkippingRequest
 from temporalio.testing import WorkflowEnvironment
 
-from saros.app.app import App, open_app
+from saros.app.app import App
+from saros.app.opening import open_app
 from saros.app.plugins import GROUP, Plugins
 
 T = TypeVar("T")

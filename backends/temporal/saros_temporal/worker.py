@@ -18,8 +18,7 @@ from temporalio.worker import (
     WorkerDeploymentConfig,
 )
 
-from saros.entries import Entry
-from saros.entries.registry import DEFAULT_TASK_QUEUE
+from saros.entries import DEFAULT_TASK_QUEUE, Entry
 from saros.interfaces.deployment import Deployment
 from saros.interfaces.host import Host
 from saros.model.background import LIMIT_S, Job, end_all

@@ -8,7 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import saros
-from saros.app.plugins import ServicePlugin
+from saros.app.hookspecs import ServicePlugin
 from saros.entries import Kind
 from saros.interfaces.module import Module
 

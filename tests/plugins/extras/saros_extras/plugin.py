@@ -8,7 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import saros
-from saros.app.plugins import BackendPlugin, ServicePlugin
+from saros.app.hookspecs import BackendPlugin, ServicePlugin
 
 if TYPE_CHECKING:
     import typer
