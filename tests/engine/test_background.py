@@ -45,6 +45,22 @@ def test_a_job_ends_that_loses_cancellations(run: Runner) -> None:
     run(check())
 
 
+def test_a_job_starts_and_is_cancelled_in_a_callback_of_the_loop(run: Runner) -> None:
+    """Where there is no task, which is where timers call."""
+
+    async def check() -> None:
+        loop = asyncio.get_running_loop()
+        begun: asyncio.Future[Job[None]] = loop.create_future()
+        loop.call_soon(lambda: begun.set_result(Job(deaf(1), "deaf")))
+        job = await begun
+        await asyncio.sleep(0)
+        loop.call_soon(job.cancel)
+        await asyncio.wait({job.task}, timeout=20)
+        assert job.done()
+
+    run(check())
+
+
 def test_a_job_that_is_cancelled_before_it_begins_does_nothing(run: Runner) -> None:
     async def check() -> None:
         begun = []

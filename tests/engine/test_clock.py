@@ -271,3 +271,44 @@ def test_a_jump_waits_for_all_that_can_run(loop: str) -> None:
         assert late == []
 
     on_virtual_time(main, new_loop)
+
+
+@pytest.mark.parametrize("virtual", [False, True])
+def test_a_call_that_fails_stops_nothing_else_that_is_due(virtual: bool) -> None:
+    async def main() -> None:
+        clock = VirtualClock(0) if virtual else RealClock()
+        told: list[Exception] = []
+        clock.failed = told.append
+        fired = asyncio.Event()
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        start = clock.steady()
+        clock.call_after(MS, fail, start)
+        clock.call_after(MS, fail, start)
+        clock.call_after(2 * MS, fired.set, start)
+        async with asyncio.timeout(30):
+            await fired.wait()
+        assert [type(error) for error in told] == [ZeroDivisionError] * 2
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("time", ["real", "skip"])
+def test_a_call_that_fails_ends_its_app(tmp_path: Path, time: str) -> None:
+    """Whatever waits for that call would wait for ever, so nothing may go on as if all was well."""
+
+    def fail() -> None:
+        raise ZeroDivisionError("a fault")
+
+    async def main() -> None:
+        path = lua_app(tmp_path, workflows={"main": "return 1"})
+        async with saros.open(path, f"memory://?time={time}") as app:
+            workers = app.start_workers()
+            app.backend.clock.call_after(MS, fail)
+            await asyncio.wait({workers}, timeout=30)
+            assert workers.done()
+
+    with pytest.raises(saros.Error, match="ZeroDivisionError: a fault"):
+        asyncio.run(main())

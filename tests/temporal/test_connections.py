@@ -316,7 +316,7 @@ end
 SCRIPT = """
 import asyncio, sys
 from importlib.metadata import EntryPoint, entry_points
-import saros.app.opening
+import saros
 from saros.app.plugins import GROUP, Plugins
 
 points = list(entry_points(group=GROUP))
@@ -324,7 +324,7 @@ if not any(point.name == "temporal" for point in points):
     points.append(EntryPoint("temporal", "saros_temporal.plugin", GROUP))
 
 async def main():
-    async with saros.app.opening.open_app(sys.argv[1], sys.argv[2], plugins=Plugins(points)) as app:
+    async with saros.open(sys.argv[1], sys.argv[2], plugins=Plugins(points)) as app:
         waiting = await app.start("app:flow")
         handle = await app.start("app:flow", messages=[("go", 2)])
         await handle.result(20)

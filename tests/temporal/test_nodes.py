@@ -79,7 +79,7 @@ return { server = server, open = open, talk = talk, watch = watch, take = take }
 SCRIPT = """
 import asyncio, sys
 from importlib.metadata import EntryPoint, entry_points
-import saros.app.opening
+import saros
 from saros.app.plugins import GROUP, Plugins
 
 points = list(entry_points(group=GROUP))
@@ -87,7 +87,7 @@ if not any(point.name == "temporal" for point in points):
     points.append(EntryPoint("temporal", "saros_temporal.plugin", GROUP))
 
 async def main():
-    async with saros.app.opening.open_app(
+    async with saros.open(
         sys.argv[1], sys.argv[2], plugins=Plugins(points), options={"node_lease": "2s"}
     ) as app:
         print(await app.call("app:open", sys.argv[3]), flush=True)

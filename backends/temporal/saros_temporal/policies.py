@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from temporalio.api.common.v1 import RetryPolicy as TemporalRetryPolicy
 from temporalio.api.enums.v1 import WorkflowIdReusePolicy
 
-from saros.model.cron import Cron
+from saros.model.cron import cron_of
 from saros.model.errors import TIMEOUT
 from saros.model.records import RetryPolicy, StartOptions
 
@@ -44,7 +44,7 @@ def cron_schedule(options: StartOptions) -> str:
 
     :raises Error: INVALID.
     """
-    return Cron(options.cron_schedule).in_numbers() if options.cron_schedule else ""
+    return cron_of(options.cron_schedule).in_numbers() if options.cron_schedule else ""
 
 
 @lru_cache(maxsize=256)

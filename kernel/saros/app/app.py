@@ -19,9 +19,10 @@ from ..interfaces.deployment import Deployment
 from ..model import values
 from ..model.background import LIMIT_S, Job, end_all
 from ..model.clock import Clock
-from ..model.errors import INVALID, Error
+from ..model.errors import INTERNAL, INVALID, Error
 from ..model.execution import StartRequest, check_id, check_topic, new_id
 from ..model.options import check_start, parse_start_options
+from ..model.outcomes import error_of
 from ..model.query import selecting
 from ..model.records import Message
 from ..processes import ProcessHost
@@ -162,6 +163,13 @@ class App:
     async def _work(self, services: bool) -> None:
         workers = Job(self.backend.work(self.host), "the workers")
         stop = Job(self._stop.wait(), "the wait for the end")
+        faults: list[Exception] = []
+
+        def failed(error: Exception) -> None:
+            faults.append(error)
+            self._stop.set()
+
+        self.backend.clock.failed = failed
         try:
             # Services need the workers, and stop first. They are not cancelled, but left: each takes its time.
             async with contextlib.AsyncExitStack() as stack:
@@ -175,6 +183,8 @@ class App:
         failure = workers.failure()
         if failure is not None:
             raise failure
+        if faults:
+            raise Error(f"a timer failed: {error_of(faults[0]).message}", INTERNAL) from faults[0]
 
     async def _serve(self, stack: contextlib.AsyncExitStack) -> None:
         """Start the services, until all run or the app is to stop."""

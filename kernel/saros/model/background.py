@@ -34,13 +34,14 @@ class Job(Generic[T]):
 
     def __init__(self, work: Coroutine[Any, Any, T], name: str) -> None:
         self.name = name
-        self._scope = CancelScope()
+        self._scope: CancelScope | None = None  # made in its task: not every anyio makes one in a callback
+        self._cancelled = False
         self._task = asyncio.get_running_loop().create_task(self._run(work), name=name)
         self._task.add_done_callback(lambda task: work.close())  # if it was cancelled before it began
 
     async def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        if not self._scope.cancel_called:
-            with self._scope:
+        if not self._cancelled:
+            with CancelScope() as self._scope:
                 return await work
         raise asyncio.CancelledError
 
@@ -54,7 +55,7 @@ class Job(Generic[T]):
 
     def cancelled(self) -> bool:
         """Whether it is to end, and what it raises is no failure."""
-        return self._scope.cancel_called or self._task.cancelling() > 0
+        return self._cancelled or self._task.cancelling() > 0
 
     def failure(self) -> BaseException | None:
         """What it failed with, if it has ended."""
@@ -71,7 +72,9 @@ class Job(Generic[T]):
 
     def cancel(self) -> None:
         """Cancel it, until it has ended."""
-        self._scope.cancel()
+        self._cancelled = True
+        if self._scope is not None:
+            self._scope.cancel()
 
     async def end(self, limit_s: float = LIMIT_S) -> None:
         """Cancel it and wait for its end, also when the caller is cancelled; its failure is not raised.

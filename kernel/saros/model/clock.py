@@ -39,7 +39,16 @@ class Handle(Protocol):
     def cancel(self) -> None: ...
 
 
+def _tell(error: Exception) -> None:
+    about = {"message": "a call of a timer failed", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(about)
+
+
 class Clock(Protocol):
+    failed: Callable[[Exception], None]
+    """Gets what a call raised, which is a fault of ours: whoever waits for that call would wait for ever. By default
+    the log tells it. It stops neither the clock nor what else is due."""
+
     def now(self) -> int:
         """The time of day: nanoseconds since 1970."""
         ...
@@ -120,14 +129,17 @@ class _Queue:
             self.dead -= 1
         return heap[0][0] if heap else None
 
-    def due(self, now: int) -> Iterator[Callable[[], None]]:
-        """Take out what is due, in order. What is added meanwhile and due already waits for the next time."""
+    def call_due(self, now: int, clock: Clock) -> None:
+        """Call what is due, in order. What is added meanwhile and due already waits for the next time."""
         end = next(self._order)
         while (first := self.first()) is not None and first <= now and self._heap[0][1] < end:
             entry = heapq.heappop(self._heap)[2]
             call, entry.call = entry.call, None
             if call is not None:
-                yield call
+                try:
+                    call()
+                except Exception as error:
+                    clock.failed(error)
 
 
 # CLOCK_MONOTONIC stands still while a Linux machine sleeps.
@@ -151,6 +163,7 @@ class RealClock:
     tells when the time of day is set."""
 
     def __init__(self, wall: Callable[[], int] | None = None) -> None:
+        self.failed: Callable[[Exception], None] = _tell
         self._wall = wall
         self._ahead = 0  # of `steady` before `now`, as last seen
         self._queue = _Queue()  # by `steady`
@@ -211,8 +224,7 @@ class RealClock:
         self._firing = True
         try:
             for queue, now in ((self._queue, steady_ns()), (self._dates, self.now())):
-                for call in queue.due(now):
-                    call()
+                queue.call_due(now, self)
         finally:
             self._firing = False
             self._arm()
@@ -233,6 +245,7 @@ class VirtualClock:
     HOPS = 20
 
     def __init__(self, start: int | None = None) -> None:
+        self.failed: Callable[[Exception], None] = _tell
         self._now = time.time_ns() if start is None else start
         self._queue = _Queue()
         self._busy = 0
@@ -301,8 +314,7 @@ class VirtualClock:
 
     def _jump(self, when: int) -> None:
         self._now = max(self._now, when)
-        for call in self._queue.due(self._now):
-            call()
+        self._queue.call_due(self._now, self)
 
     # --- for tests --------------------------------------------------------------------------
 

@@ -147,14 +147,18 @@ def next_cron(expression: str, now: int) -> int:
 
     :raises Error: INVALID when it is not a cron expression.
     """
-    time = _cron(expression).after(now)
+    time = cron_of(expression).after(now)
     if time is None:
         raise Error(f'"{expression}" names no time any more', INVALID, retryable=False)
     return time
 
 
 @functools.lru_cache(maxsize=128)
-def _cron(expression: str) -> Cron:
+def cron_of(expression: str) -> Cron:
+    """The cron schedule of start options.
+
+    :raises Error: INVALID when it is not a cron expression, or one that backends do not read alike.
+    """
     cron = Cron(expression)
-    cron.in_numbers()  # refuses what Temporal would read in another way
+    cron.in_numbers()  # raises where Temporal would read it in another way
     return cron
