@@ -10,8 +10,9 @@ import pytest
 
 from saros.entries import CORE_KINDS, AppError, Kind, Problem, Registry, load
 from saros_lua.kinds import LUA_KINDS
+from saros_python.kinds import FUNCTION_PYTHON
 
-KINDS: tuple[Kind, ...] = (*CORE_KINDS, *LUA_KINDS)
+KINDS: tuple[Kind, ...] = (*CORE_KINDS, *LUA_KINDS, FUNCTION_PYTHON)
 
 Load = Callable[..., Registry]
 Fail = Callable[..., list[Problem]]

@@ -17,9 +17,9 @@ from temporalio.converter import DataConverter
 from temporalio.service import RPCError
 
 from saros.entries import Entry, Registry
-from saros.model.durations import parse_duration
 from saros.model.errors import INVALID, Error
 from saros.model.text import without_secrets
+from saros.model.timing import parse_duration
 
 from .credentials import api_key_of, tls_of
 from .refusals import no_answer, rpc_error, unreachable

@@ -10,9 +10,9 @@ from google.protobuf.message import Message
 from temporalio.api.common.v1 import RetryPolicy as TemporalRetryPolicy
 from temporalio.api.enums.v1 import WorkflowIdReusePolicy
 
-from saros.model.cron import cron_of
 from saros.model.errors import TIMEOUT
 from saros.model.records import RetryPolicy, StartOptions
+from saros.model.timing import cron_of
 
 TIMEOUT_NAMES: Final = tuple(
     f"TemporalTimeout:{name}" for name in ("StartToClose", "Heartbeat", "ScheduleToClose")

@@ -20,9 +20,8 @@ from ..model import values
 from ..model.background import LIMIT_S, Job, end_all
 from ..model.clock import Clock
 from ..model.errors import INTERNAL, INVALID, Error
-from ..model.execution import StartRequest, check_id, check_topic, new_id
+from ..model.execution import StartRequest, check_id, check_topic, error_of, new_id
 from ..model.options import check_start, parse_start_options
-from ..model.outcomes import error_of
 from ..model.query import selecting
 from ..model.records import Message
 from ..processes import ProcessHost

@@ -11,8 +11,7 @@ import msgspec
 from ..interfaces.backend import Backend
 from ..model import values
 from ..model.errors import NOT_FOUND, TIMEOUT, Error
-from ..model.execution import RUNNING, HistoryPage, Pid, check_topic, new_id
-from ..model.outcomes import value_of
+from ..model.execution import RUNNING, HistoryPage, Pid, check_topic, new_id, value_of
 from ..model.presentation import Line, lines
 from ..model.records import CANCEL, MESSAGE, Ask, CancelRequest, Message, pack
 from .description import Description, described

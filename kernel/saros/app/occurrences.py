@@ -6,7 +6,7 @@ import datetime as dt
 import zoneinfo
 
 from ..entries import Entry, parse_duration
-from ..model.cron import Cron
+from ..model.timing import Cron
 
 SECOND = 1_000_000_000
 
@@ -14,7 +14,7 @@ SECOND = 1_000_000_000
 class Occurrences:
     """The times of a schedule, which are the same on every worker.
 
-    Those of ``every`` are the multiples of the duration since 1970, UTC; `saros.model.cron` tells those of ``cron``.
+    Those of ``every`` are the multiples of the duration since 1970, UTC; `Cron` tells those of ``cron``.
     """
 
     def __init__(self, entry: Entry) -> None:

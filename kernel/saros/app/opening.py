@@ -68,8 +68,8 @@ async def open_app(
 
     made = plugins.backend(url).make(url, {"root": str(deployment.registry.root), **(options or {})})
     await made.open(deployment)
-    services = [service.serve for service in plugins.services()]
-    app = App(deployment, made, services, watchdog, None if path is None else reloading)
+    serve = [service.serve for service in plugins.services()]
+    app = App(deployment, made, serve, watchdog, None if path is None else reloading)
     try:
         if workers and path is not None:
             await made.join(app.host)

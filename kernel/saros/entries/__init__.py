@@ -7,7 +7,7 @@ that names every problem of the app at once.
 
 from __future__ import annotations
 
-from ..model.durations import parse_duration
+from ..model.timing import parse_duration
 from .compound import Ignored, ListOf, MapOf, Reference, Source, Table
 from .core import CORE_KINDS
 from .entry import Entry

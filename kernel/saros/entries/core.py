@@ -6,9 +6,8 @@ import zoneinfo
 from collections.abc import Iterator
 from typing import Final
 
-from ..model.cron import SECOND_NS, Cron
-from ..model.durations import parse_duration
 from ..model.errors import Error
+from ..model.timing import SECOND_NS, Cron, parse_duration
 from .compound import Ignored, ListOf, MapOf, Reference, Table
 from .entry import CLIENT, HOST, WORKER, Entry
 from .fields import Choice, Data, Duration, Flag, Number, Text

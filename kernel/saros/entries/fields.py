@@ -13,8 +13,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from ..model.durations import parse_duration
 from ..model.errors import Error
+from ..model.timing import parse_duration
 from .problems import BAD, listing
 
 

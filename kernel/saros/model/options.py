@@ -8,10 +8,10 @@ from typing import Any, Final
 import msgspec
 
 from . import values
-from .cron import next_cron
 from .errors import INVALID, Error
 from .execution import check_id
 from .records import RetryPolicy, StartOptions
+from .timing import next_cron
 
 MAX_MS: Final = 100 * 366 * 86_400_000
 """The longest duration of an option: a hundred years, in milliseconds."""

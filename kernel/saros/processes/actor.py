@@ -15,8 +15,7 @@ from ..entries import Entry
 from ..interfaces.program import Ports, dispatch
 from ..interfaces.runtime import CallScope
 from ..model.errors import INTERNAL, INVALID, Error, ErrorData
-from ..model.execution import Pid
-from ..model.outcomes import error_of
+from ..model.execution import Pid, error_of
 from ..model.records import (
     CANCEL,
     CLOSING_OPS,
