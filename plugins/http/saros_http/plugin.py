@@ -15,7 +15,7 @@ from saros.interfaces.module import Module
 from .kinds import HTTP_KINDS, SERVICE
 
 if TYPE_CHECKING:
-    from saros.app.app import App
+    from saros import App
 
 
 @saros.hookimpl

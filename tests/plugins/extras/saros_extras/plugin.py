@@ -13,7 +13,7 @@ from saros.app.hookspecs import BackendPlugin, ServicePlugin
 if TYPE_CHECKING:
     import typer
 
-    from saros.app.app import App
+    from saros import App
     from saros.entries import Kind
     from saros.interfaces.backend import Backend
     from saros.interfaces.module import Module
