@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from textwrap import dedent
 
@@ -16,6 +16,13 @@ KINDS: tuple[Kind, ...] = (*CORE_KINDS, *LUA_KINDS, FUNCTION_PYTHON)
 
 Load = Callable[..., Registry]
 Fail = Callable[..., list[Problem]]
+
+HOST = "- {name: host, kind: process.host}"
+
+
+def lines(problems: Iterable[Problem]) -> list[str]:
+    """Problems as texts, with their hints."""
+    return [f"{problem} | {problem.hint}" if problem.hint else str(problem) for problem in problems]
 
 
 @pytest.fixture
