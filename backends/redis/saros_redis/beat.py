@@ -12,8 +12,11 @@ from typing import Any
 
 import redis
 
-from . import codec
+from saros.model.errors import Error
+
+from . import codec, problems
 from .client import BUSY, LOST
+from .options import Options
 from .scripts import script
 
 log = logging.getLogger("saros.redis")
@@ -23,13 +26,13 @@ class Beat(abc.ABC):
     """:param name: of the thread.
     :param what: is renewed, as the log says it.
     :param client: a blocking redis-py client of its own.
-    :param lease: seconds.
     """
 
-    def __init__(self, name: str, what: str, client: Any, lease: float) -> None:
+    def __init__(self, name: str, what: str, client: Any, options: Options) -> None:
         self._what = what
         self._client = client
-        self._pause = lease / 4
+        self._options = options
+        self._pause = options.lease / 4
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -58,5 +61,10 @@ class Beat(abc.ABC):
             try:
                 self.renew()
             except (redis.RedisError, *LOST, *BUSY) as exc:  # the thread must not end
-                log.warning("%s could not be renewed: %s", self._what, exc)
+                log.warning("%s could not be renewed: %s", self._what, self._told(exc))
         self._client.close()
+
+    def _told(self, exc: Exception) -> Error:
+        if isinstance(exc, (*LOST, *BUSY)) or not isinstance(exc, redis.RedisError):
+            return problems.unavailable(self._options, exc)
+        return problems.answered(self._options, exc)

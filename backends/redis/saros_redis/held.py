@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .beat import Beat
+from .options import Options
 
 CHUNK = 100
 
@@ -46,8 +47,8 @@ class Held:
 class Renewer(Beat):
     """Keeps the leases. For the parameters see `Beat`."""
 
-    def __init__(self, held: Held, client: Any, tags: Sequence[str], consumer: str, lease: float) -> None:
-        super().__init__("saros-redis-leases", "leases", client, lease)
+    def __init__(self, held: Held, client: Any, tags: Sequence[str], consumer: str, options: Options) -> None:
+        super().__init__("saros-redis-leases", "leases", client, options)
         self._held = held
         self._tags = tags
         self._consumer = consumer

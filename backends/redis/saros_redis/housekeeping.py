@@ -77,9 +77,9 @@ class Housekeeping:
                 await self._orphans()
             found = 0
             for partition in range(core.keys.partitions):
-                found += await self._reclaim(partition)
-                for note in await core.run("notes", partition, []):
+                for note in await core.run("notes", partition, []):  # it ends an outage, which leases outlive
                     log.warning("Redis at %s: %s", core.options.url, codec.text(note))
+                found += await self._reclaim(partition)
 
     async def _reclaim(self, partition: int) -> int:
         """Take over what has room here; gives how much."""

@@ -24,6 +24,7 @@ from . import codec, limits, problems
 from .beat import Beat
 from .client import BLOCK_MS, BUSY, LOST
 from .core import BATCH, BROKEN, Core
+from .options import Options
 
 log = logging.getLogger("saros.redis")
 
@@ -51,7 +52,7 @@ class Nodes:
         await self._run("join", node, int(lease * 1e6))
         self._readers[node] = core.client.reader()
         tag = core.keys.tags[core.keys.partition(node)]
-        self._joined[node] = Pulse(core.client.threaded(), tag, node, lease)
+        self._joined[node] = Pulse(core.client.threaded(), tag, node, core.options)
         self._joined[node].start()
 
     async def send(self, node: str, mail: NodeMail) -> bool:
@@ -133,11 +134,11 @@ def _watch(field: bytes) -> tuple[str, Watcher] | None:
 class Pulse(Beat):
     """Renews the lease of one node. For the parameters see `Beat`."""
 
-    def __init__(self, client: Any, tag: str, node: str, lease: float) -> None:
-        super().__init__("saros-redis-node", f"the lease of {node}", client, lease)
+    def __init__(self, client: Any, tag: str, node: str, options: Options) -> None:
+        super().__init__("saros-redis-node", f"the lease of {node}", client, options)
         self._tag = tag
         self._node = node
-        self._lease = lease
+        self._lease = options.lease
 
     def renew(self) -> None:
         forgotten = self.evaluate("node", self._tag, ["join", self._node, int(self._lease * 1e6)])

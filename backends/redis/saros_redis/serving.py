@@ -29,8 +29,8 @@ class Serving:
             return
         core = self._core
         if self._renewer is None:
-            lease = core.options.lease
-            self._renewer = Renewer(core.held, core.client.threaded(), core.keys.tags, core.consumer, lease)
+            client = core.client.threaded()
+            self._renewer = Renewer(core.held, client, core.keys.tags, core.consumer, core.options)
             self._renewer.start()
         everything = list(range(core.keys.partitions))
         parts = [[partition] for partition in everything] if core.options.cluster else [everything]

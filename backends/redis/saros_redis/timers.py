@@ -13,6 +13,9 @@ log = logging.getLogger("saros.redis")
 
 LIMIT = 50
 """Deadlines per script: it must not hold the server for long."""
+_BACK, _DOUBT = 1, 2  # see scripts/fire.lua
+DOUBT_NS = 6_000_000_000
+"""Workers that know the clock speak within this time: their longest pause after an outage is less."""
 PAUSE_S = 0.2
 """Every worker looks this often: for deadlines that a client set, or a worker that is lost."""
 
@@ -48,6 +51,7 @@ class Timers:
     def __init__(self, core: Core, alarm: Alarm) -> None:
         self._core = core
         self._alarm = alarm
+        self._doubts: dict[int, int] = {}  # partition -> since when its clock may be wrong, by `steady_ns`
 
     async def run(self) -> None:
         """Fire what is due, for all, until cancelled."""
@@ -74,11 +78,15 @@ class Timers:
         core, steady = self._core, self._core.steady[partition]
         while True:
             known, sent = steady.known(), steady_ns()
-            now, fired, following, at, skew = await core.run("fire", partition, [LIMIT])
+            doubts = int(partition in self._doubts)
+            now, fired, following, at, skew, new = await core.run("fire", partition, [LIMIT, doubts])
+            if int(new) == _DOUBT and sent - self._doubts.setdefault(partition, sent) < DOUBT_NS:
+                return sent + int(PAUSE_S * 1e9)
             step = steady.heard(int(at), sent)
-            if step:
+            if step or int(new) == _BACK:
                 await self._shift(partition, step, skew.decode())
             elif known >= 0 and int(fired) < LIMIT:
+                self._doubts.pop(partition, None)
                 core.clock.heard(int(now), sent)
                 return steady.here(int(float(following))) if float(following) >= 0 else None
 
@@ -87,7 +95,8 @@ class Timers:
         core = self._core
         streams = [stream for _kind, _queue, stream in core.streams(partition)]
         if int(await core.run("shift", partition, [step, skew, streams])):
-            log.warning("the server's clock was set by %+.1f s; what waits does not heed it", step / 1e6)
+            if step:
+                log.warning("the server's clock was set by %+.1f s; what waits does not heed it", step / 1e6)
         else:
             core.steady[partition].forget()
             log.warning("this process has lost %.1f s; it goes by the server's clock", step / 1e6)

@@ -47,7 +47,7 @@ class App:
         deployment: Deployment,
         backend: Backend,
         services: Sequence[Serve] = (),
-        watchdog: float = 0.0,
+        watchdog: Watchdog | None = None,
         reloading: Callable[[], AbstractContextManager[Deployment]] | None = None,
     ) -> None:
         self._reloading = reloading
@@ -58,7 +58,7 @@ class App:
         self._workers: Job[None] | None = None
         self._stop = asyncio.Event()
         self._serving = asyncio.Event()
-        self._watchdog = Watchdog(watchdog, backend.blocked) if watchdog > 0 else None
+        self._watchdog = watchdog
 
     @property
     def registry(self) -> Registry:

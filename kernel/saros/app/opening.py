@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from ..interfaces.deployment import Deployment
 from .app import App
+from .board import Elsewhere
 from .loading import check_code, load_app
 from .plugins import Plugins, installed
-from .watchdog import SILENCE_S
+from .watchdog import SILENCE_S, Watchdog
 
 DEFAULT_BACKEND: Final = "memory://"
 
@@ -41,7 +42,8 @@ async def open_app(
     :param env: what ``${env:NAME}`` in YAML refers to; by default the environment.
     :param check: called with what is loaded, before anything is opened.
     :param watchdog: a process with workers ends, with a line on stderr and the status 86, when code of an entry
-        blocks it for so many seconds; 0 for never (see `saros.app.watchdog`).
+        blocks it for so many seconds; 0 for never (see `saros.app.watchdog`). Code that keeps Python's lock has the
+        process killed instead.
     :raises AppError: for a bad app, with every problem.
     :raises Error: when the backend is unknown or cannot be reached.
     """
@@ -66,10 +68,16 @@ async def open_app(
             check_code(newer)
             yield newer
 
-    made = plugins.backend(url).make(url, {"root": str(deployment.registry.root), **(options or {})})
+    root = str(deployment.registry.root)
+    given = {"root": root, **(options or {})}
+    made = plugins.backend(url).make(url, given)
     await made.open(deployment)
+    dog = None
+    if watchdog > 0 and path is not None:
+        elsewhere = Elsewhere(url, given, str(path), env, root, made.note, made.lost)
+        dog = Watchdog(watchdog, made.blocked, elsewhere)
     serve = [service.serve for service in plugins.services()]
-    app = App(deployment, made, serve, watchdog, None if path is None else reloading)
+    app = App(deployment, made, serve, dog, None if path is None else reloading)
     try:
         if workers and path is not None:
             await made.join(app.host)
