@@ -106,11 +106,12 @@ class Execution:
 
     def description(self) -> Description:
         run = self.run
-        shown = [{name: readable(raw) for name, raw in found.items()} for found in (self.search, self.memo)]
-        size = sum(record.size for record in self.records)
+        search = {name: readable(raw) for name, raw in self.search.items()}
+        memo = {name: readable(raw) for name, raw in self.memo.items()}
+        size, parent = sum(record.size for record in self.records), run.parent.pid if run.parent else None
         about = (run.id, run.run_id, str(run.pid), run.type, run.entry, self.status, run.task_queue)
         when = (run.start_time, self.close_time, len(self.records), size, run.attempt)
-        return Description(*about, *when, run.parent.pid if run.parent else None, *shown, self.problem)
+        return Description(*about, *when, parent, search, memo, self.problem)
 
 
 class DictStore:
@@ -394,8 +395,7 @@ class DictStore:
             self._watch(found, watcher)
         return found is not None
 
-    def _watch(self, execution: Execution, watcher: Watcher) -> None:
-        """A watcher that waits for no command of its own hears of the end once."""
+    def _watch(self, execution: Execution, watcher: Watcher) -> None:  # without a command, it is told once
         others = [old for old in execution.watchers if old.ref or watcher.ref or old.pid != watcher.pid]
         execution.watchers = [*others, watcher]
 
@@ -465,8 +465,7 @@ class DictStore:
         call.ready = True
         self._changed()
 
-    def _cancel_call(self, execution: Execution, ref: int) -> None:
-        """Its own end counts: an attempt that runs hears of it with its next heartbeat."""
+    def _cancel_call(self, execution: Execution, ref: int) -> None:  # a running attempt's own end counts
         call = execution.calls.get(ref)
         if call is not None and call.token:
             call.canceled = True
