@@ -17,8 +17,8 @@ from temporalio.converter import (
 )
 from temporalio.worker._command_aware_visitor import CommandInfo
 
-from saros_temporal.calls import LOCAL_IN_A_ROW
-from saros_temporal.payloads import to_json
+from saros_temporal.wire.payloads import to_json
+from saros_temporal.workflow.activity_port import LOCAL_IN_A_ROW
 
 from .instances import (
     NOW,

@@ -11,7 +11,7 @@ from temporalio.converter import (
     DataConverter,
 )
 
-from saros_temporal.payloads import ANSWER, to_payload
+from saros_temporal.wire.payloads import ANSWER, to_payload
 
 from .instances import (
     Run,

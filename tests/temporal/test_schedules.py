@@ -14,7 +14,7 @@ from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow, Sch
 
 from saros.model.execution import COMPLETED
 from saros.model.timing import SECOND_NS, Cron
-from saros_temporal.schedules import calendars
+from saros_temporal.client.schedules import calendars
 
 
 def test_a_schedule_starts_workflows_and_is_updated(
