@@ -15,7 +15,6 @@ MOST_MEMBERS = 12
 
 LARGE_FOLDERS: dict[str, str] = {
     "backends/redis/saros_redis": "is being split into rooms",
-    "backends/temporal/saros_temporal": "is being split into rooms",
     "plugins/cli/saros_cli": "a module for each command, in the order of the page on the command line",
     "plugins/http/saros_http": "is being split into rooms",
     "plugins/testing/saros_testing/conformance": "a module for each group of behaviours",
@@ -34,10 +33,6 @@ LONG_MODULES: dict[str, int] = {
     "saros.processes.host": 456,
     "saros_lua.vm": 320,
     "saros_memory.ledger": 304,
-    "saros_temporal.children": 318,
-    "saros_temporal.executions": 382,
-    "saros_temporal.histories": 327,
-    "saros_temporal.nodes": 305,
     "saros_testing.conformance.calls": 376,
     "saros_testing.conformance.control": 357,
     "saros_testing.conformance.lifecycle": 334,
@@ -48,16 +43,12 @@ LONG_MODULES: dict[str, int] = {
 LONG_FUNCTIONS: dict[str, str] = {"saros_http.gateway.__call__": "holds the two halves of one request"}
 """Functions that are longer, and why; the list only shrinks."""
 
-FREE_NAMES = {"__init__", "__main__", "plugin", "store", "backend", "kinds"}
+FREE_NAMES = {"__init__", "__main__", "plugin", "store", "backend", "kinds", "errors"}
 """The names of modules that every package may have: they mean the same everywhere."""
 
 SHARED_NAMES: dict[str, str] = {
-    "calls": "becomes activities in the backends",
-    "execution": "becomes workflow_state on Temporal",
-    "executions": "becomes namespace on Temporal",
-    "nodes": "the same part of the kernel and of its two backends",
+    "calls": "becomes activities on Redis",
     "options": "start options of the kernel, options of a backend's URL, options of a service",
-    "replay": "the same part of the kernel, of Temporal's backend and of the command",
 }
 """Other names that more than two packages have, and why; the list only shrinks."""
 
