@@ -124,7 +124,7 @@ def app_directory() -> Iterator[Path]:
 
 
 def opened(root: Path, address: str) -> Any:
-    from saros.app.app import open_app
+    from saros.app.opening import open_app
 
     return open_app(root, f"temporal://{address}/default")
 

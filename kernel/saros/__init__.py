@@ -15,9 +15,9 @@ from .app.hookspecs import hookimpl
 if TYPE_CHECKING:
     from . import activity
     from .app.app import App
-    from .app.app import open_app as open
     from .app.description import Description
     from .app.handle import Handle
+    from .app.opening import open_app as open
     from .entries import AppError
     from .model import errors
     from .model.errors import CodeError, Error, NonDeterminism
@@ -46,7 +46,7 @@ _FOUND_IN = {
     "Description": "app.description:Description",
     "Handle": "app.handle:Handle",
     "Line": "model.presentation:Line",
-    "open": "app.app:open_app",
+    "open": "app.opening:open_app",
     "CodeError": "model.errors:CodeError",
     "Error": "model.errors:Error",
     "NonDeterminism": "model.errors:NonDeterminism",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import saros
-from saros.app.plugins import RuntimePlugin
+from saros.app.hookspecs import RuntimePlugin
 
 if TYPE_CHECKING:
     import typer

@@ -19,7 +19,8 @@ import pytest
 
 import saros
 from saros.app import plugins
-from saros.app.plugins import Plugins, ServicePlugin
+from saros.app.hookspecs import ServicePlugin
+from saros.app.plugins import Plugins
 
 SKIP = "memory://?time=skip"
 COMMAND = [sys.executable, "-c", "import sys; from saros_cli import main; sys.exit(main())"]
@@ -185,7 +186,7 @@ def test_a_service_that_cannot_start_ends_run_and_does_not_concern_start(
     found = Plugins()
     found.manager.register(_Refused())
     monkeypatch.setattr(plugins, "installed", lambda: found)
-    monkeypatch.setattr("saros.app.app.installed", lambda: found)
+    monkeypatch.setattr("saros.app.opening.installed", lambda: found)
     monkeypatch.setattr("saros.app.loading.installed", lambda: found)
     assert cli("start", shop, "app:order", '{"amount": 5}', "-b", SKIP, "--json").status == 0
     result = cli("run", shop)

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from saros.app.plugins import BackendPlugin, installed
+from saros.app.hookspecs import BackendPlugin
+from saros.app.plugins import installed
 from saros_testing.conformance import BEHAVIOURS, Behaviour
 
 TABLE = Path(__file__).parents[2] / "docs" / "conformance.md"

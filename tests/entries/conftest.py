@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from textwrap import dedent
 
@@ -10,11 +10,19 @@ import pytest
 
 from saros.entries import CORE_KINDS, AppError, Kind, Problem, Registry, load
 from saros_lua.lua_kinds import LUA_KINDS
+from saros_python.kinds import FUNCTION_PYTHON
 
-KINDS: tuple[Kind, ...] = (*CORE_KINDS, *LUA_KINDS)
+KINDS: tuple[Kind, ...] = (*CORE_KINDS, *LUA_KINDS, FUNCTION_PYTHON)
 
 Load = Callable[..., Registry]
 Fail = Callable[..., list[Problem]]
+
+HOST = "- {name: host, kind: process.host}"
+
+
+def lines(problems: Iterable[Problem]) -> list[str]:
+    """Problems as texts, with their hints."""
+    return [f"{problem} | {problem.hint}" if problem.hint else str(problem) for problem in problems]
 
 
 @pytest.fixture

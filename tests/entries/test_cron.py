@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saros.model.cron import SECOND_NS, Cron
 from saros.model.errors import INVALID, Error
+from saros.model.timing import SECOND_NS, Cron
 
 
 def times(expression: str, start: str, count: int, zone: str = "UTC") -> list[str]:

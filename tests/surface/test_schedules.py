@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from saros.app.occurrences import Occurrences, name_of
+from saros.app.schedules import Occurrences, name_of
 from saros.engine import StoreBackend
 from saros_testing import TestApp, eventually, lua_app
 

@@ -22,8 +22,11 @@ import pytest
 from temporalio.api.testservice.v1 import LockTimeSkippingRequest, UnlockTimeSkippingRequest
 from temporalio.testing import WorkflowEnvironment
 
-from saros.app.app import App, open_app
+from saros.app.app import App
+from saros.app.opening import open_app
 from saros.app.plugins import GROUP, Plugins
+
+from .instances import LOCAL, Run, Start
 
 T = TypeVar("T")
 HERE = Path(__file__).parent
@@ -299,3 +302,14 @@ async def _until(check: Callable[[], Coroutine[Any, Any, T]], seconds: float = 1
             assert found, "it did not become true in time"
             return found
         await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+def start(write_app: Any, tmp_path: Path, plugins: Any) -> Start:
+    """Makes an instance of a workflow with this code."""
+
+    def started(code: str, **more: Any) -> Run:
+        head = 'local funcs, time, workflow = require("funcs"), require("time"), require("workflow")\n'
+        return Run(write_app(tmp_path / "app", flow=head + LOCAL + code), plugins, **more)
+
+    return started

@@ -22,8 +22,8 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import TLSConfig
 from temporalio.converter import PayloadCodec
 
-from saros.app.app import open_app
 from saros.app.loading import load_app
+from saros.app.opening import open_app
 from saros.model.errors import Error
 
 from .tls import Authority

@@ -4,175 +4,34 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
-from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.enums.v1 import CommandType
-from temporalio.api.failure.v1 import Failure
-from temporalio.api.sdk.v1 import WorkflowMetadata
-from temporalio.bridge.proto.activity_result import ActivityResolution, DoBackoff, Success
 from temporalio.bridge.proto.workflow_activation import (
-    CancelWorkflow,
-    DoUpdate,
-    FireTimer,
-    InitializeWorkflow,
-    NotifyHasPatch,
-    QueryWorkflow,
     RemoveFromCache,
-    ResolveActivity,
-    SignalWorkflow,
-    WorkflowActivation,
     WorkflowActivationJob,
 )
-from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
-from temporalio.common import TypedSearchAttributes
 from temporalio.converter import (
     ActivitySerializationContext,
-    DataConverter,
-    DefaultFailureConverter,
     WorkflowSerializationContext,
 )
-from temporalio.worker import WorkflowInstanceDetails
 from temporalio.worker._command_aware_visitor import CommandInfo
-from temporalio.workflow import Info, ParentInfo, _Definition
 
-from saros.app.loading import load_app
-from saros_temporal.wire.payloads import ANSWER, to_json, to_payload
-from saros_temporal.wire.search_attributes import SearchAttributes
-from saros_temporal.worker.workflow_runner import SarosWorkflow
+from saros_temporal.wire.payloads import to_json
 from saros_temporal.workflow.activity_port import LOCAL_IN_A_ROW
-from saros_temporal.workflow.instance import Instance
-from saros_temporal.workflow.workflow_state import Environment
 
-NOW = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
-LOCAL = 'local near = funcs.new():with_options({ ["activity.local"] = true })\n'
-
-
-class Run:
-    """A workflow instance, and what it answered last."""
-
-    def __init__(self, root: Path, plugins: Any, codec_wants_context: bool = False) -> None:
-        converter = DataConverter.default
-        info = Info(
-            attempt=1, continued_run_id=None, cron_schedule=None, execution_timeout=None,
-            first_execution_run_id="run", headers={}, namespace="default", original_execution_run_id="run",
-            parent=ParentInfo(namespace="default", run_id="above", workflow_id="parent"), root=None, raw_memo={},
-            retry_policy=None, run_id="run", run_timeout=None, search_attributes={}, start_time=NOW,
-            workflow_start_time=NOW, task_queue="queue", task_timeout=dt.timedelta(seconds=10),
-            typed_search_attributes=TypedSearchAttributes([]), workflow_id="id", workflow_type="app:flow",
-            priority=None,  # type: ignore[arg-type]
-        )  # fmt: skip
-        details = WorkflowInstanceDetails(
-            payload_converter_factory=lambda: converter.payload_converter,
-            failure_converter_class=DefaultFailureConverter,
-            interceptor_classes=[],
-            defn=_Definition.must_from_class(SarosWorkflow),
-            info=info,
-            randomness_seed=7,
-            extern_functions={},
-            disable_eager_activity_execution=False,
-            worker_level_failure_exception_types=[],
-            patch_activation_callback=None,
-            last_completion_result=Payloads(),
-            last_failure=None,
-        )
-        environment = Environment(load_app(root, plugins), "app:worker", SearchAttributes())
-        self.instance = Instance(environment, details, codec_wants_context)
-        self.length = 0
-        self.completion = WorkflowActivationCompletion()
-
-    def act(self, *jobs: WorkflowActivationJob, replaying: bool = False) -> list[str]:
-        """Carry out an activation, and give the kinds of the commands."""
-        self.length += 4
-        act = WorkflowActivation(run_id="run", is_replaying=replaying, history_length=self.length, jobs=jobs)
-        act.timestamp.FromDatetime(NOW)
-        self.completion = self.instance.activate(act)
-        return [str(command.WhichOneof("variant")) for command in self.commands]
-
-    @property
-    def commands(self) -> Any:
-        return self.completion.successful.commands
-
-    @property
-    def failure(self) -> Failure:
-        assert self.completion.WhichOneof("status") == "failed"
-        return self.completion.failed.failure
-
-    @property
-    def result(self) -> Any:
-        return json.loads(self.commands[-1].complete_workflow_execution.result.data)
-
-
-Start = Callable[..., Run]
-
-
-@pytest.fixture
-def start(write_app: Any, tmp_path: Path, plugins: Any) -> Start:
-    """Makes an instance of a workflow with this code."""
-
-    def started(code: str, **more: Any) -> Run:
-        head = 'local funcs, time, workflow = require("funcs"), require("time"), require("workflow")\n'
-        return Run(write_app(tmp_path / "app", flow=head + LOCAL + code), plugins, **more)
-
-    return started
-
-
-# --- jobs -------------------------------------------------------------------------------------------
-
-
-def begin(*args: Any) -> WorkflowActivationJob:
-    given = [to_payload(json.dumps(arg).encode()) for arg in args]
-    return WorkflowActivationJob(
-        initialize_workflow=InitializeWorkflow(workflow_type="app:flow", workflow_id="id", arguments=given)
-    )
-
-
-def signal(name: str, *args: Any) -> WorkflowActivationJob:
-    given = [to_payload(json.dumps(arg).encode()) for arg in args]
-    return WorkflowActivationJob(signal_workflow=SignalWorkflow(signal_name=name, input=given))
-
-
-def update(name: str, *args: Payload) -> WorkflowActivationJob:
-    return WorkflowActivationJob(
-        do_update=DoUpdate(id=f"u-{name}", protocol_instance_id=f"p-{name}", name=name, input=args)
-    )
-
-
-def fired(seq: int) -> WorkflowActivationJob:
-    return WorkflowActivationJob(fire_timer=FireTimer(seq=seq))
-
-
-def done(seq: int, value: Any = None) -> WorkflowActivationJob:
-    result = ActivityResolution(completed=Success(result=to_payload(json.dumps(value).encode())))
-    return WorkflowActivationJob(resolve_activity=ResolveActivity(seq=seq, result=result))
-
-
-def backoff(seq: int, attempt: int, ms: int) -> WorkflowActivationJob:
-    wait = DoBackoff(attempt=attempt)
-    wait.backoff_duration.FromMilliseconds(ms)
-    wait.original_schedule_time.FromDatetime(NOW)
-    result = ActivityResolution(backoff=wait)
-    return WorkflowActivationJob(resolve_activity=ResolveActivity(seq=seq, result=result))
-
-
-def patch(id: str) -> WorkflowActivationJob:
-    return WorkflowActivationJob(notify_has_patch=NotifyHasPatch(patch_id=id))
-
-
-def cancel(reason: str) -> WorkflowActivationJob:
-    return WorkflowActivationJob(cancel_workflow=CancelWorkflow(reason=reason))
-
-
-def evict(reason: RemoveFromCache.EvictionReason.ValueType) -> WorkflowActivationJob:
-    return WorkflowActivationJob(remove_from_cache=RemoveFromCache(reason=reason))
-
-
-def query(name: str, **headers: Payload) -> WorkflowActivationJob:
-    return WorkflowActivationJob(query_workflow=QueryWorkflow(query_id="q", query_type=name, headers=headers))
-
+from .instances import (
+    NOW,
+    Start,
+    backoff,
+    begin,
+    cancel,
+    done,
+    evict,
+    fired,
+    patch,
+    signal,
+)
 
 # --- the order of jobs and commands -----------------------------------------------------------------
 
@@ -455,113 +314,6 @@ end""")
     count, text = run.result
     assert count == 1
     assert "wait for some of the calls" in text
-
-
-# --- queries and updates ----------------------------------------------------------------------------
-
-ASKED = """
-return function()
-  workflow.on_query("state", function() return "fine" end)
-  workflow.on_query("endless", function() while true do end end)
-  workflow.on_update("quick", function(x) return x end)
-  workflow.on_update("slow", function(x) return (funcs.call("app:echo", x)) end)
-  workflow.on_update("never", function() time.sleep("1h") end)
-  process.listen("approve")
-  process.inbox():receive()
-  return "over"
-end"""
-
-
-def answered(run: Run) -> Any:
-    return run.commands[0].respond_to_query
-
-
-def test_queries_answer_and_change_nothing(start: Start) -> None:
-    run = start(ASKED)
-    run.act(begin())
-    assert run.act(query("state")) == ["respond_to_query"]
-    assert (answered(run).query_id, answered(run).succeeded.response.data) == ("q", b'"fine"')
-    run.act(query("nothing"))
-    assert "there is no query nothing" in answered(run).failed.message
-    run.act(query("state", **{ANSWER: to_payload(b"true")}))
-    assert json.loads(answered(run).succeeded.response.data) == {"ok": "fine"}
-    assert run.act(signal("go")) == ["complete_workflow_execution"]
-
-
-def test_a_query_that_never_ends_fails_alone(start: Start) -> None:
-    run = start(ASKED)
-    run.act(begin())
-    run.act(query("endless"))
-    assert "instructions" in answered(run).failed.message
-    run.act(signal("go"))
-    assert "a replay makes it anew" in run.failure.message
-
-
-def test_the_metadata_names_what_the_program_offers(start: Start) -> None:
-    run = start(ASKED)
-    run.act(begin())
-    run.act(query("__temporal_workflow_metadata"))
-    found = DataConverter.default.payload_converter.from_payload(
-        answered(run).succeeded.response, WorkflowMetadata
-    )
-    definition = found.definition
-    assert definition.type == "app:flow"
-    names = [item.name for item in definition.query_definitions]
-    assert names == [
-        "__enhanced_stack_trace", "__stack_trace", "__temporal_workflow_metadata", "endless", "state",
-    ]  # fmt: skip
-    assert [item.name for item in definition.update_definitions] == ["never", "quick", "slow"]
-    assert [item.name for item in definition.signal_definitions] == ["approve"]
-
-
-def test_the_stack_trace_says_where_the_code_waits(start: Start) -> None:
-    run = start("""
-return function()
-  coroutine.spawn(function() time.sleep("1h") end)
-  coroutine.spawn(function() process.exec("app:flow", "app:worker") end)
-  near:call("app:echo", 1)
-end""")
-    run.act(begin())
-    run.act(query("__stack_trace"))
-    text = json.loads(answered(run).succeeded.response.data)
-    assert "flow.lua:5" in text
-    assert "flow.lua:7" in text
-    assert "waits for the local activity app:echo (1)" in text
-    assert "waits for 1 timer" in text
-    assert "has the child app:flow" in text
-    run.act(query("__enhanced_stack_trace"))
-    assert "ask for __stack_trace" in answered(run).failed.message
-
-
-def responses(run: Run) -> list[tuple[str, str]]:
-    return [
-        (command.update_response.protocol_instance_id, command.update_response.WhichOneof("response"))
-        for command in run.commands
-        if command.HasField("update_response")
-    ]
-
-
-def test_updates_are_accepted_and_completed_in_order(start: Start) -> None:
-    run = start(ASKED)
-    given = to_payload(b"5")
-    assert run.act(begin(), update("quick", given)) == ["update_response"] * 2
-    assert responses(run) == [("p-quick", "accepted"), ("p-quick", "completed")]
-    assert run.act(update("slow", given)) == ["update_response", "schedule_activity"]
-    assert run.act(done(1, 5)) == ["update_response"]
-    assert run.commands[0].update_response.completed.data == b"5"
-
-
-def test_updates_are_rejected(start: Start) -> None:
-    run = start(ASKED)
-    run.act(begin())
-    run.act(update("nothing"))
-    assert responses(run) == [("p-nothing", "accepted"), ("p-nothing", "rejected")]
-    run.act(update("quick", Payload(metadata={"encoding": b"binary/secret"})))
-    assert responses(run) == [("p-quick", "rejected")]
-    run.act(update("never"), signal("go"))
-    assert responses(run) == [("p-never", "accepted"), ("p-never", "rejected")]
-    assert "ended before it answered" in run.commands[-2].update_response.rejected.message
-    assert run.result == "over"
 
 
 # --- for the worker ---------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ import pytest
 from temporalio.api.workflowservice.v1 import ListScheduleMatchingTimesRequest
 from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow, ScheduleSpec, ScheduleState
 
-from saros.model.cron import SECOND_NS, Cron
 from saros.model.execution import COMPLETED
+from saros.model.timing import SECOND_NS, Cron
 from saros_temporal.client.schedules import calendars
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from saros.app.app import open_app
+from saros.app.opening import open_app
 from saros.model.errors import Error
 
 from .tls import Authority, Front, context

@@ -12,8 +12,8 @@ from temporalio.api.workflowservice.v1 import (
     SetWorkerDeploymentCurrentVersionRequest,
 )
 
+from saros.entries import Ignored
 from saros.entries.core import WORKER_OPTIONS
-from saros.entries.fields import Ignored
 
 PATIENCE_S = 60.0
 

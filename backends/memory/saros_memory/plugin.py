@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import saros
-from saros.app.plugins import BackendPlugin
+from saros.app.hookspecs import BackendPlugin
 from saros.model.errors import INVALID, Error
 from saros.model.text import without_secrets
 

@@ -7,8 +7,8 @@ import re
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
-from saros.model.durations import parse_duration
 from saros.model.errors import INVALID, Error
+from saros.model.timing import parse_duration
 
 DEFAULT_PORT: Final = 6379
 CLUSTER_PARTITIONS: Final = 16

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import saros
-from saros.app.plugins import BackendPlugin
+from saros.app.hookspecs import BackendPlugin
 from saros.interfaces.backend import Backend
 
 

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any
 
 import msgspec
@@ -20,23 +20,20 @@ from ..model import values
 from ..model.background import LIMIT_S, Job, end_all
 from ..model.clock import Clock
 from ..model.errors import INTERNAL, INVALID, Error
-from ..model.execution import StartRequest, check_id, check_topic, new_id
-from ..model.options import check_start
-from ..model.outcomes import error_of
+from ..model.execution import StartRequest, check_id, check_topic, error_of, new_id
+from ..model.options import check_start, parse_start_options
 from ..model.query import selecting
-from ..model.records import Message, StartOptions
+from ..model.records import Message
 from ..processes import ProcessHost
-from .board import Elsewhere
 from .description import Description, described
 from .handle import Handle
-from .loading import check_code, load_app
-from .plugins import Plugins, installed
 from .serving import served
-from .watchdog import SILENCE_S, Watchdog
+from .watchdog import Watchdog
 
 log = logging.getLogger("saros")
 
-DEFAULT_BACKEND = "memory://"
+Serve = Callable[["App"], AbstractAsyncContextManager[None] | None]
+"""Gives a context within which a service runs, or None if the app has none."""
 
 
 class App:
@@ -49,14 +46,14 @@ class App:
         self,
         deployment: Deployment,
         backend: Backend,
-        plugins: Plugins,
+        services: Sequence[Serve] = (),
         watchdog: Watchdog | None = None,
-        loading: Callable[[], Deployment] | None = None,
+        reloading: Callable[[], AbstractContextManager[Deployment]] | None = None,
     ) -> None:
-        self._loading = loading
+        self._reloading = reloading
         self.deployment = deployment
         self.backend = backend
-        self.plugins = plugins
+        self._services = services
         self.host = ProcessHost(deployment, backend, backend.clock)
         self._workers: Job[None] | None = None
         self._stop = asyncio.Event()
@@ -98,7 +95,7 @@ class App:
         """
         workflow = self.deployment.registry.workflow(entry)
         worker_id, queue = self.deployment.registry.worker_and_queue(workflow, worker)
-        start_options = start_options_of(options or {})
+        start_options = parse_start_options(options or {})
         request = StartRequest(
             check_id(
                 new_id()
@@ -121,7 +118,7 @@ class App:
         )
         check_start(start_options, request.id)
         started = await self.backend.start(request)
-        return Handle(self, started.id, started.run_id, started.pid, created=started.created)
+        return Handle(self.backend, started.id, started.run_id, started.pid, created=started.created)
 
     async def call(self, entry: str, *args: Any, context: Mapping[str, Any] | None = None) -> Any:
         """Run a function in this process and give its result. While it runs, others can reach it.
@@ -139,7 +136,7 @@ class App:
 
         :param run_id: the one run that all methods of the handle then mean; empty for the newest.
         """
-        return Handle(self, id, run_id, only_run=bool(run_id))
+        return Handle(self.backend, id, run_id, only_run=bool(run_id))
 
     async def list(self, query: str = "", *, status: str = "") -> AsyncIterator[Description]:
         """Runs that a query (see `saros.model.query`) selects, newest first.
@@ -200,8 +197,8 @@ class App:
         finally:
             await end_all([joined, stopped], LIMIT_S)
         await stack.enter_async_context(served(self.host, self.backend))
-        for service in self.plugins.services():
-            context = service.serve(self)
+        for serve in self._services:
+            context = serve(self)
             if context is not None and not self._stop.is_set():
                 await stack.enter_async_context(context)
 
@@ -227,14 +224,10 @@ class App:
 
         :raises AppError: with every problem of the new version; the old one goes on.
         """
-        if self._loading is None:
+        if self._reloading is None:
             raise Error("this app was not opened from a directory", INVALID, retryable=False)
-        with contextlib.ExitStack() as stack:
-            for runtime in self.plugins.runtimes():
-                if runtime.reloading is not None:
-                    stack.enter_context(runtime.reloading(str(self.registry.root)))
-            newer = self._loading()
-            check_code(newer)
+        with self._reloading() as newer:
+            pass  # the runtimes keep the new code once the context has ended without an error
         self.deployment.adopt(newer)
         self.host.outdated()
 
@@ -269,87 +262,7 @@ class App:
                 await self.backend.close()
 
 
-@contextlib.asynccontextmanager
-async def open_app(
-    path: str | Path | None,
-    backend: str | None = None,
-    *,
-    workers: bool = True,
-    services: bool = True,
-    plugins: Plugins | None = None,
-    options: Mapping[str, Any] | None = None,
-    env: Mapping[str, str] | None = None,
-    check: Callable[[Deployment], None] | None = None,
-    watchdog: float = SILENCE_S,
-) -> AsyncIterator[App]:
-    """Open an application directory on a backend.
-
-    :param path: None opens a client that knows no entries: for looking at executions and talking to them.
-    :param backend: its URL; by default that in ``SAROS_BACKEND``, or ``memory://``.
-    :param workers: serve the app's task queues here; False makes a client only.
-    :param services: with workers, also serve its supervised processes, schedules and HTTP.
-    :param plugins: by default all that are installed.
-    :param options: of the backend, beside those of its URL.
-    :param env: what ``${env:NAME}`` in YAML refers to; by default the environment.
-    :param check: called with what is loaded, before anything is opened.
-    :param watchdog: a process with workers ends, with a line on stderr and the status 86, when code of an entry
-        blocks it for so many seconds; 0 for never (see `saros.app.watchdog`). Code that keeps Python's lock has the
-        process killed instead.
-    :raises AppError: for a bad app, with every problem.
-    :raises Error: when the backend is unknown or cannot be reached.
-    """
-    import os
-
-    plugins = plugins or installed()
-    url = backend or os.environ.get("SAROS_BACKEND") or DEFAULT_BACKEND
-
-    def loading() -> Deployment:
-        loaded = load_app(path, plugins, env)
-        if check is not None:
-            check(loaded)
-        return loaded
-
-    deployment = loading()
-    root = str(deployment.registry.root)
-    given = {"root": root, **(options or {})}
-    made = plugins.backend(url).make(url, given)
-    await made.open(deployment)
-    dog = None
-    if watchdog > 0 and path is not None:
-        elsewhere = Elsewhere(url, given, str(path), env, root, made.note, made.lost)
-        dog = Watchdog(watchdog, made.blocked, elsewhere)
-    app = App(deployment, made, plugins, dog, None if path is None else loading)
-    try:
-        if workers and path is not None:
-            await made.join(app.host)
-            app.start_workers(services=services)
-            await app.serving()
-        yield app
-    finally:
-        await app.close()
-
-
 def _tell_failure(workers: asyncio.Task[None]) -> None:
     """Say at once that the workers have ended; whoever awaits or closes them gets the error."""
     if not workers.cancelled() and workers.exception() is not None:
         log.error("the workers of this app have stopped: %s", workers.exception())
-
-
-def start_options_of(options: Mapping[str, Any]) -> StartOptions:
-    """Start options from plain values, as Lua's ``process.with_options`` takes them.
-
-    :raises Error: INVALID, naming the option.
-    """
-    if not options:
-        return StartOptions()
-    plain: dict[str, Any] = {}
-    for key, value in options.items():
-        name = key.removeprefix("temporal.").removeprefix("workflow.")
-        plain[name] = value
-    unknown = set(plain) - set(StartOptions.__struct_fields__)
-    if unknown:
-        raise Error(f"unknown start option {sorted(unknown)[0]}", "Invalid", retryable=False)
-    try:
-        return msgspec.json.decode(values.encode(plain), type=StartOptions)
-    except msgspec.ValidationError as exc:
-        raise Error(f"bad start option: {exc}", "Invalid", retryable=False) from exc

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
+from ..interfaces.backend import Backend
 from ..model import values
 from ..model.errors import NOT_FOUND, TIMEOUT, Error
-from ..model.execution import RUNNING, HistoryPage, Pid, check_topic, new_id
-from ..model.outcomes import value_of
+from ..model.execution import RUNNING, HistoryPage, Pid, check_topic, new_id, value_of
 from ..model.presentation import Line, lines
 from ..model.records import CANCEL, MESSAGE, Ask, CancelRequest, Message, pack
 from .description import Description, described
-
-if TYPE_CHECKING:
-    from .app import App
 
 
 class Handle:
@@ -36,7 +33,7 @@ class Handle:
 
     def __init__(
         self,
-        app: App,
+        backend: Backend,
         id: str,
         run_id: str = "",
         pid: str = "",
@@ -44,7 +41,7 @@ class Handle:
         created: bool = False,
         only_run: bool = False,
     ) -> None:
-        self._app = app
+        self._backend = backend
         self.id = id
         self.run_id = run_id
         self.pid = pid
@@ -61,7 +58,7 @@ class Handle:
 
     async def _expect_running(self) -> None:
         """:raises Error: NOT_FOUND when one run was asked for, and that has ended."""
-        if self._only and (await self._app.backend.describe(self.id, self._only)).status != RUNNING:
+        if self._only and (await self._backend.describe(self.id, self._only)).status != RUNNING:
             raise Error(f"run {self._only} of {self.id} has ended", NOT_FOUND, retryable=False)
 
     async def result(self, timeout: float | None = None) -> Any:
@@ -72,7 +69,7 @@ class Handle:
         """
         try:
             async with asyncio.timeout(timeout):
-                body = await self._app.backend.result(self.id, self.run_id)
+                body = await self._backend.result(self.id, self.run_id)
         except TimeoutError:
             raise Error(f"{self.id} did not end within {timeout:g} s", TIMEOUT) from None
         return values.decode(value_of(body))
@@ -86,7 +83,7 @@ class Handle:
         """
         await self._expect_running()
         message = Message(check_topic(topic), "", msgspec.Raw(values.encode_args(payloads)))
-        if not await self._app.backend.send(self._pid, MESSAGE, pack(message), new_id()):
+        if not await self._backend.send(self._pid, MESSAGE, pack(message), new_id()):
             raise _not_running(self.id)
 
     async def query(self, name: str, *args: Any) -> Any:
@@ -96,9 +93,7 @@ class Handle:
         :param args: what it gets.
         :raises Error: NOT_FOUND, or what the handler failed with.
         """
-        return values.decode(
-            await self._app.backend.query(self.id, name, values.encode_args(args), self._only)
-        )
+        return values.decode(await self._backend.query(self.id, name, values.encode_args(args), self._only))
 
     async def update(self, name: str, *args: Any) -> Any:
         """Have a handler of ``workflow.on_update`` do something, and give what it returns.
@@ -108,7 +103,7 @@ class Handle:
         :raises Error: NOT_FOUND, or what the validator or handler failed with.
         """
         await self._expect_running()
-        return values.decode(await self._app.backend.update(self.id, name, values.encode_args(args)))
+        return values.decode(await self._backend.update(self.id, name, values.encode_args(args)))
 
     async def cancel(self, reason: str = "") -> None:
         """Ask the execution to end; its code decides how.
@@ -118,7 +113,7 @@ class Handle:
         """
         await self._expect_running()
         body = pack(CancelRequest("", reason))
-        if not await self._app.backend.send(self._pid, CANCEL, body, new_id()):
+        if not await self._backend.send(self._pid, CANCEL, body, new_id()):
             raise _not_running(self.id)
 
     async def terminate(self, reason: str = "") -> None:
@@ -128,7 +123,7 @@ class Handle:
         :raises Error: NOT_FOUND when it does not run.
         """
         await self._expect_running()
-        if not await self._app.backend.ask(self._pid, Ask("terminate", reason=reason), ""):
+        if not await self._backend.ask(self._pid, Ask("terminate", reason=reason), ""):
             raise _not_running(self.id)
 
     async def release(self) -> None:
@@ -137,21 +132,21 @@ class Handle:
         :raises Error: NOT_FOUND when none is parked.
         """
         await self._expect_running()
-        await self._app.backend.release(self.id)
+        await self._backend.release(self.id)
 
     async def describe(self) -> Description:
         """Tell how it stands.
 
         :raises Error: NOT_FOUND.
         """
-        return described(await self._app.backend.describe(self.id, self._only))
+        return described(await self._backend.describe(self.id, self._only))
 
     async def history(self) -> list[Line]:
         """The history, readable.
 
         :raises Error: NOT_FOUND.
         """
-        page = await self._app.backend.history(self.id, self._only)
+        page = await self._backend.history(self.id, self._only)
         return lines(page.records, page.start)
 
     async def export(self) -> Any:
@@ -159,7 +154,7 @@ class Handle:
 
         :raises Error: NOT_FOUND.
         """
-        return await self._app.backend.export(self.id, self._only)
+        return await self._backend.export(self.id, self._only)
 
     async def watch(self) -> AsyncIterator[Line]:
         """Readable events as they happen, from the first on, until the execution has ended.
@@ -169,7 +164,7 @@ class Handle:
         run_id, start = self.run_id, 0
         opened: dict[int, Any] = {}
         while True:
-            page: HistoryPage = await self._app.backend.history(self.id, run_id, start, wait=True)
+            page: HistoryPage = await self._backend.history(self.id, run_id, start, wait=True)
             for line in lines(page.records, start, opened):
                 yield line
             run_id, start = page.run.run_id, start + len(page.records)

@@ -6,20 +6,62 @@ libraries in the factories that its hooks return, for every command of `saros` l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
 
 if TYPE_CHECKING:
     import typer
 
-    from ..entries import Kind
+    from ..entries import Kind, Registry
+    from ..interfaces.backend import Backend
     from ..interfaces.module import Module
-    from .plugins import BackendPlugin, RuntimePlugin, ServicePlugin
+    from ..interfaces.runtime import Functions, Runtime
+    from .app import Serve
 
 hookspec = pluggy.HookspecMarker("saros")
 hookimpl = pluggy.HookimplMarker("saros")
+
+
+class BackendPlugin(NamedTuple):
+    """:param make: ``make(url, options)`` gives a backend that is not open yet; options are the app's own.
+    :param replay: ``replay(document, deployment)`` replays a history that the backend exports in a format of
+        its own and gives the number of events, or None when the document is not its own.
+    :param in_process: whether all that it holds lives, and dies, with the process that opened it.
+    :param limits: what it cannot do (a need of `saros.testing.conformance`), and why.
+    """
+
+    scheme: str
+    make: Callable[[str, Mapping[str, Any]], Backend]
+    summary: str = ""
+    replay: Callable[[Any, Any], int | None] | None = None
+    in_process: bool = False
+    limits: Mapping[str, str] = {}
+
+
+class RuntimePlugin(NamedTuple):
+    """:param make: ``make(registry, modules)`` gives the runtime of an app; modules by name.
+    :param always: what its code has without listing it; entries may list it all the same.
+    :param reloading: ``reloading(root)`` gives a context within which the code of the app in that directory is loaded
+        anew; when the context ends with an exception, the code that was there before counts again.
+    :param absent: what its language has elsewhere: name -> what is said when it is listed as a module.
+    """
+
+    name: str
+    make: Callable[[Registry, Mapping[str, Module]], Runtime | Functions]
+    functions: bool = False  # whether it makes `Functions` instead of a `Runtime`
+    reloading: Callable[[str], AbstractContextManager[None]] | None = None
+    always: Sequence[str] = ()
+    absent: Mapping[str, str] = {}
+
+
+class ServicePlugin(NamedTuple):
+    """:param serve: ``serve(app)`` gives a context within which the service runs, or None if the app has none."""
+
+    name: str
+    serve: Serve
 
 
 @hookspec

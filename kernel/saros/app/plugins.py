@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,11 +16,9 @@ from ..model.text import shown, without_secrets
 from . import hookspecs
 
 if TYPE_CHECKING:
-    from ..entries import Kind, Registry
-    from ..interfaces.backend import Backend
+    from ..entries import Kind
     from ..interfaces.module import Module
-    from ..interfaces.runtime import Functions, Runtime
-    from .app import App
+    from .hookspecs import BackendPlugin, RuntimePlugin, ServicePlugin
 
 GROUP = "saros"
 
@@ -34,45 +31,6 @@ FIRST_PARTY = {
 """Distributions that supply what is not installed, for hints."""
 
 _SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*")
-
-
-class BackendPlugin(NamedTuple):
-    """:param make: ``make(url, options)`` gives a backend that is not open yet; options are the app's own.
-    :param replay: ``replay(document, deployment)`` replays a history that the backend exports in a format of
-        its own and gives the number of events, or None when the document is not its own.
-    :param in_process: whether all that it holds lives, and dies, with the process that opened it.
-    :param limits: what it cannot do (a need of `saros.testing.conformance`), and why.
-    """
-
-    scheme: str
-    make: Callable[[str, Mapping[str, Any]], Backend]
-    summary: str = ""
-    replay: Callable[[Any, Any], int | None] | None = None
-    in_process: bool = False
-    limits: Mapping[str, str] = {}
-
-
-class RuntimePlugin(NamedTuple):
-    """:param make: ``make(registry, modules)`` gives the runtime of an app; modules by name.
-    :param always: what its code has without listing it; entries may list it all the same.
-    :param reloading: ``reloading(root)`` gives a context within which the code of the app in that directory is loaded
-        anew; when the context ends with an exception, the code that was there before counts again.
-    :param absent: what its language has elsewhere: name -> what is said when it is listed as a module.
-    """
-
-    name: str
-    make: Callable[[Registry, Mapping[str, Module]], Runtime | Functions]
-    functions: bool = False  # whether it makes `Functions` instead of a `Runtime`
-    reloading: Callable[[str], AbstractContextManager[None]] | None = None
-    always: Sequence[str] = ()
-    absent: Mapping[str, str] = {}
-
-
-class ServicePlugin(NamedTuple):
-    """:param serve: ``serve(app)`` gives a context within which the service runs, or None if the app has none."""
-
-    name: str
-    serve: Callable[[App], AbstractAsyncContextManager[None] | None]
 
 
 class Broken(NamedTuple):

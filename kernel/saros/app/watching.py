@@ -168,11 +168,11 @@ class Watching:
         return place(text, ident, os.path.realpath(self._given["root"]))
 
     def _noted(self, note: str, problem: str) -> str:
-        """Have another process note it: there, the backend may be loaded."""
+        """Have another process note it (`saros.app.noting`), which may load the backend."""
         if not note:
             return str(self._given["lost"])
         given = json.dumps({**self._given, "note": note, "problem": problem})
-        argv = [sys.executable, "-m", "saros.app.watching"]
+        argv = [sys.executable, "-m", "saros.app.noting"]
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(self._given["path"])}
         try:
             done = subprocess.run(
@@ -181,33 +181,6 @@ class Watching:
         except (OSError, subprocess.TimeoutExpired):
             return "The backend could not note it in time."
         return done.stdout.strip() or "The backend could not note it."
-
-
-def _note() -> None:
-    """What the process of `_noted` does: print a sentence on what comes of it."""
-    import asyncio
-
-    from ..model.text import cut, one_line
-    from .loading import load_app
-    from .plugins import installed
-
-    given = json.load(sys.stdin)
-    plugins = installed()
-
-    async def note() -> str:
-        backend = plugins.backend(given["url"]).make(given["url"], given["options"])
-        await backend.open(load_app(given["app"], plugins, given["env"]))
-        try:
-            return await backend.noted(given["note"].encode(), given["problem"])
-        finally:
-            await backend.close()
-
-    try:
-        print(asyncio.run(note()))
-    except Exception as exc:  # the worker ends all the same
-        print(one_line(cut(f"The backend could not note it: {type(exc).__name__}: {exc}")))
-    sys.stdout.flush()
-    os._exit(0)  # the worker waits for the end, and nothing of this process is left to be cleaned up
 
 
 def _watch() -> None:
@@ -225,7 +198,4 @@ def _watch() -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        _watch()
-    else:
-        _note()
+    _watch()

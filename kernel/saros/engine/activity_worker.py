@@ -13,10 +13,10 @@ from ..interfaces.activities import CallLease, CallTask, Settled
 from ..interfaces.host import Attempt, Attempts
 from ..interfaces.store import Store
 from ..model.background import LIMIT_S, Job, Jobs, together
-from ..model.durations import parse_duration
 from ..model.errors import INTERNAL, INVALID, UNAVAILABLE, Error, ErrorData
-from ..model.outcomes import error_of
+from ..model.execution import error_of
 from ..model.records import Outcome, pack
+from ..model.timing import parse_duration
 from ..model.values import Json
 from .retry import failure_of, limit_heartbeat, next_delay_ms, start_attempt
 

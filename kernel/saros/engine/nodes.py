@@ -19,8 +19,7 @@ from ..interfaces.store import Store
 from ..model import values
 from ..model.background import Job, together
 from ..model.errors import NOT_FOUND, UNAVAILABLE, Error, ErrorData
-from ..model.execution import Pid, Watcher, new_id
-from ..model.outcomes import error_of, value_of
+from ..model.execution import Pid, Watcher, error_of, new_id, value_of
 from ..model.records import (
     ASK,
     DONE,

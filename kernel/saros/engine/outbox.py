@@ -18,8 +18,7 @@ from ..model import values
 from ..model.background import Job, Jobs
 from ..model.clock import waiting
 from ..model.errors import NOT_FOUND, UNAVAILABLE, Error
-from ..model.execution import RUNNING, TIME_OUT, Parent, Pid, StartRequest, Watcher, check_id
-from ..model.outcomes import error_of
+from ..model.execution import RUNNING, TIME_OUT, Parent, Pid, StartRequest, Watcher, check_id, error_of
 from ..model.records import ASK, DONE, EXIT, SEND, SPAWN, Ask, Outcome, Send, Spawn, outcome_ok, pack, unpack
 from ..model.text import cut, one_line
 from ..model.values import Json

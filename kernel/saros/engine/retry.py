@@ -11,7 +11,7 @@ import msgspec
 from ..interfaces.activities import CallTask
 from ..interfaces.host import Attempt, Attempts, Done
 from ..model.errors import TIMEOUT, Error, ErrorData
-from ..model.outcomes import error_of
+from ..model.execution import error_of
 from ..model.records import Call, CallOptions, Outcome, pack
 from ..model.values import Json, error_data
 

@@ -15,8 +15,7 @@ from ..interfaces.host import Attempts
 from ..interfaces.store import FENCED, OK, Store
 from ..model.background import Jobs
 from ..model.errors import Error
-from ..model.execution import Record
-from ..model.outcomes import error_of
+from ..model.execution import Record, error_of
 from ..model.text import one_line
 from .activity_worker import CallWorkers
 from .live import Live, load

@@ -7,21 +7,21 @@ that names every problem of the app at once.
 
 from __future__ import annotations
 
-from ..model.durations import parse_duration
+from ..model.timing import parse_duration
+from .compound import Ignored, ListOf, MapOf, Reference, Source, Table
 from .core import CORE_KINDS
 from .entry import Entry
-from .field import Field
-from .fields import ListOf, MapOf, Reference, Source, Table
-from .kinds import ACTIVITY_META, LIFECYCLE_KEYS, POOL, WORKFLOW_META, Kind
+from .fields import Choice, Data, Duration, Field, Flag, Number, Place, Text
+from .kinds import ACTIVITY_META, LIFECYCLE_KEYS, POOL, WORKFLOW_META, Kind, json_schema
 from .loader import load
-from .problems import AppError, Problem
-from .registry import Registry
-from .scalars import Choice, Data, Duration, Flag, Number, Text
-from .schema import json_schema
+from .problems import BAD, Problem, did_you_mean
+from .registry import DEFAULT_TASK_QUEUE, AppError, Registry
 
 __all__ = [
     "ACTIVITY_META",
+    "BAD",
     "CORE_KINDS",
+    "DEFAULT_TASK_QUEUE",
     "LIFECYCLE_KEYS",
     "POOL",
     "WORKFLOW_META",
@@ -32,16 +32,19 @@ __all__ = [
     "Entry",
     "Field",
     "Flag",
+    "Ignored",
     "Kind",
     "ListOf",
     "MapOf",
     "Number",
+    "Place",
     "Problem",
     "Reference",
     "Registry",
     "Source",
     "Table",
     "Text",
+    "did_you_mean",
     "json_schema",
     "load",
     "parse_duration",

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from ..model.cron import SECOND_NS, Cron
-from ..model.durations import parse_duration
 from ..model.errors import Error
-from .fields import Ignored, ListOf, MapOf, Reference, Table
-from .kinds import CLIENT, HOST, LIFECYCLE_KEYS, RESTART, WORKER, Kind
-from .scalars import Choice, Data, Duration, Flag, Number, Text
-
-if TYPE_CHECKING:
-    from .entry import Entry
-    from .problems import Problem
-    from .registry import Registry
+from ..model.timing import SECOND_NS, Cron, parse_duration
+from .compound import Ignored, ListOf, MapOf, Reference, Table
+from .entry import CLIENT, HOST, WORKER, Entry
+from .fields import Choice, Data, Duration, Flag, Number, Text
+from .kinds import LIFECYCLE_KEYS, RESTART, Kind
+from .problems import Problem
+from .registry import Registry
 
 
 def _check_client(entry: Entry, registry: Registry) -> Iterator[Problem]:

@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from .problems import Problem
+
+WORKER: Final = "temporal.worker"
+CLIENT: Final = "temporal.client"
+HOST: Final = "process.host"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

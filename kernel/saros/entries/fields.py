@@ -1,196 +1,300 @@
-"""The types of keys that refer to something, or hold other values."""
+"""What every key has in common, and the keys that hold a single value.
+
+A kind is declared with fields; the same declarations check entries and make their JSON Schema.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import copy
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
-from .field import Field, Place
-from .problems import BAD
-from .scalars import ENV_SCHEMA
+from ..model.errors import Error
+from ..model.timing import parse_duration
+from .problems import BAD, listing
 
 
-@dataclass(frozen=True)
-class Reference(Field):
-    """Another entry: a full id, or a bare name in the same namespace. The data holds the full id.
+class Target(Protocol):
+    """What a reference may name; see `Reference`."""
 
-    :param kinds: the kinds that it may have; empty for all.
-    :param roles: the roles that it may have; empty for all.
-    :param runtimes: the runtimes that it may have; empty for all.
+    @property
+    def kinds(self) -> tuple[str, ...]: ...
+    @property
+    def roles(self) -> tuple[str, ...]: ...
+    @property
+    def runtimes(self) -> tuple[str, ...]: ...
+    @property
+    def target(self) -> str: ...
+
+
+class Place(Protocol):
+    """What a field needs of the entry that is being read."""
+
+    def problem(self, path: str, message: str, hint: str | None = None) -> None:
+        """Report that the value at `path` cannot be used."""
+
+    def unknown(self, path: str, key: str, known: Collection[str]) -> None:
+        """Warn of a key that nothing reads."""
+
+    def ignored(self, path: str, why: str) -> None:
+        """Warn of a key that is known and has no effect."""
+
+    def loose(self, path: str) -> str | None:
+        """The text in the file, if the key decides on its type: ``${env:…}``, or an unquoted ``yes``."""
+
+    def refer(self, path: str, reference: str, to: Target) -> object:
+        """The full id of the entry that `reference` names, or `BAD`."""
+
+    def locate(self, path: str, source: str, directory: bool) -> bool:
+        """Find the file that `source` names; ``False`` if that was reported."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field(ABC):
+    """One key.
+
+    :param required: whether an entry must have it.
+    :param default: what the entry's data holds when it is absent; ``None`` leaves it absent.
+    :param doc: one sentence for editors and documentation.
     """
 
-    kinds: tuple[str, ...] = ()
-    roles: tuple[str, ...] = ()
-    runtimes: tuple[str, ...] = ()
+    required: bool = False
+    default: Any = None
+    doc: str = ""
 
     @property
+    @abstractmethod
     def expected(self) -> str:
-        return "the id of an entry"
+        """What the value must be, as in "`x` must be <expected>"."""
 
-    @property
-    def target(self) -> str:
-        """What it must name, as in "is <a workflow>"."""
-        if self.kinds:
-            return f"a {' or '.join(self.kinds)}"
-        noun = " or ".join(self.roles) or "entry"
-        return (
-            f"a {'/'.join(self.runtimes)} {noun}"
-            if self.runtimes
-            else f"a {noun}".replace("a entry", "an entry")
-        )
-
+    @abstractmethod
     def accept(self, value: Any, path: str, at: Place) -> Any:
-        return at.refer(path, value, self) if isinstance(value, str) and value else NotImplemented
+        """The value as the entry's data holds it.
 
+        `BAD` if it was reported, `NotImplemented` if it does not fit.
+        """
+
+    @abstractmethod
     def shape(self) -> dict[str, Any]:
-        return {"type": "string", "minLength": 1}
+        """The JSON Schema of the value."""
 
+    def from_text(self, text: str) -> Any:
+        """The value that a text out of the environment stands for."""
+        return text
 
-@dataclass(frozen=True)
-class Source(Field):
-    """A file of the app, ``file://x.lua``, relative to the YAML file; with `directory`, a directory."""
-
-    directory: bool = False
-
-    @property
-    def expected(self) -> str:
-        return f'a {"directory" if self.directory else "file"} such as "file://{self._example}"'
-
-    @property
-    def _example(self) -> str:
-        return "public" if self.directory else "main.lua"
-
-    def accept(self, value: Any, path: str, at: Place) -> Any:
-        if not isinstance(value, str) or not value.startswith("file://") or value == "file://":
-            return NotImplemented
-        return value if at.locate(path, value.removeprefix("file://"), self.directory) else BAD
+    def read(self, value: Any, path: str, at: Place) -> Any:
+        """The value as the entry's data holds it, or `BAD` if it was reported to `at`."""
+        if value is BAD:
+            return BAD
+        loose = at.loose(path) if isinstance(value, str) else None
+        clean = self.accept(value if loose is None else self.from_text(value), path, at)
+        if clean is NotImplemented:
+            # What comes out of the environment may be a secret.
+            shown = f"what {loose} holds" if loose and "${" in loose else _shown(value)
+            at.problem(path, f"`{path}` must be {self.expected}, not {shown}", self.advice(value))
+            return BAD
+        return clean
 
     def advice(self, value: Any) -> str | None:
-        plain = isinstance(value, str) and value and "\n" not in value and "://" not in value
-        return f'write "file://{value}"' if plain else None
-
-    def shape(self) -> dict[str, Any]:
-        return {"anyOf": [{"type": "string", "pattern": "^file://."}, dict(ENV_SCHEMA)]}
-
-
-@dataclass(frozen=True)
-class ListOf(Field):
-    """A list."""
-
-    item: Field
-
-    @property
-    def expected(self) -> str:
-        return "a list"
-
-    def accept(self, value: Any, path: str, at: Place) -> Any:
-        if not isinstance(value, list):
-            return NotImplemented
-        read = [self.item.read(item, f"{path}.{index}", at) for index, item in enumerate(value)]
-        return [item for item in read if item is not BAD]
-
-    def advice(self, value: Any) -> str | None:
-        return f"write [{value}]" if isinstance(value, str) and value else None
-
-    def shape(self) -> dict[str, Any]:
-        return {"type": "array", "items": self.item.schema()}
-
-
-@dataclass(frozen=True)
-class MapOf(Field):
-    """A mapping whose keys are the user's own names."""
-
-    item: Field
-
-    @property
-    def expected(self) -> str:
-        return "a mapping of names"
-
-    def accept(self, value: Any, path: str, at: Place) -> Any:
-        if not isinstance(value, dict):
-            return NotImplemented
-        read = {key: self.item.read(item, f"{path}.{key}", at) for key, item in value.items()}
-        return {key: item for key, item in read.items() if item is not BAD}
-
-    def shape(self) -> dict[str, Any]:
-        return {"type": "object", "additionalProperties": self.item.schema()}
-
-
-@dataclass(frozen=True)
-class Table(Field):
-    """Nested keys. An unknown one is a warning, unless the table is `open`."""
-
-    keys: Mapping[str, Field] = field(default_factory=dict)
-    open: bool = False
-
-    @property
-    def expected(self) -> str:
-        return "a mapping"
-
-    def accept(self, value: Any, path: str, at: Place) -> Any:
-        if not isinstance(value, dict):
-            return NotImplemented
-        prefix = f"{path}." if path else ""
-        data: dict[str, Any] = {}
-        for key, item in value.items():
-            known = self.keys.get(key)
-            if known is None:
-                if not self.open:
-                    at.unknown(prefix + key, key, self.keys)
-                data[key] = item
-            elif item is not None:  # `key:` with nothing behind it is the same as no key
-                clean = known.read(item, prefix + key, at)
-                if clean is not BAD:
-                    data[key] = clean
-        for key, known in self.keys.items():
-            if value.get(key) is None:
-                self._fill(data, key, known, prefix, at)
-        return data
-
-    def _fill(self, data: dict[str, Any], key: str, known: Field, prefix: str, at: Place) -> None:
-        if known.required:
-            at.problem(
-                prefix.removesuffix("."), f"`{prefix}{key}` is missing", f"it must be {known.expected}"
-            )
-        elif (default := known.fallback()) is not None:
-            data[key] = default
+        """A hint for a value that does not fit."""
+        return None
 
     def fallback(self) -> Any:
-        """The nested defaults, or ``None`` if there are none."""
-        defaults = {key: known.fallback() for key, known in self.keys.items()}
-        return {key: value for key, value in defaults.items() if value is not None} or None
+        """A copy of the default, or ``None``."""
+        return copy.deepcopy(self.default)
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of the key."""
+        result = self.shape()
+        if self.doc:
+            result["description"] = self.doc
+        if self.default is not None:
+            result["default"] = self.default
+        return result
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case dict():
+            return "a mapping"
+        case list():
+            return "a list"
+        case str():
+            return f'"{value}"' if len(value) <= 60 and "\n" not in value else "a longer text"
+        case _:
+            return str(value)
+
+
+ENV_SCHEMA: Final = {"type": "string", "pattern": r"\$\{env:[A-Za-z_][A-Za-z0-9_]*(\|[^}]*)?\}"}
+"""What any text may hold instead of its value."""
+
+
+@dataclass(frozen=True)
+class Text(Field):
+    """A text. `pattern` must match all of it; `form` says in words what it means."""
+
+    pattern: str | None = None
+    form: str = "a text"
+
+    @property
+    def expected(self) -> str:
+        return self.form
+
+    def accept(self, value: Any, path: str, at: Place) -> Any:
+        if not isinstance(value, str) or (self.required and not value):
+            return NotImplemented
+        if self.pattern is not None and re.fullmatch(self.pattern, value) is None:
+            return NotImplemented
+        return value
+
+    def advice(self, value: Any) -> str | None:
+        return "put it in quotes" if isinstance(value, int | float) and self.pattern is None else None
 
     def shape(self) -> dict[str, Any]:
-        result: dict[str, Any] = {"type": "object" if self.required else ["object", "null"]}
-        if self.keys:
-            result["properties"] = {key: known.schema() for key, known in self.keys.items()}
-        required = [key for key, known in self.keys.items() if known.required]
-        if required:
-            result["required"] = required
+        result: dict[str, Any] = {"type": "string"}
+        if self.required:
+            result["minLength"] = 1
+        if self.pattern is not None:
+            return {"anyOf": [{**result, "pattern": f"^(?:{self.pattern})$"}, dict(ENV_SCHEMA)]}
         return result
 
 
 @dataclass(frozen=True)
-class Ignored(Field):
-    """A key that other tools know and that has no effect here; a value that switches something on is a warning."""
-
-    item: Field
-    why: str
+class Flag(Field):
+    """``true`` or ``false``; unquoted, ``yes``, ``no``, ``on`` and ``off`` will do as well."""
 
     @property
     def expected(self) -> str:
-        return self.item.expected
-
-    def accept(self, value: Any, path: str, at: Place) -> Any:
-        clean = self.item.accept(value, path, at)
-        off = clean is BAD or clean is NotImplemented or not clean or str(clean).strip("0smh") == ""
-        if not off:
-            at.ignored(path, self.why)
-        return clean
+        return "true or false"
 
     def from_text(self, text: str) -> Any:
-        return self.item.from_text(text)
+        words = {
+            "true": True,
+            "yes": True,
+            "on": True,
+            "1": True,
+            "false": False,
+            "no": False,
+            "off": False,
+            "0": False,
+        }
+        return words.get(text.lower(), text)
+
+    def accept(self, value: Any, path: str, at: Place) -> Any:
+        return value if isinstance(value, bool) else NotImplemented
+
+    def advice(self, value: Any) -> str | None:
+        return "remove the quotes" if value in ("true", "false") else None
 
     def shape(self) -> dict[str, Any]:
-        return self.item.shape()
+        words = ["yes", "no", "on", "off"]
+        return {"anyOf": [{"type": "boolean"}, {"enum": words}, dict(ENV_SCHEMA)]}
+
+
+@dataclass(frozen=True)
+class Number(Field):
+    """A finite number from `least` to `most`; with `whole`, an integer."""
+
+    whole: bool = False
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def expected(self) -> str:
+        noun = "an integer" if self.whole else "a number"
+        if self.least is not None and self.most is not None:
+            return f"{noun} from {self.least} to {self.most}"
+        if self.least is not None:
+            return f"{noun} of {self.least} or more"
+        return noun if self.most is None else f"{noun} of {self.most} or less"
+
+    def from_text(self, text: str) -> Any:
+        try:
+            return int(text) if self.whole or text.lstrip("+-").isdecimal() else float(text)
+        except ValueError:
+            return text
+
+    def accept(self, value: Any, path: str, at: Place) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
+            return NotImplemented
+        fits = (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+        return value if fits and math.isfinite(value) else NotImplemented
+
+    def shape(self) -> dict[str, Any]:
+        number: dict[str, Any] = {"type": "integer" if self.whole else "number"}
+        if self.least is not None:
+            number["minimum"] = self.least
+        if self.most is not None:
+            number["maximum"] = self.most
+        return {"anyOf": [number, dict(ENV_SCHEMA)]}
+
+
+@dataclass(frozen=True)
+class Duration(Field):
+    """A duration, kept as given; `positive` refuses zero. Read it with `parse_duration`."""
+
+    positive: bool = False
+
+    @property
+    def expected(self) -> str:
+        more = " of more than zero" if self.positive else ""
+        return f'a duration{more} such as "30s", or a number of milliseconds'
+
+    def from_text(self, text: str) -> Any:
+        return int(text) if text.isascii() and text.isdigit() else text
+
+    def accept(self, value: Any, path: str, at: Place) -> Any:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            return NotImplemented
+        try:
+            nanoseconds = parse_duration(value)
+        except Error as error:
+            if at.loose(path) is not None:
+                return NotImplemented
+            at.problem(path, f"`{path}`: {error.message}")
+            return BAD
+        return value if nanoseconds > 0 or (nanoseconds == 0 and not self.positive) else NotImplemented
+
+    def shape(self) -> dict[str, Any]:
+        text = {"type": "string", "pattern": r"^(\+?([0-9.]+(ns|us|µs|μs|ms|s|m|h))+|0)$"}
+        return {"anyOf": [text, {"type": "number", "minimum": 0}, dict(ENV_SCHEMA)]}
+
+
+@dataclass(frozen=True)
+class Choice(Field):
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    @property
+    def expected(self) -> str:
+        return listing(self.words, "or")
+
+    def accept(self, value: Any, path: str, at: Place) -> Any:
+        return value if isinstance(value, str) and value in self.words else NotImplemented
+
+    def shape(self) -> dict[str, Any]:
+        return {"anyOf": [{"enum": list(self.words)}, dict(ENV_SCHEMA)]}
+
+
+@dataclass(frozen=True)
+class Data(Field):
+    """Any value."""
+
+    @property
+    def expected(self) -> str:
+        return "a value"
+
+    def accept(self, value: Any, path: str, at: Place) -> Any:
+        return value
+
+    def shape(self) -> dict[str, Any]:
+        return {}

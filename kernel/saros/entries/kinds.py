@@ -5,24 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from .field import Field
-from .fields import ListOf, Reference, Table
-from .scalars import Choice, Duration, Flag, Number, Text
-
-if TYPE_CHECKING:
-    from .entry import Entry
-    from .problems import Problem
-    from .registry import Registry
+from ..model.errors import ALREADY_EXISTS, Error
+from .compound import ListOf, Reference, Table
+from .entry import WORKER, Entry
+from .fields import Choice, Duration, Field, Flag, Number, Text
+from .problems import Problem
+from .registry import Registry
 
 Role = Literal["workflow", "function", "process", "library", "service", "config"]
 
-WORKER: Final = "temporal.worker"
-CLIENT: Final = "temporal.client"
-HOST: Final = "process.host"
-
-Check = Callable[["Entry", "Registry"], Iterable["Problem"]]
+Check = Callable[[Entry, Registry], Iterable[Problem]]
 
 LIFECYCLE_KEYS: Final[Mapping[str, Field]] = {
     "auto_start": Flag(default=True, doc="Whether it starts together with the app."),
@@ -141,3 +135,64 @@ class Kind:
         if self.doc:
             result["description"] = self.doc
         return result
+
+
+def by_name(kinds: Iterable[Kind]) -> dict[str, Kind]:
+    """Name -> kind.
+
+    :raises Error: of kind ``AlreadyExists``, when two have the same name.
+    """
+    result: dict[str, Kind] = {}
+    for kind in kinds:
+        if result.setdefault(kind.name, kind) is not kind:
+            raise Error(
+                f'the kind "{kind.name}" is declared twice',
+                ALREADY_EXISTS,
+                retryable=False,
+                hint="two plugins supply it: remove one of them",
+            )
+    return result
+
+
+def json_schema(kinds: Iterable[Kind]) -> dict[str, Any]:
+    """A JSON Schema (draft 2020-12) that accepts every file of entries which `load` accepts.
+
+    What goes beyond one file (references, sources) only `load` can check, and unknown keys are
+    allowed because they are warnings.
+    """
+    known = by_name(kinds)
+    body = {
+        "allOf": [
+            {
+                "if": {"properties": {"kind": {"const": name}}, "required": ["kind"]},
+                "then": {"$ref": f"#/$defs/{name}"},
+            }
+            for name in known
+        ]
+    }
+    entry = {
+        "type": "object",
+        "required": ["name", "kind"],
+        "properties": {
+            "name": {"type": "string", "minLength": 1, "description": "With the namespace, the entry's id."},
+            "kind": {"enum": list(known), "description": "What the entry is."},
+        },
+        **body,
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Saros entries",
+        "type": "object",
+        "if": {"anyOf": [{"required": ["namespace"]}, {"required": ["entries"]}]},
+        "then": {
+            "required": ["namespace"],
+            "properties": {
+                "namespace": {"type": "string", "minLength": 1, "description": "First part of the ids."},
+                "version": {"enum": ["1.0", "1", 1.0]},
+            },
+            "if": {"required": ["entries"]},
+            "then": {"properties": {"entries": {"type": "array", "items": {"$ref": "#/$defs/entry"}}}},
+            "else": {"$ref": "#/$defs/entry"},
+        },
+        "$defs": {"entry": entry, **{name: kind.schema() for name, kind in known.items()}},
+    }

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
-from ..model.errors import ALREADY_EXISTS, Error
+import msgspec
+
 from . import rules
-from .documents import Document, Draft
+from .documents import AppFiles, Document, Draft
 from .entry import Entry
-from .files import AppFiles
-from .foreign import META, foreign_kind
-from .kinds import Kind
-from .problems import AppError, Problem, did_you_mean, in_order, listing
+from .kinds import Kind, by_name
+from .problems import Problem, did_you_mean, in_order, listing
 from .reading import Declared, Reading
-from .registry import Registry
-from .used import Used
+from .registry import AppError, Registry
 from .yamlfile import compose
 
 _PLUGINS: Final = {"http": "saros-http"}
@@ -42,23 +40,6 @@ def load(
     return _Loading(AppFiles(path), by_name(kinds), os.environ if env is None else env).load(
         known_modules, absent or {}
     )
-
-
-def by_name(kinds: Iterable[Kind]) -> dict[str, Kind]:
-    """Name -> kind.
-
-    :raises Error: of kind ``AlreadyExists``, when two have the same name.
-    """
-    result: dict[str, Kind] = {}
-    for kind in kinds:
-        if result.setdefault(kind.name, kind) is not kind:
-            raise Error(
-                f'the kind "{kind.name}" is declared twice',
-                ALREADY_EXISTS,
-                retryable=False,
-                hint="two plugins supply it: remove one of them",
-            )
-    return result
 
 
 class _Loading:
@@ -115,8 +96,8 @@ class _Loading:
         """Kinds of other runtimes are told once, for their first entry."""
         kind, where = draft.kind, f"{draft.label}:{draft.tree.lines['kind']}"
         self.faulty.add(draft.id)
-        foreign = foreign_kind(kind)
-        descriptive = kind.partition(".")[0] == META
+        foreign = rules.foreign_kind(kind)
+        descriptive = kind.partition(".")[0] == rules.META
         if kind in self.told and (foreign or descriptive):
             return
         self.told.add(kind)
@@ -194,3 +175,37 @@ class _Loading:
 _FIRST_ENTRY: Final = (
     "write an `_index.yaml` with a `namespace` and `entries`; `saros new DIR` makes an example"
 )
+
+
+SHORT = 4
+"""Characters: what is shorter is no secret, and part of many words."""
+
+
+class Used(Mapping[str, str]):
+    """An environment that remembers what was read of it."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self._read: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> str:
+        value = self._read[name] = self._env[name]
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._env
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._env)
+
+    def __len__(self) -> int:
+        return len(self._env)
+
+    def hide(self, problem: Problem) -> Problem:
+        """The problem with references in the place of what the variables hold."""
+        message, hint = problem.message, problem.hint
+        for name, value in sorted(self._read.items(), key=lambda item: -len(item[1])):
+            if len(value) >= SHORT:
+                message = message.replace(value, f"${{env:{name}}}")
+                hint = hint and hint.replace(value, f"${{env:{name}}}")
+        return msgspec.structs.replace(problem, message=message, hint=hint)

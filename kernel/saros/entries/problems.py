@@ -5,14 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
-
-from ..model.errors import INVALID, Error
-
-if TYPE_CHECKING:
-    from .registry import Registry
 
 BAD: Final = object()
 """Stands for a value that was reported as a problem, so that nothing more is said about it."""
@@ -48,32 +43,6 @@ class Problem(msgspec.Struct, frozen=True):
         return place[1], int(place[2]), int(place[3] or 0)
 
 
-class AppError(Error):
-    """An application cannot be loaded; `problems` holds every reason, sorted by file and line.
-
-    Its text has one line per problem. With a single one, `where` and `hint` are those of the problem.
-
-    :param rest: the app without the entries that have a problem, and its warnings, as far as it was read.
-    """
-
-    def __init__(self, problems: Iterable[Problem], rest: Registry | None = None) -> None:
-        self.problems: list[Problem] = in_order(problems)
-        self.rest = rest
-        only = self.problems[0] if len(self.problems) == 1 else None
-        text = "\n".join(f"{p}; {p.hint}" if p.hint else str(p) for p in self.problems)
-        super().__init__(
-            _sentence(only) if only else text,
-            INVALID,
-            retryable=False,
-            where=only.where or None if only else None,
-            hint=only.hint if only else None,
-        )
-        self._text = text
-
-    def __str__(self) -> str:
-        return self._text
-
-
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
     """Sorted by file, line and column, without repetitions."""
     return sorted(dict.fromkeys(problems), key=Problem.position)
@@ -89,7 +58,3 @@ def listing(words: Sequence[str], last: str) -> str:
     """``"a", "b" or "c"``."""
     quoted = [f'"{word}"' for word in words]
     return f" {last} ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
-
-
-def _sentence(problem: Problem) -> str:
-    return f"{problem.entry}: {problem.message}" if problem.entry else problem.message

@@ -7,10 +7,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
-from .documents import Draft
+from .documents import AppFiles, Draft
 from .entry import Entry, nearest_line
-from .fields import Reference
-from .files import AppFiles
+from .fields import Target
 from .kinds import Kind
 from .problems import BAD, Problem, did_you_mean, listing
 from .registry import full_id
@@ -33,7 +32,7 @@ class Declared:
             self._by_name.setdefault(draft.name, []).append(draft.id)
         self._hints: dict[str, str | None] = {}
 
-    def misfit(self, entry_id: str, to: Reference) -> str | None:
+    def misfit(self, entry_id: str, to: Target) -> str | None:
         """What an entry is, if it is not what the reference needs."""
         kind = self.kinds.get(self.drafts[entry_id].kind)
         if kind is None:  # reported already
@@ -116,7 +115,7 @@ class Reading:
     def loose(self, path: str) -> str | None:
         return self._draft.tree.loose.get(path)
 
-    def refer(self, path: str, reference: str, to: Reference) -> object:
+    def refer(self, path: str, reference: str, to: Target) -> object:
         target = full_id(reference, self._draft.namespace)
         if target not in self._declared.drafts:
             self.problem(

@@ -1,17 +1,16 @@
-"""All entries of an application."""
+"""All entries of an application, or why it has none."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 from ..model.errors import INVALID, NOT_FOUND, Error
 from ..model.records import CallOptions, StartOptions
 from ..model.text import cut, one_line, shown
-from .entry import Entry
-from .kinds import CLIENT, WORKER
-from .problems import Problem
+from .entry import CLIENT, WORKER, Entry
+from .problems import Problem, in_order
 
 DEFAULT_TASK_QUEUE = "default"
 
@@ -197,3 +196,33 @@ class Registry:
 def full_id(reference: str, namespace: str) -> str:
     """``namespace:name`` of a reference in an entry of `namespace`."""
     return reference if ":" in reference else f"{namespace}:{reference}"
+
+
+class AppError(Error):
+    """An application cannot be loaded; `problems` holds every reason, sorted by file and line.
+
+    Its text has one line per problem. With a single one, `where` and `hint` are those of the problem.
+
+    :param rest: the app without the entries that have a problem, and its warnings, as far as it was read.
+    """
+
+    def __init__(self, problems: Iterable[Problem], rest: Registry | None = None) -> None:
+        self.problems: list[Problem] = in_order(problems)
+        self.rest = rest
+        only = self.problems[0] if len(self.problems) == 1 else None
+        text = "\n".join(f"{p}; {p.hint}" if p.hint else str(p) for p in self.problems)
+        super().__init__(
+            _sentence(only) if only else text,
+            INVALID,
+            retryable=False,
+            where=only.where or None if only else None,
+            hint=only.hint if only else None,
+        )
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+
+def _sentence(problem: Problem) -> str:
+    return f"{problem.entry}: {problem.message}" if problem.entry else problem.message

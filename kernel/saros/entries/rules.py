@@ -1,12 +1,11 @@
-"""What entries must be to each other."""
+"""What entries must be to each other, and the kinds and modules that only other runtimes have."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final
 
-from .entry import Entry
-from .foreign import foreign_module
-from .kinds import CLIENT, WORKER
+from .entry import CLIENT, WORKER, Entry
 from .problems import Problem, did_you_mean, listing
 
 
@@ -121,3 +120,41 @@ def circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
                 on_trail.add(node)
                 todo.append((node, False))
                 todo.extend((target, True) for target in reversed(graph[node]))
+
+
+# --- other runtimes, with the same files ---
+
+_DATABASES: Final = "databases"
+_FILES: Final = "files"
+_QUEUES: Final = "queues"
+_STORES: Final = "stores"
+_SECURITY: Final = "security policies"
+_TEMPLATES: Final = "templates"
+_REGISTRY: Final = "writes to the registry"
+_PROGRAMS: Final = "other programs"
+
+_WORDS: Final = {
+    "sql": _DATABASES, "db": _DATABASES, "fs": _FILES, "queue": _QUEUES, "store": _STORES,
+    "security": _SECURITY, "template": _TEMPLATES, "templates": _TEMPLATES, "registry": _REGISTRY,
+    "exec": _PROGRAMS,
+}  # fmt: skip
+"""A module, or the first word of a kind: what it is for."""
+
+META: Final = "ns"
+"""First word of kinds that only describe their namespace."""
+
+_INSTEAD: Final = "do it in a function.python entry, and call that with funcs.call; see docs/coming.md"
+
+
+def foreign_kind(kind: str) -> tuple[str, str] | None:
+    """Message and hint for a kind of another runtime; ``None`` for any other."""
+    what = _WORDS.get(kind.partition(".")[0])
+    return None if what is None else (f'the kind "{kind}" is outside of Saros, which has no {what}', _INSTEAD)
+
+
+def foreign_module(name: str) -> tuple[str, str] | None:
+    """The same for a module."""
+    what = _WORDS.get(name)
+    return (
+        None if what is None else (f'the module "{name}" is outside of Saros, which has no {what}', _INSTEAD)
+    )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-from .cron import next_cron
+import msgspec
+
+from . import values
 from .errors import INVALID, Error
 from .execution import check_id
 from .records import RetryPolicy, StartOptions
+from .timing import next_cron
 
 MAX_MS: Final = 100 * 366 * 86_400_000
 """The longest duration of an option: a hundred years, in milliseconds."""
@@ -70,3 +74,23 @@ def _check_cron(options: StartOptions) -> None:
 
 def _wanted(name: str, what: str) -> Error:
     return Error(f"option {name} must be {what}", INVALID, retryable=False)
+
+
+def parse_start_options(options: Mapping[str, Any]) -> StartOptions:
+    """Start options from plain values, as Lua's ``process.with_options`` takes them.
+
+    :raises Error: INVALID, naming the option.
+    """
+    if not options:
+        return StartOptions()
+    plain: dict[str, Any] = {}
+    for key, value in options.items():
+        name = key.removeprefix("temporal.").removeprefix("workflow.")
+        plain[name] = value
+    unknown = set(plain) - set(StartOptions.__struct_fields__)
+    if unknown:
+        raise Error(f"unknown start option {sorted(unknown)[0]}", INVALID, retryable=False)
+    try:
+        return msgspec.json.decode(values.encode(plain), type=StartOptions)
+    except msgspec.ValidationError as exc:
+        raise Error(f"bad start option: {exc}", INVALID, retryable=False) from exc

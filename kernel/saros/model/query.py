@@ -12,11 +12,11 @@ import difflib
 import re
 from typing import Any, Final
 
-from .durations import parse_duration
 from .errors import INVALID, Error
 from .execution import STATUSES
 from .search import OPERATORS, All, AnyOf, Condition, Node, parse_time
 from .text import cut, one_line, shown
+from .timing import parse_duration
 
 FIELDS: Final = {
     "status": "status",

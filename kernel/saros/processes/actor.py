@@ -14,8 +14,7 @@ from ..interfaces.host import Done
 from ..interfaces.program import dispatch
 from ..interfaces.runtime import CallScope
 from ..model.errors import INVALID, NOT_FOUND, Error, ErrorData
-from ..model.execution import Pid
-from ..model.outcomes import error_of
+from ..model.execution import Pid, error_of
 from ..model.records import (
     CANCEL,
     CLOSING_OPS,

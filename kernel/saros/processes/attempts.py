@@ -14,7 +14,7 @@ from ..interfaces.runtime import CallScope
 from ..model import values
 from ..model.clock import Clock, Handle
 from ..model.errors import CANCELED, UNAVAILABLE, ErrorData
-from ..model.outcomes import error_of
+from ..model.execution import error_of
 from ..model.records import EMPTY, Call, Outcome, outcome_ok, pack
 from ..model.values import Json
 from .actor import Actor

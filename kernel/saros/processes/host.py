@@ -29,9 +29,8 @@ from ..model.errors import (
     Error,
     ErrorData,
 )
-from ..model.execution import Pid, StartRequest, Watcher, new_id
+from ..model.execution import Pid, StartRequest, Watcher, error_of, new_id, value_of
 from ..model.options import check_start
-from ..model.outcomes import error_of, value_of
 from ..model.records import (
     CANCEL,
     EMPTY,

@@ -6,8 +6,7 @@ import pathlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, Protocol
 
-from saros.entries import Entry, Problem, Registry
-from saros.entries.problems import did_you_mean
+from saros.entries import Entry, Problem, Registry, did_you_mean
 from saros.interfaces.module import Module
 from saros.interfaces.program import Facts
 from saros.model.errors import Error

@@ -139,7 +139,7 @@ def entry(deployment: Deployment, name: str, roles: Sequence[str], what: str) ->
     :param what: what it should be, for errors.
     :raises Error: NOT_FOUND or INVALID, with a hint.
     """
-    from saros.entries.problems import did_you_mean
+    from saros.entries import did_you_mean
     from saros.model.errors import INVALID, NOT_FOUND, Error
 
     registry = deployment.registry

@@ -39,7 +39,7 @@ def target(url: str | None) -> Target:
     :raises WrongInput: when it is no URL.
     :raises Error: NOT_FOUND when no plugin supplies it.
     """
-    from saros.app.app import DEFAULT_BACKEND
+    from saros.app.opening import DEFAULT_BACKEND
     from saros.app.plugins import installed
     from saros.model.errors import INVALID, Error
 
@@ -85,8 +85,8 @@ async def app_on(
     :param wait: for a server that is not up yet.
     :raises AppError: with every problem.
     """
-    from saros.app.app import open_app
     from saros.app.loading import check_app
+    from saros.app.opening import open_app
 
     warned = False
 
@@ -144,7 +144,7 @@ async def client(url: str | None, path: Path | None = None) -> AsyncIterator[App
 
     :param path: the app; default: the working directory, if it holds one.
     """
-    from saros.app.app import open_app
+    from saros.app.opening import open_app
     from saros.model.errors import NOT_FOUND, Error
 
     to = target(url)

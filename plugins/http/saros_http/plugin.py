@@ -8,14 +8,14 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import saros
-from saros.app.plugins import ServicePlugin
+from saros.app.hookspecs import ServicePlugin
 from saros.entries import Kind
 from saros.interfaces.module import Module
 
 from .config.http_kinds import HTTP_KINDS, SERVICE
 
 if TYPE_CHECKING:
-    from saros.app.app import App
+    from saros import App
 
 
 @saros.hookimpl

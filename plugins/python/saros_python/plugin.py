@@ -18,8 +18,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from saros.app.hookspecs import hookimpl
-from saros.app.plugins import RuntimePlugin
+from saros import hookimpl
+from saros.app.hookspecs import RuntimePlugin
 from saros.app.watchdog import Watched, watch
 from saros.interfaces.runtime import CallScope, current
 from saros.model import values

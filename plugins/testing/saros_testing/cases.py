@@ -11,8 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from saros.app.app import App, open_app
+from saros.app.app import App
 from saros.app.handle import Handle
+from saros.app.opening import open_app
 from saros.app.plugins import Plugins
 from saros.engine.replay import replay
 from saros.entries import parse_duration

@@ -30,7 +30,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from saros.entries import Entry
 from saros.interfaces.deployment import Deployment
 from saros.model import values
-from saros.model.cron import Cron
+from saros.model.timing import Cron
 
 from ..wire.payloads import to_payload
 from .namespaces import Namespaces

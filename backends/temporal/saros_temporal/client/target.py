@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
 from temporalio.client import KeepAliveConfig, TLSConfig
 
 from saros.entries import Entry, Registry
-from saros.model.durations import parse_duration
 from saros.model.errors import INVALID, Error
 from saros.model.text import without_secrets
+from saros.model.timing import parse_duration
 
 _CONNECT_S: Final = 10.0
 _ADDRESS: Final = re.compile(r"(?:[^\s:/\[\]]+|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})")

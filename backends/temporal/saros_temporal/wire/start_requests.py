@@ -17,10 +17,10 @@ from temporalio.bridge.proto.workflow_commands import (
 )
 from temporalio.converter import DataConverter
 
-from saros.model.cron import cron_of
 from saros.model.execution import StartRequest
 from saros.model.raw import Raw
 from saros.model.records import ContinueAsNew, Message, Spawn, StartOptions, pack
+from saros.model.timing import cron_of
 from saros.model.values import Json, members
 
 from .commands import put_durations, retry_policy

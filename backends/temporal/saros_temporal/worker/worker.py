@@ -13,8 +13,7 @@ from anyio import move_on_after
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import PollerBehaviorSimpleMaximum, Worker, WorkerDeploymentConfig
 
-from saros.entries import Entry
-from saros.entries.registry import DEFAULT_TASK_QUEUE
+from saros.entries import DEFAULT_TASK_QUEUE, Entry
 from saros.interfaces.deployment import Deployment
 from saros.interfaces.host import Host
 from saros.model.background import LIMIT_S, Job, end_all

@@ -103,7 +103,7 @@ async def _expect_known_names(app: App, query: str) -> None:
 
     :raises Error: INVALID when one of theirs has nearly that name.
     """
-    from saros.entries.problems import did_you_mean
+    from saros.entries import did_you_mean
     from saros.model.errors import INVALID, Error
     from saros.model.query import parse
     from saros.model.search import conditions

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from saros.entries import Duration, Field, Flag, ListOf, Number, Text
-from saros.entries.field import Place
-from saros.entries.problems import BAD
+from saros.entries import BAD, Duration, Field, Flag, ListOf, Number, Place, Text
 
 _WORDS: Final = ListOf(Text(required=True))
 

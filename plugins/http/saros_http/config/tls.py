@@ -13,7 +13,7 @@ from saros.entries import Choice, Entry, Problem, Table, Text
 from saros.model.errors import INVALID, Error
 
 if TYPE_CHECKING:
-    from saros.app.app import App
+    from saros import App
 
 _VERIFY: Final = {
     "none": ssl.CERT_NONE,

@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from saros.app.app import App
+from saros import App
 from saros.entries import Entry, parse_duration
 from saros.model import values
 

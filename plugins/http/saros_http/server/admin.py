@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from saros.app.app import App
+from saros import App
 from saros.model.errors import Error
 
 from ..problem import Receive, Scope, Send, send_whole

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from saros.app.app import App
+    from saros import App
 
 _addresses: WeakKeyDictionary[App, asyncio.Future[dict[str, str]]] = WeakKeyDictionary()
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import uvicorn
 from anyio import CancelScope
 
-from saros.app.app import App
+from saros import App
 from saros.entries import Entry
 from saros.model.background import Jobs
 from saros.model.errors import UNAVAILABLE, Error

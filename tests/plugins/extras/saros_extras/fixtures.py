@@ -1,4 +1,4 @@
-"""A plugin of pytest: where ``pytest tests/conformance --backend audit`` finds the backend."""
+"""A plugin of pytest: where ``pytest tests/conformance --backend dict`` finds the backend."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ import pytest
 
 
 @pytest.fixture
-def audit_url(tmp_path: Path) -> str:
+def dict_url(tmp_path: Path) -> str:
     """A URL of a test's own."""
-    return f"audit://{tmp_path}/commits.jsonl"
+    return f"dict://{tmp_path.name}"

@@ -8,12 +8,12 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import saros
-from saros.app.plugins import BackendPlugin, ServicePlugin
+from saros.app.hookspecs import BackendPlugin, ServicePlugin
 
 if TYPE_CHECKING:
     import typer
 
-    from saros.app.app import App
+    from saros import App
     from saros.entries import Kind
     from saros.interfaces.backend import Backend
     from saros.interfaces.module import Module
@@ -49,12 +49,11 @@ def _serve(app: App) -> AbstractAsyncContextManager[None] | None:
 
 @saros.hookimpl
 def saros_backends() -> list[BackendPlugin]:
-    summary = "in this process, with a line per commit in a file: audit:///tmp/commits.jsonl"
-    return [BackendPlugin("audit", _make, summary, in_process=True)]
+    return [BackendPlugin("dict", _make, "in a dictionary of this process", in_process=True)]
 
 
 def _make(url: str, options: Mapping[str, Any]) -> Backend:
-    from .audit import make
+    from .dictionary import make
 
     return make(url)
 

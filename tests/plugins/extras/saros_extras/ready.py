@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from saros.app.app import App
+from saros import App
 from saros.entries import Entry, Kind, Text
 
 READY_FILE = Kind(

@@ -1,0 +1,40 @@
+"""A process that has the backend note that a worker is blocked, and prints a sentence on what comes of it.
+
+`saros.app.watching` starts it, and gives it JSON on stdin; it must not load the backend itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from typing import Any
+
+from ..model.text import cut, one_line
+from .loading import load_app
+from .plugins import installed
+
+
+async def noted(given: dict[str, Any]) -> str:
+    """Open the backend as the worker did, and have it note the execution that blocks it."""
+    plugins = installed()
+    backend = plugins.backend(given["url"]).make(given["url"], given["options"])
+    await backend.open(load_app(given["app"], plugins, given["env"]))
+    try:
+        return await backend.noted(given["note"].encode(), given["problem"])
+    finally:
+        await backend.close()
+
+
+def main() -> None:
+    try:
+        print(asyncio.run(noted(json.load(sys.stdin))))
+    except Exception as exc:  # the worker ends all the same
+        print(one_line(cut(f"The backend could not note it: {type(exc).__name__}: {exc}")))
+    sys.stdout.flush()
+    os._exit(0)  # the worker waits for the end, and nothing of this process is left to be cleaned up
+
+
+if __name__ == "__main__":
+    main()

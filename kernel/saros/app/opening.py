@@ -1,0 +1,88 @@
+"""Opens an application on a backend: what `saros.open` is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from ..interfaces.deployment import Deployment
+from .app import App
+from .board import Elsewhere
+from .loading import check_code, load_app
+from .plugins import Plugins, installed
+from .watchdog import SILENCE_S, Watchdog
+
+DEFAULT_BACKEND: Final = "memory://"
+
+
+@contextlib.asynccontextmanager
+async def open_app(
+    path: str | Path | None,
+    backend: str | None = None,
+    *,
+    workers: bool = True,
+    services: bool = True,
+    plugins: Plugins | None = None,
+    options: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] | None = None,
+    check: Callable[[Deployment], None] | None = None,
+    watchdog: float = SILENCE_S,
+) -> AsyncIterator[App]:
+    """Open an application directory on a backend.
+
+    :param path: None opens a client that knows no entries: for looking at executions and talking to them.
+    :param backend: its URL; by default that in ``SAROS_BACKEND``, or ``memory://``.
+    :param workers: serve the app's task queues here; False makes a client only.
+    :param services: with workers, also serve its supervised processes, schedules and HTTP.
+    :param plugins: by default all that are installed.
+    :param options: of the backend, beside those of its URL.
+    :param env: what ``${env:NAME}`` in YAML refers to; by default the environment.
+    :param check: called with what is loaded, before anything is opened.
+    :param watchdog: a process with workers ends, with a line on stderr and the status 86, when code of an entry
+        blocks it for so many seconds; 0 for never (see `saros.app.watchdog`). Code that keeps Python's lock has the
+        process killed instead.
+    :raises AppError: for a bad app, with every problem.
+    :raises Error: when the backend is unknown or cannot be reached.
+    """
+    plugins = installed() if plugins is None else plugins
+    url = backend or os.environ.get("SAROS_BACKEND") or DEFAULT_BACKEND
+
+    def loading() -> Deployment:
+        loaded = load_app(path, plugins, env)
+        if check is not None:
+            check(loaded)
+        return loaded
+
+    deployment = loading()
+
+    @contextlib.contextmanager
+    def reloading() -> Iterator[Deployment]:
+        with contextlib.ExitStack() as stack:
+            for runtime in plugins.runtimes():
+                if runtime.reloading is not None:
+                    stack.enter_context(runtime.reloading(str(deployment.registry.root)))
+            newer = loading()
+            check_code(newer)
+            yield newer
+
+    root = str(deployment.registry.root)
+    given = {"root": root, **(options or {})}
+    made = plugins.backend(url).make(url, given)
+    await made.open(deployment)
+    dog = None
+    if watchdog > 0 and path is not None:
+        elsewhere = Elsewhere(url, given, str(path), env, root, made.note, made.lost)
+        dog = Watchdog(watchdog, made.blocked, elsewhere)
+    serve = [service.serve for service in plugins.services()]
+    app = App(deployment, made, serve, dog, None if path is None else reloading)
+    try:
+        if workers and path is not None:
+            await made.join(app.host)
+            app.start_workers(services=services)
+            await app.serving()
+        yield app
+    finally:
+        await app.close()

@@ -1,0 +1,113 @@
+"""What a reader has to keep in mind at once is small."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+
+from .source import Module, modules, relative
+
+MOST_MODULES = 14
+MOST_LINES = 300
+MOST_LINES_OF_A_FUNCTION = 64
+MOST_MEMBERS = 12
+
+LARGE_FOLDERS: dict[str, str] = {
+    "backends/redis/saros_redis": "is being split into rooms",
+    "plugins/cli/saros_cli": "a module for each command, in the order of the page on the command line",
+    "plugins/http/saros_http": "is being split into rooms",
+    "plugins/testing/saros_testing/conformance": "a module for each group of behaviours",
+}
+"""Folders with more modules, and why; the list only shrinks."""
+
+LONG_MODULES: dict[str, int] = {
+    "saros.engine.activity_worker": 309,
+    "saros.engine.backend": 352,
+    "saros.engine.commit": 333,
+    "saros.engine.live": 301,
+    "saros.model.clock": 365,
+    "saros.model.records": 305,
+    "saros.model.values": 335,
+    "saros.processes.actor": 315,
+    "saros.processes.host": 456,
+    "saros_lua.vm": 320,
+    "saros_memory.ledger": 304,
+    "saros_testing.conformance.calls": 376,
+    "saros_testing.conformance.control": 357,
+    "saros_testing.conformance.lifecycle": 334,
+    "saros_testing.conformance.workflows": 400,
+}
+"""Modules that are longer, and how long they may be; the list only shrinks."""
+
+LONG_FUNCTIONS: dict[str, str] = {"saros_http.gateway.__call__": "holds the two halves of one request"}
+"""Functions that are longer, and why; the list only shrinks."""
+
+FREE_NAMES = {"__init__", "__main__", "plugin", "store", "backend", "kinds", "errors"}
+"""The names of modules that every package may have: they mean the same everywhere."""
+
+SHARED_NAMES: dict[str, str] = {
+    "calls": "becomes activities on Redis",
+    "options": "start options of the kernel, options of a backend's URL, options of a service",
+}
+"""Other names that more than two packages have, and why; the list only shrinks."""
+
+
+def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_folders_hold_few_modules() -> None:
+    folders: dict[str, int] = defaultdict(int)
+    for module in modules().values():
+        if module.path.name not in ("__init__.py", "__main__.py"):
+            folders[relative(module.path.parent)] += 1
+    large = {folder: number for folder, number in folders.items() if number > MOST_MODULES}
+    assert set(large) <= set(LARGE_FOLDERS), f"more than {MOST_MODULES} modules: {large}"
+    assert set(LARGE_FOLDERS) <= set(large), f"take {set(LARGE_FOLDERS) - set(large)} off the list"
+
+
+def test_modules_are_short() -> None:
+    long = {name: module.lines for name, module in modules().items() if module.lines > MOST_LINES}
+    assert set(long) <= set(LONG_MODULES), f"more than {MOST_LINES} lines: {long}"
+    assert set(LONG_MODULES) <= set(long), f"take {set(LONG_MODULES) - set(long)} off the list"
+    grown = {name: lines for name, lines in long.items() if lines > LONG_MODULES[name]}
+    assert not grown, f"these have grown: {grown}"
+
+
+def test_functions_fit_a_screen() -> None:
+    """From the first statement on: an option of a command takes several lines of its signature."""
+    long = {
+        f"{module.name}.{node.name}"
+        for module in modules().values()
+        for node in functions(module)
+        if (node.end_lineno or 0) - node.body[0].lineno + 1 > MOST_LINES_OF_A_FUNCTION
+    }
+    assert long <= set(LONG_FUNCTIONS), f"more than {MOST_LINES_OF_A_FUNCTION} lines: {long}"
+    assert set(LONG_FUNCTIONS) <= long, f"take {set(LONG_FUNCTIONS) - long} off the list"
+
+
+def test_interfaces_are_small() -> None:
+    for module in modules().values():
+        if not module.name.startswith("saros.interfaces."):
+            continue
+        for node in module.tree.body:
+            if isinstance(node, ast.ClassDef) and "Protocol" in map(ast.unparse, node.bases):
+                own = [
+                    item
+                    for item in node.body
+                    if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.AnnAssign)
+                ]
+                assert len(own) <= MOST_MEMBERS, f"{module.name}.{node.name} has {len(own)} members"
+
+
+def test_module_names_are_distinct() -> None:
+    """A reader who looks for `calls.py` finds one, or the two halves of one thing."""
+    packages: dict[str, set[str]] = defaultdict(set)
+    for module in modules().values():
+        packages[module.path.stem].add(module.name.partition(".")[0])
+    shared = {name for name, found in packages.items() if len(found) > 2 and name not in FREE_NAMES}
+    assert shared <= set(SHARED_NAMES), f"in more than two packages: {shared - set(SHARED_NAMES)}"
+    assert set(SHARED_NAMES) <= shared, f"take {set(SHARED_NAMES) - shared} off the list"

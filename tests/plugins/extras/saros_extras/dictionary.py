@@ -1,0 +1,500 @@
+"""The backend ``dict://``: executions in a dictionary of the process that opens it.
+
+Every method changes what it changes without an ``await`` in between, which makes it atomic. Whoever waits (for a
+task, or for a change of a history) looks again after each change. A database does both better; the contract is the
+same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import itertools
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+
+from saros.engine import StoreBackend
+from saros.interfaces.activities import CallLease, CallTask, Settled
+from saros.interfaces.backend import Backend
+from saros.interfaces.history import LAST, Close, Limit, NewRun, WorkflowTask, already_exists, withdrawn
+from saros.interfaces.nodes import LostNode, NodeMail
+from saros.interfaces.signals import Child, Mail, Outgoing, farewell
+from saros.interfaces.store import CONFLICT, FENCED, OK, Commit
+from saros.interfaces.timers import TO_CLOSE, TO_RUN, TO_START, Deadline
+from saros.model.clock import Handle, RealClock
+from saros.model.errors import CANCELED, ErrorData
+from saros.model.execution import (
+    COMPLETED,
+    CONTINUED,
+    RUNNING,
+    TERMINATE,
+    TERMINATED,
+    TIME_OUT,
+    TIMED_OUT,
+    Description,
+    HistoryPage,
+    Record,
+    Run,
+    Started,
+    StartRequest,
+    Watcher,
+)
+from saros.model.query import parse
+from saros.model.records import CANCEL, DONE, EXIT, MESSAGE, Outcome, pack
+from saros.model.search import matches, upserted
+from saros.model.values import Json, members, readable
+
+T = TypeVar("T")
+_opened: dict[str, DictStore] = {}
+
+
+def make(url: str) -> Backend:
+    """A backend for a ``dict://`` URL. Whoever opens the same URL meets the same executions, as with a server."""
+    store = _opened.get(url) or DictStore(url)
+    return StoreBackend(store, store.clock)  # the durable engine makes a backend of any store
+
+
+@dataclass(eq=False)
+class Call:
+    """A call that has not settled: `token` is that of the attempt that runs, `closes` when time is up for it."""
+
+    task: CallTask
+    token: str = ""
+    ready: bool = True  # for a worker to take
+    canceled: bool = False
+    closes: int | None = None
+
+
+@dataclass(eq=False)
+class Execution:
+    """One run: its history, its inbox, and what is under way."""
+
+    run: Run
+    inbox: list[Mail]
+    watchers: list[Watcher]
+    began: int  # when its first run was started, by the steady clock
+    joined: set[str]  # start requests that met it while it ran
+    search: dict[str, msgspec.Raw]
+    memo: dict[str, msgspec.Raw]
+    status: str = RUNNING
+    records: list[Record] = field(default_factory=list)
+    calls: dict[int, Call] = field(default_factory=dict)
+    children: dict[int, Child] = field(default_factory=dict)
+    timers: dict[int, list[Handle]] = field(default_factory=dict)
+    fence: str = ""  # of the worker that runs it
+    held: bool = False  # parked, or not to begin yet
+    parked: int = 0  # how often in a row
+    problem: str | None = None
+    close_time: int | None = None
+    next_run_id: str = ""
+
+    @property
+    def running(self) -> bool:
+        return self.status == RUNNING
+
+    def clear(self, ref: int) -> None:
+        for timer in self.timers.pop(ref, ()):
+            timer.cancel()
+
+    def drop(self, ref: int) -> None:
+        self.calls.pop(ref, None)
+        self.clear(ref)
+
+    def description(self) -> Description:
+        run = self.run
+        search = {name: readable(raw) for name, raw in self.search.items()}
+        memo = {name: readable(raw) for name, raw in self.memo.items()}
+        size, parent = sum(record.size for record in self.records), run.parent.pid if run.parent else None
+        about = (run.id, run.run_id, str(run.pid), run.type, run.entry, self.status, run.task_queue)
+        when = (run.start_time, self.close_time, len(self.records), size, run.attempt)
+        return Description(*about, *when, parent, search, memo, self.problem)
+
+
+class DictStore:
+    """See `saros.interfaces.store.Store`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.clock = RealClock()
+        self._users = 0
+        self._runs: dict[str, Execution] = {}  # by run id, in the order of their starts
+        self._newest: dict[str, Execution] = {}  # by workflow id
+        self._names: dict[str, str] = {}
+        self._outbox: list[Outgoing] = []
+        self._withdrawn: set[tuple[str, str]] = set()
+        self._tokens = map(str, itertools.count(1))
+        self._change = asyncio.Event()
+
+    async def open(self) -> None:
+        self._users += 1
+        _opened[self.url] = self
+
+    async def close(self) -> None:
+        self._users -= 1
+        if not self._users:
+            del _opened[self.url]
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()  # the clock fires timers, and leases end with this process
+
+    def last_words(self) -> str:
+        return "All of it is lost: it was in the memory of this process."
+
+    def _changed(self) -> None:
+        self._change.set()
+        self._change = asyncio.Event()
+
+    async def _until(self, find: Callable[[], T]) -> T:
+        while not (found := find()):
+            await self._change.wait()
+        return found
+
+    def _find(self, id: str, run_id: str = "") -> Execution | None:
+        found = self._runs.get(run_id) if run_id else self._newest.get(id)
+        return found if found is not None and found.run.id == id else None
+
+    def _find_running(self, id: str, run_id: str = "", request: str = "") -> Execution | None:
+        """With `request`, only what that made; if it has yet to be carried out, it is withdrawn."""
+        found = self._find(id, run_id)
+        if request and (found is None or found.run.request_id != request):
+            if found is None or request not in found.joined:
+                self._withdrawn.add((id, request))
+            return None
+        return found if found is not None and found.running else None
+
+    # --- executions ---------------------------------------------------------------------------
+
+    async def start(self, new: NewRun, request: StartRequest) -> Started:
+        old = self._newest.get(request.id)
+        if old is not None and request.request_id and old.run.request_id == request.request_id:
+            return Started(request.id, old.run.run_id, str(old.run.pid), True)
+        if (request.id, request.request_id) in self._withdrawn:
+            raise withdrawn(request.id)
+        if old is not None and self._joins(old, request):
+            return Started(request.id, old.run.run_id, str(old.run.pid), False)
+        made = self._create(new, [request.watcher] if request.watcher else [])
+        if request.name:
+            self._names[request.name] = str(made.run.pid)
+        return Started(request.id, made.run.run_id, str(made.run.pid), True)
+
+    def _joins(self, old: Execution, request: StartRequest) -> bool:
+        """Whether a start joins the run that is there already, by the policies; False makes room for a new one."""
+        options, run_id = request.options, old.run.run_id
+        if not old.running:
+            if options.id_reuse_policy == "reject_duplicate":
+                raise already_exists(request.id, run_id, "was used before")
+            failed_only = options.id_reuse_policy == "allow_duplicate_failed_only"
+            if failed_only and old.status in (COMPLETED, CONTINUED):
+                raise already_exists(request.id, run_id, "has completed before")
+            return False
+        if options.id_conflict_policy == "fail" or options.execution_error_when_already_started:
+            raise already_exists(request.id, run_id, "is running")
+        if options.id_conflict_policy == "terminate_existing":
+            why = ErrorData("terminated: replaced by a new start", CANCELED, False)
+            self._end(old, TERMINATED, TERMINATE, pack(Outcome(err=why)))
+            return False
+        old.joined.add(request.request_id)
+        for message in request.messages:
+            self._post(old, Mail(MESSAGE, 0, pack(message)))
+        if request.watcher is not None:
+            self._watch(old, request.watcher)
+        return True
+
+    def _create(self, new: NewRun, watchers: list[Watcher], old: Execution | None = None) -> Execution:
+        began, joined = (old.began, old.joined) if old else (self.clock.steady(), set[str]())
+        options = new.run.options
+        search = members(options.search_attributes) if options.search_attributes else {}
+        memo = members(options.memo) if options.memo else {}
+        made = Execution(new.run, list(new.mails), watchers, began, joined, search, memo)
+        self._newest[new.run.id] = self._runs[new.run.run_id] = made
+        if new.delay > 0 and all(mail.op != CANCEL for mail in new.mails):
+            made.held = True
+            self._after(made, 0, new.delay, partial(self._release, made))
+        for limit in new.limits:
+            ended = partial(self._out_of_time, made, limit)
+            self._after(made, 0, limit.delay, ended, began if limit.total else None)
+        self._changed()
+        return made
+
+    def _after(
+        self, of: Execution, ref: int, ns: int, call: Callable[[], None], start: int | None = None
+    ) -> None:
+        of.timers.setdefault(ref, []).append(self.clock.call_after(ns, call, start))
+
+    def _release(self, execution: Execution) -> None:
+        execution.held = False
+        self._changed()
+
+    def _out_of_time(self, execution: Execution, limit: Limit) -> None:
+        if limit.again and execution.running:
+            self._tell(execution.run, TIME_OUT, limit.outcome, TIME_OUT)
+        elif execution.running:
+            self._end(execution, TIMED_OUT, TIME_OUT, limit.outcome)
+
+    def _tell(self, run: Run, op: str, body: Json, key: str, to: Watcher | None = None) -> None:
+        key = f"{run.run_id}:{key}"
+        self._outbox.append(Outgoing(run.id, run.run_id, str(run.pid), 0, op, body, key, to))
+        self._changed()
+
+    def _end(self, of: Execution, status: str, op: str, outcome: Json, then: NewRun | None = None) -> None:
+        """Close from outside, with a record that no program wrote."""
+        of.records.append(Record(op, 0, outcome, self.clock.now()))
+        self._close(of, Close(status, outcome, then))
+
+    def _close(self, execution: Execution, close: Close) -> None:
+        run = execution.run
+        execution.status, execution.close_time, execution.problem = close.status, self.clock.now(), None
+        for ref in list(execution.timers):
+            execution.clear(ref)
+        execution.calls.clear()
+        self._outbox += [farewell(run, child) for child in execution.children.values()]
+        if close.next is not None:
+            execution.next_run_id = close.next.run.run_id
+            kept = tuple(mail for mail in execution.inbox if not mail.run_id)
+            self._create(close.next._replace(mails=close.next.mails + kept), execution.watchers, execution)
+        else:
+            self._names = {name: pid for name, pid in self._names.items() if pid != str(run.pid)}
+            for number, watcher in enumerate(execution.watchers):
+                self._tell(run, EXIT, close.outcome, f"end:{number}", watcher)
+        self._changed()
+
+    async def terminate(self, id: str, outcome: Json, run_id: str = "", request: str = "") -> bool:
+        found = self._find_running(id, run_id, request)
+        if found is not None:
+            self._end(found, TERMINATED, TERMINATE, outcome)
+        return found is not None
+
+    async def time_out(self, id: str, run_id: str, outcome: Json, following: NewRun | None) -> bool:
+        found = self._find_running(id, run_id)
+        if found is not None:
+            self._end(found, TIMED_OUT, TIME_OUT, outcome, following)
+        return found is not None
+
+    async def release(self, id: str) -> bool:
+        found = self._find_running(id)
+        if found is None or found.problem is None:
+            return False
+        self._release(found)
+        return True
+
+    async def describe(self, id: str, run_id: str = "") -> Description | None:
+        found = self._find(id, run_id)
+        return found.description() if found else None
+
+    async def executions(self, query: str = "") -> AsyncIterator[Description]:
+        wanted = parse(query, dt.datetime.fromtimestamp(self.clock.now() / 1e9, dt.UTC))
+        for execution in reversed(list(self._runs.values())):
+            if matches(wanted, description := execution.description()):
+                yield description
+
+    async def history(self, id: str, run_id: str = "", start: int = 0) -> HistoryPage | None:
+        found = self._find(id, run_id)
+        if found is None:
+            return None
+        first = len(found.records) - 1 if start == LAST else start
+        return HistoryPage(found.run, first, found.records[start:], found.status, found.next_run_id)
+
+    async def changed(self, id: str, run_id: str, length: int) -> None:
+        found = self._find(id, run_id)
+        await self._until(lambda: found is None or not found.running or len(found.records) > length)
+
+    # --- workflow tasks -----------------------------------------------------------------------
+
+    async def take(self, queues: Sequence[str], limit: int) -> list[WorkflowTask]:
+        def find() -> list[WorkflowTask]:
+            ready = (run for run in self._runs.values() if run.running and run.inbox and not run.fence)
+            mine = (run for run in ready if not run.held and run.run.task_queue in queues)
+            return [self._lease(execution) for execution in itertools.islice(mine, limit)]
+
+        return await self._until(find)
+
+    def _lease(self, execution: Execution) -> WorkflowTask:
+        execution.fence = next(self._tokens)
+        length, mails = len(execution.records), tuple(execution.inbox)
+        return WorkflowTask(execution.run, execution.fence, length, mails, self.clock.now(), execution.parked)
+
+    async def park(self, task: WorkflowTask, problem: str, delay: int, *, hung: bool = False) -> None:
+        execution = self._runs[task.run.run_id]
+        if execution.fence == task.fence:
+            execution.fence, execution.held, execution.problem = "", True, problem
+            execution.parked += 1
+            if delay >= 0:
+                self._after(execution, 0, delay, partial(self._release, execution))
+
+    async def commit(self, commits: Sequence[Commit]) -> list[str]:
+        return [self._commit(commit) for commit in commits]
+
+    def _commit(self, commit: Commit) -> str:
+        execution = self._runs[commit.run.run_id]
+        if not execution.running or execution.fence != commit.fence:
+            return FENCED
+        execution.fence = ""
+        self._changed()
+        if len(execution.records) != commit.expected:
+            return CONFLICT
+        del execution.inbox[: commit.consumed]
+        execution.records += commit.records
+        execution.parked, execution.problem = 0, None
+        execution.search = upserted(execution.search, commit.search)
+        execution.memo = upserted(execution.memo, commit.memo)
+        for ref in commit.cleared:
+            execution.clear(ref)
+        for ref in commit.canceled:
+            execution.drop(ref)
+        self._outbox += commit.outbox
+        execution.children |= {child.ref: child for child in commit.children}
+        for ref in commit.ended:
+            execution.children.pop(ref, None)
+        execution.calls |= {task.ref: Call(task) for task in commit.calls}
+        execution.calls |= {lease.task.ref: Call(lease.task, lease.token, False) for lease in commit.leased}
+        for ref in commit.asked:
+            self._cancel_call(execution, ref)
+        now = self.clock.steady()
+        for deadline in commit.deadlines:
+            if deadline.guard == TO_CLOSE:
+                execution.calls[deadline.ref].closes = now + deadline.delay
+            self._after(
+                execution, deadline.ref, deadline.delay, partial(self._fire, execution, deadline), now
+            )
+        if commit.close is not None:
+            self._close(execution, commit.close)
+        return OK
+
+    def _fire(self, execution: Execution, deadline: Deadline) -> None:
+        if deadline.guard in (TO_START, TO_CLOSE):
+            call = execution.calls.get(deadline.ref)
+            if call is None or (deadline.guard == TO_START and call.token):
+                return
+            execution.drop(deadline.ref)
+        elif deadline.guard != TO_RUN:
+            execution.timers.pop(deadline.ref, None)
+        self._post(execution, deadline.mail)
+
+    # --- signals ------------------------------------------------------------------------------
+
+    async def post(self, id: str, mail: Mail) -> bool:
+        found = self._find_running(id, request=mail.request)
+        if found is None or (mail.run_id and mail.run_id != found.run.run_id):
+            return False
+        self._post(found, mail)
+        return True
+
+    def _post(self, execution: Execution, mail: Mail) -> None:
+        execution.inbox.append(mail)
+        if mail.op == CANCEL and execution.problem is None:
+            execution.held = False  # it no longer waits for its start
+        self._changed()
+
+    async def watch(self, id: str, watcher: Watcher) -> bool:
+        found = self._find_running(id)
+        if found is not None:
+            self._watch(found, watcher)
+        return found is not None
+
+    def _watch(self, execution: Execution, watcher: Watcher) -> None:  # without a command, it is told once
+        others = [old for old in execution.watchers if old.ref or watcher.ref or old.pid != watcher.pid]
+        execution.watchers = [*others, watcher]
+
+    async def unwatch(self, id: str, pid: str) -> None:
+        if found := self._find(id):
+            found.watchers = [watcher for watcher in found.watchers if watcher.pid != pid or watcher.ref]
+
+    async def outbox(self, limit: int) -> list[Outgoing]:
+        def find() -> list[Outgoing]:
+            found, self._outbox = self._outbox[:limit], self._outbox[limit:]
+            return found
+
+        return await self._until(find)
+
+    async def delivered(self, entry: Outgoing, reply: Mail | None) -> None:
+        if reply is not None:
+            await self.post(entry.id, reply)
+
+    async def register(self, name: str, pid: str) -> bool:
+        return self._names.setdefault(name, pid) == pid
+
+    async def lookup(self, name: str) -> str | None:
+        return self._names.get(name)
+
+    async def unregister(self, name: str, pid: str = "") -> bool:
+        if name not in self._names or (pid and self._names[name] != pid):
+            return False
+        del self._names[name]
+        return True
+
+    # --- activities ---------------------------------------------------------------------------
+
+    async def take_calls(self, queues: Sequence[str], limit: int) -> list[CallLease]:
+        def find() -> list[CallLease]:
+            open_calls = (call for run in self._runs.values() for call in run.calls.values())
+            mine = (call for call in open_calls if call.ready and call.task.task_queue in queues)
+            return [self._lease_call(call) for call in itertools.islice(mine, limit)]
+
+        return await self._until(find)
+
+    def _lease_call(self, call: Call) -> CallLease:
+        call.token, call.ready = next(self._tokens), False
+        return CallLease(call.task, call.token, self.clock.now())
+
+    def _leased(self, lease: CallLease) -> Call | None:
+        """The call of an attempt that still counts."""
+        call = self._runs[lease.task.run_id].calls.get(lease.task.ref)
+        return call if call is not None and call.token == lease.token else None
+
+    async def settle(self, results: Sequence[Settled]) -> None:
+        for lease, outcome, retry_in in results:
+            execution, call = self._runs[lease.task.run_id], self._leased(lease)
+            if call is None:
+                continue
+            if retry_in is not None and not call.canceled and self._in_time(call, retry_in):
+                call.token = ""
+                call.task = msgspec.structs.replace(call.task, attempt=call.task.attempt + 1)
+                self._after(execution, call.task.ref, retry_in, partial(self._make_ready, call))
+                continue
+            execution.drop(lease.task.ref)
+            self._post(execution, Mail(DONE, lease.task.ref, outcome, execution.run.run_id))
+
+    def _in_time(self, call: Call, delay: int) -> bool:
+        return call.closes is None or self.clock.steady() + delay < call.closes
+
+    def _make_ready(self, call: Call) -> None:
+        call.ready = True
+        self._changed()
+
+    def _cancel_call(self, execution: Execution, ref: int) -> None:  # a running attempt's own end counts
+        call = execution.calls.get(ref)
+        if call is not None and call.token:
+            call.canceled = True
+        elif call is not None:
+            execution.drop(ref)
+            outcome = pack(Outcome(err=ErrorData("canceled", CANCELED, False)))
+            self._post(execution, Mail(DONE, ref, outcome, execution.run.run_id))
+
+    async def heartbeat(self, lease: CallLease, details: Json | None) -> bool:
+        call = self._leased(lease)
+        if call is not None and details is not None:
+            call.task.heartbeat = msgspec.Raw(details)
+        return call is None or call.canceled
+
+    # --- nodes: there is one process only ------------------------------------------------------
+
+    async def join_node(self, node: str) -> None: ...
+
+    async def send_node(self, node: str, mail: NodeMail) -> bool:
+        return False
+
+    async def node_mail(self, node: str) -> list[NodeMail]:
+        return await self._until(list)
+
+    async def watch_node(self, pid: str, watcher: Watcher) -> None: ...
+
+    async def unwatch_node(self, pid: str, watcher: Watcher) -> None: ...
+
+    async def lost_nodes(self) -> list[LostNode]:
+        return await self._until(list)
+
+    async def forget_node(self, node: str) -> None: ...
