@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 import saros
 from saros.model.clock import LONGEST, RealClock, VirtualClock, backoff
+from saros.model.durations import MS
 from saros.model.records import RetryPolicy
 from saros_testing import eventually, lua_app
 
-MS = 1_000_000
 HOURS_3 = 3 * 3_600 * 10**9
 
 

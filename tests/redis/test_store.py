@@ -14,7 +14,7 @@ import pytest
 
 import saros
 from saros.engine import runs
-from saros.interfaces.activities import CallTask, Settled
+from saros.interfaces.activities import ActivityTask, Settled
 from saros.interfaces.history import Close, WorkflowTask
 from saros.interfaces.signals import Mail
 from saros.interfaces.store import CONFLICT, FENCED, OK, Commit
@@ -112,9 +112,9 @@ def test_a_result_counts_once(url: str) -> None:
         async with opened(url) as store:
             await start(store, request("x"))
             task = await take(store)
-            call = CallTask("x", task.run.run_id, 1, "q", "w|x", "main", Call("app:f"))
-            assert await store.commit([commit(task, calls=[call])]) == [OK]
-            (lease,) = await store.take_calls(("q",), 1)
+            call = ActivityTask("x", task.run.run_id, 1, "q", "w|x", "main", Call("app:f"))
+            assert await store.commit([commit(task, activities=[call])]) == [OK]
+            (lease,) = await store.take_activities(("q",), 1)
             await store.settle([Settled(lease, b'{"ok":1}')])
             await store.settle([Settled(lease, b'{"ok":2}')])
             after = await take(store)

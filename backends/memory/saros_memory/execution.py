@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from saros.interfaces.activities import CallTask
+from saros.interfaces.activities import ActivityTask
 from saros.interfaces.signals import Child, Mail
 from saros.model.clock import Handle
 from saros.model.execution import RUNNING, Description, Record, Run, Watcher
@@ -16,15 +16,15 @@ from saros.model.search import upserted
 from saros.model.values import readable
 
 
-class OpenCall:
-    """A call that has not settled.
+class OpenActivity:
+    """An activity that has not settled.
 
     `token` is that of the attempt that runs, if one does; `closes` is when it is closed, by the steady clock.
     """
 
     __slots__ = ("canceled", "closes", "task", "token")
 
-    def __init__(self, task: CallTask, token: str = "") -> None:
+    def __init__(self, task: ActivityTask, token: str = "") -> None:
         self.task = task
         self.token = token
         self.canceled = False
@@ -33,9 +33,9 @@ class OpenCall:
 
 class Execution:
     __slots__ = (
+        "activities",
         "alarms",
         "began",
-        "calls",
         "children",
         "close_time",
         "delayed",
@@ -67,7 +67,7 @@ class Execution:
         self.watchers = list(watchers)
         self.joined: set[str] = set()  # start requests that met it when it ran
         self.children: dict[int, Child] = {}  # by the command that started each
-        self.calls: dict[int, OpenCall] = {}
+        self.activities: dict[int, OpenActivity] = {}
         self.timers: dict[int, list[Handle]] = {}
         self.alarms: list[Handle] = []
         self.search: dict[str, msgspec.Raw] = {}
@@ -107,8 +107,8 @@ class Execution:
         for handle in self.timers.pop(ref, ()):
             handle.cancel()
 
-    def drop_call(self, ref: int) -> None:
-        self.calls.pop(ref, None)
+    def drop_activity(self, ref: int) -> None:
+        self.activities.pop(ref, None)
         self.clear(ref)
 
     def close(self, status: str, now: int) -> None:
@@ -118,7 +118,7 @@ class Execution:
         for alarm in self.alarms:
             alarm.cancel()
         self.alarms.clear()
-        self.calls.clear()
+        self.activities.clear()
         self.starting = None
         self.problem = None
 

@@ -8,7 +8,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from saros.interfaces.activities import CallTask
+from saros.interfaces.activities import ActivityTask
 from saros.interfaces.history import UNTIL_CLOSED, Close, Limit, NewRun, already_exists
 from saros.interfaces.signals import Mail, Outgoing, farewell
 from saros.interfaces.store import CONFLICT, FENCED, OK, Commit
@@ -30,7 +30,7 @@ from saros.model.execution import (
 from saros.model.records import CANCEL, DONE, EXIT, MESSAGE, Attributes, pack
 from saros.model.values import Json, members
 
-from .execution import Execution, OpenCall
+from .execution import Execution, OpenActivity
 from .queues import Queues
 
 KEEP_CLOSED = 10_000
@@ -49,7 +49,7 @@ class Ledger:
         self._closed: deque[str] = deque()
         self._names: dict[str, str] = {}
         self._ready: Queues[Execution] = Queues()
-        self._calls: Queues[CallTask] = Queues()
+        self._activities: Queues[ActivityTask] = Queues()
         self._outbox: Queues[Outgoing] = Queues()
         self._fences = itertools.count(1)
         self._withdrawn: OrderedDict[tuple[str, str], None] = OrderedDict()  # id and start request
@@ -172,20 +172,20 @@ class Ledger:
         for ref in commit.cleared:
             execution.clear(ref)
         for ref in commit.canceled:
-            execution.drop_call(ref)
+            execution.drop_activity(ref)
         for entry in commit.outbox:
             self._outbox.put("", entry)
         for child in commit.children:
             execution.children[child.ref] = child
         for ref in commit.ended:
             execution.children.pop(ref, None)
-        for task in commit.calls:
-            execution.calls[task.ref] = OpenCall(task)
-            self._calls.put(task.task_queue, task)
+        for task in commit.activities:
+            execution.activities[task.ref] = OpenActivity(task)
+            self._activities.put(task.task_queue, task)
         for lease in commit.leased:
-            execution.calls[lease.task.ref] = OpenCall(lease.task, lease.token)
+            execution.activities[lease.task.ref] = OpenActivity(lease.task, lease.token)
         for ref in commit.asked:
-            self._ask_call(execution, ref)
+            self._ask_activity(execution, ref)
         now = self.clock.steady()
         for deadline in commit.deadlines:
             self._arm(execution, deadline, now)
@@ -201,7 +201,7 @@ class Ledger:
         handle = self.clock.call_after(deadline.delay, lambda: self._fire(execution, deadline), now)
         execution.timers.setdefault(deadline.ref, []).append(handle)
         if deadline.guard == TO_CLOSE:
-            execution.calls[deadline.ref].closes = now + deadline.delay
+            execution.activities[deadline.ref].closes = now + deadline.delay
 
     def _fire(self, execution: Execution, deadline: Deadline) -> None:
         if not execution.running:
@@ -209,33 +209,33 @@ class Ledger:
         if deadline.guard == "timer":
             execution.timers.pop(deadline.ref, None)
         elif deadline.guard != TO_RUN:
-            call = execution.calls.get(deadline.ref)
-            if call is None or (deadline.guard == TO_START and call.token):
+            activity = execution.activities.get(deadline.ref)
+            if activity is None or (deadline.guard == TO_START and activity.token):
                 return
-            execution.drop_call(deadline.ref)
+            execution.drop_activity(deadline.ref)
         self._post(execution, deadline.mail)
 
-    def _open_call(self, task: CallTask) -> OpenCall | None:
+    def _open_activity(self, task: ActivityTask) -> OpenActivity | None:
         execution = self._runs.get(task.run_id)
-        return execution.calls.get(task.ref) if execution is not None and execution.running else None
+        return execution.activities.get(task.ref) if execution is not None and execution.running else None
 
-    def _may_retry(self, call: OpenCall, delay: int) -> bool:
-        in_time = call.closes is None or self.clock.steady() + delay < call.closes
-        return in_time and not call.canceled
+    def _may_retry(self, activity: OpenActivity, delay: int) -> bool:
+        in_time = activity.closes is None or self.clock.steady() + delay < activity.closes
+        return in_time and not activity.canceled
 
-    def _retry(self, execution: Execution, call: OpenCall, delay: int) -> None:
-        task = call.task
-        handle = self.clock.call_after(delay, lambda: self._calls.put(task.task_queue, task))
+    def _retry(self, execution: Execution, activity: OpenActivity, delay: int) -> None:
+        task = activity.task
+        handle = self.clock.call_after(delay, lambda: self._activities.put(task.task_queue, task))
         execution.timers.setdefault(task.ref, []).append(handle)
 
-    def _ask_call(self, execution: Execution, ref: int) -> None:
-        """Cancel a call whose own end counts: an attempt that runs hears of it with its next heartbeat."""
-        call = execution.calls.get(ref)
-        if call is None:
+    def _ask_activity(self, execution: Execution, ref: int) -> None:
+        """Cancel an activity whose own end counts: an attempt that runs hears of it with its next heartbeat."""
+        activity = execution.activities.get(ref)
+        if activity is None:
             return
-        call.canceled = True
-        if not call.token:
-            execution.drop_call(ref)
+        activity.canceled = True
+        if not activity.token:
+            execution.drop_activity(ref)
             outcome = pack({"err": {"message": "canceled", "kind": "Canceled", "retryable": False}})
             self._post(execution, Mail(DONE, ref, outcome, execution.run.run_id))
 

@@ -1,11 +1,11 @@
-"""Calls of activities: settling and heartbeats."""
+"""Activities: settling and heartbeats."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
 
-from saros.interfaces.activities import CallLease, Settled
+from saros.interfaces.activities import ActivityLease, Settled
 from saros.model.background import together
 from saros.model.clock import steady_ns
 from saros.model.errors import INVALID, Error
@@ -42,7 +42,7 @@ class Calls:
         core, sent = self._core, steady_ns()
         try:
             for portion in limits.portions(results, lambda result: len(result.outcome)):
-                args = [[codec.settled(result) for result in portion], core.wanted(calls=())]
+                args = [[codec.settled(result) for result in portion], core.wanted(activities=())]
                 more = await core.run("settle", partition, args, core.patience)
                 for result in portion:
                     if result.retry_in is not None:
@@ -52,7 +52,7 @@ class Calls:
             for result in results:
                 core.held.drop(result.lease.token)
 
-    async def heartbeat(self, lease: CallLease, details: Json | None) -> bool:
+    async def heartbeat(self, lease: ActivityLease, details: Json | None) -> bool:
         task = lease.task
         if details is not None:
             limits.check(details, self._core.options.payload, "a heartbeat")

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from saros.interfaces.activities import CallLease, CallTask, Settled
+from saros.interfaces.activities import ActivityLease, ActivityTask, Settled
 from saros.interfaces.history import WorkflowTask
 from saros.interfaces.signals import Mail, Outgoing
 from saros.model.errors import INTERNAL, UNAVAILABLE, Error
@@ -31,12 +31,12 @@ from .options import Options
 log = logging.getLogger("saros.redis")
 
 RUNS: Final = "runs"
-CALLS: Final = "calls"
-OWN: Final = "own"  # calls that are begun within a workflow task
+ACTIVITIES: Final = "activities"
+OWN: Final = "own"  # activities that are begun within a workflow task
 OUT: Final = "out"
 BATCH = 64
 TASK_LIMIT_S = 600.0
-"""Nothing takes a workflow task longer than this, and no call much longer than its own limit."""
+"""Nothing takes a workflow task longer than this, and no activity much longer than its own limit."""
 BROKEN: Final = (msgspec.MsgspecError, ValueError, LookupError)
 """What reading something raises that this version did not write; the rest of a reply must not suffer for it."""
 KNOWN_RUNS = 10_000
@@ -54,7 +54,9 @@ class Core:
         self.held = Held()
         self.queues: tuple[str, ...] = ()  # of workflows
         self.tasks: Buffer[WorkflowTask] = Buffer(BATCH)
-        self.calls: dict[tuple[str, ...], Buffer[CallLease]] = {}  # by the queues that a worker takes from
+        self.activities: dict[
+            tuple[str, ...], Buffer[ActivityLease]
+        ] = {}  # by the queues that a worker takes from
         self.out: Buffer[Outgoing] = Buffer(BATCH)
         self._runs: OrderedDict[str, Run] = OrderedDict()
 
@@ -95,41 +97,44 @@ class Core:
         """Kind, queue and name of each stream of a partition that this process reads."""
         keys = self.keys
         found = [(RUNS, queue, keys.ready(partition, queue)) for queue in self.queues]
-        found += [(CALLS, queue, keys.calls(partition, queue)) for queue in self.call_queues]
+        found += [(ACTIVITIES, queue, keys.activities(partition, queue)) for queue in self.activity_queues]
         found += [(OWN, queue, keys.own(partition, queue)) for queue in self.queues]
         return [*found, (OUT, "", keys.out(partition))]
 
     @property
-    def call_queues(self) -> tuple[str, ...]:
-        """The task queues whose calls this process takes."""
-        return tuple(dict.fromkeys(queue for queues in self.calls for queue in queues))
+    def activity_queues(self) -> tuple[str, ...]:
+        """The task queues whose activities this process takes."""
+        return tuple(dict.fromkeys(queue for queues in self.activities for queue in queues))
 
-    def calls_of(self, queues: Sequence[str]) -> Buffer[CallLease]:
+    def activities_of(self, queues: Sequence[str]) -> Buffer[ActivityLease]:
         """The buffer of a worker: each has its own, or a busy one would keep what another waits for."""
-        return self.calls.setdefault(tuple(queues), Buffer(0))
+        return self.activities.setdefault(tuple(queues), Buffer(0))
 
-    def _keep_call(self, lease: CallLease) -> None:
-        found = [buffer for queues, buffer in self.calls.items() if lease.task.task_queue in queues]
+    def _keep_activity(self, lease: ActivityLease) -> None:
+        found = [buffer for queues, buffer in self.activities.items() if lease.task.task_queue in queues]
         max(found, key=lambda buffer: buffer.room()).put([lease])
 
     # --- leases -----------------------------------------------------------------------------
 
     def wanted(
-        self, *, tasks: bool = True, calls: Iterable[tuple[str, ...]] | None = None, out: bool = True
+        self, *, tasks: bool = True, activities: Iterable[tuple[str, ...]] | None = None, out: bool = True
     ) -> list[Any] | None:
         """What this process would take along with a reply (see scripts/take.lua).
 
-        :param calls: of the workers with these queues; by default of all.
+        :param activities: of the workers with these queues; by default of all.
         """
-        rooms = {queues: self.calls[queues].room() for queues in (self.calls if calls is None else calls)}
+        rooms = {
+            queues: self.activities[queues].room()
+            for queues in (self.activities if activities is None else activities)
+        }
         runs, out_room = self.tasks.room() if tasks else 0, self.out.room() if out else 0
         return self.asking(runs, rooms, out_room) if runs or out_room or any(rooms.values()) else None
 
     def asking(
-        self, runs: int = 0, calls: Mapping[tuple[str, ...], int] | None = None, out: int = 0
+        self, runs: int = 0, activities: Mapping[tuple[str, ...], int] | None = None, out: int = 0
     ) -> list[Any]:
-        """The scripts' `wanted`: so much of each kind, of calls by the queues of a worker."""
-        rooms = {queues: room for queues, room in (calls or {}).items() if room}
+        """The scripts' `wanted`: so much of each kind, of activities by the queues of a worker."""
+        rooms = {queues: room for queues, room in (activities or {}).items() if room}
         return [
             self.consumer,
             secrets.token_hex(16),
@@ -144,7 +149,7 @@ class Core:
 
     async def absorb(self, partition: int, reply: Sequence[Any]) -> int:
         """Keep what came along with a reply; gives how much it was."""
-        now, tasks, calls, out = reply
+        now, tasks, activities, out = reply
         micros = int(now)
         self.clock.heard(micros)
         # What counts as held must be in a buffer when anything here fails: nobody else would ever get it.
@@ -154,20 +159,20 @@ class Core:
                 self.out.put([self._outgoing(partition, entry, fields)])
             except BROKEN as exc:
                 await self._aside(partition, OUT, self.keys.out(partition), entry, exc)
-        for each in calls:
+        for each in activities:
             try:
-                lease = self._call(partition, each, micros * 1_000)
+                lease = self._activity(partition, each, micros * 1_000)
             except BROKEN as exc:
                 log.warning(
-                    "call %s of run %s cannot be read: %s", codec.text(each[2]), codec.text(each[0]), exc
+                    "activity %s of run %s cannot be read: %s", codec.text(each[2]), codec.text(each[0]), exc
                 )
-                failed.append(_broken_call(each, exc))
+                failed.append(_broken_activity(each, exc))
                 continue
             if _spent(lease):
                 self.held.drop(lease.token)
                 failed.append(codec.settled(Settled(lease, pack(Outcome(err=error_data(_LOST))))))
             else:
-                self._keep_call(lease)
+                self._keep_activity(lease)
         for each in tasks:
             try:
                 self.tasks.put([await self._task(partition, each, micros * 1_000)])
@@ -176,7 +181,7 @@ class Core:
                 await self._aside(partition, RUNS, codec.text(each[6]), each[7], exc)
         if failed:
             await self.run("settle", partition, [failed, None])
-        return len(tasks) + len(calls) + len(out)
+        return len(tasks) + len(activities) + len(out)
 
     async def _aside(self, partition: int, kind: str, stream: str, entry: bytes, why: Exception) -> None:
         """Set something aside that no worker can read: a run waits until somebody releases it."""
@@ -203,15 +208,15 @@ class Core:
             self._runs.popitem(last=False)
         return run
 
-    def _call(self, partition: int, found: Sequence[Any], now: int) -> CallLease:
+    def _activity(self, partition: int, found: Sequence[Any], now: int) -> ActivityLease:
         _run_id, blob, _ref, token, attempt, heartbeat, stream, entry = found
         proof = token.decode()
-        task = codec.read_call(blob, attempt, heartbeat)
+        task = codec.read_activity(blob, attempt, heartbeat)
         self.held.add(proof, Place(partition, stream.decode(), entry.decode(), _until(task)))
-        return CallLease(task, proof, now)
+        return ActivityLease(task, proof, now)
 
-    def hold_own(self, partition: int, leases: Sequence[CallLease], entries: Sequence[bytes]) -> None:
-        """Keep the leases of calls that this process began within their workflow tasks."""
+    def hold_own(self, partition: int, leases: Sequence[ActivityLease], entries: Sequence[bytes]) -> None:
+        """Keep the leases of activities that this process began within their workflow tasks."""
         for lease, entry in zip(leases, entries, strict=True):
             if entry:
                 stream = self.keys.own(partition, lease.task.task_queue)
@@ -226,10 +231,10 @@ class Core:
 
 
 _LOST = Error("the worker that ran it was lost", UNAVAILABLE)
-"""What a call fails with whose workers were lost more often than its retry policy has attempts."""
+"""What an activity fails with whose workers were lost more often than its retry policy has attempts."""
 
 
-def _until(task: CallTask) -> float:
+def _until(task: ActivityTask) -> float:
     limit = task.call.options.start_to_close_timeout
     return time.monotonic() + limit / 1000 + TASK_LIMIT_S if limit else float("inf")
 
@@ -238,14 +243,14 @@ def proof_of(entry: Outgoing) -> str:
     return f"{entry.op} {entry.key}"
 
 
-def _broken_call(found: Sequence[Any], why: Exception) -> list[Any]:
-    """The error that a call ends with which nobody can read, as the script "settle" takes it."""
+def _broken_activity(found: Sequence[Any], why: Exception) -> list[Any]:
+    """The error that an activity ends with which nobody can read, as the script "settle" takes it."""
     run_id, ref = found[0].decode(), int(found[2])
-    error = Error(f"the call cannot be read: {why}", INTERNAL, retryable=False)
+    error = Error(f"the activity cannot be read: {why}", INTERNAL, retryable=False)
     mail = Mail(DONE, ref, pack(Outcome(err=error_data(error))), run_id)
     return [run_id, ref, found[3].decode(), codec.mail_item(mail), -1]
 
 
-def _spent(lease: CallLease) -> bool:
+def _spent(lease: ActivityLease) -> bool:
     most = lease.task.call.options.retry_policy.maximum_attempts
     return bool(most) and lease.task.attempt > most

@@ -84,12 +84,12 @@ class Housekeeping:
     async def _reclaim(self, partition: int) -> int:
         """Take over what has room here; gives how much."""
         core = self._core
-        calls = {queues: buffer.room() for queues, buffer in core.calls.items()}
-        serving = any(buffer.serving for buffer in core.calls.values())
+        activities = {queues: buffer.room() for queues, buffer in core.activities.items()}
+        serving = any(buffer.serving for buffer in core.activities.values())
         if not (core.tasks.serving or serving or core.out.serving):
             return 0
         self._suspects = {proof for proof in self._suspects if core.held.get(proof) is not None}
-        wanted = core.asking(core.tasks.room(), calls, core.out.room() or BATCH)
+        wanted = core.asking(core.tasks.room(), activities, core.out.room() or BATCH)
         before = set(core.held.snapshot())
         # Time in which the server was away is not one in which workers were silent.
         lease = int((core.options.lease + core.client.forgiven(core.options.lease / 2)) * 1000)

@@ -21,4 +21,4 @@ class Outbox:
         run_id = reply.run_id if reply is not None else ""
         args = [place.entry, entry.id, run_id, item, entry.key]
         await core.run("delivered", place.partition, args, core.patience)
-        core.held.drop(proof_of(entry))  # without an answer it stays, for the courier says it again
+        core.held.drop(proof_of(entry))  # without an answer it stays, for the outbox worker says it again

@@ -15,7 +15,7 @@ from saros.model.errors import Error
 from . import problems
 from .buffer import Buffer
 from .client import BLOCK_MS, BUSY, LOST, TIMEOUT_S
-from .core import CALLS, OUT, RUNS, Core
+from .core import ACTIVITIES, OUT, RUNS, Core
 
 log = logging.getLogger("saros.redis")
 
@@ -27,7 +27,7 @@ class Reader:
     """Fills one buffer of the core whenever its taker waits.
 
     :param partitions: those that one blocking read covers; in a cluster a reader has a single one.
-    :param queues: of the worker that takes from the buffer, if it is one of calls.
+    :param queues: of the worker that takes from the buffer, if it is one of activities.
     """
 
     def __init__(
@@ -77,15 +77,15 @@ class Reader:
 
     def _wanted(self) -> list[Any] | None:
         kind = self._kind
-        calls = [self._queues] if kind == CALLS else []
-        return self._core.wanted(tasks=kind == RUNS, calls=calls, out=kind == OUT)
+        activities = [self._queues] if kind == ACTIVITIES else []
+        return self._core.wanted(tasks=kind == RUNS, activities=activities, out=kind == OUT)
 
     def _streams(self) -> dict[str, int]:
         return {
             stream: partition
             for partition in self._partitions
             for kind, queue, stream in self._core.streams(partition)
-            if kind == self._kind and (kind != CALLS or queue in self._queues)
+            if kind == self._kind and (kind != ACTIVITIES or queue in self._queues)
         }
 
     async def _block(self) -> None:
@@ -121,6 +121,6 @@ def _pairs(reply: Any) -> list[tuple[bytes, Any]]:
 
 
 def buffer_of(core: Core, kind: str, queues: tuple[str, ...] = ()) -> Buffer[Any]:
-    if kind == CALLS:
-        return core.calls_of(queues)
+    if kind == ACTIVITIES:
+        return core.activities_of(queues)
     return core.tasks if kind == RUNS else core.out

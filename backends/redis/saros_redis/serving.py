@@ -8,7 +8,7 @@ import contextlib
 from saros.model.background import LIMIT_S, Job, end_all
 from saros.model.errors import Error
 
-from .core import CALLS, OUT, RUNS, Core
+from .core import ACTIVITIES, OUT, RUNS, Core
 from .held import Renewer
 from .readers import Reader, buffer_of
 
@@ -24,7 +24,7 @@ class Serving:
         self._renewer: Renewer | None = None
 
     def start(self, kind: str, queues: tuple[str, ...] = ()) -> None:
-        """Begin to fill the buffer of a kind (of calls: for these queues), unless that is done already."""
+        """Begin to fill the buffer of a kind (of activities: for these queues), unless that is done already."""
         if (kind, queues) in self._readers:
             return
         core = self._core
@@ -38,13 +38,17 @@ class Serving:
         self._readers[kind, queues] = [Job(reader.run(), f"the reader of {kind}") for reader in readers]
 
     async def leave(self, kind: str, queues: tuple[str, ...] = ()) -> None:
-        """Take nothing more of a kind (of calls: for these queues)."""
+        """Take nothing more of a kind (of activities: for these queues)."""
         buffer_of(self._core, kind, queues).stop()
         await end_all(self._readers.pop((kind, queues), []), LIMIT_S, at_once=True)
 
     async def stop(self) -> None:
         """Take nothing more, and hand what is still leased to other workers, who then need not wait for it."""
-        for kind, queues in ((RUNS, ()), *((CALLS, queues) for queues in list(self._core.calls)), (OUT, ())):
+        for kind, queues in (
+            (RUNS, ()),
+            *((ACTIVITIES, queues) for queues in list(self._core.activities)),
+            (OUT, ()),
+        ):
             await self.leave(kind, queues)
         renewer, self._renewer = self._renewer, None
         if renewer is None:

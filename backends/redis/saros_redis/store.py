@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from anyio import move_on_after
 
-from saros.interfaces.activities import CallLease, Settled
+from saros.interfaces.activities import ActivityLease, Settled
 from saros.interfaces.history import NewRun, WorkflowTask
 from saros.interfaces.nodes import LostNode, NodeMail
 from saros.interfaces.signals import Mail, Outgoing
@@ -21,7 +21,7 @@ from .calls import Calls
 from .check import check
 from .client import Client
 from .clock import RedisClock
-from .core import CALLS, OUT, RUNS, Core
+from .core import ACTIVITIES, OUT, RUNS, Core
 from .executions import Executions
 from .housekeeping import Housekeeping
 from .keys import Keys
@@ -66,7 +66,7 @@ class RedisStore:
         self._serving = Serving(core)
         alarm = self._alarm = Alarm()
         self._tasks = Tasks(core, alarm)
-        self._calls = Calls(core, alarm)
+        self._activities = Calls(core, alarm)
         self._outbox = Outbox(core)
         self._housekeeping = Housekeeping(core, Timers(core, alarm), self._names)
         await core.absorb(0, await core.run("take_wanted", 0, []))  # the server's time
@@ -111,16 +111,16 @@ class RedisStore:
     def last_words(self) -> RedisStore:
         return RedisStore(self.options)
 
-    async def take_calls(self, queues: Sequence[str], limit: int) -> list[CallLease]:
-        buffer = self.core.calls_of(queues)
-        async with self._taking(CALLS, queues):
+    async def take_activities(self, queues: Sequence[str], limit: int) -> list[ActivityLease]:
+        buffer = self.core.activities_of(queues)
+        async with self._taking(ACTIVITIES, queues):
             return await buffer.take(limit)
 
     async def settle(self, results: Sequence[Settled]) -> None:
-        await self._calls.settle(results)
+        await self._activities.settle(results)
 
-    async def heartbeat(self, lease: CallLease, details: Json | None) -> bool:
-        return await self._calls.heartbeat(lease, details)
+    async def heartbeat(self, lease: ActivityLease, details: Json | None) -> bool:
+        return await self._activities.heartbeat(lease, details)
 
     async def outbox(self, limit: int) -> list[Outgoing]:
         async with self._taking(OUT):

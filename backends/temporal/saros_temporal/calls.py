@@ -124,7 +124,7 @@ class Calls:
                 text = f"{call.target} runs on {worker}, which has another temporal.client: no activity gets there"
                 execution.refuse(ref, ErrorData(text, INVALID, False))
                 return
-            queue = deployment.registry.call_queue(entry, options, execution.info.task_queue)
+            queue = deployment.registry.activity_queue(entry, options, execution.info.task_queue)
         self.run(Activity(call.target, call.args, options, queue, call.context, ref))
 
     def run(self, call: Activity) -> None:

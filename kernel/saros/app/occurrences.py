@@ -7,8 +7,7 @@ import zoneinfo
 
 from ..entries import Entry, parse_duration
 from ..model.cron import Cron
-
-SECOND = 1_000_000_000
+from ..model.durations import SECOND
 
 
 class Occurrences:

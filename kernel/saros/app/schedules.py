@@ -22,10 +22,11 @@ from ..interfaces.deployment import Deployment
 from ..model import values
 from ..model.background import Job
 from ..model.clock import Handle
+from ..model.durations import SECOND
 from ..model.errors import ALREADY_EXISTS, NOT_FOUND, UNAVAILABLE, Error
 from ..model.execution import Description, Pid, StartRequest
 from ..model.records import CANCEL, Ask, CancelRequest, StartOptions, pack
-from .occurrences import SECOND, Occurrences, name_of
+from .occurrences import Occurrences, name_of
 
 log = logging.getLogger("saros.schedules")
 

@@ -1,4 +1,4 @@
-"""The courier: carries what executions ask of others out of the store's outbox, and the replies back."""
+"""The outbox worker: carries what executions ask of others out of the store's outbox, and the replies back."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ AGAIN_S = 0.5
 WATCHING = ("monitor", "link", "unmonitor", "unlink")
 
 
-class Courier:
+class OutboxWorker:
     def __init__(self, store: Store, host: Host, nodes: Nodes) -> None:
         self._store = store
         self._host = host

@@ -11,13 +11,12 @@ from ..interfaces.history import NewRun
 from ..interfaces.signals import Mail
 from ..interfaces.store import Store
 from ..model.cron import next_cron
+from ..model.durations import MS
 from ..model.errors import ErrorData
 from ..model.execution import Pid, Run, StartRequest, new_id
 from ..model.raw import ABSENT
 from ..model.records import MESSAGE, START, ContinueAsNew, Message, Spawn, Start, pack
 from ..model.values import object_of
-
-MS = 1_000_000
 
 
 class _Info(msgspec.Struct):

@@ -6,8 +6,8 @@ import zoneinfo
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from ..model.cron import SECOND_NS, Cron
-from ..model.durations import parse_duration
+from ..model.cron import Cron
+from ..model.durations import SECOND, parse_duration
 from ..model.errors import Error
 from .fields import Ignored, ListOf, MapOf, Reference, Table
 from .kinds import CLIENT, HOST, LIFECYCLE_KEYS, RESTART, WORKER, Kind
@@ -231,7 +231,7 @@ def _check_schedule(entry: Entry, registry: Registry) -> Iterator[Problem]:
             Cron(cron)
         except Error as error:
             yield entry.problem(f"`cron`: {error.message}", "cron", error.hint)
-    if every is not None and parse_duration(every) % SECOND_NS:
+    if every is not None and parse_duration(every) % SECOND:
         yield entry.problem(
             f"`every` is not a whole number of seconds: {every}",
             "every",

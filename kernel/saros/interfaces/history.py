@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
+from ..model.durations import MS
 from ..model.errors import ALREADY_EXISTS, CANCELED, TIMEOUT, Error, ErrorData
 from ..model.execution import Description, HistoryPage, Run, Started, StartRequest
 from ..model.records import Answer, Attributes, ContinueAsNew, Outcome, VersionMark, pack
 from ..model.values import Json
 from .signals import Mail
-
-MS = 1_000_000
 
 
 class History(Protocol):

@@ -18,9 +18,9 @@ import re
 
 from cronsim import CronSim, CronSimError
 
+from .durations import SECOND
 from .errors import INVALID, Error
 
-SECOND_NS = 1_000_000_000
 LAST_YEAR = 2100
 """Temporal's scheduler looks no further."""
 
@@ -78,7 +78,7 @@ class Cron:
 
     def after(self, now: int, zone: dt.tzinfo = dt.UTC) -> int | None:
         """The first time after `now`, both in nanoseconds since 1970; None when none is left before 2101."""
-        instant = dt.datetime.fromtimestamp(now // SECOND_NS, dt.UTC)
+        instant = dt.datetime.fromtimestamp(now // SECOND, dt.UTC)
         local = instant.astimezone(zone)
         hour, minute = local.replace(tzinfo=None, minute=0, second=0), local.minute + 1
         again = (instant - _HOUR).astimezone(zone).hour == local.hour  # the second pass of a repeated hour
@@ -98,7 +98,7 @@ class Cron:
                 if at.astimezone(zone).hour != hour.hour:  # the clock jumps over it
                     hour, minute = hour + _HOUR, 0
                     continue
-                time = int((at + (_HOUR if again else _ZERO)).timestamp()) * SECOND_NS
+                time = int((at + (_HOUR if again else _ZERO)).timestamp()) * SECOND
                 if time > now:
                     return time
                 minute = found + 1

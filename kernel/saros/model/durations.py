@@ -9,15 +9,20 @@ from typing import Final
 
 from .errors import INVALID, Error
 
+MS: Final = 1_000_000
+"""Nanoseconds in a millisecond."""
+SECOND: Final = 1_000_000_000
+"""Nanoseconds in a second."""
+
 _UNITS: Final = {
     "ns": 1,
     "us": 1_000,
     "µs": 1_000,  # U+00B5, micro sign
     "μs": 1_000,  # U+03BC, Greek mu
-    "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "m": 60_000_000_000,
-    "h": 3_600_000_000_000,
+    "ms": MS,
+    "s": SECOND,
+    "m": 60 * SECOND,
+    "h": 3_600 * SECOND,
 }
 _PART: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([^0-9.]*)")
 _LONGEST: Final = 2**63 - 1  # nanoseconds, about 292 years

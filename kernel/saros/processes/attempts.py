@@ -11,6 +11,7 @@ from ..entries import Entry
 from ..interfaces.runtime import CallScope
 from ..model import values
 from ..model.clock import Clock, Handle
+from ..model.durations import MS
 from ..model.errors import CANCELED, UNAVAILABLE, ErrorData
 from ..model.outcomes import error_of
 from ..model.records import EMPTY, Call, Outcome, outcome_ok, pack
@@ -20,7 +21,6 @@ from .actor import Actor, Done
 if TYPE_CHECKING:
     from .host import ProcessHost
 
-MS = 1_000_000
 _CANCELED = pack(Outcome(err=ErrorData("canceled", CANCELED, False)))
 
 

@@ -203,7 +203,10 @@ async def abandon(app_path: Path, url: str) -> None:
         backend: Any = app.backend
         store = backend.store
         keys = store.core.keys
-        for take, stream in ((store.take, keys.ready(0, "main")), (store.take_calls, keys.calls(0, "main"))):
+        for take, stream in (
+            (store.take, keys.ready(0, "main")),
+            (store.take_activities, keys.activities(0, "main")),
+        ):
             while await waiting(store, stream):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.3):
@@ -229,7 +232,7 @@ def workflows_only(app_path: Path) -> Callable[[str], Any]:
     async def start(url: str) -> AsyncIterator[None]:
         async with saros.open(app_path, backend=url, workers=False) as app:
             backend: Any = app.backend
-            backend.store.take_calls = nothing
+            backend.store.take_activities = nothing
             app.start_workers()
             yield
 

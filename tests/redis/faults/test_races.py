@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import saros
-from saros.interfaces.activities import CallLease, Settled
+from saros.interfaces.activities import ActivityLease, Settled
 from saros.interfaces.store import FENCED, Commit
 from saros.model.errors import ALREADY_EXISTS
 from saros.model.execution import Record
@@ -281,11 +281,11 @@ def test_a_result_that_comes_after_its_retry_is_dropped(
     """The worker of the first attempt was given up for lost, and comes back with a result of its own."""
     url = server.url(lease="500ms")
 
-    async def take(app: saros.App) -> CallLease:
+    async def take(app: saros.App) -> ActivityLease:
         backend: Any = app.backend
         async with asyncio.timeout(10):
-            (lease,) = await backend.store.take_calls(["main"], 1)
-        assert isinstance(lease, CallLease)
+            (lease,) = await backend.store.take_activities(["main"], 1)
+        assert isinstance(lease, ActivityLease)
         return lease
 
     async def main() -> None:
@@ -322,7 +322,7 @@ def test_s11_a_process_does_not_recover_what_it_runs_itself(
             order = await app.start("app:slow", {"n": 1, "seconds": 1.6})
             await eventually(lambda: len(trace()) == 1, "it runs")
             async with saros.open(app_path, backend=url):
-                running = [each for each in (app, other) if calls_of(each)]
+                running = [each for each in (app, other) if activities_of(each)]
                 assert len(running) == 1
                 idle = other if running[0] is app else app
                 await idle.stop_workers()
@@ -333,7 +333,7 @@ def test_s11_a_process_does_not_recover_what_it_runs_itself(
     asyncio.run(main())
 
 
-def calls_of(app: saros.App) -> int:
+def activities_of(app: saros.App) -> int:
     """How many calls a process has leased."""
     backend: Any = app.backend
     return sum(":act:" in place.stream for place in backend.store.core.held.snapshot().values())

@@ -44,7 +44,7 @@ async def reclaim(self, partition):
 async def run_script(self, name, *args, **more):
     if name != "reclaim":
         return await run(self, name, *args, **more)
-    if POINT == "the script is sent" and all(each.serving for each in (self.tasks, *self.calls.values())):
+    if POINT == "the script is sent" and all(each.serving for each in (self.tasks, *self.activities.values())):
         die()
     reply = await run(self, name, *args, **more)
     if POINT == "the script has run" and any(reply[0][1:]):

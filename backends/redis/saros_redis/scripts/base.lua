@@ -129,7 +129,7 @@ local function set_entry_aside(stream, entry, fields, why)
   note("entry " .. entry .. " of " .. stream .. " cannot be read, and is in " .. tag .. ":aside now: " .. why)
 end
 
--- What a lease of a run or a call could not be made of.
+-- What a lease of a run or an activity could not be made of.
 local function set_aside(kind, stream, entry, fields, why)
   local run = kind ~= "out" and fields[1] == "r" and fields[2]
   if run and call("EXISTS", key("m", run)) == 1 then
@@ -231,18 +231,18 @@ local function wake(run)
   end
 end
 
--- Calls: the fields of call n in the run's `c` are "n" (the task), "n:e" (its entry and queue), "n:t" (the
+-- Activities: the fields of activity n in the run's `c` are "n" (the task), "n:e" (its entry and queue), "n:t" (the
 -- token of the attempt that runs), "n:a" (attempts before), "n:h" (heartbeat), "n:x" (cancelled), "n:l" (lost).
--- A call that a worker began within its workflow task waits in no queue: its entry, which begins with "L" in "n:e",
+-- An activity that a worker began within its workflow task waits in no queue: its entry, which begins with "L" in "n:e",
 -- is in the stream `loc`, which nobody reads. It is there to be leased, and goes to the queue when its worker is lost.
-local function drop_call_entry(at)
+local function drop_activity_entry(at)
   local own, entry, queue = string.match(at or "", "^(L?)(%d+%-%d+) (.*)$")
   if entry then
     drop_entry(key(own == "" and "act" or "loc", queue), entry)
   end
 end
 
-local function queue_call(run, ref, queue, ...)
+local function queue_activity(run, ref, queue, ...)
   local entry = call("XADD", key("act", queue), "*", "r", run, "f", ref)
   call("HSET", key("c", run), ref .. ":e", entry .. " " .. queue, ...)
 end
@@ -260,8 +260,8 @@ local function lease_own(run, ref, queue, task, token, consumer)
   call("HSET", key("c", run), ref .. ":e", "L" .. entry .. " " .. queue, ref, task, ref .. ":t", token)
 end
 
-local function drop_call(run, ref, at)
-  drop_call_entry(at or call("HGET", key("c", run), ref .. ":e"))
+local function drop_activity(run, ref, at)
+  drop_activity_entry(at or call("HGET", key("c", run), ref .. ":e"))
   call("HDEL", key("c", run), ref, ref .. ":e", ref .. ":t", ref .. ":a", ref .. ":h", ref .. ":x", ref .. ":l")
   if call("EXISTS", key("d", run)) == 1 then
     disarm(run, "start", ref)

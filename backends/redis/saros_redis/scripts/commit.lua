@@ -1,8 +1,8 @@
--- {commits, wanted} gives {verdicts, what was wanted, entries of leased calls by commit}.
--- A commit: {run, id, fence, expected, consumed, records, size, calls, canceled, asked, deadlines, cleared,
+-- {commits, wanted} gives {verdicts, what was wanted, entries of leased activities by commit}.
+-- A commit: {run, id, fence, expected, consumed, records, size, activities, canceled, asked, deadlines, cleared,
 -- outbox, attributes, memo, close, consumer, children, ended, leased}. The fence is random and used once: it is the
 -- operation's id, too.
-local function ask_call(run, ref, item)
+local function ask_activity(run, ref, item)
   local c = key("c", run)
   local blob, token = unpack(call("HMGET", c, ref, ref .. ":t"))
   if not blob then
@@ -10,7 +10,7 @@ local function ask_call(run, ref, item)
   end
   call("HSET", c, ref .. ":x", "1")
   if not token then
-    drop_call(run, ref)
+    drop_activity(run, ref)
     call("RPUSH", key("i", run), item)
   end
 end
@@ -47,19 +47,19 @@ local function commit(c)
     disarm(run, "timer", ref)
   end
   for _, ref in ipairs(c[9]) do
-    drop_call(run, ref)
+    drop_activity(run, ref)
   end
   for _, entry in ipairs(c[13]) do
     send_out(entry)
   end
   for _, task in ipairs(c[8]) do
-    queue_call(run, task[1], task[2], task[1], task[3])
+    queue_activity(run, task[1], task[2], task[1], task[3])
   end
   for _, own in ipairs(c[20]) do
     lease_own(run, own[1], own[2], own[3], own[4], c[17])
   end
   for _, asked in ipairs(c[10]) do
-    ask_call(run, asked[1], asked[2])
+    ask_activity(run, asked[1], asked[2])
   end
   if #c[11] > 0 then
     local from = steady()
@@ -91,7 +91,7 @@ local function commit(c)
   return "ok"
 end
 
--- Where the leased calls of a commit are; one that is committed again has them as well.
+-- Where the leased activities of a commit are; one that is committed again has them as well.
 local function leased_by(c)
   local entries = {}
   for index, own in ipairs(c[20]) do

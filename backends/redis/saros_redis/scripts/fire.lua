@@ -31,11 +31,11 @@ local function fire(kind, run, ref, item)
     local id, pid = unpack(call("HMGET", key("m", run), "id", "pid"))
     send_out({id, run, pid, 0, "time_out", item, run .. ":time_out", ""})
   elseif kind == "retry" then
-    queue_call(run, ref, item)
+    queue_activity(run, ref, item)
   else
     local blob, token = unpack(call("HMGET", key("c", run), ref, ref .. ":t"))
     if blob and not (kind == "start" and token) then
-      drop_call(run, ref)
+      drop_activity(run, ref)
       post_run(run, item)
     end
   end

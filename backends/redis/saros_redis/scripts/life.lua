@@ -74,10 +74,10 @@ local function close_run(run, status, outcome, following)
   if sched then
     drop_entry(key("ready", queue), sched)
   end
-  local calls = call("HGETALL", key("c", run))
-  for index = 1, #calls, 2 do
-    if string.match(calls[index], ":e$") then
-      drop_call_entry(calls[index + 1])
+  local activities = call("HGETALL", key("c", run))
+  for index = 1, #activities, 2 do
+    if string.match(activities[index], ":e$") then
+      drop_activity_entry(activities[index + 1])
     end
   end
   local expires

@@ -1,6 +1,6 @@
--- {wanted, lease in ms, alone, queues}: entries whose workers are lost; calls that they ran within a workflow task
+-- {wanted, lease in ms, alone, queues}: entries whose workers are lost; activities that they ran within a workflow task
 -- go to these queues, and count as well. `alone`: a suspect is being tried here already.
--- Gives {what was taken over, number of suspects, number of calls that went to queues}.
+-- Gives {what was taken over, number of suspects, number of activities that went to queues}.
 -- An entry that some workers in a row were lost with is a suspect, and tried when no other suspect is.
 local wanted, lease, alone = input[1], input[2], input[3]
 local consumer, nonce, most = wanted[1], wanted[2], wanted[8]
@@ -52,8 +52,8 @@ end
 for index, queues in ipairs(wanted[5]) do
   for _, queue in ipairs(queues) do
     local stream = key("act", queue)
-    sweep("calls", stream, wanted[6][index], got[3], function(entry, fields, mark)
-      return lease_call(stream, entry, fields[2], fields[4], mark, most, true)
+    sweep("activities", stream, wanted[6][index], got[3], function(entry, fields, mark)
+      return lease_activity(stream, entry, fields[2], fields[4], mark, most, true)
     end)
   end
 end

@@ -9,13 +9,13 @@ local function settle(result)
   end
   local due = delay >= 0 and not canceled and steady() + delay
   if due and due < (due_at(run, "close", ref) or math.huge) then
-    drop_call_entry(at)
+    drop_activity_entry(at)
     call("HDEL", c, ref .. ":t", ref .. ":e", ref .. ":l")
     call("HINCRBY", c, ref .. ":a", 1)
     arm(run, "retry", ref, due, string.match(at, " (.*)$"))
     return
   end
-  drop_call(run, ref, at)
+  drop_activity(run, ref, at)
   post_run(run, item)
 end
 

@@ -118,8 +118,8 @@ local function take_runs(leases, wanted)
   return leases
 end
 
--- A call for its worker; `lost` when the attempt before never came back.
-local function lease_call(stream, entry, run, ref, token, most, lost)
+-- An activity for its worker; `lost` when the attempt before never came back.
+local function lease_activity(stream, entry, run, ref, token, most, lost)
   local c = key("c", run)
   local blob, at, attempts, beat, losses, old =
     unpack(call("HMGET", c, ref, ref .. ":e", ref .. ":a", ref .. ":h", ref .. ":l", ref .. ":t"))
@@ -134,7 +134,7 @@ local function lease_call(stream, entry, run, ref, token, most, lost)
       drop_entry(stream, entry)
       call("HDEL", c, ref .. ":t")
       call("HSET", key("m", run), "problem",
-        tonumber(losses or 0) + 1 .. " workers in a row were lost while they ran call " .. ref .. "; it waits to be released")
+        tonumber(losses or 0) + 1 .. " workers in a row were lost while they ran activity " .. ref .. "; it waits to be released")
       call("ZADD", key("x", "dead"), text(now), run)
       return nil
     end
@@ -143,14 +143,14 @@ local function lease_call(stream, entry, run, ref, token, most, lost)
   return {run, blob, ref, token, attempts + 1, beat or "", stream, entry}
 end
 
-local function take_calls(leases, wanted)
+local function take_activities(leases, wanted)
   for index, queues in ipairs(wanted[5]) do
     local own = {}
     for _, queue in ipairs(queues) do
       local stream = key("act", queue)
-      take("calls", own, stream, wanted, wanted[6][index], function(entry, fields)
+      take("activities", own, stream, wanted, wanted[6][index], function(entry, fields)
         local token = wanted[2] .. ":" .. entry
-        local lease = lease_call(stream, entry, fields[2], fields[4], token, wanted[8], false)
+        local lease = lease_activity(stream, entry, fields[2], fields[4], token, wanted[8], false)
         wanted[9] = wanted[9] - (lease and #lease[2] or 0)
         return lease
       end)
@@ -175,13 +175,13 @@ local function take_out(leases, wanted)
 end
 
 -- What a worker would like to have along with the reply to something else; see `Wanted` in Python.
--- wanted: {consumer, nonce, run queues, runs, call queues by worker, calls by worker, outbox, most, room}
+-- wanted: {consumer, nonce, run queues, runs, activity queues by worker, activities by worker, outbox, most, room}
 -- The room is in bytes, and gets less; what does not fit into it waits: a long reply holds up all others.
 local function take_wanted(wanted)
   if not wanted then
     return {text(now), {}, {}, {}}
   end
-  return {text(now), take_runs({}, wanted), take_calls({}, wanted), take_out({}, wanted)}
+  return {text(now), take_runs({}, wanted), take_activities({}, wanted), take_out({}, wanted)}
 end
 
 -- A lease that ends although its worker lives: the task waits again, and the worker does not count as lost with it.
@@ -198,15 +198,15 @@ local function return_run(entry, run)
   schedule(run)
 end
 
-local function return_call(entry, run, ref, queue)
+local function return_activity(entry, run, ref, queue)
   local c = key("c", run)
   if string.match(call("HGET", c, ref .. ":e") or "", "^%S+") == entry then
     call("HDEL", c, ref .. ":t")
-    queue_call(run, ref, queue)
+    queue_activity(run, ref, queue)
   end
 end
 
--- A call that a lost worker ran within its workflow task goes to the queue; that attempt counts. Gives how many.
+-- An activity that a lost worker ran within its workflow task goes to the queue; that attempt counts. Gives how many.
 local function requeue_own(stream, entry, queue)
   local fields = call("XRANGE", stream, entry, entry)
   fields = fields[1] and fields[1][2]
@@ -221,7 +221,7 @@ local function requeue_own(stream, entry, queue)
       call("HINCRBY", c, ref .. ":a", 1)
       call("HINCRBY", c, ref .. ":l", 1)
       call("HDEL", c, ref .. ":t")
-      queue_call(run, ref, queue)
+      queue_activity(run, ref, queue)
     end
   end)
   if ok then
@@ -232,7 +232,7 @@ local function requeue_own(stream, entry, queue)
   return 0
 end
 
--- kind: runs, calls, own or out; name: of the queue.
+-- kind: runs, activities, own or out; name: of the queue.
 local function return_entry(kind, name, stream, entry)
   local found = call("XRANGE", stream, entry, entry)[1]
   if not found then
@@ -243,10 +243,10 @@ local function return_entry(kind, name, stream, entry)
   local ok, why = guard(function()
     if kind == "runs" then
       return_run(entry, fields[2])
-    elseif kind == "calls" then
-      return_call(entry, fields[2], fields[4], name)
+    elseif kind == "activities" then
+      return_activity(entry, fields[2], fields[4], name)
     elseif kind == "own" then
-      return_call("L" .. entry, fields[2], fields[4], name)
+      return_activity("L" .. entry, fields[2], fields[4], name)
     else
       call("XADD", stream, "*", unpack(fields))
     end
