@@ -64,7 +64,7 @@ def test_a_late_commit_is_refused(url: str) -> None:
         async with opened(short, working=False) as late, opened(short) as other:
             await start(late, request("x"))
             first = await take(late)
-            late.core.held.clear()  # as if its process stood still
+            late._leases.clear()  # as if its process stood still
             second = await take(other)
             assert second.run == first.run
             assert second.fence != first.fence
@@ -283,7 +283,7 @@ def test_a_workflow_that_kills_its_workers_is_set_aside(url: str) -> None:
             await start(store, request("x"))
             for _ in range(2):
                 await take(store)
-                store.core.held.clear()  # as if its process were gone
+                store._leases.clear()  # as if its process were gone
             deadline = time.monotonic() + 10
             while not (found := await store.describe("x")) or not found.problem:
                 assert time.monotonic() < deadline

@@ -8,9 +8,19 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from saros.interfaces.activities import ActivityTask
+from saros.interfaces.history import already_exists
 from saros.interfaces.signals import Child, Mail
 from saros.model.clock import Handle
-from saros.model.execution import RUNNING, Description, Record, Run, Watcher
+from saros.model.execution import (
+    COMPLETED,
+    CONTINUED,
+    RUNNING,
+    Description,
+    Record,
+    Run,
+    StartRequest,
+    Watcher,
+)
 from saros.model.records import Attributes
 from saros.model.search import upserted
 from saros.model.values import readable
@@ -121,6 +131,17 @@ class Execution:
         self.activities.clear()
         self.starting = None
         self.problem = None
+
+    def check_reuse(self, request: StartRequest) -> None:
+        """Refuse to start an id again whose last run has ended, if the request's reuse policy says so.
+
+        :raises Error: ALREADY_EXISTS.
+        """
+        policy = request.options.id_reuse_policy
+        if policy == "reject_duplicate":
+            raise already_exists(request.id, self.run.run_id, "was used before")
+        if policy == "allow_duplicate_failed_only" and self.status in (COMPLETED, CONTINUED):
+            raise already_exists(request.id, self.run.run_id, "has completed before")
 
     def description(self) -> Description:
         run = self.run

@@ -1,6 +1,6 @@
 """The in-memory store: one process, one event loop, nothing on disk. What it holds ends with the process.
 
-Its methods never suspend half-way, so each is atomic by being ordinary code.
+Its methods never suspend half-way, so each of them is atomic.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from saros.model.records import DONE
 from saros.model.search import matches
 from saros.model.values import Json
 
-from .ledger import Ledger, check_reuse
+from .state import State
 
 log = logging.getLogger("saros.memory")
 
@@ -44,7 +44,7 @@ def _named(lost: list[str]) -> str:
     return what + (f" ({', '.join(lost[:5])}{', ...' if len(lost) > 5 else ''})" if lost else "")
 
 
-class MemoryStore(Ledger):
+class MemoryStore(State):
     """See `saros.interfaces.store.Store`."""
 
     shared = False
@@ -76,7 +76,7 @@ class MemoryStore(Ledger):
                 if joined is not None:
                     return joined
             else:
-                check_reuse(old.run, old.status, request)
+                old.check_reuse(request)
         run = self._create(new, watchers=[request.watcher] if request.watcher else [])
         if request.name:
             self._names[request.name] = str(run.run.pid)

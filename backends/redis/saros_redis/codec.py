@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -25,6 +25,8 @@ pack_args = msgspec.msgpack.Encoder().encode
 _run = msgspec.json.Decoder(Run).decode
 _task = msgspec.json.Decoder(ActivityTask).decode
 _watcher = msgspec.json.Decoder(Watcher).decode
+BROKEN: Final = (msgspec.MsgspecError, ValueError, LookupError)
+"""What the readers here raise for data that this version did not write."""
 TERM_MAX = 256
 """Longer values are not found by an index."""
 

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from typing import Final
+
+RUNS: Final = "runs"
+ACTIVITIES: Final = "activities"
+OWN: Final = "own"
+"""Activities that begin within a workflow task."""
+OUT: Final = "out"
+"""With the three others: the kinds of streams that workers take from."""
 
 
 class Keys:
