@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from clocks import Clock, build
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -124,3 +125,20 @@ def _free_port() -> int:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
         return port
+
+
+# --- clocks that are set ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def clock_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What gives a server a clock that can be set."""
+    library = build(tmp_path_factory.mktemp("clock"))
+    if library is None:
+        pytest.skip("needs a C compiler, for a server whose clock can be set")
+    return library
+
+
+@pytest.fixture
+def own_clock(clock_library: Path, tmp_path: Path) -> Clock:
+    return Clock(clock_library, tmp_path / "clock_step")

@@ -11,6 +11,7 @@ from saros.entries import Entry, Problem, Registry
 from saros.interfaces.module import HostFunction, Module
 from saros.interfaces.program import Facts
 from saros.model.errors import PERMISSION_DENIED, CodeError, Error
+from saros.model.text import cut, one_line
 
 from .check import check_method
 from .chunks import compile_library, compile_user, has_chunk, library_chunk
@@ -138,6 +139,7 @@ class LuaRuntime:
         entry = self.registry.get(entry_id)
         if module is None:
             known = ", ".join(sorted(self.modules))
+            name = one_line(cut(name))
             text = f'there is no module "{name}"; installed are {known}'
         elif entry is None or name not in entry.modules:
             text = f'module "{name}" is not listed by {entry_id}; add it to the entry\'s modules, or to its imports'

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 import lupa.lua54 as lupa
 
 from saros.model.errors import INTERNAL, INVALID, Error
+from saros.model.text import sentence
 
 from .chunks import SANDBOX, compile_user, library_chunk
 
@@ -120,10 +121,10 @@ class _Bridge:
             if sum(len(item) for item in answer if isinstance(item, bytes)) > MAX_VALUE:
                 raise Error(f"the answer of {text} is too large for Lua", INVALID, retryable=False)
         except Error as exc:
-            return False, exc.kind.encode(), str(exc).encode()[: 1 << 16]
+            return False, exc.kind.encode(), sentence(str(exc)).encode()
         except Exception as exc:
             _log.exception("host function %s failed", text)
-            return False, INTERNAL.encode(), f"{text}: {type(exc).__name__}: {exc}".encode()[: 1 << 16]
+            return False, INTERNAL.encode(), sentence(f"{text}: {type(exc).__name__}: {exc}").encode()
         except BaseException as exc:
             self.interrupt = exc
             return (None,)

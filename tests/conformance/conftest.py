@@ -10,6 +10,7 @@ A server that is given by its URL serves one process of tests at a time: do not 
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from saros_testing.conformance import BEHAVIOURS, Behaviour
 TABLE = Path(__file__).parents[2] / "docs" / "conformance.md"
 
 VIRTUAL = "memory://?time=skip"
+
+_numbers = itertools.count()
 
 _outcomes: dict[tuple[str, str], tuple[str, str]] = {}  # (behaviour, scheme) -> outcome, reason
 
@@ -62,6 +65,17 @@ def url(target: str, behaviour: Behaviour, request: pytest.FixtureRequest) -> st
             return f"{scheme}://"
         pytest.skip(f"no server is known for {scheme}; give one with --backend {scheme}://...")
     return found
+
+
+@pytest.fixture
+def shared_url(url: str) -> str:
+    """A URL at which several deployments meet."""
+    if not installed().backend(url).in_process:
+        return url
+    scheme, _, rest = url.partition("://")
+    if scheme != "memory":
+        pytest.skip(f"nobody else can open what {scheme} holds")
+    return f"memory://together-{next(_numbers)}{rest}"
 
 
 # --- the table ----------------------------------------------------------------------------------

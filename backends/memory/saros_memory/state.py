@@ -10,6 +10,7 @@ from functools import partial
 
 from saros.interfaces.activities import ActivityTask
 from saros.interfaces.history import UNTIL_CLOSED, Close, Limit, NewRun, already_exists
+from saros.interfaces.nodes import NodeMail
 from saros.interfaces.signals import Mail, Outgoing, farewell
 from saros.interfaces.store import CONFLICT, FENCED, OK, Commit
 from saros.interfaces.timers import TO_CLOSE, TO_RUN, TO_START, Deadline
@@ -51,6 +52,8 @@ class State:
         self._ready: Queues[Execution] = Queues()
         self._activities: Queues[ActivityTask] = Queues()
         self._outbox: Queues[Outgoing] = Queues()
+        self._nodes: set[str] = set()  # that listen
+        self._node_mail: Queues[NodeMail] = Queues()
         self._fences = itertools.count(1)
         self._withdrawn: OrderedDict[tuple[str, str], None] = OrderedDict()  # id and start request
         self._waiters: dict[str, list[tuple[int, asyncio.Future[None]]]] = defaultdict(list)

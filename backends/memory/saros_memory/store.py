@@ -37,6 +37,8 @@ from .state import State
 
 log = logging.getLogger("saros.memory")
 
+BATCH = 100
+
 
 def _named(lost: list[str]) -> str:
     """Ids of running workflows, as many as fit into a line."""
@@ -264,17 +266,24 @@ class MemoryStore(State):
         if reply is not None:
             await self.post(entry.id, reply)
 
-    # --- nodes: there is one process only ----------------------------------------------------
+    # --- nodes: several in one process share a store by its name; none is ever lost -----------
 
     async def join_node(self, node: str) -> None:
-        pass
+        self._nodes.add(node)
 
     async def send_node(self, node: str, mail: NodeMail) -> bool:
-        return False
+        if node not in self._nodes:
+            return False
+        self._node_mail.put(node, mail)
+        self._touch()
+        return True
 
     async def node_mail(self, node: str) -> list[NodeMail]:
-        await asyncio.Event().wait()
-        return []
+        try:
+            return await self._node_mail.take((node,), BATCH)
+        except asyncio.CancelledError:
+            self._nodes.discard(node)  # it listens no more
+            raise
 
     async def watch_node(self, pid: str, watcher: Watcher) -> None:
         pass

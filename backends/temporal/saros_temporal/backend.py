@@ -13,7 +13,7 @@ from saros.interfaces.program import Facts
 from saros.model.background import Job, Jobs
 from saros.model.clock import Clock, RealClock
 from saros.model.errors import INVALID, NOT_FOUND, Error
-from saros.model.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest
+from saros.model.execution import RUNNING, Description, HistoryPage, Pid, Started, StartRequest, Watcher
 from saros.model.records import EXIT, Ask
 from saros.model.values import Json
 
@@ -23,7 +23,7 @@ from .connections import Connections, connected
 from .converter import data_converter
 from .environment import Environment
 from .handover import LocalActivities
-from .hung import last_words
+from .hung import PASSES, client_of, last_words, note_of
 from .names import Names
 from .nodes import Nodes
 from .reasons import write_reason
@@ -147,7 +147,17 @@ class TemporalBackend:
         await (await self.connections.find(id)).release(id)
 
     async def blocked(self, facts: Facts, problem: str) -> str:
-        return await last_words(facts, problem, self.client)
+        return await last_words(note_of(facts), problem, client_of(facts) or self.client)
+
+    @property
+    def lost(self) -> str:
+        return PASSES
+
+    def note(self, facts: Facts) -> Json:
+        return note_of(facts)
+
+    async def noted(self, note: Json, problem: str) -> str:
+        return await last_words(note, problem, self.client)
 
     async def update(self, id: str, name: str, args: Json) -> Json:
         return await (await self.connections.find(id)).update(id, name, args)
@@ -203,14 +213,16 @@ class TemporalBackend:
         if actor is not None:
             actor.watched_end(pid, outcome, link)
 
-    async def notify_end(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
-        pid = Pid.parse(watcher)
+    async def notify_end(self, watcher: Watcher, ended: str, outcome: Json) -> None:
+        pid = Pid.parse(watcher.pid)
         if pid is not None and pid.is_workflow:
             from .children import exit_body
 
-            await self.send(pid, EXIT, exit_body(ended, outcome), f"{ended}:exit:{watcher}")
+            executions = await self.connections.find(pid.id, place=pid.place)
+            key = f"{ended}:exit:{watcher.pid}"
+            await executions.send(pid.id, EXIT, exit_body(ended, outcome), key, watcher.run_id)
         elif pid is not None and not self.nodes.is_own(pid):
-            await self.nodes.ended(pid, ended, outcome, link)
+            await self.nodes.ended(pid, ended, outcome, watcher.link)
 
     async def register(self, name: str, pid: str) -> bool:
         return await self.names.register(name, pid)

@@ -34,6 +34,7 @@ from saros.model.records import (
     outcome_ok,
     pack,
 )
+from saros.model.text import cut, one_line
 from saros.model.values import Json
 
 from .commands import CHILD_WAIT_REQUESTED, put_child, put_signal
@@ -99,7 +100,9 @@ class Children:
         registry = execution.env.deployment.registry
         target = registry.get(spawn.entry) or registry.by_type(spawn.entry)
         if target is None and not spawn.options.task_queue:
-            execution.refuse(ref, ErrorData(f"the app has no entry {spawn.entry}", NOT_FOUND, True))
+            execution.refuse(
+                ref, ErrorData(f"the app has no entry {one_line(cut(spawn.entry))}", NOT_FOUND, True)
+            )
             return
         if target is not None and target.role != "workflow":
             self._spawn_process(ref, spawn, target)

@@ -295,14 +295,14 @@ class Executions:
                     raise self.error(error, id) from error
         raise AssertionError("unreachable")
 
-    async def send(self, id: str, op: str, body: Json, key: str = "") -> bool:
-        """Signal a workflow; False when it does not run."""
+    async def send(self, id: str, op: str, body: Json, key: str = "", run_id: str = "") -> bool:
+        """Signal a workflow, or only that run of it; False when it does not run."""
         if op == CANCEL:
             request = unpack(body, CancelRequest)
             return await self.cancel(id, write_reason(request.sender, request.reason), key)
         signal = SignalWorkflowExecutionRequest(
             namespace=self.client.namespace,
-            workflow_execution=WorkflowExecution(workflow_id=id),
+            workflow_execution=WorkflowExecution(workflow_id=id, run_id=run_id),
             identity=self.client.identity,
             request_id=key,
         )

@@ -10,20 +10,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from temporalio.bridge.proto.workflow_activation import WorkflowActivationJob
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
 from saros.interfaces.backend import MAX_HANGS
-from saros.interfaces.host import Actor
 from saros.interfaces.program import Facts
+from saros.interfaces.runtime import scope_of
 from saros.model.errors import INTERNAL, Error
+from saros.model.values import Json
 
 from .facts import WorkflowFacts
 
 if TYPE_CHECKING:
     from .execution import Execution
 
+PASSES: Final = "What it did passes to others when its timeouts are over."
 HUNG: Final = "@hung"
 RELEASED: Final = "@released"
 MARKS: Final = frozenset({HUNG, RELEASED})
@@ -45,24 +48,36 @@ def check(jobs: Sequence[WorkflowActivationJob], execution: Execution) -> None:
         raise Error(message, INTERNAL, hint="repair the code, then `saros release`")
 
 
-async def last_words(facts: Facts, problem: str, client: Client | None) -> str:
-    """Note that a program has blocked this process; see `saros.interfaces.backend.Backend.blocked`.
-
-    :param client: of this node's default connection. Clients of Temporal's serve any event loop.
-    """
+def note_of(facts: Facts) -> Json:
+    """What `last_words` has to know; empty when it could note nothing. Any thread may ask."""
     if isinstance(facts, WorkflowFacts):
-        own = facts.execution
-        if own.env.client is not None:
-            handle = own.env.client.get_workflow_handle(own.info.workflow_id, run_id=own.info.run_id)
-            await handle.signal(HUNG, problem)
-            return "It is noted; after the second time the workflow waits to be released."
-    elif isinstance(facts, Actor) and client is not None:
-        info = facts.scope.info
-        if {"workflow_id", "run_id", "activity_id"} <= info.keys():
-            activity = client.get_async_activity_handle(
-                workflow_id=info["workflow_id"], run_id=info["run_id"], activity_id=info["activity_id"]
-            )
-            failed = ApplicationError(f"{problem}, which was ended", type=INTERNAL, non_retryable=True)
-            await activity.fail(failed)
-            return "The activity has failed with that error; all else passes to others."
-    return "What it did passes to others when its timeouts are over."
+        own = facts.execution.info
+        return msgspec.json.encode((own.workflow_id, own.run_id, ""))
+    scope = scope_of(facts)
+    info = scope.lease_info if scope is not None else {}
+    if {"workflow_id", "run_id", "activity_id"} <= info.keys():
+        return msgspec.json.encode((info["workflow_id"], info["run_id"], info["activity_id"]))
+    return b""
+
+
+def client_of(facts: Facts) -> Client | None:
+    """That of the worker on which a workflow runs."""
+    return facts.execution.env.client if isinstance(facts, WorkflowFacts) else None
+
+
+async def last_words(note: Json, problem: str, client: Client | None) -> str:
+    """Note that a program has blocked a process; see `saros.interfaces.backend.Backend.blocked`.
+
+    :param client: of a node's default connection. Clients of Temporal's serve any event loop.
+    """
+    if not note or client is None:
+        return PASSES
+    workflow_id, run_id, activity_id = msgspec.json.decode(note, type=tuple[str, str, str])
+    if not activity_id:
+        await client.get_workflow_handle(workflow_id, run_id=run_id).signal(HUNG, problem)
+        return "It is noted; after the second time the workflow waits to be released."
+    activity = client.get_async_activity_handle(
+        workflow_id=workflow_id, run_id=run_id, activity_id=activity_id
+    )
+    await activity.fail(ApplicationError(f"{problem}, which was ended", type=INTERNAL, non_retryable=True))
+    return "The activity has failed with that error; all else passes to others."

@@ -96,7 +96,7 @@ async def _carry_out(name: str, request: Request, host: Host, backend: TemporalB
             await backend.nodes.be_present()  # who watches must be able to see that this node has died
         if request.ask.verb == "monitor":
             return await _monitor(request, request.ask, host, backend)
-        return await host.ask(request.ask, request.sender, request.key)
+        return await host.ask(_of_its_run(request.ask, request), request.sender, request.key)
     if name == SEND and request.send is not None:
         return await host.send(request.send, request.sender, request.key)
     if name == SPAWN and request.spawn is not None:
@@ -132,7 +132,11 @@ async def _monitor(request: Request, ask: Ask, host: Host, backend: TemporalBack
         if not await backend.runs(pid):
             raise Error(f"process {ask.to} not found", NOT_FOUND, retryable=False)
         return msgspec.json.encode(dest)
-    return await host.ask(ask, request.sender, request.key)
+    return await host.ask(_of_its_run(ask, request), request.sender, request.key)
+
+
+def _of_its_run(ask: Ask, request: Request) -> Ask:
+    return msgspec.structs.replace(ask, run_id=request.run_id) if request.run_id else ask
 
 
 async def _spawn(request: Request, host: Host) -> Json:
@@ -141,7 +145,7 @@ async def _spawn(request: Request, host: Host) -> Json:
     pid = await host.spawn(msgspec.structs.replace(spawn, monitor=False), None)
     actor = host.get(msgspec.json.decode(pid, type=str))
     if actor is not None and spawn.monitor:
-        actor.watchers.add(request.sender)
+        actor.watchers[request.sender] = request.run_id
     return pid
 
 

@@ -49,7 +49,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     spawn: Spawn | None = None
     start: StartRequest | None = None
     pid: str = ""
-    run_id: str = ""
+    run_id: str = ""  # of the sender, with which its watch ends
 
 
 class System:
@@ -198,7 +198,9 @@ class System:
         spawn: Spawn | None = None,
         start: StartRequest | None = None,
     ) -> Request:
-        return Request(self._execution.pid, self._key(ref), ask, send, spawn, start)
+        watches = ask.verb == "monitor" if ask is not None else spawn is not None and spawn.monitor
+        run_id = self._execution.info.run_id if watches else ""
+        return Request(self._execution.pid, self._key(ref), ask, send, spawn, start, run_id=run_id)
 
     def _activity(
         self,

@@ -26,6 +26,7 @@ from ..model.outcomes import error_of
 from ..model.query import selecting
 from ..model.records import Message, StartOptions
 from ..processes import ProcessHost
+from .board import Elsewhere
 from .description import Description, described
 from .handle import Handle
 from .loading import check_code, load_app
@@ -49,7 +50,7 @@ class App:
         deployment: Deployment,
         backend: Backend,
         plugins: Plugins,
-        watchdog: float = 0.0,
+        watchdog: Watchdog | None = None,
         loading: Callable[[], Deployment] | None = None,
     ) -> None:
         self._loading = loading
@@ -60,7 +61,7 @@ class App:
         self._workers: Job[None] | None = None
         self._stop = asyncio.Event()
         self._serving = asyncio.Event()
-        self._watchdog = Watchdog(watchdog, backend.blocked) if watchdog > 0 else None
+        self._watchdog = watchdog
 
     @property
     def registry(self) -> Registry:
@@ -292,7 +293,8 @@ async def open_app(
     :param env: what ``${env:NAME}`` in YAML refers to; by default the environment.
     :param check: called with what is loaded, before anything is opened.
     :param watchdog: a process with workers ends, with a line on stderr and the status 86, when code of an entry
-        blocks it for so many seconds; 0 for never (see `saros.app.watchdog`).
+        blocks it for so many seconds; 0 for never (see `saros.app.watchdog`). Code that keeps Python's lock has the
+        process killed instead.
     :raises AppError: for a bad app, with every problem.
     :raises Error: when the backend is unknown or cannot be reached.
     """
@@ -308,9 +310,15 @@ async def open_app(
         return loaded
 
     deployment = loading()
-    made = plugins.backend(url).make(url, {"root": str(deployment.registry.root), **(options or {})})
+    root = str(deployment.registry.root)
+    given = {"root": root, **(options or {})}
+    made = plugins.backend(url).make(url, given)
     await made.open(deployment)
-    app = App(deployment, made, plugins, watchdog, None if path is None else loading)
+    dog = None
+    if watchdog > 0 and path is not None:
+        elsewhere = Elsewhere(url, given, str(path), env, root, made.note, made.lost)
+        dog = Watchdog(watchdog, made.blocked, elsewhere)
+    app = App(deployment, made, plugins, dog, None if path is None else loading)
     try:
         if workers and path is not None:
             await made.join(app.host)

@@ -54,7 +54,7 @@ from ..model.search import check_search
 from ..model.values import Json
 from . import runs
 from .activity_worker import ActivityWorkers
-from .hung import last_words
+from .hung import PASSES, last_words, note_of
 from .live import load
 from .nodes import Nodes
 from .outbox import OutboxWorker
@@ -86,6 +86,7 @@ class StoreBackend:
         self._deployment: Deployment | None = None
         self.workflow_worker: WorkflowWorker | None = None
         self._activities: ActivityWorkers | None = None
+        self._lasts = not isinstance(store.last_words(), str)
         self._nodes = Nodes(store)  # of a client, until this process works
         self._left: list[Nodes] = []
 
@@ -145,10 +146,24 @@ class StoreBackend:
 
     async def blocked(self, facts: Facts, problem: str) -> str:
         """See `saros.interfaces.backend.Backend.blocked`."""
+        return await self.noted(self._note(facts), problem)
+
+    @property
+    def lost(self) -> str:
+        """See `saros.interfaces.backend.Backend.lost`."""
+        return PASSES if self._lasts else "All that it held in memory is lost."
+
+    def note(self, facts: Facts) -> Json:
+        """See `saros.interfaces.backend.Backend.note`."""
+        return self._note(facts) if self._lasts else b""
+
+    async def noted(self, note: Json, problem: str) -> str:
+        """See `saros.interfaces.backend.Backend.noted`."""
         store = self.store.last_words()
-        if isinstance(store, str):
-            return store
-        return await last_words(store, facts, problem, self.workflow_worker, self._activities)
+        return store if isinstance(store, str) else await last_words(store, note, problem)
+
+    def _note(self, facts: Facts) -> Json:
+        return note_of(facts, self.workflow_worker, self._activities)
 
     async def _keep_running(self, loop: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
         """Run a loop for ever (or something once); when it fails, or the server is away, again, with growing pauses.
@@ -290,7 +305,7 @@ class StoreBackend:
         if not pid.is_workflow:
             return await self._nodes.ask(pid, ask, asker, key)
         if ask.verb in ("monitor", "link"):
-            return await self.store.watch(pid.id, Watcher(asker, link=ask.verb == "link"))
+            return await self.store.watch(pid.id, Watcher(asker, ask.run_id, link=ask.verb == "link"))
         if ask.verb in ("unmonitor", "unlink"):
             await self.store.unwatch(pid.id, asker)
             return True
@@ -303,8 +318,8 @@ class StoreBackend:
         outcome = pack(Outcome(err=ErrorData(text, "Canceled", False)))
         return await self.store.terminate(pid.id, outcome, request=ask.request)
 
-    async def notify_end(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
-        await self._nodes.ended(ended, Watcher(watcher, link=link), outcome)
+    async def notify_end(self, watcher: Watcher, ended: str, outcome: Json) -> None:
+        await self._nodes.ended(ended, watcher, outcome)
 
     async def register(self, name: str, pid: str) -> bool:
         return await self.store.register(name, pid)

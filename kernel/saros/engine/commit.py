@@ -266,7 +266,9 @@ class CommitBuilder:
         self._out(ref, SEND, pack(send))
 
     def tell(self, ref: int, send: Send) -> None:
-        self._out(0, SEND, pack(send), key=f"tell:{ref}")
+        before = self.live.told_before.pop(ref)
+        after = f"{self.run.run_id}:tell:{before}" if before else ""
+        self._out(0, SEND, pack(msgspec.structs.replace(send, after=after)), key=f"tell:{ref}")
 
     def ask(self, ref: int, ask: Ask) -> None:
         self._out(ref, ASK, pack(ask))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from ..interfaces.activities import ActivityLease, Settled
+import msgspec
+
+from ..interfaces.activities import ActivityLease, ActivityTask, Settled
 from ..interfaces.backend import MAX_HANGS
 from ..interfaces.history import WorkflowTask
-from ..interfaces.host import Actor
 from ..interfaces.program import Facts
+from ..interfaces.runtime import scope_of
 from ..interfaces.store import Store
 from ..model.durations import SECOND
 from ..model.errors import INTERNAL, ErrorData
-from ..model.records import Outcome, pack
+from ..model.execution import Run
+from ..model.records import Call, Outcome, pack
+from ..model.values import Json
 from .activity_worker import ActivityWorkers
 from .live import Live
 from .workflow_worker import WorkflowWorker
@@ -18,28 +22,57 @@ from .workflow_worker import WorkflowWorker
 AGAIN_NS = SECOND
 
 
-async def last_words(
-    store: Store,
-    facts: Facts,
-    problem: str,
-    workflows: WorkflowWorker | None,
-    activities: ActivityWorkers | None,
-) -> str:
+PASSES = "What it held passes to others when its leases end."
+
+
+class _Note(msgspec.Struct, omit_defaults=True):
+    """The lease of an activity, or of a workflow task, as far as giving it back needs it."""
+
+    id: str
+    run_id: str
+    fence: str  # or token
+    target: str = ""  # of an activity, with its ref and task queue
+    ref: int = 0
+    queue: str = ""
+    hangs: int = 0  # of a workflow task
+
+
+def note_of(facts: Facts, workflows: WorkflowWorker | None, activities: ActivityWorkers | None) -> Json:
+    """What `last_words` has to know; empty when a program runs for no lease. Any thread may ask."""
+    task, lease = _leased(facts, workflows, activities)
+    if lease is not None:
+        activity = lease.task
+        target, queue = activity.call.target, activity.task_queue
+        note = _Note(activity.id, activity.run_id, lease.token, target, activity.ref, queue)
+    elif task is not None:
+        note = _Note(task.run.id, task.run.run_id, task.fence, hangs=task.hangs)
+    else:
+        return b""
+    return msgspec.json.encode(note)
+
+
+async def last_words(store: Store, note: Json, problem: str) -> str:
     """Give back what the execution was leased for; gives what comes of it.
 
-    :param store: not open yet; the process's own belongs to the event loop that is blocked.
+    :param store: none that belongs to the event loop that is blocked.
+    :param note: see `note_of`.
     """
-    task, lease = _leased(facts, workflows, activities)
-    if task is None and lease is None:
-        return "What it held passes to others when its leases end."
+    if not note:
+        return PASSES
+    known = msgspec.json.decode(note, type=_Note)
     await store.open()
     try:
-        if lease is not None:
+        if known.target:
             error = ErrorData(f"{problem}, which was ended", INTERNAL, False)
+            activity = ActivityTask(
+                known.id, known.run_id, known.ref, known.queue, "", "", Call(known.target)
+            )
+            lease = ActivityLease(activity, known.fence, 0)
             await store.settle([Settled(lease, pack(Outcome(err=error)))])
             return "The activity has failed with that error; all else passes to others."
-        assert task is not None
-        if task.hangs + 1 < MAX_HANGS:
+        run = Run(known.id, known.run_id, "", "", "", "", 0)
+        task = WorkflowTask(run, known.fence, 0, (), 0, 0, known.hangs)
+        if known.hangs + 1 < MAX_HANGS:
             await store.park(task, f"{problem}, which was ended; it is tried once more", AGAIN_NS, hung=True)
             return "It is tried once more; all else passes to others."
         why = f"{problem}, as it had another one before, and both were ended; it waits to be released"
@@ -56,8 +89,8 @@ def _leased(
     run_id = ""
     if isinstance(facts, Live):
         run_id = facts.run.run_id
-    elif isinstance(facts, Actor):
-        info = facts.scope.info
+    elif (scope := scope_of(facts)) is not None:
+        info = scope.lease_info
         run_id = info.get("run_id", "")
         lease = activities.lease_of(run_id, info.get("activity_id", "")) if activities is not None else None
         if lease is not None:

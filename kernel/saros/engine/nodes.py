@@ -21,7 +21,20 @@ from ..model.background import Job, together
 from ..model.errors import NOT_FOUND, UNAVAILABLE, Error, ErrorData
 from ..model.execution import Pid, Watcher, new_id
 from ..model.outcomes import error_of, value_of
-from ..model.records import ASK, DONE, EXIT, LINK_DOWN, Ask, Exit, Outcome, outcome_ok, pack, unpack
+from ..model.records import (
+    ASK,
+    DONE,
+    EXIT,
+    LINK_DOWN,
+    MESSAGE,
+    Ask,
+    Exit,
+    Message,
+    Outcome,
+    outcome_ok,
+    pack,
+    unpack,
+)
 from ..model.values import Json
 
 if TYPE_CHECKING:
@@ -141,6 +154,8 @@ class Nodes:
             return await self._answer(self.host, mail, unpack(mail.body, Ask))
         if mail.op in (EXIT, LINK_DOWN):
             actor.watched_end(mail.asker, bytes(mail.body), mail.op == LINK_DOWN)
+        elif mail.op == MESSAGE:
+            actor.receive(unpack(mail.body, Message))
         else:
             actor.deliver(mail.op, 0, bytes(mail.body))
         return True
@@ -153,7 +168,8 @@ class Nodes:
             if error.kind != NOT_FOUND:
                 raise
             if ask.verb in ("monitor", "link"):  # it has ended meanwhile
-                await self._store.unwatch_node(mail.to, Watcher(mail.asker, link=ask.verb == "link"))
+                watcher = Watcher(mail.asker, ask.run_id, link=ask.verb == "link")
+                await self._store.unwatch_node(mail.to, watcher)
             return False
         return True
 
@@ -161,12 +177,17 @@ class Nodes:
 
     async def note(self, dest: str, ask: Ask, asker: str) -> None:
         """Have the store know who watches an actor of this node from outside, before it is watched."""
-        if self.host is None or self.host.get(dest) is None or self.host.get(asker) is not None:
+        actor = self.host.get(dest) if self.host is not None else None
+        if self.host is None or actor is None or self.host.get(asker) is not None:
             return
+        link = ask.verb in ("link", "unlink")
+        before = "" if link else actor.watchers.get(asker, ask.run_id)
         if ask.verb in ("monitor", "link"):
-            await self._store.watch_node(dest, Watcher(asker, link=ask.verb == "link"))
+            await self._store.watch_node(dest, Watcher(asker, ask.run_id, link=link))
+            if before != ask.run_id:
+                await self._store.unwatch_node(dest, Watcher(asker, before))
         elif ask.verb in ("unmonitor", "unlink"):
-            await self._store.unwatch_node(dest, Watcher(asker, link=ask.verb == "unlink"))
+            await self._store.unwatch_node(dest, Watcher(asker, before, link=link))
 
     async def ended(self, ended: str, watcher: Watcher, outcome: Json) -> None:
         """Tell a watcher outside this node of the end of an actor of this node."""

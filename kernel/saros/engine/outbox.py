@@ -21,6 +21,7 @@ from ..model.errors import NOT_FOUND, UNAVAILABLE, Error
 from ..model.execution import RUNNING, TIME_OUT, Parent, Pid, StartRequest, Watcher, check_id
 from ..model.outcomes import error_of
 from ..model.records import ASK, DONE, EXIT, SEND, SPAWN, Ask, Outcome, Send, Spawn, outcome_ok, pack, unpack
+from ..model.text import cut, one_line
 from ..model.values import Json
 from . import runs
 from .nodes import Nodes
@@ -131,6 +132,7 @@ class OutboxWorker:
 
     async def _ask(self, entry: Outgoing, ask: Ask) -> Json:
         if ask.verb in WATCHING:
+            ask = msgspec.structs.replace(ask, run_id=entry.run_id)
             await self._nodes.note(await self._host.resolve(ask.to), ask, entry.pid)
         return await self._host.ask(ask, entry.pid, entry.key)
 
@@ -158,7 +160,7 @@ class OutboxWorker:
         deployment = self._host.deployment
         target = deployment.registry.get(spawn.entry) or deployment.registry.by_type(spawn.entry)
         if target is None:
-            raise Error(f"the app has no entry {spawn.entry}", NOT_FOUND, retryable=True)
+            raise Error(f"the app has no entry {one_line(cut(spawn.entry))}", NOT_FOUND, retryable=True)
         if target.role != "workflow":
             return await self._spawn_process(entry, target, spawn)
         worker, queue = deployment.registry.worker_and_queue(target, spawn.host)
@@ -212,8 +214,8 @@ class OutboxWorker:
     async def _watch(self, pid: str, entry: Outgoing) -> None:
         actor = self._host.get(pid)
         if actor is not None:
-            actor.watchers.add(entry.pid)
-            await self._store.watch_node(pid, Watcher(entry.pid))
+            actor.watchers[entry.pid] = entry.run_id
+            await self._store.watch_node(pid, Watcher(entry.pid, entry.run_id))
 
     async def close(self) -> None:
         """Forget what still waits: other nodes, and the processes whose ends workflows wait for."""

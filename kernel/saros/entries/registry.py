@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..model.errors import INVALID, NOT_FOUND, Error
 from ..model.records import CallOptions, StartOptions
-from ..model.text import shown
+from ..model.text import cut, one_line, shown
 from .entry import Entry
 from .kinds import CLIENT, WORKER
 from .problems import Problem
@@ -87,7 +87,7 @@ class Registry:
         """:raises Error: NOT_FOUND; retryable, because another version of the app may have the entry."""
         entry = self.get(id)
         if entry is None:
-            raise Error(f"the app has no entry {id}", NOT_FOUND, retryable=True)
+            raise Error(f"the app has no entry {one_line(cut(id))}", NOT_FOUND, retryable=True)
         return entry
 
     def workflow(self, id: str) -> Entry:
@@ -97,7 +97,7 @@ class Registry:
         """
         entry = self.get(id) or self.by_type(id)
         if entry is None:
-            raise Error(f"the app has no workflow {id}", NOT_FOUND, retryable=True)
+            raise Error(f"the app has no workflow {one_line(cut(id))}", NOT_FOUND, retryable=True)
         if entry.role != "workflow":
             raise Error(
                 f"{id} is a {entry.kind}, not a workflow", INVALID, retryable=False, where=entry.where()
@@ -136,7 +136,7 @@ class Registry:
         if found is None:
             if host == DEFAULT_TASK_QUEUE and not self.of_kind(WORKER):
                 return "", host
-            raise Error(f"there is no worker {host}", NOT_FOUND, retryable=False)
+            raise Error(f"there is no worker {one_line(cut(host))}", NOT_FOUND, retryable=False)
         if found.kind != WORKER:
             raise Error(f"{host} is a {found.kind}; workflows run on a {WORKER}", INVALID, retryable=False)
         return found.id, self.task_queue(found.id)

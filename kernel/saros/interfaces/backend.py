@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..model.clock import Clock
-from ..model.execution import Description, HistoryPage, Pid, Started, StartRequest
+from ..model.execution import Description, HistoryPage, Pid, Started, StartRequest, Watcher
 from ..model.records import Ask
 from ..model.values import Json
 from .program import Facts
@@ -99,8 +99,11 @@ class Messages(Protocol):
         """Monitor, link, cancel or terminate for `asker`; False when `pid` does not run."""
         ...
 
-    async def notify_end(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
-        """Tell a watcher that is no actor of this process that an actor has ended."""
+    async def notify_end(self, watcher: Watcher, ended: str, outcome: Json) -> None:
+        """Tell a watcher that is no actor of this process that an actor has ended.
+
+        A workflow hears of it in the run that `watcher` names, and in no other.
+        """
         ...
 
     async def register(self, name: str, pid: str) -> bool:
@@ -160,4 +163,20 @@ class Backend(Executions, Messages, Protocol):
         An execution to which that happens twice is not tried again before it is released. Gives a sentence on what
         comes of it.
         """
+        ...
+
+    @property
+    def lost(self) -> str:
+        """A sentence on what becomes of all that such a process held, where nothing of it is noted."""
+        ...
+
+    def note(self, facts: Facts) -> Json:
+        """What `noted` has to know of the execution, as UTF-8; empty when there is nothing to note.
+
+        It is asked in whatever thread runs the code, before each activation: it only looks at what it has.
+        """
+        ...
+
+    async def noted(self, note: Json, problem: str) -> str:
+        """The same as `blocked`, for another process: that backend was opened there only for this."""
         ...

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from ..entries import Entry
 from ..model.clock import Clock
-from ..model.records import Ask, Call, Send, Spawn
+from ..model.records import Ask, Call, Message, Send, Spawn
 from ..model.values import Json
 from .deployment import Deployment
 from .runtime import CallScope
@@ -33,8 +33,8 @@ class Actor(Protocol):
         ...
 
     @property
-    def watchers(self) -> set[str]:
-        """Pids that hear of its end as EXIT."""
+    def watchers(self) -> dict[str, str]:
+        """Pids that hear of its end as EXIT -> the run that watches, when it is a workflow."""
         ...
 
     @property
@@ -44,6 +44,10 @@ class Actor(Protocol):
 
     def deliver(self, op: str, ref: int, body: Json) -> None:
         """Put an event into its mailbox."""
+        ...
+
+    def receive(self, message: Message) -> None:
+        """Put a message into its mailbox, after the one that it follows."""
         ...
 
     def watched_end(self, sender: str, outcome: Json, link: bool) -> None:

@@ -17,6 +17,7 @@ class CallScope:
     """:param pid: of the function that runs.
     :param info: what ``activity.info()`` tells; empty when it runs for no workflow.
     :param heartbeat: called with the details' JSON; None where there is nobody to hear it.
+    :param caller: of the function that made this call and waits for it.
     """
 
     def __init__(
@@ -25,23 +26,41 @@ class CallScope:
         info: dict[str, Any],
         context: dict[str, Any],
         heartbeat: Callable[[Json], None] | None = None,
+        caller: CallScope | None = None,
     ) -> None:
         self.pid = pid
         self.info = info
         self.context = context
         self.heartbeat = heartbeat
+        self.caller = caller
+        self.entry = ""  # what runs, where that is no program
         self.canceled = False
         self.blocking = False  # code runs that no cancellation reaches: it has to ask `canceled`
         self.on_queue: Callable[[bool], None] = _unasked
         self._on_cancel: list[Callable[[], None]] = []
+        self._follows: Callable[[], None] | None = None
 
     def cancel(self) -> None:
         """Tell the attempt that it is cancelled; what it does then is its own affair."""
         if self.canceled:
             return
         self.canceled = True
-        for call in self._on_cancel:
+        for call in list(self._on_cancel):
             call()
+
+    @property
+    def name(self) -> str:
+        """Of the function and the execution, for messages."""
+        workflow = self.lease_info.get("workflow_id")
+        return f"{self.entry} {self.pid}" + (f" of the workflow {workflow}" if workflow else "")
+
+    @property
+    def lease_info(self) -> dict[str, Any]:
+        """The info of the activity's attempt for which this runs, perhaps through other functions."""
+        scope = self
+        while not scope.info and scope.caller is not None:
+            scope = scope.caller
+        return scope.info
 
     @contextmanager
     def queued(self) -> Iterator[None]:
@@ -53,8 +72,14 @@ class CallScope:
             self.on_queue(False)
 
     def settle(self) -> None:
-        """Forget who listens, for the attempt has its outcome: code that runs on is heard no more."""
+        """Forget who listens, for the attempt has its outcome: code that runs on is heard no more.
+
+        Code in a thread that still asks hears that it is cancelled.
+        """
+        self.canceled = True
         self._on_cancel.clear()
+        if self.caller is not None and self._follows is not None:
+            self.caller.ignore(self._follows)
         self.on_queue = _unasked
         if self.heartbeat is not None:
             self.heartbeat = _unheard
@@ -65,6 +90,26 @@ class CallScope:
             call()
         else:
             self._on_cancel.append(call)
+
+    def ignore(self, call: Callable[[], None]) -> None:
+        """Take back what was given to `on_cancel`."""
+        if call in self._on_cancel:
+            self._on_cancel.remove(call)
+
+    def follow(self, cancel: Callable[[], None]) -> None:
+        """Cancel this call when its caller is cancelled from now on.
+
+        A caller that has been cancelled already makes its last calls in peace.
+        """
+        if self.caller is not None and not self.caller.canceled:
+            self._follows = cancel
+            self.caller.on_cancel(cancel)
+
+
+def scope_of(facts: Any) -> CallScope | None:
+    """The scope in which something of a process host's runs."""
+    scope = facts if isinstance(facts, CallScope) else getattr(facts, "scope", None)
+    return scope if isinstance(scope, CallScope) else None
 
 
 def _unasked(waits: bool) -> None:

@@ -109,6 +109,8 @@ class Message(Body, frozen=True, omit_defaults=True):
     topic: str
     sender: str = ""
     payloads: Raw = NO_ARGS  # array of values
+    key: str = ""  # only on the way to an actor: see `Send.after`
+    after: str = ""
 
 
 class Exit(Body, frozen=True, omit_defaults=True):
@@ -218,6 +220,7 @@ class Send(Body, frozen=True, omit_defaults=True):
     to: str  # pid or registered name
     topic: str
     payloads: Raw = NO_ARGS
+    after: str | None = None  # key of the message that must come before this one; empty: this is the first
 
 
 class Ask(Body, frozen=True, omit_defaults=True):
@@ -228,6 +231,7 @@ class Ask(Body, frozen=True, omit_defaults=True):
     name: str = ""
     reason: str = ""
     request: str = ""  # only for the execution that this start request makes, whenever it is carried out
+    run_id: str = ""  # the asker's run, if it is a workflow: what it watches, it watches until that run ends
     args: Raw = NO_ARGS
 
 

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 CUT: Final = 200
 """Characters of a value that a message shows."""
+LONGEST: Final = 1000
+"""Characters of a message of the library's, with all the values in it."""
 
 _BIDI: Final = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _UNSAFE: Final = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff{_BIDI}\ud800-\udfff]")
@@ -34,6 +36,14 @@ def json_visible(text: str) -> str:
 def cut(text: str, most: int = CUT) -> str:
     """The beginning of a long text, and how long it is."""
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
+
+
+def sentence(text: str) -> str:
+    """A message into which values of users may have come, whoever wrote it: on one line, cut."""
+    safe = one_line(text[:LONGEST])
+    if len(safe) <= LONGEST and len(text) <= LONGEST:
+        return safe
+    return f"{safe[:LONGEST]}... ({len(text)} characters)"
 
 
 def shown(value: Any) -> str:

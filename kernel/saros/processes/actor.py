@@ -33,6 +33,7 @@ from ..model.records import (
     ContinueAsNew,
     Event,
     Exit,
+    Message,
     Outcome,
     Send,
     Spawn,
@@ -42,6 +43,7 @@ from ..model.records import (
     pack,
 )
 from ..model.values import Json, error_data
+from .ordering import InOrder
 from .reads import INQUIRIES, inquire
 
 if TYPE_CHECKING:
@@ -68,8 +70,9 @@ class Actor:
         self.pid = pid
         self.entry = entry
         self.scope = scope
+        scope.entry = entry.id
         self.ended = False
-        self.watchers: set[str] = set()  # pids that hear of the end as EXIT
+        self.watchers: dict[str, str] = {}  # pids that hear of the end as EXIT -> the run of a workflow
         self.links: set[str] = set()  # pids that hear of an abnormal end as LINK_DOWN
         self.awaited = True  # whoever started it waits for its end
         self._done = done
@@ -79,6 +82,7 @@ class Actor:
         self._timers: dict[int, Handle] = {}
         self._asked = 0  # by the steady clock: when the program gave the last commands
         self._calls: dict[int, Callable[[], None]] = {}  # ref -> cancels it
+        self._in_order = InOrder(lambda body: self.deliver(MESSAGE, 0, body))
         self._program = host.deployment.program(entry, workflow=False, facts=self)
         scope.on_cancel(lambda: self.deliver(CANCEL, 0, pack(CancelRequest())))
 
@@ -98,6 +102,15 @@ class Actor:
         self._mailbox.append(Event(op, ref, body))
         if self._begun and not self._running:
             self._pump()
+
+    def receive(self, message: Message) -> None:
+        """Deliver a message, but not before the one that its sender has sent before it."""
+        if self.ended:
+            return
+        if message.key:
+            self._in_order.take(message)
+        else:
+            self.deliver(MESSAGE, 0, pack(message))
 
     def _pump(self) -> None:
         self._running = True
@@ -140,6 +153,7 @@ class Actor:
             timer.cancel()
         for cancel in list(self._calls.values()):
             cancel()
+        self._in_order.close()
         self._program.close()
         self.host.forget(self, outcome)
         self._done(outcome)
@@ -192,8 +206,7 @@ class Actor:
 
     @property
     def name(self) -> str:
-        workflow = self.scope.info.get("workflow_id")
-        return f"{self.entry.id} {self.pid}" + (f" of the workflow {workflow}" if workflow else "")
+        return self.scope.name
 
     settles_side_effects = False
 

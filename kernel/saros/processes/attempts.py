@@ -141,11 +141,14 @@ class Attempts:
         self.running: set[Attempt] = set()
         self._numbers = itertools.count(1)
 
-    def scope(self, info: dict[str, Any], call: Call) -> CallScope:
-        """The surroundings of a new attempt, with a fresh pid."""
+    def scope(self, info: dict[str, Any], call: Call, caller: CallScope | None = None) -> CallScope:
+        """The surroundings of a new attempt, with a fresh pid.
+
+        :param caller: of the function that makes the call.
+        """
         pid = f"{self.host.node}|f{next(self._numbers)}"
         context = {} if call.context is EMPTY else values.decode(call.context)
-        return CallScope(pid, info, context if isinstance(context, dict) else {})
+        return CallScope(pid, info, context if isinstance(context, dict) else {}, caller=caller)
 
     def start(self, entry: Entry, call: Call, scope: CallScope, done: Done) -> Attempt:
         """Begin an attempt; `done` may be called before this returns.

@@ -49,7 +49,7 @@ from ..model.records import (
     outcome_ok,
     pack,
 )
-from ..model.text import one_line
+from ..model.text import cut, one_line, sentence
 from ..model.values import Json
 from .actor import Actor, Done
 from .attempts import Attempt, Attempts
@@ -102,16 +102,16 @@ class ProcessHost:
         for peer in actor.links:
             if failed or peer not in actor.watchers:
                 self._tell(peer, actor.pid, outcome, True)  # a normal end only unlinks
-        for watcher in actor.watchers:
-            self._tell(watcher, actor.pid, outcome, False)
+        for watcher, run_id in actor.watchers.items():
+            self._tell(watcher, actor.pid, outcome, False, run_id)
 
-    def _tell(self, watcher: str, ended: str, outcome: Json, link: bool) -> None:
+    def _tell(self, watcher: str, ended: str, outcome: Json, link: bool, run_id: str = "") -> None:
         peer = self._actors.get(watcher)
         if peer is not None:
             asyncio.get_running_loop().call_soon(peer.watched_end, ended, outcome, link)
         else:
             self._jobs.start(
-                self.backend.notify_end(watcher, ended, outcome, link),
+                self.backend.notify_end(Watcher(watcher, run_id, link=link), ended, outcome),
                 f"telling {watcher} of the end of {ended}",
             )
 
@@ -139,15 +139,17 @@ class ProcessHost:
             return self._call_service(call, caller, done)
         try:
             entry = self.deployment.registry.callable(call.target)
-            attempt = self._start_call(entry, call, done)
+            attempt = self._start_call(entry, call, caller, done)
         except Exception as error:
             done(pack(Outcome(err=error_of(error))))
             return lambda: None
         return attempt.abandon
 
-    def _start_call(self, entry: Entry, call: Call, done: Done) -> Attempt:
-        scope = self.attempts.scope({}, call)
+    def _start_call(self, entry: Entry, call: Call, caller: Actor | None, done: Done) -> Attempt:
+        scope = self.attempts.scope({}, call, caller.scope if caller else None)
         attempt = self.attempts.start(entry, call, scope, done)
+        if attempt.running:
+            scope.follow(attempt.cancel)
         limit = call.options.start_to_close_timeout
         if limit != _DEFAULT_LIMIT:
             error = ErrorData(f"{call.target} took longer than {limit / 1000:g} s", TIMEOUT, False)
@@ -165,7 +167,11 @@ class ProcessHost:
         args = values.decode(call.args)
 
         async def run() -> Json:
-            return values.encode(await service(caller.pid if caller else "", args))
+            try:
+                return values.encode(await service(caller.pid if caller else "", args))
+            except Error as error:  # it may quote what it was given
+                error.message = sentence(error.message)
+                raise
 
         return self.later(run(), done)
 
@@ -194,7 +200,7 @@ class ProcessHost:
         """Start a workflow or a process; gives its pid, or with `exec` its result (as JSON)."""
         entry = self.deployment.registry.get(spawn.entry) or self.deployment.registry.by_type(spawn.entry)
         if entry is None:
-            raise Error(f"the app has no entry {spawn.entry}", NOT_FOUND, retryable=True)
+            raise Error(f"the app has no entry {one_line(cut(spawn.entry))}", NOT_FOUND, retryable=True)
         watcher = Watcher(actor.pid, link=spawn.link) if actor and (spawn.monitor or spawn.link) else None
         if entry.role == "workflow":
             return await self._spawn_workflow(entry, spawn, watcher)
@@ -281,7 +287,7 @@ class ProcessHost:
         """:raises Error: when `host` is none on which a process of `entry` may start now."""
         found = self.deployment.registry.resolve(host, entry.namespace)
         if found is None:
-            raise Error(f"there is no process host {host}", NOT_FOUND, retryable=False)
+            raise Error(f"there is no process host {one_line(cut(host))}", NOT_FOUND, retryable=False)
         if found.kind not in ("process.host", "temporal.worker"):
             raise Error(
                 f"{host} is a {found.kind}; processes run on a process.host", INVALID, retryable=False
@@ -297,7 +303,9 @@ class ProcessHost:
         """Replace an actor's program by a new one with the same pid, watchers and name."""
         entry = self.deployment.registry.get(request.entry or actor.entry.id)
         if entry is None:
-            error = ErrorData(f"the app has no entry {request.entry or actor.entry.id}", NOT_FOUND, True)
+            error = ErrorData(
+                f"the app has no entry {one_line(cut(request.entry or actor.entry.id))}", NOT_FOUND, True
+            )
             actor.end(pack(Outcome(err=error)))
             return
         actor.restart(entry, request)
@@ -312,12 +320,12 @@ class ProcessHost:
 
     # --- messages ---------------------------------------------------------------------------
 
-    def send_here(self, send: Send, sender: str) -> bool:
+    def send_here(self, send: Send, sender: str, key: str = "") -> bool:
         """Deliver to an actor of this node at once; False when `send.to` is none."""
         target = self._actors.get(send.to) or self._actors.get(self._names.get(send.to, ""))
         if target is None:
             return False
-        target.deliver(MESSAGE, 0, pack(Message(send.topic, sender, send.payloads)))
+        target.receive(_message(send, sender, key))
         return True
 
     async def send(self, send: Send, sender: str, key: str = "") -> Json:
@@ -325,10 +333,10 @@ class ProcessHost:
 
         :raises Error: NOT_FOUND.
         """
-        if self.send_here(send, sender):
+        if self.send_here(send, sender, key):
             return b"true"
         pid = Pid.parse(await self.resolve(send.to))
-        body = pack(Message(send.topic, sender, send.payloads))
+        body = pack(_message(send, sender, key))
         if pid is None or not await self.backend.send(pid, MESSAGE, body, key):
             raise not_found(send.to)
         return b"true"
@@ -358,7 +366,7 @@ class ProcessHost:
         if ask.verb == "lookup":
             found = self._names.get(ask.name) or await self.backend.lookup(ask.name)
             if found is None:
-                raise Error(f"nothing is registered as {ask.name}", NOT_FOUND, retryable=False)
+                raise Error(f"nothing is registered as {one_line(cut(ask.name))}", NOT_FOUND, retryable=False)
             return pack(found)
         if ask.verb == "unregister":
             known = self._names.pop(ask.name, None)
@@ -369,7 +377,7 @@ class ProcessHost:
 
     async def _register(self, ask: Ask) -> Json:
         if not await self.backend.register(ask.name, ask.to):
-            raise Error(f"the name {ask.name} is taken", ALREADY_EXISTS, retryable=False)
+            raise Error(f"the name {one_line(cut(ask.name))} is taken", ALREADY_EXISTS, retryable=False)
         if ask.to in self._actors:
             self._names[ask.name] = ask.to
         return b"true"
@@ -385,9 +393,9 @@ class ProcessHost:
             if pid is None or not await self.backend.ask(pid, ask, asker, key):
                 raise not_found(ask.to)
         elif ask.verb in ("monitor", "link"):
-            self._watch(target, asker, ask.verb == "link")
+            self._watch(target, asker, ask.verb == "link", ask.run_id)
         elif ask.verb == "unmonitor":
-            target.watchers.discard(asker)
+            target.watchers.pop(asker, None)
         elif ask.verb == "unlink":
             target.links.discard(asker)
             if asker in self._actors:
@@ -398,9 +406,9 @@ class ProcessHost:
             error = ErrorData(f"terminated by {asker}" if asker else "terminated", "Canceled", False)
             target.end(pack(Outcome(err=error)))
 
-    def _watch(self, target: Actor, watcher: str, link: bool) -> None:
+    def _watch(self, target: Actor, watcher: str, link: bool, run_id: str = "") -> None:
         if not link:
-            target.watchers.add(watcher)
+            target.watchers[watcher] = run_id
             return
         target.links.add(watcher)
         peer = self._actors.get(watcher)
@@ -433,6 +441,12 @@ def _crash(actor: Actor, error: ErrorData) -> str:
     return f"{actor.entry.id} {actor.pid} failed, and nobody monitors it: {error.message}{line}"
 
 
+def _message(send: Send, sender: str, key: str) -> Message:
+    if send.after is None:
+        return Message(send.topic, sender, send.payloads)
+    return Message(send.topic, sender, send.payloads, key, send.after)
+
+
 def _promise() -> tuple[asyncio.Future[Json], Done]:
     """What will have an outcome, and what gives it one."""
     future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
@@ -440,4 +454,4 @@ def _promise() -> tuple[asyncio.Future[Json], Done]:
 
 
 def not_found(dest: str) -> Error:
-    return Error(f"process {dest} not found", NOT_FOUND, retryable=False)
+    return Error(f"process {one_line(cut(dest))} not found", NOT_FOUND, retryable=False)

@@ -115,7 +115,7 @@ function crypto.pbkdf2(password, salt, iterations, key_length, algorithm)
   elseif algorithm == nil then
     algorithm = "sha256"
   elseif algorithm ~= "sha256" and algorithm ~= "sha512" then
-    return invalid("pbkdf2: the hash is sha256 or sha512, not " .. rt.env.tostring(algorithm))
+    return invalid("pbkdf2: the hash is sha256 or sha512, not " .. rt.shown(algorithm))
   end
   local block, most = 32, 100000
   if algorithm == "sha512" then
@@ -183,7 +183,7 @@ local function algorithm_of(name)
   if ALGORITHMS[name] then
     return name
   end
-  return nil, "the algorithm is HS256, HS384, HS512, RS256, RS384, RS512, ES256 or ES384, not " .. rt.env.tostring(name)
+  return nil, "the algorithm is HS256, HS384, HS512, RS256, RS384, RS512, ES256 or ES384, not " .. rt.shown(name)
 end
 
 -- A copy of a table as the text of a JSON object; or nil, err.

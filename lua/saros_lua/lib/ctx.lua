@@ -22,7 +22,7 @@ function ctx.get(key)
   end
   local value = rt.context[key]
   if value == nil then
-    return rt.fail("NotFound", "the context has no value " .. key)
+    return rt.fail("NotFound", "the context has no value " .. rt.shown(key))
   end
   return copy(value), nil
 end

@@ -67,7 +67,7 @@ local function parse(text)
   while pos <= #text do
     local whole, point, digits, after = match(text, "^(%d*)(%.?)(%d*)()", pos)
     if whole == "" and digits == "" then
-      return nil, "a number must come before " .. format("%q", sub(text, pos, pos + 40))
+      return nil, "a number must come before " .. '"' .. rt.shown(sub(text, pos, pos + 40)) .. '"'
     end
     local name
     name, pos = match(text, "^([^.%d]*)()", after)
@@ -141,7 +141,7 @@ local function parse_ns(x, unit)
       ns, reason = parse(x)
     end
     if not ns then
-      local shown = #x > 40 and sub(x, 1, 40) .. "..." or x
+      local shown = rt.shown(#x > 40 and sub(x, 1, 40) .. "..." or x)
       return nil, '"' .. shown .. '" is no duration: ' .. reason
     end
     return ns

@@ -14,14 +14,14 @@ local taken = {} -- activity ids of a workflow's calls; that of a cancelled call
 -- Starts the call; returns its command ref, or nil, err.
 local function start(state, id, ...)
   if type(id) ~= "string" or not find(id, "^[^:]+:[^:]+$") then
-    local got = type(id) == "string" and '"' .. id .. '"' or "a " .. env_type(id)
+    local got = type(id) == "string" and '"' .. rt.shown(id) .. '"' or "a " .. env_type(id)
     return rt.fail("Invalid", "a function id is namespace:name, not " .. got)
   elseif #id > MAX_NAME then
     return rt.fail("Invalid", "a function id has at most " .. MAX_NAME .. " bytes, not " .. #id)
   end
   local own = rt.workflow and state.options.id
   if own and taken[own] then
-    local which = "the activity.id " .. own .. " belongs to another call"
+    local which = "the activity.id " .. rt.shown(own) .. " belongs to another call"
     return rt.fail("Invalid", which .. ", which is under way or was cancelled; an id names one call at a time")
   end
   local args, err = rt.pack("argument", ...)

@@ -47,12 +47,12 @@ function env.select(n, ...)
   return rt.finish(raw.pcall(select, n, ...))
 end
 
+-- Without a base this is what arithmetic does with a text; see `weigh` in bounds.lua.
 function env.tonumber(value, base)
-  if type(value) == "string" and #value > 200 then
-    rt.charge(#value)
-  end
   if base == nil then
     return tonumber(value)
+  elseif type(value) == "string" and #value > 200 then
+    rt.charge(#value)
   end
   return rt.finish(raw.pcall(tonumber, value, base))
 end
@@ -79,7 +79,7 @@ function env.require(name)
   return rt.require(name)
 end
 local function no_require(name)
-  error("require('" .. env.tostring(name) .. "') is not possible here", 2)
+  error("require('" .. rt.shown(name) .. "') is not possible here", 2)
 end
 
 -- Lua's own generator is seeded by the run. User code has it to itself: see rt.random_bytes.

@@ -33,7 +33,7 @@ end
 
 -- What is asked of nobody.
 local function unknown(kind, asked)
-  local message = "there is no " .. kind .. " " .. asked.name .. "; define it with workflow.on_" .. kind .. "(name, fn)"
+  local message = "there is no " .. kind .. " " .. rt.shown(asked.name) .. "; define it with workflow.on_" .. kind .. "(name, fn)"
   return rt.answer(asked.id, nil, rt.error({ kind = "NotFound", message = message, retryable = false }))
 end
 
@@ -54,7 +54,7 @@ function rt.on.query(body)
   end)
   run_ready()
   if not answered then
-    local message = "the query handler " .. query.name .. " blocked; a query only reads"
+    local message = "the query handler " .. rt.shown(query.name) .. " blocked; a query only reads"
     rt.answer(query.id, nil, rt.error({ kind = "Invalid", message = message, retryable = false }))
   end
 end

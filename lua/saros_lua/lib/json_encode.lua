@@ -70,7 +70,7 @@ local function misshapen(t)
   elseif other then
     return "a map with a " .. other .. " as a key; keys are text"
   elseif text and items then
-    return "a mix of list items and the key " .. (quote(text) or "of bytes") .. "; make it one or the other"
+    return "a mix of list items and the key " .. '"' .. rt.shown(text) .. '"' .. "; make it one or the other"
   end
   local hole = 1
   while rawget(t, hole) ~= nil do
@@ -133,10 +133,12 @@ local function worker(policy)
     return n + 1
   end
 
-  -- The host writes long strings, for it is quicker.
+  -- The host writes long strings, for it is quicker. What is too large for it would take long here, too.
   local function put_long(n, text)
     local ok, quoted = rt.host("json_quote", text)
-    if not ok or not quoted then
+    if not ok and quoted == "Invalid" then
+      return refuse("a text of " .. #text .. " bytes, whose JSON is too large")
+    elseif not ok or not quoted then
       return put_special(n, text)
     end
     buffer[n + 1] = quoted
@@ -230,7 +232,7 @@ local function worker(policy)
       buffer[n + 1] = (i == base + 1 and heads or tails)[name]
       local done, fault = put(n + 1, t[key], depth, top)
       if not done then
-        return within(fault, t, "." .. key)
+        return within(fault, t, "." .. rt.shown(key))
       end
       n = done
     end

@@ -17,8 +17,30 @@ hidden[ORDINAL] = true
 rt.hidden_keys = hidden
 local made -- objects, counted: the order of objects as keys
 
+local gsub, byte, sub, format = raw.string.gsub, raw.string.byte, raw.string.sub, raw.string.format
+local CUT = 200 -- characters of a value that a message shows, as in plain.py
+
+local ESCAPES = { ["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r" }
+local function escape(char)
+  return ESCAPES[char] or format("\\x%02x", byte(char))
+end
+
+-- A value of a user's within a message: on one line, without control characters, and cut.
+function rt.shown(value)
+  local text = env.tostring(value)
+  local size = #text
+  if size > CUT then
+    text = gsub(sub(text, 1, CUT), "[\xC0-\xFF]?[\x80-\xBF]*$", "") -- not in the middle of a character
+  end
+  if find(text, "[%c\x80-\xFF]") then
+    text = gsub(gsub(text, "\xC2([\x80-\x9F])", escape), "%c", escape)
+    text = gsub(gsub(text, "\xE2\x80\xA8", "\\u2028"), "\xE2\x80\xA9", "\\u2029")
+  end
+  return size > CUT and text .. "... (" .. size .. " bytes)" or text
+end
+
 local function sealed(self, key)
-  error("a " .. classes[metatable(self)] .. " cannot be changed (field '" .. env.tostring(key) .. "')", 2)
+  error("a " .. classes[metatable(self)] .. " cannot be changed (field '" .. rt.shown(key) .. "')", 2)
 end
 
 local function show(self)

@@ -159,7 +159,7 @@ local ACTIVITIES, WORKFLOWS = names_of(ACTIVITY, "activity."), names_of(WORKFLOW
 
 local function no_option(key, meant)
   local hint = meant and "; did you mean " .. meant .. "?" or ""
-  return "there is no option " .. key .. hint
+  return "there is no option " .. rt.shown(key) .. hint
 end
 
 -- The option that a key without a known prefix is a slip of, or nil when the key is nobody's.
@@ -218,7 +218,7 @@ local function read(given, readers, name_of, into)
     elseif name then
       local wire, wanted = readers[name](given[key])
       if wire == nil then
-        return nil, "option " .. key .. " must be " .. wanted
+        return nil, "option " .. rt.shown(key) .. " must be " .. wanted
       end
       into[name] = wire
     end

@@ -152,7 +152,7 @@ end
 function methods.transcode(self, format)
   local state = self_of(self, "transcode")
   if not known[format] then
-    return failed("there is no payload format " .. rt.env.tostring(format))
+    return failed("there is no payload format " .. rt.shown(format))
   elseif format == state.format then
     return self, nil
   end

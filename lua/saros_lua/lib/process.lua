@@ -237,7 +237,7 @@ function process.send(dest, topic, ...)
   elseif not text(topic) then
     return rt.fail("Invalid", "process.send wants a topic as its second argument")
   elseif sub(topic, 1, 1) == "@" then
-    return rt.fail("Invalid", "the topic " .. topic .. " is reserved: topics of your own do not start with @")
+    return rt.fail("Invalid", "the topic " .. rt.shown(topic) .. " is reserved: topics of your own do not start with @")
   end
   local payloads, err = rt.pack("payload", ...)
   if not payloads then
@@ -246,7 +246,7 @@ function process.send(dest, topic, ...)
   local body = '{"to":' .. encode(dest, "to") .. ',"topic":' .. encode(topic, "topic") .. ',"payloads":' .. payloads .. "}"
   if rt.workflow and find(dest, "^@[^|]*|") then
     if expects_exit[dest] == false then
-      return rt.fail("NotFound", "process " .. dest .. " not found")
+      return rt.fail("NotFound", "process " .. rt.shown(dest) .. " not found")
     end
     command("tell", body) -- a handler that answers whoever asked is not overtaken by the next message
     return true
@@ -428,7 +428,7 @@ local function misnamed(verb, name, scope)
     return "process.registry."
       .. verb
       .. ": there is no scope "
-      .. env.tostring(scope)
+      .. rt.shown(scope)
       .. "; the only one is process.registry.LOCAL, whose names reach every worker of the app"
   end
 end

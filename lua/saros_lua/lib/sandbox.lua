@@ -1,7 +1,7 @@
 -- The functions that have to know how user code is bounded (bounds.lua): pcall, xpcall, coroutine.*
 local rt = ...
 local pcall, xpcall, type, select = pcall, xpcall, type, select
-local setmetatable = setmetatable
+local setmetatable, rawequal = setmetatable, rawequal
 local create, resume, yield, status = coroutine.create, coroutine.resume, coroutine.yield, coroutine.status
 local running, isyieldable, close = coroutine.running, coroutine.isyieldable, coroutine.close
 local raw, place, told, charge, noted = rt.raw, rt.place, rt.told, rt.charge, rt.noted
@@ -19,14 +19,14 @@ rt.BLOCK = BLOCK
 local env = {}
 rt.env = env
 
+-- What a call gave that catches. It does not come here with a success once the execution was killed: the hook of
+-- its coroutine raises at each instruction then.
 local function caught(ok, ...)
-  if not ok or bounds.killed then
-    died((...))
-    if not ok then
-      return false, told((...))
-    end
+  if ok then
+    return true, ...
   end
-  return ok, ...
+  died((...))
+  return false, told((...))
 end
 
 function env.pcall(...)
@@ -47,17 +47,40 @@ function rt.error_stack()
   return traceback()
 end
 
+local noticed_errors -- those that xpcall is about to catch, and the stacks at their places; the newest first
+
+rt.each_program(function()
+  noticed_errors = nil
+end)
+
+local function notice(err)
+  if not bounds.killed then
+    err = told(err)
+    noticed_errors = { err = err, stack = traceback(), outer = noticed_errors }
+  end
+  return err
+end
+
+-- The stack at the place of an error. Meanwhile closers may have run, which catch errors of their own.
+local function stack_of(err)
+  local found = noticed_errors
+  while found and not rawequal(found.err, err) do
+    found = found.outer
+  end
+  noticed_errors = found and found.outer
+  return found and found.stack or ""
+end
+
 -- Handlers run as ordinary code once the call has failed: where Lua runs them, at the place of the error, no
 -- hook would stop them.
-local function handled(handler, stack, ok, ...)
-  stop_if_killed()
+local function handled(handler, ok, ...)
   if ok then
     return true, ...
   end
   local err = ...
   died(err)
   local outer = handling
-  handling = { thread = running(), stack = stack[1] or "" }
+  handling = { thread = running(), stack = stack_of(err) }
   local _, result = caught(pcall(handler, err))
   handling = outer
   return false, result
@@ -67,14 +90,7 @@ function env.xpcall(fn, handler, ...)
   if type(handler) ~= "function" then
     error("bad argument #2 to 'xpcall' (function expected, got " .. env.type(handler) .. ")", 2)
   end
-  local stack = {}
-  return handled(handler, stack, xpcall(fn, function(err)
-    if not killed() then
-      stack[1] = traceback()
-      err = told(err)
-    end
-    return err
-  end, ...))
+  return handled(handler, xpcall(fn, notice, ...))
 end
 
 -- Errors that a C function raised have no position when a wrapper called it. These are given that of

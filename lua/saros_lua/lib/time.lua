@@ -4,6 +4,7 @@
 -- time_civil (the calendar), time_layout and time_parse, time_zone (zones by name), time_timer.
 local rt = ...
 rt.lasting()
+rt.MAX_LAYOUT = 1000 -- bytes
 local raw = rt.raw
 local type, error, integer = raw.type, raw.error, raw.math.tointeger
 local library, fail, env_type = rt.library, rt.fail, rt.env.type
@@ -173,6 +174,8 @@ function time.parse(layout, text, loc)
   if type(layout) ~= "string" or type(text) ~= "string" then
     local got = env_type(layout) .. " and a " .. env_type(text)
     return fail("Invalid", "time.parse wants a layout and a text, not a " .. got)
+  elseif #layout > rt.MAX_LAYOUT then
+    return fail("Invalid", "a layout has at most " .. rt.MAX_LAYOUT .. " bytes, and this one " .. #layout)
   end
   local where, err = chosen(loc, UTC, "time.parse")
   if not where then

@@ -147,6 +147,8 @@ local methods = {
     local t = of(self, "format")
     if type(layout) ~= "string" then
       return fail("Invalid", "format wants a layout such as time.RFC3339, not a " .. env_type(layout))
+    elseif #layout > rt.MAX_LAYOUT then
+      return fail("Invalid", "a layout has at most " .. rt.MAX_LAYOUT .. " bytes, and this one " .. #layout)
     end
     local y, mo, d = date_of(t)
     local h, mi, s = clock_of(t)

@@ -240,9 +240,10 @@ local function quote(text)
   if #text > 200 then
     text = sub(text, 1, 200) .. "..."
   end
-  return '"' .. gsub(text, '[%c"\\]', function(c)
+  local quoted = gsub(text, '[%c"\\]', function(c)
     return c == '"' and '\\"' or c == "\\" and "\\\\" or format("\\x%02x", raw.string.byte(c))
-  end) .. '"'
+  end)
+  return '"' .. rt.shown(quoted) .. '"' -- what else controls a terminal
 end
 
 -- Reads the text into a table of fields; or nil, why.

@@ -72,14 +72,13 @@ new_timer, get_timer = rt.class("timer", {
 -- Tickers: {channel, ref, interval, due}; each tick starts the timer of the next.
 local new_ticker, get_ticker
 
--- Ticks are due at whole intervals after the start, so lateness does not add up; missed ones are skipped.
+-- Ticks are due at whole intervals after the start, so lateness does not add up. Where a tick was missed, or the
+-- clock was set, the next one comes after a whole interval: it is never early.
 local function tick_after(ticker)
   local time = rt.now()
-  local missed = (time - ticker.due) // ticker.interval
-  ticker.due = ticker.due + ((missed > 0 and missed or 0) + 1) * ticker.interval
-  if ticker.due - time > ticker.interval then
-    ticker.due = time + ticker.interval -- the clock was set back
-  end
+  local late = time - ticker.due
+  local anew = late < 0 or late >= ticker.interval
+  ticker.due = (anew and time or ticker.due) + ticker.interval
   ticker.ref = start(ticker.due - time, function()
     offer(ticker.channel, now()) -- the buffer holds one: a slow receiver misses ticks
     tick_after(ticker)

@@ -54,7 +54,7 @@ local function checked(what, text)
   if bytes then
     return bytes
   end
-  local got = type(text) == "string" and '"' .. sub(text, 1, 64) .. '"' or "a " .. env_type(text)
+  local got = type(text) == "string" and '"' .. rt.shown(sub(text, 1, 64)) .. '"' or "a " .. env_type(text)
   return rt.fail("Invalid", what .. " wants a UUID, not " .. got)
 end
 
@@ -188,7 +188,7 @@ function uuid.format(text, style)
   elseif style == "urn" then
     return "urn:uuid:" .. text_of(bytes), nil
   end
-  return rt.fail("Invalid", "uuid.format knows the styles standard, simple and urn, not " .. rt.env.tostring(style))
+  return rt.fail("Invalid", "uuid.format knows the styles standard, simple and urn, not " .. rt.shown(style))
 end
 
 return uuid

@@ -23,7 +23,7 @@ from saros.interfaces.module import HostFunction
 from saros.model.errors import INTERNAL, NOT_FOUND, Error
 from saros.model.text import shown
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
+_NAME: Final = re.compile(r"(?=.{1,200}$)[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = -(2**62), 2**62  # beginning and end of time, in seconds since 1970
 _WEEK, _YEAR = 7 * 86400, 400 * 86400  # a stride between two changes of the clocks; more than any year

@@ -36,6 +36,7 @@ class Signature:
         self._parameters: list[_Parameter] = []
         self._rest: _Parameter | None = None
         self._bind: Callable[..., Any] | None = None
+        self._counts = range(0)  # numbers of arguments of which nothing need be asked
         self._wrapped = hasattr(function, "__wrapped__")
         try:
             signature = inspect.signature(function)
@@ -50,13 +51,21 @@ class Signature:
                 self._rest = found
             elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
                 self._parameters.append(found)
+        self._counts = self._fitting(signature)
+
+    def _fitting(self, signature: inspect.Signature) -> range:
+        empty = inspect.Parameter.empty
+        if any(p.kind is p.KEYWORD_ONLY and p.default is empty for p in signature.parameters.values()):
+            return range(0)
+        least = sum(parameter.default is empty for parameter in self._parameters)
+        return range(least, len(self._parameters) + 1)
 
     def converted(self, arguments: list[Any]) -> list[Any]:
         """The arguments as the callable wants them.
 
         :raises Error: INVALID, naming the argument that does not fit.
         """
-        if self._bind is not None:
+        if self._bind is not None and len(arguments) not in self._counts:
             try:
                 self._bind(*arguments)
             except TypeError as error:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from saros.app.hookspecs import hookimpl
 from saros.app.plugins import RuntimePlugin
+from saros.app.watchdog import Watched, watch
 from saros.interfaces.runtime import CallScope, current
 from saros.model import values
 from saros.model.errors import CodeError
@@ -50,19 +51,20 @@ class PythonFunctions:
     def __init__(self, root: str, threads: int = 100) -> None:
         self._root = root
         self._threads = asyncio.Semaphore(threads)
-        self._found: dict[str, tuple[Callable[..., Any], Signature]] = {}
+        self._found: dict[str, tuple[Callable[..., Any], Signature, bool]] = {}
 
     def check(self, entry: Entry) -> None:
         self._callable(entry)
 
     async def call(self, entry: Entry, args: Raw, scope: CallScope) -> Json:
-        function, signature = self._callable(entry)
+        function, signature, is_async = self._callable(entry)
         arguments = values.decode(args)
         current.set(scope)
-        if inspect.iscoroutinefunction(function):
-            result = await function(*signature.converted(arguments))
+        scope.entry = entry.id
+        if is_async:
+            result = await Watched(function(*signature.converted(arguments)), scope)
         else:
-            work = functools.partial(_call, function, signature, arguments)
+            work = functools.partial(_call, function, signature, arguments, scope)
             result = await self._in_thread(entry.id, work, scope)
         return values.encode(result)
 
@@ -91,14 +93,15 @@ class PythonFunctions:
         finally:
             scope.blocking = False
             self._threads.release()
-        return await result if inspect.isawaitable(result) else result
+        return await Watched(_awaited(result), scope) if inspect.isawaitable(result) else result
 
-    def _callable(self, entry: Entry) -> tuple[Callable[..., Any], Signature]:
+    def _callable(self, entry: Entry) -> tuple[Callable[..., Any], Signature, bool]:
         name = str(entry.data["call"])
         found = self._found.get(name)
         if found is None:
             function = self._import(name, entry)
-            found = self._found[name] = function, Signature(function, entry.id)
+            is_async = inspect.iscoroutinefunction(function)
+            found = self._found[name] = function, Signature(function, entry.id), is_async
         return found
 
     def _import(self, name: str, entry: Entry) -> Callable[..., Any]:
@@ -135,9 +138,14 @@ class PythonFunctions:
         return os.path.isfile(f"{path}.py") or os.path.isdir(path)
 
 
-def _call(function: Callable[..., Any], signature: Signature, arguments: list[Any]) -> Any:
+def _call(function: Callable[..., Any], signature: Signature, arguments: list[Any], scope: CallScope) -> Any:
     """Converting runs code of the user's, too, such as a validator that takes its time."""
-    return function(*signature.converted(arguments))
+    with watch.aside(scope):
+        return function(*signature.converted(arguments))
+
+
+async def _awaited(result: Any) -> Any:
+    return await result
 
 
 @contextlib.contextmanager

@@ -71,6 +71,12 @@ HANDLERS = {
         "local t = setmetatable({}, {}) getmetatable(t).__tostring = function(s) return tostring(s) end "
         "while true do pcall(tostring, t) end"
     ),
+    "tostring without end": "local f f = function() tostring(setmetatable({}, {__tostring = f})) end f()",
+    "closers of a full stack": (
+        "local function f() local x <close> = setmetatable({}, {__close = function() error('c') end}) f() end f()"
+    ),
+    "error of a text that grows as JSON": "error(('\\27[31m'):rep(3e6))",
+    "error that gives a large text": "error(setmetatable({}, {__tostring = function() return ('\\1'):rep(4 << 20) end}))",
     "concat of itself": (
         "local t = setmetatable({}, {__concat = function(a, b) return a .. b end}) while true do pcall(function() "
         "return t .. t end) end"
@@ -180,6 +186,9 @@ TEXTS = {
     "tonumber of hexadecimal": "local s = '0x' .. ('f'):rep(8 << 20) while true do tonumber(s) end",
     "arithmetic of texts": "local s = (' '):rep(8 << 20) .. '1' while true do local x = s + 1 end",
     "arithmetic of joined texts": "local s = ' ' for i = 1, 20 do s = s .. s end s = s .. '1' while true do local x = s * 2 end",
+    "arithmetic of digits": "local s = ('1'):rep(8 << 20) while true do local x = s + 1 end",
+    "arithmetic of some digits": "local s = ('1'):rep(1 << 19) while true do local x = s + 1 end",
+    "division of a fraction": "local s = '.' .. ('3'):rep(1 << 20) while true do local x = s / 2 end",
     "negation of a text": "local s = (' '):rep(8 << 20) .. '1' while true do local x = -s end",
     "packsize": "local f = ('i4'):rep(4 << 20) while true do string.packsize(f) end",
     "packsize in pcall": "local f = ('i4'):rep(1000) while true do pcall(string.packsize, f) end",
@@ -281,6 +290,7 @@ TABLES = {
     "varargs": "local function f(...) while true do local n = select('#', ...) end end f(table.unpack({}, 1, 65000))",
     "select from varargs": "local function f(...) while true do local x = select(2, ...) end end f(table.unpack({}, 1, 65000))",
     "pack of varargs": "local function f(...) while true do local t = {...} end end f(table.unpack({}, 1, 65000))",
+    "packs of what is unpacked": "while true do local t = table.pack(table.unpack({}, 1, 65000)) end",
     "pcall of varargs": "local function f(...) while true do pcall(select, 1, ...) end end f(table.unpack({}, 1, 65000))",
     "resume with varargs": (
         "local co = coroutine.wrap(function(...) while true do coroutine.yield(...) end end) "
@@ -336,6 +346,9 @@ LIBRARY = {
     "json of a long number": "local s = ('1'):rep(8 << 20) while true do json.decode(s) end",
     "json of many": "local s = '[' .. ('1,'):rep(1 << 20) .. '1]' while true do json.decode(s) end",
     "json of a long text": "local s = ('x'):rep(8 << 20) while true do json.encode(s) end",
+    "a long layout": "local s = ('['):rep(16 << 20) while true do time.now():format(s) time.parse(s, s) end",
+    "a layout of a long fraction": "local s = '.' .. ('0'):rep(8 << 20) while true do time.now():format(s) end",
+    "json of a text that grows": "while true do pcall(json.encode, ('\\\\'):rep(9 << 20)) end",
     "json of controls": "local s = ('\\1'):rep(2 << 20) while true do json.encode(s) end",
     "json of bytes": "local s = ('\\xff'):rep(8 << 20) while true do json.encode(s) end",
     "json of middling texts": "local s, t = ('x'):rep(16000), {} for i = 1, 500 do t[i] = s end while true do json.encode(t) end",

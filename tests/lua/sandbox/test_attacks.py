@@ -97,6 +97,21 @@ def test_an_attack_ends_soon(number: int, name: str, pool: VmPool) -> None:
     assert seconds < MOST_SECONDS, (seconds, outcome)
 
 
+def test_what_would_take_long_in_one_call_is_refused(pool: VmPool) -> None:
+    code = r"""
+      local function told(value, err) print(value, tostring(err)) end
+      told(json.encode(("\\"):rep(9 << 20)))
+      told(time.now():format((" "):rep(1001)))
+      told(time.parse((" "):rep(1001), "x"))
+    """
+    _, _, printed = run(code, pool, workflow=False)
+    json, layout, other = printed.split("\n")
+    assert json.startswith("nil\t")
+    assert "9437184 bytes" in json
+    assert layout == other
+    assert "at most 1000 bytes" in layout
+
+
 # Programs that are put together at random -----------------------------------------------------------
 
 SIZES = ("0", "1", "-1", "1000", "70000", "1 << 20", "16 << 20", "1 << 40", "math.mininteger", "0/0", "1e300")

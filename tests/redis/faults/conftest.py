@@ -4,41 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from workers import Worker
 
 import saros
 from saros_testing import lua_app
-
-WORKER = """
-import asyncio, logging, os, signal, sys, time
-import saros
-off = int(os.environ.get("CLOCK_OFF_S", "0"))
-if off:
-    real_ns, real = time.time_ns, time.time
-    time.time_ns = lambda: real_ns() + off * 10**9
-    time.time = lambda: real() + off
-logging.basicConfig(level=logging.WARNING)
-exec(os.environ.get("FIRST", ""))
-
-async def main():
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with saros.open(sys.argv[1], backend=sys.argv[2]):
-        print("ready", flush=True)
-        await stop.wait()
-
-asyncio.run(main())
-"""
 
 STEPS = """
 import asyncio, os, pathlib, signal, time
@@ -136,31 +112,6 @@ def app_path(tmp_path: Path) -> Path:
         name: f"steps:{name}" for name in ("square", "block", "block_loop", "deadly", "traced", "gate")
     }
     return lua_app(tmp_path / "app", workflows=WORKFLOWS, python=functions, files={"steps.py": STEPS})
-
-
-class Worker:
-    """A worker process."""
-
-    def __init__(self, app: Path, url: str, env: dict[str, str]) -> None:
-        command = [sys.executable, "-c", WORKER, str(app), url]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **env}
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
-        assert self.process.stdout is not None
-        self._said = self.process.stdout
-
-    def ready(self) -> Worker:
-        assert self._said.readline() == b"ready\n"
-        return self
-
-    def send(self, number: int) -> None:
-        self.process.send_signal(number)
-
-    def end(self, number: int = signal.SIGKILL) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        code = self.process.wait(30)
-        self._said.close()
-        return code
 
 
 @pytest.fixture

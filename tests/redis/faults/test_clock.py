@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import struct
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,83 +22,17 @@ from saros_testing import eventually, lua_app
 HOURS = [-3 * 3_600, 3 * 3_600]
 LATE_S = 45.0  # seconds: a busy machine may take its time, but not three hours
 
-SET_CLOCK = """
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <fcntl.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/time.h>
-#include <time.h>
-
-static volatile int64_t *step;
-
-__attribute__((constructor)) static void begin(void) {
-    int file = open(getenv("CLOCK_STEP"), O_RDONLY);
-    step = mmap(NULL, sizeof *step, PROT_READ, MAP_SHARED, file, 0);
-}
-
-int clock_gettime(clockid_t id, struct timespec *now) {
-    static int (*real)(clockid_t, struct timespec *);
-    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
-    int result = real(id, now);
-    if (id == CLOCK_REALTIME) now->tv_sec += *step;
-    return result;
-}
-
-int gettimeofday(struct timeval *now, void *zone) {
-    struct timespec found;
-    int result = clock_gettime(CLOCK_REALTIME, &found);
-    now->tv_sec = found.tv_sec;
-    now->tv_usec = found.tv_nsec / 1000;
-    return result;
-}
-
-time_t time(time_t *into) {
-    struct timespec found;
-    clock_gettime(CLOCK_REALTIME, &found);
-    if (into) *into = found.tv_sec;
-    return found.tv_sec;
-}
-"""
-
-
-class Clock:
-    """The clock of one server, to be set."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self.set(0)
-
-    def set(self, seconds: int) -> None:
-        with self._file.open("r+b" if self._file.exists() else "wb") as file:
-            file.write(struct.pack("q", seconds))
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What gives a server a clock that can be set."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("needs a C compiler, for a server whose clock can be set")
-    source = tmp_path_factory.mktemp("clock") / "clock.c"
-    source.write_text(SET_CLOCK)
-    library = source.with_suffix(".so")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-    return library
-
 
 @pytest.fixture(params=["redis", "valkey"])
 def server(
-    request: pytest.FixtureRequest, library: Path, tmp_path: Path, server_class: Any, valkey_class: Any
+    request: pytest.FixtureRequest, own_clock: Any, tmp_path: Path, server_class: Any, valkey_class: Any
 ) -> Iterator[Any]:
     """A server with a clock of its own."""
     folder = tmp_path / "server"
     folder.mkdir()
     started = (server_class if request.param == "redis" else valkey_class)(folder)
-    started.clock = Clock(folder / "step")
-    started.environment = {"LD_PRELOAD": str(library), "CLOCK_STEP": str(folder / "step")}
+    started.clock = own_clock
+    started.environment = own_clock.environment
     started.start()
     yield started
     started.kill()

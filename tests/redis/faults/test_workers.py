@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from clocks import Clock
 
 import saros
 from saros_testing import eventually
@@ -265,13 +266,20 @@ def test_s16_a_rolling_restart(
 
 
 def test_s24_clocks_that_differ_by_minutes(
-    server: Any, worker: Callable[..., Any], client: Any, check_histories: Any
+    server: Any,
+    worker: Callable[..., Any],
+    client: Any,
+    check_histories: Any,
+    clock_library: Path,
+    tmp_path: Path,
 ) -> None:
     url = server.url(lease="1s")
 
     async def main() -> None:
-        worker(url, CLOCK_OFF_S="600").ready()
-        worker(url, CLOCK_OFF_S="-600").ready()
+        for seconds in (600, -600):
+            clock = Clock(clock_library, tmp_path / f"step{seconds}")
+            clock.set(seconds)
+            worker(url, **clock.environment).ready()
         async with client(url) as app:
             begun = time.monotonic()
             naps = [await app.start("app:nap", "300ms", id=f"n{n}") for n in range(6)]

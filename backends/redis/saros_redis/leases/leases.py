@@ -16,8 +16,10 @@ from typing import Any, Final, NamedTuple
 import redis
 
 from saros.interfaces.signals import Outgoing
+from saros.model.errors import Error
 
-from .. import codec
+from .. import codec, errors
+from ..options import Options
 from ..server.client import BUSY, LOST
 from ..server.scripts import script
 
@@ -69,13 +71,13 @@ class RenewalThread(abc.ABC):
     :param name: of the thread.
     :param what: is renewed, as the log says it.
     :param client: a blocking redis-py client of its own.
-    :param lease: seconds.
     """
 
-    def __init__(self, name: str, what: str, client: Any, lease: float) -> None:
+    def __init__(self, name: str, what: str, client: Any, options: Options) -> None:
         self._what = what
         self._client = client
-        self._pause = lease / 4
+        self._options = options
+        self._pause = options.lease / 4
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -104,15 +106,22 @@ class RenewalThread(abc.ABC):
             try:
                 self.renew()
             except (redis.RedisError, *LOST, *BUSY) as exc:  # the thread must not end
-                log.warning("%s could not be renewed: %s", self._what, exc)
+                log.warning("%s could not be renewed: %s", self._what, self._told(exc))
         self._client.close()
+
+    def _told(self, exc: Exception) -> Error:
+        if isinstance(exc, (*LOST, *BUSY)) or not isinstance(exc, redis.RedisError):
+            return errors.unavailable(self._options, exc)
+        return errors.answered(self._options, exc)
 
 
 class Renewer(RenewalThread):
     """Renews `Leases`. For the other parameters see `RenewalThread`."""
 
-    def __init__(self, leases: Leases, client: Any, tags: Sequence[str], consumer: str, lease: float) -> None:
-        super().__init__("saros-redis-leases", "leases", client, lease)
+    def __init__(
+        self, leases: Leases, client: Any, tags: Sequence[str], consumer: str, options: Options
+    ) -> None:
+        super().__init__("saros-redis-leases", "leases", client, options)
         self._leases = leases
         self._tags = tags
         self._consumer = consumer

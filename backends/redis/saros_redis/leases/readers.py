@@ -150,7 +150,7 @@ class Readers:
             return
         if self._renewer is None:
             tags, consumer = self.partitions.keys.tags, self.prefetch.consumer
-            self._renewer = Renewer(self._leases, self.client.threaded(), tags, consumer, self.options.lease)
+            self._renewer = Renewer(self._leases, self.client.threaded(), tags, consumer, self.options)
             self._renewer.start()
         everything = list(range(self.partitions.keys.partitions))
         shares = [[partition] for partition in everything] if self.options.cluster else [everything]

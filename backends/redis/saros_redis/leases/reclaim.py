@@ -56,9 +56,11 @@ class Reclaim:
                 await self._orphans()
             found = 0
             for partition in range(partitions.keys.partitions):
-                found += await self._reclaim(partition)
-                for note in await partitions.run("notes", partition, []):
+                for note in await partitions.run(
+                    "notes", partition, []
+                ):  # it ends an outage, which leases outlive
                     log.warning("Redis at %s: %s", self._options.url, codec.text(note))
+                found += await self._reclaim(partition)
 
     async def _reclaim(self, partition: int) -> int:
         """Take over what has room here; gives how much."""

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from saros.model.clock import steady_ns
+from saros.model.durations import SECOND
 
 from ..server.partitions import Partitions
 from ..server.server_clock import RedisClock
@@ -15,6 +16,9 @@ log = logging.getLogger("saros.redis")
 
 LIMIT = 50
 """Deadlines per script: it must not hold the server for long."""
+_BACK, _DOUBT = 1, 2  # see scripts/timers/fire.lua
+DOUBT_NS = 6 * SECOND
+"""Workers that know the clock speak within this time: their longest pause after an outage is less."""
 PAUSE_S = 0.2
 """Every worker looks this often: for deadlines that a client set, or a worker that is lost."""
 
@@ -63,6 +67,7 @@ class Deadlines:
         self._clock = clock
         self._streams = streams
         self._alarm = alarm
+        self._doubts: dict[int, int] = {}  # partition -> since when its clock may be wrong, by `steady_ns`
 
     async def run(self) -> None:
         """Fire what is due, for all, until cancelled."""
@@ -89,18 +94,24 @@ class Deadlines:
         steady = self._partitions.steady[partition]
         while True:
             known, sent = steady.known(), steady_ns()
-            now, fired, following, at, skew = await self._partitions.run("fire", partition, [LIMIT])
+            doubts = int(partition in self._doubts)
+            args = [LIMIT, doubts]
+            now, fired, following, at, skew, new = await self._partitions.run("fire", partition, args)
+            if int(new) == _DOUBT and sent - self._doubts.setdefault(partition, sent) < DOUBT_NS:
+                return sent + int(PAUSE_S * 1e9)
             step = steady.heard(int(at), sent)
-            if step:
+            if step or int(new) == _BACK:
                 await self._shift(partition, step, skew.decode())
             elif known >= 0 and int(fired) < LIMIT:
+                self._doubts.pop(partition, None)
                 self._clock.heard(int(now), sent)
                 return steady.here(int(float(following))) if float(following) >= 0 else None
 
     async def _shift(self, partition: int, step: int, skew: str) -> None:
         """Have it made up for that the server's clock was set, so that nothing is early or late by that."""
         if int(await self._partitions.run("shift", partition, [step, skew, list(self._streams(partition))])):
-            log.warning("the server's clock was set by %+.1f s, which does not affect timers", step / 1e6)
+            if step:
+                log.warning("the server's clock was set by %+.1f s, which does not affect timers", step / 1e6)
         else:
             self._partitions.steady[partition].forget()
             log.warning("this process has lost %.1f s; it goes by the server's clock", step / 1e6)

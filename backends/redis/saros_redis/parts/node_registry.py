@@ -56,7 +56,7 @@ class NodeRegistry:
         self._readers[node] = self._client.reader()
         keys = self._partitions.keys
         tag = keys.tags[keys.partition(node)]
-        self._joined[node] = Pulse(self._client.threaded(), tag, node, lease)
+        self._joined[node] = Pulse(self._client.threaded(), tag, node, self._options)
         self._joined[node].start()
 
     async def send(self, node: str, mail: NodeMail) -> bool:
@@ -138,11 +138,11 @@ def _watch(field: bytes) -> tuple[str, Watcher] | None:
 class Pulse(RenewalThread):
     """Renews the lease of one node. For the parameters see `RenewalThread`."""
 
-    def __init__(self, client: Any, tag: str, node: str, lease: float) -> None:
-        super().__init__("saros-redis-node", f"the lease of {node}", client, lease)
+    def __init__(self, client: Any, tag: str, node: str, options: Options) -> None:
+        super().__init__("saros-redis-node", f"the lease of {node}", client, options)
         self._tag = tag
         self._node = node
-        self._lease = lease
+        self._lease = options.lease
 
     def renew(self) -> None:
         forgotten = self.evaluate("node", self._tag, ["join", self._node, int(self._lease * 1e6)])

@@ -50,6 +50,9 @@ BUSY = (
     redis.exceptions.RedisClusterException,  # no node answers, or slots are not covered; it is no RedisError
 )
 
+WRITES = "notes"
+"""A script that always writes. While writes are refused, scripts that happen to write nothing succeed."""
+
 Pending = tuple[tuple[Any, ...], "asyncio.Future[Any]"]
 
 
@@ -65,7 +68,10 @@ class Client:
         self._blocking: list[Any] = []
         self._queue: list[Pending] = []
         self._sending = Jobs()
-        self._away = 0.0  # since when the server does not answer, of time.monotonic(); 0 when it does
+        self._away = (
+            0.0  # since when the server does not answer or takes no writes, of time.monotonic(); or 0
+        )
+        self._refusing = False  # it answers, but takes no writes
         self._back = 0.0  # when it answered again, the last time
         self._outage = 0.0  # for how long it was away, the last time
 
@@ -79,31 +85,38 @@ class Client:
         :param known: the steady time (see scripts/common/base.lua).
         :raises Error: UNAVAILABLE.
         """
-        return await self._patiently(script(name), (tag, codec.pack_args(args), known), patience)
+        return await self._patiently(name, (tag, codec.pack_args(args), known), patience)
 
-    async def _patiently(self, found: Script, args: tuple[Any, ...], patience: float) -> Any:
+    async def _patiently(self, name: str, args: tuple[Any, ...], patience: float) -> Any:
+        found = script(name)
         start, pause = time.monotonic(), BACKOFF_S
         while True:
             try:
                 reply = await self._evaluate(found, args, patience if patience <= QUICK_S else TIMEOUT_S)
-                self._answered()
+                self._answered(name)
                 return reply
             except (*LOST, *BUSY) as exc:
                 self.lost.set()
-                self._away = self._away or time.monotonic()
+                self._fails(refuses=isinstance(exc, redis.exceptions.ReadOnlyError))
                 if time.monotonic() - start + pause > patience:
                     raise errors.unavailable(self.options, exc) from exc
             except redis.ResponseError as exc:
                 if errors.is_full(exc) or not errors.is_away(exc):
                     raise errors.answered(self.options, exc) from exc
-                self._away = self._away or time.monotonic()
+                self._fails(refuses=True)
                 if time.monotonic() - start + pause > patience:
                     raise errors.answered(self.options, exc) from exc
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, BACKOFF_MAX_S)
 
-    def _answered(self) -> None:
-        if self._away:
+    def _fails(self, refuses: bool) -> None:
+        self._away = self._away or time.monotonic()
+        self._refusing = self._refusing or refuses
+
+    def _answered(self, name: str) -> None:
+        if self._refusing and name == WRITES:
+            self._refusing = False
+        if self._away and not self._refusing:
             self._back = time.monotonic()
             self._outage, self._away = self._back - self._away, 0.0
 

@@ -55,7 +55,8 @@ class Steady:
         return micros * 1_000 - (self._least or 0)
 
     def heard(self, micros: int, sent: int) -> int:
-        """Note the time of a reply that just came; gives by how many microseconds that clock was set since the last.
+        """Note the time of a reply that just came; gives by how many microseconds that clock was set since the last,
+        or somewhat more: then what waits is late by that, where it might be early.
 
         :param sent: when the script was sent, by `steady_ns`.
         """
@@ -65,7 +66,7 @@ class Steady:
             drift = (now - self._heard) // DRIFT
             before, after = self._least - drift, self._most + drift
             if least > after + STEP_NS or most < before - STEP_NS:
-                return round((least + most - before - after) / 2_000)
+                return (most - before) // 1_000
             if least <= after and before <= most:
                 least, most = max(least, before), min(most, after)
         self._least, self._most, self._heard = least, most, now

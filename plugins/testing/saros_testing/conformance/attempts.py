@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import textwrap
 from typing import Any
+
+from saros.model.clock import VirtualClock
 
 from .suite import Case, behaviour, eventually, refused
 
@@ -17,6 +20,11 @@ def noted(module: str, name: str) -> list[Any]:
     """What a Python module of the app has put into a list; nothing while nobody has called it."""
     found: list[Any] = getattr(sys.modules.get(module), name, [])
     return found
+
+
+def all_noted(module: str, name: str, wanted: set[str]) -> bool:
+    """Whether it has put all of these there."""
+    return wanted <= set(noted(module, name))
 
 
 def python_parts(case: Case, module: str, *names: str) -> tuple[dict[str, Any], str]:
@@ -235,3 +243,56 @@ async def cancelled_thread(case: Case) -> None:
     await eventually(lambda: noted(name, "begun") == [1], "it has begun", PATIENCE_S)
     await order.cancel()
     assert await order.result(PATIENCE_S) == ["cleaned up"]
+
+
+@behaviour(
+    "§7", "calls that an attempt has made end with it, however it ends: its limit, a cancellation, a lost run"
+)
+async def calls_end_with_their_attempt(case: Case) -> None:
+    module = """
+    import asyncio, time
+    import saros
+
+    begun, ended = [], []
+
+    def work(how):
+        begun.append(how + " thread")
+        while not saros.activity.is_canceled():
+            time.sleep(0.02)
+        ended.append(how + " thread")
+
+    async def soon(how):
+        begun.append(how + " async")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(how + " async")
+    """
+    outer = """
+    local activity = require("activity")
+    coroutine.spawn(function() while true do activity.heartbeat() time.sleep("100ms") end end)
+    local call = funcs.async("app:inner", input)
+    return funcs.call("app:soon", input)
+    """
+    main = """
+    local limits = {["activity.heartbeat_timeout"] = "20s", ["activity.retry_policy"] = {maximum_attempts = 1}}
+    if input == "limit" then limits["activity.start_to_close_timeout"] = "2s" end
+    local _, err = funcs.new():with_options(limits):call("app:outer", input)
+    return err and err:kind()
+    """
+    parts, name = python_parts(case, module, "work", "soon")
+    functions = {"outer": outer, "inner": 'return funcs.call("app:work", input)'}
+    app = await case.app(main, functions=functions, **parts)
+    # Virtual time stands still while Python works, so that no limit ever comes.
+    timeless = isinstance(app.app.clock, VirtualClock)
+    for how in ("cancel", "terminate") if timeless else ("limit", "cancel", "terminate"):
+        both = {f"{how} thread", f"{how} async"}
+        order = await app.start("app:main", how, id=case.id())
+        await eventually(functools.partial(all_noted, name, "begun", both), f"{how}: both run", PATIENCE_S)
+        if how == "cancel":
+            await order.cancel()
+        elif how == "terminate":
+            await order.terminate()
+        await eventually(
+            functools.partial(all_noted, name, "ended", both), f"{how}: both have ended", PATIENCE_S
+        )

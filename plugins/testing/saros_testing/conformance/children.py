@@ -131,6 +131,75 @@ async def monitors(case: Case) -> None:
     assert await app.run("app:main", other.pid, id=case.id()) == [True, "EXIT", True, 1]
 
 
+TELLS = """
+    local from = process.inbox():receive():from()
+    process.send(from, "bye")
+    return "done"
+"""
+
+
+@behaviour("§6", "a monitor belongs to the run that made it: after continue-as-new no EXIT of it arrives")
+async def monitors_end_with_their_run(case: Case) -> None:
+    main = """
+    if not input.old then
+      local lasting = process.with_options({["workflow.parent_close_policy"] = "abandon"})
+      local old = {
+        process.spawn("app:tells", "app:host"), process.spawn_monitored("app:tells", "app:host"),
+        lasting:spawn_monitored("app:waits", "app:worker"), input.forgotten,
+      }
+      local again = process.spawn("app:tells", "app:host")
+      for _, pid in ipairs({old[1], input.forgotten, again, input.again}) do assert(process.monitor(pid)) end
+      return require("workflow").continue_as_new({old = old, again = {again, input.again}})
+    end
+    local function finish(pids)
+      for _, pid in ipairs(pids) do assert(process.send(pid, "go")) end
+      for _ = 1, #pids do process.inbox():receive() end
+    end
+    local events, ended = process.events(), {}
+    for _, pid in ipairs(input.again) do assert(process.monitor(pid)) end
+    finish(input.old)
+    time.sleep("300ms")
+    finish(input.again)
+    for n = 1, 2 do
+      local e = events:receive()
+      ended[n] = {e.kind, e.from == input.again[1] or e.from == input.again[2], e.result.value}
+    end
+    local more = channel.select{events:case_receive(), time.after("300ms"):case_receive()}
+    return {ended, more.channel ~= events}
+    """
+    app = await case.app(main, workflows={"waits": TELLS}, processes={"tells": TELLS})
+    forgotten, again = [await app.start("app:waits", id=case.id()) for _ in range(2)]
+    given = {"forgotten": forgotten.pid, "again": again.pid}
+    result = await app.run("app:main", given, id=case.id())
+    assert result == [[["EXIT", True, "done"], ["EXIT", True, "done"]], True]
+
+
+@behaviour("§6", "who monitors an execution hears once of its end, after all its runs")
+async def monitors_follow_runs(case: Case) -> None:
+    counts = """
+    if input > 0 then return require("workflow").continue_as_new(input - 1) end
+    return process.inbox():receive():payload():data()
+    """
+    watches = """
+    local child = process.spawn_monitored("app:counts", "app:worker", 2)
+    assert(process.monitor(input))
+    time.sleep("100ms")
+    process.send(input, "go", "other")
+    process.send(child, "go", "child")
+    local events, values = process.events(), {}
+    for _ = 1, 2 do
+      local e = events:receive()
+      values[e.from == child and "child" or e.from == input and "other" or "?"] = e.result.value
+    end
+    local more = channel.select{events:case_receive(), time.after("200ms"):case_receive()}
+    return {values, more.channel ~= events}
+    """
+    app = await case.app(watches, workflows={"counts": counts})
+    other = await app.start("app:counts", 2, id=case.id())
+    result = await app.run("app:main", other.pid, id=case.id())
+    assert result == [{"child": "child", "other": "other"}, True]
+
+
 @behaviour("§6", "links are not supported in workflow context")
 async def no_links(case: Case) -> None:
     main = 'local none, err = process.link("x") return {none == nil, tostring(err)}'

@@ -16,7 +16,7 @@ from saros.model.execution import new_id
 from ..apps import lua_app
 from ..cases import TestApp, eventually, refused
 
-__all__ = ["BEHAVIOURS", "Behaviour", "Case", "behaviour", "eventually", "refused", "run"]
+__all__ = ["BEHAVIOURS", "TOGETHER", "Behaviour", "Case", "behaviour", "eventually", "refused", "run"]
 
 BEHAVIOURS: Final[list[Behaviour]] = []
 LIMIT_S = 60.0
@@ -34,6 +34,7 @@ _PARTS = (
     "options",
     "workflows",
     "surface",
+    "together",
 )
 
 
@@ -57,11 +58,16 @@ class Behaviour(NamedTuple):
 
 
 class Case:
-    """One run of one behaviour: makes apps on the backend under test, and cleans up after them."""
+    """One run of one behaviour: makes apps on the backend under test, and cleans up after them.
 
-    def __init__(self, url: str, path: Path) -> None:
+    :param workers: so many deployments of each app work side by side.
+    """
+
+    def __init__(self, url: str, path: Path, workers: int = 1) -> None:
         self.url = url
         self.path = path
+        self._workers = workers
+        self._others: dict[TestApp, TestApp] = {}
         self._stack = contextlib.AsyncExitStack()
         self._apps = 0
 
@@ -71,7 +77,15 @@ class Case:
         self._apps += 1
         workflows: Mapping[str, str] = {**({"main": main} if main else {}), **parts.pop("workflows", {})}
         lua_app(path, workflows=workflows, **parts)
-        return await self._stack.enter_async_context(TestApp(path, self.url))
+        app = last = await self._stack.enter_async_context(TestApp(path, self.url))
+        for _ in range(1, self._workers):
+            last = await self._stack.enter_async_context(TestApp(path, self.url, services=False))
+        self._others[app] = last
+        return app
+
+    def other(self, app: TestApp) -> TestApp:
+        """Another deployment of the app that works beside it; the app itself where there is none."""
+        return self._others[app]
 
     async def run(self, main: str, *args: Any, **parts: Any) -> Any:
         """The result of a workflow ``main``."""
@@ -104,11 +118,14 @@ def behaviour(clause: str, text: str, *needs: str) -> Callable[[Callable[[Case],
     return add
 
 
-def run(behaviour: Behaviour, url: str, path: Path) -> None:
-    """Run one behaviour on a backend; raises AssertionError (or whatever went wrong)."""
+def run(behaviour: Behaviour, url: str, path: Path, workers: int = 1) -> None:
+    """Run one behaviour on a backend; raises AssertionError (or whatever went wrong).
+
+    :param workers: so many deployments share the work; with more than one, all that open the URL must meet.
+    """
 
     async def scenario() -> None:
-        case = Case(url, path)
+        case = Case(url, path, workers)
         try:
             async with asyncio.timeout(LIMIT_S):
                 await behaviour.scenario(case)
@@ -120,3 +137,18 @@ def run(behaviour: Behaviour, url: str, path: Path) -> None:
 
 for _part in _PARTS:
     importlib.import_module(f"{__package__}.{_part}")
+
+# fmt: off
+_SHARED: Final = [
+    "calls_in_parallel", "call_retried", "call_heartbeat", "future_canceled", "local_calls",
+    "local_calls_fail", "local_call_ends_with_its_workflow", "timers_in_order", "timer_stops",
+    "signals_in_order", "workflows_talk", "functions_talk", "names", "replies", "signals_survive_continue",
+    "child_called", "child_exit", "child_cancelled", "parent_close", "processes", "monitors",
+    "monitors_end_with_their_run", "cooperative_cancel", "terminates", "execution_timeout",
+    "workflow_retry", "no_orphans", "updates_continue", "continues", "queries", "updates", "side_effects",
+    "work_changes_hands", "workers_share",
+    "messages_in_order",
+]
+# fmt: on
+TOGETHER: Final[list[Behaviour]] = [each for each in BEHAVIOURS if each.name in _SHARED]
+"""Those that are worth running with two workers as well: where what one does, another may have to finish."""

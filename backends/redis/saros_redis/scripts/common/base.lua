@@ -82,6 +82,7 @@ end
 -- has to happen later, and all that counts for some time, goes by it; `now` is for people to read.
 local known = tonumber(ARGV[2]) or -1
 local AGREE = 1000000
+local BEHIND = 10000
 
 local function counted()
   return now - (tonumber(call("HGET", key("x", "steady"), "skew")) or 0)
@@ -89,7 +90,8 @@ end
 
 local function steady()
   local at = counted()
-  if known >= 0 and math.abs(known - at) > AGREE then
+  -- What the worker knows was so when it sent this, which may have been under way for a while.
+  if known >= 0 and (at > known + AGREE or at < known - BEHIND) then
     return known -- the clock was set just now
   end
   return at

