@@ -27,7 +27,7 @@ from . import runs
 from .nodes import Nodes
 from .retry import failure_of
 from .runs import under_its_name
-from .shielding import finished, patiently
+from .shielding import patiently, shielded
 
 log = logging.getLogger("saros.engine")
 
@@ -47,7 +47,7 @@ class OutboxWorker:
     async def run(self) -> None:
         """Deliver until cancelled. One execution's entries are delivered in order."""
         while True:
-            await finished(self._deliver_all(await self._store.outbox(BATCH)), "a delivery")
+            await shielded(self._deliver_all(await self._store.outbox(BATCH)), "a delivery")
 
     async def _deliver_all(self, entries: Sequence[Outgoing]) -> None:
         for entry in entries:

@@ -23,7 +23,7 @@ from .activity_worker import ActivityWorkers
 from .commit import CommitBuilder
 from .live import Live, load
 from .local_activities import LocalActivities
-from .shielding import FINISH_S, finished
+from .shielding import FINISH_S, shielded
 
 log = logging.getLogger("saros.engine")
 
@@ -72,7 +72,7 @@ class WorkflowWorker:
         try:
             while True:
                 tasks = await self.store.take(self.queues, BATCH)
-                await finished(self.handle(tasks), "a workflow task")
+                await shielded(self.handle(tasks), "a workflow task")
         finally:
             with move_on_after(FINISH_S, shield=True):
                 await self._waiting.wait()
