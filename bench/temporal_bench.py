@@ -201,7 +201,7 @@ async def replay_python(history: WorkflowHistory) -> None:
 def replay_time(kind: str, history: WorkflowHistory, rounds: int = 3) -> float:
     """Seconds of CPU, best of some rounds."""
     from saros.app.loading import load_app
-    from saros_temporal.replay import replay_history
+    from saros_temporal.worker.workflow_runner import replay_history
 
     best = float("inf")
     with app_directory() as root:

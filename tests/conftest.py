@@ -98,7 +98,7 @@ def temporal_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 async def _register(address: str) -> None:
     from temporalio.client import Client
 
-    from saros_temporal.search import register
+    from saros_temporal.wire.search_attributes import register
 
     await register(await Client.connect(address), ATTRIBUTES)
 

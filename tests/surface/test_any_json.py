@@ -22,7 +22,7 @@ from saros.model.errors import Error
 from saros.model.execution import RUNNING, HistoryPage, Record, Run
 from saros.model.presentation import export_history, import_history
 from saros_cli import inputs, output
-from saros_temporal.payloads import to_json, to_payload
+from saros_temporal.wire.payloads import to_json, to_payload
 from saros_testing import lua_app
 from saros_testing.cases import TestApp
 from saros_testing.conformance.values import MARKERS

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saros.model.errors import INVALID, Error
-from saros_temporal.descriptions import visibility_query
+from saros_temporal.client.descriptions import visibility_query
 
 
 def test_a_name_in_backticks_may_have_any_characters() -> None:

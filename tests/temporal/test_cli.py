@@ -53,7 +53,7 @@ COMMANDS = {
         ["signal", "a", "b"],
         "cannot reach the Temporal server host.invalid:7233 ",
     ),
-    "bad address": ("127.0.0.1:99999", ["list"], "127.0.0.1:99999 is no address of a Temporal server"),
+    "bad address": ("127.0.0.1:99999", ["list"], "127.0.0.1:99999 is not the address of a Temporal server"),
     "wrong namespace": ("ADDRESS/none", ["list"], "the Temporal server ADDRESS has no namespace none"),
     "start there": (
         "ADDRESS/none",
@@ -84,9 +84,9 @@ def start(root: Path, span: str, id: str, url: str) -> None:
 def test_what_a_command_says(
     case: str, root: Path, server: Any, shared: Any, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
-    from saros_temporal import executions
+    from saros_temporal.client import messages
 
-    monkeypatch.setattr(executions, "QUERY_S", 1.0)
+    monkeypatch.setattr(messages, "QUERY_S", 1.0)
     words = {"ADDRESS": server.address, "ROOT": str(root), "SOME-ID": uuid.uuid4().hex}
 
     def filled(template: str) -> str:

@@ -121,7 +121,7 @@ def test_each_workflow_is_where_its_workers_client_says(
 
 
 def test_a_url_replaces_the_client_of_the_first_worker(tmp_path: Path, plugins: Any) -> None:
-    from saros_temporal.connections import _places
+    from saros_temporal.client.namespaces import _places
 
     root = write(tmp_path / "app", "one:7233")
     deployment = load_app(root, plugins)

@@ -106,7 +106,7 @@ def test_a_bad_certificate_is_named(
 
 
 def test_what_a_client_entry_means(write_app: Any, tmp_path: Path, plugins: Any) -> None:
-    from saros_temporal.client import target_of
+    from saros_temporal.client.target import target_of
 
     authority = Authority(tmp_path, "ca")
     cert, key = (file.read_bytes() for file in authority.issue("me", client=True))
@@ -134,7 +134,7 @@ def test_what_a_client_entry_means(write_app: Any, tmp_path: Path, plugins: Any)
 
 
 def test_an_api_key_comes_from_its_file_and_means_tls(write_app: Any, tmp_path: Path, plugins: Any) -> None:
-    from saros_temporal.client import target_of
+    from saros_temporal.client.target import target_of
 
     more = "    auth: {type: api_key, api_key_file: key.txt}\n"
     root = with_client(tmp_path / "app", write_app, "example:1234", more)
@@ -145,7 +145,7 @@ def test_an_api_key_comes_from_its_file_and_means_tls(write_app: Any, tmp_path: 
 
 
 def test_worker_options() -> None:
-    from saros_temporal.worker import worker_options
+    from saros_temporal.worker.worker import worker_options
 
     found = worker_options({
         "identity": "me",
@@ -273,9 +273,9 @@ def test_a_lost_server_loses_nothing(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from saros_temporal import telemetry
+    from saros_temporal.client import connection
 
-    monkeypatch.setattr(telemetry, "CHECK_S", 0.2)
+    monkeypatch.setattr(connection, "CHECK_S", 0.2)
 
     def said(text: str) -> list[str]:
         return [record.getMessage() for record in caplog.records if text in record.getMessage()]

@@ -40,12 +40,12 @@ from temporalio.worker._command_aware_visitor import CommandInfo
 from temporalio.workflow import Info, ParentInfo, _Definition
 
 from saros.app.loading import load_app
-from saros_temporal.calls import LOCAL_IN_A_ROW
-from saros_temporal.environment import Environment
-from saros_temporal.instance import Instance
-from saros_temporal.payloads import ANSWER, to_json, to_payload
-from saros_temporal.search import SearchAttributes
-from saros_temporal.workflow import SarosWorkflow
+from saros_temporal.wire.payloads import ANSWER, to_json, to_payload
+from saros_temporal.wire.search_attributes import SearchAttributes
+from saros_temporal.worker.workflow_runner import SarosWorkflow
+from saros_temporal.workflow.activity_port import LOCAL_IN_A_ROW
+from saros_temporal.workflow.instance import Instance
+from saros_temporal.workflow.workflow_state import Environment
 
 NOW = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
 LOCAL = 'local near = funcs.new():with_options({ ["activity.local"] = true })\n'

@@ -157,9 +157,9 @@ def test_functions_talk_to_processes_of_other_nodes(run: Any, opener: Any, root:
 def test_a_node_that_is_not_there_is_not_found(
     run: Any, opener: Any, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from saros_temporal import nodes
+    from saros_temporal.nodes import node_client
 
-    monkeypatch.setattr(nodes, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(node_client, "PATIENCE_S", 1.0)
     name = f"name-{uuid.uuid4().hex[:8]}"
 
     async def scenario() -> None:

@@ -15,7 +15,7 @@ from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow, Sch
 from saros.model.cron import Cron
 from saros.model.durations import SECOND
 from saros.model.execution import COMPLETED
-from saros_temporal.schedules import calendars
+from saros_temporal.client.schedules import calendars
 
 
 def test_a_schedule_starts_workflows_and_is_updated(

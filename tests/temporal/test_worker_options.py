@@ -65,7 +65,7 @@ def write(root: Path, options: dict[str, Any]) -> tuple[Path, str]:
 def test_all_options_together(
     run: Any, opener: Any, until: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from saros_temporal import worker
+    from saros_temporal.worker import worker
 
     monkeypatch.setenv("SAROS_TEST_BUILD_ID", "v7")
     ignored = {key for key, field in WORKER_OPTIONS.keys.items() if isinstance(field, Ignored)}

@@ -1,4 +1,4 @@
-"""The backend: what Temporal is to the rest of Saros."""
+"""The backend: everything that the rest of Saros asks of Temporal."""
 
 from __future__ import annotations
 
@@ -17,18 +17,16 @@ from saros.model.execution import RUNNING, Description, HistoryPage, Pid, Starte
 from saros.model.records import EXIT, Ask
 from saros.model.values import Json
 
-from . import telemetry
-from .client import seconds
-from .connections import Connections, connected
-from .converter import data_converter
-from .environment import Environment
-from .handover import LocalActivities
-from .hung import PASSES, client_of, last_words, note_of
-from .names import Names
-from .nodes import Nodes
-from .reasons import write_reason
-from .schedules import apply_schedules
-from .worker import GRACE_S, serve, workers_of
+from .client.connection import data_converter, prepare_runtime, watch_server
+from .client.namespace import Namespace
+from .client.namespaces import Namespaces, connected
+from .client.schedules import apply_schedules
+from .nodes.name_registry import NameRegistry
+from .nodes.node_client import NodeClient
+from .wire.payloads import write_reason
+from .worker.blocked import PASSES, client_of, last_words, note_of
+from .worker.worker import serve, workers_of
+from .workflow.children import exit_body
 
 
 class TemporalBackend:
@@ -41,16 +39,16 @@ class TemporalBackend:
         self._options = options
         self.clock: Clock = RealClock()
         self._deployment: Deployment | None = None
-        self._connections: Connections | None = None
+        self._namespaces: Namespaces | None = None
         self._host: Host | None = None
-        self.nodes = Nodes(self, options.get("node_lease"))
-        self.names = Names(self)
+        self.nodes = NodeClient(self, options.get("node_lease"))
+        self.names = NameRegistry(self, self.nodes)
         self.jobs = Jobs()  # they end when the backend closes
         self._watches: dict[tuple[str, str], Job[None]] = {}
 
     @property
     def url(self) -> str:
-        return self._connections.default.target.url if self._connections else self._url
+        return self._namespaces.default.target.url if self._namespaces else self._url
 
     @property
     def host(self) -> Host | None:
@@ -58,15 +56,20 @@ class TemporalBackend:
         return self._host
 
     @property
-    def connections(self) -> Connections:
-        if self._connections is None:
+    def namespaces(self) -> Namespaces:
+        if self._namespaces is None:
             raise RuntimeError("the backend is not open")
-        return self._connections
+        return self._namespaces
+
+    @property
+    def namespace(self) -> Namespace:
+        """The default one, in which nodes meet and names are kept."""
+        return self.namespaces.default
 
     @property
     def client(self) -> Client:
-        """That of the default connection."""
-        return self.connections.default.client
+        """That of the default namespace."""
+        return self.namespace.client
 
     @property
     def deployment(self) -> Deployment:
@@ -76,11 +79,11 @@ class TemporalBackend:
 
     async def open(self, deployment: Deployment) -> None:
         self._deployment = deployment
-        telemetry.prepare()
-        self._connections = await connected(self._url, deployment, data_converter(self._options))
+        prepare_runtime()
+        self._namespaces = await connected(self._url, deployment, data_converter(self._options))
 
     async def close(self) -> None:
-        await self.nodes.close()
+        await self.nodes.presence.close()
         await self.jobs.end()
 
     # --- workers ------------------------------------------------------------------------------
@@ -89,62 +92,51 @@ class TemporalBackend:
         """Nothing to do: only `work` serves the task queue of a node, so a client without workers has no node."""
 
     async def work(self, host: Host) -> None:
-        deployment, connections = self.deployment, self.connections
+        deployment, namespaces = self.deployment, self.namespaces
         self._host = host
-        for executions in connections.all:
-            await executions.register()
-        await apply_schedules(connections, deployment)
-
-        local: list[tuple[LocalActivities, float]] = []
-
-        def environment(worker: str) -> Environment:
-            executions = connections.of_worker(worker)
-            made = Environment(deployment, worker, executions.search, host, executions.client, self)
-            entry = deployment.registry.get(worker)
-            wanted = entry.get("worker_options.worker_stop_timeout") if entry else None
-            local.append((made.local, seconds(wanted) or GRACE_S))
-            return made
-
-        workers = workers_of(deployment, host, environment, connections)
-        for each in connections.all:
-            self.jobs.start(telemetry.watch(each.client, each.target), f"the watch of {each.target.address}")
-        await serve(workers, local, max(grace_s for _, grace_s in local))
+        for namespace in namespaces.all:
+            await namespace.register()
+        await apply_schedules(namespaces, deployment)
+        workers = workers_of(deployment, host, namespaces, self)
+        for each in namespaces.all:
+            self.jobs.start(watch_server(each.client, each.target), f"the watch of {each.target.address}")
+        await serve(workers)
 
     # --- executions ---------------------------------------------------------------------------
 
     async def start(self, request: StartRequest) -> Started:
-        executions = self.connections.of_worker(request.worker)
-        started = await executions.start(request)
-        self.connections.started(started, executions)
+        namespace = self.namespaces.of_worker(request.worker)
+        started = await namespace.start(request)
+        self.namespaces.started(started, namespace)
         watcher = request.watcher
         if watcher is not None and self._host is not None and self._host.get(watcher.pid):
             self._watch(started.pid, watcher.pid, watcher.link, started.run_id)
         return started
 
     async def result(self, id: str, run_id: str = "") -> Json:
-        return await (await self.connections.find(id, run_id)).result(id, run_id)
+        return await (await self.namespaces.find(id, run_id)).result(id, run_id)
 
     async def describe(self, id: str, run_id: str = "") -> Description:
-        return await (await self.connections.find(id, run_id)).describe(id, run_id)
+        return await (await self.namespaces.find(id, run_id)).describe(id, run_id)
 
     def executions(self, query: str = "") -> AsyncIterator[Description]:
-        return self.connections.list(query)
+        return self.namespaces.list(query)
 
     async def count(self, query: str = "") -> int:
-        return sum([await each.count(query) for each in self.connections.all])
+        return sum([await each.count(query) for each in self.namespaces.all])
 
     async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
-        return await (await self.connections.find(id, run_id)).history(id, run_id, start, wait)
+        return await (await self.namespaces.find(id, run_id)).history(id, run_id, start, wait)
 
     async def export(self, id: str, run_id: str = "") -> Any:
-        return await (await self.connections.find(id, run_id)).export(id, run_id)
+        return await (await self.namespaces.find(id, run_id)).export(id, run_id)
 
     async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
-        return await (await self.connections.find(id, run_id)).query(id, name, args, run_id)
+        return await (await self.namespaces.find(id, run_id)).messages.query(id, name, args, run_id)
 
     async def release(self, id: str) -> None:
         """Let a workflow that has blocked its workers run again; other tasks Temporal tries again itself."""
-        await (await self.connections.find(id)).release(id)
+        await (await self.namespaces.find(id)).messages.release(id)
 
     async def blocked(self, facts: Facts, problem: str) -> str:
         return await last_words(note_of(facts), problem, client_of(facts) or self.client)
@@ -160,24 +152,24 @@ class TemporalBackend:
         return await last_words(note, problem, self.client)
 
     async def update(self, id: str, name: str, args: Json) -> Json:
-        return await (await self.connections.find(id)).update(id, name, args)
+        return await (await self.namespaces.find(id)).messages.update(id, name, args)
 
     # --- requests -----------------------------------------------------------------------------
 
     async def runs(self, pid: Pid) -> bool:
         """Whether a workflow runs."""
-        return await (await self.connections.find(pid.id, place=pid.place)).runs(pid.id)
+        return await (await self.namespaces.find(pid.id, place=pid.place)).runs(pid.id)
 
     async def end_of(self, pid: Pid, run_id: str = "") -> Json:
         """The `Outcome` of a workflow; waits for it."""
-        executions = await self.connections.find(pid.id, run_id, pid.place)
-        return await executions.result(pid.id, run_id)
+        namespace = await self.namespaces.find(pid.id, run_id, pid.place)
+        return await namespace.result(pid.id, run_id)
 
     async def send(self, pid: Pid, op: str, body: Json, key: str = "") -> bool:
         if not pid.is_workflow:
             return await self.nodes.send(pid, op, body, key)
-        executions = await self.connections.find(pid.id, place=pid.place)
-        return await executions.send(pid.id, op, body, key)
+        namespace = await self.namespaces.find(pid.id, place=pid.place)
+        return await namespace.messages.send(pid.id, op, body, key)
 
     async def ask(self, pid: Pid, ask: Ask, asker: str, key: str = "") -> bool:
         if not pid.is_workflow:
@@ -192,10 +184,12 @@ class TemporalBackend:
             if watch is not None:
                 watch.cancel()
             return True
-        executions = await self.connections.find(pid.id, place=pid.place)
+        namespace = await self.namespaces.find(pid.id, place=pid.place)
         if ask.verb == "cancel":
-            return await executions.cancel(pid.id, write_reason(asker, ask.reason), key)
-        return await executions.terminate(pid.id, "terminated" + (f": {ask.reason}" if ask.reason else ""))
+            return await namespace.messages.cancel(pid.id, write_reason(asker, ask.reason), key)
+        return await namespace.messages.terminate(
+            pid.id, "terminated" + (f": {ask.reason}" if ask.reason else "")
+        )
 
     def _watch(self, pid: str, watcher: str, link: bool, run_id: str = "") -> None:
         """Tell an actor of this process when a workflow has ended; the watch ends with the process."""
@@ -216,11 +210,10 @@ class TemporalBackend:
     async def notify_end(self, watcher: Watcher, ended: str, outcome: Json) -> None:
         pid = Pid.parse(watcher.pid)
         if pid is not None and pid.is_workflow:
-            from .children import exit_body
-
-            executions = await self.connections.find(pid.id, place=pid.place)
+            namespace = await self.namespaces.find(pid.id, place=pid.place)
             key = f"{ended}:exit:{watcher.pid}"
-            await executions.send(pid.id, EXIT, exit_body(ended, outcome), key, watcher.run_id)
+            body = exit_body(ended, outcome)
+            await namespace.messages.send(pid.id, EXIT, body, key, watcher.run_id)
         elif pid is not None and not self.nodes.is_own(pid):
             await self.nodes.ended(pid, ended, outcome, watcher.link)
 

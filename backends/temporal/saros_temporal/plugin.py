@@ -20,7 +20,7 @@ from saros.interfaces.backend import Backend
 def make(url: str, options: Mapping[str, Any]) -> Backend:
     """A backend for a ``temporal://`` URL.
 
-    :raises Error: INVALID when the URL is none.
+    :raises Error: INVALID when the URL is not valid.
     """
     from .backend import TemporalBackend
 
@@ -28,12 +28,15 @@ def make(url: str, options: Mapping[str, Any]) -> Backend:
 
 
 def replay(document: Any, deployment: Any) -> int | None:
-    """Replay a history that Temporal's CLI or UI exported; gives its number of events, None if it is none."""
+    """Replay a history that Temporal's CLI or UI exported.
+
+    :return: its number of events; None when the document is not such a history.
+    """
     if not isinstance(document, dict) or not isinstance(document.get("events"), list):
         return None
     if document.get("format") or not all("eventId" in event for event in document["events"]):
         return None
-    from .replay import replay_exported
+    from .worker.workflow_runner import replay_exported
 
     return replay_exported(document, deployment)
 

@@ -1,0 +1,1 @@
+"""The client's side: connections, namespaces, and requests about workflow executions."""

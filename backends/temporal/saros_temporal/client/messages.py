@@ -1,0 +1,202 @@
+"""Messages to the workflows of one namespace: queries, updates, signals, cancel requests and terminations."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, Final
+
+import msgspec
+from temporalio.api.common.v1 import Payload, WorkflowExecution
+from temporalio.api.workflowservice.v1 import (
+    QueryWorkflowRequest,
+    RequestCancelWorkflowExecutionRequest,
+    SignalWorkflowExecutionRequest,
+    TerminateWorkflowExecutionRequest,
+)
+from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.common import RawValue
+from temporalio.service import RPCError, RPCStatusCode
+
+from saros.model import values
+from saros.model.errors import INVALID, NOT_FOUND, TIMEOUT, Error
+from saros.model.execution import new_id
+from saros.model.records import CANCEL, MESSAGE, CancelRequest, Message, Outcome, pack, unpack
+from saros.model.values import Json
+
+from ..wire.failures import NEXT_RUN, error_of
+from ..wire.operations import RELEASED, SIGNALS
+from ..wire.payloads import (
+    ANSWER,
+    MAX_PAYLOAD,
+    SENDER,
+    decoded,
+    encoded,
+    payloads,
+    raw_json,
+    raw_values,
+    to_json,
+    to_payload,
+    too_large,
+    write_reason,
+)
+from .errors import rpc_error
+from .target import Target
+
+UPDATES: Final = 20
+"""How often an update is sent at most, when the run that it meets continues as new."""
+QUERY_S: Final = 10.0
+"""How long a worker may take to answer a query."""
+_UNANSWERED: Final = (
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.CANCELLED,
+    RPCStatusCode.FAILED_PRECONDITION,  # no worker was seen lately
+)
+
+
+class Messages:
+    """:param runs: whether an execution runs."""
+
+    def __init__(self, client: Client, target: Target, runs: Callable[[str], Awaitable[bool]]) -> None:
+        self._client = client
+        self._target = target
+        self._runs = runs
+
+    def _handle(self, id: str) -> WorkflowHandle[Any, RawValue]:
+        return self._client.get_workflow_handle(id, result_type=RawValue)
+
+    def _error(self, error: RPCError, id: str) -> Error:
+        return rpc_error(error, self._target, f"workflow {id}")
+
+    async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
+        check_size(args)
+        request = QueryWorkflowRequest(
+            namespace=self._client.namespace,
+            execution=WorkflowExecution(workflow_id=id, run_id=run_id),
+        )
+        request.query.query_type = name
+        request.query.query_args.payloads.extend(await self._encoded(payloads(args)))
+        marker = await self._encoded([to_payload(b"true")])
+        request.query.header.fields[ANSWER].CopyFrom(marker[0])
+        try:
+            response = await self._client.workflow_service.query_workflow(
+                request, retry=True, timeout=timedelta(seconds=QUERY_S)
+            )
+        except RPCError as error:
+            if error.status in _UNANSWERED:
+                text = f"no worker has answered the query {name} of {id}; does one serve its task queue?"
+                raise Error(text, TIMEOUT) from error
+            raise self._error(error, id) from error
+        found = await decoded(self._client.data_converter, response.query_result.payloads)
+        outcome = msgspec.json.decode(to_json(found[0]), type=Outcome)
+        if outcome.err is not None:
+            raise values.to_error(outcome.err)
+        return bytes(outcome.ok) if outcome.ok else values.NULL
+
+    async def update(self, id: str, name: str, args: Json) -> Json:
+        check_size(args)
+        key = new_id()  # a run carries out an update once, however often it is sent
+        for attempt in range(1, UPDATES + 1):
+            try:
+                found = await self._handle(id).execute_update(
+                    name, args=raw_values(args), id=key, result_type=RawValue
+                )
+                return raw_json(found)
+            except WorkflowUpdateFailedError as error:
+                data = error_of(error.cause)
+                if attempt == UPDATES or data != NEXT_RUN:
+                    raise values.to_error(data) from error
+                key = new_id()
+            except RPCError as error:
+                # A task that met the end of its run is dropped, with the updates that it had heard of.
+                if attempt == UPDATES or error.status != RPCStatusCode.UNAVAILABLE:
+                    raise self._error(error, id) from error
+                if not await self._runs(id):  # also raises when the server is not there
+                    raise self._error(error, id) from error
+        raise AssertionError("unreachable")
+
+    async def send(self, id: str, op: str, body: Json, key: str = "", run_id: str = "") -> bool:
+        """Signal a workflow, or only that run of it; False when it does not run."""
+        if op == CANCEL:
+            request = unpack(body, CancelRequest)
+            return await self.cancel(id, write_reason(request.sender, request.reason), key)
+        signal = SignalWorkflowExecutionRequest(
+            namespace=self._client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=id, run_id=run_id),
+            identity=self._client.identity,
+            request_id=key,
+        )
+        content: list[Payload]
+        if op == MESSAGE:
+            message = unpack(body, Message)
+            check_size(message.payloads)
+            signal.signal_name = message.topic
+            content = payloads(message.payloads)
+            if message.sender:
+                sender = await self._encoded([to_payload(pack(message.sender))])
+                signal.header.fields[SENDER].CopyFrom(sender[0])
+        else:
+            signal.signal_name = SIGNALS[op]
+            content = [to_payload(body)]
+        signal.input.payloads.extend(await self._encoded(content))
+        return await self._request(
+            self._client.workflow_service.signal_workflow_execution(signal, retry=True), id
+        )
+
+    async def _encoded(self, items: list[Payload]) -> list[Payload]:
+        return await encoded(self._client.data_converter, items)
+
+    async def release(self, id: str) -> None:
+        """Let a workflow that has blocked its workers run again.
+
+        :raises Error: NOT_FOUND when it does not run, or no task of it has failed.
+        """
+        handle = self._handle(id)
+        try:
+            task = (await handle.describe()).raw_description.pending_workflow_task
+            if task.attempt < 2:
+                raise Error(f"no workflow task of {id} has failed", NOT_FOUND, retryable=False)
+            await handle.signal(RELEASED)
+        except RPCError as error:
+            raise self._error(error, id) from error
+
+    async def cancel(self, id: str, reason: str, key: str) -> bool:
+        """Ask a workflow to end; False when it does not run."""
+        request = RequestCancelWorkflowExecutionRequest(
+            namespace=self._client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=id),
+            identity=self._client.identity,
+            request_id=key,
+            reason=reason,
+        )
+        service = self._client.workflow_service
+        return await self._request(service.request_cancel_workflow_execution(request, retry=True), id)
+
+    async def terminate(self, id: str, reason: str) -> bool:
+        """End a workflow at once; False when it does not run."""
+        request = TerminateWorkflowExecutionRequest(
+            namespace=self._client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=id),
+            identity=self._client.identity,
+            reason=reason,
+        )
+        service = self._client.workflow_service
+        return await self._request(service.terminate_workflow_execution(request, retry=True), id)
+
+    async def _request(self, call: Any, id: str) -> bool:
+        """Whether a request found a running execution."""
+        try:
+            await call
+        except RPCError as error:
+            found = self._error(error, id)
+            if found.kind == NOT_FOUND and error.status == RPCStatusCode.NOT_FOUND:
+                return False
+            raise found from error
+        return True
+
+
+def check_size(*items: Json | msgspec.Raw) -> None:
+    """:raises Error: INVALID for more than the server would take; its own words do not say what to do."""
+    size = sum(len(item) for item in items)
+    if size > MAX_PAYLOAD:
+        raise Error(too_large(size), INVALID, retryable=False)

@@ -1,0 +1,1 @@
+"""Nodes: their presence, the requests among them, and the registered names."""

@@ -1,0 +1,1 @@
+"""Temporal's protobufs: payloads, failures, commands, start requests and history events."""

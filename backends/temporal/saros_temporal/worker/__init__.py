@@ -1,0 +1,1 @@
+"""Workers: the SDK's workers, the activities that they run, and the runner of workflows."""

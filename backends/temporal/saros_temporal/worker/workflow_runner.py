@@ -1,0 +1,129 @@
+"""The workflow runner, in workers and in replays: no sandbox, because Lua has its own, and no threads.
+
+The SDK gives each activation to a thread, so that one that hangs does not hang the worker. Lua cannot hang:
+its budget ends it within a second. Functions run on the event loop as well, and two threads that wait for
+each other twice per activation cost more than the activation itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+from temporalio import workflow
+from temporalio.client import WorkflowHistory
+from temporalio.common import RawValue
+from temporalio.converter import PayloadCodec, WithSerializationContext
+from temporalio.worker import Replayer, WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
+
+from saros.interfaces.deployment import Deployment
+from saros.model.errors import INTERNAL, Error, NonDeterminism
+
+from ..client.connection import data_converter
+from ..client.descriptions import worker_of
+from ..wire.search_attributes import SearchAttributes
+from ..workflow.instance import Instance
+from ..workflow.workflow_state import Environment
+
+if TYPE_CHECKING:
+    from temporalio.workflow import _Definition
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_MESSAGE: Final = re.compile(r'message: "((?:[^"\\]|\\.)*)"')
+
+
+@workflow.defn(dynamic=True)
+class SarosWorkflow:
+    """The one dynamic workflow, which makes Temporal's worker take every workflow type; `SarosRunner` runs them."""
+
+    @workflow.run
+    async def run(self, args: Sequence[RawValue]) -> RawValue:
+        raise RuntimeError("this worker lacks the workflow runner of saros-temporal")
+
+
+class SarosRunner(WorkflowRunner):
+    """Makes the instances of one worker."""
+
+    def __init__(self, environment: Environment, codec: PayloadCodec | None) -> None:
+        self._environment = environment
+        self._codec_wants_context = isinstance(codec, WithSerializationContext)
+
+    def prepare_workflow(self, defn: _Definition) -> None:
+        """Nothing to do: entries are checked when the app is loaded."""
+
+    def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
+        return Instance(self._environment, det, self._codec_wants_context)
+
+
+class InlineExecutor(ThreadPoolExecutor):
+    """Runs what it is given at once, in the thread that asks."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Gives a future of the running event loop, which `run_in_executor` hands on as it is."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as raised:
+            future.set_exception(raised)
+        return future
+
+
+# --- replays --------------------------------------------------------------------------------------
+
+
+def replay_exported(document: Any, deployment: Deployment) -> int:
+    """The number of events of a history that the app's code still matches.
+
+    :raises NonDeterminism: when it does not.
+    :raises Error: when the code does not run.
+    """
+    history = WorkflowHistory.from_json("replay", json.dumps(document))
+    with ThreadPoolExecutor(1) as thread:  # the caller may have an event loop of its own
+        thread.submit(asyncio.run, replay_history(history, deployment)).result()
+    return len(history.events)
+
+
+async def replay_history(history: WorkflowHistory, deployment: Deployment) -> None:
+    """Replay a history.
+
+    :raises NonDeterminism: when the app's code does not match it.
+    """
+    first = history.events[0].workflow_execution_started_event_attributes
+    if first.workflow_id:
+        history = WorkflowHistory(first.workflow_id, history.events)
+    place = worker_of(deployment, first.task_queue.name)
+    environment = Environment(deployment, "" if place == "default" else place, SearchAttributes())
+    converter = data_converter({})
+    replayer = Replayer(
+        workflows=[SarosWorkflow],
+        workflow_runner=SarosRunner(environment, converter.payload_codec),
+        workflow_task_executor=InlineExecutor(),
+        data_converter=converter,
+    )
+    found = await replayer.replay_workflow(history, raise_on_replay_failure=False)
+    if found.replay_failure is not None:
+        raise _mismatch(first.workflow_type.name, str(found.replay_failure))
+
+
+def _mismatch(type_name: str, failure: str) -> Error:
+    """What Temporal says lies in the dump of a structure: take the message out of it."""
+    told = _MESSAGE.search(failure)
+    text = told.group(1).encode().decode("unicode_escape") if told else failure
+    if "TMPRL1100" in text or "ondeterminism" in text:
+        return NonDeterminism(
+            f"the code of {type_name} no longer matches the history: {text}",
+            event=0,
+            expected="",
+            actual=text,
+            where=None,
+        )
+    return Error(f"the code of {type_name} does not run: {text}", INTERNAL, retryable=False)

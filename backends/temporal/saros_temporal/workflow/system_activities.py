@@ -1,0 +1,236 @@
+"""Requests of workflows that need a process: carried out by Saros's own activities in a worker.
+
+A process of another node is reached through that node's own task queue; everything else runs as a local
+activity in the worker that has the workflow. Side effects are written into history the same way.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import msgspec
+from temporalio.workflow import Info
+
+from saros.model.errors import NOT_FOUND, TIMEOUT, ErrorData
+from saros.model.execution import Pid, StartRequest, Watcher
+from saros.model.records import EXIT, Ask, CallOptions, Exit, Outcome, RetryPolicy, Send, Spawn, pack
+from saros.model.values import Json
+
+from ..wire.operations import ASK, HEARTBEAT_S, SEND, SIDE_EFFECT, SPAWN, START, WATCH, Request, node_queue
+from .activity_port import Activity
+
+_LOCAL: Final = CallOptions(start_to_close_timeout=20_000, retry_policy=RetryPolicy(maximum_interval=10_000))
+_ON_NODE: Final = CallOptions(
+    schedule_to_start_timeout=10_000, start_to_close_timeout=20_000, retry_policy=_LOCAL.retry_policy
+)
+_WATCH: Final = CallOptions(start_to_close_timeout=3650 * 86_400_000, heartbeat_timeout=HEARTBEAT_S * 1000)
+
+
+class SystemState(Protocol):
+    """What they need of their workflow; see `WorkflowState`."""
+
+    info: Info
+    pid: str
+
+    def post(self, op: str, ref: int, body: Json) -> None: ...
+
+    def settle(self, ref: int, outcome: Json) -> None: ...
+
+
+class SystemCalls(Protocol):
+    """What schedules activities, and cancels them."""
+
+    def run(self, call: Activity) -> None: ...
+
+    def stop(self, call: Activity) -> None: ...
+
+
+class SystemActivities:
+    """Schedules them for one workflow.
+
+    :param log: writes a log record: its level, the message, and fields in JSON.
+    """
+
+    def __init__(
+        self, state: SystemState, activities: SystemCalls, log: Callable[[str, str, Json], None]
+    ) -> None:
+        self._state = state
+        self._activities = activities
+        self._log = log
+        self._watches: dict[str, Activity] = {}
+        self._starts: dict[int, str | None] = {}  # ref -> the reason to cancel it once it is started
+        self._tells: dict[str, deque[tuple[int, Send]]] = {}  # to processes: one at a time, for their order
+
+    def ask(self, ref: int, ask: Ask) -> None:
+        if ask.verb == "unmonitor":
+            watch = self._watches.pop(ask.to, None)
+            if watch is not None:
+                self._activities.stop(watch)
+                self._state.settle(ref, b'{"ok":true}')
+                return
+        request = self._request(ref, ask=ask)
+        pid = Pid.parse(ask.to)
+        if pid is not None and not pid.is_workflow:
+            self._on_node(ref, ASK, request, pid, ask.to)
+        elif ask.verb == "monitor":
+            self._run(ASK, request, done=lambda outcome: self._monitor(ref, ask, outcome))
+        else:
+            self._run(ASK, request, ref)
+
+    def _monitor(self, ref: int, ask: Ask, outcome: Json) -> None:
+        """The target runs: watch it until it ends."""
+        found = msgspec.json.decode(outcome, type=Outcome)
+        if found.err is None:
+            pid = msgspec.json.decode(found.ok, type=str) if bytes(found.ok).startswith(b'"') else ask.to
+            self.watch(ask.to, pid)
+            outcome = b'{"ok":true}'
+        self._state.settle(ref, outcome)
+
+    def watch(self, name: str, pid: str, ref: int = 0) -> None:
+        """Deliver the end of another execution, as EXIT or as the outcome of command `ref`."""
+
+        def done(outcome: Json) -> None:
+            if ref:
+                self._state.settle(ref, _inner(outcome))
+            elif self._watches.get(name) is watch:
+                del self._watches[name]
+                end = msgspec.json.decode(_inner(outcome), type=Outcome)
+                self._state.post(EXIT, 0, pack(Exit(pid, end.ok, end.err)))
+
+        queue = self._state.info.task_queue
+        request = Request(self._state.pid, pid=pid)
+        watch = self._activity(WATCH, request, _WATCH, queue, done=done)
+        if not ref:
+            self._watches[name] = watch
+        self._activities.run(watch)
+
+    def send(self, ref: int, send: Send, pid: Pid | None) -> None:
+        request = self._request(ref, send=send)
+        if pid is None:
+            self._run(SEND, request, ref)
+        else:
+            self._on_node(ref, SEND, request, pid, send.to)
+
+    @property
+    def telling(self) -> bool:
+        """Whether a message to a process is under way: the end of the workflow would drop it."""
+        return bool(self._tells)
+
+    def tell(self, ref: int, send: Send) -> None:
+        """Send to a process, after what was sent to it before; nobody waits for the result."""
+        waiting = self._tells.get(send.to)
+        if waiting is not None:
+            waiting.append((ref, send))
+            return
+        self._tells[send.to] = deque()
+        self._tell(ref, send)
+
+    def _tell(self, ref: int, send: Send) -> None:
+        def done(outcome: Json) -> None:
+            error = msgspec.json.decode(outcome, type=Outcome).err
+            if error is not None:
+                text = f"the message {send.topic} to {send.to} was not delivered: {error.message}"
+                self._log("warn", text, b"{}")
+            waiting = self._tells[send.to]
+            if waiting:
+                self._tell(*waiting.popleft())
+            else:
+                del self._tells[send.to]
+
+        pid = Pid.parse(send.to)
+        request = pack(self._request(ref, send=send))
+        queue = node_queue(pid.place if pid is not None else "")
+        self._activities.run(Activity(SEND, b"[" + request + b"]", _ON_NODE, queue, done=done))
+
+    def spawn(self, ref: int, spawn: Spawn) -> None:
+        self._run(SPAWN, self._request(ref, spawn=spawn), ref)
+
+    def start(self, ref: int, spawn: Spawn, type_name: str, id: str, place: str, queue: str) -> None:
+        """Start a workflow that is not a child in Temporal's sense, or reach the one that runs already."""
+        worker = "" if place == "default" else place
+        start = StartRequest(
+            id, spawn.entry, type_name, worker, queue, spawn.args, spawn.context, spawn.options, spawn.messages,
+            spawn.name, watcher=Watcher(self._state.pid), request_id=self._key(ref),
+        )  # fmt: skip
+
+        def done(outcome: Json) -> None:
+            found = msgspec.json.decode(outcome, type=Outcome)
+            reason = self._starts.pop(ref)
+            if found.err is not None:
+                self._state.settle(ref, outcome)
+                return
+            pid = str(Pid(place, id))
+            if reason is not None:
+                self.cancel(ref, pid, reason)
+            if spawn.exec:
+                self.watch(pid, pid, ref)
+                return
+            self._state.settle(ref, b'{"ok":' + pack(pid) + b"}")
+            if spawn.monitor:
+                self.watch(pid, pid)
+
+        self._starts[ref] = None
+        self._run(START, self._request(ref, start=start), done=done)
+
+    def cancel(self, ref: int, pid: str, reason: str) -> None:
+        """Cancel what the command `ref` has started."""
+        if ref in self._starts:
+            self._starts[ref] = reason
+        else:
+            ask = Ask("cancel", pid, reason=reason)
+            self._run(ASK, Request(self._state.pid, f"{self._key(ref)}:cancel", ask))
+
+    def record(self, ref: int, value: Json) -> None:
+        """A local activity gives its argument back; a replay gets what it gave the first time."""
+        self._activities.run(Activity(SIDE_EFFECT, b"[" + value + b"]", _LOCAL, ref=ref))
+
+    # --- details ------------------------------------------------------------------------------
+
+    def _key(self, ref: int) -> str:
+        return f"{self._state.info.run_id}:{ref}"
+
+    def _request(
+        self,
+        ref: int,
+        *,
+        ask: Ask | None = None,
+        send: Send | None = None,
+        spawn: Spawn | None = None,
+        start: StartRequest | None = None,
+    ) -> Request:
+        watches = ask.verb == "monitor" if ask is not None else spawn is not None and spawn.monitor
+        run_id = self._state.info.run_id if watches else ""
+        return Request(self._state.pid, self._key(ref), ask, send, spawn, start, run_id=run_id)
+
+    def _activity(
+        self,
+        name: str,
+        request: Request,
+        options: CallOptions = _LOCAL,
+        queue: str = "",
+        ref: int = 0,
+        done: Callable[[Json], None] | None = None,
+    ) -> Activity:
+        return Activity(name, b"[" + pack(request) + b"]", options, queue, ref=ref, done=done)
+
+    def _run(
+        self, name: str, request: Request, ref: int = 0, done: Callable[[Json], None] | None = None
+    ) -> None:
+        self._activities.run(self._activity(name, request, ref=ref, done=done))
+
+    def _on_node(self, ref: int, name: str, request: Request, pid: Pid, dest: str) -> None:
+        def done(outcome: Json) -> None:
+            error = msgspec.json.decode(outcome, type=Outcome).err
+            if error is not None and error.kind == TIMEOUT:  # the node is gone
+                outcome = pack(Outcome(err=ErrorData(f"process {dest} not found", NOT_FOUND, False)))
+            self._state.settle(ref, outcome)
+
+        self._activities.run(self._activity(name, request, _ON_NODE, node_queue(pid.place), done=done))
+
+
+def _inner(outcome: Json) -> Json:
+    """The result of a watch is an `Outcome` itself."""
+    found = msgspec.json.decode(outcome, type=Outcome)
+    return bytes(found.ok) if found.err is None and found.ok else outcome

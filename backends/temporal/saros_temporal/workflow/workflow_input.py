@@ -1,0 +1,136 @@
+"""What reaches a workflow, as events: its start, and its signals."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+from temporalio.api.common.v1 import Payload
+from temporalio.bridge.proto.workflow_activation import (
+    InitializeWorkflow,
+    SignalWorkflow,
+    WorkflowActivationJob,
+)
+from temporalio.workflow import Info
+
+from saros.entries import Entry
+from saros.interfaces.backend import MAX_HANGS
+from saros.model import values
+from saros.model.errors import INTERNAL, Error
+from saros.model.execution import Pid
+from saros.model.raw import Raw
+from saros.model.records import EMPTY, MESSAGE, START, Event, Message, Start, pack
+from saros.model.values import NULL, Json
+
+from ..wire.commands import NS
+from ..wire.operations import EVENTS, HUNG, MARKS, RELEASED
+from ..wire.payloads import CONTEXT, MESSAGES, SECRET, SENDER, header, json_array, to_json
+
+log = logging.getLogger("saros.temporal")
+
+
+class InputState(Protocol):
+    """What the reading of a start needs of its workflow; see `WorkflowState`."""
+
+    info: Info
+    pid: str
+    now: int
+    random: Random
+
+
+class StartInput(NamedTuple):
+    """What the start of a workflow brings.
+
+    `starter` is the JSON of the pid of whoever started it, empty when it is not known; `secret` holds random bits of
+    whoever started it.
+    """
+
+    events: list[Event]
+    starter: Json
+    secret: str
+
+
+def read_start(job: InitializeWorkflow, entry: Entry, state: InputState) -> StartInput:
+    """START, and the messages that the starter sent along.
+
+    :raises Error: INVALID for arguments that are not valid data.
+    """
+    headers = job.headers
+    start = Start(
+        json_array(job.arguments),
+        Raw(header(headers, CONTEXT, bytes(EMPTY))),
+        Raw(pack(_info(state.info, headers))),
+        state.pid,
+        entry.id,
+        str(state.random.getrandbits(64)),
+    )
+    messages = msgspec.json.decode(header(headers, MESSAGES, b"[]"), type=list[Message])
+    mail = [Event(MESSAGE, 0, pack(message), state.now) for message in messages]
+    return StartInput(
+        [Event(START, 0, pack(start), state.now), *mail],
+        header(headers, SENDER, b""),
+        msgspec.json.decode(header(headers, SECRET, b'""'), type=str),
+    )
+
+
+def _info(info: Info, headers: Mapping[str, Payload]) -> dict[str, Any]:
+    parent = None
+    if info.parent is not None:
+        parent = msgspec.json.decode(header(headers, SENDER, b'""'), type=str)
+        parent = parent or str(Pid("default", info.parent.workflow_id))
+    found = {
+        "workflow_id": info.workflow_id,
+        "run_id": info.run_id,
+        "workflow_type": info.workflow_type,
+        "task_queue": info.task_queue,
+        "namespace": info.namespace,
+        "attempt": info.attempt,
+        "start_time": int(info.start_time.timestamp() * NS),
+        "parent": parent,
+        "search_attributes": _search(info),
+        "first_run_id": info.first_execution_run_id,
+        "continued_from": info.continued_run_id,
+    }
+    return {key: item for key, item in found.items() if item is not None}
+
+
+def _search(info: Info) -> Raw | None:
+    pairs = info.typed_search_attributes.search_attributes
+    return Raw(values.encode({pair.key.name: pair.value for pair in pairs})) if pairs else None
+
+
+def check_blocked(jobs: Sequence[WorkflowActivationJob], id: str) -> None:
+    """Refuse what an activation of workflow `id` brings when it has blocked its workers.
+
+    Temporal gives a task whose worker has died to the next one, again and again. So before its process ends (see
+    `saros_temporal.worker.blocked`) the worker sends the workflow the signal `HUNG`. It is in the activation that
+    the next worker gets, together with what it would run.
+
+    :raises Error: when it has ended too many workers; that fails the task, and the workflow waits.
+    """
+    times = 0
+    for job in jobs:
+        name = job.signal_workflow.signal_name if job.HasField("signal_workflow") else ""
+        times = 0 if name == RELEASED else times + (name == HUNG)
+    if times >= MAX_HANGS:
+        message = f"{id} has blocked {times} workers, which were ended; it waits to be released"
+        raise Error(message, INTERNAL, hint="repair the code, then `saros release`")
+
+
+def event_of(job: SignalWorkflow, info: Info) -> tuple[str, int, Json] | None:
+    """The event that a signal is: op, ref and body; None for one that is dropped, since it is not valid data."""
+    name = job.signal_name
+    if name in MARKS:
+        return None
+    try:
+        op = EVENTS.get(name)
+        if op is not None:
+            return op, 0, to_json(job.input[0]) if job.input else NULL
+        sender = msgspec.json.decode(header(job.headers, SENDER, b'""'), type=str)
+        return MESSAGE, 0, pack(Message(name, sender, json_array(job.input)))
+    except (Error, msgspec.MsgspecError) as error:
+        log.error("the signal %s of the workflow %s is dropped: %s", name, info.workflow_id, error)
+        return None
