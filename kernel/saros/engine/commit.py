@@ -1,4 +1,4 @@
-"""A transition: the four ports of a durable workflow, collecting one commit."""
+"""The builder of a commit: the four ports of a durable workflow."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ..interfaces.activities import CallTask
+from ..interfaces.activities import ActivityTask
 from ..interfaces.deployment import Deployment
 from ..interfaces.history import Close, WorkflowTask
 from ..interfaces.program import Ports, dispatch
@@ -44,25 +44,23 @@ from ..model.records import (
     pack,
     unpack,
 )
+from ..model.timing import MS
 from ..model.values import Json, error_data
 from . import runs
 from .live import Live, waits_for_cancellation
-
-MS = 1_000_000
-
 
 REPLIES = 100
 """So many commands of one workflow task are answered at once; code that asks on and on hears by a timer then."""
 
 
-class LocalCall(msgspec.Struct, frozen=True):
+class LocalActivity(msgspec.Struct, frozen=True):
     ref: int
     call: Call
     scheduled: int  # nanoseconds since 1970
     begun: int  # nanoseconds from the begin of its workflow task
 
 
-class Transition:
+class CommitBuilder:
     """What one workflow task does to its run. It is each of the four ports itself.
 
     :param steady: see `saros.model.clock.Clock.steady`.
@@ -77,7 +75,7 @@ class Transition:
         self.run = task.run
         self.deployment: Deployment = live.deployment
         self.commit = Commit(task.run, task.fence, live.length, len(task.mails))
-        self.local: list[LocalCall] = []
+        self.local: list[LocalActivity] = []
         self._replies: list[Event] = []  # to commands that are answered at once
         self._replied = 0
         self._now = max(task.now, live.time)
@@ -90,7 +88,7 @@ class Transition:
         ports = Ports(self, self, self, self)  # not kept: a cycle would wait for Python's collector
         self._spent = self._steady() - self._began
         while events and not self.live.closed:
-            self._now = max(self._now, events[-1].time)  # local calls take time
+            self._now = max(self._now, events[-1].time)  # local activities take time
             records = self.live.deliver(events)
             self.commit.records += records
             for record in records:
@@ -144,7 +142,7 @@ class Transition:
         else:
             self.commit.deadlines.append(Deadline(ref, self._spent, Mail(DONE, ref, body, self.run.run_id)))
 
-    # --- activities -------------------------------------------------------------------------
+    # --- activities --------------------------------------------------------------------------
 
     def schedule(self, ref: int, call: Call) -> None:
         options = call.options
@@ -157,31 +155,31 @@ class Transition:
                 self._reply(ref, error)
                 return
         if self.deployment.registry.is_local(entry, options):
-            self.local.append(LocalCall(ref, call, self._now, self._spent))
+            self.local.append(LocalActivity(ref, call, self._now, self._spent))
             return
-        queue = self.deployment.registry.call_queue(entry, options, self.run.task_queue)
+        queue = self.deployment.registry.activity_queue(entry, options, self.run.task_queue)
         run = self.run
-        task = CallTask(run.id, run.run_id, ref, queue, str(run.pid), run.type, call, self._now)
-        self.commit.calls.append(task)
+        task = ActivityTask(run.id, run.run_id, ref, queue, str(run.pid), run.type, call, self._now)
+        self.commit.activities.append(task)
         self._limit(ref, options.schedule_to_start_timeout, TO_START)
         self._limit(ref, options.schedule_to_close_timeout, TO_CLOSE)
 
-    def local_task(self, local: LocalCall) -> CallTask:
-        """A local call as the store keeps it when it outlives its workflow task. It has no heartbeat timeout."""
+    def local_task(self, local: LocalActivity) -> ActivityTask:
+        """A local activity as the store keeps it when it outlives its workflow task. It has no heartbeat timeout."""
         options = msgspec.structs.replace(local.call.options, heartbeat_timeout=0)
         call = msgspec.structs.replace(local.call, options=options)
         run = self.run
         scheduled = local.scheduled or self._now
-        return CallTask(
+        return ActivityTask(
             run.id, run.run_id, local.ref, run.task_queue, str(run.pid), run.type, call, scheduled
         )
 
-    def elapsed(self, local: LocalCall) -> int:
-        """Nanoseconds since a local call of this task was scheduled."""
+    def elapsed(self, local: LocalActivity) -> int:
+        """Nanoseconds since a local activity of this task was scheduled."""
         return self._steady() - self._began - local.begun
 
-    def limit_to_close(self, local: LocalCall) -> None:
-        """Have the store hold a local call to its limit, which began when it was scheduled."""
+    def limit_to_close(self, local: LocalActivity) -> None:
+        """Have the store hold a local activity to its limit, which began when it was scheduled."""
         self._limit(local.ref, local.call.options.schedule_to_close_timeout, TO_CLOSE, local.begun)
 
     def _limit(self, ref: int, timeout: int, guard: str, begun: int | None = None) -> None:
@@ -193,9 +191,9 @@ class Transition:
 
     def cancel(self, ref: int, reason: str = "") -> bool:
         """Cancel whatever `ref` is: the one method serves three ports."""
-        for index, task in enumerate(self.commit.calls):
+        for index, task in enumerate(self.commit.activities):
             if task.ref == ref:  # scheduled in this very task
-                del self.commit.calls[index]
+                del self.commit.activities[index]
                 self.commit.deadlines = [d for d in self.commit.deadlines if d.ref != ref]
                 if task.call.options.wait_for_cancellation:
                     self._reply(ref, canceled(reason))
@@ -236,7 +234,7 @@ class Transition:
             ask = Ask("cancel", str(Pid("", child)), reason=reason, request=request)
             self._out(0, ASK, pack(ask), key=f"cancel:{ref}")
 
-    # --- timers -----------------------------------------------------------------------------
+    # --- timers ------------------------------------------------------------------------------
 
     def start(self, ref: int, ns: int) -> None:
         mail = Mail(DONE, ref, b"{}", self.run.run_id)
@@ -246,7 +244,7 @@ class Transition:
         """So long after the last events, as a time since this task began."""
         return self._spent + min(ns, LONGEST)
 
-    # --- signals ----------------------------------------------------------------------------
+    # --- signals -----------------------------------------------------------------------------
 
     def spawn(self, ref: int, spawn: Spawn) -> None:
         try:
@@ -280,7 +278,7 @@ class Transition:
         key = f"{run.run_id}:{key or ref}"
         self.commit.outbox.append(Outgoing(run.id, run.run_id, str(run.pid), ref, op, body, key))
 
-    # --- history ----------------------------------------------------------------------------
+    # --- history -----------------------------------------------------------------------------
 
     def attributes(self, upserts: Attributes) -> None:
         self.commit.search = {**self.commit.search, **upserts.search}
@@ -327,7 +325,7 @@ def canceled(reason: str) -> ErrorData:
 
 
 def timeout_error(timeout_type: str, ms: int) -> ErrorData:
-    """The error of a call that ran into one of its four timeouts (given in milliseconds): its caller gets it last."""
+    """The error that the caller of an activity gets when one of its four timeouts (in milliseconds) has passed."""
     details = pack({"timeout_type": timeout_type})
     limit = f"{ms / 1000:g} s"
     return ErrorData(f"{timeout_type} timeout of {limit} exceeded", TIMEOUT, False, msgspec.Raw(details))
