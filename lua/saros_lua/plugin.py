@@ -35,7 +35,7 @@ def _make(registry: Registry, modules: Mapping[str, Module]) -> LuaRuntime:
 
 @saros.hookimpl
 def saros_kinds() -> Sequence[Kind]:
-    from .lua_kinds import LUA_KINDS
+    from .kinds import LUA_KINDS
 
     return LUA_KINDS
 

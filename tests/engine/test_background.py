@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from saros.model.background import Job, Jobs, finished
+from saros.model.background import Job, Jobs, shielded
 
 from .conftest import Runner
 
@@ -115,7 +115,7 @@ def test_what_is_begun_is_finished_although_it_is_cancelled(run: Runner) -> None
 
         for by_asyncio in (False, True):
             done.clear()
-            job = Job(finished(work(), "work", 20), "the worker")
+            job = Job(shielded(work(), "work", 20), "the worker")
             await asyncio.sleep(0.005)
             for _ in range(2):
                 (job.task if by_asyncio else job).cancel()
@@ -129,7 +129,7 @@ def test_what_is_begun_is_finished_although_it_is_cancelled(run: Runner) -> None
 
 def test_what_is_begun_and_hangs_is_given_up(run: Runner) -> None:
     async def check() -> None:
-        job = Job(finished(deaf(1), "work", 0.1), "the worker")
+        job = Job(shielded(deaf(1), "work", 0.1), "the worker")
         await asyncio.sleep(0)
         await job.end(20)
         assert job.done()

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 import saros
 from saros.model.clock import LONGEST, RealClock, VirtualClock, backoff
 from saros.model.records import RetryPolicy
+from saros.model.timing import MS
 from saros_testing import eventually, lua_app
 
-MS = 1_000_000
 HOURS_3 = 3 * 3_600 * 10**9
 
 

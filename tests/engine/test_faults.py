@@ -12,9 +12,9 @@ import pytest
 
 import saros
 from saros.engine.backend import StoreBackend
+from saros.engine.commit_builder import CommitBuilder
 from saros.engine.live import load
-from saros.engine.transition import Transition
-from saros.interfaces.activities import CallLease, Settled
+from saros.interfaces.activities import ActivityLease, Settled
 from saros.interfaces.signals import Mail
 from saros.interfaces.store import CONFLICT, FENCED, OK
 from saros.model.records import DONE, MESSAGE, Message, pack
@@ -106,17 +106,17 @@ def test_a_late_commit_is_fenced_and_a_stale_one_conflicts(tmp_path: Path, run: 
             order = await opened.start("app:main", id="o")
             (task,) = await store.take(["main"], 10)
             live = load(task.run, opened.deployment, [])
-            transition = Transition(task, live)
-            transition.begin()
-            late = Transition(task, load(task.run, opened.deployment, []))
+            builder = CommitBuilder(task, live)
+            builder.begin()
+            late = CommitBuilder(task, load(task.run, opened.deployment, []))
             late.begin()
             late.commit.fence = "somebody else's"
             assert await store.commit([late.commit]) == [FENCED]
-            assert await store.commit([transition.commit]) == [OK]
-            assert await store.commit([transition.commit]) == [FENCED]
+            assert await store.commit([builder.commit]) == [OK]
+            assert await store.commit([builder.commit]) == [FENCED]
             await order.signal("go")
             (task,) = await store.take(["main"], 10)
-            stale = Transition(task, live)
+            stale = CommitBuilder(task, live)
             stale.begin()
             stale.commit.expected -= 1
             assert await store.commit([stale.commit]) == [CONFLICT]
@@ -135,11 +135,11 @@ def test_a_completion_counts_once_and_only_for_its_own_attempt(tmp_path: Path, r
             order = await opened.start("app:main", id="o")
             (task,) = await store.take(["main"], 10)
             live = load(task.run, opened.deployment, [])
-            transition = Transition(task, live)
-            transition.begin()
-            assert await store.commit([transition.commit]) == [OK]
-            (lease,) = await store.take_calls(["main"], 10)
-            forged = CallLease(lease.task, "another token", lease.now)
+            builder = CommitBuilder(task, live)
+            builder.begin()
+            assert await store.commit([builder.commit]) == [OK]
+            (lease,) = await store.take_activities(["main"], 10)
+            forged = ActivityLease(lease.task, "another token", lease.now)
             await store.settle([Settled(forged, b'{"ok":"forged"}'), Settled(lease, b'{"ok":"right"}')])
             await store.settle([Settled(lease, b'{"ok":"again"}')])
             assert not await store.post("o", Mail(DONE, 1, b'{"ok":"old run"}', "another run"))

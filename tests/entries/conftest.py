@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 
 from saros.entries import CORE_KINDS, AppError, Kind, Problem, Registry, load
-from saros_lua.lua_kinds import LUA_KINDS
+from saros_lua.kinds import LUA_KINDS
 from saros_python.kinds import FUNCTION_PYTHON
 
 KINDS: tuple[Kind, ...] = (*CORE_KINDS, *LUA_KINDS, FUNCTION_PYTHON)

@@ -100,7 +100,7 @@ def test_a_user_that_lacks_something(rule: str, text: str, app: Path, user: Any,
 
 
 def test_every_command_of_the_scripts_is_tried_first() -> None:
-    scripts = {file.name: file.read_text() for file in SCRIPTS.glob("*.lua")}
+    scripts = {file.name: file.read_text() for file in SCRIPTS.rglob("*.lua")}
     tried = set(re.findall(r'try\("([A-Z]+)"', scripts.pop("probe.lua")))
     used = {name for text in scripts.values() for name in re.findall(r'(?<!\w)p?call\("([A-Z]+)"', text)}
     assert used - tried == {"TIME"}  # each script begins with it

@@ -84,7 +84,7 @@ def test_what_is_on_disk_counts(app: Path, new_valkey: Any, monkeypatch: pytest.
         def no_sync() -> None:
             redis.config_set("appendfsync", "no")
 
-        monkeypatch.setattr("saros_redis.client.FSYNC_MS", 200)
+        monkeypatch.setattr("saros_redis.server.client.FSYNC_MS", 200)
         asyncio.run(start_fails(app, server.url(fsync="true"), "not on the server's disk", no_sync))
 
 
@@ -96,7 +96,9 @@ def test_what_is_on_the_disks_of_replicas_counts(
     replica = new_valkey(*always, "--replicaof", "127.0.0.1", str(master.port))
     while not master.is_replicated():
         pass
-    monkeypatch.setattr("saros_redis.client.FSYNC_MS", 1_500)  # replicas say once a second what they have
+    monkeypatch.setattr(
+        "saros_redis.server.client.FSYNC_MS", 1_500
+    )  # replicas say once a second what they have
 
     def no_file() -> None:
         with replica.client() as redis:

@@ -184,8 +184,10 @@ def test_monitors_hear_of_ends(app: Path, url: str, topic: str, value: Any, fail
         assert [each.pop("from") for each in found] == pids[::-1]
         assert [each.get("value") for each in found] == [value] * 7
         assert [(each["kind"], each["failed"]) for each in found] == [("EXIT", failed)] * 7
-        with_server = b.backend.store.core.client.commands
-        assert not await with_server.hlen(b.backend.store.core.keys.box(b.host.node).replace(":nm:", ":nw:"))
+        with_server = b.backend.store._client.commands
+        assert not await with_server.hlen(
+            b.backend.store._partitions.keys.box(b.host.node).replace(":nm:", ":nw:")
+        )
 
     run(app, url, main)
 

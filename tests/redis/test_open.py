@@ -121,7 +121,7 @@ def test_the_number_of_partitions_is_kept(app: Path, server: Any) -> None:
     async def main(url: str) -> int:
         async with saros.open(app, backend=url, workers=False) as opened:
             store: Any = opened.backend
-            return int(store.store.core.keys.partitions)
+            return int(store.store._partitions.keys.partitions)
 
     assert asyncio.run(main(url)) == 3
     assert asyncio.run(main(url.replace("partitions=3", "retention=1d"))) == 3

@@ -14,7 +14,7 @@ import pytest
 
 import saros
 from saros.engine import runs
-from saros.interfaces.activities import CallTask, Settled
+from saros.interfaces.activities import ActivityTask, Settled
 from saros.interfaces.history import Close, WorkflowTask
 from saros.interfaces.signals import Mail
 from saros.interfaces.store import CONFLICT, FENCED, OK, Commit
@@ -64,7 +64,7 @@ def test_a_late_commit_is_refused(url: str) -> None:
         async with opened(short, working=False) as late, opened(short) as other:
             await start(late, request("x"))
             first = await take(late)
-            late.core.held.clear()  # as if its process stood still
+            late._leases.clear()  # as if its process stood still
             second = await take(other)
             assert second.run == first.run
             assert second.fence != first.fence
@@ -112,9 +112,9 @@ def test_a_result_counts_once(url: str) -> None:
         async with opened(url) as store:
             await start(store, request("x"))
             task = await take(store)
-            call = CallTask("x", task.run.run_id, 1, "q", "w|x", "main", Call("app:f"))
-            assert await store.commit([commit(task, calls=[call])]) == [OK]
-            (lease,) = await store.take_calls(("q",), 1)
+            call = ActivityTask("x", task.run.run_id, 1, "q", "w|x", "main", Call("app:f"))
+            assert await store.commit([commit(task, activities=[call])]) == [OK]
+            (lease,) = await store.take_activities(("q",), 1)
             await store.settle([Settled(lease, b'{"ok":1}')])
             await store.settle([Settled(lease, b'{"ok":2}')])
             after = await take(store)
@@ -283,7 +283,7 @@ def test_a_workflow_that_kills_its_workers_is_set_aside(url: str) -> None:
             await start(store, request("x"))
             for _ in range(2):
                 await take(store)
-                store.core.held.clear()  # as if its process were gone
+                store._leases.clear()  # as if its process were gone
             deadline = time.monotonic() + 10
             while not (found := await store.describe("x")) or not found.problem:
                 assert time.monotonic() < deadline

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import saros
-from saros_redis.timers import LIMIT
+from saros_redis.parts.deadlines import LIMIT
 from saros_testing import lua_app
 
 ORDERS, TIMERS = 100, 50
@@ -54,7 +54,7 @@ def test_deadlines_that_are_due_at_once(new_server: Any, tmp_path: Path) -> None
             assert redis.zcard(f"{{{prefix}:0}}:tm") == ORDERS * TIMERS + DELAYED
             make_due(redis, f"{{{prefix}:0}}:tm")
             redis.slowlog_reset()
-            count_fired(app.backend.store.core, fired)
+            count_fired(app.backend.store._partitions, fired)
             app.start_workers()
             for number in range(ORDERS):
                 order = app.get(f"timers-{number}")
@@ -72,9 +72,9 @@ def test_deadlines_that_are_due_at_once(new_server: Any, tmp_path: Path) -> None
     assert max(fired) == LIMIT
 
 
-def count_fired(core: Any, fired: list[int]) -> None:
+def count_fired(partitions: Any, fired: list[int]) -> None:
     """Note how many deadlines each script brings from now on."""
-    run = core.run
+    run = partitions.run
 
     async def counting(name: str, *args: Any) -> Any:
         reply = await run(name, *args)
@@ -82,7 +82,7 @@ def count_fired(core: Any, fired: list[int]) -> None:
             fired.append(int(reply[1]))
         return reply
 
-    core.run = counting
+    partitions.run = counting
 
 
 def make_due(redis: Any, timers: str) -> None:

@@ -229,7 +229,9 @@ def test_redis_to_a_port_with_tls(server: Any, authority: Authority, proxy: Any,
 
 
 def test_rediss_to_a_port_without_tls(server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("saros_redis.connect.CONNECT_S", 0.5)  # a server may wait for the end of the line
+    monkeypatch.setattr(
+        "saros_redis.server.connect.CONNECT_S", 0.5
+    )  # a server may wait for the end of the line
     error = refused(tmp_path, tls(server, server.port))
     assert error.kind == UNAVAILABLE
     assert "TLS" in error.message

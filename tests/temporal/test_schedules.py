@@ -13,7 +13,7 @@ from temporalio.api.workflowservice.v1 import ListScheduleMatchingTimesRequest
 from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow, ScheduleSpec, ScheduleState
 
 from saros.model.execution import COMPLETED
-from saros.model.timing import SECOND_NS, Cron
+from saros.model.timing import SECOND, Cron
 from saros_temporal.client.schedules import calendars
 
 
@@ -91,7 +91,7 @@ def test_cron_means_the_same_on_temporal(
     def ours(cron: Cron, window: str) -> list[int]:
         times = [int(dt.datetime.fromisoformat(f"{window}Z").timestamp())]
         while len(times) < 20:
-            times.append((cron.after(times[-1] * SECOND_NS, zoneinfo.ZoneInfo(zone)) or 0) // SECOND_NS)
+            times.append((cron.after(times[-1] * SECOND, zoneinfo.ZoneInfo(zone)) or 0) // SECOND)
         return times
 
     async def scenario() -> None:

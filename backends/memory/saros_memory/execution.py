@@ -7,24 +7,34 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from saros.interfaces.activities import CallTask
+from saros.interfaces.activities import ActivityTask
+from saros.interfaces.history import already_exists
 from saros.interfaces.signals import Child, Mail
 from saros.model.clock import Handle
-from saros.model.execution import RUNNING, Description, Record, Run, Watcher
+from saros.model.execution import (
+    COMPLETED,
+    CONTINUED,
+    RUNNING,
+    Description,
+    Record,
+    Run,
+    StartRequest,
+    Watcher,
+)
 from saros.model.records import Attributes
 from saros.model.search import upserted
 from saros.model.values import readable
 
 
-class OpenCall:
-    """A call that has not settled.
+class OpenActivity:
+    """An activity that has not settled.
 
     `token` is that of the attempt that runs, if one does; `closes` is when it is closed, by the steady clock.
     """
 
     __slots__ = ("canceled", "closes", "task", "token")
 
-    def __init__(self, task: CallTask, token: str = "") -> None:
+    def __init__(self, task: ActivityTask, token: str = "") -> None:
         self.task = task
         self.token = token
         self.canceled = False
@@ -33,9 +43,9 @@ class OpenCall:
 
 class Execution:
     __slots__ = (
+        "activities",
         "alarms",
         "began",
-        "calls",
         "children",
         "close_time",
         "delayed",
@@ -67,7 +77,7 @@ class Execution:
         self.watchers = list(watchers)
         self.joined: set[str] = set()  # start requests that met it when it ran
         self.children: dict[int, Child] = {}  # by the command that started each
-        self.calls: dict[int, OpenCall] = {}
+        self.activities: dict[int, OpenActivity] = {}
         self.timers: dict[int, list[Handle]] = {}
         self.alarms: list[Handle] = []
         self.search: dict[str, msgspec.Raw] = {}
@@ -107,8 +117,8 @@ class Execution:
         for handle in self.timers.pop(ref, ()):
             handle.cancel()
 
-    def drop_call(self, ref: int) -> None:
-        self.calls.pop(ref, None)
+    def drop_activity(self, ref: int) -> None:
+        self.activities.pop(ref, None)
         self.clear(ref)
 
     def close(self, status: str, now: int) -> None:
@@ -118,9 +128,20 @@ class Execution:
         for alarm in self.alarms:
             alarm.cancel()
         self.alarms.clear()
-        self.calls.clear()
+        self.activities.clear()
         self.starting = None
         self.problem = None
+
+    def check_reuse(self, request: StartRequest) -> None:
+        """Refuse to start an id again whose last run has ended, if the request's reuse policy says so.
+
+        :raises Error: ALREADY_EXISTS.
+        """
+        policy = request.options.id_reuse_policy
+        if policy == "reject_duplicate":
+            raise already_exists(request.id, self.run.run_id, "was used before")
+        if policy == "allow_duplicate_failed_only" and self.status in (COMPLETED, CONTINUED):
+            raise already_exists(request.id, self.run.run_id, "has completed before")
 
     def description(self) -> Description:
         run = self.run

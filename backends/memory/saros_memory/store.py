@@ -1,6 +1,6 @@
 """The in-memory store: one process, one event loop, nothing on disk. What it holds ends with the process.
 
-Its methods never suspend half-way, so each is atomic by being ordinary code.
+Its methods never suspend half-way, so each of them is atomic.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
-from saros.interfaces.activities import CallLease, Settled
+from saros.interfaces.activities import ActivityLease, Settled
 from saros.interfaces.history import LAST, NewRun, WorkflowTask, withdrawn
 from saros.interfaces.nodes import LostNode, NodeMail
 from saros.interfaces.signals import Mail, Outgoing
@@ -33,7 +33,7 @@ from saros.model.records import DONE
 from saros.model.search import matches
 from saros.model.values import Json
 
-from .ledger import Ledger, check_reuse
+from .state import State
 
 log = logging.getLogger("saros.memory")
 
@@ -46,7 +46,7 @@ def _named(lost: list[str]) -> str:
     return what + (f" ({', '.join(lost[:5])}{', ...' if len(lost) > 5 else ''})" if lost else "")
 
 
-class MemoryStore(Ledger):
+class MemoryStore(State):
     """See `saros.interfaces.store.Store`."""
 
     shared = False
@@ -64,7 +64,7 @@ class MemoryStore(Ledger):
         if lost and not self.shared:
             log.warning("%s ends, and with it %s", self.url, _named(lost))
 
-    # --- clients ----------------------------------------------------------------------------
+    # --- clients -----------------------------------------------------------------------------
 
     async def start(self, new: NewRun, request: StartRequest) -> Started:
         old = self._current.get(request.id)
@@ -78,7 +78,7 @@ class MemoryStore(Ledger):
                 if joined is not None:
                     return joined
             else:
-                check_reuse(old.run, old.status, request)
+                old.check_reuse(request)
         run = self._create(new, watchers=[request.watcher] if request.watcher else [])
         if request.name:
             self._names[request.name] = str(run.run.pid)
@@ -161,7 +161,7 @@ class MemoryStore(Ledger):
             if not waiters and self._waiters.get(execution.run.run_id) is waiters:
                 del self._waiters[execution.run.run_id]
 
-    # --- names ------------------------------------------------------------------------------
+    # --- names -------------------------------------------------------------------------------
 
     async def register(self, name: str, pid: str) -> bool:
         return self._names.setdefault(name, pid) == pid
@@ -175,7 +175,7 @@ class MemoryStore(Ledger):
         del self._names[name]
         return True
 
-    # --- workflow tasks ---------------------------------------------------------------------
+    # --- workflow tasks ----------------------------------------------------------------------
 
     async def take(self, queues: Sequence[str], limit: int) -> list[WorkflowTask]:
         tasks: list[WorkflowTask] = []
@@ -219,42 +219,42 @@ class MemoryStore(Ledger):
         # By the machine's clock, also when the store's is virtual: repairing code takes real time.
         execution.alarms.append(asyncio.get_running_loop().call_later(delay / 1e9, self._wake, execution))
 
-    # --- calls ------------------------------------------------------------------------------
+    # --- activities --------------------------------------------------------------------------
 
-    async def take_calls(self, queues: Sequence[str], limit: int) -> list[CallLease]:
-        leases: list[CallLease] = []
+    async def take_activities(self, queues: Sequence[str], limit: int) -> list[ActivityLease]:
+        leases: list[ActivityLease] = []
         while not leases:
-            for task in await self._calls.take(queues, limit):
-                call = self._open_call(task)
-                if call is not None and not call.token and call.task.attempt == task.attempt:
-                    call.token = str(next(self._fences))
-                    leases.append(CallLease(call.task, call.token, self.clock.now()))
+            for task in await self._activities.take(queues, limit):
+                activity = self._open_activity(task)
+                if activity is not None and not activity.token and activity.task.attempt == task.attempt:
+                    activity.token = str(next(self._fences))
+                    leases.append(ActivityLease(activity.task, activity.token, self.clock.now()))
         self.clock.busy(0)
         return leases
 
     async def settle(self, results: Sequence[Settled]) -> None:
         for lease, outcome, retry_in in results:
-            call = self._open_call(lease.task)
-            if call is None or call.token != lease.token:
+            activity = self._open_activity(lease.task)
+            if activity is None or activity.token != lease.token:
                 continue
             execution = self._runs[lease.task.run_id]
-            if retry_in is not None and self._may_retry(call, retry_in):
-                call.token = ""
-                call.task = msgspec.structs.replace(call.task, attempt=call.task.attempt + 1)
-                self._retry(execution, call, retry_in)
+            if retry_in is not None and self._may_retry(activity, retry_in):
+                activity.token = ""
+                activity.task = msgspec.structs.replace(activity.task, attempt=activity.task.attempt + 1)
+                self._retry(execution, activity, retry_in)
                 continue
-            execution.drop_call(lease.task.ref)
+            execution.drop_activity(lease.task.ref)
             self._post(execution, Mail(DONE, lease.task.ref, outcome, execution.run.run_id))
 
-    async def heartbeat(self, lease: CallLease, details: Json | None) -> bool:
-        call = self._open_call(lease.task)
-        if call is None or call.token != lease.token:
+    async def heartbeat(self, lease: ActivityLease, details: Json | None) -> bool:
+        activity = self._open_activity(lease.task)
+        if activity is None or activity.token != lease.token:
             return True
         if details is not None:
-            call.task.heartbeat = msgspec.Raw(details)
-        return call.canceled
+            activity.task.heartbeat = msgspec.Raw(details)
+        return activity.canceled
 
-    # --- outbox -----------------------------------------------------------------------------
+    # --- outbox ------------------------------------------------------------------------------
 
     async def outbox(self, limit: int) -> list[Outgoing]:
         entries = await self._outbox.take(("",), limit)

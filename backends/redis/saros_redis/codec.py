@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from saros.interfaces.activities import CallTask, Settled
+from saros.interfaces.activities import ActivityTask, Settled
 from saros.interfaces.history import NewRun
 from saros.interfaces.signals import Mail, Outgoing
 from saros.interfaces.store import Commit
@@ -23,8 +23,10 @@ from .limits import bytes_of
 
 pack_args = msgspec.msgpack.Encoder().encode
 _run = msgspec.json.Decoder(Run).decode
-_task = msgspec.json.Decoder(CallTask).decode
+_task = msgspec.json.Decoder(ActivityTask).decode
 _watcher = msgspec.json.Decoder(Watcher).decode
+BROKEN: Final = (msgspec.MsgspecError, ValueError, LookupError)
+"""What the readers here raise for data that this version did not write."""
 TERM_MAX = 256
 """Longer values are not found by an index."""
 
@@ -74,7 +76,7 @@ def read_run(blob: bytes) -> Run:
     return run
 
 
-def read_call(blob: bytes, attempt: int, heartbeat: bytes) -> CallTask:
+def read_activity(blob: bytes, attempt: int, heartbeat: bytes) -> ActivityTask:
     task = _task(blob)
     task.attempt = attempt
     if heartbeat:
@@ -180,7 +182,7 @@ def commit(commit: Commit, consumer: str) -> list[Any]:
         commit.consumed,
         [record_item(record) for record in commit.records],
         bytes_of(commit),
-        [[str(task.ref), task.task_queue, pack(task).decode()] for task in commit.calls],
+        [[str(task.ref), task.task_queue, pack(task).decode()] for task in commit.activities],
         [str(ref) for ref in commit.canceled],
         [[str(ref), mail_item(Mail(DONE, ref, _CANCELED, run_id))] for ref in commit.asked],
         [

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from typing import Final
+
+RUNS: Final = "runs"
+ACTIVITIES: Final = "activities"
+OWN: Final = "own"
+"""Activities that begin within a workflow task."""
+OUT: Final = "out"
+"""With the three others: the kinds of streams that workers take from."""
 
 
 class Keys:
@@ -13,9 +21,9 @@ class Keys:
     m:<run>   hash: facts, status, fence, attributes     e:<id>  hash: the newest run
     h:<run>   list: history                              k:<id>  zset: keys of mail that came, by time
     i:<run>   list: inbox                                w:<id>  hash: watchers
-    c:<run>   hash: open calls                           ch:<id> hash: children, their parent close policies
+    c:<run>   hash: open activities                      ch:<id> hash: children, their parent close policies
     d:<run>   hash: deadlines                            x:...   zsets: runs by start (x:closed: by end)
-    ready:<queue>, act:<queue>, out   streams: runs with mail, calls, outbox
+    ready:<queue>, act:<queue>, out   streams: runs with mail, activities, outbox
     tm        zset: deadlines by time                    names, soft   registered names
     x:steady  hash: the steady clock (see fire.lua), and the number of the newest deadline
     nodes     zset: nodes by when their leases end       nm:<node> list: mail    nw:<node> hash: watches
@@ -32,11 +40,11 @@ class Keys:
     def ready(self, partition: int, queue: str) -> str:
         return f"{self.tags[partition]}:ready:{queue}"
 
-    def calls(self, partition: int, queue: str) -> str:
+    def activities(self, partition: int, queue: str) -> str:
         return f"{self.tags[partition]}:act:{queue}"
 
     def own(self, partition: int, queue: str) -> str:
-        """Calls that workers began within their workflow tasks: leased from the beginning, read by nobody."""
+        """Activities that workers began within their workflow tasks: leased from the beginning, read by nobody."""
         return f"{self.tags[partition]}:loc:{queue}"
 
     def out(self, partition: int) -> str:

@@ -16,7 +16,7 @@ COMMIT = 8
 SCRIPT = 1_000_000
 """Bytes of several commits, or results, that go into one script: so many hold the server for a few milliseconds."""
 RECORD = 2_000
-"""What a record costs in a script, in bytes: it may start a call or a timer."""
+"""What a record costs in a script, in bytes: it may start an activity or a timer."""
 
 
 def bytes_of(commit: Commit) -> int:

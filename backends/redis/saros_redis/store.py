@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from anyio import move_on_after
 
-from saros.interfaces.activities import CallLease, Settled
+from saros.interfaces.activities import ActivityLease, Settled
 from saros.interfaces.history import NewRun, WorkflowTask
 from saros.interfaces.nodes import LostNode, NodeMail
 from saros.interfaces.signals import Mail, Outgoing
@@ -17,23 +17,27 @@ from saros.model.clock import steady_ns
 from saros.model.execution import Description, HistoryPage, Started, StartRequest, Watcher
 from saros.model.values import Json
 
-from .calls import Calls
-from .check import check
-from .client import Client
-from .clock import RedisClock
-from .core import CALLS, OUT, RUNS, Core
-from .executions import Executions
-from .housekeeping import Housekeeping
-from .keys import Keys
-from .listing import Listing
-from .names import Names
-from .nodes import Nodes
-from .notify import Notify
+from .keys import ACTIVITIES, OUT, RUNS, Keys
+from .leases.intake import Intake
+from .leases.leases import Leases
+from .leases.prefetch import Prefetch
+from .leases.readers import Readers
+from .leases.reclaim import Reclaim
 from .options import Options
-from .outbox import Outbox
-from .serving import Serving
-from .tasks import Tasks
-from .timers import Alarm, Timers
+from .parts.activity_results import ActivityResults
+from .parts.deadlines import Alarm, Deadlines
+from .parts.executions import Executions
+from .parts.housekeeping import Housekeeping
+from .parts.listing import Listing
+from .parts.name_registry import NameRegistry
+from .parts.node_registry import NodeRegistry
+from .parts.outbox import Outbox
+from .parts.subscriptions import Subscriptions
+from .parts.workflow_tasks import WorkflowTasks
+from .server.check import check
+from .server.client import Client
+from .server.partitions import Partitions
+from .server.server_clock import RedisClock
 
 STOP_S = 10.0
 """How long it may take to hand over what is leased."""
@@ -46,61 +50,77 @@ class RedisStore:
         self.options = options
         self.url = options.url
         self.clock = RedisClock()
-        self.core: Core
 
     # --- life -------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        client = Client(self.options)
+        options = self.options
+        client = self._client = Client(options)
         try:
-            partitions = await check(client, client.commands)
+            keys = Keys(options.prefix, await check(client, client.commands))
         except BaseException:
             await client.close()
             raise
-        self.core = core = Core(self.options, client, Keys(self.options.prefix, partitions), self.clock)
-        self._executions = Executions(core)
-        self._listing = Listing(core)
-        self._names = Names(core)
-        self._nodes = Nodes(core)
-        self._notify = Notify(core)
-        self._serving = Serving(core)
+        self._partitions = Partitions(client, keys, options.lease)
+        self._open_clients_parts()
+        await self._open_worker_parts()
+
+    def _open_clients_parts(self) -> None:
+        options, client, partitions = self.options, self._client, self._partitions
+        self._executions = Executions(partitions, options.payload)
+        self._listing = Listing(partitions)
+        self._names = NameRegistry(partitions, options.lease, client.forgiven)
+        self._nodes = NodeRegistry(options, client, partitions)
+        self._subscriptions = Subscriptions(partitions, client.listener)
+
+    async def _open_worker_parts(self) -> None:
+        options, client, partitions = self.options, self._client, self._partitions
+        leases = self._leases = Leases()
+        prefetch = self._prefetch = Prefetch(partitions.keys)
+        intake = Intake(options, partitions, prefetch, leases, self.clock)
+        self._readers = Readers(options, client, partitions, prefetch, intake, leases)
         alarm = self._alarm = Alarm()
-        self._tasks = Tasks(core, alarm)
-        self._calls = Calls(core, alarm)
-        self._outbox = Outbox(core)
-        self._housekeeping = Housekeeping(core, Timers(core, alarm), self._names)
-        await core.absorb(0, await core.run("take_wanted", 0, []))  # the server's time
+        consumer, payload = prefetch.consumer, options.payload
+        self._tasks = WorkflowTasks(partitions, leases, intake, alarm, consumer, payload)
+        self._results = ActivityResults(partitions, leases, intake, alarm, payload)
+        self._outbox = Outbox(partitions, leases)
+        deadlines = Deadlines(partitions, self.clock, alarm, prefetch.stream_names)
+        reclaim = Reclaim(options, client, partitions, prefetch, intake, leases)
+        self._housekeeping = Housekeeping(
+            options, partitions, prefetch.stream_names, deadlines, reclaim, self._names
+        )
+        await intake.absorb(0, await partitions.run("take_wanted", 0, []))  # the server's time
 
     async def run(self) -> None:
         try:
             await self._housekeeping.run()
         finally:
             with move_on_after(STOP_S, shield=True):
-                await self._serving.stop()
+                await self._readers.stop()
 
     async def close(self) -> None:
-        await self._serving.stop()
+        await self._readers.stop()
         await self._nodes.close()
         await self._names.close()
-        await self._notify.close()
-        await self.core.client.close()
+        await self._subscriptions.close()
+        await self._client.close()
 
     # --- workers ----------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
     async def _taking(self, kind: str, queues: Sequence[str] = ()) -> AsyncIterator[None]:
         """Have a buffer filled while a worker takes from it; one that is cancelled takes no more."""
-        self._serving.start(kind, tuple(queues))
+        self._readers.start(kind, tuple(queues))
         try:
             yield
         except asyncio.CancelledError:
-            await self._serving.leave(kind, tuple(queues))
+            await self._readers.leave(kind, tuple(queues))
             raise
 
     async def take(self, queues: Sequence[str], limit: int) -> list[WorkflowTask]:
-        self.core.queues = tuple(queues)
+        self._prefetch.queues = tuple(queues)
         async with self._taking(RUNS):
-            return await self.core.tasks.take(limit)
+            return await self._prefetch.tasks.take(limit)
 
     async def commit(self, commits: Sequence[Commit]) -> list[str]:
         return await self._tasks.commit(commits)
@@ -111,20 +131,20 @@ class RedisStore:
     def last_words(self) -> RedisStore:
         return RedisStore(self.options)
 
-    async def take_calls(self, queues: Sequence[str], limit: int) -> list[CallLease]:
-        buffer = self.core.calls_of(queues)
-        async with self._taking(CALLS, queues):
+    async def take_activities(self, queues: Sequence[str], limit: int) -> list[ActivityLease]:
+        buffer = self._prefetch.activities_of(queues)
+        async with self._taking(ACTIVITIES, queues):
             return await buffer.take(limit)
 
     async def settle(self, results: Sequence[Settled]) -> None:
-        await self._calls.settle(results)
+        await self._results.settle(results)
 
-    async def heartbeat(self, lease: CallLease, details: Json | None) -> bool:
-        return await self._calls.heartbeat(lease, details)
+    async def heartbeat(self, lease: ActivityLease, details: Json | None) -> bool:
+        return await self._results.heartbeat(lease, details)
 
     async def outbox(self, limit: int) -> list[Outgoing]:
         async with self._taking(OUT):
-            return await self.core.out.take(limit)
+            return await self._prefetch.out.take(limit)
 
     async def delivered(self, entry: Outgoing, reply: Mail | None) -> None:
         await self._outbox.delivered(entry, reply)
@@ -163,7 +183,7 @@ class RedisStore:
         return await self._executions.history(id, run_id, start)
 
     async def changed(self, id: str, run_id: str, length: int) -> None:
-        await self._notify.changed(id, run_id, length)
+        await self._subscriptions.changed(id, run_id, length)
 
     async def release(self, id: str) -> bool:
         """Have dead-lettered tasks of an execution tried again; False when it has none."""

@@ -27,14 +27,13 @@ from ..model.clock import Handle
 from ..model.errors import ALREADY_EXISTS, NOT_FOUND, UNAVAILABLE, Error
 from ..model.execution import Description, Pid, StartRequest
 from ..model.records import CANCEL, Ask, CancelRequest, StartOptions, pack
-from ..model.timing import Cron
+from ..model.timing import SECOND, Cron
 
 log = logging.getLogger("saros.schedules")
 
 MARK = "SarosSchedule"
 """The search attribute that names a run's schedule."""
 
-SECOND = 1_000_000_000
 PAUSE_NS = SECOND
 """The wait before a backend that could not be reached is asked again."""
 

@@ -2,8 +2,8 @@
 
 task = store.take()            mail for a run, with a fence
 live = cache or replay         the run's program, brought to the task's history length
-transition = live.deliver()    events in, commands out
-store.commit(transition)       all of it, or nothing
+commit = live.deliver()        events in, commands out
+store.commit(commit)           all of it, or nothing
 """
 
 from .backend import StoreBackend

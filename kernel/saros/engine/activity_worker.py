@@ -1,4 +1,4 @@
-"""The activity worker: takes calls, runs attempts, settles them."""
+"""The activity worker: takes activities, runs attempts, settles them."""
 
 from __future__ import annotations
 
@@ -9,31 +9,30 @@ from typing import Any
 
 from anyio import move_on_after
 
-from ..interfaces.activities import CallLease, CallTask, Settled
+from ..interfaces.activities import ActivityLease, ActivityTask, Settled
 from ..interfaces.host import Attempt, Attempts
 from ..interfaces.store import Store
 from ..model.background import LIMIT_S, Job, Jobs, together
 from ..model.errors import INTERNAL, INVALID, UNAVAILABLE, Error, ErrorData
 from ..model.execution import error_of
 from ..model.records import Outcome, pack
-from ..model.timing import parse_duration
+from ..model.timing import MS, parse_duration
 from ..model.values import Json
 from .retry import failure_of, limit_heartbeat, next_delay_ms, start_attempt
 
 log = logging.getLogger("saros.engine")
 
 BATCH = 64
-MS = 1_000_000
 LISTEN_S = 2.0
-"""How often a worker asks whether the calls that it runs still count; heartbeats ask, too."""
+"""How often a worker asks whether the activities that it runs still count; heartbeats ask, too."""
 
 
-def _activity_id(task: CallTask) -> str:
+def _activity_id(task: ActivityTask) -> str:
     return task.call.options.id or str(task.ref)
 
 
-class CallWorkers:
-    """A `CallWorker` for each task queue of an app, as its worker's options limit it.
+class ActivityWorkers:
+    """An `ActivityWorker` for each task queue of an app, as its worker's options limit it.
 
     :param limit: attempts at once, of a worker that says nothing itself.
     """
@@ -50,7 +49,9 @@ class CallWorkers:
             if grace:
                 graces[queue] = max(parse_duration(grace) / 1e9, graces.get(queue, 0.0))
         self._graces = graces
-        self._workers = {queue: CallWorker(store, attempts, [queue], most) for queue, most in limits.items()}
+        self._workers = {
+            queue: ActivityWorker(store, attempts, [queue], most) for queue, most in limits.items()
+        }
         self._stopping: dict[str, float] = {}  # when the grace of each queue ends, by the loop's time
 
     @property
@@ -59,34 +60,34 @@ class CallWorkers:
         return [worker.run for worker in self._workers.values()]
 
     def cancel(self, run_id: str, ref: int | None = None) -> None:
-        """Cancel the attempts of a call, or of all calls of a run, as far as they run in this process.
+        """Cancel the attempts of an activity, or of all activities of a run, as far as they run in this process.
 
         Attempts elsewhere hear of it within `LISTEN_S`.
         """
         for worker in self._workers.values():
             worker.cancel(run_id, ref)
 
-    def lease_of(self, run_id: str, activity_id: str) -> CallLease | None:
-        """The lease of a call whose attempt runs here; any thread may ask."""
+    def lease_of(self, run_id: str, activity_id: str) -> ActivityLease | None:
+        """The lease of an activity whose attempt runs here; any thread may ask."""
         leases = [worker.lease_of(run_id, activity_id) for worker in self._workers.values()]
         return next((lease for lease in leases if lease is not None), None)
 
-    def _of(self, lease: CallLease) -> CallWorker:
+    def _of(self, lease: ActivityLease) -> ActivityWorker:
         return self._workers[lease.task.task_queue]
 
-    def adopt(self, lease: CallLease, attempt: Attempt) -> None:
-        """Look after the attempt of a local call, which goes on after its workflow task.
+    def adopt(self, lease: ActivityLease, attempt: Attempt) -> None:
+        """Look after the attempt of a local activity, which goes on after its workflow task.
 
         Its end is to be told to `done`.
         """
         self._of(lease).adopt(lease, attempt)
 
-    def done(self, lease: CallLease, outcome: Json) -> None:
-        """Settle the attempt of a local call."""
+    def done(self, lease: ActivityLease, outcome: Json) -> None:
+        """Settle the attempt of a local activity."""
         self._of(lease).done(lease, outcome)
 
-    def heartbeat(self, lease: CallLease, details: Json) -> None:
-        """Record what the attempt of a local call says; nobody hears it while its workflow task is open."""
+    def heartbeat(self, lease: ActivityLease, details: Json) -> None:
+        """Record what the attempt of a local activity says; nobody hears it while its workflow task is open."""
         self._of(lease).heartbeat(lease, details)
 
     async def drain(self, grace_s: float) -> None:
@@ -99,7 +100,7 @@ class CallWorkers:
         await self.drained()
 
     async def drained(self) -> None:
-        """Once `drain` was called, wait for the local calls that came after it, too."""
+        """Once `drain` was called, wait for the local activities that came after it, too."""
         now = asyncio.get_running_loop().time()
         await together(*[self._workers[queue].drain(until - now) for queue, until in self._stopping.items()])
 
@@ -107,7 +108,7 @@ class CallWorkers:
 class _Running:
     """An attempt that runs in this process; it has none while it begins."""
 
-    def __init__(self, lease: CallLease, attempt: Attempt | None = None) -> None:
+    def __init__(self, lease: ActivityLease, attempt: Attempt | None = None) -> None:
         self.lease = lease
         self.attempt = attempt
         self.end: tuple[Settled, int] | None = None  # to be stored after its last heartbeat
@@ -116,8 +117,8 @@ class _Running:
         self.details: Json | None = None  # of the next
 
 
-class CallWorker:
-    """Serves the calls of task queues of one store in one process, `limit` at a time."""
+class ActivityWorker:
+    """Serves the activities of task queues of one store in one process, `limit` at a time."""
 
     def __init__(self, store: Store, attempts: Attempts, queues: Sequence[str], limit: int) -> None:
         self._store = store
@@ -140,7 +141,7 @@ class CallWorker:
             while self._free <= 0:
                 self._room.clear()
                 await self._room.wait()
-            leases = await self._store.take_calls(self._queues, min(BATCH, self._free))
+            leases = await self._store.take_activities(self._queues, min(BATCH, self._free))
             for lease in leases:
                 self._start(lease)
 
@@ -152,7 +153,7 @@ class CallWorker:
             task, attempt = running.lease.task, running.attempt
             if attempt is not None:
                 log.warning(
-                    "%s of %s has not ended in time; its worker stops, and the call is tried again",
+                    "%s of %s has not ended in time; its worker stops, and the activity is tried again",
                     task.call.target,
                     task.id,
                 )
@@ -162,20 +163,20 @@ class CallWorker:
         await self._jobs.wait(LIMIT_S)
         await self._jobs.end()
 
-    def lease_of(self, run_id: str, activity_id: str) -> CallLease | None:
-        """See `CallWorkers.lease_of`."""
+    def lease_of(self, run_id: str, activity_id: str) -> ActivityLease | None:
+        """See `ActivityWorkers.lease_of`."""
         for running in list(self._running.get(run_id, {}).values()):
             if _activity_id(running.lease.task) == activity_id:
                 return running.lease
         return None
 
     def cancel(self, run_id: str, ref: int | None = None) -> None:
-        """See `CallWorkers.cancel`."""
+        """See `ActivityWorkers.cancel`."""
         for running in list(self._running.get(run_id, {}).values()):
             if running.attempt is not None and (ref is None or running.lease.task.ref == ref):
                 running.attempt.cancel()
 
-    def _start(self, lease: CallLease) -> None:
+    def _start(self, lease: ActivityLease) -> None:
         self._begin(1)
         running = self._keep(lease)
         running.attempt = start_attempt(
@@ -185,13 +186,13 @@ class CallWorker:
             lambda details: self.heartbeat(lease, details),
         )
 
-    def adopt(self, lease: CallLease, attempt: Attempt) -> None:
-        """See `CallWorkers.adopt`. It takes no slot: it began without one."""
+    def adopt(self, lease: ActivityLease, attempt: Attempt) -> None:
+        """See `ActivityWorkers.adopt`. It takes no slot: it began without one."""
         self._begin(0)
         self._keep(lease).attempt = attempt
 
-    def done(self, lease: CallLease, outcome: Json) -> None:
-        """See `CallWorkers.done`."""
+    def done(self, lease: ActivityLease, outcome: Json) -> None:
+        """See `ActivityWorkers.done`."""
         if lease.token not in self._running.get(lease.task.run_id, {}):
             self._begin(0)
         self._done(lease, outcome, 0)
@@ -201,7 +202,7 @@ class CallWorker:
         self._open += 1
         self._idle.clear()
 
-    def _keep(self, lease: CallLease) -> _Running:
+    def _keep(self, lease: ActivityLease) -> _Running:
         running = self._running.setdefault(lease.task.run_id, {})[lease.token] = _Running(lease)
         if self._listening is None:
             self._listening = asyncio.get_running_loop().call_later(LISTEN_S, self._listen)
@@ -209,7 +210,7 @@ class CallWorker:
 
     # --- heartbeats ---------------------------------------------------------------------------
 
-    def heartbeat(self, lease: CallLease, details: Json) -> None:
+    def heartbeat(self, lease: ActivityLease, details: Json) -> None:
         """Record details, the newest at last, and let the attempt hear whether it is cancelled."""
         running = self._running.get(lease.task.run_id, {}).get(lease.token)
         if running is not None:
@@ -255,7 +256,7 @@ class CallWorker:
 
     # --- ends ---------------------------------------------------------------------------------
 
-    def _done(self, lease: CallLease, outcome: Json, slots: int) -> None:
+    def _done(self, lease: ActivityLease, outcome: Json, slots: int) -> None:
         run_id = lease.task.run_id
         attempts = self._running.get(run_id, {})
         running = attempts.pop(lease.token, None)
@@ -272,7 +273,7 @@ class CallWorker:
         if self._flushing is None:
             self._flushing = self._jobs.start(self._flush(), "storing results of activities")
 
-    def _verdict(self, lease: CallLease, outcome: Json) -> Settled:
+    def _verdict(self, lease: ActivityLease, outcome: Json) -> Settled:
         """Whether another attempt follows."""
         task = lease.task
         try:
@@ -281,10 +282,12 @@ class CallWorker:
                 return Settled(lease, outcome, None if most and task.attempt >= most else 0)
             delay = next_delay_ms(task.call.options, failure_of(outcome), task.attempt)
             return Settled(lease, outcome, None if delay is None else delay * MS)
-        except Exception as raised:  # an error of ours: the call must not wait for ever
+        except Exception as raised:  # an error of ours: the activity must not wait for ever
             log.exception("the end of %s for %s makes no sense", task.call.target, task.id)
             error = ErrorData(
-                f"the end of {task.call.target} makes no sense: {error_of(raised).message}", INTERNAL, False
+                f"the end of {task.call.target} makes no sense: {error_of(raised).message}",
+                INTERNAL,
+                False,
             )
             return Settled(lease, pack(Outcome(err=error)))
 
@@ -294,7 +297,7 @@ class CallWorker:
                 batch, self._settled = self._settled, []
                 try:
                     await self._store.settle([settled for settled, _ in batch])
-                except Error as error:  # their leases end, and the calls are tried again
+                except Error as error:  # their leases end, and the activities are tried again
                     log.warning("%d results of activities were not stored: %s", len(batch), error)
                 finally:
                     self._free += sum(slots for _, slots in batch)

@@ -53,11 +53,11 @@ from ..model.records import (
 from ..model.search import check_search
 from ..model.values import Json
 from . import runs
-from .activity_worker import CallWorkers
+from .activity_worker import ActivityWorkers
 from .hung import PASSES, last_words, note_of
 from .live import load
 from .nodes import Nodes
-from .outbox import Courier
+from .outbox import OutboxWorker
 from .runs import under_its_name
 from .workflow_worker import WorkflowWorker, cache_size
 
@@ -85,7 +85,7 @@ class StoreBackend:
         self._grace_s = grace_s
         self._deployment: Deployment | None = None
         self.workflow_worker: WorkflowWorker | None = None
-        self._calls: CallWorkers | None = None
+        self._activities: ActivityWorkers | None = None
         self._lasts = not isinstance(store.last_words(), str)
         self._nodes = Nodes(store)  # of a client, until this process works
         self._left: list[Nodes] = []
@@ -113,21 +113,21 @@ class StoreBackend:
 
     async def work(self, host: Host) -> None:
         queues = host.deployment.registry.task_queues()
-        calls = self._calls = CallWorkers(self.store, host.attempts, self._concurrency)
+        activities = self._activities = ActivityWorkers(self.store, host.attempts, self._concurrency)
         await self._keep_running(lambda: self.join(host), once=True)
         nodes = self._nodes
-        courier = Courier(self.store, host, nodes)
+        outbox = OutboxWorker(self.store, host, nodes)
         self.workflow_worker = WorkflowWorker(
-            self.store, host.deployment, host.attempts, queues, calls, cache_size(host.deployment)
+            self.store, host.deployment, host.attempts, queues, activities, cache_size(host.deployment)
         )
         loops = {
             "the store's housekeeping": self.store.run,
-            "the courier": courier.run,
+            "the outbox worker": outbox.run,
             "the workflow worker": self.workflow_worker.run,
             "the watch of other nodes": nodes.bury,
         }
         serving = [Job(self._keep_running(loop), name) for name, loop in loops.items()]
-        taking = [Job(self._keep_running(loop), "the activity worker") for loop in calls.loops]
+        taking = [Job(self._keep_running(loop), "the activity worker") for loop in activities.loops]
         everything = [*serving, *taking]
         try:
             # A cancellation leaves them running: the store keeps the leases of activities until these have ended,
@@ -140,9 +140,9 @@ class StoreBackend:
             with CancelScope(shield=True):
                 for job in taking:
                     job.cancel()
-                await calls.drain(self._grace_s)
+                await activities.drain(self._grace_s)
                 await end_all(reversed(everything), STOP_S)
-                await courier.close()
+                await outbox.close()
 
     async def blocked(self, facts: Facts, problem: str) -> str:
         """See `saros.interfaces.backend.Backend.blocked`."""
@@ -163,7 +163,7 @@ class StoreBackend:
         return store if isinstance(store, str) else await last_words(store, note, problem)
 
     def _note(self, facts: Facts) -> Json:
-        return note_of(facts, self.workflow_worker, self._calls)
+        return note_of(facts, self.workflow_worker, self._activities)
 
     async def _keep_running(self, loop: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
         """Run a loop for ever (or something once); when it fails, or the server is away, again, with growing pauses.

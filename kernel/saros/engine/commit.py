@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ..interfaces.activities import CallTask
+from ..interfaces.activities import ActivityTask
 from ..interfaces.history import Close, WorkflowTask
 from ..interfaces.signals import Child, Mail, Outgoing, child_request
 from ..interfaces.store import Commit
@@ -35,18 +35,17 @@ from ..model.records import (
     pack,
     unpack,
 )
+from ..model.timing import MS
 from ..model.values import Json, error_data
 from . import runs
 from .live import Live, waits_for_cancellation
 from .retry import timeout_error
 
-MS = 1_000_000
-
 REPLIES = 100
 """How many commands of one workflow task are answered at once; others are answered in the next task."""
 
 
-class LocalCall(msgspec.Struct, frozen=True):
+class LocalActivity(msgspec.Struct, frozen=True):
     ref: int
     call: Call
     scheduled: int  # nanoseconds since 1970
@@ -62,7 +61,7 @@ class Draft:
         self.run = task.run
         self.registry = live.deployment.registry
         self.commit = Commit(task.run, task.fence, live.length, len(task.mails))
-        self.local: list[LocalCall] = []  # calls that are to run within this task
+        self.local: list[LocalActivity] = []  # activities that are to run within this task
         self.replies: list[Event] = []  # to commands that are answered at once
         self.now = max(task.now, live.time)  # nanoseconds since 1970, at the last events
         self.spent = 0  # nanoseconds from the task's begin to the last events
@@ -112,25 +111,25 @@ class CommitActivities:
                 draft.reply(ref, error)
                 return
         if registry.is_local(entry, options):
-            draft.local.append(LocalCall(ref, call, draft.now, draft.spent))
+            draft.local.append(LocalActivity(ref, call, draft.now, draft.spent))
             return
-        queue = registry.call_queue(entry, options, draft.run.task_queue)
-        draft.commit.calls.append(self._task(ref, queue, call, draft.now))
+        queue = registry.activity_queue(entry, options, draft.run.task_queue)
+        draft.commit.activities.append(self._task(ref, queue, call, draft.now))
         self._limit(ref, options.schedule_to_start_timeout, TO_START)
         self._limit(ref, options.schedule_to_close_timeout, TO_CLOSE)
 
-    def local_task(self, local: LocalCall) -> CallTask:
-        """A local call as the store keeps it when it outlives its workflow task. It has no heartbeat timeout."""
+    def local_task(self, local: LocalActivity) -> ActivityTask:
+        """A local activity as the store keeps it when it outlives its workflow task. It has no heartbeat timeout."""
         options = msgspec.structs.replace(local.call.options, heartbeat_timeout=0)
         call = msgspec.structs.replace(local.call, options=options)
         return self._task(local.ref, self._draft.run.task_queue, call, local.scheduled or self._draft.now)
 
-    def _task(self, ref: int, queue: str, call: Call, scheduled: int) -> CallTask:
+    def _task(self, ref: int, queue: str, call: Call, scheduled: int) -> ActivityTask:
         run = self._draft.run
-        return CallTask(run.id, run.run_id, ref, queue, str(run.pid), run.type, call, scheduled)
+        return ActivityTask(run.id, run.run_id, ref, queue, str(run.pid), run.type, call, scheduled)
 
-    def limit_to_close(self, local: LocalCall) -> None:
-        """Have the store hold a local call to its limit, which began when it was scheduled."""
+    def limit_to_close(self, local: LocalActivity) -> None:
+        """Have the store hold a local activity to its limit, which began when it was scheduled."""
         self._limit(local.ref, local.call.options.schedule_to_close_timeout, TO_CLOSE, local.begun)
 
     def _limit(self, ref: int, timeout: int, guard: str, start: int | None = None) -> None:
@@ -151,9 +150,9 @@ class CommitActivities:
     def _drop_new(self, ref: int) -> bool:
         """Take back a call that this very task has scheduled, unless it has begun; gives whether there was one."""
         commit, local = self._draft.commit, self._draft.local
-        for index, task in enumerate(commit.calls):
+        for index, task in enumerate(commit.activities):
             if task.ref == ref:
-                del commit.calls[index]
+                del commit.activities[index]
                 commit.deadlines = [each for each in commit.deadlines if each.ref != ref]
                 return True
         for index, call in enumerate(local):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ..interfaces.activities import CallLease, CallTask, Settled
+from ..interfaces.activities import ActivityLease, ActivityTask, Settled
 from ..interfaces.backend import MAX_HANGS
 from ..interfaces.history import WorkflowTask
 from ..interfaces.program import Facts
@@ -13,35 +13,37 @@ from ..interfaces.store import Store
 from ..model.errors import INTERNAL, ErrorData
 from ..model.execution import Run
 from ..model.records import Call, Outcome, pack
+from ..model.timing import SECOND
 from ..model.values import Json
-from .activity_worker import CallWorkers
+from .activity_worker import ActivityWorkers
 from .live import Live
 from .workflow_worker import WorkflowWorker
 
-AGAIN_NS = 1_000_000_000
+AGAIN_NS = SECOND
 
 
 PASSES = "What it held passes to others when its leases end."
 
 
 class _Note(msgspec.Struct, omit_defaults=True):
-    """The lease of a call, or of a workflow task, as far as giving it back needs it."""
+    """The lease of an activity, or of a workflow task, as far as giving it back needs it."""
 
     id: str
     run_id: str
     fence: str  # or token
-    target: str = ""  # of a call, with its ref and task queue
+    target: str = ""  # of an activity, with its ref and task queue
     ref: int = 0
     queue: str = ""
     hangs: int = 0  # of a workflow task
 
 
-def note_of(facts: Facts, workflows: WorkflowWorker | None, calls: CallWorkers | None) -> Json:
+def note_of(facts: Facts, workflows: WorkflowWorker | None, activities: ActivityWorkers | None) -> Json:
     """What `last_words` has to know; empty when a program runs for no lease. Any thread may ask."""
-    task, lease = _leased(facts, workflows, calls)
+    task, lease = _leased(facts, workflows, activities)
     if lease is not None:
-        call = lease.task
-        note = _Note(call.id, call.run_id, lease.token, call.call.target, call.ref, call.task_queue)
+        activity = lease.task
+        target, queue = activity.call.target, activity.task_queue
+        note = _Note(activity.id, activity.run_id, lease.token, target, activity.ref, queue)
     elif task is not None:
         note = _Note(task.run.id, task.run.run_id, task.fence, hangs=task.hangs)
     else:
@@ -62,10 +64,12 @@ async def last_words(store: Store, note: Json, problem: str) -> str:
     try:
         if known.target:
             error = ErrorData(f"{problem}, which was ended", INTERNAL, False)
-            call = CallTask(known.id, known.run_id, known.ref, known.queue, "", "", Call(known.target))
-            lease = CallLease(call, known.fence, 0)
+            activity = ActivityTask(
+                known.id, known.run_id, known.ref, known.queue, "", "", Call(known.target)
+            )
+            lease = ActivityLease(activity, known.fence, 0)
             await store.settle([Settled(lease, pack(Outcome(err=error)))])
-            return "The call has failed with that error; all else passes to others."
+            return "The activity has failed with that error; all else passes to others."
         run = Run(known.id, known.run_id, "", "", "", "", 0)
         task = WorkflowTask(run, known.fence, 0, (), 0, 0, known.hangs)
         if known.hangs + 1 < MAX_HANGS:
@@ -79,16 +83,16 @@ async def last_words(store: Store, note: Json, problem: str) -> str:
 
 
 def _leased(
-    facts: Facts, workflows: WorkflowWorker | None, calls: CallWorkers | None
-) -> tuple[WorkflowTask | None, CallLease | None]:
-    """The workflow task, or the call, in which a program runs."""
+    facts: Facts, workflows: WorkflowWorker | None, activities: ActivityWorkers | None
+) -> tuple[WorkflowTask | None, ActivityLease | None]:
+    """The workflow task, or the activity, in which a program runs."""
     run_id = ""
     if isinstance(facts, Live):
         run_id = facts.run.run_id
     elif (scope := scope_of(facts)) is not None:
         info = scope.lease_info
         run_id = info.get("run_id", "")
-        lease = calls.lease_of(run_id, info.get("activity_id", "")) if calls is not None else None
+        lease = activities.lease_of(run_id, info.get("activity_id", "")) if activities is not None else None
         if lease is not None:
             return None, lease
     return (workflows.task_of(run_id) if workflows is not None else None), None

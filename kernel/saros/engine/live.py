@@ -272,7 +272,7 @@ def load(run: Run, deployment: Deployment, records: Sequence[Record]) -> Live:
 
 
 def waits_for_cancellation(command: Command) -> bool:
-    """Whether a rescinded call counts until it has ended itself."""
+    """Whether a rescinded activity counts until it has ended itself."""
     if command.op == CALL:
         return unpack(command.body, Call).options.wait_for_cancellation
     return command.op == SPAWN and unpack(command.body, Spawn).options.wait_for_cancellation

@@ -1,7 +1,7 @@
-"""Local activities: calls that run inside their workflow's own task, without a queue.
+"""Local activities: they run inside their workflow's own task, without a queue.
 
 Their first attempts run here, while the task is open. What has not ended when the task commits is in the same
-commit: a call of the store, leased to this worker. From then on it is like any other: its worker keeps the
+commit: as an activity of the store, leased to this worker. From then on it is like any other: its worker keeps the
 lease and settles it, another one takes it over when that is lost, and further attempts come from the queue.
 """
 
@@ -11,30 +11,30 @@ import asyncio
 
 from anyio import move_on_after
 
-from ..interfaces.activities import CallLease
+from ..interfaces.activities import ActivityLease
 from ..interfaces.host import Attempt, Attempts
 from ..model.execution import new_id
 from ..model.records import DONE, Event, Outcome, pack
 from ..model.values import Json
-from .activity_worker import CallWorkers
-from .commit import LocalCall
+from .activity_worker import ActivityWorkers
+from .commit import LocalActivity
+from .commit_builder import CommitBuilder
 from .retry import failure_of, next_delay_ms, start_attempt, timeout_error
-from .transition import Transition
 
 PATIENCE_S = 1.0
-"""How long a workflow task may stay open for its local calls; nothing else reaches the workflow meanwhile."""
+"""How long a workflow task may stay open for its local activities; nothing else reaches the workflow meanwhile."""
 IN_A_ROW = 100
-"""So many local calls may run in one workflow task, as on Temporal."""
+"""So many local activities may run in one workflow task, as on Temporal."""
 ROOM = 256 * 1024
 """Bytes of results that one workflow task may record."""
 LARGE = 64 * 1024
 """Bytes of a result that the store itself is to judge."""
 
 
-class _Call:
-    """A local call that has begun in this task. Its outcome may be one that is to be tried again."""
+class _Running:
+    """A local activity that has begun in this task. Its outcome may be one that is to be tried again."""
 
-    def __init__(self, local: LocalCall, lease: CallLease) -> None:
+    def __init__(self, local: LocalActivity, lease: ActivityLease) -> None:
         self.local = local
         self.lease = lease
         self.attempt: Attempt | None = None
@@ -43,14 +43,14 @@ class _Call:
         self.dropped = False  # nobody is to hear of its end
 
 
-class LocalCalls:
-    """The local calls of one workflow task."""
+class LocalActivities:
+    """The local activities of one workflow task."""
 
-    def __init__(self, attempts: Attempts, workers: CallWorkers, transition: Transition) -> None:
+    def __init__(self, attempts: Attempts, workers: ActivityWorkers, builder: CommitBuilder) -> None:
         self._attempts = attempts
         self._workers = workers
-        self._transition = transition
-        self._calls: dict[int, _Call] = {}  # by ref: what has begun and is not delivered
+        self._builder = builder
+        self._running: dict[int, _Running] = {}  # by ref: what has begun and is not delivered
         self._ready: list[int] = []
         self._begun = 0
         self._recorded = 0
@@ -58,19 +58,19 @@ class LocalCalls:
         self._news = asyncio.Event()
 
     async def run(self) -> None:
-        """Run the task's local calls, and deliver what they give, until the task is to be committed.
+        """Run the task's local activities, and deliver what they give, until the task is to be committed.
 
         :raises Error: when the workflow task failed.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + PATIENCE_S
-        transition = self._transition
-        while not transition.live.closed and loop.time() < until:
+        builder = self._builder
+        while not builder.live.closed and loop.time() < until:
             await self._begin()
             if self._ready:
                 if not self._deliver():
                     break
-            elif self._must_commit or transition.local or not self._waiting():
+            elif self._must_commit or builder.local or not self._waiting():
                 break
             else:
                 self._news.clear()
@@ -79,39 +79,39 @@ class LocalCalls:
         self._leave()
 
     def _waiting(self) -> bool:
-        return any(ref in self._transition.live.open for ref in self._calls)
+        return any(ref in self._builder.live.open for ref in self._running)
 
     async def _begin(self) -> None:
-        transition = self._transition
-        while transition.local and self._begun < IN_A_ROW:
-            local = transition.local.pop(0)
+        builder = self._builder
+        while builder.local and self._begun < IN_A_ROW:
+            local = builder.local.pop(0)
             self._begun += 1
             self._start(local)
             await asyncio.sleep(0)  # code that ends at once, again and again, must not stop everything else
 
-    def _start(self, local: LocalCall) -> None:
-        task = self._transition.activities.local_task(local)
-        call = _Call(local, CallLease(task, new_id(), task.scheduled))
-        self._calls[local.ref] = call
-        call.attempt = start_attempt(
+    def _start(self, local: LocalActivity) -> None:
+        task = self._builder.activities.local_task(local)
+        activity = _Running(local, ActivityLease(task, new_id(), task.scheduled))
+        self._running[local.ref] = activity
+        activity.attempt = start_attempt(
             self._attempts,
             task,
-            lambda outcome: self._done(local.ref, call, outcome),
-            lambda details: self._workers.heartbeat(call.lease, details),
+            lambda outcome: self._done(local.ref, activity, outcome),
+            lambda details: self._workers.heartbeat(activity.lease, details),
         )
-        if call.attempt is not None:
+        if activity.attempt is not None:
             limit = local.call.options.schedule_to_close_timeout
             error = timeout_error("schedule_to_close", limit)
-            call.attempt.limit("schedule_to_close", limit, lambda: pack(Outcome(err=error)))
+            activity.attempt.limit("schedule_to_close", limit, lambda: pack(Outcome(err=error)))
 
-    def _done(self, ref: int, call: _Call, outcome: Json) -> None:
-        if self._calls.get(ref) is not call:
-            if not call.dropped:
-                self._workers.done(call.lease, outcome)
+    def _done(self, ref: int, activity: _Running, outcome: Json) -> None:
+        if self._running.get(ref) is not activity:
+            if not activity.dropped:
+                self._workers.done(activity.lease, outcome)
             return
-        call.outcome = outcome
-        task = call.lease.task
-        elapsed = self._transition.elapsed(call.local)
+        activity.outcome = outcome
+        task = activity.lease.task
+        elapsed = self._builder.elapsed(activity.local)
         if len(outcome) > LARGE or (
             next_delay_ms(task.call.options, failure_of(outcome), task.attempt, elapsed) is not None
         ):
@@ -122,58 +122,58 @@ class LocalCalls:
 
     def _deliver(self) -> bool:
         """Deliver what there is room for; gives whether that was all."""
-        transition, events = self._transition, []
-        now = max(self._attempts.clock.now(), transition.live.time)  # the clock may have been set back
+        builder, events = self._builder, []
+        now = max(self._attempts.clock.now(), builder.live.time)  # the clock may have been set back
         while self._ready and self._recorded < ROOM:
             ref = self._ready.pop(0)
-            outcome = self._calls.pop(ref).outcome or b"{}"
+            outcome = self._running.pop(ref).outcome or b"{}"
             self._recorded += len(outcome)
             events.append(Event(DONE, ref, outcome, now))
-        transition.deliver([event for event in events if event.ref in transition.live.open])
+        builder.deliver([event for event in events if event.ref in builder.live.open])
         self._stop_cancelled()
         return not self._ready
 
     def _stop_cancelled(self) -> None:
         """Let attempts that the code has cancelled in this task hear of it."""
-        commit = self._transition.commit
+        commit = self._builder.commit
         for ref in (*commit.canceled, *commit.asked):
-            call = self._calls.get(ref)
-            if call is not None and call.attempt is not None and not call.stopped:
-                call.stopped = True
-                call.attempt.cancel()
+            activity = self._running.get(ref)
+            if activity is not None and activity.attempt is not None and not activity.stopped:
+                activity.stopped = True
+                activity.attempt.cancel()
 
     # --- the end of the task ------------------------------------------------------------------
 
     def _leave(self) -> None:
         """Put what is not done into the commit."""
-        transition = self._transition
-        commit, live = transition.commit, transition.live
+        builder = self._builder
+        commit, live = builder.commit, builder.live
         if live.closed:
             return
-        for local in transition.local:
-            commit.calls.append(transition.activities.local_task(local))
-            transition.activities.limit_to_close(local)
-        transition.local.clear()
-        for ref, call in self._calls.items():
+        for local in builder.local:
+            commit.activities.append(builder.activities.local_task(local))
+            builder.activities.limit_to_close(local)
+        builder.local.clear()
+        for ref, activity in self._running.items():
             if ref in live.open:
-                commit.leased.append(call.lease)
-                transition.activities.limit_to_close(call.local)
-            elif call.outcome is not None:
-                call.dropped = True
+                commit.leased.append(activity.lease)
+                builder.activities.limit_to_close(activity.local)
+            elif activity.outcome is not None:
+                activity.dropped = True
 
     def hand_over(self) -> None:
         """Give what goes on to the process's worker of activities; the task is committed."""
-        calls, self._calls = self._calls, {}
-        for call in calls.values():
-            if call.outcome is None and call.attempt is not None:
-                self._workers.adopt(call.lease, call.attempt)
-            elif call.outcome is not None and not call.dropped:
-                self._workers.done(call.lease, call.outcome)
+        running, self._running = self._running, {}
+        for activity in running.values():
+            if activity.outcome is None and activity.attempt is not None:
+                self._workers.adopt(activity.lease, activity.attempt)
+            elif activity.outcome is not None and not activity.dropped:
+                self._workers.done(activity.lease, activity.outcome)
 
     def give_up(self) -> None:
         """Stop what still runs; the task has failed, or is another worker's."""
-        calls, self._calls = self._calls, {}
-        for call in calls.values():
-            call.dropped = True
-            if call.attempt is not None:
-                call.attempt.abandon()
+        running, self._running = self._running, {}
+        for activity in running.values():
+            activity.dropped = True
+            if activity.attempt is not None:
+                activity.attempt.abandon()

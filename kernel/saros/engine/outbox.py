@@ -1,4 +1,4 @@
-"""The courier: carries what executions ask of others out of the store's outbox, and the replies back."""
+"""The outbox worker: carries what executions ask of others out of the store's outbox, and the replies back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from . import runs
 from .nodes import Nodes
 from .retry import failure_of
 from .runs import under_its_name
-from .shielding import finished, patiently
+from .shielding import patiently, shielded
 
 log = logging.getLogger("saros.engine")
 
@@ -35,7 +35,7 @@ AGAIN_S = 0.5
 WATCHING = ("monitor", "link", "unmonitor", "unlink")
 
 
-class Courier:
+class OutboxWorker:
     def __init__(self, store: Store, host: Host, nodes: Nodes) -> None:
         self._store = store
         self._host = host
@@ -46,7 +46,7 @@ class Courier:
     async def run(self) -> None:
         """Deliver until cancelled. One execution's entries are delivered in order."""
         while True:
-            await finished(self._deliver_all(await self._store.outbox(BATCH)), "a delivery")
+            await shielded(self._deliver_all(await self._store.outbox(BATCH)), "a delivery")
 
     async def _deliver_all(self, entries: Sequence[Outgoing]) -> None:
         for entry in entries:

@@ -8,16 +8,15 @@ from typing import Any
 
 import msgspec
 
-from ..interfaces.activities import CallTask
+from ..interfaces.activities import ActivityTask
 from ..interfaces.host import Attempt, Attempts, Done
 from ..model.errors import TIMEOUT, Error, ErrorData
 from ..model.execution import error_of
 from ..model.records import Call, CallOptions, Outcome, pack
+from ..model.timing import MS
 from ..model.values import Json, error_data
 
 log = logging.getLogger("saros.engine")
-
-MS = 1_000_000
 
 
 def call_info(
@@ -42,7 +41,7 @@ def start_limited(
     done: Done,
     heartbeat: Callable[[Json], None] | None = None,
 ) -> Attempt:
-    """Start an attempt under the call's start-to-close timeout.
+    """Start an attempt under the activity's start-to-close timeout.
 
     :raises Error: when the function is missing or its code cannot be loaded.
     """
@@ -59,9 +58,9 @@ def start_limited(
 
 
 def start_attempt(
-    attempts: Attempts, task: CallTask, done: Done, heartbeat: Callable[[Json], None]
+    attempts: Attempts, task: ActivityTask, done: Done, heartbeat: Callable[[Json], None]
 ) -> Attempt | None:
-    """Start an attempt of a call; gives None when it could not begin, which `done` has heard of then."""
+    """Start an attempt of an activity; gives None when it could not begin, which `done` has heard of then."""
     info = call_info(task.id, task.run_id, task.type, task.ref, task.task_queue, task.attempt, task.scheduled)
     if task.heartbeat:
         info["heartbeat_details"] = task.heartbeat
@@ -85,14 +84,14 @@ def limit_heartbeat(attempt: Attempt, options: CallOptions) -> None:
 
 
 def timeout_error(timeout_type: str, ms: int) -> ErrorData:
-    """The error of a call that ran into one of its four timeouts (given in milliseconds): its caller gets it last."""
+    """The error that the caller of an activity gets when one of its four timeouts (in milliseconds) has passed."""
     details = pack({"timeout_type": timeout_type})
     limit = f"{ms / 1000:g} s"
     return ErrorData(f"{timeout_type} timeout of {limit} exceeded", TIMEOUT, False, msgspec.Raw(details))
 
 
 class _AttemptTimeout(bytes):
-    """The `Outcome` of an attempt that took too long: final for its caller, but the call's own policy retries it."""
+    """The `Outcome` of an attempt that took too long: final for its caller, but its own policy retries it."""
 
 
 def attempt_timeout(timeout_type: str, ms: int) -> Json:
@@ -104,7 +103,7 @@ def next_delay_ms(
 ) -> int | None:
     """Milliseconds until the attempt after number `attempt`, or None when the last outcome stands.
 
-    :param elapsed_ns: since the call was scheduled, where no store knows it (see `Settled`).
+    :param elapsed_ns: since the activity was scheduled, where no store knows it (see `Settled`).
     """
     policy = options.retry_policy
     if failure is None or not failure.may_retry() or failure.kind in policy.non_retryable_error_types:
@@ -119,7 +118,7 @@ def next_delay_ms(
 
 
 def failure_of(outcome: Json) -> ErrorData | None:
-    """The error of an `Outcome`, if it is one, as the retry policy of its call sees it."""
+    """The error of an `Outcome`, if it is one, as the retry policy of its activity sees it."""
     if outcome.startswith(b'{"ok"') or outcome == b"{}":
         return None
     error = msgspec.json.decode(outcome, type=Outcome).err

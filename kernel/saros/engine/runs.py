@@ -14,10 +14,8 @@ from ..model.errors import ErrorData
 from ..model.execution import Pid, Run, StartRequest, new_id
 from ..model.raw import ABSENT
 from ..model.records import MESSAGE, START, ContinueAsNew, Message, Spawn, Start, pack
-from ..model.timing import next_cron
+from ..model.timing import MS, next_cron
 from ..model.values import object_of
-
-MS = 1_000_000
 
 
 class _Info(msgspec.Struct):

@@ -19,7 +19,7 @@ FINISH_S = 10.0
 """How long a worker that is to stop finishes what it has begun: a store that is away must not hold it longer."""
 
 
-async def finished(work: Coroutine[Any, Any, None], name: str) -> None:
+async def shielded(work: Coroutine[Any, Any, None], name: str) -> None:
     """Wait for the end of `work`, which a cancellation waits for, too, for `FINISH_S` seconds.
 
     What was taken from a store is in nobody's hands when it is dropped half-way: it would wait for the end of
@@ -27,7 +27,7 @@ async def finished(work: Coroutine[Any, Any, None], name: str) -> None:
 
     :raises Exception: what the work raised.
     """
-    await background.finished(work, name, FINISH_S)
+    await background.shielded(work, name, FINISH_S)
 
 
 async def patiently(work: Callable[[], Awaitable[Any]], what: str) -> None:

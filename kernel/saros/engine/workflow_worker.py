@@ -17,11 +17,12 @@ from ..model.background import Jobs
 from ..model.errors import Error
 from ..model.execution import Record, error_of
 from ..model.text import one_line
-from .activity_worker import CallWorkers
+from ..model.timing import SECOND
+from .activity_worker import ActivityWorkers
+from .commit_builder import CommitBuilder
 from .live import Live, load
-from .local_activities import LocalCalls
-from .shielding import FINISH_S, finished
-from .transition import Transition
+from .local_activities import LocalActivities
+from .shielding import FINISH_S, shielded
 
 log = logging.getLogger("saros.engine")
 
@@ -30,7 +31,7 @@ CACHE = 256
 """Live programs that a worker keeps: at up to 0.5 MB of Lua each, 128 MB. What is not kept is replayed when it
 goes on, which takes a millisecond per 200 events."""
 
-PARK_NS = 1_000_000_000
+PARK_NS = SECOND
 PARK_MAX_NS = 60_000_000_000
 
 
@@ -50,14 +51,14 @@ class WorkflowWorker:
         deployment: Deployment,
         attempts: Attempts,
         queues: Sequence[str],
-        calls: CallWorkers,
+        activities: ActivityWorkers,
         cache: int = CACHE,
     ) -> None:
         self.store = store
         self.deployment = deployment
         self.queues = queues
         self._attempts = attempts
-        self._calls = calls
+        self._activities = activities
         self._cache: OrderedDict[str, Live] = OrderedDict()
         self._cache_size = cache
         self._begun: dict[str, WorkflowTask] = {}  # run id -> the task that is neither committed nor parked
@@ -70,39 +71,39 @@ class WorkflowWorker:
         try:
             while True:
                 tasks = await self.store.take(self.queues, BATCH)
-                await finished(self.handle(tasks), "a workflow task")
+                await shielded(self.handle(tasks), "a workflow task")
         finally:
             with move_on_after(FINISH_S, shield=True):
                 await self._waiting.wait()
             await self._waiting.end()
             with CancelScope(shield=True):
-                await self._calls.drained()
+                await self._activities.drained()
             self.drop_all()
             self._begun.clear()
 
     async def handle(self, tasks: Sequence[WorkflowTask]) -> None:
         """Run a batch of tasks and commit what they did."""
-        finished: list[Transition] = []
+        finished: list[CommitBuilder] = []
         await self._read_ahead(tasks)
         for task in tasks:
-            transition = await self._begin(task)
-            if transition is None:
+            builder = await self._begin(task)
+            if builder is None:
                 continue
-            if transition.local:
-                self._waiting.start(self._finish_local(transition), f"a workflow task of {task.run.id}")
+            if builder.local:
+                self._waiting.start(self._finish_local(builder), f"a workflow task of {task.run.id}")
             else:
-                finished.append(transition)
+                finished.append(builder)
         if finished:
             await self._commit(finished)
 
-    async def _begin(self, task: WorkflowTask) -> Transition | None:
+    async def _begin(self, task: WorkflowTask) -> CommitBuilder | None:
         """Bring the run's program to the task's history, and deliver the mail; None when the task failed."""
         self._begun[task.run.run_id] = task
         try:
             live = await self._live(task)
-            transition = Transition(task, live, self._steady)
-            transition.begin()
-            return transition
+            builder = CommitBuilder(task, live, self._steady)
+            builder.begin()
+            return builder
         except Error as error:
             await self._park(task, error)
         except Exception as error:  # an error of ours: the execution waits, the worker goes on
@@ -163,22 +164,22 @@ class WorkflowWorker:
         page = await self.store.history(task.run.id, task.run.run_id, start)
         return page.records[: task.length - start] if page is not None else []
 
-    # --- local calls ------------------------------------------------------------------------
+    # --- local activities --------------------------------------------------------------------
 
-    async def _finish_local(self, transition: Transition) -> None:
-        """Run local calls within the task, and commit when none is left or they take too long."""
-        run, live = transition.run, transition.live
-        local = LocalCalls(self._attempts, self._calls, transition)
+    async def _finish_local(self, builder: CommitBuilder) -> None:
+        """Run local activities within the task, and commit when none is left or they take too long."""
+        run, live = builder.run, builder.live
+        local = LocalActivities(self._attempts, self._activities, builder)
         try:
             await local.run()
         except Exception as error:
             local.give_up()
             if not isinstance(error, Error):  # see _begin
                 log.exception("workflow task of %s failed", run.id)
-            await self._park(transition.task, error)
+            await self._park(builder.task, error)
             return
         try:
-            await self._commit([transition], local)
+            await self._commit([builder], local)
         except Error as error:
             log.warning(
                 "the task of %s was not stored, and is done again when its lease ends: %s", run.id, error
@@ -189,30 +190,30 @@ class WorkflowWorker:
             if self._cache.get(run.run_id) is live:
                 self._drop(run.run_id)
 
-    # --- ends of tasks ----------------------------------------------------------------------
+    # --- ends of tasks -----------------------------------------------------------------------
 
-    async def _commit(self, transitions: list[Transition], local: LocalCalls | None = None) -> None:
-        results = await self.store.commit([transition.ready() for transition in transitions])
-        for transition, result in zip(transitions, results, strict=True):
-            self._begun.pop(transition.run.run_id, None)
+    async def _commit(self, builders: list[CommitBuilder], local: LocalActivities | None = None) -> None:
+        results = await self.store.commit([builder.ready() for builder in builders])
+        for builder, result in zip(builders, results, strict=True):
+            self._begun.pop(builder.run.run_id, None)
             if result != OK:
                 level = logging.INFO if result == FENCED else logging.DEBUG
-                log.log(level, "a commit of %s was refused: %s", transition.run.id, result)
-            transition.live.in_use = False
-            if result != OK or transition.live.closed:
-                self._drop(transition.run.run_id)
+                log.log(level, "a commit of %s was refused: %s", builder.run.id, result)
+            builder.live.in_use = False
+            if result != OK or builder.live.closed:
+                self._drop(builder.run.run_id)
             if local is not None:
                 local.hand_over() if result == OK else local.give_up()
             if result == OK:
-                self._cancel_calls(transition)
+                self._cancel_activities(builder)
 
-    def _cancel_calls(self, transition: Transition) -> None:
+    def _cancel_activities(self, builder: CommitBuilder) -> None:
         """Let attempts that nobody waits for any more end early, where they run in this process."""
-        run_id = transition.run.run_id
-        for ref in (*transition.commit.canceled, *transition.commit.asked):
-            self._calls.cancel(run_id, ref)
-        if transition.live.closed:
-            self._calls.cancel(run_id, None)
+        run_id = builder.run.run_id
+        for ref in (*builder.commit.canceled, *builder.commit.asked):
+            self._activities.cancel(run_id, ref)
+        if builder.live.closed:
+            self._activities.cancel(run_id, None)
 
     async def _park(self, task: WorkflowTask, error: Exception) -> None:
         self._drop(task.run.run_id)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..model.errors import Error
-from ..model.timing import SECOND_NS, Cron, parse_duration
+from ..model.timing import SECOND, Cron, parse_duration
 from .compound import Ignored, ListOf, MapOf, Reference, Table
 from .entry import CLIENT, HOST, WORKER, Entry
 from .fields import Choice, Data, Duration, Flag, Number, Text
@@ -228,7 +228,7 @@ def _check_schedule(entry: Entry, registry: Registry) -> Iterator[Problem]:
             Cron(cron)
         except Error as error:
             yield entry.problem(f"`cron`: {error.message}", "cron", error.hint)
-    if every is not None and parse_duration(every) % SECOND_NS:
+    if every is not None and parse_duration(every) % SECOND:
         yield entry.problem(
             f"`every` is not a whole number of seconds: {every}",
             "every",

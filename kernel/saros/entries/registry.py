@@ -158,7 +158,7 @@ class Registry:
                 retryable=False,
             )
 
-    def call_queue(self, entry: Entry | None, options: CallOptions, caller_queue: str) -> str:
+    def activity_queue(self, entry: Entry | None, options: CallOptions, caller_queue: str) -> str:
         """The task queue on which a workflow's call runs."""
         if options.task_queue:
             return options.task_queue

@@ -1,4 +1,4 @@
-"""Activities: calls of functions, attempted until one ends well or no more may follow."""
+"""Activities: functions that workers run, attempted until one ends well or no more may follow."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ..model.values import Json
 
 
 class Activities(Protocol):
-    """Calls of functions."""
+    """Schedules functions to run as activities."""
 
     def schedule(self, ref: int, call: Call) -> None: ...
 
     def cancel(self, ref: int) -> None:
-        """Cancel a call. A call that has ended is not affected."""
+        """Cancel an activity. One that has ended is not affected."""
         ...
 
 
-class CallTask(msgspec.Struct, omit_defaults=True):
-    """A call on its way to a worker. `id`, `run_id` and `ref` name it."""
+class ActivityTask(msgspec.Struct, omit_defaults=True):
+    """An activity on its way to a worker. `id`, `run_id` and `ref` name it."""
 
     id: str
     run_id: str
@@ -37,21 +37,21 @@ class CallTask(msgspec.Struct, omit_defaults=True):
     heartbeat: msgspec.Raw = ABSENT  # the details that the last attempt recorded
 
 
-class CallLease(NamedTuple):
-    """One attempt of a call, leased to one worker."""
+class ActivityLease(NamedTuple):
+    """One attempt of an activity, leased to one worker."""
 
-    task: CallTask
+    task: ActivityTask
     token: str
     now: int
 
 
 class Settled(NamedTuple):
-    """The end of a call's attempt.
+    """The end of an activity's attempt.
 
-    With `retry_in` (nanoseconds) another one follows, unless the call is closed before that (`TO_CLOSE`).
+    With `retry_in` (nanoseconds) another one follows, unless the activity is closed before that (`TO_CLOSE`).
     """
 
-    lease: CallLease
+    lease: ActivityLease
     outcome: Json  # an `Outcome`
     retry_in: int | None = None
 
@@ -59,14 +59,14 @@ class Settled(NamedTuple):
 class ActivityStore(Protocol):
     """The store's part: a queue of tasks for each task queue, and the leases of attempts."""
 
-    async def take_calls(self, queues: Sequence[str], limit: int) -> list[CallLease]:
-        """Lease calls for an attempt; blocks until there is at least one."""
+    async def take_activities(self, queues: Sequence[str], limit: int) -> list[ActivityLease]:
+        """Lease activities for an attempt; blocks until there is at least one."""
         ...
 
     async def settle(self, results: Sequence[Settled]) -> None:
         """End attempts. A result of an attempt that no longer counts is dropped."""
         ...
 
-    async def heartbeat(self, lease: CallLease, details: Json | None) -> bool:
-        """Keep a lease and record details; True when the call has been cancelled (or is lost)."""
+    async def heartbeat(self, lease: ActivityLease, details: Json | None) -> bool:
+        """Keep a lease and record details; True when the activity has been cancelled (or is lost)."""
         ...

@@ -8,10 +8,9 @@ from typing import Final, NamedTuple, Protocol
 from ..model.errors import ALREADY_EXISTS, CANCELED, TIMEOUT, Error, ErrorData
 from ..model.execution import Description, HistoryPage, Run, Started, StartRequest
 from ..model.records import Answer, Attributes, ContinueAsNew, Outcome, VersionMark, pack
+from ..model.timing import MS
 from ..model.values import Json
 from .signals import Mail
-
-MS = 1_000_000
 
 
 class History(Protocol):

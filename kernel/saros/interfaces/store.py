@@ -1,11 +1,11 @@
 """The contract of a `Store`: all that the durable engine needs of a database.
 
 One rule keeps it small: **everything that reaches an execution is mail in its inbox**: its start, messages,
-results of calls, fired timers, exits of children. A workflow task is *take* (mail and a fence), run the
-program, *commit*; the commit is one atomic transition, or nothing (see invariant 1 of the architecture).
+results of activities, fired timers, exits of children. A workflow task is *take* (mail and a fence), run the
+program, *commit*; the commit happens as a whole, or not at all (see invariant 1 of the architecture).
 
-What a transition does to *others* leaves through its outbox: the store hands the entries out, the engine's
-courier delivers them, and the reply comes back as mail. Entries are delivered at least once; `Mail.key`
+What a commit does to *others* leaves through its outbox: the store hands the entries out, the engine's
+outbox worker delivers them, and the reply comes back as mail. Entries are delivered at least once; `Mail.key`
 makes a repeated delivery harmless.
 
 All times are nanoseconds since 1970 by the store's own clock, for people to read. What has to happen later is
@@ -21,7 +21,7 @@ from typing import Final, Protocol
 import msgspec
 
 from ..model.execution import Record, Run
-from .activities import ActivityStore, CallLease, CallTask
+from .activities import ActivityLease, ActivityStore, ActivityTask
 from .history import Close, HistoryStore
 from .nodes import NodeStore
 from .signals import Child, Outgoing, SignalStore
@@ -36,14 +36,14 @@ class Commit(msgspec.Struct):
     expected: int  # history length that the task was computed from
     consumed: int  # number of mails
     records: list[Record] = []
-    calls: list[CallTask] = []
+    activities: list[ActivityTask] = []
     leased: list[
-        CallLease
-    ] = []  # calls whose attempt runs here already, under this token: as if it had been taken
-    canceled: list[int] = []  # calls to drop; a running attempt hears of it with its next heartbeat
+        ActivityLease
+    ] = []  # activities whose attempt runs here already, under this token: as if it had been taken
+    canceled: list[int] = []  # activities to drop; a running attempt hears of it with its next heartbeat
     asked: list[
         int
-    ] = []  # calls to cancel whose own end still counts; they may be among `calls` and `leased`
+    ] = []  # activities to cancel whose own end still counts; they may be among `activities` and `leased`
     deadlines: list[Deadline] = []
     cleared: list[int] = []  # timers to drop
     outbox: list[Outgoing] = []

@@ -16,14 +16,14 @@ class Timers(Protocol):
 
 
 class Deadline(NamedTuple):
-    """Something that happens `delay` nanoseconds after the commit, unless the transition `clear` comes first.
+    """Something that happens `delay` nanoseconds after the commit, unless a later commit clears it.
 
     A delay below zero is over already. Deadlines happen in the order of their times, and equal ones in that in
     which they were set.
 
-    `guard` says to what it applies: ``timer`` (always), ``start`` (only while no worker has taken call
-    `ref`), ``close`` (only while call `ref` is open), ``run`` (ends the whole run with `mail.body`,
-    an `Outcome`). A fired ``start`` or ``close`` closes its call.
+    `guard` says to what it applies: ``timer`` (always), ``start`` (only while no worker has taken activity
+    `ref`), ``close`` (only while activity `ref` is open), ``run`` (ends the whole run with `mail.body`,
+    an `Outcome`). A fired ``start`` or ``close`` closes its activity.
     """
 
     ref: int

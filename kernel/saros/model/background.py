@@ -165,7 +165,7 @@ async def together(*work: Awaitable[T]) -> list[T]:
     return [result for result in results if not isinstance(result, BaseException)]
 
 
-async def finished(work: Coroutine[Any, Any, T], name: str, limit_s: float) -> T:
+async def shielded(work: Coroutine[Any, Any, T], name: str, limit_s: float) -> T:
     """Do something to its end, once it has begun: a cancellation counts after it, or after `limit_s` seconds.
 
     :raises Exception: what the work failed with.

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-LONGEST: Final = 100 * 365 * 86_400 * 1_000_000_000
+from .timing import SECOND
+
+LONGEST: Final = 100 * 365 * 86_400 * SECOND
 """Nanoseconds: a hundred years. Nothing waits longer, so that no sum of a time and a duration is too large."""
 
 
@@ -158,7 +160,7 @@ class RealClock:
     """
 
     SLACK_NS = 400_000
-    LOOK_NS = 30 * 1_000_000_000
+    LOOK_NS = 30 * SECOND
     """The clocks are looked at this often: the event loop's own stands still while the machine sleeps, and nobody
     tells when the time of day is set."""
 

@@ -11,6 +11,7 @@ from . import values
 from .errors import INVALID, Error
 from .execution import TERMINATE, TIME_OUT, HistoryPage, Record, Run
 from .records import Command
+from .timing import SECOND
 from .values import Json, from_plain, to_plain
 
 NAMES: Final = {
@@ -134,10 +135,10 @@ def summary_of(op: str, body: Any) -> str:
 
 def duration(ns: int) -> str:
     """A span of time as Go writes it, without parts that are zero."""
-    if ns < 1_000_000_000:
+    if ns < SECOND:
         return f"{ns / 1e6:g}ms"
     text = ""
-    seconds, rest = divmod(ns, 1_000_000_000)
+    seconds, rest = divmod(ns, SECOND)
     for unit, size in (("h", 3600), ("m", 60)):
         count, seconds = divmod(seconds, size)
         if count:

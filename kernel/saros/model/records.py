@@ -177,8 +177,8 @@ class StartTimer(Body, frozen=True, omit_defaults=True):
 
 
 class Rescind(Body, frozen=True, omit_defaults=True):
-    ref: int  # of the command to cancel
-    of: str  # its op, which tells whose `ref` it is
+    ref: int  # of the command to cancel, whose op is `of`
+    of: str
     reason: str = ""
 
 

@@ -25,15 +25,20 @@ from cronsim import CronSim, CronSimError
 
 from .errors import INVALID, Error
 
+MS: Final = 1_000_000
+"""Nanoseconds in a millisecond."""
+SECOND: Final = 1_000_000_000
+"""Nanoseconds in a second."""
+
 _UNITS: Final = {
     "ns": 1,
     "us": 1_000,
     "µs": 1_000,  # U+00B5, micro sign
     "μs": 1_000,  # U+03BC, Greek mu
-    "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "m": 60_000_000_000,
-    "h": 3_600_000_000_000,
+    "ms": MS,
+    "s": SECOND,
+    "m": 60 * SECOND,
+    "h": 3_600 * SECOND,
 }
 _PART: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([^0-9.]*)")
 _LONGEST: Final = 2**63 - 1  # nanoseconds, about 292 years
@@ -81,7 +86,6 @@ def _invalid(value: object, reason: str) -> Error:
     return Error(f"{shown} is not a duration: {reason}", INVALID, retryable=False)
 
 
-SECOND_NS = 1_000_000_000
 LAST_YEAR = 2100
 """Temporal's scheduler looks no further."""
 
@@ -139,7 +143,7 @@ class Cron:
 
     def after(self, now: int, zone: dt.tzinfo = dt.UTC) -> int | None:
         """The first time after `now`, both in nanoseconds since 1970; None when none is left before 2101."""
-        instant = dt.datetime.fromtimestamp(now // SECOND_NS, dt.UTC)
+        instant = dt.datetime.fromtimestamp(now // SECOND, dt.UTC)
         local = instant.astimezone(zone)
         hour, minute = local.replace(tzinfo=None, minute=0, second=0), local.minute + 1
         again = (instant - _HOUR).astimezone(zone).hour == local.hour  # the second pass of a repeated hour
@@ -159,7 +163,7 @@ class Cron:
                 if at.astimezone(zone).hour != hour.hour:  # the clock jumps over it
                     hour, minute = hour + _HOUR, 0
                     continue
-                time = int((at + (_HOUR if again else _ZERO)).timestamp()) * SECOND_NS
+                time = int((at + (_HOUR if again else _ZERO)).timestamp()) * SECOND
                 if time > now:
                     return time
                 minute = found + 1

@@ -16,10 +16,10 @@ from ..model.clock import Clock, Handle
 from ..model.errors import CANCELED, UNAVAILABLE, ErrorData
 from ..model.execution import error_of
 from ..model.records import EMPTY, Call, Outcome, outcome_ok, pack
+from ..model.timing import MS
 from ..model.values import Json
 from .actor import Actor
 
-MS = 1_000_000
 _CANCELED = pack(Outcome(err=ErrorData("canceled", CANCELED, False)))
 
 

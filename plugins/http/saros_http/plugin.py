@@ -12,7 +12,7 @@ from saros.app.hookspecs import ServicePlugin
 from saros.entries import Kind
 from saros.interfaces.module import Module
 
-from .config.http_kinds import HTTP_KINDS, SERVICE
+from .config.kinds import HTTP_KINDS, SERVICE
 
 if TYPE_CHECKING:
     from saros import App

@@ -142,7 +142,7 @@ def trace(app_path: Path) -> Callable[[], list[tuple[int, int]]]:
 
 async def waiting(store: Any, stream: str) -> int:
     """How many entries of a stream nobody has leased."""
-    command = store.core.client.command
+    command = store._client.command
     groups = await command("XINFO", "GROUPS", stream) if await command("EXISTS", stream) else []
     leased = sum(int(dict(zip(group[::2], group[1::2], strict=True))[b"pending"]) for group in groups)
     return int(await command("XLEN", stream)) - leased
@@ -153,14 +153,17 @@ async def abandon(app_path: Path, url: str) -> None:
     async with saros.open(app_path, backend=url, workers=False) as app:
         backend: Any = app.backend
         store = backend.store
-        keys = store.core.keys
-        for take, stream in ((store.take, keys.ready(0, "main")), (store.take_calls, keys.calls(0, "main"))):
+        keys = store._partitions.keys
+        for take, stream in (
+            (store.take, keys.ready(0, "main")),
+            (store.take_activities, keys.activities(0, "main")),
+        ):
             while await waiting(store, stream):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.3):
                         await take(["main"], 64)
-        store._serving._renewer.stop()
-        store._serving._renewer = None  # or closing would hand over what it holds
+        store._readers._renewer.stop()
+        store._readers._renewer = None  # or closing would hand over what it holds
 
 
 @pytest.fixture
@@ -180,7 +183,7 @@ def workflows_only(app_path: Path) -> Callable[[str], Any]:
     async def start(url: str) -> AsyncIterator[None]:
         async with saros.open(app_path, backend=url, workers=False) as app:
             backend: Any = app.backend
-            backend.store.take_calls = nothing
+            backend.store.take_activities = nothing
             app.start_workers()
             yield
 

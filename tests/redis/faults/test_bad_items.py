@@ -88,7 +88,7 @@ def test_s5_a_broken_call_fails_and_a_broken_entry_is_told_of(
                 redis.hset(f"{tag}:c:{bad.run_id}", "1", b"{}")
                 redis.xadd(f"{tag}:out", {"i": "nobody"})
             async with saros.open(app_path, backend=url):
-                with pytest.raises(saros.Error, match="the call cannot be read"):
+                with pytest.raises(saros.Error, match="the activity cannot be read"):
                     await bad.result(20)
                 assert await good.result(20) == squares(3)
                 with caplog.at_level(logging.WARNING, "saros.redis"):
@@ -102,7 +102,7 @@ def test_s6_a_task_that_raises_in_dispatch_stops_no_other(
     server: Any, app_path: Any, client: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of ten runs in one batch, the third raises where no error of a program can; and so for ten calls."""
-    begin, start = worker.Transition.begin, retry.start_limited
+    begin, start = worker.CommitBuilder.begin, retry.start_limited
     failures: list[str] = []
 
     def begin_or_raise(self: Any) -> None:
@@ -117,7 +117,7 @@ def test_s6_a_task_that_raises_in_dispatch_stops_no_other(
             raise RuntimeError("another error of ours")
         return start(attempts, call, info, *args)
 
-    monkeypatch.setattr(worker.Transition, "begin", begin_or_raise)
+    monkeypatch.setattr(worker.CommitBuilder, "begin", begin_or_raise)
     monkeypatch.setattr(retry, "start_limited", start_or_raise)
     url = server.url()
 

@@ -14,8 +14,8 @@ import saros
 from saros.engine.runs import first
 from saros.model.clock import steady_ns
 from saros.model.execution import StartRequest, new_id
-from saros_redis.clock import Steady
 from saros_redis.options import parse
+from saros_redis.server.server_clock import Steady
 from saros_redis.store import RedisStore
 from saros_testing import eventually, lua_app
 
@@ -160,8 +160,8 @@ def test_the_task_of_a_lost_worker_is_taken_over(server: Any, hours: int) -> Non
         await lost.start(first(request, lost.clock.now()), request)
         async with asyncio.timeout(LATE_S):
             (task,) = await lost.take(("q",), 1)
-        lost.core.held.clear()  # nothing renews it any more
-        await eventually(lambda: other.core.steady[0].known() > 0, "the other has seen the clock")
+        lost._leases.clear()  # nothing renews it any more
+        await eventually(lambda: other._partitions.steady[0].known() > 0, "the other has seen the clock")
         server.clock.set(hours)
         async with asyncio.timeout(LATE_S):
             (again,) = await other.take(("q",), 1)
@@ -184,15 +184,17 @@ def test_a_process_that_stood_still_does_not_move_the_others_time(server: Any) -
             await store.open()
         tasks = [asyncio.create_task(store.run()) for store in stores]
         await eventually(
-            lambda: all(store.core.steady[0].known() > 0 for store in stores), "both are at work"
+            lambda: all(store._partitions.steady[0].known() > 0 for store in stores), "both are at work"
         )
-        still = stores[1].core.steady[0]
+        still = stores[1]._partitions.steady[0]
         assert still._least is not None
         still._least -= 60 * 10**9  # as if its clock had stopped for a minute
         still._most -= 60 * 10**9
-        await eventually(lambda: abs(still.known() - stores[0].core.steady[0].known()) < 10**7, "it noticed")
+        await eventually(
+            lambda: abs(still.known() - stores[0]._partitions.steady[0].known()) < 10**7, "it noticed"
+        )
         with server.client() as redis:
-            tag = stores[0].core.keys.tags[0]
+            tag = stores[0]._partitions.keys.tags[0]
             assert int(redis.hget(f"{tag}:x:steady", "skew") or 0) == 0
         for task in tasks:
             task.cancel()

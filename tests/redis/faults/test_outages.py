@@ -33,7 +33,9 @@ def failing(call: Callable[..., Any], times: int) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("method", ["start", "delivered"])
-def test_a_courier_keeps_its_batch(server: Any, app_path: Any, check_histories: Any, method: str) -> None:
+def test_the_outbox_worker_keeps_its_batch(
+    server: Any, app_path: Any, check_histories: Any, method: str
+) -> None:
     async def main() -> None:
         async with saros.open(app_path, backend=server.url(lease="60s")) as app:
             orders = [await app.start("app:mixed", n, id=f"m{n}") for n in range(8)]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import saros
-from saros.interfaces.activities import CallLease, Settled
+from saros.interfaces.activities import ActivityLease, Settled
 from saros.interfaces.store import FENCED, Commit
 from saros.model.errors import ALREADY_EXISTS
 from saros.model.execution import Record
@@ -82,8 +82,8 @@ class Stalled:
             found: list[str] = await self._commit(commits)
             return found
         for each in mine:
-            self._store.core.held.drop(each.fence)  # nobody renews it
-        self._store.core.tasks.stop()
+            self._store._leases.drop(each.fence)  # nobody renews it
+        self._store._prefetch.tasks.stop()
         self.reached.set()
         with contextlib.suppress(TimeoutError):  # of a test that failed
             async with asyncio.timeout(15):
@@ -243,14 +243,14 @@ def test_s2_of_two_that_recover_the_same_task_one_counts(server: Any, app_path: 
             await abandoned(url)
             stores: list[Any] = [each.backend.store for each in (one, other)]
             for each in stores:
-                await each._housekeeping._timers._fire()  # whoever takes over knows the server's clock
+                await each._housekeeping._deadlines._fire()  # whoever takes over knows the server's clock
             takes = [asyncio.create_task(each.take(["main"], 64)) for each in stores]
             found: list[Any] = []
             while len(found) < 10:
-                await asyncio.gather(*(each._housekeeping._reclaim(0) for each in stores))
-                found += [task for each in stores for task in each.core.tasks._items]
+                await asyncio.gather(*(each._housekeeping._reclaim._reclaim(0) for each in stores))
+                found += [task for each in stores for task in each._prefetch.tasks._items]
                 for each in stores:
-                    each.core.tasks.clear()
+                    each._prefetch.tasks.clear()
                 for take in takes:
                     if take.done():
                         found += take.result()
@@ -261,7 +261,7 @@ def test_s2_of_two_that_recover_the_same_task_one_counts(server: Any, app_path: 
                 take.cancel()
             await asyncio.gather(*takes, return_exceptions=True)
             for each in stores:
-                each.core.held.clear()  # now both are lost, too
+                each._leases.clear()  # now both are lost, too
             app.start_workers()
             assert [await app.get(f"s{n}").result(20) for n in range(10)] == [1] * 10
             for task in found:
@@ -281,11 +281,11 @@ def test_a_result_that_comes_after_its_retry_is_dropped(
     """The worker of the first attempt was given up for lost, and comes back with a result of its own."""
     url = server.url(lease="500ms")
 
-    async def take(app: saros.App) -> CallLease:
+    async def take(app: saros.App) -> ActivityLease:
         backend: Any = app.backend
         async with asyncio.timeout(10):
-            (lease,) = await backend.store.take_calls(["main"], 1)
-        assert isinstance(lease, CallLease)
+            (lease,) = await backend.store.take_activities(["main"], 1)
+        assert isinstance(lease, ActivityLease)
         return lease
 
     async def main() -> None:
@@ -293,7 +293,7 @@ def test_a_result_that_comes_after_its_retry_is_dropped(
             order = await app.start("app:child", 0, id="x")
             stores: list[Any] = [each.backend.store for each in (one, other)]
             first = await take(one)
-            stores[0].core.held.clear()
+            stores[0]._leases.clear()
             keeping = asyncio.create_task(stores[1].run())
             second = await take(other)
             assert (first.task.attempt, second.task.attempt) == (1, 2)
@@ -322,7 +322,7 @@ def test_s11_a_process_does_not_recover_what_it_runs_itself(
             order = await app.start("app:slow", {"n": 1, "seconds": 1.6})
             await eventually(lambda: len(trace()) == 1, "it runs")
             async with saros.open(app_path, backend=url):
-                running = [each for each in (app, other) if calls_of(each)]
+                running = [each for each in (app, other) if activities_of(each)]
                 assert len(running) == 1
                 idle = other if running[0] is app else app
                 await idle.stop_workers()
@@ -333,7 +333,7 @@ def test_s11_a_process_does_not_recover_what_it_runs_itself(
     asyncio.run(main())
 
 
-def calls_of(app: saros.App) -> int:
+def activities_of(app: saros.App) -> int:
     """How many calls a process has leased."""
     backend: Any = app.backend
-    return sum(":act:" in place.stream for place in backend.store.core.held.snapshot().values())
+    return sum(":act:" in place.stream for place in backend.store._leases.snapshot().values())

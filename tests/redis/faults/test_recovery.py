@@ -21,18 +21,19 @@ def squares(n: int) -> int:
 
 
 KILL = """
-from saros_redis.core import Core
-from saros_redis.held import Held
-from saros_redis.housekeeping import Housekeeping
+from saros_redis.leases.leases import Leases
+from saros_redis.leases.reclaim import Reclaim
+from saros_redis.server.partitions import Partitions
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
-run, absorb, give, add = Core.run, Core.absorb, Housekeeping._reclaim, Held.add
-reclaiming, held = [0], [0]
+run, give, add = Partitions.run, Reclaim._reclaim, Leases.add
+reclaiming, held, buffers = [0], [0], []
 
 async def reclaim(self, partition):
     reclaiming[0] += 1
+    buffers[:] = [self._prefetch.tasks, *self._prefetch.activities.values()]
     try:
         found = await give(self, partition)
     finally:
@@ -44,7 +45,7 @@ async def reclaim(self, partition):
 async def run_script(self, name, *args, **more):
     if name != "reclaim":
         return await run(self, name, *args, **more)
-    if POINT == "the script is sent" and all(each.serving for each in (self.tasks, *self.calls.values())):
+    if POINT == "the script is sent" and all(each.serving for each in buffers):
         die()
     reply = await run(self, name, *args, **more)
     if POINT == "the script has run" and any(reply[0][1:]):
@@ -60,7 +61,7 @@ def count(self, *args):
 async def commit(self, *args):
     die()
 
-Core.run, Housekeeping._reclaim, Held.add = run_script, reclaim, count
+Partitions.run, Reclaim._reclaim, Leases.add = run_script, reclaim, count
 if POINT == "the first is done":
     from saros_redis.store import RedisStore
     RedisStore.commit = commit

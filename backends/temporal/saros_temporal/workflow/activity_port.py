@@ -100,7 +100,7 @@ class ActivityPort:
                 text = f"{call.target} runs on {worker}, which has another temporal.client: no activity gets there"
                 state.refuse(ref, ErrorData(text, INVALID, False))
                 return
-            queue = registry.call_queue(entry, options, state.info.task_queue)
+            queue = registry.activity_queue(entry, options, state.info.task_queue)
         self.run(Activity(call.target, call.args, options, queue, call.context, ref))
 
     def run(self, call: Activity) -> None:

@@ -19,7 +19,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from ..config.http_kinds import METHODS
+from ..config.kinds import METHODS
 from ..problem import TARGET, WIRE, problem_body
 from .wire import Wire
 

@@ -18,7 +18,7 @@ from saros.entries import Entry
 from saros.model.background import Jobs
 from saros.model.errors import UNAVAILABLE, Error
 
-from ..config.http_kinds import ENDPOINT, ROUTER, SERVICE, STATIC, full_path, router_of, server_of
+from ..config.kinds import ENDPOINT, ROUTER, SERVICE, STATIC, full_path, router_of, server_of
 from ..config.tls import tls_context
 from ..problem import Asgi
 from ..routing.endpoint import Endpoint, Settings, seconds

@@ -1,0 +1,91 @@
+"""Lists of runs, newest first, from the indexes."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import AsyncIterator
+from typing import Any
+
+from saros.model.execution import Description
+from saros.model.query import parse
+from saros.model.search import Condition, Node, matches, required
+
+from .. import codec
+from ..codec import BROKEN
+from ..server.partitions import Partitions
+
+PAGE = 100
+
+
+class Listing:
+    def __init__(self, partitions: Partitions) -> None:
+        self._partitions = partitions
+
+    async def executions(self, query: str) -> AsyncIterator[Description]:
+        """:raises Error: INVALID for a bad query."""
+        node = parse(query)
+        indexes = [index for each in required(node) if (index := _index(each)) is not None] or ["all"]
+        sources = [
+            self._partition(partition, indexes, node) for partition in range(self._partitions.keys.partitions)
+        ]
+        heads: list[tuple[int, int, Description]] = []
+        for number, source in enumerate(sources):
+            await _advance(heads, number, source)
+        while heads:
+            _start, number, description = heapq.heappop(heads)
+            yield description
+            await _advance(heads, number, sources[number])
+
+    async def _partition(self, partition: int, indexes: list[str], node: Node) -> AsyncIterator[Description]:
+        key = await self._smallest(partition, indexes)
+        top, seen = "+inf", 0
+        while True:
+            span = (top, "-inf", "WITHSCORES", "LIMIT", seen, PAGE)
+            page = await self._partitions.read(partition, "zset", "ZREVRANGEBYSCORE", key, *span)
+            pairs = _scored(page)
+            if not pairs:
+                return
+            runs = [run for run, _score in pairs]
+            for fields, length in await self._partitions.run("describe", partition, ["", runs]):
+                try:
+                    description = codec.description(fields, length)
+                except BROKEN:  # a list leaves out what nobody can read
+                    continue
+                if matches(node, description):
+                    yield description
+            last = pairs[-1][1]
+            same = sum(1 for _run, score in pairs if score == last)
+            seen = seen + same if last == top else same
+            top = last
+
+    async def _smallest(self, partition: int, indexes: list[str]) -> str:
+        keys = [self._partitions.keys.index(partition, index) for index in indexes]
+        if len(keys) == 1:
+            return keys[0]
+        sizes = [(int(await self._partitions.read(partition, "zset", "ZCARD", key)), key) for key in keys]
+        return min(sizes)[1]
+
+
+async def _advance(
+    heads: list[tuple[int, int, Description]], number: int, source: AsyncIterator[Description]
+) -> None:
+    async for description in source:
+        heapq.heappush(heads, (-description.start_time, number, description))
+        return
+
+
+def _scored(page: list[Any]) -> list[tuple[str, str]]:
+    """(run id, score) of a reply with scores."""
+    return [(codec.text(run), score.decode()) for run, score in zip(page[::2], page[1::2], strict=True)]
+
+
+def _index(condition: Condition) -> str | None:
+    """The index of exactly the runs (or some more) that fulfil a condition."""
+    if condition.operator != "=":
+        return None
+    if condition.field in ("status", "type"):
+        return f"{condition.field}:{condition.value}"
+    if not condition.field:
+        term = codec.term_of(condition.value)
+        return None if term is None else f"attr:{condition.name}={term}"
+    return None

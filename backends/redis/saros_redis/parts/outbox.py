@@ -1,0 +1,25 @@
+"""The outbox: what is to be delivered is read (see `saros_redis.leases`), and taken out here."""
+
+from __future__ import annotations
+
+from saros.interfaces.signals import Mail, Outgoing
+
+from .. import codec
+from ..leases.leases import Leases, proof_of
+from ..server.partitions import Partitions
+
+
+class Outbox:
+    def __init__(self, partitions: Partitions, leases: Leases) -> None:
+        self._partitions = partitions
+        self._leases = leases
+
+    async def delivered(self, entry: Outgoing, reply: Mail | None) -> None:
+        place = self._leases.get(proof_of(entry))
+        if place is None:
+            return  # given back, and delivered by another worker
+        item = codec.mail_item(reply) if reply is not None else ""
+        run_id = reply.run_id if reply is not None else ""
+        args = [place.entry, entry.id, run_id, item, entry.key]
+        await self._partitions.run("delivered", place.partition, args, self._partitions.patience)
+        self._leases.drop(proof_of(entry))  # without an answer it stays, for the outbox worker says it again

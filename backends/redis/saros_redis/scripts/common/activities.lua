@@ -1,0 +1,38 @@
+-- Activities: the fields of activity n in the run's `c` are "n" (the task), "n:e" (its entry and queue), "n:t" (the
+-- token of the attempt that runs), "n:a" (attempts before), "n:h" (heartbeat), "n:x" (cancelled), "n:l" (lost).
+-- An activity that a worker began within its workflow task waits in no queue: its entry, which begins with "L" in "n:e",
+-- is in the stream `loc`, which nobody reads. It is there to be leased, and goes to the queue when its worker is lost.
+local function drop_activity_entry(at)
+  local own, entry, queue = string.match(at or "", "^(L?)(%d+%-%d+) (.*)$")
+  if entry then
+    drop_entry(key(own == "" and "act" or "loc", queue), entry)
+  end
+end
+
+local function queue_activity(run, ref, queue, ...)
+  local entry = call("XADD", key("act", queue), "*", "r", run, "f", ref)
+  call("HSET", key("c", run), ref .. ":e", entry .. " " .. queue, ...)
+end
+
+local function lease_own(run, ref, queue, task, token, consumer)
+  local stream = key("loc", queue)
+  local entry = call("XADD", stream, "*", "r", run, "f", ref)
+  local reply = redis.pcall("XCLAIM", stream, group, consumer, 0, entry, "FORCE", "JUSTID")
+  if reply.err then
+    if lacks_group(reply.err) then
+      call("XGROUP", "CREATE", stream, group, "0")
+    end
+    call("XCLAIM", stream, group, consumer, 0, entry, "FORCE", "JUSTID")
+  end
+  call("HSET", key("c", run), ref .. ":e", "L" .. entry .. " " .. queue, ref, task, ref .. ":t", token)
+end
+
+local function drop_activity(run, ref, at)
+  drop_activity_entry(at or call("HGET", key("c", run), ref .. ":e"))
+  call("HDEL", key("c", run), ref, ref .. ":e", ref .. ":t", ref .. ":a", ref .. ":h", ref .. ":x", ref .. ":l")
+  if call("EXISTS", key("d", run)) == 1 then
+    disarm(run, "start", ref)
+    disarm(run, "close", ref)
+    disarm(run, "retry", ref)
+  end
+end

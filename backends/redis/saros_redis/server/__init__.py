@@ -1,0 +1,1 @@
+"""Redis: connections, scripts, the clock and what a server must be able to do."""

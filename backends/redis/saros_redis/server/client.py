@@ -1,0 +1,270 @@
+"""Connections: one kind for commands, which answer at once, and one for blocking reads.
+
+redis-py is told never to send anything again by itself. Sending again is decided here, and only for scripts,
+each of which carries an id that makes a repetition harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+import anyio
+import redis
+
+from saros.model.background import Jobs
+
+from .. import codec, errors
+from ..keys import mark_key
+from ..options import Options
+from .connect import connect, connect_listener, connect_thread, disconnect
+from .scripts import Script, script
+from .sentinel import Follower
+
+log = logging.getLogger("saros.redis")
+
+TIMEOUT_S = 10.0
+"""For one reply to a command."""
+QUICK_S = 1.0
+"""Who has no more patience than this does not wait longer for a reply, either: a worker that stops."""
+REPLICAS_MS = 1_000
+"""Replicas get this long to confirm a write."""
+FSYNC_MS = 3_000
+"""Disks get this long; with appendfsync everysec, the next sync is up to a second away."""
+BLOCK_MS = 2_000
+"""A blocking read asks again after this; what it cannot hear, such as a dead peer, it then notices."""
+BACKOFF_S = 0.05
+BACKOFF_MAX_S = 1.0
+
+LOST = (redis.ConnectionError, redis.TimeoutError, OSError, TimeoutError)
+BUSY = (
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.RedisClusterException,  # no node answers, or slots are not covered; it is no RedisError
+)
+
+WRITES = "notes"
+"""A script that always writes. While writes are refused, scripts that happen to write nothing succeed."""
+
+Pending = tuple[tuple[Any, ...], "asyncio.Future[Any]"]
+
+
+class Client:
+    """:ivar lost: set when replies may have been lost."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.lost = asyncio.Event()
+        self.calls = 0
+        self._commands = connect(options)
+        self._follower = Follower(self._commands, options.sentinel) if options.sentinel else None
+        self._blocking: list[Any] = []
+        self._queue: list[Pending] = []
+        self._sending = Jobs()
+        self._away = (
+            0.0  # since when the server does not answer or takes no writes, of time.monotonic(); or 0
+        )
+        self._refusing = False  # it answers, but takes no writes
+        self._back = 0.0  # when it answered again, the last time
+        self._outage = 0.0  # for how long it was away, the last time
+
+    # --- scripts ----------------------------------------------------------------------------
+
+    async def run(
+        self, name: str, tag: str, args: Sequence[Any], patience: float = 3.0, known: int = -1
+    ) -> Any:
+        """Run a script, again and again while the server is away, for `patience` seconds at most.
+
+        :param known: the steady time (see scripts/common/base.lua).
+        :raises Error: UNAVAILABLE.
+        """
+        return await self._patiently(name, (tag, codec.pack_args(args), known), patience)
+
+    async def _patiently(self, name: str, args: tuple[Any, ...], patience: float) -> Any:
+        found = script(name)
+        start, pause = time.monotonic(), BACKOFF_S
+        while True:
+            try:
+                reply = await self._evaluate(found, args, patience if patience <= QUICK_S else TIMEOUT_S)
+                self._answered(name)
+                return reply
+            except (*LOST, *BUSY) as exc:
+                self.lost.set()
+                self._fails(refuses=isinstance(exc, redis.exceptions.ReadOnlyError))
+                if time.monotonic() - start + pause > patience:
+                    raise errors.unavailable(self.options, exc) from exc
+            except redis.ResponseError as exc:
+                if errors.is_full(exc) or not errors.is_away(exc):
+                    raise errors.answered(self.options, exc) from exc
+                self._fails(refuses=True)
+                if time.monotonic() - start + pause > patience:
+                    raise errors.answered(self.options, exc) from exc
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(pause * 2, BACKOFF_MAX_S)
+
+    def _fails(self, refuses: bool) -> None:
+        self._away = self._away or time.monotonic()
+        self._refusing = self._refusing or refuses
+
+    def _answered(self, name: str) -> None:
+        if self._refusing and name == WRITES:
+            self._refusing = False
+        if self._away and not self._refusing:
+            self._back = time.monotonic()
+            self._outage, self._away = self._back - self._away, 0.0
+
+    def forgiven(self, grace: float) -> float:
+        """How long, in seconds, nobody could renew a lease: the last outage, until `grace` seconds after its end."""
+        return self._outage if time.monotonic() - self._back < grace else 0.0
+
+    async def _evaluate(self, found: Script, args: tuple[Any, ...], limit_s: float) -> Any:
+        self.calls += 1
+        with anyio.fail_after(limit_s):
+            try:
+                return await self._execute("EVALSHA", found.sha, 1, *args)
+            except redis.exceptions.NoScriptError:
+                return await self._execute("EVAL", found.text, 1, *args)
+
+    async def command(self, *args: Any, patience: float = 3.0) -> Any:
+        """A command that only reads, or that may be repeated.
+
+        :raises Error: UNAVAILABLE.
+        """
+        start, pause = time.monotonic(), BACKOFF_S
+        while True:
+            try:
+                with anyio.fail_after(TIMEOUT_S):
+                    return await self._execute(*args)
+            except (*LOST, *BUSY) as exc:
+                if time.monotonic() - start + pause > patience:
+                    raise errors.unavailable(self.options, exc) from exc
+            except redis.ResponseError as exc:
+                if not errors.is_away(exc) or time.monotonic() - start + pause > patience:
+                    raise errors.answered(self.options, exc) from exc
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, BACKOFF_MAX_S)
+
+    # --- together ---------------------------------------------------------------------------
+
+    def _execute(self, *args: Any) -> Awaitable[Any]:
+        """Send a command along with all others of this turn of the event loop, on one connection."""
+        if self.options.cluster:
+            reply: Awaitable[Any] = self._commands.execute_command(*args)
+            return reply
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if not self._queue:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._queue.append((args, future))
+        return future
+
+    def _flush(self) -> None:
+        batch, self._queue = self._queue, []
+        batch = [(args, future) for args, future in batch if not future.done()]
+        if batch:
+            self._sending.start(self._send(batch), "commands to Redis")
+
+    async def _send(self, batch: Sequence[Pending]) -> None:
+        try:
+            with anyio.fail_after(TIMEOUT_S):
+                replies = await self._send_all([args for args, _future in batch])
+        except BaseException as exc:  # whoever waits hears of it
+            failure = redis.ConnectionError("closed") if isinstance(exc, asyncio.CancelledError) else exc
+            replies = [failure] * len(batch)
+        for (_args, future), reply in zip(batch, replies, strict=True):
+            if future.done():
+                continue
+            if isinstance(reply, BaseException):
+                future.set_exception(reply)
+            else:
+                future.set_result(reply)
+
+    async def _send_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        if len(commands) == 1 and not (self.options.wait or self.options.fsync):
+            return [await self._commands.execute_command(*commands[0])]
+        pipeline = self._commands.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        waits = self._waits()
+        for command in waits:
+            pipeline.execute_command(*command)
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        if waits:
+            self._check_waits(replies[-len(waits) :])
+            del replies[-len(waits) :]
+        return replies
+
+    def _waits(self) -> list[tuple[Any, ...]]:
+        """What makes sure that all before it, also what others wrote and we saw, survives as `options` says.
+
+        The server waits for the last write of this connection, and a script that is sent again on another one,
+        or that only reads, writes nothing there. So there is a write here.
+        """
+        options = self.options
+        if options.fsync:
+            wait: tuple[Any, ...] = ("WAITAOF", 1, options.wait, FSYNC_MS)
+        elif options.wait:
+            wait = ("WAIT", options.wait, REPLICAS_MS)
+        else:
+            return []
+        return [("SET", mark_key(options.prefix), ""), wait]
+
+    def _check_waits(self, replies: Sequence[Any]) -> None:
+        """What too few have does not count yet; it is sent again, which is harmless."""
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                if "UNBLOCKED" in str(reply):  # the server became a replica meanwhile
+                    raise redis.ConnectionError(str(reply)) from reply
+                raise reply
+        synced, replicas = replies[1] if self.options.fsync else (1, replies[1])
+        if not int(synced):
+            raise redis.ConnectionError("the last write is not on the server's disk")
+        if int(replicas) < self.options.wait:
+            what = "the last write on disk" if self.options.fsync else "the last write"
+            raise redis.ConnectionError(f"{replicas} of {self.options.wait} replicas have {what}")
+
+    # --- blocking reads ---------------------------------------------------------------------
+
+    @property
+    def commands(self) -> Any:
+        """The redis-py client of commands."""
+        return self._commands
+
+    def reader(self) -> Any:
+        """A redis-py client for blocking reads; that of a cluster opens connections as it needs them."""
+        if self.options.cluster:
+            return self._commands
+        client = connect(self.options, 1)
+        self._blocking.append(client)
+        return self._following(client)
+
+    async def listener(self) -> Any:
+        """A redis-py client to subscribe with; its user closes it."""
+        return self._following(await connect_listener(self.options, self._commands))
+
+    def threaded(self) -> Any:
+        """A blocking redis-py client for a thread, which closes it."""
+        return self._following(connect_thread(self.options))
+
+    def _following(self, client: Any) -> Any:
+        if self._follower is not None:
+            self._follower.start()
+            self._follower.add(client)
+        return client
+
+    async def quiet(self, seconds: float) -> None:
+        """Return when every command that was sent has its reply, or after so many seconds."""
+        await self._sending.wait(seconds)
+
+    async def close(self) -> None:
+        if self._follower is not None:
+            await self._follower.close()
+        await self._sending.end()
+        for client in (*self._blocking, self._commands):
+            await disconnect(client)

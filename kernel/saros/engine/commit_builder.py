@@ -1,0 +1,90 @@
+"""The builder of a commit: delivers a workflow task's mail to the program of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..interfaces.history import WorkflowTask
+from ..interfaces.program import Ports, dispatch
+from ..interfaces.store import Commit
+from ..model.clock import LONGEST, steady_ns
+from ..model.records import DONE, EVENT_OPS, SPAWN, TIMER, Command, Event, Spawn, StartTimer, unpack
+from .commit import CommitActivities, CommitHistory, CommitSignals, CommitTimers, Draft, LocalActivity
+from .live import Live
+
+
+class CommitBuilder:
+    """Delivers mail to a run's program, and carries its commands to the four ports of one commit.
+
+    :param steady: see `saros.model.clock.Clock.steady`.
+    """
+
+    def __init__(self, task: WorkflowTask, live: Live, steady: Callable[[], int] = steady_ns) -> None:
+        self.task = task
+        self.live = live
+        self.run = task.run
+        self._steady = steady
+        self._began = steady()
+        self._draft = draft = Draft(task, live)
+        self.commit = draft.commit
+        self.local = draft.local
+        self.activities = CommitActivities(draft)
+        self._ports = Ports(CommitHistory(draft), CommitTimers(draft), CommitSignals(draft), self.activities)
+
+    def deliver(self, events: list[Event]) -> None:
+        """Run events, and whatever they cause that is answered at once.
+
+        :raises Error: when the workflow task failed.
+        """
+        draft = self._draft
+        draft.spent = self._steady() - self._began
+        while events and not self.live.closed:
+            draft.now = max(draft.now, events[-1].time)  # local activities take time
+            records = self.live.deliver(events)
+            self.commit.records += records
+            for record in records:
+                if record.op not in EVENT_OPS:
+                    dispatch(record, self._ports)
+            events, draft.replies = draft.replies, []
+
+    def begin(self) -> None:
+        """Deliver the task's mail; what settles nothing any more is left out.
+
+        Mail that comes after the program's end stays in the inbox: a run that continues this one gets it.
+
+        :raises Error: when the workflow task failed.
+        """
+        open_refs, mails = self.live.open, self.task.mails
+        kept = [i for i, mail in enumerate(mails) if mail.op != DONE or mail.ref in open_refs]
+        self.commit.ended += [mail.ref for mail in mails if mail.op == DONE and self._awaits_child(mail.ref)]
+        events: list[Event] = []
+        for mail in (mails[i] for i in kept):
+            if mail.op == DONE:
+                self._pass_timer(open_refs[mail.ref])
+            events.append(Event(mail.op, mail.ref, mail.body, self._draft.now))
+        self.deliver(events)
+        if self.live.closed:
+            delivered = sum(1 for record in self.commit.records if record.op in EVENT_OPS)
+            self.commit.consumed = kept[delivered] if delivered < len(kept) else len(mails)
+
+    def _pass_timer(self, settled: Command) -> None:
+        """Have the workflow's time be at least that at which a timer ends, though the store's clock was set back."""
+        if settled.op == TIMER:
+            end = settled.time + min(unpack(settled.body, StartTimer).ns, LONGEST)
+            self._draft.now = max(self._draft.now, end)
+
+    def _awaits_child(self, ref: int) -> bool:
+        command = self.live.open.get(ref)
+        return command is not None and command.op == SPAWN and unpack(command.body, Spawn).exec
+
+    def ready(self) -> Commit:
+        """The commit, whose deadlines count from now on."""
+        commit = self.commit
+        if commit.deadlines:
+            spent = self._steady() - self._began
+            commit.deadlines = [each._replace(delay=each.delay - spent) for each in commit.deadlines]
+        return commit
+
+    def elapsed(self, local: LocalActivity) -> int:
+        """Nanoseconds since a local activity of this task was scheduled."""
+        return self._steady() - self._began - local.begun
