@@ -14,7 +14,6 @@ MOST_LINES_OF_A_FUNCTION = 64
 MOST_MEMBERS = 12
 
 LARGE_FOLDERS: dict[str, str] = {
-    "backends/redis/saros_redis": "is being split into rooms",
     "plugins/cli/saros_cli": "a module for each command, in the order of the page on the command line",
     "plugins/http/saros_http": "is being split into rooms",
     "plugins/testing/saros_testing/conformance": "a module for each group of behaviours",
@@ -32,7 +31,6 @@ LONG_MODULES: dict[str, int] = {
     "saros.processes.actor": 315,
     "saros.processes.host": 456,
     "saros_lua.vm": 320,
-    "saros_memory.ledger": 304,
     "saros_testing.conformance.calls": 376,
     "saros_testing.conformance.control": 357,
     "saros_testing.conformance.lifecycle": 334,
@@ -47,7 +45,6 @@ FREE_NAMES = {"__init__", "__main__", "plugin", "store", "backend", "kinds", "er
 """The names of modules that every package may have: they mean the same everywhere."""
 
 SHARED_NAMES: dict[str, str] = {
-    "calls": "becomes activities on Redis",
     "options": "start options of the kernel, options of a backend's URL, options of a service",
 }
 """Other names that more than two packages have, and why; the list only shrinks."""
