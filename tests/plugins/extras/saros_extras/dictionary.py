@@ -18,7 +18,7 @@ from typing import TypeVar
 import msgspec
 
 from saros.engine import StoreBackend
-from saros.interfaces.activities import CallLease, CallTask, Settled
+from saros.interfaces.activities import ActivityLease, ActivityTask, Settled
 from saros.interfaces.backend import Backend
 from saros.interfaces.history import LAST, Close, Limit, NewRun, WorkflowTask, already_exists, withdrawn
 from saros.interfaces.nodes import LostNode, NodeMail
@@ -62,7 +62,7 @@ def make(url: str) -> Backend:
 class Call:
     """A call that has not settled: `token` is that of the attempt that runs, `closes` when time is up for it."""
 
-    task: CallTask
+    task: ActivityTask
     token: str = ""
     ready: bool = True  # for a worker to take
     canceled: bool = False
@@ -349,7 +349,7 @@ class DictStore:
         execution.children |= {child.ref: child for child in commit.children}
         for ref in commit.ended:
             execution.children.pop(ref, None)
-        execution.calls |= {task.ref: Call(task) for task in commit.calls}
+        execution.calls |= {task.ref: Call(task) for task in commit.activities}
         execution.calls |= {lease.task.ref: Call(lease.task, lease.token, False) for lease in commit.leased}
         for ref in commit.asked:
             self._cancel_call(execution, ref)
@@ -428,19 +428,19 @@ class DictStore:
 
     # --- activities ---------------------------------------------------------------------------
 
-    async def take_calls(self, queues: Sequence[str], limit: int) -> list[CallLease]:
-        def find() -> list[CallLease]:
+    async def take_activities(self, queues: Sequence[str], limit: int) -> list[ActivityLease]:
+        def find() -> list[ActivityLease]:
             open_calls = (call for run in self._runs.values() for call in run.calls.values())
             mine = (call for call in open_calls if call.ready and call.task.task_queue in queues)
             return [self._lease_call(call) for call in itertools.islice(mine, limit)]
 
         return await self._until(find)
 
-    def _lease_call(self, call: Call) -> CallLease:
+    def _lease_call(self, call: Call) -> ActivityLease:
         call.token, call.ready = next(self._tokens), False
-        return CallLease(call.task, call.token, self.clock.now())
+        return ActivityLease(call.task, call.token, self.clock.now())
 
-    def _leased(self, lease: CallLease) -> Call | None:
+    def _leased(self, lease: ActivityLease) -> Call | None:
         """The call of an attempt that still counts."""
         call = self._runs[lease.task.run_id].calls.get(lease.task.ref)
         return call if call is not None and call.token == lease.token else None
@@ -474,7 +474,7 @@ class DictStore:
             outcome = pack(Outcome(err=ErrorData("canceled", CANCELED, False)))
             self._post(execution, Mail(DONE, ref, outcome, execution.run.run_id))
 
-    async def heartbeat(self, lease: CallLease, details: Json | None) -> bool:
+    async def heartbeat(self, lease: ActivityLease, details: Json | None) -> bool:
         call = self._leased(lease)
         if call is not None and details is not None:
             call.task.heartbeat = msgspec.Raw(details)
