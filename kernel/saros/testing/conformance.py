@@ -1,5 +1,5 @@
 """The public name of `saros_testing.conformance`."""
 
-from saros_testing.conformance import BEHAVIOURS, Behaviour, Case, run
+from saros_testing.conformance import BEHAVIOURS, TOGETHER, Behaviour, Case, run
 
-__all__ = ["BEHAVIOURS", "Behaviour", "Case", "run"]
+__all__ = ["BEHAVIOURS", "TOGETHER", "Behaviour", "Case", "run"]
