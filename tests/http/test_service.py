@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 
 import saros
 import saros.app.loading
+from saros.app.plugins import installed
 from saros.entries import AppError
 
 SLOW = 'require("time").sleep("300ms") return {"done"}'
@@ -221,9 +222,7 @@ def test_no_servers_no_service(tmp_path: Path) -> None:
 
     async def main() -> bool:
         async with saros.open(tmp_path, "memory://") as app:
-            return [service.serve(app) for service in app.plugins.services() if service.name == "http"] == [
-                None
-            ]
+            return [each.serve(app) for each in installed().services() if each.name == "http"] == [None]
 
     assert asyncio.run(main())
 

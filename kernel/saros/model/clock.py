@@ -62,7 +62,7 @@ class Clock(Protocol):
     def call_at(self, when: int, call: Callable[[], None]) -> Handle:
         """Call once after the time from `now` to `when`; at once (but never within this call) if that is past.
 
-        Equal times come in the order of these calls. What waits does not heed that somebody sets the clock.
+        Equal times come in the order of these calls. Setting the clock does not affect waits.
         """
         ...
 

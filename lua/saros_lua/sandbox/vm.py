@@ -211,7 +211,7 @@ class Vm:
 
     @property
     def spoiled(self) -> bool:
-        """Whether something of the library was made half, so that no other program is to run here."""
+        """True if a library chunk failed while loading; then no other program may run here."""
         return bool(self.rt[b"spoiled"])
 
     @property

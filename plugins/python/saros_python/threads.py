@@ -19,7 +19,7 @@ IDLE_S = 30.0
 
 
 class _Pool:
-    """Starts a thread whenever none is idle; who calls limits how many there are."""
+    """Starts a thread whenever none is idle; the caller limits their number."""
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()

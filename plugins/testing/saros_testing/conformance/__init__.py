@@ -13,7 +13,7 @@ Where several processes can share the backend, its most important behaviours run
         run(behaviour, "myscheme://localhost", tmp_path, workers=2)
 
 The suite runs on real time, since not every backend can skip it: timers are short. A backend names what it
-cannot do, with the reason, as `limits`; such a behaviour is skipped with that reason, never silently.
+cannot do, with the reason, as `limits`; the suite skips such a behaviour and prints the reason.
 """
 
 from .suite import BEHAVIOURS, TOGETHER, Behaviour, Case, run
