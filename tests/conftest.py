@@ -50,6 +50,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-table", action="store_true", help="write the results to docs/conformance.md")
 
 
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A file of a test's own."""
+    return f"sqlite:///{tmp_path}/saros.db"
+
+
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis with an append-only file."""

@@ -1,0 +1,234 @@
+"""The threads that talk to the database: each has a connection, and runs operations in the order they come in.
+
+Operations that wait together run in one transaction and share what a commit costs; one that fails is undone alone.
+They are answered when all are committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeVar
+
+from saros.model.errors import UNAVAILABLE, Error
+
+from .connection import Connection
+from .transaction import Touched, Transaction
+
+T = TypeVar("T")
+log = logging.getLogger("saros.sql")
+
+MOST: Final = 200
+"""Operations of one transaction: others wait for its end."""
+
+
+class Operation(NamedTuple):
+    """What a thread has to do.
+
+    :ivar call: runs within a transaction.
+    :ivar full: its result counts on it that it is on the disk.
+    :ivar undo: undoes it when nobody waits for its result any more; gets that.
+    """
+
+    call: Callable[[Transaction], Any]
+    full: bool
+    future: asyncio.Future[Any] | None
+    undo: Callable[[Transaction, Any], None] | None = None
+
+
+class _Ended:
+    """The result of an operation, or what it raised."""
+
+    __slots__ = ("error", "operation", "result")
+
+    def __init__(self, operation: Operation, result: Any = None, error: Exception | None = None) -> None:
+        self.operation, self.result, self.error = operation, result, error
+
+
+class DatabaseThread:
+    """:param connect: opens the connection; called by the thread.
+    :param told: gets what was changed, after each commit; called by the thread.
+    :param heard: gets what others may have changed; called by the thread.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], Connection],
+        told: Callable[[Touched], None],
+        heard: Callable[[Touched], None],
+    ) -> None:
+        self._connect = connect
+        self._told = told
+        self._heard = heard
+        self._queue: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self.pause = 1.0
+        """Seconds without anything to do after which it looks what others have done."""
+        self.beat: tuple[float, Callable[[Transaction], object]] | None = None
+        """What it does every so many seconds."""
+        self._next_beat = 0.0
+
+    async def open(self) -> None:
+        """:raises Error: why there is no connection."""
+        self._loop = asyncio.get_running_loop()
+        opened: asyncio.Future[None] = self._loop.create_future()
+        self._opened = opened
+        self._thread.start()
+        await opened
+
+    async def run(
+        self,
+        call: Callable[[Transaction], T],
+        *,
+        full: bool = False,
+        undo: Callable[[Transaction, T], None] | None = None,
+    ) -> T:
+        """The result of an operation. What was begun goes on when this is cancelled.
+
+        :raises Error: what it raises; UNAVAILABLE when the database is.
+        """
+        if self._closed or self._loop is None:
+            raise Error("the database is closed", UNAVAILABLE)
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put(Operation(call, full, future, undo))
+        return await future
+
+    async def close(self) -> None:
+        """End the thread, once it has done what it has to do."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join)
+
+    # --- the thread -------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            connection = self._connect()
+        except Exception as exc:
+            failure = exc
+            self._answer(lambda: _settle(self._opened, error=failure))
+            return
+        self._answer(lambda: _settle(self._opened))
+        try:
+            while self._step(connection):
+                pass
+        finally:
+            connection.close()
+
+    def _step(self, connection: Connection) -> bool:
+        """Do what there is to do, or wait for it; False at the end."""
+        operations, goes_on = self._collect()
+        beat = self.beat
+        if beat is not None and goes_on and time.monotonic() >= self._next_beat:
+            self._next_beat = time.monotonic() + beat[0]
+            operations.append(Operation(beat[1], False, None))
+        if operations:
+            self._batch(connection, operations)
+        elif goes_on:
+            try:
+                changed = connection.idle()
+            except connection.failures as exc:
+                log.debug("%s", connection.explain(exc))
+            else:
+                if changed is not None:
+                    self._heard(changed)
+        return goes_on
+
+    def _collect(self) -> tuple[list[Operation], bool]:
+        operations: list[Operation] = []
+        try:
+            first = self._queue.get(timeout=self.pause)
+            while True:
+                if first is None:
+                    return operations, False
+                operations.append(first)
+                if len(operations) >= MOST:
+                    break
+                first = self._queue.get_nowait()
+        except queue.Empty:
+            pass
+        return operations, True
+
+    def _batch(self, connection: Connection, operations: list[Operation]) -> None:
+        try:
+            transaction = connection.begin(any(operation.full for operation in operations))
+        except Exception as exc:
+            self._fail(connection, operations, exc)
+            return
+        try:
+            ended = [self._one(connection, transaction, each, len(operations) > 1) for each in operations]
+            connection.commit()
+        except Exception as exc:
+            connection.rollback()
+            if len(operations) > 1:  # perhaps it is the fault of one
+                for each in operations:
+                    self._batch(connection, [each])
+            else:
+                self._fail(connection, operations, exc)
+            return
+        if transaction.touched:
+            self._told(transaction.touched)
+        self._answer(lambda: self._settle_all(ended))
+
+    def _fail(self, connection: Connection, operations: list[Operation], exc: Exception) -> None:
+        error = connection.explain(exc) if isinstance(exc, connection.failures) else exc
+        self._answer(lambda: self._settle_all([_Ended(each, error=error) for each in operations]))
+
+    def _one(
+        self, connection: Connection, transaction: Transaction, operation: Operation, shares: bool
+    ) -> _Ended:
+        if not shares:
+            return _Ended(operation, operation.call(transaction))
+        connection.save()
+        try:
+            result = operation.call(transaction)
+        except connection.failures:
+            raise
+        except Exception as exc:
+            connection.undo()
+            return _Ended(operation, error=exc)
+        connection.keep()
+        return _Ended(operation, result)
+
+    # --- the event loop ---------------------------------------------------------------------
+
+    def _answer(self, call: Callable[[], None]) -> None:
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
+            self._loop.call_soon_threadsafe(call)
+
+    def _settle_all(self, ended: list[_Ended]) -> None:
+        for each in ended:
+            operation = each.operation
+            if operation.future is None:
+                if each.error is not None:
+                    log.warning("%s", each.error)
+            elif not operation.future.done():
+                _settle(operation.future, each.result, each.error)
+            elif operation.undo is not None and each.error is None and not self._closed:
+                undo, result = operation.undo, each.result
+                self._queue.put(Operation(partial(_undo, undo, result), False, None))
+
+
+def _undo(undo: Callable[[Transaction, Any], None], result: Any, transaction: Transaction) -> None:
+    undo(transaction, result)
+
+
+def _settle(future: asyncio.Future[Any], result: Any = None, error: Exception | None = None) -> None:
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
