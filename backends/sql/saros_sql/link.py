@@ -63,6 +63,16 @@ class Link:
         """See `DatabaseThread.run`."""
         return await self._writer.run(call, full=full, undo=undo)
 
+    async def find(
+        self,
+        topic: int,
+        call: Callable[[Transaction], list[T]],
+        undo: Callable[[Transaction, list[T]], None] | None = None,
+    ) -> list[T]:
+        """What an operation finds, as soon as it finds something of a topic."""
+        await self.join()
+        return await self._writer.run(call, undo=undo, topic=topic)
+
     async def read(self, call: Callable[[Transaction], T]) -> T:
         return await self._reader.run(call)
 
@@ -77,15 +87,27 @@ class Link:
                 self._writer.pause = POLL_S
 
     def _read_socket(self) -> None:
-        self.waiting.heard(self.wakers.read())
+        self._wake(self.wakers.read())
+
+    def _wake(self, touched: Touched) -> None:
+        """Have everybody here look again for what others have changed."""
+        if touched.topics:
+            self._writer.look(touched.topics)
+        self.waiting.heard(touched)
 
     def _told(self, touched: Touched) -> None:
+        """This store has changed something; called by its threads."""
         self.wakers.tell(touched)
-        self._heard(touched)
+        self._call(self.waiting.heard, touched)
 
     def _heard(self, touched: Touched) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.waiting.heard, touched)
+        """Others have changed something; called by this store's threads."""
+        self._call(self._wake, touched)
+
+    def _call(self, call: Callable[[Touched], None], touched: Touched) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(call, touched)
 
     # --- the session ------------------------------------------------------------------------
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
@@ -27,7 +27,6 @@ from .options import Options
 from .parts import activities, deliveries, listing, names, requests, sessions, views, workflow_tasks
 from .size_limits import check
 
-T = TypeVar("T")
 MAILS: Final = 100
 _read_mail = msgspec.json.Decoder(NodeMail).decode
 _read_watcher = msgspec.json.Decoder(Watcher).decode
@@ -57,30 +56,11 @@ class SqlStore:
     def last_words(self) -> SqlStore:
         return SqlStore(self.options)
 
-    async def _until(
-        self,
-        topic: int,
-        find: Callable[[Transaction], list[T]],
-        undo: Callable[[Transaction, list[T]], None] | None = None,
-    ) -> list[T]:
-        """What an operation finds, as soon as it finds something."""
-        link = self._link
-        await link.join()
-        while True:
-            news = link.waiting.expect(topic)
-            try:
-                found = await link.write(find, undo=undo)
-                if found:
-                    return found
-                await news
-            finally:
-                link.waiting.drop(topic, news)
-
     # --- workers ----------------------------------------------------------------------------
 
     async def take(self, queues: Sequence[str], limit: int) -> list[WorkflowTask]:
         find = partial(workflow_tasks.take, queues=queues, limit=limit)
-        return await self._until(TASKS, find, workflow_tasks.give_back)
+        return await self._link.find(TASKS, find, workflow_tasks.give_back)
 
     async def commit(self, commits: Sequence[Commit]) -> list[str]:
         most = self.options.payload
@@ -93,7 +73,7 @@ class SqlStore:
 
     async def take_activities(self, queues: Sequence[str], limit: int) -> list[ActivityLease]:
         find = partial(activities.take, queues=queues, limit=limit)
-        return await self._until(ACTIVITIES, find, activities.give_back)
+        return await self._link.find(ACTIVITIES, find, activities.give_back)
 
     async def settle(self, results: Sequence[Settled]) -> None:
         await self._link.write(lambda tx: activities.settle(tx, results))
@@ -102,7 +82,7 @@ class SqlStore:
         return await self._link.write(lambda tx: activities.heartbeat(tx, lease, details))
 
     async def outbox(self, limit: int) -> list[Outgoing]:
-        return await self._until(OUTBOX, partial(deliveries.take, limit=limit), deliveries.give_back)
+        return await self._link.find(OUTBOX, partial(deliveries.take, limit=limit), deliveries.give_back)
 
     async def delivered(self, entry: Outgoing, reply: Mail | None) -> None:
         await self._link.write(lambda tx: deliveries.delivered(tx, entry, reply))
@@ -191,7 +171,7 @@ class SqlStore:
         return await self._link.write(lambda tx: sessions.send_node(tx, node, blob))
 
     async def node_mail(self, node: str) -> list[NodeMail]:
-        found: list[bytes] = await self._until(NODES, partial(sessions.node_mail, node=node, limit=MAILS))
+        found: list[bytes] = await self._link.find(NODES, partial(sessions.node_mail, node=node, limit=MAILS))
         return [_read_mail(blob) for blob in found]
 
     async def watch_node(self, pid: str, watcher: Watcher) -> None:
@@ -211,7 +191,7 @@ class SqlStore:
                 for node in sessions.lost_nodes(tx)
             ]
 
-        return await self._until(SESSIONS, find)
+        return await self._link.find(SESSIONS, find)
 
     async def forget_node(self, node: str) -> None:
         await self._link.write(lambda tx: sessions.forget_node(tx, node), full=True)

@@ -1,4 +1,4 @@
-"""Who waits for what in this process, and what wakes it."""
+"""Who waits for changes of runs, or for deadlines, in this event loop."""
 
 from __future__ import annotations
 
@@ -12,17 +12,12 @@ class Waiting:
     """Belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._topics: dict[int, set[asyncio.Future[None]]] = defaultdict(set)
         self._runs: dict[str, list[tuple[int, asyncio.Future[None]]]] = defaultdict(list)
         self._alarm: asyncio.Future[None] | None = None
         self._due: int | None = None
 
     def heard(self, touched: Touched) -> None:
         """Wake whoever waits for what was changed."""
-        if touched.topics:
-            for topic in [topic for topic in self._topics if topic & touched.topics]:
-                for future in self._topics.pop(topic):
-                    _wake(future)
         for run_id, length in touched.runs.items():
             for after, future in self._runs.get(run_id, ()):
                 if length > after:
@@ -35,18 +30,6 @@ class Waiting:
             self._due = touched.due
             if self._alarm is not None:
                 _wake(self._alarm)
-
-    def expect(self, topic: int) -> asyncio.Future[None]:
-        """Settled once there may be something new of a topic. To be made before one looks what there is."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._topics[topic].add(future)
-        return future
-
-    def drop(self, topic: int, future: asyncio.Future[None]) -> None:
-        """Expect it no more."""
-        waiters = self._topics.get(topic)
-        if waiters is not None:
-            waiters.discard(future)
 
     def expect_run(self, run_id: str, length: int) -> asyncio.Future[None]:
         """Settled once a run may have more than `length` records, or has ended."""

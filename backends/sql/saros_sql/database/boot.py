@@ -1,8 +1,8 @@
 """The steady clock of a database: it goes on while nothing is open, and nobody sets it.
 
 As long as the machine runs, it is the machine's own steady clock at a fixed distance, and setting the time of day
-does nothing to it. After a restart of the machine (or on another one) that clock has begun anew. How much time has passed
-meanwhile is then told by the time of day, which is noted along with the steady clock every few seconds.
+does nothing to it. After a restart of the machine (or on another one) that clock has begun anew. How much time has
+passed meanwhile is then told by the time of day, which is noted along with the steady clock every few seconds.
 """
 
 from __future__ import annotations

@@ -130,6 +130,7 @@ class SqliteConnection:
         return explain(failure, self._options)
 
     def idle(self) -> Touched | None:
+        self._check_file()
         version = self._execute("PRAGMA data_version").fetchone()[0]
         before, self._version = self._version, version
         return Touched(EVERYTHING, {}, 0, True) if before != version else None

@@ -34,18 +34,25 @@ class Operation(NamedTuple):
     :ivar call: runs within a transaction.
     :ivar full: its result counts on it that it is on the disk.
     :ivar undo: undoes it when nobody waits for its result any more; gets that.
+    :ivar topic: when it finds nothing, it waits until something of this topic has changed.
     """
 
     call: Callable[[Transaction], Any]
     full: bool
     future: asyncio.Future[Any] | None
     undo: Callable[[Transaction, Any], None] | None = None
+    topic: int = 0
 
 
 class _Ended:
     """The result of an operation, or what it raised."""
 
     __slots__ = ("error", "operation", "result")
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is to be tried again later."""
+        return bool(self.operation.topic) and self.error is None and not self.result
 
     def __init__(self, operation: Operation, result: Any = None, error: Exception | None = None) -> None:
         self.operation, self.result, self.error = operation, result, error
@@ -76,6 +83,7 @@ class DatabaseThread:
         self.beat: tuple[float, Callable[[Transaction], object]] | None = None
         """What it does every so many seconds."""
         self._next_beat = 0.0
+        self._waiting: list[Operation] = []  # operations that have found nothing yet
 
     async def open(self) -> None:
         """:raises Error: why there is no connection."""
@@ -91,16 +99,24 @@ class DatabaseThread:
         *,
         full: bool = False,
         undo: Callable[[Transaction, T], None] | None = None,
+        topic: int = 0,
     ) -> T:
         """The result of an operation. What was begun goes on when this is cancelled.
+
+        With a `topic`, its first result that is not empty. While it waits for that, it is tried in the very
+        transactions that change something of the topic.
 
         :raises Error: what it raises; UNAVAILABLE when the database is.
         """
         if self._closed or self._loop is None:
             raise Error("the database is closed", UNAVAILABLE)
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(Operation(call, full, future, undo))
+        self._queue.put(Operation(call, full, future, undo, topic))
         return await future
+
+    def look(self, topics: int) -> None:
+        """Try again what waits for these topics: others may have changed something of them."""
+        self._queue.put(Operation(partial(_look, topics), False, None))
 
     async def close(self) -> None:
         """End the thread, once it has done what it has to do."""
@@ -138,12 +154,18 @@ class DatabaseThread:
         elif goes_on:
             try:
                 changed = connection.idle()
-            except connection.failures as exc:
-                log.debug("%s", connection.explain(exc))
+            except (Error, *connection.failures) as exc:
+                self._fail_waiting(exc if isinstance(exc, Error) else connection.explain(exc))
             else:
                 if changed is not None:
                     self._heard(changed)
         return goes_on
+
+    def _fail_waiting(self, error: Error) -> None:
+        """Nothing can be found: let those know that wait."""
+        waiting, self._waiting = self._waiting, []
+        ended = [_Ended(each, error=error) for each in waiting]
+        self._answer(lambda: self._settle_all(ended))
 
     def _collect(self) -> tuple[list[Operation], bool]:
         operations: list[Operation] = []
@@ -168,6 +190,8 @@ class DatabaseThread:
             return
         try:
             ended = [self._one(connection, transaction, each, len(operations) > 1) for each in operations]
+            waiting = [*self._waiting, *(each.operation for each in ended if each.waits)]
+            found = self._find(transaction, waiting)
             connection.commit()
         except Exception as exc:
             connection.rollback()
@@ -177,9 +201,28 @@ class DatabaseThread:
             else:
                 self._fail(connection, operations, exc)
             return
+        self._waiting = [each for each in waiting if not _is_over(each, found)]
         if transaction.touched:
             self._told(transaction.touched)
-        self._answer(lambda: self._settle_all(ended))
+        done = [*(each for each in ended if not each.waits), *found]
+        if done:
+            self._answer(lambda: self._settle_all(done))
+
+    def _find(self, transaction: Transaction, waiting: list[Operation]) -> list[_Ended]:
+        """Try what waits for what the transaction has changed. What is found at once concerns nobody else."""
+        touched = transaction.touched
+        topics = touched.topics | transaction.looked
+        if not topics:
+            return []
+        found: list[_Ended] = []
+        for each in waiting:
+            if each.topic & topics and each.future is not None and not each.future.done():
+                result = each.call(transaction)
+                if result:
+                    found.append(_Ended(each, result))
+        if found and touched.topics:
+            touched.topics = transaction.left(touched.topics)
+        return found
 
     def _fail(self, connection: Connection, operations: list[Operation], exc: Exception) -> None:
         error = connection.explain(exc) if isinstance(exc, connection.failures) else exc
@@ -219,6 +262,16 @@ class DatabaseThread:
             elif operation.undo is not None and each.error is None and not self._closed:
                 undo, result = operation.undo, each.result
                 self._queue.put(Operation(partial(_undo, undo, result), False, None))
+
+
+def _look(topics: int, transaction: Transaction) -> None:
+    transaction.looked |= topics
+
+
+def _is_over(operation: Operation, found: list[_Ended]) -> bool:
+    """Whether an operation waits no more."""
+    future = operation.future
+    return future is None or future.done() or any(each.operation is operation for each in found)
 
 
 def _undo(undo: Callable[[Transaction, Any], None], result: Any, transaction: Transaction) -> None:

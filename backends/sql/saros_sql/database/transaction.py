@@ -16,6 +16,11 @@ OUTBOX: Final = 4
 NODES: Final = 8
 SESSIONS: Final = 16
 EVERYTHING: Final = 31
+_LEFT: Final = {
+    TASKS: "SELECT 1 FROM runs WHERE ready IS NOT NULL LIMIT 1",
+    ACTIVITIES: "SELECT 1 FROM activities WHERE ready IS NOT NULL LIMIT 1",
+    OUTBOX: "SELECT 1 FROM outbox WHERE owner IS NULL LIMIT 1",
+}
 CLOSED: Final = UNTIL_CLOSED + 1
 """As the length of a history: its run has ended."""
 MOST_RUNS: Final = 100
@@ -59,12 +64,14 @@ class Transaction(abc.ABC):
     :ivar now: the time of day, in nanoseconds since 1970.
     :ivar steady: the database's steady clock, in nanoseconds; only differences mean something.
     :ivar touched: what the transaction changes.
+    :ivar looked: topics of which others may have changed something.
     """
 
     owner: str
     now: int
     steady: int
     touched: Touched
+    looked: int = 0
 
     skip_locked: str = ""
     """Ends a SELECT of rows to lease: others' are left out."""
@@ -85,6 +92,13 @@ class Transaction(abc.ABC):
     def one(self, sql: str, *args: Any) -> tuple[Any, ...] | None:
         rows = self.all(sql, *args)
         return rows[0] if rows else None
+
+    def left(self, topics: int) -> int:
+        """Those of the topics of which there is something to take, for anybody."""
+        for topic, sql in _LEFT.items():
+            if topics & topic and not self.all(sql):
+                topics &= ~topic
+        return topics
 
     @abc.abstractmethod
     def lock(self, name: str) -> None:
