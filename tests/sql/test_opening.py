@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
+import signal
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +16,7 @@ import saros
 from saros.model.errors import INVALID, NOT_FOUND, PERMISSION_DENIED, UNAVAILABLE
 from saros_sql.database import opening
 from saros_sql.options import parse
+from saros_testing import eventually
 
 
 async def made(client: Callable[[], Any]) -> None:
@@ -92,9 +93,13 @@ def test_a_damaged_file(run: Any, client: Any, file: Path) -> None:
 
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
 def test_a_worker_ends_when_its_file_is_gone(
-    run: Any, client: Any, worker: Callable[..., Any], file: Path, how: str
+    run: Any, client: Any, worker: Callable[..., Any], file: Path, tmp_path: Path, how: str
 ) -> None:
     """What it would write from then on would be lost."""
+    log = tmp_path / "worker0.log"
+
+    async def stopped() -> bool:
+        return "the workers of this app have stopped" in log.read_text()
 
     async def main() -> None:
         await made(client)
@@ -102,9 +107,11 @@ def test_a_worker_ends_when_its_file_is_gone(
         os.unlink(file)
         if how == "replaced":
             await made(client)
-        assert await asyncio.to_thread(one.process.wait, 60) == 1
+        await eventually(stopped, "it has stopped")
+        assert one.end(signal.SIGTERM) == 1
 
     run(main())
+    assert "was deleted, moved or replaced" in log.read_text()
 
 
 def test_a_client_is_told_when_its_file_is_gone(run: Any, client: Any, file: Path) -> None:
@@ -140,7 +147,7 @@ def test_another_program_that_keeps_the_file_locked(
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("sqlite://shop.db", "no path of a file"),
+        ("sqlite://shop.db", "path of the file is missing"),
         ("sqlite://", "path of the file is missing"),
         ("sqlite:///shop.db?lease=1ms", "lease is too short"),
         ("sqlite:///shop.db?synchronous=off", "full or normal"),

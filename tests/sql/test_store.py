@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import resource
 import signal
@@ -137,13 +136,11 @@ def test_nothing_is_left_beside_the_file(run: Any, client: Callable[[], Any], fi
     """The log and the sockets go with the last process."""
 
     async def main() -> None:
-        async with client() as app, asyncio.TaskGroup() as group:
+        async with client() as app:
             handle = await app.start("app:nap", "1h", id="nap")
-            waiting = group.create_task(handle.result())
-            await asyncio.sleep(0.1)
-            await handle.terminate("enough")
-            with contextlib.suppress(saros.Error):
-                await waiting
+            with pytest.raises(saros.Error, match="did not end"):
+                await handle.result(0.1)
+            assert file.with_name("shop.db-wake").is_dir()
 
     run(main())
     assert sorted(path.name for path in file.parent.glob("shop.db*")) == ["shop.db"]

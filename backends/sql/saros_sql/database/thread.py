@@ -82,7 +82,7 @@ class DatabaseThread:
         """Seconds without anything to do after which it looks what others have done."""
         self.beat: tuple[float, Callable[[Transaction], object]] | None = None
         """What it does every so many seconds."""
-        self._next_beat = 0.0
+        self._next_beat = self._next_look = 0.0
         self._waiting: list[Operation] = []  # operations that have found nothing yet
 
     async def open(self) -> None:
@@ -145,21 +145,26 @@ class DatabaseThread:
     def _step(self, connection: Connection) -> bool:
         """Do what there is to do, or wait for it; False at the end."""
         operations, goes_on = self._collect()
-        beat = self.beat
-        if beat is not None and goes_on and time.monotonic() >= self._next_beat:
-            self._next_beat = time.monotonic() + beat[0]
-            operations.append(Operation(beat[1], False, None))
+        now = time.monotonic()
+        if self.beat is not None and goes_on and now >= self._next_beat:
+            self._next_beat = now + self.beat[0]
+            operations.append(Operation(self.beat[1], False, None))
         if operations:
             self._batch(connection, operations)
-        elif goes_on:
-            try:
-                changed = connection.idle()
-            except (Error, *connection.failures) as exc:
-                self._fail_waiting(exc if isinstance(exc, Error) else connection.explain(exc))
-            else:
-                if changed is not None:
-                    self._heard(changed)
+        if goes_on and now >= self._next_look:
+            self._next_look = now + self.pause
+            self._look_around(connection)
         return goes_on
+
+    def _look_around(self, connection: Connection) -> None:
+        """See what others have done, also those that could not say so."""
+        try:
+            changed = connection.idle()
+        except (Error, *connection.failures) as exc:
+            self._fail_waiting(exc if isinstance(exc, Error) else connection.explain(exc))
+        else:
+            if changed is not None:
+                self._heard(changed)
 
     def _fail_waiting(self, error: Error) -> None:
         """Nothing can be found: let those know that wait."""
@@ -170,7 +175,8 @@ class DatabaseThread:
     def _collect(self) -> tuple[list[Operation], bool]:
         operations: list[Operation] = []
         try:
-            first = self._queue.get(timeout=self.pause)
+            until = self._next_look if self.beat is None else min(self._next_look, self._next_beat)
+            first = self._queue.get(timeout=max(0.001, min(self.pause, until - time.monotonic())))
             while True:
                 if first is None:
                     return operations, False
