@@ -6,11 +6,15 @@ sqlite:///shop.db?retention=30d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import saros
 from saros.app.hookspecs import BackendPlugin
-from saros.interfaces.backend import Backend
+
+if TYPE_CHECKING:
+    import typer
+
+    from saros.interfaces.backend import Backend
 
 
 def make(url: str, options: Mapping[str, Any]) -> Backend:
@@ -30,3 +34,10 @@ def make(url: str, options: Mapping[str, Any]) -> Backend:
 @saros.hookimpl
 def saros_backends() -> list[BackendPlugin]:
     return [BackendPlugin("sqlite", make, "durable, in one file, with any number of workers on one machine")]
+
+
+@saros.hookimpl
+def saros_commands(cli: typer.Typer) -> None:
+    from .commands import db
+
+    cli.add_typer(db, name="db")
