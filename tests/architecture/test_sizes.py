@@ -24,7 +24,6 @@ LONG_MODULES: dict[str, int] = {
     "saros.engine.live": 301,
     "saros.model.records": 306,
     "saros.model.values": 335,
-    "saros.processes.host": 456,
     "saros_lua.sandbox.vm": 320,
     "saros_testing.conformance.calls": 376,
     "saros_testing.conformance.control": 357,
