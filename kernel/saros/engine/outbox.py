@@ -60,7 +60,7 @@ class OutboxWorker:
                     if error.kind == UNAVAILABLE:
                         raise
                     log.error(
-                        "%s of %s was not delivered, and will be delivered again: %s",
+                        "%s of %s was not delivered; it will be retried: %s",
                         entry.op,
                         entry.id,
                         error,
