@@ -64,15 +64,15 @@ from .workflow_worker import WorkflowWorker, cache_size
 log = logging.getLogger("saros.engine")
 
 QUERY_S = 10.0
-"""How long the first task of a run may take, when a query waits for it."""
+"""How long a query waits for the first task of a run."""
 BACKOFF_S = 0.1
 BACKOFF_MAX_S = 5.0
 STOP_S = 15.0
-"""How long workers may take to hand over what they hold, once their activities have ended or had their grace."""
+"""How long workers may take to hand over their leases, after their activities have ended or used up their grace."""
 
 
 class StoreBackend:
-    """:param grace_s: seconds that running activities get to end when the workers stop."""
+    """:param grace_s: seconds that running activities have to end when the workers stop."""
 
     keeps_schedules = False
 
@@ -166,9 +166,9 @@ class StoreBackend:
         return note_of(facts, self.workflow_worker, self._activities)
 
     async def _keep_running(self, loop: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
-        """Run a loop for ever (or something once); when it fails, or the server is away, again, with growing pauses.
+        """Run a loop for ever (or once); after a failure, or while the server is away, retry with growing pauses.
 
-        :raises Error: what no repetition mends, such as PERMISSION_DENIED.
+        :raises Error: when a retry cannot help, such as PERMISSION_DENIED.
         """
         pause = BACKOFF_S
         while True:
@@ -181,7 +181,7 @@ class StoreBackend:
                 if error.kind not in (UNAVAILABLE, INTERNAL):
                     raise
                 failure: Exception = error
-            except Exception as raised:  # of one item, whatever it is: the others are served on
+            except Exception as raised:  # one item failed; the others must still be served
                 log.exception("a worker failed")
                 failure = raised
             if asyncio.get_running_loop().time() - started > BACKOFF_MAX_S:
@@ -239,7 +239,7 @@ class StoreBackend:
         return export_history(page)
 
     async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
-        """Replays the history here: no worker is needed, nothing is recorded, and ended runs answer too."""
+        """Replay the history here: this needs no worker, records nothing, and works for ended runs, too."""
         if self._deployment is None:
             raise RuntimeError("the backend is not open")
         page = await self._begun(id, run_id, name)
@@ -253,7 +253,7 @@ class StoreBackend:
         return _answered(unpack(command.body, Answer))
 
     async def _begun(self, id: str, run_id: str, name: str) -> HistoryPage:
-        """The history of a run, once its first task is done: before, it knows no queries."""
+        """The history of a run, once its first task is done: before that, the run has no query handlers."""
         page = await self.history(id, run_id)
         try:
             async with asyncio.timeout(QUERY_S):
@@ -287,12 +287,12 @@ class StoreBackend:
                 continue
             if heard or not page.next_run_id:
                 raise Error(f"{id} ended before it answered the update {name}", UNAVAILABLE)
-            run_id, length = page.next_run_id, 0  # what a run has not heard of, the next one does
+            run_id, length = page.next_run_id, 0  # an update that this run has not received goes to the next
 
     async def release(self, id: str) -> None:
         if not await self.store.release(id):
             await self.describe(id)
-            raise Error(f"nothing of {id} is parked", NOT_FOUND, retryable=False)
+            raise Error(f"no task of {id} is parked", NOT_FOUND, retryable=False)
 
     # --- requests ---------------------------------------------------------------------------
 
@@ -313,7 +313,7 @@ class StoreBackend:
             request = pack(CancelRequest(asker, ask.reason))
             return await self.store.post(pid.id, Mail(CANCEL, 0, request, key=key, request=ask.request))
         if ask.verb != "terminate":
-            raise Error(f"a program asked to {ask.verb} another execution, which nothing here does", INTERNAL)
+            raise Error(f"a program asked to {ask.verb} another execution, which is not supported", INTERNAL)
         text = "terminated" + (f": {ask.reason}" if ask.reason else "")
         outcome = pack(Outcome(err=ErrorData(text, "Canceled", False)))
         return await self.store.terminate(pid.id, outcome, request=ask.request)
@@ -337,7 +337,7 @@ def _unknown(id: str) -> Error:
 
 def _outcome(page: HistoryPage) -> Json:
     last = page.records[-1]
-    if last.op == COMPLETE and page.status == CANCELED:  # a cron schedule that came to its end
+    if last.op == COMPLETE and page.status == CANCELED:  # a cron schedule that ended
         return pack(Outcome(err=ErrorData("canceled", KIND_CANCELED, False)))
     if last.op == COMPLETE:
         return outcome_ok(last.body)

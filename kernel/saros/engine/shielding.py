@@ -1,4 +1,4 @@
-"""Work that is finished once it has begun: although whoever waits for it is cancelled, or the store is away."""
+"""Work that is finished once it has begun, even if its caller is cancelled or the store is away."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PAUSE_S = 0.1
 PAUSE_MAX_S = 5.0
 PATIENCE_S = 30.0
 FINISH_S = 10.0
-"""How long a worker that is to stop finishes what it has begun: a store that is away must not hold it longer."""
+"""How long a stopping worker may finish what it has begun; an unavailable store must not delay it longer."""
 
 
 async def shielded(work: Coroutine[Any, Any, None], name: str) -> None:
-    """Wait for the end of `work`, which a cancellation waits for, too, for `FINISH_S` seconds.
+    """Wait for the end of `work`; a cancellation takes effect after it, or after `FINISH_S` seconds.
 
-    What was taken from a store is in nobody's hands when it is dropped half-way: it would wait for the end of
-    its lease, and in memory there is none.
+    If work were dropped half-way, nobody would own what was taken from the store: it would wait for the end of
+    its lease, and the memory store has no leases.
 
     :raises Exception: what the work raised.
     """
@@ -31,10 +31,10 @@ async def shielded(work: Coroutine[Any, Any, None], name: str) -> None:
 
 
 async def patiently(work: Callable[[], Awaitable[Any]], what: str) -> None:
-    """Do something again while the store is away, for `PATIENCE_S` seconds: a worker that is to stop waits for it.
+    """Retry work while the store is away, for `PATIENCE_S` seconds, because a stopping worker waits for it.
 
-    :param what: what it is, for the log.
-    :raises Error: what it failed with otherwise, or in the end.
+    :param what: a description of the work, for the log.
+    :raises Error: any other failure, or the last one.
     """
     pause, patience = PAUSE_S, asyncio.get_running_loop().time() + PATIENCE_S
     while True:

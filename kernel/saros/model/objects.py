@@ -1,4 +1,4 @@
-"""Python objects that plainly stand for data."""
+"""Python objects that represent plain data."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import msgspec
 
 
 def stands_for(value: Any) -> Any:
-    """What an object stands for, which may hold such objects itself; the object itself when it is no data."""
+    """The data that an object represents, which may hold more such objects; the object itself if it is not data."""
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, int):  # a subclass, as those below
+    if isinstance(value, int):  # a subclass, as in the cases below
         return int(value)
     if isinstance(value, float):
         return float(value)
@@ -49,6 +49,6 @@ def _of_struct(value: msgspec.Struct) -> dict[str, Any] | list[Any]:
 
 
 def _is_model(value: Any) -> bool:
-    """Whether a value is a model of pydantic, which need not be installed."""
+    """True if a value is a model of pydantic, which need not be installed."""
     pydantic = sys.modules.get("pydantic")
     return pydantic is not None and isinstance(value, pydantic.BaseModel)

@@ -2,16 +2,16 @@
 
 A value is data: ``None``, ``bool``, a 64-bit ``int``, a finite ``float``, ``str``, ``bytes``, a list, a
 dict with string keys, or an `Error`. Inside Saros (in histories, stores and programs) it is *wire* JSON;
-the three things that JSON lacks are objects with one reserved key:
+values that JSON lacks are objects with one reserved key:
 
     bytes            {"$bin": "<base64>"}
     error            {"$error": {"message": ..., "kind": ..., ...}}
     such an object   {"$$bin": ...}     (one more "$" in front of the key)
 
-JSON of the outside world is *plain*: every key of it is just a key. `from_plain` makes wire JSON of what
-users, clients and other SDKs send, `to_plain` makes plain JSON of what they get.
+JSON outside Saros is *plain*: no key has a special meaning. `from_plain` converts what users, clients and
+other SDKs send to wire JSON; `to_plain` converts what they receive to plain JSON.
 
-``3`` and ``3.0`` stay apart because JSON text keeps the point.
+``3`` and ``3.0`` stay distinct because JSON text keeps the decimal point.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _RESERVED: Final = re.compile(r"\$+(?:bin|error)")
 _TAGS: Final = frozenset({"$bin", "$error"})
 _DOLLAR: Final = re.compile(rb"\$|\\u0024")
 _SPECIAL: Final = re.compile(rb"\$|\\u0024|[0-9]{19}")
-"""What a JSON text must hold for its value not to be just what it says: a reserved key, a long number."""
+"""Matches JSON texts that need a closer look: those with a reserved key or a long number."""
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _MAX_DEPTH: Final = 128
 _to_json = msgspec.json.Encoder().encode
@@ -49,7 +49,7 @@ NULL: Final[Json] = b"null"
 def encode(value: Any) -> Json:
     """Return the JSON of a value.
 
-    Also accepted, as what they plainly stand for: tuples, dataclasses, msgspec structs, pydantic models, enums (by
+    Also accepted, as the data that they represent: tuples, dataclasses, msgspec structs, pydantic models, enums (by
     value), decimals (as text), dates and UUIDs.
 
     :raises Error: INVALID, with the path to the part that is not data.
@@ -62,7 +62,7 @@ def _encoded(plain: Callable[[], Any], path: str) -> Json:
         return _to_json(plain())
     except Error:
         raise
-    except Exception as exc:  # code of the value's own, such as a mapping's items()
+    except Exception as exc:  # the value's own code failed, such as a mapping's items()
         what = f"what cannot be read ({type(exc).__name__}: {text_of(exc)})"
         raise _refused(path, what) from exc
 
@@ -88,7 +88,7 @@ def decode(data: Json | msgspec.Raw) -> Any:
 
 
 def from_plain(text: Json) -> Json:
-    """Return the wire JSON of a plain JSON text: what looks like a reserved key is an ordinary one.
+    """Return the wire JSON of a plain JSON text, in which keys that look reserved are ordinary keys.
 
     :raises Error: INVALID when the text is not JSON.
     """
@@ -101,7 +101,7 @@ def from_plain(text: Json) -> Json:
 
 
 def to_plain(wire: Json) -> tuple[Json, bool]:
-    """Return the plain JSON of wire JSON, and True; or, when it holds bytes or errors, itself and False."""
+    """Return the plain JSON of wire JSON, and True; or, if it holds bytes or errors, the wire JSON and False."""
     if not _DOLLAR.search(wire):
         return wire, True
     found = _from_json(wire)
@@ -109,25 +109,25 @@ def to_plain(wire: Json) -> tuple[Json, bool]:
 
 
 def shown(wire: Json) -> Any:
-    """Return the JSON data of wire JSON, for people and for output that nobody reads back: bytes and errors
-    stay the objects that stand for them.
+    """Return the JSON data of wire JSON, for people and for output that is never read back: bytes and errors
+    stay objects with a reserved key.
     """
     found = _from_json(wire)
     return _unescaped(found) if _DOLLAR.search(wire) else found
 
 
 def readable(wire: Json | Raw) -> Raw:
-    """Return what `shown` gives as JSON."""
+    """Return the result of `shown` as JSON."""
     return Raw(_to_json(shown(bytes(wire)))) if _DOLLAR.search(wire) else Raw(wire)
 
 
 def members(wire: Json | Raw) -> dict[str, Raw]:
-    """Return the names of an object, each with its wire JSON."""
+    """Return the members of an object, each with its wire JSON."""
     return named(_members(wire))
 
 
 def named(found: dict[str, Raw]) -> dict[str, Raw]:
-    """Return the members of an object with the names that they have outside the wire."""
+    """Return the members of an object with their plain names."""
     if len(found) == 1:
         ((name, item),) = found.items()
         if name.startswith("$$") and _RESERVED.fullmatch(name):
@@ -136,14 +136,14 @@ def named(found: dict[str, Raw]) -> dict[str, Raw]:
 
 
 def object_of(found: dict[str, Raw]) -> Json:
-    """Return the wire JSON of what `members` gives."""
+    """Return the wire JSON of an object from its `members`."""
     if len(found) == 1 and _RESERVED.fullmatch(next(iter(found))):
         found = {"$" + name: item for name, item in found.items()}
     return _to_json(found)
 
 
 def same_json(one: Json, other: Json) -> bool:
-    """Whether two JSON texts say the same, however they are spelled (3 and 3.0 stay apart)."""
+    """True if two JSON texts have the same value, however they are written (3 and 3.0 differ)."""
     try:
         return bool(_spelled(_from_json(one)) == _spelled(_from_json(other)))
     except msgspec.DecodeError:
@@ -159,8 +159,8 @@ def _spelled(value: Any) -> Any:
 
 
 def error_data(error: Error) -> ErrorData:
-    """Return the boundary form of an exception. It raises nothing: details that are no data are left out, which
-    the message says.
+    """Return the boundary form of an exception. Never raises: details that are not data are left out, and the
+    message says so.
     """
     details, why = ABSENT, ""
     if error.details is not None:
@@ -180,7 +180,7 @@ def _error_data(error: Error, details: Raw, why: str = "") -> ErrorData:
 
 
 def text_of(value: Any) -> str:
-    """Text that can cross a boundary, of whatever somebody put where text should be. It raises nothing."""
+    """Return text that can cross a boundary, for any value in place of text. Never raises."""
     try:
         return str(value).encode(errors="backslashreplace").decode()
     except BaseException as raised:  # its __str__ may do anything
@@ -326,7 +326,7 @@ def _has_tags(value: Any) -> bool:
 
 
 def _number(value: Any) -> Any:
-    """Return what is read; an integer of more than 64 bits as Lua reads it."""
+    """Return a number as read; an integer of more than 64 bits becomes what Lua reads."""
     if isinstance(value, int) and not _INT_MIN <= value <= _INT_MAX:
         try:
             return float(value)
