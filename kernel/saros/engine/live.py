@@ -62,9 +62,7 @@ class Live:
         self.open: dict[int, Command] = {}  # what is under way
         self.rescinded: dict[int, Command] = {}  # cancelled by the code, and not yet carried out
         self._told: dict[str, int] = {}  # process -> the ref of the last message to it
-        self.told_before: dict[
-            int, int
-        ] = {}  # ref of a message that is not sent yet -> that of the one before
+        self.told_before: dict[int, int] = {}  # ref of an unsent message -> that of the one before
         self.canceled: CancelRequest | None = None  # the first that came
         self.search = _search(run)
         self.closed = False

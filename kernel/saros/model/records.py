@@ -269,15 +269,6 @@ class ContinueAsNew(Body, frozen=True, omit_defaults=True):
     mail: tuple[Message, ...] = ()
 
 
-class Inspection(Body, frozen=True, omit_defaults=True):
-    """What a program offers to who looks at it from outside, and where its coroutines wait."""
-
-    queries: tuple[str, ...] = ()  # names
-    updates: tuple[str, ...] = ()
-    topics: tuple[str, ...] = ()  # that it listens to, besides its inbox
-    stacks: tuple[str, ...] = ()  # of each blocked coroutine the user's lines, innermost first
-
-
 B = TypeVar("B")
 _encode = msgspec.json.Encoder().encode
 _decoders: dict[Any, Callable[[bytes], Any]] = {}
