@@ -62,9 +62,7 @@ class Live:
         self.open: dict[int, Command] = {}  # commands that have not settled
         self.rescinded: dict[int, Command] = {}  # cancelled by the code, but not settled yet
         self._told: dict[str, int] = {}  # process -> the ref of the last message to it
-        self.told_before: dict[
-            int, int
-        ] = {}  # ref of a message that is not sent yet -> that of the one before
+        self.told_before: dict[int, int] = {}  # ref of an unsent message -> that of the one before
         self.canceled: CancelRequest | None = None  # the first one received
         self.search = _search(run)
         self.closed = False

@@ -269,15 +269,6 @@ class ContinueAsNew(Body, frozen=True, omit_defaults=True):
     mail: tuple[Message, ...] = ()
 
 
-class Inspection(Body, frozen=True, omit_defaults=True):
-    """What a program offers to clients, and where its coroutines wait."""
-
-    queries: tuple[str, ...] = ()  # names
-    updates: tuple[str, ...] = ()
-    topics: tuple[str, ...] = ()  # to which it listens, besides its inbox
-    stacks: tuple[str, ...] = ()  # for each blocked coroutine, the user's lines, innermost first
-
-
 B = TypeVar("B")
 _encode = msgspec.json.Encoder().encode
 _decoders: dict[Any, Callable[[bytes], Any]] = {}
