@@ -205,7 +205,9 @@ def error_of(raised: BaseException) -> ErrorData:
         try:
             return values.error_data(raised)
         except Exception:  # a user's class that lacks attributes of Error
-            return ErrorData(f"{text_of(type(raised).__name__)} is not a complete saros.Error", INTERNAL, False)
+            return ErrorData(
+                f"{text_of(type(raised).__name__)} is not a complete saros.Error", INTERNAL, False
+            )
     kind: str
     if isinstance(raised, TimeoutError):
         kind = "Timeout"
