@@ -67,12 +67,6 @@ class Store(HistoryStore, TimerStore, SignalStore, ActivityStore, NodeStore, Pro
         """Where it is, without secrets; for messages."""
         ...
 
-    # --- clients ----------------------------------------------------------------------------
-
-    # --- names ------------------------------------------------------------------------------
-
-    # --- workers ----------------------------------------------------------------------------
-
     async def commit(self, commits: Sequence[Commit]) -> list[str]:
         """Apply each commit atomically; OK, FENCED or CONFLICT for each."""
         ...
@@ -82,10 +76,6 @@ class Store(HistoryStore, TimerStore, SignalStore, ActivityStore, NodeStore, Pro
         another thread may open; or, when all that it holds ends with the process, what is lost.
         """
         ...
-
-    # --- nodes: processes that have actors --------------------------------------------------
-
-    # --- life -------------------------------------------------------------------------------
 
     async def open(self) -> None: ...
 
