@@ -146,6 +146,7 @@ def outgoing(entry: Outgoing) -> list[Any]:
         entry.body.decode(),
         entry.key,
         watcher,
+        entry.lane,
     ]
 
 
@@ -160,6 +161,7 @@ def read_outgoing(fields: Sequence[bytes]) -> Outgoing:
         found[b"b"],
         found[b"k"].decode(),
         _watcher(found[b"t"]) if found[b"t"] else None,
+        found[b"l"].decode(),
     )
 
 

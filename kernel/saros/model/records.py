@@ -109,8 +109,7 @@ class Message(Body, frozen=True, omit_defaults=True):
     topic: str
     sender: str = ""
     payloads: Raw = NO_ARGS  # array of values
-    key: str = ""  # only on the way to an actor: see `Send.after`
-    after: str = ""
+    key: str = ""  # only on the way to an actor, which takes a message that is delivered again once
 
 
 class Exit(Body, frozen=True, omit_defaults=True):
@@ -221,7 +220,6 @@ class Send(Body, frozen=True, omit_defaults=True):
     to: str  # pid or registered name
     topic: str
     payloads: Raw = NO_ARGS
-    after: str | None = None  # key of the message that must come before this one; empty: this is the first
 
 
 class Ask(Body, frozen=True, omit_defaults=True):

@@ -84,7 +84,7 @@ class Peers:
         if self.send_here(send, sender, key):
             return b"true"
         pid = Pid.parse(await self.resolve(send.to))
-        body = pack(_message(send, sender, key))
+        body = pack(_message(send, sender, "" if pid is not None and pid.is_workflow else key))
         if pid is None or not await self.backend.send(pid, MESSAGE, body, key):
             raise not_found(send.to)
         return b"true"
@@ -179,9 +179,7 @@ def _crash(actor: Ended, error: ErrorData) -> str:
 
 
 def _message(send: Send, sender: str, key: str) -> Message:
-    if send.after is None:
-        return Message(send.topic, sender, send.payloads)
-    return Message(send.topic, sender, send.payloads, key, send.after)
+    return Message(send.topic, sender, send.payloads, key)
 
 
 def not_found(dest: str) -> Error:
