@@ -47,9 +47,9 @@ def reload(app: App) -> None:
     except AppError as error:
         for problem in error.problems:
             log.error("%s", problem)
-        log.error("the app was not loaded anew: the version of before goes on")
+        log.error("the app was not reloaded: the previous version stays in use")
     else:
-        log.info("the app was loaded anew")
+        log.info("the app was reloaded")
 
 
 async def _watch(root: Path, known: State, outdated: asyncio.Event) -> None:

@@ -88,7 +88,7 @@ class PythonFunctions:
             result = await in_thread(functools.partial(context.run, work))
         except asyncio.CancelledError:
             if asyncio.current_task().cancelling():  # type: ignore[union-attr]
-                log.warning("%s goes on in its thread although nobody waits for it any more", name)
+                log.warning("%s is still running in its thread although nothing waits for it any more", name)
             raise
         finally:
             scope.blocking = False
