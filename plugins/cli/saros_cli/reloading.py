@@ -1,4 +1,4 @@
-"""Loads an app that is served anew: at a signal, or when one of its files changes."""
+"""Reloads an app that is being served: at a signal, or when one of its files changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("saros.run")
 
 LOOK_S = 0.5
-"""So often the files are looked at."""
+"""How often the files are checked."""
 SUFFIXES = (".lua", ".py", ".yaml", ".yml")
 
 State = dict[str, tuple[int, int]]
