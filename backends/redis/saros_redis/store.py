@@ -41,7 +41,7 @@ from .server.partitions import Partitions
 from .server.server_clock import RedisClock
 
 STOP_S = 10.0
-"""How long it may take to hand over what is leased."""
+"""How long handing over the leased tasks may take."""
 
 
 class RedisStore:
@@ -110,7 +110,7 @@ class RedisStore:
 
     @contextlib.asynccontextmanager
     async def _taking(self, kind: str, queues: Sequence[str] = ()) -> AsyncIterator[None]:
-        """Have a buffer filled while a worker takes from it; one that is cancelled takes no more."""
+        """Keep a buffer filled while a worker takes from it; a cancelled worker takes no more."""
         self._readers.start(kind, tuple(queues))
         try:
             yield
@@ -187,7 +187,7 @@ class RedisStore:
         await self._subscriptions.changed(id, run_id, length)
 
     async def release(self, id: str) -> bool:
-        """Have dead-lettered tasks of an execution tried again; False when it has none."""
+        """Retry the tasks of an execution that were set aside; return False if there are none."""
         return await self._executions.release(id)
 
     # --- names ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Readers: fetch what a waiting worker wants, and block on the server while there is nothing."""
+"""Readers: fetch tasks for waiting workers, and block on the server while there are none."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ log = logging.getLogger("saros.redis")
 PAUSE_S: Final = 0.1
 PAUSE_MAX_S: Final = 1.0
 QUIET_S: Final = 1.0
-"""How long a process that stops waits for replies to what it sent before."""
+"""How long a stopping process waits for replies to earlier commands."""
 ROUNDS: Final = 5
 
 
 class Reader:
-    """Fills one buffer of a process whenever its taker waits.
+    """Fills one buffer of a process whenever its worker waits.
 
     :param numbers: the partitions that one blocking read covers; in a cluster a reader has a single one.
     :param queues: of the worker that takes from the buffer, if it is one of activities.
@@ -51,7 +51,7 @@ class Reader:
         self._connection = self._client.reader()
 
     async def run(self) -> None:
-        """Read until cancelled. While the server is away, try again with pauses."""
+        """Read until cancelled. While the server is unavailable, retry with pauses."""
         pause = PAUSE_S
         while True:
             await self._buffer.hungry.wait()
@@ -67,13 +67,13 @@ class Reader:
                 log.warning("%s; trying again in %.1f s", errors.unavailable(self._options, exc), pause)
             except redis.RedisError as exc:
                 log.warning("%s; trying again in %.1f s", errors.answered(self._options, exc), pause)
-            except Exception:  # a reader that ended would leave a worker that waits for ever
-                log.exception("what Redis gave could not be taken; trying again in %.1f s", pause)
+            except Exception:  # if the reader ended, its worker would wait forever
+                log.exception("a reply of Redis could not be processed; trying again in %.1f s", pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, PAUSE_MAX_S)
 
     async def _fetch(self) -> int:
-        """Take what is there; gives how much."""
+        """Take the available tasks; return their number."""
         found = 0
         for partition in self._numbers:
             wanted = self._wanted()
@@ -129,7 +129,7 @@ class Readers:
         self._renewer: Renewer | None = None
 
     def start(self, kind: str, queues: tuple[str, ...] = ()) -> None:
-        """Begin to fill the buffer of a kind (of activities: for these queues), unless that is done already."""
+        """Start filling the buffer of a kind (for activities, of these queues), unless that has been done."""
         if (kind, queues) in self._jobs:
             return
         worker = self._worker
@@ -143,12 +143,12 @@ class Readers:
         self._jobs[kind, queues] = [Job(reader.run(), f"the reader of {kind}") for reader in readers]
 
     async def leave(self, kind: str, queues: tuple[str, ...] = ()) -> None:
-        """Take nothing more of a kind (of activities: for these queues)."""
+        """Stop taking tasks of a kind (for activities, of these queues)."""
         self._worker.prefetch.buffer_of(kind, queues).stop()
         await end_all(self._jobs.pop((kind, queues), []), LIMIT_S, at_once=True)
 
     async def stop(self) -> None:
-        """Take nothing more, and hand what is still leased to other workers, who then need not wait for it."""
+        """Stop taking tasks, and hand those still leased to other workers, so they need not wait for the lease."""
         worker = self._worker
         await self.leave(RUNS)
         for queues in list(worker.prefetch.activities):
@@ -158,15 +158,15 @@ class Readers:
         if renewer is None:
             return
         await asyncio.to_thread(renewer.stop)
-        # What comes along with a reply now would be leased, and known to nobody.
+        # Tasks that come with a reply now would be leased, but lost.
         await worker.client.quiet(QUIET_S)
-        with contextlib.suppress(Error):  # a server that is away has the leases end
+        with contextlib.suppress(Error):  # if the server is unavailable, the leases expire
             for partition in range(worker.partitions.keys.partitions):
                 await self._give_back(partition)
         worker.leases.clear()
 
     async def _give_back(self, partition: int) -> None:
-        """Hand over until nothing is left: it may go to a read of ours that the server thinks still waits."""
+        """Hand over until nothing is left: the server may still give tasks to a read that it believes is waiting."""
         prefetch = self._worker.prefetch
         args = [prefetch.consumer, prefetch.streams(partition)]
         for _ in range(ROUNDS):

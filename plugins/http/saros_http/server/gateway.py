@@ -1,4 +1,4 @@
-"""The outermost layer of a server: request ids, routes, the access log, counts, and what went wrong."""
+"""The outermost layer of a server: request ids, routes, the access log, counts and errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ access = logging.getLogger("saros.http.access")
 _ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _PORTS: Final = {"http": ":80", "https": ":443"}
 CLIENT_CLOSED: Final = 499
-"""The status of requests whose client went before it had an answer, in log and metrics."""
+"""The status, in log and metrics, of requests whose client disconnected before the response."""
 
 
 class Limits(NamedTuple):
