@@ -41,6 +41,18 @@ class Elsewhere(NamedTuple):
     lost: str
 
 
+class _Shown(msgspec.Struct):
+    """A slot, as `watching.busy_slots` reads it. It is written before each activation, so it has to be cheap."""
+
+    name: str
+    thread: int
+    ident: int
+    note: str
+
+
+_encode = msgspec.json.Encoder().encode
+
+
 class Board:
     """Memory that is shared with the watching process, which runs until `close`.
 
@@ -87,12 +99,12 @@ class Board:
 
     def show(self, slot: int, facts: Any) -> None:
         """Say what this thread runs from now on."""
-        note = self._note(facts).decode()
-        name = one_line(cut(facts.name))
-        shown = [name, threading.get_native_id(), threading.get_ident(), note]
-        data = msgspec.json.encode(dict(zip(("name", "thread", "ident", "note"), shown, strict=True)))
+        note, name = self._note(facts).decode(), one_line(cut(facts.name))
+        shown = _Shown(name, threading.get_native_id(), threading.get_ident(), note)
+        data = _encode(shown)
         if len(data) > SLOT - 4:  # a long id: it is named, and its lease ends by itself
-            data = msgspec.json.encode({"name": name, "thread": shown[1], "ident": shown[2], "note": ""})
+            shown.note = ""
+            data = _encode(shown)
         at = HEAD + slot * SLOT
         self._memory[at + 4 : at + 4 + len(data)] = data
         self._memory[at : at + 4] = len(data).to_bytes(4, "little")

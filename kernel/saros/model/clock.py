@@ -208,6 +208,8 @@ class RealClock:
         due, date = self._queue.first(), self._dates.first()
         if due is None and date is None:
             return
+        if self._timer is not None and date is None and due is not None and due >= self._timer_due:
+            return  # the usual case: a time limit behind others, for which no clock is read
         now = steady_ns()
         next_look = now + self.LOOK_NS
         if due is not None:
