@@ -296,31 +296,3 @@ async def calls_end_with_their_attempt(case: Case) -> None:
         await eventually(
             functools.partial(all_noted, name, "ended", both), f"{how}: both have ended", PATIENCE_S
         )
-
-
-@behaviour("§3", "a long text of an error is cut to 10,000 bytes and tells its size, wherever it comes from")
-async def errors_bounded(case: Case) -> None:
-    parts, _ = python_parts(case, 'def fails():\n    raise ValueError("x" * 1_000_000)', "fails")
-    long = '("é"):rep(500000)'
-    main = f"""
-    local function told(_, err) return {{#err:message(), err:message():sub(-17), utf8.len(err:message()) ~= nil}} end
-    workflow.on_update("fails", function() error({long}) end)
-    process.inbox():receive()
-    local found = {{told(funcs.call("app:raises")), told(funcs.call("app:returns")), told(funcs.call("app:fails"))}}
-    found[4] = told(process.exec("app:child", "app:worker"))
-    return found
-    """
-    functions = {"raises": f"error({long}, 0)", "returns": f"return nil, errors.new({long})"}
-    app = await case.app(main, functions=functions, workflows={"child": f"error({long}, 0)"}, **parts)
-    handle = await app.start("app:main", id=case.id())
-    error = await refused(handle.update("fails"))
-    assert len(error.message.encode()) <= 10_000
-    assert error.message.endswith(" bytes)")
-    await handle.signal("go")
-    for size, end, whole in await handle.result():
-        assert 9_900 < size <= 10_000
-        assert end.endswith(" bytes)")
-        assert whole
-    failed = await app.fails("app:child", id=case.id())
-    assert len(failed.message.encode()) <= 10_000
-    assert failed.message.endswith("... (1000000 bytes)")
