@@ -23,6 +23,7 @@ from .leases.leases import Leases
 from .leases.prefetch import Prefetch
 from .leases.readers import Readers
 from .leases.reclaim import Reclaim
+from .leases.worker import Worker
 from .options import Options
 from .parts.activity_results import ActivityResults
 from .parts.deadlines import Alarm, Deadlines
@@ -78,16 +79,16 @@ class RedisStore:
         leases = self._leases = Leases()
         prefetch = self._prefetch = Prefetch(partitions.keys)
         intake = Intake(options, partitions, prefetch, leases, self.clock)
-        self._readers = Readers(options, client, partitions, prefetch, intake, leases)
+        worker = Worker(options, client, partitions, prefetch, intake, leases)
+        self._readers = Readers(worker)
         alarm = self._alarm = Alarm()
         consumer, payload = prefetch.consumer, options.payload
         self._tasks = WorkflowTasks(partitions, leases, intake, alarm, consumer, payload)
         self._results = ActivityResults(partitions, leases, intake, alarm, payload)
         self._outbox = Outbox(partitions, leases)
         deadlines = Deadlines(partitions, self.clock, alarm, prefetch.stream_names)
-        reclaim = Reclaim(options, client, partitions, prefetch, intake, leases)
         self._housekeeping = Housekeeping(
-            options, partitions, prefetch.stream_names, deadlines, reclaim, self._names
+            options, partitions, prefetch.stream_names, deadlines, Reclaim(worker), self._names
         )
         await intake.absorb(0, await partitions.run("take_wanted", 0, []))  # the server's time
 

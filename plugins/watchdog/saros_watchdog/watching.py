@@ -142,7 +142,7 @@ class Watching:
 
     def _end(self, running: list[dict[str, Any]], used: dict[int, float], silent: float) -> None:
         found = culprit(running, used, silent)
-        told = "What it held passes to others when its leases end."
+        told = "Other workers take over its tasks when its leases end."
         if found is None:
             names = ", ".join(each["name"] for each in running[:3])
             more = f" and {len(running) - 3} others" if len(running) > 3 else ""

@@ -18,7 +18,7 @@ from saros.model.records import START, Event
 from saros_lua.modules import SURFACE
 from saros_lua.program import LuaProgram
 from saros_lua.sandbox.chunks import compile_user
-from saros_lua.sandbox.vm import VmPool
+from saros_lua.sandbox.pool import VmPool
 
 ATTACKS: dict[str, str] = runpy.run_path(str(Path(__file__).with_name("attacks.py")))["ATTACKS"]
 MOST_SPINS = 8.0

@@ -157,7 +157,7 @@ class NodeClient:
             except Error as error:
                 log.info("cannot ask whether the node %s lives: %s", node, error)
                 continue
-            log.warning("node %s has died; %d watchers are told", node, len(self._watched[node]))
+            log.warning("node %s has died; telling %d watchers", node, len(self._watched[node]))
             for pid, watcher, link in sorted(self._watched[node]):
                 actor = self._host.get(watcher)
                 if actor is not None:

@@ -20,7 +20,7 @@ from saros.model.values import Json
 from ..wire.operations import HUNG
 from ..workflow.facts import WorkflowFacts
 
-PASSES: Final = "What it did passes to others when its timeouts are over."
+PASSES: Final = "Other workers take over its tasks when their timeouts have passed."
 
 
 def note_of(facts: Facts) -> Json:
@@ -54,4 +54,4 @@ async def last_words(note: Json, problem: str, client: Client | None) -> str:
         workflow_id=workflow_id, run_id=run_id, activity_id=activity_id
     )
     await activity.fail(ApplicationError(f"{problem}, which was ended", type=INTERNAL, non_retryable=True))
-    return "The activity has failed with that error; all else passes to others."
+    return "The activity has failed with that error; other workers take over the rest."

@@ -13,8 +13,9 @@ from temporalio.bridge.proto.workflow_activation import DoUpdate, QueryWorkflow
 from temporalio.bridge.proto.workflow_commands import QueryResult, UpdateResponse, WorkflowCommand
 from temporalio.workflow import Info
 
+from saros.interfaces.program import Inspection
 from saros.model.errors import INVALID, NOT_FOUND, UNAVAILABLE, Error, ErrorData
-from saros.model.records import UPDATE, Answer, ContinueAsNew, HandlerCall, Inspection, Outcome, pack
+from saros.model.records import UPDATE, Answer, ContinueAsNew, HandlerCall, Outcome, pack
 from saros.model.values import Json, error_data
 
 from ..wire.failures import NEXT_RUN, failure, succeeded

@@ -16,7 +16,7 @@ from temporalio.bridge.proto.workflow_activation import (
 )
 from temporalio.worker import WorkflowInstanceDetails
 
-from saros.interfaces.program import Ports, Program, dispatch
+from saros.interfaces.program import Inspection, Ports, Program, dispatch
 from saros.model.errors import INTERNAL, NOT_FOUND, Error, ErrorData
 from saros.model.records import (
     CANCEL,
@@ -28,7 +28,6 @@ from saros.model.records import (
     ContinueAsNew,
     Event,
     HandlerCall,
-    Inspection,
     Message,
     pack,
     unpack,
