@@ -206,8 +206,8 @@ class RealClock:
         if loop is not self._loop:  # another one before it has ended, and its timer with it
             self._loop, self._timer = loop, None
         due, date = self._queue.first(), self._dates.first()
-        if due is None and date is None:
-            return
+        if date is None and (due is None or (self._timer is not None and due >= self._timer_due)):
+            return  # nothing waits, or what waits comes after the timer that is set; no clock need be read
         now = steady_ns()
         next_look = now + self.LOOK_NS
         if due is not None:
