@@ -133,7 +133,7 @@ class Workflow:
             return
         program, facts, ports = self._program, self.facts, self._ports
         if program is None:
-            raise Error("the program failed while it answered a query; a replay creates it again", INTERNAL)
+            raise Error("the program failed while it answered a query; a replay makes it anew", INTERNAL)
         self._running = True
         try:
             while state.queue and state.ending is None:
