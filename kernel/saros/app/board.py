@@ -1,4 +1,4 @@
-"""What a worker shows to the process that watches it (see `saros.app.watching`)."""
+"""The state that a worker shares with the process that watches it (see `saros.app.watching`)."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ log = logging.getLogger("saros")
 
 
 class Elsewhere(NamedTuple):
-    """How another process opens the same backend, to note that this one is blocked.
+    """How another process opens the same backend, to record that this process is blocked.
 
-    :ivar note: what `Backend.noted` needs to know there of the execution of some `Facts`; any thread asks.
-    :ivar lost: what is said where there is nothing to note.
+    :ivar note: returns what `Backend.noted` needs to know about the execution of some `Facts`. Thread-safe.
+    :ivar lost: the sentence to print if there is nothing to note.
     """
 
     url: str
@@ -42,7 +42,7 @@ class Elsewhere(NamedTuple):
 
 
 class Board:
-    """Memory that is shared with the watching process, which runs until `close`.
+    """Memory shared with the watching process, which runs until `close`.
 
     :raises OSError: when that process cannot be started.
     """
@@ -67,7 +67,7 @@ class Board:
             **{"lost": elsewhere.lost, "path": [each for each in sys.path if each], "signal": self._traced()},
         }
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has failed, and said why
+        with contextlib.suppress(BrokenPipeError):  # the process has failed, and printed why
             self._process.stdin.write(json.dumps(given, default=str).encode() + b"\n")
             self._process.stdin.flush()
 
@@ -81,17 +81,17 @@ class Board:
         return self._signal
 
     def beat(self) -> None:
-        """Say that a thread of Python's runs."""
+        """Record that a Python thread can run."""
         self._beats += 1
         self._memory[:8] = self._beats.to_bytes(8, "little")
 
     def show(self, slot: int, facts: Any) -> None:
-        """Say what this thread runs from now on."""
+        """Record what this thread runs from now on."""
         note = self._note(facts).decode()
         name = one_line(cut(facts.name))
         shown = [name, threading.get_native_id(), threading.get_ident(), note]
         data = msgspec.json.encode(dict(zip(("name", "thread", "ident", "note"), shown, strict=True)))
-        if len(data) > SLOT - 4:  # a long id: it is named, and its lease ends by itself
+        if len(data) > SLOT - 4:  # a long id: keep only the name; the lease then expires
             data = msgspec.json.encode({"name": name, "thread": shown[1], "ident": shown[2], "note": ""})
         at = HEAD + slot * SLOT
         self._memory[at + 4 : at + 4 + len(data)] = data
@@ -102,7 +102,7 @@ class Board:
         self._memory[at : at + 4] = b"\0\0\0\0"
 
     def take(self) -> int | None:
-        """A slot for a thread, if one is free."""
+        """Take a slot for a thread; None if all are in use."""
         try:
             return self._free.pop()
         except IndexError:

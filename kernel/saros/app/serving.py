@@ -1,4 +1,4 @@
-"""What runs beside the workers while an app is served: its supervised processes and its schedules."""
+"""Runs an app's supervised processes and schedules beside its workers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Scheduler", "Supervisor", "served"]
 
 @asynccontextmanager
 async def served(host: ProcessHost, backend: Backend) -> AsyncIterator[None]:
-    """Run the app's ``process.service`` and ``schedule`` entries, as far as they start by themselves."""
+    """Run the app's ``process.service`` and ``schedule`` entries that start automatically."""
     registry = host.deployment.registry
     async with AsyncExitStack() as stack:
         if registry.of_kind("process.service"):

@@ -1,12 +1,11 @@
 """The last resort: ends the process when a program blocks it.
 
-The sandbox ends code that runs for too long. What it cannot end (code that loops in C, a fault in a library)
-stands still together with every other execution of the process, whose leases are kept all the while. A thread
-that needs no event loop notices it, says so, lets the backend note it, and ends the process, so that others go
-on with the rest.
+The sandbox ends code that runs for too long. Code that it cannot end (a loop in C, a bug in a library) blocks
+every other execution of the process, and their leases are still renewed. A thread that needs no event loop
+notices this, prints it, has the backend record it, and ends the process. Other workers then take over the rest.
 
-Programs and functions in Python report to `watch` when an activation begins and ends. A thread can only run while
-the code that blocks has let go of Python's lock, as Lua does; for other code there is `saros.app.watching`.
+Programs and functions in Python report to `watch` when an activation begins and ends. The thread can only run if
+the blocking code has released Python's lock, as Lua does; `saros.app.watching` handles other code.
 """
 
 from __future__ import annotations
@@ -32,20 +31,20 @@ log = logging.getLogger("saros")
 STATUS: Final = 86
 """The exit status of a process that was ended."""
 SILENCE_S: Final = 10.0
-"""How long an activation may be silent, unless an option says otherwise."""
+"""How long an activation may make no progress; the default of the option."""
 LAST_WORDS_S: Final = 5.0
-"""What the backend gets to note it in."""
+"""How long the backend may take to record it."""
 
 Blocked = Callable[["Facts", str], Awaitable[str]]
-"""Notes, on an event loop of its own, that an execution has blocked its process; gives what else to say."""
+"""Records, on its own event loop, that an execution has blocked its process; returns a sentence to print."""
 
 
 class Watch:
-    """The activations that run in this process: mostly none or one, inside of it those that it causes."""
+    """The running activations of this process: mostly none or one, and nested ones that it causes."""
 
     def __init__(self) -> None:
         self.running: list[Any] = []  # the `Facts` of their programs
-        self.moves = 0  # how often anything happened
+        self.moves = 0  # counts every sign of progress
         self.board: Board | None = None
 
     def begin(self, facts: Any) -> None:
@@ -62,7 +61,7 @@ class Watch:
 
     @contextlib.contextmanager
     def aside(self, facts: Any) -> Iterator[None]:
-        """Within: this thread, which is not that of the event loop, runs something."""
+        """A context within which this thread, which is not the event loop's, runs code."""
         board = self.board
         slot = board.take() if board is not None else None
         if board is None or slot is None:
@@ -75,7 +74,7 @@ class Watch:
             board.give_back(slot)
 
     def alive(self) -> None:
-        """Hear that the present activation has got further."""
+        """Note that the current activation makes progress."""
         self.moves += 1
 
 
@@ -119,9 +118,9 @@ class Watched:
 
 
 class Watchdog:
-    """:param silence_s: an activation may be silent for so many seconds.
+    """:param silence_s: how many seconds an activation may make no progress.
     :param blocked: see `Blocked`.
-    :param elsewhere: for another process, which sees what holds Python's lock; None where there is no such process.
+    :param elsewhere: for the process that notices code that holds Python's lock; None if there is no such process.
     """
 
     def __init__(self, silence_s: float, blocked: Blocked, elsewhere: Elsewhere | None = None) -> None:
@@ -134,14 +133,16 @@ class Watchdog:
         self._thread = threading.Thread(target=self._run, name="saros-watchdog", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch; harmless when it watches already."""
+        """Begin to watch; has no effect if already started."""
         if self._thread.is_alive() or self._stop.is_set():
             return
         if self._elsewhere is not None and watch.board is None:
             try:
                 watch.board = self._board = Board(self._silence_s, self._elsewhere)
             except OSError as error:
-                log.warning("what keeps Python's lock is not noticed here: no process to watch it: %s", error)
+                log.warning(
+                    "code that holds Python's lock goes unnoticed; no process can watch it: %s", error
+                )
         self._thread.start()
 
     def stop(self) -> None:
@@ -162,7 +163,7 @@ class Watchdog:
         while not self._stop.wait(self._tick):
             self._beat()
             now = time.monotonic()
-            # After a pause of all of the process (a debugger, SIGSTOP) nothing is to blame for the time.
+            # After a pause of the whole process (a debugger, SIGSTOP) no activation is to blame for the time.
             passed, last = min(now - last, 2 * self._tick), now
             running = list(watch.running)
             silent = silent + passed if running and watch.moves == moves else 0.0
@@ -171,7 +172,7 @@ class Watchdog:
                 self._end(running[-1], silent)
 
     def _end(self, facts: Any, silent: float) -> None:
-        """Say what blocks the process, and end it."""
+        """Print what blocks the process, and end it."""
         name = one_line(facts.name)
         problem = f"{name} has blocked its worker for {silent:.1f} s"
         told: list[str] = []
@@ -189,7 +190,7 @@ class Watchdog:
     def _last_words(self, facts: Any, problem: str, told: list[str]) -> None:
         try:
             told.append(asyncio.run(_awaited(self._blocked(facts, problem))))
-        except BaseException as exc:  # the process ends all the same
+        except BaseException as exc:  # the process ends anyway
             told.append(f"The backend could not note it: {type(exc).__name__}: {exc}")
 
 
