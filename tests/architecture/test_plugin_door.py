@@ -22,8 +22,10 @@ PLUGINS = (
     "saros_memory",
     "saros_python",
     "saros_redis",
+    "saros_services",
     "saros_sql",
     "saros_temporal",
+    "saros_watchdog",
 )
 """What comes through the door. The command line and the test kit open apps, and are released with the kernel."""
 EXAMPLE = "saros_extras"
