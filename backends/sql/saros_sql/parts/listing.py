@@ -18,6 +18,8 @@ from .views import DESCRIPTION, description
 
 PAGE: Final = 200
 _FIELDS: Final = ("status", "type", "id", "run_id", "task_queue")
+_FEW: Final = ("status", "type", "task_queue")
+"""Fields of few values: whoever asks for several of them looks through the newest runs, for most of them fit."""
 _TIMES: Final = ("start_time", "close_time")
 _LOOSE: Final = {"=": "=", "<": "<=", "<=": "<=", ">": ">=", ">=": ">="}
 """Operators, wide enough for values that were rounded."""
@@ -59,6 +61,8 @@ def _field(node: Condition) -> Sql:
         return _time(column, operator, value)
     if node.field not in _FIELDS:
         return _ALL
+    if node.field in _FEW and operator != "=":
+        column = f"{column} || ''"  # not by the index
     if operator == "in" and all(isinstance(item, str) for item in value):
         return f"{column} IN ({', '.join('?' for _ in value)})", tuple(value)
     if operator == "starts":
