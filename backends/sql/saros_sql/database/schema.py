@@ -160,11 +160,13 @@ CREATE TABLE outbox (
   body BLOB NOT NULL,
   mail_key TEXT NOT NULL,
   watcher BLOB,
+  lane TEXT NOT NULL,
+  waits INTEGER NOT NULL,
   owner TEXT
 );
 CREATE INDEX outbox_key ON outbox (mail_key, op);
-CREATE INDEX outbox_id ON outbox (id, owner);
-CREATE INDEX outbox_free ON outbox (seq) WHERE owner IS NULL;
+CREATE INDEX outbox_lane ON outbox (lane, seq) WHERE lane <> '';
+CREATE INDEX outbox_free ON outbox (seq) WHERE owner IS NULL AND waits = 0;
 CREATE INDEX outbox_owner ON outbox (owner) WHERE owner IS NOT NULL;
 CREATE TABLE names (
   name TEXT PRIMARY KEY,

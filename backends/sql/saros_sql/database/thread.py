@@ -197,7 +197,7 @@ class DatabaseThread:
         try:
             ended = [self._one(connection, transaction, each, len(operations) > 1) for each in operations]
             waiting = [*self._waiting, *(each.operation for each in ended if each.waits)]
-            found = self._find(transaction, waiting)
+            found = self._find(connection, transaction, waiting)
             connection.commit()
         except Exception as exc:
             connection.rollback()
@@ -214,7 +214,9 @@ class DatabaseThread:
         if done:
             self._answer(lambda: self._settle_all(done))
 
-    def _find(self, transaction: Transaction, waiting: list[Operation]) -> list[_Ended]:
+    def _find(
+        self, connection: Connection, transaction: Transaction, waiting: list[Operation]
+    ) -> list[_Ended]:
         """Try what waits for what the transaction has changed. What is found at once concerns nobody else."""
         touched = transaction.touched
         topics = touched.topics | transaction.looked
@@ -223,9 +225,9 @@ class DatabaseThread:
         found: list[_Ended] = []
         for each in waiting:
             if each.topic & topics and each.future is not None and not each.future.done():
-                result = each.call(transaction)
-                if result:
-                    found.append(_Ended(each, result))
+                ended = self._one(connection, transaction, each, True)
+                if not ended.waits:
+                    found.append(ended)
         if found and touched.topics:
             touched.topics = transaction.left(touched.topics)
         return found

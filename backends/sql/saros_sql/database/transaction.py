@@ -19,7 +19,7 @@ EVERYTHING: Final = 31
 _LEFT: Final = {
     TASKS: "SELECT 1 FROM runs WHERE ready IS NOT NULL LIMIT 1",
     ACTIVITIES: "SELECT 1 FROM activities WHERE ready IS NOT NULL LIMIT 1",
-    OUTBOX: "SELECT 1 FROM outbox WHERE owner IS NULL LIMIT 1",
+    OUTBOX: "SELECT 1 FROM outbox WHERE owner IS NULL AND waits = 0 LIMIT 1",
 }
 CLOSED: Final = UNTIL_CLOSED + 1
 """As the length of a history: its run has ended."""

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from saros.interfaces.history import Close, NewRun
-from saros.interfaces.signals import Child, Mail, Outgoing, farewell
+from saros.interfaces.signals import Child, Mail, Outgoing, farewell, lane_of
 from saros.model.clock import LONGEST
 from saros.model.execution import RUNNING, Record, Run, Watcher
 from saros.model.records import CANCEL, EXIT, pack
@@ -270,12 +270,22 @@ def _part(tx: Transaction, run: int) -> None:
 
 def tell(tx: Transaction, found: Found, op: str, body: Json, key: str, to: Watcher | None = None) -> None:
     key = f"{found.run_id}:{key}"
-    send_out(tx, [Outgoing(found.id, found.run_id, found.pid, 0, op, body, key, to)])
+    lane = "" if to is None else lane_of(found.id, to.pid)
+    send_out(tx, [Outgoing(found.id, found.run_id, found.pid, 0, op, body, key, to, lane)])
+
+
+_SEND_OUT: Final = (
+    "INSERT INTO outbox (id, run_id, pid, ref, op, body, mail_key, watcher, lane, waits)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,"
+    " (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE lane <> '' AND lane = ? LIMIT 1) AS some))"
+)
+"""An entry waits while there are others in its lane."""
 
 
 def send_out(tx: Transaction, entries: Iterable[Outgoing]) -> None:
-    tx.many(
-        "INSERT INTO outbox (id, run_id, pid, ref, op, body, mail_key, watcher) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [(*entry[:7], None if entry.to is None else pack(entry.to)) for entry in entries],
-    )
+    rows = [
+        (*entry[:7], None if entry.to is None else pack(entry.to), entry.lane, entry.lane)
+        for entry in entries
+    ]
+    tx.many(_SEND_OUT, rows)
     tx.touched.topics |= OUTBOX
