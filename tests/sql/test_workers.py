@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import signal
+import sqlite3
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from saros_testing import eventually
@@ -65,8 +68,21 @@ def test_a_killed_worker_is_noticed_before_its_lease_ends(
     run(main())
 
 
+def stop_between_transactions(worker: Any, file: Path) -> None:
+    """One that is stopped within a transaction keeps everybody from writing, as SQLite has it."""
+    while True:
+        worker.send(signal.SIGSTOP)
+        with contextlib.closing(sqlite3.connect(file, timeout=0.3, isolation_level=None)) as probe:
+            with contextlib.suppress(sqlite3.OperationalError):
+                probe.execute("BEGIN IMMEDIATE")
+                probe.execute("ROLLBACK")
+                return
+        worker.send(signal.SIGCONT)
+        time.sleep(0.05)
+
+
 def test_a_stopped_worker_wakes_after_its_lease(
-    run: Any, worker: Callable[..., Any], client: Any, check_histories: Any
+    run: Any, worker: Callable[..., Any], client: Any, check_histories: Any, file: Path
 ) -> None:
     async def main() -> None:
         frozen = worker().ready()
@@ -77,7 +93,7 @@ def test_a_stopped_worker_wakes_after_its_lease(
                 return len(await orders[0].history()) > 5
 
             await eventually(begun, "the first has begun")
-            frozen.send(signal.SIGSTOP)
+            await asyncio.to_thread(stop_between_transactions, frozen, file)
             worker().ready()
             await asyncio.sleep(2.5)
             frozen.send(signal.SIGCONT)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,9 @@ from .transaction import Touched, Transaction
 T = TypeVar("T")
 log = logging.getLogger("saros.sql")
 
+TURN_S: Final = 0.0005
+"""How long a thread of Python keeps the others waiting. Each statement gives up Python's lock and has to get it back:
+with the default of 5 ms, a busy event loop would hold up a transaction for as long at each of its statements."""
 MOST: Final = 200
 """Operations of one transaction: others wait for its end."""
 
@@ -87,6 +91,7 @@ class DatabaseThread:
 
     async def open(self) -> None:
         """:raises Error: why there is no connection."""
+        sys.setswitchinterval(min(sys.getswitchinterval(), TURN_S))
         self._loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = self._loop.create_future()
         self._opened = opened
