@@ -4,8 +4,8 @@
     python bench/sql_bench.py --count 300
 
 Beside each figure stands the limit that the disk and SQLite set, measured in the same minute: transactions of the
-size of a commit by the same library, one writer, each with its own write to the disk (for one workflow at a time) or 100
-together (for 100 at a time). Ratios mean more than rates on a machine that has other work.
+size of a commit by the same library, one writer, each with its own write to the disk (for one workflow at a time)
+or 100 together (for 100 at a time). Ratios mean more than rates on a machine that has other work.
 """
 
 from __future__ import annotations

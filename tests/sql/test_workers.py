@@ -72,11 +72,11 @@ def stop_between_transactions(worker: Any, file: Path) -> None:
     """One that is stopped within a transaction keeps everybody from writing, as SQLite has it."""
     while True:
         worker.send(signal.SIGSTOP)
-        with contextlib.closing(sqlite3.connect(file, timeout=0.3, isolation_level=None)) as probe:
-            with contextlib.suppress(sqlite3.OperationalError):
-                probe.execute("BEGIN IMMEDIATE")
-                probe.execute("ROLLBACK")
-                return
+        probe = sqlite3.connect(file, timeout=0.3, isolation_level=None)
+        with contextlib.closing(probe), contextlib.suppress(sqlite3.OperationalError):
+            probe.execute("BEGIN IMMEDIATE")
+            probe.execute("ROLLBACK")
+            return
         worker.send(signal.SIGCONT)
         time.sleep(0.05)
 
