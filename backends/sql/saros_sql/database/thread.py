@@ -165,8 +165,10 @@ class DatabaseThread:
         """See what others have done, also those that could not say so."""
         try:
             changed = connection.idle()
-        except (Error, *connection.failures) as exc:
-            self._fail_waiting(exc if isinstance(exc, Error) else connection.explain(exc))
+        except Error as exc:
+            self._fail_waiting(exc)
+        except connection.failures as exc:
+            self._fail_waiting(connection.explain(exc))
         else:
             if changed is not None:
                 self._heard(changed)
