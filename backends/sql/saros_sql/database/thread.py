@@ -174,7 +174,6 @@ class DatabaseThread:
                 self._heard(changed)
 
     def _fail_waiting(self, error: Error) -> None:
-        """Nothing can be found: let those know that wait."""
         waiting, self._waiting = self._waiting, []
         ended = [_Ended(each, error=error) for each in waiting]
         self._answer(lambda: self._settle_all(ended))
@@ -284,7 +283,6 @@ def _look(topics: int, transaction: Transaction) -> None:
 
 
 def _is_over(operation: Operation, found: list[_Ended]) -> bool:
-    """Whether an operation waits no more."""
     future = operation.future
     return future is None or future.done() or any(each.operation is operation for each in found)
 

@@ -14,8 +14,8 @@ from saros.model.execution import RUNNING, Record, Run, Watcher
 from saros.model.records import CANCEL, EXIT, pack
 from saros.model.values import Json, members
 
-from ..database.transaction import CLOSED, OUTBOX, TASKS, Transaction
-from . import attributes
+from ..database.transaction import CLOSED, TASKS, Transaction
+from . import attributes, sending
 
 read_run = msgspec.json.Decoder(Run).decode
 read_raws = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -264,28 +264,11 @@ def _part(tx: Transaction, run: int) -> None:
         row = tx.one("SELECT facts FROM runs WHERE run = ?", run)
         assert row is not None
         facts = read_run(row[0])
-        send_out(tx, [farewell(facts, Child._make(child)) for child in children])
+        sending.send_out(tx, [farewell(facts, Child._make(child)) for child in children])
         tx.run("DELETE FROM children WHERE run = ?", run)
 
 
 def tell(tx: Transaction, found: Found, op: str, body: Json, key: str, to: Watcher | None = None) -> None:
     key = f"{found.run_id}:{key}"
     lane = "" if to is None else lane_of(found.id, to.pid)
-    send_out(tx, [Outgoing(found.id, found.run_id, found.pid, 0, op, body, key, to, lane)])
-
-
-_SEND_OUT: Final = (
-    "INSERT INTO outbox (id, run_id, pid, ref, op, body, mail_key, watcher, lane, waits)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,"
-    " (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE lane <> '' AND lane = ? LIMIT 1) AS some))"
-)
-"""An entry waits while there are others in its lane."""
-
-
-def send_out(tx: Transaction, entries: Iterable[Outgoing]) -> None:
-    rows = [
-        (*entry[:7], None if entry.to is None else pack(entry.to), entry.lane, entry.lane)
-        for entry in entries
-    ]
-    tx.many(_SEND_OUT, rows)
-    tx.touched.topics |= OUTBOX
+    sending.send_out(tx, [Outgoing(found.id, found.run_id, found.pid, 0, op, body, key, to, lane)])

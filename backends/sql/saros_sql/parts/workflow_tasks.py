@@ -17,7 +17,7 @@ from saros.model.timing import SECOND
 
 from ..database.transaction import ACTIVITIES, TASKS, Transaction, marks
 from ..size_limits import too_large
-from . import activities, attributes, lifecycle
+from . import activities, attributes, lifecycle, sending
 from .lifecycle import FREE, PARKED, WAKE, Found, read_raws, read_run
 
 REFUSED_NS: Final = 60 * SECOND
@@ -159,7 +159,7 @@ def _apply_activities(tx: Transaction, run: int, commit: Commit) -> None:
 
 def _apply_children(tx: Transaction, run: int, commit: Commit) -> None:
     if commit.outbox:
-        lifecycle.send_out(tx, commit.outbox)
+        sending.send_out(tx, commit.outbox)
     if commit.children:
         tx.many(
             "INSERT INTO children (run, ref, id, policy) VALUES (?, ?, ?, ?)",
