@@ -21,7 +21,6 @@ LARGE_FOLDERS: dict[str, str] = {
 LONG_MODULES: dict[str, int] = {
     "saros.engine.activity_worker": 312,
     "saros.engine.backend": 352,
-    "saros.engine.live": 301,
     "saros.model.clock": 367,
     "saros.model.records": 306,
     "saros.model.values": 335,

@@ -259,6 +259,8 @@ class App:
                 if self._watchdog is not None:
                     self._watchdog.stop()
                 await self.host.close()
+                if self.deployment.observer is not None:
+                    await self.deployment.observer.close()
                 await self.backend.close()
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from ..entries import Kind, Registry
     from ..interfaces.backend import Backend
+    from ..interfaces.deployment import Deployment
     from ..interfaces.module import Module
+    from ..interfaces.observer import Observer
     from ..interfaces.runtime import Functions, Runtime
     from .app import Serve
 
@@ -64,6 +66,15 @@ class ServicePlugin(NamedTuple):
     serve: Serve
 
 
+class ObserverPlugin(NamedTuple):
+    """:param make: ``make(deployment, backend, works)`` gives an observer of an open app, or None when nobody
+    listens; `works` tells whether this process has workers.
+    """
+
+    name: str
+    make: Callable[[Deployment, Backend, bool], Observer | None]
+
+
 @hookspec
 def saros_backends() -> Sequence[BackendPlugin]:  # type: ignore[empty-body]
     """Backends, by URL scheme."""
@@ -87,6 +98,11 @@ def saros_modules() -> Sequence[Module]:  # type: ignore[empty-body]
 @hookspec
 def saros_services() -> Sequence[ServicePlugin]:  # type: ignore[empty-body]
     """What runs beside the workers while an app is served, such as an HTTP server."""
+
+
+@hookspec
+def saros_observers() -> Sequence[ObserverPlugin]:  # type: ignore[empty-body]
+    """Who hears what clients, workers and servers do, such as a tracer."""
 
 
 @hookspec

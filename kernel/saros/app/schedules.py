@@ -215,6 +215,8 @@ class Schedule:
                 raise
         else:
             log.info("%s started", id)
+            if self._deployment.observer is not None:
+                self._deployment.observer.fired(self.entry.id)
 
 
 class Scheduler:

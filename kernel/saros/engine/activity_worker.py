@@ -16,9 +16,9 @@ from ..model.background import LIMIT_S, Job, Jobs, together
 from ..model.errors import INTERNAL, INVALID, UNAVAILABLE, Error, ErrorData
 from ..model.execution import error_of
 from ..model.records import Outcome, pack
-from ..model.timing import MS, parse_duration
+from ..model.timing import parse_duration
 from ..model.values import Json
-from .retry import failure_of, limit_heartbeat, next_delay_ms, start_attempt
+from .retry import limit_heartbeat, retry_after, start_attempt
 
 log = logging.getLogger("saros.engine")
 
@@ -280,8 +280,7 @@ class ActivityWorker:
             if outcome is _STOPPED:  # like a lost worker: no error of the function's
                 most = task.call.options.retry_policy.maximum_attempts
                 return Settled(lease, outcome, None if most and task.attempt >= most else 0)
-            delay = next_delay_ms(task.call.options, failure_of(outcome), task.attempt)
-            return Settled(lease, outcome, None if delay is None else delay * MS)
+            return Settled(lease, outcome, retry_after(task, outcome))
         except Exception as raised:  # an error of ours: the activity must not wait for ever
             log.exception("the end of %s for %s makes no sense", task.call.target, task.id)
             error = ErrorData(

@@ -8,6 +8,7 @@ import msgspec
 
 from ..entries import Entry
 from ..interfaces.deployment import Deployment
+from ..interfaces.observer import about_run
 from ..model.errors import INTERNAL, INVALID, CodeError, Error, NonDeterminism
 from ..model.execution import Record, Run
 from ..model.presentation import describe_command
@@ -62,15 +63,13 @@ class Live:
         self.open: dict[int, Command] = {}  # what is under way
         self.rescinded: dict[int, Command] = {}  # cancelled by the code, and not yet carried out
         self._told: dict[str, int] = {}  # process -> the ref of the last message to it
-        self.told_before: dict[
-            int, int
-        ] = {}  # ref of a message that is not sent yet -> that of the one before
+        self.told_before: dict[int, int] = {}  # ref of a message that is not sent yet -> of the one before
         self.canceled: CancelRequest | None = None  # the first that came
         self.search = _search(run)
         self.closed = False
         self.in_use = False  # by a task that is not committed yet: it may not be closed
         self.replaying = False
-        self.name = f"{run.entry} {run.id}"
+        self.name, self.about = f"{run.entry} {run.id}", about_run(run)  # in logs
         self._versions: dict[str, int] = {}
         self._side_effects: dict[int, Json] = {}
         self.program = deployment.program(self.entry, workflow=True, facts=self, trace=trace)
@@ -96,7 +95,7 @@ class Live:
 
     def log(self, level: str, message: str, fields: Json) -> None:
         if not self.replaying:
-            self.deployment.log(level, message, fields, self.name)
+            self.deployment.log(level, message, fields, self.name, self.about)
 
     def heartbeat(self, details: Json) -> None:
         raise Error("a workflow has no heartbeat; only activities do", INVALID, retryable=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ from anyio import CancelScope, move_on_after
 from ..interfaces.deployment import Deployment
 from ..interfaces.history import WorkflowTask
 from ..interfaces.host import Attempts
+from ..interfaces.observer import PARKED, Closed, about_run, tell_closed
 from ..interfaces.store import FENCED, OK, Store
 from ..model.background import Jobs
 from ..model.errors import Error
@@ -22,6 +24,7 @@ from .activity_worker import ActivityWorkers
 from .commit_builder import CommitBuilder
 from .live import Live, load
 from .local_activities import LocalActivities
+from .retry import failure_of
 from .shielding import FINISH_S, shielded
 
 log = logging.getLogger("saros.engine")
@@ -68,6 +71,8 @@ class WorkflowWorker:
 
     async def run(self) -> None:
         """Work until cancelled; begun tasks are finished first."""
+        if self.deployment.observer is not None:
+            self.deployment.observer.measure("workflow_cache_size", {}, lambda: len(self._cache))
         try:
             while True:
                 tasks = await self.store.take(self.queues, BATCH)
@@ -99,6 +104,8 @@ class WorkflowWorker:
     async def _begin(self, task: WorkflowTask) -> CommitBuilder | None:
         """Bring the run's program to the task's history, and deliver the mail; None when the task failed."""
         self._begun[task.run.run_id] = task
+        if self.deployment.observer is not None:
+            self.deployment.observer.taken(task.run.task_queue, task.run.type)
         try:
             live = await self._live(task)
             builder = CommitBuilder(task, live, self._steady)
@@ -120,14 +127,24 @@ class WorkflowWorker:
         if live is None:
             if task.length == 0:
                 live = Live(task.run, self.deployment)
+                log.debug("%s %s starts", task.run.entry, task.run.id, extra=live.about)
             else:
-                live = load(task.run, self.deployment, await self._records(task, 0))
+                records, began = await self._records(task, 0), time.perf_counter()
+                live = load(task.run, self.deployment, records)
+                self._replayed(task, len(records), began)
         elif live.length < task.length:
-            live.replay(await self._records(task, live.length))
+            records, began = await self._records(task, live.length), time.perf_counter()
+            live.replay(records)
+            self._replayed(task, len(records), began)
         live.in_use = True
         self._cache[key] = live
         self._shrink()
         return live
+
+    def _replayed(self, task: WorkflowTask, events: int, began: float) -> None:
+        observer = self.deployment.observer
+        if observer is not None:
+            observer.replayed(task.run.task_queue, task.run.type, events, time.perf_counter() - began)
 
     def _shrink(self) -> None:
         """Drop the longest unused programs beyond the cache's size, as far as no task needs them."""
@@ -199,6 +216,7 @@ class WorkflowWorker:
             if result != OK:
                 level = logging.INFO if result == FENCED else logging.DEBUG
                 log.log(level, "a commit of %s was refused: %s", builder.run.id, result)
+            self._tell(builder, result)
             builder.live.in_use = False
             if result != OK or builder.live.closed:
                 self._drop(builder.run.run_id)
@@ -206,6 +224,16 @@ class WorkflowWorker:
                 local.hand_over() if result == OK else local.give_up()
             if result == OK:
                 self._cancel_activities(builder)
+
+    def _tell(self, builder: CommitBuilder, result: str) -> None:
+        """Tell whoever observes, and the log, of a commit and of what it has closed."""
+        run, close, observer = builder.run, builder.commit.close, self.deployment.observer
+        if observer is not None:
+            observer.task_ended(run.task_queue, run.type, result, builder.spent_s)
+        if close is not None and result == OK:
+            tell_closed(log, builder.live.about, close.status, failure_of(close.outcome))
+            if observer is not None:
+                observer.closed(Closed(run.id, run.run_id, run.type, run.task_queue, close.status))
 
     def _cancel_activities(self, builder: CommitBuilder) -> None:
         """Let attempts that nobody waits for any more end early, where they run in this process."""
@@ -222,7 +250,10 @@ class WorkflowWorker:
         where = error.where if isinstance(error, Error) else None
         problem = f"{data.message} ({where})" if where else data.message
         delay = min(PARK_NS * 2 ** min(task.failures, 10), PARK_MAX_NS)
-        log.warning("the workflow task of %s is parked: %s", task.run.id, one_line(problem))
+        fields = {**about_run(task.run), "error_kind": data.kind, "error": one_line(problem)}
+        log.warning("the workflow task of %s is parked: %s", task.run.id, one_line(problem), extra=fields)
+        if self.deployment.observer is not None:
+            self.deployment.observer.task_ended(task.run.task_queue, task.run.type, PARKED, 0.0)
         self.deployment.refresh()
         await self.store.park(task, problem, delay)
 

@@ -34,6 +34,7 @@ class CallScope:
         self.heartbeat = heartbeat
         self.caller = caller
         self.entry = ""  # what runs, where that is no program
+        self.trace = ""  # the carrier for what it causes, while somebody observes
         self.canceled = False
         self.blocking = False  # code runs that no cancellation reaches: it has to ask `canceled`
         self.on_queue: Callable[[bool], None] = _unasked
@@ -61,6 +62,14 @@ class CallScope:
         while not scope.info and scope.caller is not None:
             scope = scope.caller
         return scope.info
+
+    @property
+    def carrier(self) -> str:
+        """Its trace, or that of the function for which it runs."""
+        scope = self
+        while not scope.trace and scope.caller is not None:
+            scope = scope.caller
+        return scope.trace
 
     @contextmanager
     def queued(self) -> Iterator[None]:

@@ -205,10 +205,10 @@ class ProcessHost:
             raise Error(f"the app has no entry {one_line(cut(spawn.entry))}", NOT_FOUND, retryable=True)
         watcher = Watcher(parent, link=spawn.link) if parent and (spawn.monitor or spawn.link) else None
         if entry.role == "workflow":
-            return await self._spawn_workflow(entry, spawn, watcher)
+            return await self._spawn_workflow(entry, spawn, watcher, self._trace(parent))
         return await self._spawn_process(entry, spawn, watcher)
 
-    async def _spawn_workflow(self, entry: Entry, spawn: Spawn, watcher: Watcher | None) -> Json:
+    async def _spawn_workflow(self, entry: Entry, spawn: Spawn, watcher: Watcher | None, trace: str) -> Json:
         worker, queue = self.deployment.registry.worker_and_queue(entry, spawn.host)
         request = StartRequest(
             spawn.options.id or spawn.name or new_id(),
@@ -223,6 +223,7 @@ class ProcessHost:
             spawn.name,
             watcher=watcher,
             request_id=new_id(),
+            trace=trace,
         )
         check_start(request.options, request.id)
         started = await self.backend.start(request)
@@ -307,26 +308,31 @@ class ProcessHost:
 
     # --- messages ---------------------------------------------------------------------------
 
-    def send_here(self, send: Send, sender: str, key: str = "") -> bool:
+    def send_here(self, send: Send, sender: str, key: str = "", trace: str = "") -> bool:
         """Deliver to an actor of this node at once; False when `send.to` is none."""
         target = self._actors.get(send.to) or self._actors.get(self._names.get(send.to, ""))
         if target is None:
             return False
-        target.receive(_message(send, sender, key))
+        target.receive(_message(send, sender, key, trace))
         return True
 
-    async def send(self, send: Send, sender: str, key: str = "") -> Json:
-        """Deliver anywhere; gives true. `key` makes a repeated delivery harmless.
+    async def send(self, send: Send, sender: str, key: str = "", trace: str = "") -> Json:
+        """See `saros.interfaces.host.Host.send`.
 
         :raises Error: NOT_FOUND.
         """
-        if self.send_here(send, sender, key):
+        trace = trace or self._trace(sender)
+        if self.send_here(send, sender, key, trace):
             return b"true"
         pid = Pid.parse(await self.resolve(send.to))
-        body = pack(_message(send, sender, key))
+        body = pack(_message(send, sender, key, trace))
         if pid is None or not await self.backend.send(pid, MESSAGE, body, key):
             raise not_found(send.to)
         return b"true"
+
+    def _trace(self, pid: str | None) -> str:
+        actor = self._actors.get(pid or "")
+        return actor.scope.carrier if actor is not None else ""
 
     async def resolve(self, dest: str) -> str:
         """The pid that a destination is, or that of what has it as its name, or else as its workflow id; the
@@ -435,10 +441,9 @@ def _crash(actor: Ended, error: ErrorData) -> str:
     return f"{actor.entry.id} {actor.pid} failed, and nobody monitors it: {error.message}{line}"
 
 
-def _message(send: Send, sender: str, key: str) -> Message:
-    if send.after is None:
-        return Message(send.topic, sender, send.payloads)
-    return Message(send.topic, sender, send.payloads, key, send.after)
+def _message(send: Send, sender: str, key: str, trace: str) -> Message:
+    ordered = () if send.after is None else (key, send.after)
+    return Message(send.topic, sender, send.payloads, *ordered, trace=trace)
 
 
 def _promise() -> tuple[asyncio.Future[Json], Done]:

@@ -9,6 +9,9 @@ import time
 from random import getrandbits
 from typing import Final, NamedTuple
 
+from saros.interfaces.deployment import Deployment
+from saros.interfaces.observer import Span
+
 from ..problem import (
     REQUEST_ID,
     TARGET,
@@ -22,7 +25,7 @@ from ..problem import (
     header_of,
     send_problem,
 )
-from ..routing.endpoint import PARAMS
+from ..routing.endpoint import PARAMS, TRACE
 from ..routing.routes import Routes
 from .metrics import Metrics
 
@@ -45,8 +48,17 @@ class Limits(NamedTuple):
 
 
 class Gateway:
-    def __init__(self, name: str, routes: Routes, metrics: Metrics, limits: Limits, access_log: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        routes: Routes,
+        metrics: Metrics,
+        limits: Limits,
+        access_log: bool,
+        deployment: Deployment,
+    ) -> None:
         self._name = name
+        self._deployment = deployment
         self._routes = routes
         self._metrics = metrics
         self._limits = limits
@@ -88,8 +100,9 @@ class Gateway:
             if message["type"] == "http.response.body":
                 wire.release()
 
+        span = self._begin(scope)
         self._active += 1
-        self._metrics.active += 1
+        self._metrics.active.inc()
         try:
             if self._active > self._limits.requests:
                 raise HttpError(503, "The server is busy.", {"Retry-After": "1"})
@@ -118,11 +131,24 @@ class Gateway:
             await send_problem(scope, send_on, HttpError(500, "The server could not answer."))
         finally:
             self._active -= 1
-            self._metrics.active -= 1
+            self._metrics.active.dec()
             took = time.perf_counter() - began
+            if span is not None:
+                span.route(route)
+                span.end(str(status or CLIENT_CLOSED))
             self._metrics.note(self._name, scope["method"], route, status or CLIENT_CLOSED, took)
             if self._access_log:
                 self._log(scope, status or CLIENT_CLOSED, size, took)
+
+    def _begin(self, scope: Scope) -> Span | None:
+        """Tell whoever observes of a request."""
+        observer = self._deployment.observer
+        if observer is None:
+            return None
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        span = observer.request(self._name, scope["method"], headers)
+        scope[TRACE] = span.trace
+        return span
 
     def _log(self, scope: Scope, status: int, size: int, took: float) -> None:
         if access.isEnabledFor(logging.INFO):

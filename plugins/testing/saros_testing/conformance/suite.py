@@ -35,6 +35,7 @@ _PARTS = (
     "workflows",
     "surface",
     "together",
+    "logs",
 )
 
 
