@@ -21,10 +21,8 @@ LARGE_FOLDERS: dict[str, str] = {
 LONG_MODULES: dict[str, int] = {
     "saros.engine.activity_worker": 312,
     "saros.engine.backend": 352,
-    "saros.model.clock": 367,
     "saros.model.records": 306,
     "saros.model.values": 335,
-    "saros.processes.host": 456,
     "saros_lua.sandbox.vm": 320,
     "saros_testing.conformance.calls": 376,
     "saros_testing.conformance.control": 357,

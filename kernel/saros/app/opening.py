@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
-
-import msgspec
+from typing import Any, Final
 
 from ..interfaces.backend import Backend
 from ..interfaces.deployment import Deployment
-from ..interfaces.host import Done
-from ..interfaces.observer import Closed, Observer, Span
-from ..interfaces.runtime import CallScope, current
-from ..model.errors import Error
-from ..model.execution import TERMINATED, Pid, Started, StartRequest
-from ..model.records import CANCEL, MESSAGE, Ask, Message, pack, unpack
-from ..model.values import Json
-from .app import App
-from .board import Elsewhere
+from .app import App, Guard
+from .hookspecs import Guarded
 from .loading import check_code, load_app
+from .observing import observed
 from .plugins import Plugins, installed
-from .watchdog import SILENCE_S, Watchdog
-
-T = TypeVar("T")
 
 DEFAULT_BACKEND: Final = "memory://"
+SILENCE_S: Final = 10.0
+"""How long an activation may be silent, unless an option says otherwise."""
 
 
 @contextlib.asynccontextmanager
@@ -54,7 +46,7 @@ async def open_app(
     :param env: what ``${env:NAME}`` in YAML refers to; by default the environment.
     :param check: called with what is loaded, before anything is opened.
     :param watchdog: a process with workers ends, with a line on stderr and the status 86, when code of an entry
-        blocks it for so many seconds; 0 for never (see `saros.app.watchdog`). Code that keeps Python's lock has the
+        blocks it for so many seconds; 0 for never (see `saros_watchdog`). Code that keeps Python's lock has the
         process killed instead.
     :raises AppError: for a bad app, with every problem.
     :raises Error: when the backend is unknown or cannot be reached.
@@ -85,13 +77,13 @@ async def open_app(
     made: Backend = plugins.backend(url).make(url, given)
     works = workers and path is not None
     await made.open(deployment)
-    made = observing(deployment, made, plugins, works)
-    dog = None
+    made = observed(made, deployment, [plugin.make for plugin in plugins.observers()], works)
+    guards: list[Guard] = []
     if watchdog > 0 and path is not None:
-        elsewhere = Elsewhere(url, given, str(path), env, root, made.note, made.lost)
-        dog = Watchdog(watchdog, made.blocked, elsewhere)
+        guarded = Guarded(made, url, given, str(path), env, root, watchdog)
+        guards = [partial(plugin.guard, guarded) for plugin in plugins.guards()]
     serve = [service.serve for service in plugins.services()]
-    app = App(deployment, made, serve, dog, None if path is None else reloading)
+    app = App(deployment, made, serve, guards, None if path is None else reloading)
     try:
         if works:
             await made.join(app.host)
@@ -100,134 +92,3 @@ async def open_app(
         yield app
     finally:
         await app.close()
-
-
-# --- observers ------------------------------------------------------------------------------------
-
-
-class Observed:
-    """A backend whose clients are observed; all else it passes on.
-
-    The carrier of who asks is that of the function which runs here, if the request does not bring one.
-    """
-
-    def __init__(self, backend: Backend, observer: Observer) -> None:
-        self._backend = backend
-        self._observer = observer
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-    async def start(self, request: StartRequest) -> Started:
-        span = self._observer.client("start", request.id, request.type, request.trace or _carrier())
-        asked = msgspec.structs.replace(request, trace=span.trace)
-        return await _told(span, self._backend.start(asked))
-
-    async def send(self, pid: Pid, op: str, body: Json, key: str = "") -> bool:
-        if op not in (MESSAGE, CANCEL):
-            return await self._backend.send(pid, op, body, key)
-        if op == CANCEL:
-            span = self._observer.client("cancel", pid.id, "", _carrier())
-        else:
-            message = unpack(body, Message)
-            span = self._observer.client("signal", pid.id, "", message.trace or _carrier())
-            body = pack(msgspec.structs.replace(message, trace=span.trace))
-        return await _told(span, self._backend.send(pid, op, body, key))
-
-    async def update(self, id: str, name: str, args: Json) -> Json:
-        span = self._observer.client("update", id, "", _carrier())
-        return await _told(span, self._backend.update(id, name, args))
-
-    async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
-        span = self._observer.client("query", id, "", _carrier())
-        return await _told(span, self._backend.query(id, name, args, run_id))
-
-    async def ask(self, pid: Pid, ask: Ask, asker: str, key: str = "") -> bool:
-        if ask.verb != "terminate" or not pid.is_workflow:
-            return await self._backend.ask(pid, ask, asker, key)
-        span = self._observer.client("terminate", pid.id, "", _carrier())
-        done = await _told(span, self._backend.ask(pid, ask, asker, key))
-        if done:
-            found = await self._backend.describe(pid.id)
-            if found.status == TERMINATED:
-                closed = Closed(found.id, found.run_id, found.type, found.task_queue, found.status)
-                self._observer.closed(closed)
-        return done
-
-
-def _carrier() -> str:
-    scope = current.get()
-    return scope.carrier if scope is not None else ""
-
-
-async def _told(span: Span, work: Awaitable[T]) -> T:
-    try:
-        result = await work
-    except Error as error:
-        span.end(error.kind)
-        raise
-    except BaseException as raised:
-        span.end(type(raised).__name__)
-        raise
-    span.end()
-    return result
-
-
-class Observers:
-    """Several observers as one. The carrier is that of the first that gives one."""
-
-    def __init__(self, observers: Sequence[Observer]) -> None:
-        self._observers = observers
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        calls = [getattr(each, name) for each in self._observers]
-
-        def tell(*args: Any) -> None:
-            for call in calls:
-                call(*args)
-
-        return tell
-
-    def client(self, *args: Any) -> Span:
-        return _Spans([each.client(*args) for each in self._observers])
-
-    def request(self, *args: Any) -> Span:
-        return _Spans([each.request(*args) for each in self._observers])
-
-    def attempt(self, entry: str, scope: CallScope, trace: str, done: Done) -> Done:
-        for each in self._observers:
-            done = each.attempt(entry, scope, trace, done)
-        return done
-
-    def metrics(self) -> tuple[str, bytes] | None:
-        found = [metrics for each in self._observers if (metrics := each.metrics())]
-        return (found[0][0], b"".join(text for _, text in found)) if found else None
-
-    async def close(self) -> None:
-        for each in self._observers:
-            await each.close()
-
-
-class _Spans:
-    def __init__(self, spans: Sequence[Span]) -> None:
-        self._spans = spans
-        self.trace = next((span.trace for span in spans if span.trace), "")
-
-    def route(self, pattern: str) -> None:
-        for span in self._spans:
-            span.route(pattern)
-
-    def end(self, error: str = "") -> None:
-        for span in self._spans:
-            span.end(error)
-
-
-def observing(deployment: Deployment, backend: Backend, plugins: Plugins, works: bool) -> Backend:
-    """Let the plugins that listen observe an app; gives the backend that its clients are to use."""
-    made = [plugin.make(deployment, backend, works) for plugin in plugins.observers()]
-    listening = [each for each in made if each is not None]
-    if not listening:
-        return backend
-    observer = listening[0] if len(listening) == 1 else cast(Observer, Observers(listening))
-    deployment.observer = observer
-    return cast(Backend, Observed(backend, observer))

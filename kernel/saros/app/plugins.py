@@ -18,7 +18,7 @@ from . import hookspecs
 if TYPE_CHECKING:
     from ..entries import Kind
     from ..interfaces.module import Module
-    from .hookspecs import BackendPlugin, ObserverPlugin, RuntimePlugin, ServicePlugin
+    from .hookspecs import BackendPlugin, GuardPlugin, ObserverPlugin, RuntimePlugin, ServicePlugin
 
 GROUP = "saros"
 
@@ -85,13 +85,16 @@ class Plugins:
     def observers(self) -> list[ObserverPlugin]:
         return self._all("saros_observers")
 
+    def guards(self) -> list[GuardPlugin]:
+        return self._all("saros_guards")
+
     def backends(self) -> dict[str, BackendPlugin]:
         return {backend.scheme: backend for backend in self._all("saros_backends")}
 
     def supplies(self) -> dict[str, dict[str, list[str]]]:
         """Plugin -> what -> names, of all that plugins supply; a failing hook is told under ``failed``."""
         result: dict[str, dict[str, list[str]]] = {name: {} for name in self.distributions}
-        for what in ("backends", "kinds", "runtimes", "modules", "services", "observers"):
+        for what in ("backends", "kinds", "runtimes", "modules", "services", "guards", "observers"):
             for implementation in getattr(self.manager.hook, f"saros_{what}").get_hookimpls():
                 supplied = result.setdefault(implementation.plugin_name, {})
                 try:

@@ -1,4 +1,4 @@
-"""What is noted of an execution that has blocked its worker, before that is ended (see `saros.app.watchdog`)."""
+"""What is noted of an execution that has blocked its worker, before that is ended (see `saros_watchdog.watchdog`)."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ class Backend(Executions, Messages, Protocol):
         ...
 
     async def blocked(self, facts: Facts, problem: str) -> str:
-        """Note that a program has blocked this process, which is about to end (see `saros.app.watchdog`).
+        """Note that a program has blocked this process, which is about to end (see `saros_watchdog.watchdog`).
 
         It runs in a thread of its own, on an event loop of its own: nothing of this process's other one moves.
         An execution to which that happens twice is not tried again before it is released. Gives a sentence on what

@@ -225,7 +225,11 @@ class Send(Body, frozen=True, omit_defaults=True):
 
 
 class Ask(Body, frozen=True, omit_defaults=True):
-    """A request about another execution; `verb` is one of `ASK_VERBS`, or one of an actor's `READS`."""
+    """A request about another execution.
+
+    :ivar verb: monitor, unmonitor, link, unlink, cancel, terminate, register, lookup, unregister, or one of an
+        actor's `READS`.
+    """
 
     verb: str
     to: str = ""
@@ -234,11 +238,6 @@ class Ask(Body, frozen=True, omit_defaults=True):
     request: str = ""  # only for the execution that this start request makes, whenever it is carried out
     run_id: str = ""  # the asker's run, if it is a workflow: what it watches, it watches until that run ends
     args: Raw = NO_ARGS
-
-
-ASK_VERBS: Final = frozenset(
-    {"monitor", "unmonitor", "link", "unlink", "cancel", "terminate", "register", "lookup", "unregister"}
-)
 
 
 class Attributes(Body, frozen=True, omit_defaults=True):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from saros import hookimpl
 from saros.app.hookspecs import RuntimePlugin
-from saros.app.watchdog import Watched, watch
+from saros.interfaces.activations import Watched, watch
 from saros.interfaces.runtime import CallScope, current
 from saros.model import values
 from saros.model.errors import CodeError

@@ -62,7 +62,6 @@ class Client:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.lost = asyncio.Event()
-        self.calls = 0
         self._commands = connect(options)
         self._follower = Follower(self._commands, options.sentinel) if options.sentinel else None
         self._blocking: list[Any] = []
@@ -125,7 +124,6 @@ class Client:
         return self._outage if time.monotonic() - self._back < grace else 0.0
 
     async def _evaluate(self, found: Script, args: tuple[Any, ...], limit_s: float) -> Any:
-        self.calls += 1
         with anyio.fail_after(limit_s):
             try:
                 return await self._execute("EVALSHA", found.sha, 1, *args)

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from saros.model.clock import VirtualClock
 from saros.model.errors import Error
 from saros.model.execution import new_id
+from saros_memory.virtual_clock import VirtualClock
 
 from ..apps import lua_app
 from ..cases import TestApp, eventually, refused
