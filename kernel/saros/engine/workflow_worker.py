@@ -72,7 +72,7 @@ class WorkflowWorker:
     async def run(self) -> None:
         """Work until cancelled; begun tasks are finished first."""
         if self.deployment.observer is not None:
-            self.deployment.observer.measure("workflow_cache_size", {}, lambda: len(self._cache))
+            self.deployment.observer.measure("saros_sticky_cache_size", {}, lambda: len(self._cache))
         try:
             while True:
                 tasks = await self.store.take(self.queues, BATCH)

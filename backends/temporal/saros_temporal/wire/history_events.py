@@ -73,7 +73,7 @@ class _Reader:
         body: dict[str, Any] = {
             "target": call.activity_type.name,
             "args": _array(call.input.payloads),
-            "options": {"task_queue": call.task_queue.name},
+            "options": {"task_queue": call.task_queue.name, "id": call.activity_id},
         }
         return [("call", event.event_id, pack(body))]
 
@@ -132,7 +132,7 @@ class _Reader:
             name = str(data.get("activity_type", ""))
             if name == SIDE_EFFECT:
                 return [("side_effect", event.event_id, _first(marker.details["result"].payloads))]
-            body = pack({"target": name, "options": {"local": True}})
+            body = pack({"target": name, "options": {"local": True, "id": data.get("activity_id", "")}})
             if marker.HasField("failure"):
                 outcome = failed(marker.failure)
             else:
