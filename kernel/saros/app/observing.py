@@ -13,7 +13,7 @@ from ..interfaces.observer import Closed, Done, Observer, Span
 from ..interfaces.runtime import CallScope, current
 from ..model.errors import Error
 from ..model.execution import TERMINATED, Pid, Started, StartRequest
-from ..model.records import CANCEL, MESSAGE, Ask, Message, pack, unpack
+from ..model.records import CANCEL, MESSAGE, Ask, CancelRequest, Message, pack, unpack
 from ..model.values import Json
 
 T = TypeVar("T")
@@ -39,15 +39,16 @@ class Observed:
         return await _told(span, self._backend.start(asked))
 
     async def send(self, pid: Pid, op: str, body: Json, key: str = "") -> bool:
-        if op not in (MESSAGE, CANCEL):
-            return await self._backend.send(pid, op, body, key)
-        if op == CANCEL:
-            span = self._observer.client("cancel", pid.id, "", _carrier())
-        else:
+        if op == MESSAGE:
             message = unpack(body, Message)
-            span = self._observer.client("signal", pid.id, "", message.trace or _carrier())
-            body = pack(msgspec.structs.replace(message, trace=span.trace))
-        return await _told(span, self._backend.send(pid, op, body, key))
+            if not _is_workflow(message.sender):
+                span = self._observer.client("signal", pid.id, "", message.trace or _carrier())
+                body = pack(msgspec.structs.replace(message, trace=span.trace))
+                return await _told(span, self._backend.send(pid, op, body, key))
+        elif op == CANCEL and not _is_workflow(unpack(body, CancelRequest).sender):
+            span = self._observer.client("cancel", pid.id, "", _carrier())
+            return await _told(span, self._backend.send(pid, op, body, key))
+        return await self._backend.send(pid, op, body, key)
 
     async def update(self, id: str, name: str, args: Json) -> Json:
         span = self._observer.client("update", id, "", _carrier())
@@ -68,6 +69,12 @@ class Observed:
                 closed = Closed(found.id, found.run_id, found.type, found.task_queue, found.status)
                 self._observer.closed(closed)
         return done
+
+
+def _is_workflow(sender: str) -> bool:
+    """Whether a sender is no client: its own run says what it has sent."""
+    pid = Pid.parse(sender)
+    return pid is not None and pid.is_workflow
 
 
 def _carrier() -> str:
