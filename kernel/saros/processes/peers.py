@@ -84,7 +84,8 @@ class Peers:
         if self.send_here(send, sender, key, trace):
             return b"true"
         pid = Pid.parse(await self.resolve(send.to))
-        body = pack(_message(send, sender, key, trace or self._trace(sender)))
+        kept = "" if pid is not None and pid.is_workflow else key
+        body = pack(_message(send, sender, kept, trace or self._trace(sender)))
         if pid is None or not await self.backend.send(pid, MESSAGE, body, key):
             raise not_found(send.to)
         return b"true"
@@ -184,8 +185,7 @@ def _crash(actor: Ended, error: ErrorData) -> str:
 
 
 def _message(send: Send, sender: str, key: str, trace: str) -> Message:
-    ordered = () if send.after is None else (key, send.after)
-    return Message(send.topic, sender, send.payloads, *ordered, trace=trace)
+    return Message(send.topic, sender, send.payloads, key, trace)
 
 
 def not_found(dest: str) -> Error:

@@ -20,7 +20,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
-        self.active = Gauge("saros_http_requests_active", "Requests under way.", registry=registry)
+        self.active = Gauge("saros_http_requests_active", "Requests in progress.", registry=registry)
         self._ended = Counter("saros_http_requests", "Requests that have ended.", _LABELS, registry=registry)
         self._durations = Histogram(
             "saros_http_request_duration_seconds",
