@@ -10,7 +10,7 @@ import re
 from hashlib import sha256
 from typing import Final
 
-from opentelemetry.sdk.trace.sampling import Sampler
+from opentelemetry.sdk.trace.sampling import Decision, Sampler
 from opentelemetry.trace import SpanContext, TraceFlags
 
 from saros.model.execution import Run
@@ -58,7 +58,9 @@ class Contexts:
             trace_id, flags = given.trace_id, given.trace_flags
         else:
             trace_id = trace_id_of(carrier or run_id)
-            sampled = self._sampler.should_sample(None, trace_id, "run").decision.is_sampled()
+            sampled = (
+                self._sampler.should_sample(None, trace_id, "run").decision == Decision.RECORD_AND_SAMPLE
+            )
             flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
         return SpanContext(trace_id, span_id_of(run_id, activity_id), True, flags)
 

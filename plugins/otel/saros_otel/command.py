@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan
-
-    from .setup import TracerProvider
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
 
 def add_to(cli: typer.Typer) -> None:
@@ -54,13 +52,15 @@ async def _spans(id: str, run_id: str, backend: str | None, export: bool) -> lis
     from .wanted import wanted
 
     asked = wanted(works=False)
-    provider, processor = tracing(asked.traces if export and asked else "otlp" if export else "", resource())
+    exporter = (asked.traces if asked is not None and asked.traces else "otlp") if export else ""
+    provider, processor = tracing(exporter, resource())
     async with open_app(None, backend, workers=False) as app:
         histories = Histories(app.backend, Contexts(provider.sampler), provider.resource)
         spans = await histories.spans(id, run_id)
     if processor is not None:
         for span in spans:
-            processor.on_end(span)
+            if span.end_time is not None:  # what still runs is exported when it has ended
+                processor.on_end(span)
         await _flushed(provider)
     return spans
 

@@ -90,7 +90,7 @@ class Histories:
         run, records = page.run, page.records
         end = max([run.start_time, *(record.time for record in records[-1:])])
         events, activities = self._parts(page, context, end)
-        attributes = {
+        attributes: dict[str, str | int] = {
             "saros.workflow_id": run.id,
             "saros.run_id": run.run_id,
             "saros.workflow_type": run.type,

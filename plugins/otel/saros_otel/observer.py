@@ -157,7 +157,7 @@ class OtelObserver:
         if self._tracer is None:
             return None
         run_id, activity_id = str(info.get("run_id", "")), str(info.get("activity_id", ""))
-        attributes = {
+        attributes: dict[str, str | int] = {
             "saros.workflow_id": str(info.get("workflow_id", "")),
             "saros.run_id": run_id,
             "saros.entry": entry,

@@ -193,8 +193,8 @@ async def _serve(
         loop.add_signal_handler(number, outdated.set if number == signal.SIGHUP else asked)
     try:
         patience = session.Wait(wait, stop)
-        given = {"workers": True, "services": services, "watchdog": watchdog, "wait": patience}
-        async with probes(address) as probed, session.app_on(to, path, **given) as app:
+        opening = session.app_on(to, path, workers=True, services=services, watchdog=watchdog, wait=patience)
+        async with probes(address) as probed, opening as app:
             end.limit_s = _time_to_stop(app)
             code_problems(app.deployment)  # compiles: a file that changes counts once the app is loaded anew
             _tell(app, to, log_json, services)
