@@ -280,9 +280,9 @@ def test_wrong_usage(cli: Any, args: list[str], error: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("args", "error"),
     [
-        (["--option", "run_timeout"], 'error: "run_timeout" is no option (--option)'),
+        (["--option", "run_timeout"], 'error: "run_timeout" is not a valid option (--option)'),
         (["--timeout", "soon"], "error: "),
-        (["--log-level", "loud"], 'error: "loud" is no log level (--log-level)'),
+        (["--log-level", "loud"], 'error: "loud" is not a log level (--log-level)'),
         (["--option", "run_timeout=soon"], "error: "),
     ],
 )

@@ -27,13 +27,13 @@ from ..model.records import Message
 from ..processes import ProcessHost
 from .description import Description, described
 from .handle import Handle
-from .serving import served
-from .watchdog import Watchdog
 
 log = logging.getLogger("saros")
 
 Serve = Callable[["App"], AbstractAsyncContextManager[None] | None]
 """Returns a context manager that runs a service, or None if the app has none."""
+Guard = Callable[[], AbstractContextManager[None]]
+"""Returns a context manager within which something watches over this process."""
 
 
 class App:
@@ -47,7 +47,7 @@ class App:
         deployment: Deployment,
         backend: Backend,
         services: Sequence[Serve] = (),
-        watchdog: Watchdog | None = None,
+        guards: Sequence[Guard] = (),
         reloading: Callable[[], AbstractContextManager[Deployment]] | None = None,
     ) -> None:
         self._reloading = reloading
@@ -58,7 +58,8 @@ class App:
         self._workers: Job[None] | None = None
         self._stop = asyncio.Event()
         self._serving = asyncio.Event()
-        self._watchdog = watchdog
+        self._guards = guards
+        self._guarding: contextlib.ExitStack | None = None
 
     @property
     def registry(self) -> Registry:
@@ -196,7 +197,6 @@ class App:
             await joined.wait()
         finally:
             await end_all([joined, stopped], LIMIT_S)
-        await stack.enter_async_context(served(self.host, self.backend))
         for serve in self._services:
             context = serve(self)
             if context is not None and not self._stop.is_set():
@@ -208,8 +208,10 @@ class App:
         :param services: also run the app's services: supervised processes, schedules, HTTP.
         """
         if self._workers is None:
-            if self._watchdog is not None:
-                self._watchdog.start()
+            if self._guarding is None:
+                self._guarding = contextlib.ExitStack()
+                for guard in self._guards:
+                    self._guarding.enter_context(guard())
             self._stop, self._serving = asyncio.Event(), asyncio.Event()
             self._workers = Job(self._work(services), "the app")
             self._workers.task.add_done_callback(_tell_failure)
@@ -256,8 +258,8 @@ class App:
             try:
                 await self.stop_workers()
             finally:
-                if self._watchdog is not None:
-                    self._watchdog.stop()
+                if self._guarding is not None:
+                    self._guarding.close()
                 await self.host.close()
                 await self.backend.close()
 

@@ -64,6 +64,33 @@ class ServicePlugin(NamedTuple):
     serve: Serve
 
 
+class Guarded(NamedTuple):
+    """A process with workers, and how another process opens the same backend.
+
+    :param url: of the backend, with the options it was made with.
+    :param path: the app's directory, as it was given; `root` is absolute.
+    :param env: what ``${env:NAME}`` in YAML refers to; None for the environment.
+    :param silence_s: code of an entry may block the process for so many seconds.
+    """
+
+    backend: Backend
+    url: str
+    options: Mapping[str, Any]
+    path: str
+    env: Mapping[str, str] | None
+    root: str
+    silence_s: float
+
+
+class GuardPlugin(NamedTuple):
+    """:param guard: ``guard(guarded)`` gives a context, within which it watches over the process: from the start of
+    the workers until the app closes.
+    """
+
+    name: str
+    guard: Callable[[Guarded], AbstractContextManager[None]]
+
+
 @hookspec
 def saros_backends() -> Sequence[BackendPlugin]:  # type: ignore[empty-body]
     """Backends, by URL scheme."""
@@ -87,6 +114,11 @@ def saros_modules() -> Sequence[Module]:  # type: ignore[empty-body]
 @hookspec
 def saros_services() -> Sequence[ServicePlugin]:  # type: ignore[empty-body]
     """Services that run beside the workers while an app is served, such as an HTTP server."""
+
+
+@hookspec
+def saros_guards() -> Sequence[GuardPlugin]:  # type: ignore[empty-body]
+    """What ends a process that the code of an entry blocks."""
 
 
 @hookspec

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from ..interfaces.deployment import Deployment
-from .app import App
-from .board import Elsewhere
+from .app import App, Guard
+from .hookspecs import Guarded
 from .loading import check_code, load_app
 from .plugins import Plugins, installed
-from .watchdog import SILENCE_S, Watchdog
 
 DEFAULT_BACKEND: Final = "memory://"
+SILENCE_S: Final = 10.0
+"""How long an activation may be silent, unless an option says otherwise."""
 
 
 @contextlib.asynccontextmanager
@@ -42,7 +44,7 @@ async def open_app(
     :param env: the variables for ``${env:NAME}`` in YAML; by default the environment.
     :param check: called with the loaded app before anything is opened.
     :param watchdog: a process with workers ends, with a line on stderr and status 86, when an entry's code blocks
-        it for this many seconds; 0 for never (see `saros.app.watchdog`). If the code holds Python's lock, the
+        it for this many seconds; 0 for never (see `saros_watchdog`). If the code holds Python's lock, the
         process is killed instead.
     :raises AppError: for an invalid app, with every problem.
     :raises Error: when the backend is unknown or cannot be reached.
@@ -72,12 +74,12 @@ async def open_app(
     given = {"root": root, **(options or {})}
     made = plugins.backend(url).make(url, given)
     await made.open(deployment)
-    dog = None
+    guards: list[Guard] = []
     if watchdog > 0 and path is not None:
-        elsewhere = Elsewhere(url, given, str(path), env, root, made.note, made.lost)
-        dog = Watchdog(watchdog, made.blocked, elsewhere)
+        guarded = Guarded(made, url, given, str(path), env, root, watchdog)
+        guards = [partial(plugin.guard, guarded) for plugin in plugins.guards()]
     serve = [service.serve for service in plugins.services()]
-    app = App(deployment, made, serve, dog, None if path is None else reloading)
+    app = App(deployment, made, serve, guards, None if path is None else reloading)
     try:
         if workers and path is not None:
             await made.join(app.host)

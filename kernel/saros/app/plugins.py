@@ -18,7 +18,7 @@ from . import hookspecs
 if TYPE_CHECKING:
     from ..entries import Kind
     from ..interfaces.module import Module
-    from .hookspecs import BackendPlugin, RuntimePlugin, ServicePlugin
+    from .hookspecs import BackendPlugin, GuardPlugin, RuntimePlugin, ServicePlugin
 
 GROUP = "saros"
 
@@ -82,13 +82,16 @@ class Plugins:
     def services(self) -> list[ServicePlugin]:
         return self._all("saros_services")
 
+    def guards(self) -> list[GuardPlugin]:
+        return self._all("saros_guards")
+
     def backends(self) -> dict[str, BackendPlugin]:
         return {backend.scheme: backend for backend in self._all("saros_backends")}
 
     def supplies(self) -> dict[str, dict[str, list[str]]]:
         """Plugin -> category -> names, for everything that plugins supply; failing hooks are under ``failed``."""
         result: dict[str, dict[str, list[str]]] = {name: {} for name in self.distributions}
-        for what in ("backends", "kinds", "runtimes", "modules", "services"):
+        for what in ("backends", "kinds", "runtimes", "modules", "services", "guards"):
             for implementation in getattr(self.manager.hook, f"saros_{what}").get_hookimpls():
                 supplied = result.setdefault(implementation.plugin_name, {})
                 try:

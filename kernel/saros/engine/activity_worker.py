@@ -13,12 +13,12 @@ from ..interfaces.activities import ActivityLease, ActivityTask, Settled
 from ..interfaces.host import Attempt, Attempts
 from ..interfaces.store import Store
 from ..model.background import LIMIT_S, Job, Jobs, together
-from ..model.errors import INTERNAL, INVALID, UNAVAILABLE, Error, ErrorData
+from ..model.errors import INVALID, Error
 from ..model.execution import error_of
 from ..model.records import Outcome, pack
-from ..model.timing import MS, parse_duration
+from ..model.timing import parse_duration
 from ..model.values import Json
-from .retry import failure_of, limit_heartbeat, next_delay_ms, start_attempt
+from .retry import STOPPED, limit_heartbeat, start_attempt, verdict
 
 log = logging.getLogger("saros.engine")
 
@@ -157,7 +157,7 @@ class ActivityWorker:
                     task.call.target,
                     task.id,
                 )
-                attempt.abandon(_STOPPED)
+                attempt.abandon(STOPPED)
         with move_on_after(LIMIT_S):  # the last results
             await self._idle.wait()
         await self._jobs.wait(LIMIT_S)
@@ -262,7 +262,7 @@ class ActivityWorker:
         running = attempts.pop(lease.token, None)
         if running is not None and not attempts:
             del self._running[run_id]
-        settled = self._verdict(lease, outcome)
+        settled = verdict(lease, outcome)
         if running is not None and running.beating:
             running.end = settled, slots  # the heartbeat comes first: the next attempt needs its details
         else:
@@ -272,24 +272,6 @@ class ActivityWorker:
         self._settled.append((settled, slots))
         if self._flushing is None:
             self._flushing = self._jobs.start(self._flush(), "storing results of activities")
-
-    def _verdict(self, lease: ActivityLease, outcome: Json) -> Settled:
-        """The end of an attempt, and whether another attempt follows."""
-        task = lease.task
-        try:
-            if outcome is _STOPPED:  # like a lost worker: not an error of the function
-                most = task.call.options.retry_policy.maximum_attempts
-                return Settled(lease, outcome, None if most and task.attempt >= most else 0)
-            delay = next_delay_ms(task.call.options, failure_of(outcome), task.attempt)
-            return Settled(lease, outcome, None if delay is None else delay * MS)
-        except Exception as raised:  # a bug in Saros: the activity must not wait for ever
-            log.exception("cannot read the outcome of %s for %s", task.call.target, task.id)
-            error = ErrorData(
-                f"cannot read the outcome of {task.call.target}: {error_of(raised).message}",
-                INTERNAL,
-                False,
-            )
-            return Settled(lease, pack(Outcome(err=error)))
 
     async def _flush(self) -> None:
         try:
@@ -307,6 +289,3 @@ class ActivityWorker:
             self._flushing = None
             if not self._open:
                 self._idle.set()
-
-
-_STOPPED = pack(Outcome(err=ErrorData("the worker stopped before the activity ended", UNAVAILABLE)))

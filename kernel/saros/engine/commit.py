@@ -6,7 +6,7 @@ import msgspec
 
 from ..interfaces.activities import ActivityTask
 from ..interfaces.history import Close, WorkflowTask
-from ..interfaces.signals import Child, Mail, Outgoing, child_request
+from ..interfaces.signals import Child, Mail, Outgoing, child_request, lane_of
 from ..interfaces.store import Commit
 from ..interfaces.timers import TO_CLOSE, TO_START, Deadline
 from ..model.clock import LONGEST
@@ -202,15 +202,13 @@ class CommitSignals:
             draft.commit.children.append(Child(ref, child, policy))
 
     def send(self, ref: int, send: Send) -> None:
-        self._out(ref, SEND, pack(send))
+        self._out(ref, SEND, pack(send), to=send.to)
 
     def tell(self, ref: int, send: Send) -> None:
-        before = self._draft.live.told_before.pop(ref)
-        after = f"{self._draft.run.run_id}:tell:{before}" if before else ""
-        self._out(0, SEND, pack(msgspec.structs.replace(send, after=after)), key=f"tell:{ref}")
+        self._out(0, SEND, pack(send), f"tell:{ref}", to=send.to)
 
     def ask(self, ref: int, ask: Ask) -> None:
-        self._out(ref, ASK, pack(ask))
+        self._out(ref, ASK, pack(ask), to=ask.to)
 
     def cancel(self, ref: int, reason: str) -> None:
         command = self._draft.live.rescinded.pop(ref, None)
@@ -240,10 +238,12 @@ class CommitSignals:
     def _child_id(self, ref: int, spawn: Spawn) -> str:
         return runs.child_id(self._draft.run.run_id, ref, spawn)
 
-    def _out(self, ref: int, op: str, body: Json, key: str = "") -> None:
+    def _out(self, ref: int, op: str, body: Json, key: str = "", to: str = "") -> None:
         run = self._draft.run
         key = f"{run.run_id}:{key or ref}"
-        self._draft.commit.outbox.append(Outgoing(run.id, run.run_id, str(run.pid), ref, op, body, key))
+        lane = lane_of(run.id, to) if to else ""
+        entry = Outgoing(run.id, run.run_id, str(run.pid), ref, op, body, key, lane=lane)
+        self._draft.commit.outbox.append(entry)
 
 
 class CommitHistory:

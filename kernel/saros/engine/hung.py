@@ -1,4 +1,4 @@
-"""Notes about an execution that has blocked its worker, taken before it is ended (see `saros.app.watchdog`)."""
+"""Notes about an execution that has blocked its worker, taken before it is ended (see `saros_watchdog.watchdog`)."""
 
 from __future__ import annotations
 

@@ -32,7 +32,6 @@ from ..model.records import (
     Command,
     Event,
     Rescind,
-    Send,
     Spawn,
     VersionMark,
     unpack,
@@ -61,10 +60,6 @@ class Live:
         self.time = 0
         self.open: dict[int, Command] = {}  # commands that have not settled
         self.rescinded: dict[int, Command] = {}  # cancelled by the code, but not settled yet
-        self._told: dict[str, int] = {}  # process -> the ref of the last message to it
-        self.told_before: dict[
-            int, int
-        ] = {}  # ref of a message that is not sent yet -> that of the one before
         self.canceled: CancelRequest | None = None  # the first one received
         self.search = _search(run)
         self.closed = False
@@ -151,7 +146,6 @@ class Live:
             self.replaying = False
         self._side_effects.clear()
         self.rescinded.clear()
-        self.told_before.clear()
 
     def _replay_chunk(self, records: Sequence[Record], start: int) -> int:
         events: list[Event] = []
@@ -209,10 +203,6 @@ class Live:
                 self.rescinded[target] = waiting
                 if not waits_for_cancellation(waiting):
                     del self.open[target]
-        elif op == TELL:
-            to = unpack(command.body, Send).to
-            self.told_before[ref] = self._told.get(to, 0)
-            self._told[to] = ref
         elif op == ATTRS:
             upserts = unpack(command.body, Attributes).search
             self.search = upserted(self.search, upserts) if upserts else self.search

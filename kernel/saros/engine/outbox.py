@@ -15,7 +15,7 @@ from ..interfaces.host import Host
 from ..interfaces.signals import Mail, Outgoing, child_request
 from ..interfaces.store import Store
 from ..model import values
-from ..model.background import Job, Jobs
+from ..model.background import Job, Jobs, patiently, shielded
 from ..model.clock import waiting
 from ..model.errors import NOT_FOUND, UNAVAILABLE, Error
 from ..model.execution import RUNNING, TIME_OUT, Parent, Pid, StartRequest, Watcher, check_id, error_of
@@ -26,7 +26,6 @@ from . import runs
 from .nodes import Nodes
 from .retry import failure_of
 from .runs import under_its_name
-from .shielding import patiently, shielded
 
 log = logging.getLogger("saros.engine")
 

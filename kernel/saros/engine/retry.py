@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from ..interfaces.activities import ActivityTask
+from ..interfaces.activities import ActivityLease, ActivityTask, Settled
 from ..interfaces.host import Attempt, Attempts, Done
-from ..model.errors import TIMEOUT, Error, ErrorData
+from ..model.errors import INTERNAL, TIMEOUT, UNAVAILABLE, Error, ErrorData
 from ..model.execution import error_of
 from ..model.records import Call, CallOptions, Outcome, pack
 from ..model.timing import MS
@@ -125,3 +125,26 @@ def failure_of(outcome: Json) -> ErrorData | None:
     if error is not None and isinstance(outcome, _AttemptTimeout):
         return msgspec.structs.replace(error, retryable=None)
     return error
+
+
+STOPPED = pack(Outcome(err=ErrorData("its worker stopped before it had ended", UNAVAILABLE)))
+"""The outcome of an attempt whose worker stops: like that of a lost worker, it is no error of the function's."""
+
+
+def verdict(lease: ActivityLease, outcome: Json) -> Settled:
+    """What a store is to keep of the end of an attempt: its outcome, and whether another attempt follows."""
+    task = lease.task
+    try:
+        if outcome is STOPPED:  # like a lost worker: no error of the function's
+            most = task.call.options.retry_policy.maximum_attempts
+            return Settled(lease, outcome, None if most and task.attempt >= most else 0)
+        delay = next_delay_ms(task.call.options, failure_of(outcome), task.attempt)
+        return Settled(lease, outcome, None if delay is None else delay * MS)
+    except Exception as raised:  # an error of ours: the activity must not wait for ever
+        log.exception("the end of %s for %s makes no sense", task.call.target, task.id)
+        error = ErrorData(
+            f"the end of {task.call.target} makes no sense: {error_of(raised).message}",
+            INTERNAL,
+            False,
+        )
+        return Settled(lease, pack(Outcome(err=error)))

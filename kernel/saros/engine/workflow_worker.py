@@ -13,7 +13,7 @@ from ..interfaces.deployment import Deployment
 from ..interfaces.history import WorkflowTask
 from ..interfaces.host import Attempts
 from ..interfaces.store import FENCED, OK, Store
-from ..model.background import Jobs
+from ..model.background import FINISH_S, Jobs, shielded
 from ..model.errors import Error
 from ..model.execution import Record, error_of
 from ..model.text import one_line
@@ -22,7 +22,6 @@ from .activity_worker import ActivityWorkers
 from .commit_builder import CommitBuilder
 from .live import Live, load
 from .local_activities import LocalActivities
-from .shielding import FINISH_S, shielded
 
 log = logging.getLogger("saros.engine")
 

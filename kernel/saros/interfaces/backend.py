@@ -157,7 +157,7 @@ class Backend(Executions, Messages, Protocol):
         ...
 
     async def blocked(self, facts: Facts, problem: str) -> str:
-        """Record that a program has blocked this process, which is about to end (see `saros.app.watchdog`).
+        """Record that a program has blocked this process, which is about to end (see `saros_watchdog.watchdog`).
 
         Runs in its own thread, on its own event loop, because the process's main event loop is blocked.
         An execution to which this happens twice is not retried until it is released. Returns a sentence that

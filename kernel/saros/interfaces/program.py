@@ -31,11 +31,11 @@ from ..model.records import (
     Answer,
     Ask,
     Attributes,
+    Body,
     Call,
     Command,
     ContinueAsNew,
     Event,
-    Inspection,
     Rescind,
     Send,
     Spawn,
@@ -161,6 +161,15 @@ class Facts(Protocol):
     def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
         """Return the search attributes (of a JSON object) that can be stored, and why the others cannot."""
         ...
+
+
+class Inspection(Body, frozen=True, omit_defaults=True):
+    """What a program offers to who looks at it from outside, and where its coroutines wait."""
+
+    queries: tuple[str, ...] = ()  # names
+    updates: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()  # that it listens to, besides its inbox
+    stacks: tuple[str, ...] = ()  # of each blocked coroutine the user's lines, innermost first
 
 
 class Program(Protocol):

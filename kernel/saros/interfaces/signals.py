@@ -50,6 +50,10 @@ class Outgoing(NamedTuple):
     with the `Outcome` of a run whose `run_timeout` has passed and which another run may follow: the engine
     answers with `Store.time_out`. The reply goes to run `run_id` of `id` as DONE of `ref`; with `ref` 0 there
     is no reply. `key` identifies the request for ever.
+
+    Entries of the same lane are delivered one after the other, in the order of their commits, whichever workers
+    deliver them and whichever runs of `id` they come from: the store leases an entry once the one before it in
+    its lane was `SignalStore.delivered`. Entries without a lane do not wait. See `lane_of`.
     """
 
     id: str
@@ -60,6 +64,12 @@ class Outgoing(NamedTuple):
     body: Json
     key: str
     to: Watcher | None = None
+    lane: str = ""
+
+
+def lane_of(id: str, to: str) -> str:
+    """The lane of what execution `id` asks of `to`, and of the news of its end for `to`."""
+    return f"{id}>{to}"
 
 
 class Child(NamedTuple):
@@ -107,11 +117,13 @@ class SignalStore(Protocol):
     async def unwatch(self, id: str, pid: str) -> None: ...
 
     async def outbox(self, limit: int) -> list[Outgoing]:
-        """Lease entries to deliver; block until there is at least one."""
+        """Lease entries to deliver, of each lane only the first; block until there is at least one."""
         ...
 
     async def delivered(self, entry: Outgoing, reply: Mail | None) -> None:
-        """Remove an entry from the outbox and put the reply into its sender's inbox, atomically."""
+        """Remove an entry from the outbox, put the reply into its sender's inbox, and let the next entry of its
+        lane be delivered, atomically.
+        """
         ...
 
     async def register(self, name: str, pid: str) -> bool:

@@ -67,12 +67,6 @@ class Store(HistoryStore, TimerStore, SignalStore, ActivityStore, NodeStore, Pro
         """The address of the store, without secrets; for messages."""
         ...
 
-    # --- clients ----------------------------------------------------------------------------
-
-    # --- names ------------------------------------------------------------------------------
-
-    # --- workers ----------------------------------------------------------------------------
-
     async def commit(self, commits: Sequence[Commit]) -> list[str]:
         """Apply each commit atomically; OK, FENCED or CONFLICT for each."""
         ...
@@ -82,10 +76,6 @@ class Store(HistoryStore, TimerStore, SignalStore, ActivityStore, NodeStore, Pro
         that is about to end. If the data ends with the process, a sentence that says what is lost.
         """
         ...
-
-    # --- nodes: processes that have actors --------------------------------------------------
-
-    # --- life -------------------------------------------------------------------------------
 
     async def open(self) -> None: ...
 

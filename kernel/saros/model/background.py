@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any, Generic, TypeVar, cast
 
 from anyio import CancelScope, move_on_after
 
-from .errors import Error
+from .errors import UNAVAILABLE, Error
 
 log = logging.getLogger("saros")
 
@@ -24,6 +24,11 @@ T = TypeVar("T")
 
 LIMIT_S = 5.0
 """How long work may take to end once it is cancelled."""
+FINISH_S = 10.0
+"""How long a stopping worker may finish what it has begun; an unavailable store must not delay it longer."""
+PAUSE_S = 0.1
+PAUSE_MAX_S = 5.0
+PATIENCE_S = 30.0
 
 
 class Job(Generic[T]):
@@ -165,8 +170,11 @@ async def together(*work: Awaitable[T]) -> list[T]:
     return [result for result in results if not isinstance(result, BaseException)]
 
 
-async def shielded(work: Coroutine[Any, Any, T], name: str, limit_s: float) -> T:
+async def shielded(work: Coroutine[Any, Any, T], name: str, limit_s: float = FINISH_S) -> T:
     """Finish work once it has begun: a cancellation takes effect afterwards, or after `limit_s` seconds.
+
+    Work that was taken from a store and dropped half-way would wait for the end of its lease, and in memory
+    there is no lease.
 
     :raises Exception: the failure of the work.
     """
@@ -179,6 +187,25 @@ async def shielded(work: Coroutine[Any, Any, T], name: str, limit_s: float) -> T
         if failure is not None:
             log.warning("%s failed while it was stopping: %s", name, failure)
         raise
+
+
+async def patiently(work: Callable[[], Awaitable[Any]], what: str) -> None:
+    """Retry work while the store is away, for `PATIENCE_S` seconds, because a stopping worker waits for it.
+
+    :param what: a description of the work, for the log.
+    :raises Error: any other failure, or the last one.
+    """
+    pause, patience = PAUSE_S, asyncio.get_running_loop().time() + PATIENCE_S
+    while True:
+        try:
+            await work()
+            return
+        except Error as error:
+            if error.kind != UNAVAILABLE or asyncio.get_running_loop().time() > patience:
+                raise
+            log.warning("%s; %s again in %.1f s", error, what, pause)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, PAUSE_MAX_S)
 
 
 def _place(task: asyncio.Task[Any]) -> str:

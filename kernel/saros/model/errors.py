@@ -28,8 +28,23 @@ UNKNOWN: Final = ""
 TRANSIENT_KINDS: Final = frozenset({TIMEOUT, UNAVAILABLE, RATE_LIMITED})
 
 
+MAX_TEXT: Final = 10_000
+"""Bytes (UTF-8) of each text of an error that crosses a boundary; what is longer is cut and tells its size."""
+
+
+def _bounded(text: str) -> str:
+    data = text.encode(errors="backslashreplace")
+    if len(data) <= MAX_TEXT:
+        return text
+    marker = f"... ({len(data)} bytes)"
+    return data[: MAX_TEXT - len(marker)].decode(errors="ignore") + marker
+
+
 class ErrorData(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error as a boundary sees it; `details` is the JSON of a value (see `saros.model.values`)."""
+    """An error as a boundary sees it; `details` is the JSON of a value (see `saros.model.values`).
+
+    Its texts have `MAX_TEXT` bytes at most.
+    """
 
     message: str
     kind: str = UNKNOWN
@@ -37,6 +52,12 @@ class ErrorData(msgspec.Struct, frozen=True, omit_defaults=True):
     details: Raw = ABSENT
     stack: str | None = None
     context: str = ""  # the text that `errors.wrap` put in front of the message
+
+    def __post_init__(self) -> None:
+        for name in ("message", "kind", "stack", "context"):
+            text = getattr(self, name)
+            if text and len(text) > MAX_TEXT // 4:  # a character has four bytes at most
+                msgspec.structs.force_setattr(self, name, _bounded(text))
 
     def may_retry(self) -> bool:
         """True if a retry policy applies (see "Failure semantics" in the documentation)."""

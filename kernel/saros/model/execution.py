@@ -9,6 +9,7 @@ import msgspec
 
 from . import values
 from .errors import INTERNAL, INVALID, Error, ErrorData
+from .objects import text_of
 from .records import EMPTY, NO_ARGS, Body, Message, Outcome, StartOptions
 from .records import Record as Record
 from .text import shown
@@ -205,7 +206,7 @@ def error_of(raised: BaseException) -> ErrorData:
             return values.error_data(raised)
         except Exception:  # a user's class that lacks attributes of Error
             return ErrorData(
-                f"{values.text_of(type(raised).__name__)} is not a complete saros.Error", INTERNAL, False
+                f"{text_of(type(raised).__name__)} is not a complete saros.Error", INTERNAL, False
             )
     kind: str
     if isinstance(raised, TimeoutError):
@@ -214,7 +215,7 @@ def error_of(raised: BaseException) -> ErrorData:
         kind = "Unavailable"
     else:
         kind = "Internal"
-    name = values.text_of(type(raised).__name__)
-    text = values.text_of(raised) or name
+    name = text_of(type(raised).__name__)
+    text = text_of(raised) or name
     retryable: Any = None if kind != "Internal" else False
     return ErrorData(f"{name}: {text}" if kind == "Internal" else text, kind, retryable)

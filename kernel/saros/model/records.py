@@ -109,8 +109,7 @@ class Message(Body, frozen=True, omit_defaults=True):
     topic: str
     sender: str = ""
     payloads: Raw = NO_ARGS  # array of values
-    key: str = ""  # only on the way to an actor: see `Send.after`
-    after: str = ""
+    key: str = ""  # only on the way to an actor, which takes a message that is delivered again once
 
 
 class Exit(Body, frozen=True, omit_defaults=True):
@@ -221,11 +220,14 @@ class Send(Body, frozen=True, omit_defaults=True):
     to: str  # pid or registered name
     topic: str
     payloads: Raw = NO_ARGS
-    after: str | None = None  # key of the message that must come before this one; empty: this is the first
 
 
 class Ask(Body, frozen=True, omit_defaults=True):
-    """A request about another execution; `verb` is one of `ASK_VERBS`, or one of an actor's `READS`."""
+    """A request about another execution.
+
+    :ivar verb: monitor, unmonitor, link, unlink, cancel, terminate, register, lookup, unregister, or one of an
+        actor's `READS`.
+    """
 
     verb: str
     to: str = ""
@@ -234,11 +236,6 @@ class Ask(Body, frozen=True, omit_defaults=True):
     request: str = ""  # only for the execution that this start request makes, now or later
     run_id: str = ""  # the asker's run, if it is a workflow: its watches last until that run ends
     args: Raw = NO_ARGS
-
-
-ASK_VERBS: Final = frozenset(
-    {"monitor", "unmonitor", "link", "unlink", "cancel", "terminate", "register", "lookup", "unregister"}
-)
 
 
 class Attributes(Body, frozen=True, omit_defaults=True):
@@ -268,15 +265,6 @@ class ContinueAsNew(Body, frozen=True, omit_defaults=True):
     entry: str = ""  # default: the same entry
     context: Raw = EMPTY
     mail: tuple[Message, ...] = ()
-
-
-class Inspection(Body, frozen=True, omit_defaults=True):
-    """What a program offers to clients, and where its coroutines wait."""
-
-    queries: tuple[str, ...] = ()  # names
-    updates: tuple[str, ...] = ()
-    topics: tuple[str, ...] = ()  # to which it listens, besides its inbox
-    stacks: tuple[str, ...] = ()  # for each blocked coroutine, the user's lines, innermost first
 
 
 B = TypeVar("B")

@@ -18,28 +18,23 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
-from . import text as plain
 from .errors import INVALID, Error, ErrorData
-from .objects import stands_for
+from .objects import INT_MAX, INT_MIN, RESERVED, error_form, plain_data, refused, text_of
 from .raw import ABSENT, Raw
 
 Json = bytes
 """UTF-8 JSON text of one value."""
 
-_RESERVED: Final = re.compile(r"\$+(?:bin|error)")
 _TAGS: Final = frozenset({"$bin", "$error"})
 _DOLLAR: Final = re.compile(rb"\$|\\u0024")
 _SPECIAL: Final = re.compile(rb"\$|\\u0024|[0-9]{19}")
 """Matches JSON texts that need a closer look: those with a reserved key or a long number."""
-_INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
-_MAX_DEPTH: Final = 128
 _to_json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -54,7 +49,7 @@ def encode(value: Any) -> Json:
 
     :raises Error: INVALID, with the path to the part that is not data.
     """
-    return _encoded(lambda: _plain(value, "value", 0), "value")
+    return _encoded(lambda: plain_data(value, "value", 0), "value")
 
 
 def _encoded(plain: Callable[[], Any], path: str) -> Json:
@@ -64,13 +59,13 @@ def _encoded(plain: Callable[[], Any], path: str) -> Json:
         raise
     except Exception as exc:  # the value's own code failed, such as a mapping's items()
         what = f"what cannot be read ({type(exc).__name__}: {text_of(exc)})"
-        raise _refused(path, what) from exc
+        raise refused(path, what) from exc
 
 
 def encode_args(args: tuple[Any, ...] | list[Any]) -> Json:
     """Return the JSON array of a call's arguments; paths in errors start at ``argument 1``."""
     return _encoded(
-        lambda: [_plain(value, f"argument {index}", 0) for index, value in enumerate(args, 1)],
+        lambda: [plain_data(value, f"argument {index}", 0) for index, value in enumerate(args, 1)],
         "an argument",
     )
 
@@ -130,14 +125,14 @@ def named(found: dict[str, Raw]) -> dict[str, Raw]:
     """Return the members of an object with their plain names."""
     if len(found) == 1:
         ((name, item),) = found.items()
-        if name.startswith("$$") and _RESERVED.fullmatch(name):
+        if name.startswith("$$") and RESERVED.fullmatch(name):
             return {name[1:]: item}
     return found
 
 
 def object_of(found: dict[str, Raw]) -> Json:
     """Return the wire JSON of an object from its `members`."""
-    if len(found) == 1 and _RESERVED.fullmatch(next(iter(found))):
+    if len(found) == 1 and RESERVED.fullmatch(next(iter(found))):
         found = {"$" + name: item for name, item in found.items()}
     return _to_json(found)
 
@@ -165,28 +160,10 @@ def error_data(error: Error) -> ErrorData:
     details, why = ABSENT, ""
     if error.details is not None:
         try:
-            details = Raw(_encoded(lambda: _plain(error.details, "details", 0), "details"))
+            details = Raw(_encoded(lambda: plain_data(error.details, "details", 0), "details"))
         except Error as refused:
             why = f" ({text_of(refused)})"
-    return _error_data(error, details, why)
-
-
-def _error_data(error: Error, details: Raw, why: str = "") -> ErrorData:
-    stack = None if error.stack is None else text_of(error.stack)
-    retryable = error.retryable if isinstance(error.retryable, bool) else None
-    return ErrorData(
-        text_of(error.message) + why, text_of(error.kind), retryable, details, stack, text_of(error.context)
-    )
-
-
-def text_of(value: Any) -> str:
-    """Return text that can cross a boundary, for any value in place of text. Never raises."""
-    try:
-        return str(value).encode(errors="backslashreplace").decode()
-    except BaseException as raised:  # its __str__ may do anything
-        return f"a {type(value).__name__} without a text ({type(raised).__name__})".encode(
-            errors="backslashreplace"
-        ).decode()
+    return error_form(error, details, why)
 
 
 def to_error(data: ErrorData) -> Error:
@@ -202,73 +179,11 @@ def to_error(data: ErrorData) -> Error:
     )
 
 
-def _plain(value: Any, path: str, depth: int) -> Any:
-    kind = type(value)
-    if kind is str:
-        return _text(value, path)
-    if value is None or kind is bool:
-        return value
-    if kind is int:
-        if _INT_MIN <= value <= _INT_MAX:
-            return value
-        raise _refused(path, "an integer of more than 64 bits")
-    if kind is float:
-        if math.isfinite(value):
-            return value
-        raise _refused(path, "NaN" if math.isnan(value) else "an infinite number")
-    if depth >= _MAX_DEPTH:
-        raise _refused(path, f"nested deeper than {_MAX_DEPTH} levels, or a cycle")
-    if isinstance(value, Mapping):
-        return _plain_map(value, path, depth)
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value, 1)]
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return {"$bin": base64.b64encode(value).decode()}
-    if isinstance(value, Error):
-        details = ABSENT
-        if value.details is not None:
-            details = Raw(_to_json(_plain(value.details, f"{path}.details", depth + 1)))
-        return {"$error": _error_data(value, details)}
-    return _plain_other(value, path, depth)
-
-
-def _text(value: str, path: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise _refused(path, "text with a lone surrogate; pass bytes instead") from None
-    return value
-
-
-def _plain_map(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for key, item in value.items():
-        if not isinstance(key, str):
-            raise _refused(path, f"a map with the key {plain.shown(key)}; keys are text")
-        made[_text(str.__str__(key), path)] = _plain(item, f"{path}.{key}", depth + 1)
-    if len(made) == 1 and _RESERVED.fullmatch(next(iter(made))):
-        ((key, item),) = made.items()
-        return {"$" + key: item}
-    return made
-
-
-def _plain_other(value: Any, path: str, depth: int) -> Any:
-    data = stands_for(value)
-    if data is value:
-        raise _refused(path, f"a {type(value).__name__}")
-    return _plain(data, path, depth)
-
-
-def _refused(path: str, what: str) -> Error:
-    where = plain.one_line(plain.cut(path))
-    return Error(f"{where} is {what}, which cannot cross a boundary", INVALID, retryable=False)
-
-
 def _rich(value: Any) -> Any:
     if isinstance(value, dict):
         if len(value) == 1:
             ((key, item),) = value.items()
-            if _RESERVED.fullmatch(key):
+            if RESERVED.fullmatch(key):
                 return _rich_tagged(key, item)
         return {key: _rich(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -298,7 +213,7 @@ def _escaped(value: Any) -> Any:
         escaped = {key: _escaped(item) for key, item in value.items()}
         if len(escaped) == 1:
             ((key, item),) = escaped.items()
-            if _RESERVED.fullmatch(key):
+            if RESERVED.fullmatch(key):
                 return {"$" + key: item}
         return escaped
     if isinstance(value, list):
@@ -311,7 +226,7 @@ def _unescaped(value: Any) -> Any:
         made = {key: _unescaped(item) for key, item in value.items()}
         if len(made) == 1:
             ((key, item),) = made.items()
-            if key.startswith("$$") and _RESERVED.fullmatch(key):
+            if key.startswith("$$") and RESERVED.fullmatch(key):
                 return {key[1:]: item}
         return made
     if isinstance(value, list):
@@ -327,7 +242,7 @@ def _has_tags(value: Any) -> bool:
 
 def _number(value: Any) -> Any:
     """Return a number as read; an integer of more than 64 bits becomes what Lua reads."""
-    if isinstance(value, int) and not _INT_MIN <= value <= _INT_MAX:
+    if isinstance(value, int) and not INT_MIN <= value <= INT_MAX:
         try:
             return float(value)
         except OverflowError:

@@ -1,6 +1,6 @@
 """A process in which the backend records that a worker is blocked; it prints a sentence that says what happens next.
 
-`saros.app.watching`, which must not load the backend itself, starts it and passes JSON on stdin.
+`saros_watchdog.watching` starts it, and gives it JSON on stdin; it must not load the backend itself.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import os
 import sys
 from typing import Any
 
-from ..model.text import cut, one_line
-from .loading import load_app
-from .plugins import installed
+from saros.app.loading import load_app
+from saros.app.plugins import installed
+from saros.model.text import cut, one_line
 
 
 async def noted(given: dict[str, Any]) -> str:

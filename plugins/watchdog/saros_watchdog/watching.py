@@ -1,8 +1,9 @@
 """A small process beside a worker that notices what the worker's own threads cannot: code that holds Python's lock.
 
-While C code holds the lock (an endless regular expression, a bug in an extension), no Python thread can run, not
-even that of `saros.app.watchdog`. So the worker writes into shared memory what it runs, and its watchdog writes
-beats. When the beats stop while code runs, this process prints it, has the backend record it, and kills the worker.
+While C code holds the lock (a regular expression that never ends, a fault in an extension), no thread of Python's
+runs, that of `saros_watchdog.watchdog` neither. So the worker writes into shared memory what it runs, and its
+watchdog a beat. When the beats stop while something runs, this process says so, has the backend note it, and kills
+the worker.
 
 It runs as a script, without site-packages, and imports only what it needs.
 """
@@ -168,11 +169,11 @@ class Watching:
         return place(text, ident, os.path.realpath(self._given["root"]))
 
     def _noted(self, note: str, problem: str) -> str:
-        """Have another process record it (`saros.app.noting`), because that may load the backend."""
+        """Have another process note it (`saros_watchdog.noting`), which may load the backend."""
         if not note:
             return str(self._given["lost"])
         given = json.dumps({**self._given, "note": note, "problem": problem})
-        argv = [sys.executable, "-m", "saros.app.noting"]
+        argv = [sys.executable, "-m", "saros_watchdog.noting"]
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(self._given["path"])}
         try:
             done = subprocess.run(

@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from ..entries import Entry, parse_duration
-from ..model import values
-from ..model.background import together
-from ..model.clock import Handle, backoff
-from ..model.errors import CANCELED, INTERNAL, TIMEOUT, CodeError, Error, ErrorData
-from ..model.records import CANCEL, EMPTY, NO_ARGS, CancelRequest, Outcome, pack
-from ..model.values import Json, error_data
-from ..processes import Actor, ProcessHost
+from saros.entries import Entry, parse_duration
+from saros.model import values
+from saros.model.background import together
+from saros.model.clock import Handle, backoff
+from saros.model.errors import CANCELED, INTERNAL, TIMEOUT, CodeError, Error, ErrorData
+from saros.model.records import CANCEL, EMPTY, NO_ARGS, CancelRequest, Outcome, pack
+from saros.model.values import Json, error_data
+from saros.processes import Actor, ProcessHost
 
 log = logging.getLogger("saros.services")
 

@@ -18,16 +18,16 @@ from collections import deque
 
 import msgspec
 
-from ..entries import Entry, parse_duration
-from ..interfaces.backend import Backend
-from ..interfaces.deployment import Deployment
-from ..model import values
-from ..model.background import Job
-from ..model.clock import Handle
-from ..model.errors import ALREADY_EXISTS, NOT_FOUND, UNAVAILABLE, Error
-from ..model.execution import Description, Pid, StartRequest
-from ..model.records import CANCEL, Ask, CancelRequest, StartOptions, pack
-from ..model.timing import SECOND, Cron
+from saros.entries import Entry, parse_duration
+from saros.interfaces.backend import Backend
+from saros.interfaces.deployment import Deployment
+from saros.model import values
+from saros.model.background import Job
+from saros.model.clock import Handle
+from saros.model.errors import ALREADY_EXISTS, NOT_FOUND, UNAVAILABLE, Error
+from saros.model.execution import Description, Pid, StartRequest
+from saros.model.records import CANCEL, Ask, CancelRequest, StartOptions, pack
+from saros.model.timing import SECOND, Cron
 
 log = logging.getLogger("saros.schedules")
 
