@@ -150,8 +150,8 @@ class HistoryStore(Protocol):
         """Every run that a query (see `saros.model.query`) selects, newest start first."""
         ...
 
-    async def history(self, id: str, run_id: str = "", start: int = 0) -> HistoryPage | None:
-        """The records of a run from number `start` on; only the last with `LAST`."""
+    async def history(self, id: str, run_id: str = "", start: int = 0, limit: int = 0) -> HistoryPage | None:
+        """The records of a run from number `start` on, `limit` at most (0: all); only the last with `LAST`."""
         ...
 
     async def changed(self, id: str, run_id: str, length: int) -> None:
