@@ -9,26 +9,23 @@ from typing import Any
 
 from anyio import move_on_after
 
-from ..interfaces.activities import ActivityLease, ActivityTask, Settled
+from ..interfaces.activities import ActivityLease, Settled
 from ..interfaces.host import Attempt, Attempts
+from ..interfaces.insight import ACTIVITY, Slots
 from ..interfaces.store import Store
 from ..model.background import LIMIT_S, Job, Jobs, together
-from ..model.errors import INTERNAL, INVALID, UNAVAILABLE, Error, ErrorData
+from ..model.errors import INTERNAL, INVALID, Error, ErrorData
 from ..model.execution import error_of
 from ..model.records import Outcome, pack
 from ..model.timing import MS, parse_duration
 from ..model.values import Json
-from .retry import failure_of, limit_heartbeat, next_delay_ms, start_attempt
+from .retry import STOPPED, failure_of, id_of, limit_heartbeat, next_delay_ms, start_attempt
 
 log = logging.getLogger("saros.engine")
 
 BATCH = 64
 LISTEN_S = 2.0
 """How often a worker asks whether the activities that it runs still count; heartbeats ask, too."""
-
-
-def _activity_id(task: ActivityTask) -> str:
-    return task.call.options.id or str(task.ref)
 
 
 class ActivityWorkers:
@@ -39,7 +36,7 @@ class ActivityWorkers:
 
     def __init__(self, store: Store, attempts: Attempts, limit: int) -> None:
         registry = attempts.deployment.registry
-        limits = dict.fromkeys(attempts.deployment.registry.task_queues(), limit)
+        limits = dict.fromkeys(registry.task_queues(), limit)
         graces: dict[str, float] = {}
         for worker in registry.of_kind("temporal.worker"):
             queue = registry.task_queue(worker.id)
@@ -49,10 +46,15 @@ class ActivityWorkers:
             if grace:
                 graces[queue] = max(parse_duration(grace) / 1e9, graces.get(queue, 0.0))
         self._graces = graces
-        self._workers = {
-            queue: ActivityWorker(store, attempts, [queue], most) for queue, most in limits.items()
-        }
+        self._workers = {name: ActivityWorker(store, attempts, [name], most) for name, most in limits.items()}
         self._stopping: dict[str, float] = {}  # when the grace of each queue ends, by the loop's time
+
+    @property
+    def slots(self) -> Slots:
+        workers = self._workers.values()
+        return Slots(
+            ACTIVITY, sum(each.limit - each.free for each in workers), sum(each.limit for each in workers)
+        )
 
     @property
     def loops(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
@@ -124,7 +126,7 @@ class ActivityWorker:
         self._store = store
         self._attempts = attempts
         self._queues = queues
-        self._free = limit
+        self.limit = self.free = limit
         self._room: asyncio.Event = asyncio.Event()
         self._settled: list[tuple[Settled, int]] = []  # and the slots that it gives back
         self._flushing: Job[None] | None = None
@@ -138,10 +140,10 @@ class ActivityWorker:
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
-            while self._free <= 0:
+            while self.free <= 0:
                 self._room.clear()
                 await self._room.wait()
-            leases = await self._store.take_activities(self._queues, min(BATCH, self._free))
+            leases = await self._store.take_activities(self._queues, min(BATCH, self.free))
             for lease in leases:
                 self._start(lease)
 
@@ -157,7 +159,7 @@ class ActivityWorker:
                     task.call.target,
                     task.id,
                 )
-                attempt.abandon(_STOPPED)
+                attempt.abandon(STOPPED)
         with move_on_after(LIMIT_S):  # the last results
             await self._idle.wait()
         await self._jobs.wait(LIMIT_S)
@@ -166,7 +168,7 @@ class ActivityWorker:
     def lease_of(self, run_id: str, activity_id: str) -> ActivityLease | None:
         """See `ActivityWorkers.lease_of`."""
         for running in list(self._running.get(run_id, {}).values()):
-            if _activity_id(running.lease.task) == activity_id:
+            if id_of(running.lease.task) == activity_id:
                 return running.lease
         return None
 
@@ -198,7 +200,7 @@ class ActivityWorker:
         self._done(lease, outcome, 0)
 
     def _begin(self, slots: int) -> None:
-        self._free -= slots
+        self.free -= slots
         self._open += 1
         self._idle.clear()
 
@@ -277,7 +279,7 @@ class ActivityWorker:
         """Whether another attempt follows."""
         task = lease.task
         try:
-            if outcome is _STOPPED:  # like a lost worker: no error of the function's
+            if outcome is STOPPED:  # like a lost worker: no error of the function's
                 most = task.call.options.retry_policy.maximum_attempts
                 return Settled(lease, outcome, None if most and task.attempt >= most else 0)
             delay = next_delay_ms(task.call.options, failure_of(outcome), task.attempt)
@@ -300,13 +302,10 @@ class ActivityWorker:
                 except Error as error:  # their leases end, and the activities are tried again
                     log.warning("%d results of activities were not stored: %s", len(batch), error)
                 finally:
-                    self._free += sum(slots for _, slots in batch)
+                    self.free += sum(slots for _, slots in batch)
                     self._open -= len(batch)
                     self._room.set()
         finally:
             self._flushing = None
             if not self._open:
                 self._idle.set()
-
-
-_STOPPED = pack(Outcome(err=ErrorData("its worker stopped before it had ended", UNAVAILABLE)))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 from anyio import CancelScope
 
+from ..insight.presence import Announcer
+from ..insight.store_insight import StoreInsight
 from ..interfaces.deployment import Deployment
 from ..interfaces.history import LAST, UNTIL_CLOSED
 from ..interfaces.host import Host
@@ -24,7 +26,6 @@ from ..model.errors import INTERNAL, INVALID, NOT_FOUND, TIMEOUT, UNAVAILABLE, E
 from ..model.execution import (
     CANCELED,
     RUNNING,
-    Description,
     HistoryPage,
     Pid,
     Started,
@@ -45,6 +46,7 @@ from ..model.records import (
     CancelRequest,
     Event,
     HandlerCall,
+    Inspection,
     Outcome,
     outcome_ok,
     pack,
@@ -71,7 +73,7 @@ STOP_S = 15.0
 """How long workers may take to hand over what they hold, once their activities have ended or had their grace."""
 
 
-class StoreBackend:
+class StoreBackend(StoreInsight):
     """:param grace_s: seconds that running activities get to end when the workers stop."""
 
     keeps_schedules = False
@@ -93,6 +95,12 @@ class StoreBackend:
     @property
     def url(self) -> str:
         return self.store.url
+
+    @property
+    def deployment(self) -> Deployment:
+        if self._deployment is None:
+            raise RuntimeError("the backend is not open")
+        return self._deployment
 
     async def open(self, deployment: Deployment) -> None:
         self._deployment = deployment
@@ -125,6 +133,7 @@ class StoreBackend:
             "the outbox worker": outbox.run,
             "the workflow worker": self.workflow_worker.run,
             "the watch of other nodes": nodes.bury,
+            "the announcement of this worker": self._announcer(host, queues, activities).run,
         }
         serving = [Job(self._keep_running(loop), name) for name, loop in loops.items()]
         taking = [Job(self._keep_running(loop), "the activity worker") for loop in activities.loops]
@@ -143,6 +152,17 @@ class StoreBackend:
                 await activities.drain(self._grace_s)
                 await end_all(reversed(everything), STOP_S)
                 await outbox.close()
+
+    def _announcer(self, host: Host, queues: tuple[str, ...], activities: ActivityWorkers) -> Announcer:
+        deployment = host.deployment
+        return Announcer(
+            self.store,
+            deployment.registry.root,
+            queues,
+            lambda: [self.workflow_worker.slots, activities.slots] if self.workflow_worker else [],
+            lambda: deployment.version,
+            self.clock.now(),
+        )
 
     async def blocked(self, facts: Facts, problem: str) -> str:
         """See `saros.interfaces.backend.Backend.blocked`."""
@@ -213,37 +233,14 @@ class StoreBackend:
             else:
                 return _outcome(page)
 
-    async def describe(self, id: str, run_id: str = "") -> Description:
-        found = await self.store.describe(id, run_id)
-        if found is None:
-            raise _unknown(id)
-        return found
-
-    def executions(self, query: str = "") -> AsyncIterator[Description]:
-        return self.store.executions(query)
-
-    async def count(self, query: str = "") -> int:
-        return sum([1 async for _ in self.store.executions(query)])
-
-    async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
-        while True:
-            page = await self.store.history(id, run_id, start)
-            if page is None:
-                raise _unknown(id)
-            if page.records or page.status != RUNNING or not wait:
-                return page
-            await self.store.changed(id, page.run.run_id, start)
-
     async def export(self, id: str, run_id: str = "") -> Any:
         page = await self.history(id, run_id)
         return export_history(page)
 
     async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
         """Replays the history here: no worker is needed, nothing is recorded, and ended runs answer too."""
-        if self._deployment is None:
-            raise RuntimeError("the backend is not open")
         page = await self._begun(id, run_id, name)
-        live = load(page.run, self._deployment, page.records)
+        live = load(page.run, self.deployment, page.records)
         try:
             body = pack(HandlerCall("query", name, msgspec.Raw(args)))
             outputs = live.program.advance([Event(QUERY, 0, body, live.time)])
@@ -251,6 +248,17 @@ class StoreBackend:
             live.close()
         (command,) = [command for command in outputs[0] if command.op == ANSWER]
         return _answered(unpack(command.body, Answer))
+
+    async def inspected(self, id: str, run_id: str) -> Inspection:
+        """Replays the history here, too."""
+        page = await self.history(id, run_id)
+        if not page.records:
+            return Inspection()
+        live = load(page.run, self.deployment, page.records)
+        try:
+            return live.program.inspect()
+        finally:
+            live.close()
 
     async def _begun(self, id: str, run_id: str, name: str) -> HistoryPage:
         """The history of a run, once its first task is done: before, it knows no queries."""
@@ -289,11 +297,6 @@ class StoreBackend:
                 raise Error(f"{id} ended before it answered the update {name}", UNAVAILABLE)
             run_id, length = page.next_run_id, 0  # what a run has not heard of, the next one does
 
-    async def release(self, id: str) -> None:
-        if not await self.store.release(id):
-            await self.describe(id)
-            raise Error(f"nothing of {id} is parked", NOT_FOUND, retryable=False)
-
     # --- requests ---------------------------------------------------------------------------
 
     async def send(self, pid: Pid, op: str, body: Json, key: str = "") -> bool:
@@ -329,10 +332,6 @@ class StoreBackend:
 
     async def unregister(self, name: str, pid: str = "") -> bool:
         return await self.store.unregister(name, pid)
-
-
-def _unknown(id: str) -> Error:
-    return Error(f"workflow {id} not found", NOT_FOUND, retryable=False)
 
 
 def _outcome(page: HistoryPage) -> Json:

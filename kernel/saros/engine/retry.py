@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from ..interfaces.activities import ActivityTask
 from ..interfaces.host import Attempt, Attempts, Done
-from ..model.errors import TIMEOUT, Error, ErrorData
+from ..model.errors import TIMEOUT, UNAVAILABLE, Error, ErrorData
 from ..model.execution import error_of
 from ..model.records import Call, CallOptions, Outcome, pack
 from ..model.timing import MS
 from ..model.values import Json, error_data
 
 log = logging.getLogger("saros.engine")
+
+
+def id_of(task: ActivityTask) -> str:
+    """What ``activity.info()`` calls an activity."""
+    return task.call.options.id or str(task.ref)
 
 
 def call_info(
@@ -125,3 +130,7 @@ def failure_of(outcome: Json) -> ErrorData | None:
     if error is not None and isinstance(outcome, _AttemptTimeout):
         return msgspec.structs.replace(error, retryable=None)
     return error
+
+
+STOPPED: Final = pack(Outcome(err=ErrorData("its worker stopped before it had ended", UNAVAILABLE)))
+"""The outcome of an attempt whose worker stops."""

@@ -12,6 +12,7 @@ from anyio import CancelScope, move_on_after
 from ..interfaces.deployment import Deployment
 from ..interfaces.history import WorkflowTask
 from ..interfaces.host import Attempts
+from ..interfaces.insight import WORKFLOW, Slots
 from ..interfaces.store import FENCED, OK, Store
 from ..model.background import Jobs
 from ..model.errors import Error
@@ -225,6 +226,11 @@ class WorkflowWorker:
         log.warning("the workflow task of %s is parked: %s", task.run.id, one_line(problem))
         self.deployment.refresh()
         await self.store.park(task, problem, delay)
+
+    @property
+    def slots(self) -> Slots:
+        """How many tasks are under way; they run one after another, so that there is no limit."""
+        return Slots(WORKFLOW, len(self._begun), 0)
 
     def task_of(self, run_id: str) -> WorkflowTask | None:
         """The task of a run that is under way here; any thread may ask."""

@@ -187,6 +187,10 @@ class Insight(Protocol):
         """Those of the app, and any others that the backend knows."""
         ...
 
+    async def paused(self) -> dict[str, Paused]:
+        """The schedules that are paused, by their ids."""
+        ...
+
     async def pause(self, schedule: str, reason: str = "") -> None:
         """Have a schedule start nothing until it is resumed.
 
@@ -199,7 +203,7 @@ class Insight(Protocol):
         ...
 
     async def trigger(self, schedule: str) -> str:
-        """Have a schedule start its workflow now, paused or not; gives the id of the workflow.
+        """Have a schedule start its workflow now, paused or not, and whatever of it runs; gives the workflow's id.
 
         :raises Error: NOT_FOUND.
         """

@@ -105,6 +105,7 @@ class Pending(msgspec.Struct, omit_defaults=True):
     """All that is under way in a run. Of one that has ended, nothing is.
 
     :param begins: when its first task may run, while a start delay or a cron schedule holds it back.
+    :param moved: when its history grew last; the engine reads it from there.
     """
 
     id: str
@@ -118,6 +119,7 @@ class Pending(msgspec.Struct, omit_defaults=True):
     task: PendingTask | None = None
     parked: Parked | None = None
     begins: int | None = None
+    moved: int | None = None
 
 
 MOST_TEXT: Final = 1_000

@@ -8,8 +8,7 @@ Temporal workflow) brings events in and carries commands out; nothing else diffe
 Every event and every command is the same small record: what (`op`), which (`ref`) and the details
 (`body`, JSON). A command's `ref` counts 1, 2, 3... within its program; a ``done`` event carries the
 `ref` of the command that it settles. The bodies' shapes are the structs below; user values inside
-them stay raw JSON, which the kernel passes on without looking.
-"""
+them stay raw JSON, which the kernel passes on without looking."""
 
 from __future__ import annotations
 
@@ -277,6 +276,7 @@ class Inspection(Body, frozen=True, omit_defaults=True):
     updates: tuple[str, ...] = ()
     topics: tuple[str, ...] = ()  # that it listens to, besides its inbox
     stacks: tuple[str, ...] = ()  # of each blocked coroutine the user's lines, innermost first
+    waits: tuple[int, ...] = ()  # of each the ref of the command that it awaits, or 0
 
 
 B = TypeVar("B")
