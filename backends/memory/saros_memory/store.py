@@ -29,7 +29,7 @@ from saros.model.execution import (
 from saros.model.records import DONE
 from saros.model.values import Json
 
-from .insight import Lookout
+from .lookout import Lookout
 
 log = logging.getLogger("saros.memory")
 

@@ -26,6 +26,8 @@ class Keys:
     ready:<queue>, act:<queue>, out   streams: runs with mail, activities, outbox
     tm        zset: deadlines by time                    names, soft   registered names
     x:steady  hash: the steady clock (see fire.lua), and the number of the newest deadline
+    workers   hash: what they say of themselves          queues hash: names of task queues
+    paused    hash: schedules that are paused (these three in the first partition only)
     nodes     zset: nodes by when their leases end       nm:<node> list: mail    nw:<node> hash: watches
     """
 
