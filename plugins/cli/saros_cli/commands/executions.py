@@ -72,9 +72,9 @@ def list_(
                 await _expect_known_names(opened, query)
             if not wide:
                 return found, following, []
-            from .. import lookout
+            from .. import overview
 
-            return found, following, await lookout.waits_of(opened, found)
+            return found, following, await overview.waits_of(opened, found)
 
     found, following, waits = session.run(work())
     if json:
@@ -217,13 +217,13 @@ def describe(
     id: ExecutionId, run_id: RunId = "", app: ClientApp = None, backend: Backend = None, json: Json = False
 ) -> None:
     """Tell about an execution: what it waits for and likely why, or its result or its error."""
-    from .. import lookout
+    from .. import overview
 
-    async def work() -> tuple[Description, dict[str, Any], lookout.Insight, int]:
+    async def work() -> tuple[Description, dict[str, Any], overview.Insight, int]:
         async with session.client(backend, app) as opened:
             description = await opened.backend.describe(id, run_id)
             end = await _end(opened.get(id, description.run_id), description)
-            insight = await lookout.insight_of(opened, id, description.run_id)
+            insight = await overview.insight_of(opened, id, description.run_id)
             return description, end, insight, opened.clock.now()
 
     description, end, insight, now = session.run(work())
@@ -243,7 +243,7 @@ def describe(
     for title, values in zip(("search attribute", "memo"), attributes, strict=True):
         for key, value in values.items():
             output.line(f"{title:<18}{one_line(key)} = {json_visible(bytes(value).decode())}")
-    for line in lookout.pending_lines(insight, now):
+    for line in overview.pending_lines(insight, now):
         output.line(line)
 
 
