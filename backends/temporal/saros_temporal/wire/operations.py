@@ -83,3 +83,7 @@ class End(msgspec.Struct, frozen=True):
 def node_queue(node: str) -> str:
     """The task queue on which one node is asked about its actors."""
     return f"saros-node-{node.removeprefix('@')}"
+
+
+STACK_QUERY: Final = "__saros_stack"
+"""The query that gives a `saros.interfaces.insight.Stack`."""

@@ -34,7 +34,7 @@ _PARTS = (
     "options",
     "workflows",
     "surface",
-    "insight",
+    "looking",
     "together",
 )
 
