@@ -215,7 +215,7 @@ def test_an_unknown_entry(cli: Any, shop: str) -> None:
         (
             "localhost",
             2,
-            "'localhost' is no backend URL (--backend)",
+            "'localhost' is not a backend URL (--backend)",
             "for example memory:// or redis://localhost",
         ),
         (
@@ -280,9 +280,9 @@ def test_wrong_usage(cli: Any, args: list[str], error: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("args", "error"),
     [
-        (["--option", "run_timeout"], 'error: "run_timeout" is no option (--option)'),
+        (["--option", "run_timeout"], 'error: "run_timeout" is not a valid option (--option)'),
         (["--timeout", "soon"], "error: "),
-        (["--log-level", "loud"], 'error: "loud" is no log level (--log-level)'),
+        (["--log-level", "loud"], 'error: "loud" is not a log level (--log-level)'),
         (["--option", "run_timeout=soon"], "error: "),
     ],
 )

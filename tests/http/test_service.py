@@ -260,7 +260,7 @@ entries:
             '{name: x, kind: http.router, options: {cors: {origins: ["*"], credentials: true}}}',
             "allows credentials to every origin",
         ),
-        ("{name: x, kind: http.router, options: {real_ip: {trusted: [me]}}}", "me is no network"),
+        ("{name: x, kind: http.router, options: {real_ip: {trusted: [me]}}}", "me is not a network"),
         (
             "{name: x, kind: http.router, middleware: [cors], options: {cors: {credentials: true}}}",
             "allows credentials to every origin",

@@ -248,7 +248,7 @@ def test_client_certificates(server: Any, authority: Authority, proxy: Any, tmp_
     stranger = Authority(tmp_path, "other").issue("stranger")
     # TLS 1.3 refuses after the handshake: whether its reason or only the end of the connection is seen is a race.
     for options, text in (
-        ({}, "wants a TLS certificate"),
+        ({}, "requires a TLS certificate"),
         ({"tls_cert": stranger}, "does not trust the client's"),
     ):
         error = refused(tmp_path, tls(server, port, tls_ca=authority.file, **options))
@@ -263,9 +263,9 @@ def test_files_of_no_use(server: Any, authority: Authority, tmp_path: Path) -> N
     empty.write_text("nothing")
     worker, other = authority.issue("worker"), authority.issue("other")
     for options, text in (
-        ({"tls_ca": tmp_path / "none.pem"}, "none.pem is of no use: there is no such file"),
-        ({"tls_ca": empty}, "empty.pem is of no use: no certificate"),
-        ({"tls_cert": authority.file}, "authority.pem is of no use"),
+        ({"tls_ca": tmp_path / "none.pem"}, "none.pem cannot be used: there is no such file"),
+        ({"tls_ca": empty}, "empty.pem cannot be used: no certificate"),
+        ({"tls_cert": authority.file}, "authority.pem cannot be used"),
         ({"tls_cert": worker, "tls_key": other}, "key values mismatch"),
     ):
         error = refused(tmp_path, tls(server, server.port, **options))

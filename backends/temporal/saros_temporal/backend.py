@@ -1,4 +1,4 @@
-"""The backend: everything that the rest of Saros asks of Temporal."""
+"""The backend: Saros's interface to Temporal."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ class TemporalBackend(TemporalInsight):
 
     @property
     def namespace(self) -> Namespace:
-        """The default one, in which nodes meet and names are kept."""
+        """The default namespace, which has the nodes and the registered names."""
         return self.namespaces.default
 
     @property
     def client(self) -> Client:
-        """That of the default namespace."""
+        """The connection of the default namespace."""
         return self.namespace.client
 
     @property
@@ -139,7 +139,7 @@ class TemporalBackend(TemporalInsight):
         return await (await self.namespaces.find(id, run_id)).messages.query(id, name, args, run_id)
 
     async def release(self, id: str) -> None:
-        """Let a workflow that has blocked its workers run again; other tasks Temporal tries again itself."""
+        """Let a workflow that has blocked its workers run again; Temporal itself retries other tasks."""
         await (await self.namespaces.find(id)).messages.release(id)
 
     async def blocked(self, facts: Facts, problem: str) -> str:
@@ -161,11 +161,11 @@ class TemporalBackend(TemporalInsight):
     # --- requests -----------------------------------------------------------------------------
 
     async def runs(self, pid: Pid) -> bool:
-        """Whether a workflow runs."""
+        """Whether a workflow is running."""
         return await (await self.namespaces.find(pid.id, place=pid.place)).runs(pid.id)
 
     async def end_of(self, pid: Pid, run_id: str = "") -> Json:
-        """The `Outcome` of a workflow; waits for it."""
+        """Wait for a workflow and return its `Outcome`."""
         namespace = await self.namespaces.find(pid.id, run_id, pid.place)
         return await namespace.result(pid.id, run_id)
 
@@ -225,7 +225,7 @@ class TemporalBackend(TemporalInsight):
         return await self.names.register(name, pid)
 
     async def lookup(self, name: str) -> str | None:
-        """A registered name, or the id of a workflow that runs."""
+        """Look up a registered name, or the id of a running workflow."""
         owner = await self.names.lookup(name)
         if owner is not None:
             return owner

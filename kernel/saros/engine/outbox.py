@@ -1,4 +1,4 @@
-"""The outbox worker: carries what executions ask of others out of the store's outbox, and the replies back."""
+"""The outbox worker: delivers requests of executions from the store's outbox, and brings back the replies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..interfaces.host import Host
 from ..interfaces.signals import Mail, Outgoing, child_request
 from ..interfaces.store import Store
 from ..model import values
-from ..model.background import Job, Jobs
+from ..model.background import Job, Jobs, patiently, shielded
 from ..model.clock import waiting
 from ..model.errors import NOT_FOUND, UNAVAILABLE, Error
 from ..model.execution import RUNNING, TIME_OUT, Parent, Pid, StartRequest, Watcher, check_id, error_of
@@ -26,7 +26,6 @@ from . import runs
 from .nodes import Nodes
 from .retry import failure_of
 from .runs import under_its_name
-from .shielding import patiently, shielded
 
 log = logging.getLogger("saros.engine")
 
@@ -53,16 +52,21 @@ class OutboxWorker:
             if entry.id in self._lanes or self._may_wait(entry):
                 self._deliver_later(entry)
             else:
-                # Giving up would leave the rest of the batch to the end of its lease.
+                # Giving up would leave the rest of the batch undelivered until its lease ends.
                 try:
                     await patiently(partial(self.deliver, entry), f"delivering {entry.op} of {entry.id}")
                 except Error as error:
                     if error.kind == UNAVAILABLE:
                         raise
-                    log.error("%s of %s is left to be delivered again: %s", entry.op, entry.id, error)
+                    log.error(
+                        "%s of %s was not delivered; it will be retried: %s",
+                        entry.op,
+                        entry.id,
+                        error,
+                    )
 
     def _may_wait(self, entry: Outgoing) -> bool:
-        """Whether another node has a say; the entries of other executions shall not wait for that."""
+        """True if delivery needs another node; the entries of other executions must not wait for that."""
         if entry.to is not None:
             dest = entry.to.pid
         elif entry.op == SEND:
@@ -94,11 +98,11 @@ class OutboxWorker:
                 log.warning("%s; delivering %s of %s again", error, entry.op, entry.id)
                 await asyncio.sleep(AGAIN_S)
             except Exception:
-                log.exception("%s of %s is left to be delivered again", entry.op, entry.id)
+                log.exception("%s of %s was not delivered; it will be retried", entry.op, entry.id)
                 return
 
     async def deliver(self, entry: Outgoing) -> None:
-        """:raises Error: UNAVAILABLE; to be repeated, which is harmless."""
+        """:raises Error: UNAVAILABLE; the caller may safely repeat the call."""
         reply: Mail | None = None
         try:
             outcome = await self._carry_out(entry)
@@ -108,7 +112,7 @@ class OutboxWorker:
             if entry.op == SEND and not entry.ref:
                 log.warning("a message of %s was not delivered: %s", entry.id, error)
             outcome = pack(Outcome(err=values.error_data(error)))
-        except Exception as raised:  # an error of ours must not stop the others
+        except Exception as raised:  # a bug in Saros must not stop the other deliveries
             log.exception("could not deliver %s of %s", entry.op, entry.id)
             outcome = pack(Outcome(err=error_of(raised)))
         if entry.ref and outcome is not None:
@@ -116,7 +120,7 @@ class OutboxWorker:
         await self._store.delivered(entry, reply)
 
     async def _carry_out(self, entry: Outgoing) -> Json | None:
-        """Do what an entry asks; give the outcome for its sender, or None when that comes later."""
+        """Carry out an entry; return the outcome for its sender, or None if it comes later."""
         if entry.op == SPAWN:
             return await self._spawn(entry, unpack(entry.body, Spawn))
         if entry.op == SEND:
@@ -139,14 +143,14 @@ class OutboxWorker:
         """End a run that took too long, and start the one that follows it."""
         page = await self._store.history(entry.id, entry.run_id, LAST)
         error = failure_of(entry.body)
-        if error is not None:  # final for whoever waits, not for the run's own policy
+        if error is not None:  # final for those who wait, but the run's own policy may retry it
             error = msgspec.structs.replace(error, retryable=None)
         if page is not None and page.status == RUNNING:
             following = runs.after(page.run, self._host.clock.now(), error)
             await self._store.time_out(entry.id, entry.run_id, entry.body, following)
 
     async def _notify(self, entry: Outgoing) -> None:
-        """Tell a watcher of an end; one that has ended itself needs no telling."""
+        """Tell a watcher of an end, unless the watcher has ended itself."""
         watcher = entry.to
         if watcher is None:
             return
@@ -217,5 +221,5 @@ class OutboxWorker:
             await self._store.watch_node(pid, Watcher(entry.pid, entry.run_id))
 
     async def close(self) -> None:
-        """Forget what still waits: other nodes, and the processes whose ends workflows wait for."""
+        """Drop pending deliveries: to other nodes, and the ends of processes for which workflows wait."""
         await self._waiting.end()

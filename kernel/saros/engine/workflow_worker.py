@@ -14,7 +14,7 @@ from ..interfaces.history import WorkflowTask
 from ..interfaces.host import Attempts
 from ..interfaces.insight import WORKFLOW, Slots
 from ..interfaces.store import FENCED, OK, Store
-from ..model.background import Jobs
+from ..model.background import FINISH_S, Jobs, shielded
 from ..model.errors import Error
 from ..model.execution import Record, error_of
 from ..model.text import one_line
@@ -23,14 +23,13 @@ from .activity_worker import ActivityWorkers
 from .commit_builder import CommitBuilder
 from .live import Live, load
 from .local_activities import LocalActivities
-from .shielding import FINISH_S, shielded
 
 log = logging.getLogger("saros.engine")
 
 BATCH = 64
 CACHE = 256
-"""Live programs that a worker keeps: at up to 0.5 MB of Lua each, 128 MB. What is not kept is replayed when it
-goes on, which takes a millisecond per 200 events."""
+"""How many live programs a worker keeps: at up to 0.5 MB of Lua each, 128 MB. Other programs are replayed when
+they continue, which takes a millisecond per 200 events."""
 
 PARK_NS = SECOND
 PARK_MAX_NS = 60_000_000_000
@@ -62,13 +61,15 @@ class WorkflowWorker:
         self._activities = activities
         self._cache: OrderedDict[str, Live] = OrderedDict()
         self._cache_size = cache
-        self._begun: dict[str, WorkflowTask] = {}  # run id -> the task that is neither committed nor parked
-        self._ahead: dict[str, tuple[int, list[Record]]] = {}  # by fence: from where on, and what
+        self._begun: dict[str, WorkflowTask] = {}  # run id -> the task that is not yet committed or parked
+        self._ahead: dict[
+            str, tuple[int, list[Record]]
+        ] = {}  # by fence: number of the first record, and records
         self._steady = attempts.clock.steady
         self._waiting = Jobs()
 
     async def run(self) -> None:
-        """Work until cancelled; begun tasks are finished first."""
+        """Work until cancelled; then finish the tasks that have begun."""
         try:
             while True:
                 tasks = await self.store.take(self.queues, BATCH)
@@ -83,7 +84,7 @@ class WorkflowWorker:
             self._begun.clear()
 
     async def handle(self, tasks: Sequence[WorkflowTask]) -> None:
-        """Run a batch of tasks and commit what they did."""
+        """Run a batch of tasks and commit their effects."""
         finished: list[CommitBuilder] = []
         await self._read_ahead(tasks)
         for task in tasks:
@@ -98,7 +99,7 @@ class WorkflowWorker:
             await self._commit(finished)
 
     async def _begin(self, task: WorkflowTask) -> CommitBuilder | None:
-        """Bring the run's program to the task's history, and deliver the mail; None when the task failed."""
+        """Advance the run's program to the task's history, and deliver the mail; None if the task failed."""
         self._begun[task.run.run_id] = task
         try:
             live = await self._live(task)
@@ -107,7 +108,7 @@ class WorkflowWorker:
             return builder
         except Error as error:
             await self._park(task, error)
-        except Exception as error:  # an error of ours: the execution waits, the worker goes on
+        except Exception as error:  # a bug in Saros: the execution waits, the worker continues
             log.exception("workflow task of %s failed", task.run.id)
             await self._park(task, error)
         return None
@@ -116,7 +117,7 @@ class WorkflowWorker:
         key = task.run.run_id
         live = self._cache.pop(key, None)
         if live is not None and (live.length > task.length or live.version != self.deployment.version):
-            live.close()  # it ran ahead with a commit that was lost, or its code is older than the app's
+            live.close()  # it has run further than the history, or its code is older than the app's
             live = None
         if live is None:
             if task.length == 0:
@@ -131,7 +132,7 @@ class WorkflowWorker:
         return live
 
     def _shrink(self) -> None:
-        """Drop the longest unused programs beyond the cache's size, as far as no task needs them."""
+        """Drop the least recently used programs beyond the cache's size, unless a task uses them."""
         while len(self._cache) > self._cache_size:
             oldest = next((run_id for run_id, live in self._cache.items() if not live.in_use), None)
             if oldest is None:
@@ -139,7 +140,7 @@ class WorkflowWorker:
             self._drop(oldest)
 
     async def _read_ahead(self, tasks: Sequence[WorkflowTask]) -> None:
-        """Read the histories that the programs of a batch lack side by side, not one after another."""
+        """Read concurrently the histories that the programs of a batch lack."""
         self._ahead.clear()
         lacking: list[tuple[WorkflowTask, int]] = []
         for task in tasks:
@@ -152,7 +153,7 @@ class WorkflowWorker:
             for (task, start), records in zip(lacking, found, strict=True):
                 if not isinstance(
                     records, BaseException
-                ):  # what failed is read again, and fails its own task
+                ):  # a failed read is repeated, and then fails only its own task
                     self._ahead[task.fence] = start, records
 
     async def _records(self, task: WorkflowTask, start: int) -> list[Record]:
@@ -168,7 +169,7 @@ class WorkflowWorker:
     # --- local activities --------------------------------------------------------------------
 
     async def _finish_local(self, builder: CommitBuilder) -> None:
-        """Run local activities within the task, and commit when none is left or they take too long."""
+        """Run local activities within the task, and commit when none is left or when they take too long."""
         run, live = builder.run, builder.live
         local = LocalActivities(self._attempts, self._activities, builder)
         try:
@@ -187,7 +188,7 @@ class WorkflowWorker:
             )
             local.give_up()
             self._begun.pop(run.run_id, None)
-            # Perhaps it was: then another worker's history may get as long as this one, but differ.
+            # Perhaps it was stored: then another worker's history may have the same length, but differ.
             if self._cache.get(run.run_id) is live:
                 self._drop(run.run_id)
 
@@ -209,7 +210,7 @@ class WorkflowWorker:
                 self._cancel_activities(builder)
 
     def _cancel_activities(self, builder: CommitBuilder) -> None:
-        """Let attempts that nobody waits for any more end early, where they run in this process."""
+        """End attempts in this process early if nobody waits for them any more."""
         run_id = builder.run.run_id
         for ref in (*builder.commit.canceled, *builder.commit.asked):
             self._activities.cancel(run_id, ref)
@@ -233,7 +234,7 @@ class WorkflowWorker:
         return Slots(WORKFLOW, len(self._begun), 0)
 
     def task_of(self, run_id: str) -> WorkflowTask | None:
-        """The task of a run that is under way here; any thread may ask."""
+        """The task of a run that is in progress here. Thread-safe."""
         return self._begun.get(run_id)
 
     def _drop(self, run_id: str) -> None:
@@ -242,6 +243,6 @@ class WorkflowWorker:
             live.close()
 
     def drop_all(self) -> None:
-        """Forget every live program; their next tasks replay."""
+        """Drop every live program; their next tasks replay."""
         while self._cache:
             self._cache.popitem()[1].close()

@@ -83,7 +83,7 @@ def options(pairs: Sequence[str]) -> dict[str, Any]:
         key, equals, text = pair.partition("=")
         if not equals or not key:
             raise WrongInput(
-                f'"{pair}" is no option',
+                f'"{pair}" is not a valid option',
                 "--option",
                 "write key=value, as in id_reuse_policy=reject_duplicate",
             )

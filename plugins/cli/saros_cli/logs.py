@@ -65,7 +65,9 @@ def configure(level: str, *, as_json: bool = False) -> None:
     :raises WrongInput: for a level that does not exist.
     """
     if level.lower() not in _LEVELS:
-        raise WrongInput(f'"{level}" is no log level', "--log-level", f"they are {', '.join(_LEVELS)}")
+        raise WrongInput(
+            f'"{level}" is not a log level', "--log-level", f"the levels are {', '.join(_LEVELS)}"
+        )
     logging.getLogger("saros").setLevel(level.upper())
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, (Lines, Objects))]:

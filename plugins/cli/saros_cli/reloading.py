@@ -1,4 +1,4 @@
-"""Loads an app that is served anew: at a signal, or when one of its files changes."""
+"""Reloads an app that is being served: at a signal, or when one of its files changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("saros.run")
 
 LOOK_S = 0.5
-"""So often the files are looked at."""
+"""How often the files are checked."""
 SUFFIXES = (".lua", ".py", ".yaml", ".yml")
 
 State = dict[str, tuple[int, int]]
@@ -47,9 +47,9 @@ def reload(app: App) -> None:
     except AppError as error:
         for problem in error.problems:
             log.error("%s", problem)
-        log.error("the app was not loaded anew: the version of before goes on")
+        log.error("the app was not reloaded: the previous version stays in use")
     else:
-        log.info("the app was loaded anew")
+        log.info("the app was reloaded")
 
 
 async def _watch(root: Path, known: State, outdated: asyncio.Event) -> None:

@@ -1,4 +1,4 @@
-"""Problems: what a client hears when something is wrong (RFC 9457), and never a word about our insides."""
+"""Problems: error responses for clients (RFC 9457), which reveal nothing about the inside."""
 
 from __future__ import annotations
 

@@ -216,7 +216,7 @@ def _replaced(value: Any, path: tuple[Any, ...]) -> Any:
         return {**value, path[0]: _replaced(value[path[0]], path[1:])}
     if isinstance(value, list) and isinstance(path[0], int) and path[0] < len(value):
         return [*value[: path[0]], _replaced(value[path[0]], path[1:]), *value[path[0] + 1 :]]
-    raise ValueError("an empty array is given where an object is wanted")
+    raise ValueError("expected an object, got an empty array")
 
 
 # --- empty tables -------------------------------------------------------------------------------

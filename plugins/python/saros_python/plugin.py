@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from saros import hookimpl
 from saros.app.hookspecs import RuntimePlugin
-from saros.app.watchdog import Watched, watch
+from saros.interfaces.activations import Watched, watch
 from saros.interfaces.runtime import CallScope, current
 from saros.model import values
 from saros.model.errors import CodeError
@@ -88,7 +88,7 @@ class PythonFunctions:
             result = await in_thread(functools.partial(context.run, work))
         except asyncio.CancelledError:
             if asyncio.current_task().cancelling():  # type: ignore[union-attr]
-                log.warning("%s goes on in its thread although nobody waits for it any more", name)
+                log.warning("%s is still running in its thread although nothing waits for it any more", name)
             raise
         finally:
             scope.blocking = False
@@ -122,7 +122,7 @@ class PythonFunctions:
         return result
 
     def _come_first(self) -> None:
-        """Have imports find this app's modules, also where another app's have the same names."""
+        """Make imports find this app's modules, even if another app has modules of the same names."""
         if self._root in sys.path:
             sys.path.remove(self._root)
         sys.path.insert(0, self._root)

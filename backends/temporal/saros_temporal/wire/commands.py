@@ -38,7 +38,7 @@ _WAIT_CANCELLATION: Final = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 
 @lru_cache(maxsize=512)
 def activity(name: str, options: CallOptions, queue: str) -> ScheduleActivity:
-    """What all calls of a function with the same options have in common; shared, so copy it."""
+    """Return the part that all calls of a function with the same options share; copy it before changes."""
     common = ScheduleActivity(
         activity_type=name,
         activity_id=options.id,
@@ -77,7 +77,7 @@ def local_activity(name: str, options: CallOptions) -> ScheduleLocalActivity:
 def put_call(
     target: ScheduleActivity | ScheduleLocalActivity, seq: int, args: Json | Raw, context: Json | Raw
 ) -> None:
-    """Write what is a call's own over what it has in common with others."""
+    """Fill in the fields that differ from call to call."""
     target.seq = seq
     if not target.activity_id:
         target.activity_id = str(seq)
@@ -87,7 +87,7 @@ def put_call(
 
 
 def put_backoff(target: ScheduleLocalActivity, backoff: DoBackoff) -> None:
-    """Go on with the attempt after a backoff that was too long for the worker to wait."""
+    """Continue with the attempt after a backoff that was too long for the worker to wait."""
     target.attempt = backoff.attempt
     target.original_schedule_time.CopyFrom(backoff.original_schedule_time)
 
@@ -109,17 +109,17 @@ def put_signal(target: SignalExternalWorkflowExecution, namespace: str, id: str,
 TIMEOUT_NAMES: Final = tuple(
     f"TemporalTimeout:{name}" for name in ("StartToClose", "Heartbeat", "ScheduleToClose")
 )
-"""What the kind Timeout is called among the error types of a retry policy."""
+"""The name of the kind Timeout among the error types of a retry policy."""
 
 
 def duration(ms: int) -> Duration:
-    """Milliseconds as a duration."""
+    """Convert milliseconds to a duration."""
     seconds, rest = divmod(ms, 1000)
     return Duration(seconds=seconds, nanos=rest * 1_000_000)
 
 
 def put_durations(target: message.Message, **ms: int) -> None:
-    """Write durations into the fields of these names; 0 leaves one out."""
+    """Write durations into the named fields; a duration of 0 is left out."""
     for field, value in ms.items():
         if value:
             getattr(target, field).CopyFrom(duration(value))
@@ -127,7 +127,7 @@ def put_durations(target: message.Message, **ms: int) -> None:
 
 @lru_cache(maxsize=256)
 def retry_policy(policy: RetryPolicy) -> TemporalRetryPolicy:
-    """Temporal's form of a policy; shared, so copy it."""
+    """Return a policy in Temporal's form; it is shared, so copy it before changes."""
     initial = policy.initial_interval or RetryPolicy().initial_interval
     names = set(policy.non_retryable_error_types)
     if TIMEOUT in names:

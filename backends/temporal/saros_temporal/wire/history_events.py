@@ -1,4 +1,4 @@
-"""Temporal's events as Saros's records, so that histories read alike on every backend.
+"""Temporal's events as Saros's records, so that histories look the same on every backend.
 
 Workflow tasks and other bookkeeping of Temporal have no record; `ref` is the number of the event that
 scheduled something.
@@ -39,11 +39,11 @@ CLOSED: Final = {
 
 
 def records(events: Iterable[HistoryEvent]) -> list[Record]:
-    """The records of a history, whose payloads are decoded already."""
+    """Return the records of a history whose payloads are decoded."""
     events = list(events)
     task_done = _E.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
     if not any(event.event_type == task_done or event.event_type in CLOSED for event in events):
-        return []  # nothing of it has run yet
+        return []  # it has not run yet
     reader = _Reader()
     found: list[Record] = []
     for event in events:
@@ -196,12 +196,12 @@ class _Reader:
 
 
 def _attributes(event: HistoryEvent) -> Any:
-    """What is specific to the event's type."""
+    """Return the attributes that are specific to the event's type."""
     return getattr(event, event.WhichOneof("attributes") or "")
 
 
 def _done(ref: str, result: str) -> Callable[[_Reader, HistoryEvent], Found]:
-    """Reads an event that settles what an earlier one began.
+    """Return a reader for an event that completes an earlier one.
 
     :param ref: the attribute with the number of that earlier event.
     :param result: ``payloads``, ``failure``, or the message of a fixed error.
@@ -223,7 +223,7 @@ def _done(ref: str, result: str) -> Callable[[_Reader, HistoryEvent], Found]:
 
 
 def _exit(result: str) -> Callable[[_Reader, HistoryEvent], Found]:
-    """Reads how a child has ended."""
+    """Read how a child has ended."""
     done = _done("initiated_event_id", result)
 
     def read(reader: _Reader, event: HistoryEvent) -> Found:

@@ -34,7 +34,7 @@ from ..wire.payloads import CONTEXT, MAX_PAYLOAD, header, json_array_of, to_json
 from .system_handlers import SystemHandlers
 
 LISTEN_S: Final = 2.0
-"""How often an attempt without heartbeats of its own asks whether it has been cancelled."""
+"""How often an attempt without its own heartbeats checks whether it has been cancelled."""
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ async def saros_activity(args: Sequence[RawValue]) -> RawValue:
 
 
 class SarosInterceptor(Interceptor):
-    """Brings what a worker's activities need to them.
+    """Passes a worker's activities the objects that they need.
 
     :param local: the local activities that run in the worker.
     """
@@ -107,7 +107,7 @@ class _Run:
         return _settled(self._ended.result(), canceled)
 
     async def _wait(self, attempt: Attempt) -> bool:
-        """Wait for the end; gives whether the attempt was cancelled before."""
+        """Wait for the end; return whether the attempt was cancelled before."""
         listening = self._listen()
         canceled = False
         try:
@@ -166,7 +166,7 @@ class _Run:
             self._context.copy().run(activity.heartbeat, *self._details)
 
     def _listen(self) -> Callable[[], None]:
-        """Send heartbeats for an attempt that promised none: only their answers say that it is cancelled."""
+        """Send heartbeats for an attempt that sends none: only their replies report a cancellation."""
         if self._info.is_local or self._info.heartbeat_timeout:
             return lambda: None
         timer: list[asyncio.TimerHandle] = []
@@ -180,7 +180,7 @@ class _Run:
 
 
 def _described(info: activity.Info) -> dict[str, Any]:
-    """What an activity's code is told about itself."""
+    """Return the information that an activity's code can read about itself."""
     found: dict[str, Any] = {
         "activity_id": info.activity_id,
         "attempt": info.attempt,
@@ -219,7 +219,7 @@ def _settled(outcome: Json, canceled: bool) -> RawValue:
 
 
 class LocalActivities:
-    """The local activities that run in one worker, and what becomes of them when it stops.
+    """The local activities that run in one worker, and their end when the worker stops.
 
     Temporal's SDK keeps a workflow task open for its local activities, and renews it, even while the worker stops. An
     activity that does not end would hold the worker, and its workflow, for as long. So when the grace is over, the
@@ -232,7 +232,7 @@ class LocalActivities:
         self.closed = False
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run one to its end.
+        """Run a local activity to its end.
 
         :raises ApplicationError: of the type `HANDED_OVER`, when they are closed.
         """
@@ -249,7 +249,7 @@ class LocalActivities:
         raise _handed_over()
 
     async def close(self, grace_s: float) -> None:
-        """After the grace, stop those that run, and let no other begin."""
+        """After the grace period, stop the running ones, and let no other start."""
         await asyncio.sleep(grace_s)
         self.closed = True
         for scope in tuple(self._running):
@@ -257,4 +257,4 @@ class LocalActivities:
 
 
 def _handed_over() -> ApplicationError:
-    return ApplicationError("its worker stops", type=HANDED_OVER, non_retryable=True)
+    return ApplicationError("its worker is stopping", type=HANDED_OVER, non_retryable=True)

@@ -37,7 +37,7 @@ class Activity:
     options: CallOptions
     queue: str = ""  # empty for a local activity
     context: Json | Raw = b"{}"
-    ref: int = 0  # of the command that it settles; if 0, `done` is called
+    ref: int = 0  # of the command that it settles; if 0, `done` is called instead
     done: Callable[[Json], None] | None = None
     seq: int = 0  # 0 while it is not with Temporal
     sent: int = 0  # number of the workflow task that sent it
@@ -50,7 +50,7 @@ class Activity:
 
 
 class ActivityState(Protocol):
-    """What activities need of their workflow; see `WorkflowState`."""
+    """The part of the workflow that activities use; see `WorkflowState`."""
 
     info: Info
     task: int
@@ -134,7 +134,7 @@ class ActivityPort:
     # --- the end ------------------------------------------------------------------------------
 
     def resolved(self, job: ResolveActivity) -> Callable[[], None]:
-        """Hear how an activity ended, or that its next attempt is far off. Gives what carries on after it."""
+        """Note how an activity ended, or that its next attempt is far off. Return its continuation."""
         _check(job.result)
         call = self.pending.pop(job.seq)
         result, call.seq = job.result, 0
@@ -173,7 +173,7 @@ class ActivityPort:
             self.stop(call)
 
     def stop(self, call: Activity) -> None:
-        """Cancel an activity, wherever it is; its end is told as usual."""
+        """Cancel an activity in any state; its end is reported as usual."""
         if call.stopped:
             return
         call.stopped = True
@@ -184,12 +184,12 @@ class ActivityPort:
             self._stop_waiting(call)
         elif call.seq:
             if call.options.wait_for_cancellation and call.sent == self._state.task:
-                self._tell(call, CANCELED_OUTCOME)  # it never begins
+                self._tell(call, CANCELED_OUTCOME)  # it never starts
                 call.ref, call.done = 0, None
             self._request(call)
 
     def settled(self) -> bool:
-        """Whether the workflow may close: local activities that are under way are cancelled before.
+        """Whether the workflow may close: running local activities are cancelled first.
 
         Otherwise one that ends at that moment would be recorded after the closing command, which the server
         refuses; the workflow's last task would fail again and again.
@@ -216,9 +216,9 @@ class ActivityPort:
     # --- breaks -------------------------------------------------------------------------------
 
     def _must_break(self) -> bool:
-        """Whether a local activity has to wait for another workflow task.
+        """Whether a local activity must wait for another workflow task.
 
-        Otherwise the task could go on and on, and the server would learn nothing of it.
+        Otherwise the task could continue without end, and the server would learn nothing of it.
         """
         if self._held:
             return True
@@ -238,10 +238,12 @@ class HandedOver(Error):
     """Fails a workflow task one of whose local activities has not ended before the worker did."""
 
     def __init__(self) -> None:
-        super().__init__("its worker stops; the next one begins its local activities anew", UNAVAILABLE)
+        super().__init__(
+            "its worker is stopping; the next one starts its local activities again", UNAVAILABLE
+        )
 
 
 def _check(result: ActivityResolution) -> None:
-    """:raises HandedOver: when it is not the activity that has ended, but its worker."""
+    """:raises HandedOver: when the activity ended only because its worker stops."""
     if result.failed.failure.application_failure_info.type == HANDED_OVER:
         raise HandedOver

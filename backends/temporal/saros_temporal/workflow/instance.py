@@ -1,4 +1,4 @@
-"""A workflow instance as Temporal's worker has it: jobs in, commands out.
+"""A workflow instance for Temporal's worker: jobs in, commands out.
 
 There is no event loop: an activation is a list of jobs, most of which become an event of the program, and the
 program's commands become those of the completion.
@@ -47,7 +47,7 @@ _MISMATCHES: Final = frozenset({
 class Instance(WorkflowInstance):
     """One run in the cache of a worker.
 
-    :param codec_wants_context: whether the payload codec wants to know to whom a payload belongs.
+    :param codec_wants_context: whether the payload codec uses the owner of a payload.
     """
 
     def __init__(self, env: Environment, det: WorkflowInstanceDetails, codec_wants_context: bool) -> None:
@@ -58,7 +58,7 @@ class Instance(WorkflowInstance):
         self.workflow = Workflow(env, det)
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
-        """Carry out an activation; whatever goes wrong fails the workflow task, and the workflow waits."""
+        """Carry out an activation; any error fails the workflow task, and the workflow waits."""
         completion = WorkflowActivationCompletion()
         completion.successful.SetInParent()
         try:
@@ -105,7 +105,7 @@ class Instance(WorkflowInstance):
     # --- jobs that are not events -----------------------------------------------------------------
 
     def _remove(self, job: RemoveFromCache) -> None:
-        """Drop the program. After a mismatch, which Temporal finds, sources are read anew."""
+        """Drop the program. After a mismatch found by Temporal, reload the sources."""
         self.workflow.drop()
         if job.reason in _MISMATCHES:
             self._env.refresh()
@@ -152,7 +152,7 @@ _JOBS: Final[dict[str, tuple[int, Job]]] = {
 
 
 def _serialization_context(workflow: Workflow, command: CommandInfo | None) -> SerializationContext:
-    """The activity or workflow for which a command's payloads are; this workflow for all others."""
+    """Return the activity or workflow to which a command's payloads go; this workflow for all others."""
     info = workflow.info
     if command is not None:
         seq = command.command_seq
@@ -175,7 +175,7 @@ def _serialization_context(workflow: Workflow, command: CommandInfo | None) -> S
 
 
 def _store_context(workflow: Workflow, command: CommandInfo | None) -> StorageDriverStoreContext | None:
-    """The workflow with which a command's payloads are kept, if not with this one: a child, the target of a
+    """Return the workflow that owns a command's payloads, if not this one: a child, the target of a
     signal, and for a result the parent.
     """
     if command is None:
@@ -198,7 +198,7 @@ def _store_context(workflow: Workflow, command: CommandInfo | None) -> StorageDr
 
 
 def _own_store_context(info: Info) -> StorageDriverStoreContext:
-    """The workflow itself."""
+    """Return the context of this workflow."""
     return StorageDriverStoreContext(
         StorageDriverWorkflowInfo(
             namespace=info.namespace, id=info.workflow_id, run_id=info.run_id, type=info.workflow_type
@@ -207,7 +207,7 @@ def _own_store_context(info: Info) -> StorageDriverStoreContext:
 
 
 def _target(workflow: Workflow, command: CommandInfo) -> str | None:
-    """The id of another workflow for which a command is."""
+    """Return the id of the other workflow that a command addresses."""
     seq = command.command_seq
     if command.command_type == CommandType.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION:
         child = workflow.children.pending.get(seq)

@@ -25,7 +25,7 @@ from .workflow_state import Environment
 
 @dataclass(slots=True, eq=False)
 class Signal:
-    """A message that is under way to another workflow."""
+    """A message in transit to another workflow."""
 
     ref: int
     send: Send
@@ -35,7 +35,7 @@ class Signal:
 
 
 class SignalState(Protocol):
-    """What signals need of their workflow; see `WorkflowState`."""
+    """The part of the workflow that signals use; see `WorkflowState`."""
 
     info: Info
     pid: str
@@ -87,7 +87,7 @@ class SignalPort:
             self._activities.cancel(ref)  # a request to a process, which is an activity
 
     def settled(self) -> bool:
-        """Whether the workflow may close: its end would drop what is under way."""
+        """Whether the workflow may close: its end would drop messages in transit."""
         return self._children.settled() and not self._system.telling
 
     # --- messages -----------------------------------------------------------------------------
@@ -125,7 +125,7 @@ class SignalPort:
         put_signal(command, state.info.namespace, signal.target, message)
 
     def signaled(self, job: ResolveSignalExternalWorkflow) -> Callable[[], None]:
-        """Note whether a message has reached its workflow. Returns what tells the program."""
+        """Note whether a message has reached its workflow. Return the function that notifies the program."""
         signal = self.pending.pop(job.seq)
         signal.seq = 0
         outcome = b'{"ok":true}'

@@ -1,6 +1,6 @@
-"""One workflow in the cache of a worker: its program, and the parts that carry out what the program asks.
+"""One workflow in the cache of a worker: its program, and the parts that carry out its commands.
 
-The program gets one job of an activation at a time. Activations are not units of history: what came in two of
+The program gets one job of an activation at a time. Activations are not units of history: jobs that came in two of
 them when the workflow ran (local activities) may come in one when it is replayed.
 """
 
@@ -16,7 +16,7 @@ from temporalio.bridge.proto.workflow_activation import (
 )
 from temporalio.worker import WorkflowInstanceDetails
 
-from saros.interfaces.program import Ports, Program, dispatch
+from saros.interfaces.program import Inspection, Ports, Program, dispatch
 from saros.model.errors import INTERNAL, NOT_FOUND, Error, ErrorData
 from saros.model.records import (
     CANCEL,
@@ -28,7 +28,6 @@ from saros.model.records import (
     ContinueAsNew,
     Event,
     HandlerCall,
-    Inspection,
     Message,
     pack,
     unpack,
@@ -72,7 +71,7 @@ class Workflow:
         self._running = False
 
     def begin(self, act: WorkflowActivation, sink: Sink) -> None:
-        """Take the facts of an activation, and give commands to `sink` from here on."""
+        """Take the facts of an activation, and send commands to `sink` from here on."""
         next_task = self.facts.begin(act.is_replaying, act.history_length, act.history_size_bytes)
         self._state.begin(act, sink, next_task)
 
@@ -94,7 +93,7 @@ class Workflow:
         self.facts.name = f"{entry.id} {self.info.workflow_id}"
         try:
             start = read_start(job, entry, state)
-        except Error as error:  # a starter in another language gave what is not valid data
+        except Error as error:  # a starter in another language sent invalid data
             state.ending = error_data(error)
             return
         self.facts.given = start.secret
@@ -117,7 +116,7 @@ class Workflow:
             self._state.post(CANCEL, 0, pack(CancelRequest(sender, text)))
 
     def reseed(self, job: UpdateRandomSeed) -> None:
-        """Begin other random numbers: the run has been reset."""
+        """Start new random numbers: the run has been reset."""
         self._state.reseed(job.randomness_seed)
         self.facts.reseed()
 
@@ -150,9 +149,9 @@ class Workflow:
             self._running = False
 
     def query(self, name: str, args: Json) -> Answer:
-        """Ask the program.
+        """Query the program.
 
-        :raises Error: when the program fails over it; it is dropped, for it is of no further use.
+        :raises Error: when the program fails; it is then dropped.
         """
         if self._program is None:
             text = "the workflow has ended, and its program is gone; ask again"
@@ -169,17 +168,17 @@ class Workflow:
         return self._history.take_answer() or Answer("query")
 
     def answer(self, job: QueryWorkflow) -> None:
-        """Give the command that answers a query."""
+        """Append the command that answers a query."""
         answer_query(self, job, self._state.add().respond_to_query)
 
     def inspect(self) -> Inspection:
-        """What the program offers, and where it waits."""
+        """Return the program's handlers, and where it waits."""
         return Inspection() if self._program is None else self._program.inspect()
 
     # --- the end ------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Give the closing command, if the program has ended and nothing holds it back."""
+        """Append the closing command, if the program has ended and nothing delays it."""
         ending, queue = self._state.ending, self._state.queue
         if (
             ending is None

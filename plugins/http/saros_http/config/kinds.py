@@ -159,7 +159,7 @@ def _check_middleware(entry: Entry) -> Iterator[Problem]:
         try:
             ipaddress.ip_network(network, strict=False)
         except ValueError:
-            yield entry.problem(f"{network} is no network such as 10.0.0.0/8", "options.real_ip.trusted")
+            yield entry.problem(f"{network} is not a network such as 10.0.0.0/8", "options.real_ip.trusted")
 
 
 ROUTER_KIND: Final = Kind(

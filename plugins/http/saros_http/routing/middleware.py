@@ -1,4 +1,4 @@
-"""What stands between a server and the endpoints of a router, or static files."""
+"""Middleware between a server and the endpoints of a router, or static files."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def _ratelimit(options: dict[str, Any]) -> Wrap:
 
 
 def _client_key(strategy: str) -> Callable[[Scope], str]:
-    """What a client is known by; one that does not say it, by its address."""
+    """Return the key of a client; without the header or parameter, its address."""
     kind, _, name = strategy.partition(":")
 
     def key(scope: Scope) -> str:

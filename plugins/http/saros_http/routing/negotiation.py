@@ -1,4 +1,4 @@
-"""What a client takes: the quality values of its Accept headers (RFC 9110, 12.4 and 12.5)."""
+"""What a client accepts: the quality values of its Accept headers (RFC 9110, 12.4 and 12.5)."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Metrics:
     def text(self) -> str:
         """All of them."""
         lines = [
-            "# HELP saros_http_requests_active Requests under way.",
+            "# HELP saros_http_requests_active Requests in progress.",
             "# TYPE saros_http_requests_active gauge",
             f"saros_http_requests_active {self.active}",
             "# HELP saros_http_requests_total Requests that have ended.",

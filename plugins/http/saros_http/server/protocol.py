@@ -24,7 +24,7 @@ from ..problem import TARGET, WIRE, problem_body
 from .wire import Wire
 
 DRAIN_S: Final = 5.0
-"""What a client gets to send the rest of a body that nobody reads, once it has its response."""
+"""The time and size for the rest of a body that is not read, once the response was sent."""
 DRAIN_BYTES: Final = 1 << 20
 WAITING: Final = 64
 """Requests of one connection that wait for their turn while more are read."""
@@ -48,7 +48,7 @@ class RefusedError(Exception):
 
 
 class Flow(FlowControl):
-    """Reads no more while many requests wait for their turn, or a client could fill the memory with them."""
+    """Stops reading while many requests are queued; otherwise a client could fill the memory with them."""
 
     def __init__(self, transport: asyncio.Transport, may_read: Callable[[], bool]) -> None:
         super().__init__(transport)
@@ -146,7 +146,7 @@ class Protocol(HttpToolsProtocol):
         if len(hosts) > 1 or (not hosts and version == "1.1"):
             raise self._refused(400, "A request has exactly one Host header.")
         if hosts and not _HOST.fullmatch(hosts[0]):
-            raise self._refused(400, "The Host header is no host.")
+            raise self._refused(400, "The Host header is not a valid host.")
         if codings and version != "1.1":
             raise self._refused(400, "Only HTTP/1.1 has a transfer encoding.")
         if codings and [coding.lower() for coding in codings] != [b"chunked"]:
@@ -174,7 +174,7 @@ class Protocol(HttpToolsProtocol):
         self._watch()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: a client may ask for another protocol, and gets its answer in this one."""
+        """Do nothing: a client may ask for another protocol, and gets a response in this one."""
 
     def _is_sending(self) -> bool:
         return self._phase is Phase.BODY or self._size > 0 or bool(self._latest)
@@ -220,7 +220,7 @@ class Protocol(HttpToolsProtocol):
         elif self._phase is Phase.HEAD and self.parser.get_http_version() not in _VERSIONS:
             self._refuse(505, "This server speaks HTTP/1.1.")
         else:
-            self._refuse(400, "This is no valid HTTP/1.1 request.")
+            self._refuse(400, "This is not a valid HTTP/1.1 request.")
 
     @staticmethod
     def _unknown_method() -> bool:
@@ -266,7 +266,7 @@ def configured(header_seconds: float, header_bytes: int, connections: int) -> ty
 
     :param header_seconds: for a request's head.
     :param header_bytes: of a request's head.
-    :param connections: open at once; more are cut.
+    :param connections: the most open connections; further ones are closed.
     """
 
     class Configured(Protocol):

@@ -35,11 +35,11 @@ from .protocol import configured
 log = logging.getLogger("saros.http")
 
 SLACK_S = 5.0
-"""What a server may take to end, beyond the time that it gives running requests."""
+"""Seconds in which a server must stop, beyond the time that running requests get."""
 
 
 class Server(uvicorn.Server):
-    """A server that leaves signals to whoever runs the app."""
+    """A server that leaves signals to the process that runs the app."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -47,7 +47,7 @@ class Server(uvicorn.Server):
 
 
 def routes_of(app: App, service: Entry) -> Routes:
-    """All that a service serves."""
+    """Everything that a service serves."""
     registry = app.registry
     settings = Settings(
         service.get("limits.body"),
@@ -190,7 +190,7 @@ async def serve(app: App) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _running(listeners: list[Listener]) -> AsyncIterator[None]:
-    """Run servers; at the end take no new connections, and let running requests end."""
+    """Run servers; at the end accept no new connections, and let running requests end."""
     servers = Jobs()
     for each in listeners:
         servers.start(each.server.serve(sockets=[each.socket]), f"the server {each.id}")
