@@ -16,7 +16,13 @@ from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
     DescribeWorkflowExecutionResponse,
 )
-from temporalio.client import ScheduleDescription, ScheduleHandle, ScheduleOverlapPolicy
+from temporalio.client import (
+    ScheduleActionExecutionStartWorkflow,
+    ScheduleActionResult,
+    ScheduleDescription,
+    ScheduleHandle,
+    ScheduleOverlapPolicy,
+)
 from temporalio.service import RPCError
 
 from saros.entries import Entry
@@ -190,14 +196,7 @@ class InsightClient:
     async def schedule(self, entry: Entry) -> Schedule:
         told = await self._described(entry)
         state = told.schedule.state
-        last = [
-            ScheduleRun(
-                action.action.workflow_id,
-                action.action.first_execution_run_id,
-                int(action.started_at.timestamp() * 1e6) * 1_000,
-            )
-            for action in reversed(told.info.recent_actions)
-        ]
+        last = [_run_of(action) for action in reversed(told.info.recent_actions)]
         changed = told.info.last_updated_at or told.info.created_at
         return Schedule(
             entry.id,
@@ -232,5 +231,13 @@ class InsightClient:
             while True:
                 told = (await self._described(entry)).info
                 if told.num_actions > before:
-                    return told.recent_actions[-1].action.workflow_id
+                    return _run_of(told.recent_actions[-1]).id
                 await asyncio.sleep(0.1)
+
+
+def _run_of(result: ScheduleActionResult) -> ScheduleRun:
+    action = result.action
+    if not isinstance(action, ScheduleActionExecutionStartWorkflow):
+        raise TypeError("a schedule of Saros starts workflows, and nothing else")
+    time = int(result.started_at.timestamp() * 1e6) * 1_000
+    return ScheduleRun(action.workflow_id, action.first_execution_run_id, time)
