@@ -20,6 +20,11 @@ from ..model.values import Json, error_data
 log = logging.getLogger("saros.engine")
 
 
+def id_of(task: ActivityTask) -> str:
+    """What ``activity.info()`` calls an activity."""
+    return task.call.options.id or str(task.ref)
+
+
 def call_info(
     workflow_id: str, run_id: str, workflow_type: str, ref: int, queue: str, attempt: int, scheduled: int
 ) -> dict[str, Any]:

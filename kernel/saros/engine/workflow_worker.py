@@ -13,6 +13,7 @@ from anyio import CancelScope, move_on_after
 from ..interfaces.deployment import Deployment
 from ..interfaces.history import WorkflowTask
 from ..interfaces.host import Attempts
+from ..interfaces.insight import WORKFLOW, Slots
 from ..interfaces.observer import PARKED, Closed, about_run, tell_closed
 from ..interfaces.store import FENCED, OK, Store
 from ..model.background import FINISH_S, Jobs, shielded
@@ -257,6 +258,11 @@ class WorkflowWorker:
             self.deployment.observer.task_ended(task.run.task_queue, task.run.type, PARKED, 0.0)
         self.deployment.refresh()
         await self.store.park(task, problem, delay)
+
+    @property
+    def slots(self) -> Slots:
+        """How many tasks are under way; they run one after another, so that there is no limit."""
+        return Slots(WORKFLOW, len(self._begun), 0)
 
     def task_of(self, run_id: str) -> WorkflowTask | None:
         """The task of a run that is in progress here. Thread-safe."""

@@ -45,7 +45,7 @@ class HistoryClient:
 
     async def page(self, start: int, wait: bool) -> HistoryPage:
         """See `saros.interfaces.backend.Backend.history`."""
-        events = await self._events()
+        events = await self.events()
         await self._decode(events)
         while True:
             found = records(events)
@@ -59,7 +59,7 @@ class HistoryClient:
 
     async def decoded(self) -> WorkflowHistory:
         """The history as Temporal knows it, its payloads as they were before the codec."""
-        events = await self._events()
+        events = await self.events()
         await self._decode(events)
         return WorkflowHistory(self._id, events)
 
@@ -83,7 +83,8 @@ class HistoryClient:
                 return "the workflow task timed out: no worker finished it in time"
         return None
 
-    async def _events(self) -> list[HistoryEvent]:
+    async def events(self) -> list[HistoryEvent]:
+        """All events of the run, as the server has them."""
         request = self._request()
         service = self._source.client.workflow_service
         events: list[HistoryEvent] = []

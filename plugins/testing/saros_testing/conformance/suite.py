@@ -34,6 +34,7 @@ _PARTS = (
     "options",
     "workflows",
     "surface",
+    "looking",
     "together",
     "logs",
 )
