@@ -101,7 +101,7 @@ def test_failures_are_counted_anew_after_a_long_run(tmp_path: Path, caplog: pyte
             entries=(service("tireless", "tires", restart=restart),),
         )
         async with TestApp(tmp_path):
-            await logged(caplog, "starts again in 1 s", 4)
+            await logged(caplog, "restarts in 1 s", 4)
 
     asyncio.run(scenario())
     assert not any("given up" in record.getMessage() for record in caplog.records)
@@ -183,7 +183,7 @@ def test_an_error_that_is_not_retryable_ends_a_service_and_what_depends_on_it_do
 
     asyncio.run(scenario())
     told = _services(caplog)
-    assert "app:refused is given up, for its error is not retryable: no such thing" in told
+    assert "app:refused does not restart, because its error is not retryable: no such thing" in told
     assert "app:user does not start, for it depends on app:refused" in told
     assert "app:last does not start, for it depends on app:user" in told
     assert not any("again in" in text for text in told)
@@ -224,7 +224,7 @@ def test_failures_count_anew_after_the_stable_threshold(
         lua_app(tmp_path, processes=processes, entries=entries)
         async with TestApp(tmp_path):
             await logged(caplog, "given up", 2)
-            await logged(caplog, "app:steady failed, and starts again in 1 s", 4)
+            await logged(caplog, "app:steady failed and restarts in 1 s", 4)
 
     asyncio.run(scenario())
     lost = {text.split()[0] for text in _services(caplog) if "given up" in text}

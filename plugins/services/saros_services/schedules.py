@@ -1,11 +1,11 @@
 """Schedules: starts workflows of ``schedule`` entries through any `Backend`.
 
-Every worker process runs one, and they need not know of each other: the workflow of an occurrence has an id
-that is made of the schedule's id and the occurrence's time, and an id starts once, ever. Which runs of a
-schedule go on, for the overlap policy, is asked of the backend: they bear the search attribute `MARK`.
+Every worker process runs a scheduler, and they need no coordination: the id of an occurrence's workflow consists
+of the schedule's id and the occurrence's time, and each id starts only once. For the overlap policy, a scheduler
+queries the backend for running workflows of the schedule by the search attribute `MARK`.
 
-Occurrences that pass while no worker runs are left out. So are those that pass while all are asleep, but for
-the newest.
+Occurrences that pass while no worker runs are skipped. If all workers were suspended, only the newest of the
+missed occurrences starts.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ MARK = "SarosSchedule"
 """The search attribute that names a run's schedule."""
 
 PAUSE_NS = SECOND
-"""The wait before a backend that could not be reached is asked again."""
+"""The wait before a request to an unavailable backend is repeated."""
 
 
 class Occurrences:
-    """The times of a schedule, which are the same on every worker.
+    """The times of a schedule, the same on every worker.
 
-    Those of ``every`` are the multiples of the duration since 1970, UTC; `Cron` tells those of ``cron``.
+    For ``every`` they are the multiples of the duration since 1970, UTC; for ``cron``, `Cron` computes them.
     """
 
     def __init__(self, entry: Entry) -> None:
@@ -51,21 +51,21 @@ class Occurrences:
         self._zone = zoneinfo.ZoneInfo(entry.get("timezone") or "UTC")
 
     def after(self, now: int) -> int | None:
-        """The first time after `now`, both in nanoseconds since 1970; None when there is none left."""
+        """Return the first time after `now`, both in nanoseconds since 1970; None if there are no more."""
         if self._cron is not None:
             return self._cron.after(now, self._zone)
         return (now // self._every + 1) * self._every
 
 
 def name_of(time: int) -> str:
-    """A time as part of a workflow id: ``2026-01-31T09:00:00Z``, with as many decimals as it has."""
+    """Format a time for a workflow id: ``2026-01-31T09:00:00Z``, with decimals as needed."""
     text = dt.datetime.fromtimestamp(time // SECOND, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
     rest = f"{time % SECOND:09d}".rstrip("0")
     return f"{text}.{rest}Z" if rest else f"{text}Z"
 
 
 class Schedule:
-    """One schedule entry. It notes occurrences when they are due, and a task of its own starts them in order."""
+    """One schedule entry. A timer queues occurrences when they are due, and a separate task starts them in order."""
 
     def __init__(self, deployment: Deployment, backend: Backend, entry: Entry) -> None:
         self.entry = entry
@@ -84,18 +84,18 @@ class Schedule:
         self._job = Job(self._run(), f"the schedule {self.entry.id}")
 
     async def stop(self) -> None:
-        """Stop; what it has started goes on."""
+        """Stop the schedule; workflows that it has started go on."""
         if self._timer is not None:
             self._timer.cancel()
         if self._job is not None:
             await self._job.end()
 
-    # --- when -------------------------------------------------------------------------------
+    # --- timing -----------------------------------------------------------------------------
 
     def _wait(self) -> None:
         time = self._occurrences.after(self._backend.clock.now())
         if time is None:
-            log.warning("%s has no time left at which it could be due", self.entry.id)
+            log.warning("%s has no further occurrence", self.entry.id)
             return
         self._timer = self._backend.clock.call_on_date(time, lambda: self._note(time))
 
@@ -107,7 +107,7 @@ class Schedule:
         self._noted.set()
         self._wait()
 
-    # --- what -------------------------------------------------------------------------------
+    # --- starting ---------------------------------------------------------------------------
 
     async def _run(self) -> None:
         clock = self._backend.clock
@@ -116,10 +116,10 @@ class Schedule:
             self._noted.clear()
             while self._due:
                 running, away, time = None, False, self._due[0]
-                clock.busy(1)  # virtual time stands still until the occurrence has been seen to
+                clock.busy(1)  # virtual time stands still until the occurrence is handled
                 try:
                     running = await self._see_to(time)
-                except Exception as error:  # the schedule goes on with its next occurrence
+                except Exception as error:  # the schedule continues with its next occurrence
                     away = self._failed(error, time)
                 finally:
                     clock.busy(-1)
@@ -129,7 +129,7 @@ class Schedule:
                     await self._end_of(running)
 
     def _failed(self, error: Exception, time: int) -> bool:
-        """Whether to try again, since only the server is away."""
+        """Log an error, and return whether to try again because the server is unavailable."""
         if isinstance(error, Error) and error.kind == UNAVAILABLE:
             log.warning("%s: %s; trying again", self.entry.id, error)
             return True
@@ -143,13 +143,13 @@ class Schedule:
             self._due.popleft()
 
     async def _see_to(self, time: int) -> Description | None:
-        """Start an occurrence or leave it out; or return the run that must end before."""
+        """Start an occurrence or skip it, or return the run that must end first."""
         id = f"{self.entry.id}-{name_of(time)}"
         running = None if self._overlap == "allow_all" else await self._running(id)
         if running is None:
             await self._start(id)
         elif self._overlap == "skip":
-            log.info("%s is left out: %s still runs", id, running.id)
+            log.info("%s is skipped: %s is still running", id, running.id)
         else:
             await self._stop_other(running)
             return running
@@ -157,7 +157,7 @@ class Schedule:
         return None
 
     async def _running(self, own: str) -> Description | None:
-        """A run of this schedule that goes on, other than the occurrence's own."""
+        """Return a running workflow of this schedule, other than the occurrence's own."""
         query = f"status = 'running' and {MARK} = '{self.entry.id}'"
         async for found in self._backend.executions(query):
             if found.id != own:
@@ -175,9 +175,9 @@ class Schedule:
     async def _end_of(self, running: Description) -> None:
         try:
             await self._backend.result(running.id, running.run_id)
-        except Exception as error:  # whether it still runs is asked again
+        except Exception as error:  # the caller checks again whether it is running
             if not isinstance(error, Error):
-                log.exception("%s: the end of %s could not be awaited", self.entry.id, running.id)
+                log.exception("%s could not wait for the end of %s", self.entry.id, running.id)
             elif error.kind == NOT_FOUND:
                 return
             await self._pause()
@@ -211,7 +211,7 @@ class Schedule:
         try:
             await self._backend.start(request)
         except Error as error:
-            if error.kind != ALREADY_EXISTS:  # another worker was first
+            if error.kind != ALREADY_EXISTS:  # another worker has started it
                 raise
         else:
             log.info("%s started", id)

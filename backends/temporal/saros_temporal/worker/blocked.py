@@ -20,7 +20,7 @@ from saros.model.values import Json
 from ..wire.operations import HUNG
 from ..workflow.facts import WorkflowFacts
 
-PASSES: Final = "Others take over its work when its timeouts expire."
+PASSES: Final = "Other workers take over its tasks when its timeouts expire."
 
 
 def note_of(facts: Facts) -> Json:

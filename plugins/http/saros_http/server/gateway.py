@@ -32,12 +32,12 @@ access = logging.getLogger("saros.http.access")
 _ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _PORTS: Final = {"http": ":80", "https": ":443"}
 CLIENT_CLOSED: Final = 499
-"""The status, in log and metrics, of requests whose client disconnected before the response."""
+"""The status in log and metrics of a request whose client disconnected before the response."""
 
 
 class Limits(NamedTuple):
-    """:param requests: under way at once; more are refused.
-    :param write: seconds that a client has to take a part of a response; 0 for no limit.
+    """:param requests: the most requests in progress; the server refuses more.
+    :param write: seconds for a client to read a part of a response; 0 for no limit.
     """
 
     requests: int
@@ -74,11 +74,11 @@ class Gateway:
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
                 if not asked and header_of(scope, b"expect") is not None:
-                    # It waits for leave to send its body: what comes next may be that, or another request.
+                    # The client waits for "100 Continue": the next bytes may be its body or another request.
                     message["headers"].append((b"connection", b"close"))
             else:
                 size += len(message.get("body", b""))
-            wire.hold()  # until there is a part of the body, which leaves with what goes before and after it
+            wire.hold()  # until the first part of the body, so that both leave together
             try:
                 async with asyncio.timeout(self._limits.write or None):
                     await send(message)
@@ -105,7 +105,7 @@ class Gateway:
             await send_problem(scope, send_on, error)
         except Disconnected:
             status = CLIENT_CLOSED
-        except asyncio.CancelledError:  # the server has waited long enough
+        except asyncio.CancelledError:  # the time to stop is over
             if status:
                 raise
             await send_problem(
@@ -135,7 +135,7 @@ class Gateway:
 
 
 def _require_ours(scope: Scope) -> None:
-    """Refuse an absolute target (``GET http://host/path``) of another host than the request says: no proxy here.
+    """Refuse an absolute target (``GET http://host/path``) for another host than the request names: this is no proxy.
 
     :raises HttpError: 404.
     """

@@ -1,4 +1,4 @@
-"""Counts of requests, in the text format of Prometheus."""
+"""Request metrics in the text format of Prometheus."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bisect import bisect_left
 from typing import Final
 
 BUCKETS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper bounds, in seconds."""
+"""Upper bounds of the buckets, in seconds."""
 
 Labels = tuple[str, str, str, int]
 """Server, method, route, status."""
@@ -15,15 +15,15 @@ _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "O
 
 
 class Metrics:
-    """Of all servers of one app. Routes are patterns, so that clients cannot make labels."""
+    """The metrics of all servers of one app. The route label is a pattern, so that clients cannot create labels."""
 
     def __init__(self) -> None:
         self.active = 0
-        self._counts: dict[Labels, list[int]] = {}  # by bucket, not cumulated
+        self._counts: dict[Labels, list[int]] = {}  # by bucket, not cumulative
         self._sums: dict[Labels, float] = {}
 
     def note(self, server: str, method: str, route: str, status: int, seconds: float) -> None:
-        """Note a request that has ended."""
+        """Count a request that has ended."""
         labels = (server, method if method in _METHODS else "other", route, status)
         counts = self._counts.get(labels)
         if counts is None:
@@ -33,7 +33,7 @@ class Metrics:
         self._sums[labels] += seconds
 
     def text(self) -> str:
-        """All of them."""
+        """Return all metrics."""
         lines = [
             "# HELP saros_http_requests_active Requests in progress.",
             "# TYPE saros_http_requests_active gauge",
