@@ -1,7 +1,7 @@
 """Entries of kind ``function.python``, which do real I/O.
 
-The module of ``call: package.module:callable`` comes from the app's directory first. An async callable runs on
-the event loop, any other in a worker thread. Both get the call's arguments by position, converted to their type hints.
+The module of ``call: package.module:callable`` comes from the app's directory first. An async callable runs on the
+event loop, any other in a worker thread. Both get the call's arguments by position, converted to their type hints.
 """
 
 from __future__ import annotations
