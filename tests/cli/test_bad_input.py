@@ -215,7 +215,7 @@ def test_an_unknown_entry(cli: Any, shop: str) -> None:
         (
             "localhost",
             2,
-            "'localhost' is no backend URL (--backend)",
+            "'localhost' is not a backend URL (--backend)",
             "for example memory:// or redis://localhost",
         ),
         (

@@ -65,7 +65,10 @@ def test_list_tells_that_there_is_more(ask: Any, shop: str, backend: str) -> Non
     asyncio.run(start())
     result = ask("list", "--limit", "2", "--json")
     assert len(result.json) == 2
-    assert result.err == "note: there are more than 2: use --limit or --query\n"
+    note, _, cursor = result.err.strip().rpartition(" ")
+    assert note == "note: there are more than 2: use --limit, --query, or --cursor"
+    rest = ask("list", "--limit", "2", "--json", "--cursor", cursor)
+    assert not {each["id"] for each in result.json} & {each["id"] for each in rest.json}
 
 
 def test_a_bad_query_is_told(ask: Any) -> None:
@@ -76,8 +79,8 @@ def test_a_bad_query_is_told(ask: Any) -> None:
 
 def test_a_misspelt_status_or_name_is_told_with_the_right_one(ask: Any) -> None:
     for args, message, hint in (
-        (["--status", "runing"], '"runing" is no status of an execution', '"running"'),
-        (["--query", "status = 'runing'"], '"runing" is no status of an execution', '"running"'),
+        (["--status", "runing"], '"runing" is not a status of an execution', '"running"'),
+        (["--query", "status = 'runing'"], '"runing" is not a status of an execution', '"running"'),
         (["--query", "statsu = 'running'"], "there is no field statsu", "did you mean status?"),
         (["--query", "custmer = 'c-42'"], "no execution has the search attribute custmer", '"customer"'),
     ):
@@ -316,7 +319,10 @@ def test_replay_tells_the_first_divergence(cli: Any, shop: str, write: Any, expo
 def test_replay_of_what_is_no_history(cli: Any, shop: str) -> None:
     Path("x.json").write_text("{}")
     result = cli("replay", shop, "x.json")
-    assert (result.status, result.err) == (1, "error: x.json: this is no history of format saros.history/1\n")
+    assert (result.status, result.err) == (
+        1,
+        "error: x.json: this is not a history of format saros.history/1\n",
+    )
     Path("x.json").write_text("{")
     assert cli("replay", shop, "x.json").status == 2
     missing = cli("replay", shop, "nowhere.json")

@@ -52,7 +52,7 @@ class VirtualClock:
         self.touch()
 
     def touch(self) -> None:
-        """Note that something happened: the clock waits for another idle moment before it jumps."""
+        """Note activity: the clock waits for another idle moment before it jumps."""
         self._activity += 1
         self._watch()
 
@@ -76,7 +76,7 @@ class VirtualClock:
             self._idle()
 
     def _idle(self) -> None:
-        """Nothing can run: tell whoever waits for that, or jump."""
+        """Nothing can run: tell those who wait for that, or jump."""
         if self._settled:
             waiters, self._settled = self._settled, []
             for waiter in waiters:
@@ -97,7 +97,7 @@ class VirtualClock:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Keep the clock from jumping, as when a test still has something to say."""
+        """Keep the clock from jumping, for example until a test has sent all its messages."""
         self._held += 1
         try:
             yield
@@ -106,12 +106,12 @@ class VirtualClock:
             self.touch()
 
     def stop(self) -> None:
-        """Have the clock jump within `passing` only."""
+        """Let the clock jump only within `passing`."""
         self._held += 1
 
     @contextmanager
     def passing(self) -> Iterator[None]:
-        """After `stop`: here the clock may jump."""
+        """After `stop`, a context within which the clock may jump."""
         self._held -= 1
         self.touch()
         try:
@@ -125,14 +125,14 @@ class VirtualClock:
         return self._activity
 
     def settled(self) -> asyncio.Future[None]:
-        """Await this to go on when nothing can run any more before the clock moves."""
+        """A future that completes when nothing more can run until the clock moves."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._settled.append(waiter)
         self._watch()
         return waiter
 
     async def pass_time(self, ns: int) -> None:
-        """Move the clock by exactly `ns` nanoseconds; what is due in the meantime happens at its own time."""
+        """Move the clock by exactly `ns` nanoseconds; calls that become due run at their own times."""
         end = self._now + ns
         with self.hold():
             await self.settled()

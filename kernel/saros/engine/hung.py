@@ -1,4 +1,4 @@
-"""Records that an execution has blocked its worker, before the watchdog ends it (see `saros_watchdog.watchdog`)."""
+"""Notes about an execution that has blocked its worker, taken before it is ended (see `saros_watchdog.watchdog`)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from .workflow_worker import WorkflowWorker
 AGAIN_NS = SECOND
 
 
-PASSES = "Other workers take over its tasks when its leases expire."
+PASSES = "Other workers take over its tasks when its leases end."
 
 
 class _Note(msgspec.Struct, omit_defaults=True):
-    """The lease of an activity or a workflow task, with the fields needed to give it back."""
+    """The part of an activity's or a workflow task's lease that is needed to give it back."""
 
     id: str
     run_id: str
@@ -38,7 +38,7 @@ class _Note(msgspec.Struct, omit_defaults=True):
 
 
 def note_of(facts: Facts, workflows: WorkflowWorker | None, activities: ActivityWorkers | None) -> Json:
-    """Return the data for `last_words`; empty when a program runs without a lease. Safe to call from any thread."""
+    """What `last_words` needs to know; empty when the program runs without a lease. Thread-safe."""
     task, lease = _leased(facts, workflows, activities)
     if lease is not None:
         activity = lease.task
@@ -52,9 +52,9 @@ def note_of(facts: Facts, workflows: WorkflowWorker | None, activities: Activity
 
 
 async def last_words(store: Store, note: Json, problem: str) -> str:
-    """Give back the execution's lease, and return a sentence about the consequence.
+    """Give back the execution's task; return a sentence that says what happens next.
 
-    :param store: a store that does not belong to the blocked event loop.
+    :param store: one that does not belong to the blocked event loop.
     :param note: see `note_of`.
     """
     if not note:
@@ -73,11 +73,11 @@ async def last_words(store: Store, note: Json, problem: str) -> str:
         run = Run(known.id, known.run_id, "", "", "", "", 0)
         task = WorkflowTask(run, known.fence, 0, (), 0, 0, known.hangs)
         if known.hangs + 1 < MAX_HANGS:
-            await store.park(task, f"{problem}, which was ended; the workflow task runs once more", AGAIN_NS, hung=True)
-            return "The workflow task runs once more; other workers take over the rest."
-        why = f"{problem}, which was ended, as was another one before; it waits to be released"
+            await store.park(task, f"{problem}, which was ended; it is tried once more", AGAIN_NS, hung=True)
+            return "It is tried once more; other workers take over the rest."
+        why = f"{problem}, which was ended like another one before; it waits to be released"
         await store.park(task, why, -1, hung=True)
-        return "This is the second time, so the workflow waits to be released; other workers take over the rest."
+        return "This is the second time, so it waits to be released; other workers take over the rest."
     finally:
         await store.close()
 
@@ -85,7 +85,7 @@ async def last_words(store: Store, note: Json, problem: str) -> str:
 def _leased(
     facts: Facts, workflows: WorkflowWorker | None, activities: ActivityWorkers | None
 ) -> tuple[WorkflowTask | None, ActivityLease | None]:
-    """The lease of the workflow task or activity in which a program runs."""
+    """The workflow task, or the activity, for which a program runs."""
     run_id = ""
     if isinstance(facts, Live):
         run_id = facts.run.run_id

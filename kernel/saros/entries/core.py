@@ -7,7 +7,7 @@ from typing import Final
 
 from .compound import Ignored, MapOf, Reference, Table
 from .entry import CLIENT, HOST, WORKER, Entry
-from .fields import Choice, Data, Duration, Flag, Number, Text
+from .fields import Choice, Duration, Flag, Number, Text
 from .kinds import Kind
 from .problems import Problem
 from .registry import Registry
@@ -165,29 +165,8 @@ PROCESS_HOST: Final = Kind(
 )
 
 
-def _check_variable(entry: Entry, registry: Registry) -> Iterator[Problem]:
-    if not isinstance(entry.get("default"), str | int | float | None):
-        yield entry.problem("`default` must be a text or a number", "default")
-
-
-ENV_VARIABLE: Final = Kind(
-    "env.variable",
-    role="config",
-    doc="A variable of the environment, for the module env.",
-    check=_check_variable,
-    fields={
-        "variable": Text(
-            pattern=r"[^=\s]+", form="the name of a variable", doc="In the environment; default: the name."
-        ),
-        "default": Data(doc="What it is where the environment does not have it."),
-        "read_only": Flag(default=True, doc="It is so in any case."),
-        "storage": Ignored(Text(), "variables come from the process environment"),
-    },
-)
-
 CORE_KINDS: Final[tuple[Kind, ...]] = (
     TEMPORAL_CLIENT,
     TEMPORAL_WORKER,
     PROCESS_HOST,
-    ENV_VARIABLE,
 )

@@ -186,4 +186,15 @@ def _json_hint(text: str) -> str:
         return 'JSON needs double quotes; put single quotes around it for the shell: \'{"id": "1"}\''
     if stripped[0].isalpha():
         return f"a text needs quotes: '\"{stripped}\"'" if len(stripped) < 40 else "a text needs quotes"
-    return 'put single quotes around it for the shell: \'{"id": "1"}\''
+    return 'put the whole in single quotes for the shell: \'{"id": "1"}\''
+
+
+def address(text: str, where: str) -> tuple[str, int]:
+    """Host and port; without a host, only this machine reaches it.
+
+    :raises WrongInput: for what is no address.
+    """
+    host, _, port = text.rpartition(":")
+    if not port.isascii() or not port.isdecimal() or int(port) > 65535:
+        raise WrongInput(f'"{text}" is no address', where, "write HOST:PORT, such as 127.0.0.1:9464")
+    return host.strip("[]") or "127.0.0.1", int(port)

@@ -51,12 +51,25 @@ class Objects(logging.Handler):
                 "level": record.levelname.lower(),
                 "logger": record.name,
                 **getattr(record, "saros", {"message": record.getMessage()}),
+                **fields_of(record),
             }
             if record.exc_info:
                 entry["exception"] = logging.Formatter().formatException(record.exc_info)
             print(json_visible(json.dumps(entry, ensure_ascii=False)), file=sys.stderr, flush=True)
         except Exception:
             self.handleError(record)
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, Any]:
+    """What a record says about a workflow and its activities; one of Python code gets it from what runs here."""
+    from saros.interfaces.observer import FIELDS, about_call
+    from saros.interfaces.runtime import current
+
+    given = {name: value for name in FIELDS if (value := getattr(record, name, None)) is not None}
+    scope = current.get()
+    if not given and scope is not None:
+        given = about_call(scope, scope.entry)
+    return given
 
 
 def configure(level: str, *, as_json: bool = False) -> None:

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import streams
-from .commands import about, apps, call, executions, replaying, requests, serve, start
+from .commands import about, apps, call, executions, insight, replaying, requests, serve, start
 from .errors import FAILURE, OK, report
 
 COMPLETION = "_SAROS_COMPLETE"
@@ -66,6 +66,7 @@ def _assemble() -> typer.Typer:
         (RUN, serve),
         (RUN, call),
         (LOOK, executions),
+        (LOOK, insight),
         (TALK, requests),
         (DEVELOP, apps),
         (DEVELOP, replaying),

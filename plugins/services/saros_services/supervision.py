@@ -1,10 +1,9 @@
 """Supervision: keeps the processes of ``process.service`` entries running.
 
-If a service's process fails, the service restarts it after a delay that grows with each failure in a row. If the
-process ends normally, its work is done; if it fails with an error that is not retryable, it has failed for good. (A
-crash, of kind Internal, is the exception: supervision exists to restart it.) If the process ran for longer than
-`stable_threshold` before it failed, it had recovered, and the count of failures starts again. While it runs, the
-process is registered under the id of the service.
+A service whose process fails is restarted after a delay that grows with each failure in a row. A service is not
+restarted if its process ends normally, or fails with an error that is not retryable. (A crash, of kind Internal,
+is restarted all the same.) If a process ran for longer than `stable_threshold` before it failed, the count of
+failures starts again. While it runs, the process is registered under the id of the service.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ log = logging.getLogger("saros.services")
 
 
 class Restart(msgspec.Struct, frozen=True):
-    """The restart policy of a failed process; times in nanoseconds, 0 attempts means no limit."""
+    """When a failed process is restarted; times in nanoseconds, 0 attempts means no limit."""
 
     max_attempts: int
     initial_delay: int
@@ -49,7 +48,7 @@ class Restart(msgspec.Struct, frozen=True):
         )
 
     def delay(self, failures: int) -> int:
-        """Return the wait after this number of failures in a row."""
+        """The wait after this many failures in a row."""
         delay = backoff(self.initial_delay, self.backoff_factor, self.max_delay, failures)
         return round(delay * random.uniform(1 - self.jitter, 1 + self.jitter)) if self.jitter else delay
 
@@ -57,7 +56,7 @@ class Restart(msgspec.Struct, frozen=True):
 class Service:
     """One supervised process.
 
-    :param changed: called when its process has begun, and when the service gives up.
+    :param changed: called when its process has begun, and when the service is given up.
     """
 
     def __init__(self, host: ProcessHost, entry: Entry, changed: Callable[[], None]) -> None:
@@ -94,7 +93,7 @@ class Service:
                 name=self.entry.id,
             )
         except Error as error:
-            self._host.deployment.refresh()  # the code may be repaired before the next attempt
+            self._host.deployment.refresh()  # the code may be repaired before the next start
             self._failed(
                 error_data(error), final=error.retryable is False and not isinstance(error, CodeError)
             )
@@ -138,7 +137,7 @@ class Service:
         limit = self._restart.max_attempts
         if final:
             log.error(
-                "%s does not restart, because its error is not retryable: %s", self.entry.id, error.message
+                "%s is not restarted, because its error is not retryable: %s", self.entry.id, error.message
             )
             self._note(given_up=True)
         elif limit and self.failures > limit:
@@ -146,11 +145,11 @@ class Service:
             self._note(given_up=True)
         else:
             delay = self._restart.delay(self.failures)
-            log.warning("%s failed and restarts in %g s: %s", self.entry.id, delay / 1e9, error.message)
+            log.warning("%s failed; it restarts in %g s: %s", self.entry.id, delay / 1e9, error.message)
             self._timer = clock.call_after(delay, self.start)
 
     async def stop(self, limit: int) -> None:
-        """Cancel the process, and terminate it after `limit` nanoseconds."""
+        """Ask the process to end, and kill it after `limit` nanoseconds."""
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
@@ -181,7 +180,7 @@ class Supervisor:
         self._waiting: list[Service] = []
 
     def start(self) -> None:
-        """Start the services with `auto_start`, each as soon as those that it depends on have begun."""
+        """Start the services that start automatically, each as soon as its dependencies have begun."""
         self._waiting = [each for each in self.services.values() if each.entry.get("lifecycle.auto_start")]
         self._start_ready()
 
@@ -195,12 +194,8 @@ class Supervisor:
             ]
             lost = next((other for other in missing if other.given_up), None)
             if lost is not None:
-                log.error(
-                    "%s does not start, because it depends on %s, which has failed",
-                    service.entry.id,
-                    lost.entry.id,
-                )
-                service.given_up = True  # for the services that depend on it, which come later
+                log.error("%s does not start, because it depends on %s", service.entry.id, lost.entry.id)
+                service.given_up = True  # for those that depend on it, which come later
             elif missing:
                 self._waiting.append(service)
             else:
@@ -212,10 +207,10 @@ class Supervisor:
         return [self.services[id] for id in ids if id in self.services]
 
     async def stop(self) -> None:
-        """Stop the services concurrently, each after those that depend on it have stopped.
+        """Stop the services concurrently, each one after the services that depend on it.
 
-        All stop within the longest `stop_timeout`: a service shares the remaining time equally with those that stop
-        after it, one after another.
+        All stop within the longest `stop_timeout`: a service and the services that must stop after it, one after
+        another, share the remaining time equally.
         """
         self._waiting = []
         if not self.services:
@@ -241,7 +236,7 @@ class Supervisor:
         return [service.entry for service in self.services.values()]
 
     def _depths(self) -> Mapping[str, int]:
-        """Return for each service the length of its chain: itself, and the services that it depends on."""
+        """For each service, how many stop one after another from it on: itself and its dependencies."""
         depths: dict[str, int] = {}
         for id, service in self.services.items():  # dependencies come first
             needed = [depths[other.entry.id] for other in self._of(service.entry.dependencies)]
@@ -250,7 +245,7 @@ class Supervisor:
 
 
 def in_order(entries: Iterable[Entry]) -> list[Entry]:
-    """Return entries such that each comes after those that it depends on; otherwise in the given order."""
+    """Sort entries so that each comes after its dependencies; otherwise keep the given order."""
     waiting = {entry.id: entry for entry in entries}
     result: list[Entry] = []
 

@@ -74,7 +74,7 @@ class Board:
             "signal": self._traced(),
         }
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has failed, and printed the reason
+        with contextlib.suppress(BrokenPipeError):  # the process has failed, and printed why
             self._process.stdin.write(json.dumps(given, default=str).encode() + b"\n")
             self._process.stdin.flush()
 
@@ -88,7 +88,7 @@ class Board:
         return self._signal
 
     def beat(self) -> None:
-        """Count a beat: Python's threads can run."""
+        """Record that a Python thread can run."""
         self._beats += 1
         self._memory[:8] = self._beats.to_bytes(8, "little")
 

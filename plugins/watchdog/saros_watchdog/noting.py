@@ -1,4 +1,4 @@
-"""A process that has the backend record that a worker is blocked, and prints a sentence about the consequence.
+"""A process in which the backend records that a worker is blocked; it prints a sentence that says what happens next.
 
 `saros_watchdog.watching` starts it with JSON on stdin, because that process must not load the backend itself.
 """
@@ -30,10 +30,10 @@ async def noted(given: dict[str, Any]) -> str:
 def main() -> None:
     try:
         print(asyncio.run(noted(json.load(sys.stdin))))
-    except Exception as exc:  # the worker ends in any case
-        print(one_line(cut(f"The backend could not record it: {type(exc).__name__}: {exc}")))
+    except Exception as exc:  # the worker is ended anyway
+        print(one_line(cut(f"The backend could not note it: {type(exc).__name__}: {exc}")))
     sys.stdout.flush()
-    os._exit(0)  # the worker waits for the exit, and this process has nothing to clean up
+    os._exit(0)  # the worker waits for this exit, and there is nothing to clean up
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""A small process beside a worker that detects code that keeps Python's lock, as the worker's threads cannot.
+"""A small process beside a worker that notices what the worker's own threads cannot: code that holds Python's lock.
 
 While C code holds the lock (a regular expression that never ends, a fault in an extension), no Python thread runs,
 including that of `saros_watchdog.watchdog`. Therefore the worker writes into shared memory what it runs, and its
 watchdog counts beats there. If the beats stop while something runs, this process prints that, has the backend record
 it, and kills the worker.
 
-It runs as a script without site-packages, and until then imports only what it needs.
+It runs as a script, without site-packages, and imports only what it needs.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from typing import Any, Final
 
 SLOT: Final = 2048
 LOOP_SLOTS: Final = 8
-"""The slots for nested activations on the event loop; the others are for threads."""
+"""How many slots are for nested activations on the event loop; the others are for threads."""
 SLOTS: Final = 256
 HEAD: Final = 64
 SIZE: Final = HEAD + SLOT * SLOTS
-"""The size of the shared memory: a counter of beats, then the slots, each a length and JSON of that length."""
+"""Bytes of the shared memory: a counter of beats, then the slots, each a length and JSON of that length."""
 WORDS_S: Final = 20.0
-"""The time limit for recording it, which includes the start of a process."""
+"""How long recording may take, including the start of a process."""
 TRACE_S: Final = 2.0
 TICK_HZ: Final = os.sysconf("SC_CLK_TCK")
 
@@ -40,7 +40,7 @@ def tick_s(silence_s: float) -> float:
 
 
 def busy_slots(memory: Any) -> list[dict[str, Any]]:
-    """Return what the worker runs: the loop's activations from the outermost to the innermost, then threads."""
+    """What the worker runs: the event loop's activations from the outermost to the innermost, then threads."""
     found = []
     for at in range(HEAD, SIZE, SLOT):
         size = int.from_bytes(memory[at : at + 4], "little")
@@ -50,7 +50,7 @@ def busy_slots(memory: Any) -> list[dict[str, Any]]:
 
 
 class _Threads:
-    """The threads of a process, as far as the system shows them."""
+    """The threads of a process, as far as the system reports them."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -61,10 +61,9 @@ class _Threads:
         self.used, self._last = {}, {}
 
     def lived(self, passed: float) -> float:
-        """Return how much of `passed` seconds counts: none while the process is stopped, and only CPU time while it
-        is runnable.
+        """How much of `passed` seconds counts: none while the process is stopped; only CPU time while it is runnable.
 
-        So a slow or overloaded machine does not end a worker.
+        So a slow or overloaded machine does not get a worker killed.
         """
         try:
             names = os.listdir(f"/proc/{self._pid}/task")
@@ -94,7 +93,7 @@ class _Threads:
 
 
 def culprit(running: list[dict[str, Any]], used: dict[int, float], silent: float) -> dict[str, Any] | None:
-    """Return what holds the lock: the thread that uses CPU, or the only candidate."""
+    """The activation that holds the lock: that of the thread that uses CPU time, or the only candidate."""
     busiest = max(used, key=lambda thread: used[thread], default=0)
     if used.get(busiest, 0.0) > silent / 2:
         own = [each for each in running if each["thread"] == busiest]
@@ -103,7 +102,7 @@ def culprit(running: list[dict[str, Any]], used: dict[int, float], silent: float
 
 
 def place(trace: str, ident: int, root: str) -> str:
-    """Return file and line of a thread's innermost app code from the output of `faulthandler`, or an empty string."""
+    """File and line of a thread's innermost app code in the output of `faulthandler`; empty if there is none."""
     for part in re.split(r"\n(?=\S)", trace):
         head = re.match(r"(?:Current thread|Thread) 0x([0-9a-f]+)", part)
         if head and int(head[1], 16) == ident:
@@ -128,7 +127,7 @@ class Watching:
             if select.select([0], [], [], tick)[0] and not os.read(0, 1):
                 return
             now = time.monotonic()
-            # A pause of this process or of the machine does not count.
+            # After a pause of this process, too, or of the machine, no activation is to blame for the time.
             passed, last = min(now - last, 2 * tick), now
             heard, beats = beats, bytes(self._memory[:8])
             running = busy_slots(self._memory) if beats == heard else []
@@ -143,7 +142,7 @@ class Watching:
 
     def _end(self, running: list[dict[str, Any]], used: dict[int, float], silent: float) -> None:
         found = culprit(running, used, silent)
-        told = "Other workers take over its tasks when its leases expire."
+        told = "Other workers take over its tasks when its leases end."
         if found is None:
             names = ", ".join(each["name"] for each in running[:3])
             more = f" and {len(running) - 3} others" if len(running) > 3 else ""

@@ -16,12 +16,9 @@ from saros.model.errors import Error
 
 from .. import errors
 from ..keys import ACTIVITIES, OUT, RUNS
-from ..options import Options
-from ..server.client import BLOCK_MS, BUSY, LOST, TIMEOUT_S, Client
-from ..server.partitions import Partitions
-from .intake import Intake
-from .leases import Leases, Renewer
-from .prefetch import Prefetch
+from ..server.client import BLOCK_MS, BUSY, LOST, TIMEOUT_S
+from .leases import Renewer
+from .worker import Worker
 
 log = logging.getLogger("saros.redis")
 
@@ -40,13 +37,13 @@ class Reader:
     """
 
     def __init__(
-        self, readers: Readers, kind: str, numbers: Sequence[int], queues: tuple[str, ...] = ()
+        self, worker: Worker, kind: str, numbers: Sequence[int], queues: tuple[str, ...] = ()
     ) -> None:
-        self._options = readers.options
-        self._client = readers.client
-        self._partitions = readers.partitions
-        self._prefetch = readers.prefetch
-        self._intake = readers.intake
+        self._options = worker.options
+        self._client = worker.client
+        self._partitions = worker.partitions
+        self._prefetch = worker.prefetch
+        self._intake = worker.intake
         self._kind = kind
         self._numbers = numbers
         self._queues = queues
@@ -126,21 +123,8 @@ class Reader:
 class Readers:
     """The readers of a process that works, and the thread that renews its leases."""
 
-    def __init__(
-        self,
-        options: Options,
-        client: Client,
-        partitions: Partitions,
-        prefetch: Prefetch,
-        intake: Intake,
-        leases: Leases,
-    ) -> None:
-        self.options = options
-        self.client = client
-        self.partitions = partitions
-        self.prefetch = prefetch
-        self.intake = intake
-        self._leases = leases
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
         self._jobs: dict[tuple[str, tuple[str, ...]], list[Job[None]]] = {}
         self._renewer: Renewer | None = None
 
@@ -148,24 +132,26 @@ class Readers:
         """Start filling the buffer of a kind (for activities, of these queues), unless that has been done."""
         if (kind, queues) in self._jobs:
             return
+        worker = self._worker
         if self._renewer is None:
-            tags, consumer = self.partitions.keys.tags, self.prefetch.consumer
-            self._renewer = Renewer(self._leases, self.client.threaded(), tags, consumer, self.options)
+            tags, consumer = worker.partitions.keys.tags, worker.prefetch.consumer
+            self._renewer = Renewer(worker.leases, worker.client.threaded(), tags, consumer, worker.options)
             self._renewer.start()
-        everything = list(range(self.partitions.keys.partitions))
-        shares = [[partition] for partition in everything] if self.options.cluster else [everything]
-        readers = [Reader(self, kind, numbers, queues) for numbers in shares]
+        everything = list(range(worker.partitions.keys.partitions))
+        shares = [[partition] for partition in everything] if worker.options.cluster else [everything]
+        readers = [Reader(worker, kind, numbers, queues) for numbers in shares]
         self._jobs[kind, queues] = [Job(reader.run(), f"the reader of {kind}") for reader in readers]
 
     async def leave(self, kind: str, queues: tuple[str, ...] = ()) -> None:
         """Stop taking tasks of a kind (for activities, of these queues)."""
-        self.prefetch.buffer_of(kind, queues).stop()
+        self._worker.prefetch.buffer_of(kind, queues).stop()
         await end_all(self._jobs.pop((kind, queues), []), LIMIT_S, at_once=True)
 
     async def stop(self) -> None:
         """Stop taking tasks, and hand those still leased to other workers, so they need not wait for the lease."""
+        worker = self._worker
         await self.leave(RUNS)
-        for queues in list(self.prefetch.activities):
+        for queues in list(worker.prefetch.activities):
             await self.leave(ACTIVITIES, queues)
         await self.leave(OUT)
         renewer, self._renewer = self._renewer, None
@@ -173,17 +159,18 @@ class Readers:
             return
         await asyncio.to_thread(renewer.stop)
         # Tasks that come with a reply now would be leased, but lost.
-        await self.client.quiet(QUIET_S)
+        await worker.client.quiet(QUIET_S)
         with contextlib.suppress(Error):  # if the server is unavailable, the leases expire
-            for partition in range(self.partitions.keys.partitions):
+            for partition in range(worker.partitions.keys.partitions):
                 await self._give_back(partition)
-        self._leases.clear()
+        worker.leases.clear()
 
     async def _give_back(self, partition: int) -> None:
         """Hand over until nothing is left: the server may still give tasks to a read that it believes is waiting."""
-        args = [self.prefetch.consumer, self.prefetch.streams(partition)]
+        prefetch = self._worker.prefetch
+        args = [prefetch.consumer, prefetch.streams(partition)]
         for _ in range(ROUNDS):
-            if not int(await self.partitions.run("give_back", partition, args, 1.0)):
+            if not int(await self._worker.partitions.run("give_back", partition, args, 1.0)):
                 return
 
 

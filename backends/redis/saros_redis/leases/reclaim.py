@@ -8,12 +8,8 @@ import logging
 from typing import Final
 
 from .. import codec
-from ..options import Options
-from ..server.client import Client
-from ..server.partitions import Partitions
-from .intake import Intake
-from .leases import Leases
-from .prefetch import BATCH, Prefetch
+from .prefetch import BATCH
+from .worker import Worker
 
 log = logging.getLogger("saros.redis")
 
@@ -24,21 +20,13 @@ AGAIN_S: Final = 0.1
 
 
 class Reclaim:
-    def __init__(
-        self,
-        options: Options,
-        client: Client,
-        partitions: Partitions,
-        prefetch: Prefetch,
-        intake: Intake,
-        leases: Leases,
-    ) -> None:
-        self._options = options
-        self._client = client
-        self._partitions = partitions
-        self._prefetch = prefetch
-        self._intake = intake
-        self._leases = leases
+    def __init__(self, worker: Worker) -> None:
+        self._options = worker.options
+        self._client = worker.client
+        self._partitions = worker.partitions
+        self._prefetch = worker.prefetch
+        self._intake = worker.intake
+        self._leases = worker.leases
         self._suspects: set[str] = set()
 
     async def run(self) -> None:

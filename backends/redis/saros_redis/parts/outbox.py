@@ -20,7 +20,7 @@ class Outbox:
             return  # given back, and delivered by another worker
         item = codec.mail_item(reply) if reply is not None else ""
         run_id = reply.run_id if reply is not None else ""
-        args = [place.entry, entry.id, run_id, item, entry.key]
+        args = [place.entry, entry.id, run_id, item, entry.key, entry.lane]
         await self._partitions.run("delivered", place.partition, args, self._partitions.patience)
         self._leases.drop(
             proof_of(entry)

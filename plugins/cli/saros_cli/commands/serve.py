@@ -76,6 +76,16 @@ def serve(
             help="The longest wait for a server that is not up yet; 0 to fail at once.",
         ),
     ] = "30s",
+    health: Annotated[
+        str,
+        typer.Option(
+            "--health",
+            metavar="ADDRESS",
+            envvar="SAROS_HEALTH",
+            help="Answer /healthz, /readyz and /metrics there, such as 127.0.0.1:9464.",
+            show_default=False,
+        ),
+    ] = "",
     no_services: Annotated[
         bool,
         typer.Option(
@@ -91,11 +101,23 @@ def serve(
         raise WrongInput("only --exec takes arguments", "argument 2", "name an entry with --exec ENTRY")
     args = inputs.value_list(arguments or [], "argument")
     logs.configure(log_level, as_json=log_json)
+    address = inputs.address(health, "--health") if health else None
     limits = inputs.seconds(watchdog, "--watchdog") or 0.0, inputs.seconds(wait, "--wait") or 0.0
     end = End()
     try:
         result = session.run(
-            _serve(session.target(backend), app, log_json, *limits, not no_services, end, run, args, reload)
+            _serve(
+                session.target(backend),
+                app,
+                log_json,
+                *limits,
+                not no_services,
+                end,
+                run,
+                args,
+                reload,
+                address,
+            )
         )
     finally:
         end.cancel()
@@ -149,11 +171,14 @@ async def _serve(
     run: str,
     args: list[Any],
     reload: bool,
+    address: tuple[str, int] | None,
 ) -> Any:
     import asyncio
 
     from saros.app.loading import code_problems
     from saros.model.background import LIMIT_S, Job, end_all
+
+    from ..health import probes
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -172,14 +197,14 @@ async def _serve(
         loop.add_signal_handler(number, outdated.set if number == signal.SIGHUP else asked)
     try:
         patience = session.Wait(wait, stop)
-        async with session.app_on(
-            to, path, workers=True, services=services, watchdog=watchdog, wait=patience
-        ) as app:
+        opening = session.app_on(to, path, workers=True, services=services, watchdog=watchdog, wait=patience)
+        async with probes(address) as probed, opening as app:
             end.limit_s = _time_to_stop(app)
             code_problems(app.deployment)  # compiles now: a changed file takes effect only on a reload
             _tell(app, to, log_json, services)
             tune_collector()
             workers = app.start_workers(services=services)
+            probed.app, probed.workers = app, workers
             reloads = Job(reloading.run(app, outdated, watched), "reloading")
             stopping = Job(stop.wait(), "the wait for a signal")
             work = Job(_run(app, run, args), run) if run else stopping

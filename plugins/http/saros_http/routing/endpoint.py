@@ -29,8 +29,9 @@ from .exchange import Exchange
 INLINE: Final = 64 << 10
 """The largest body, in bytes, that goes to the function together with the head."""
 MAX_QUERY: Final = 1000
-PARAMS: Final = "saros.params"  # in a scope: a flat list of names and values of the path's parameters
-TIMEOUT: Final = "saros.timeout"  # in a scope: the limit of the middleware `timeout`, in seconds
+PARAMS: Final = "saros.params"  # in a scope: names and values of the path's parameters, flat
+TRACE: Final = "saros.trace"  # in a scope: the carrier of the request, while somebody observes
+TIMEOUT: Final = "saros.timeout"  # in a scope: seconds of the middleware `timeout`
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -68,7 +69,8 @@ class Endpoint:
             info = await self._info(scope, body)
             limit = self._timeout or scope.get(TIMEOUT) or self._settings.request
             exchange = Exchange(scope, receive, send, body)
-            await exchange.run(self._app.host, self._function, info, {"request_id": scope[REQUEST_ID]}, limit)
+            context, trace = {"request_id": scope[REQUEST_ID]}, scope.get(TRACE, "")
+            await exchange.run(self._app.host, self._function, info, context, limit, trace)
         except HttpError as error:
             if exchange is not None and exchange.begun:
                 await exchange.cut()
@@ -117,4 +119,4 @@ def _query(query: bytes) -> list[str]:
     return [text for pair in pairs for text in pair]
 
 
-__all__ = ["PARAMS", "TIMEOUT", "Disconnected", "Endpoint", "Settings", "seconds"]
+__all__ = ["PARAMS", "TIMEOUT", "TRACE", "Disconnected", "Endpoint", "Settings", "seconds"]

@@ -77,7 +77,13 @@ class Exchange:
     # --- the function -----------------------------------------------------------------------
 
     async def run(
-        self, host: Host, entry: Entry, info: Json, context: Mapping[str, str], seconds: float
+        self,
+        host: Host,
+        entry: Entry,
+        info: Json,
+        context: Mapping[str, str],
+        seconds: float,
+        trace: str = "",
     ) -> None:
         """Run the function and send its response.
 
@@ -86,6 +92,7 @@ class Exchange:
         """
         call = Call(entry.id, context=msgspec.Raw(pack(context)))
         scope = host.attempts.scope({"http": msgspec.Raw(info)}, call)
+        scope.trace = trace
         _exchanges[scope.pid] = self
         self.host = host
         try:

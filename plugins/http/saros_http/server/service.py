@@ -153,7 +153,12 @@ def _listeners(app: App, admin: Admin, metrics: Metrics, opened: contextlib.Exit
         context = tls_context(app, entry)
         limits = Limits(entry.get("limits.requests"), seconds(entry, "timeouts.write"))
         gateway = Gateway(
-            entry.id, routes_of(app, entry), metrics, limits, entry.get("access_log") is not False
+            entry.id,
+            routes_of(app, entry),
+            metrics,
+            limits,
+            entry.get("access_log") is not False,
+            app.deployment,
         )
         sock = opened.enter_context(listen(entry, "addr", "0.0.0.0"))
         url = _url(sock, "https" if context else "http")
