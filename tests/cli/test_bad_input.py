@@ -156,7 +156,11 @@ def test_all_problems_of_yaml_and_lua_come_at_once(cli: Any, write: Any) -> None
             "this is not JSON: expecting value at line 1, column 8 (argument 1)",
             'put single quotes around it for the shell: \'{"id": "1"}\'',
         ),
-        ("", "this is not JSON: expecting value at line 1, column 1 (argument 1)", "write null for a missing value"),
+        (
+            "",
+            "this is not JSON: expecting value at line 1, column 1 (argument 1)",
+            "write null for a missing value",
+        ),
     ],
 )
 def test_wrong_json(cli: Any, shop: str, text: str, error: str, hint: str) -> None:

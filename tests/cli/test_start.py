@@ -31,7 +31,9 @@ def test_start_waits_on_memory_and_shows_what_happens(cli: Any, shop: str) -> No
     assert result.status == 0
     assert result.json == {"status": "completed", "payment": {"id": "pay-1", "amount": 5}}
     lines = result.err.splitlines()
-    assert lines[0] == f"note: {SKIP} lives in this process only, so this waits for the workflow as with --wait"
+    assert (
+        lines[0] == f"note: {SKIP} lives in this process only, so this waits for the workflow as with --wait"
+    )
     events = [line.split()[1] for line in lines[1:] if line.startswith(" ")]
     assert events == [
         "ExecutionStarted",
