@@ -1,4 +1,4 @@
-"""Logs on stderr: lines for people, or JSON for machines."""
+"""Logs on stderr, as lines for people or JSON for machines."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _STYLES: Final = {"DEBUG": "dim", "WARNING": "yellow", "ERROR": "red", "CRITICAL
 
 
 class Lines(logging.Handler):
-    """One line per record, above whatever moves on the terminal."""
+    """Writes one line per record, above a live display."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             time = logging.Formatter().formatTime(record, "%H:%M:%S")
-            # Further lines are indented: no text of a program or client looks like a record of its own.
+            # Further lines are indented, so that no text of a program or client can look like a record.
             text = visible(record.getMessage())
             if record.exc_info:
                 text += "\n" + visible(logging.Formatter().formatException(record.exc_info))
@@ -42,7 +42,7 @@ class Lines(logging.Handler):
 
 
 class Objects(logging.Handler):
-    """One JSON object per record."""
+    """Writes one JSON object per record."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -73,7 +73,7 @@ def fields_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def configure(level: str, *, as_json: bool = False) -> None:
-    """Send logs of this level, and above, to stderr.
+    """Send logs of this level and above to stderr.
 
     :raises WrongInput: for a level that does not exist.
     """

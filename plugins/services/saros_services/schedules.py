@@ -57,7 +57,7 @@ class Schedule:
         if self._job is not None:
             await self._job.end()
 
-    # --- when -------------------------------------------------------------------------------
+    # --- timing -----------------------------------------------------------------------------
 
     def _wait(self) -> None:
         time = self._occurrences.after(self._backend.clock.now())
@@ -76,7 +76,7 @@ class Schedule:
         self._noted.set()
         self._wait()
 
-    # --- what -------------------------------------------------------------------------------
+    # --- starting ---------------------------------------------------------------------------
 
     async def _run(self) -> None:
         clock = self._backend.clock
@@ -168,7 +168,7 @@ class Schedule:
         try:
             await self._backend.start(start_request(self._deployment, self.entry, id))
         except Error as error:
-            if error.kind != ALREADY_EXISTS:  # another worker was first
+            if error.kind != ALREADY_EXISTS:  # another worker has started it
                 raise
         else:
             log.info("%s started", id)

@@ -1,4 +1,4 @@
-"""The admin address: is it alive, is it ready, what has it done."""
+"""The admin address: liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _METRICS: Final = (b"content-type", CONTENT_TYPE.encode())
 
 class Admin:
     def __init__(self, app: App, metrics: Metrics) -> None:
-        self.ready = False  # whether the servers listen, and go on doing so
+        self.ready = False  # whether the servers listen and are not stopping
         self._app = app
         self._metrics = metrics
 

@@ -35,12 +35,12 @@ access = logging.getLogger("saros.http.access")
 _ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _PORTS: Final = {"http": ":80", "https": ":443"}
 CLIENT_CLOSED: Final = 499
-"""The status, in log and metrics, of requests whose client disconnected before the response."""
+"""The status in log and metrics of a request whose client disconnected before the response."""
 
 
 class Limits(NamedTuple):
-    """:param requests: under way at once; more are refused.
-    :param write: seconds that a client has to take a part of a response; 0 for no limit.
+    """:param requests: the most requests in progress; the server refuses more.
+    :param write: seconds for a client to read a part of a response; 0 for no limit.
     """
 
     requests: int
@@ -184,7 +184,7 @@ class Gateway:
 
 
 def _require_ours(scope: Scope) -> None:
-    """Refuse an absolute target (``GET http://host/path``) of another host than the request says: no proxy here.
+    """Refuse an absolute target (``GET http://host/path``) for another host than the request names: this is no proxy.
 
     :raises HttpError: 404.
     """

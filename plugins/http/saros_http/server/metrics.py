@@ -16,7 +16,7 @@ _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "O
 
 
 class Metrics:
-    """Of all servers of one app. Routes are patterns, so that clients cannot make labels."""
+    """The metrics of all servers of one app. The route label is a pattern, so that clients cannot create labels."""
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
