@@ -75,12 +75,14 @@ def url(file: Path) -> str:
 
 @pytest.fixture
 def worker(app_path: Path, url: str, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
-    """Starts worker processes; `worker(**env)`."""
+    """Starts worker processes; `worker(**env)`, on another URL by `at`."""
     started: list[Worker] = []
     numbers = itertools.count()
 
-    def start(log: bool = False, **env: str) -> Worker:
-        started.append(Worker(app_path, url, env, tmp_path / f"worker{next(numbers)}.log" if log else None))
+    def start(log: bool = False, at: str = "", **env: str) -> Worker:
+        started.append(
+            Worker(app_path, at or url, env, tmp_path / f"worker{next(numbers)}.log" if log else None)
+        )
         return started[-1]
 
     yield start

@@ -11,6 +11,8 @@ import msgspec
 
 from saros.interfaces.activities import ActivityLease, Settled
 from saros.interfaces.history import NewRun, WorkflowTask
+from saros.interfaces.insight import Paused, Queue, Worker, counted
+from saros.interfaces.insight.pending import Pending
 from saros.interfaces.nodes import LostNode, NodeMail
 from saros.interfaces.signals import Mail, Outgoing
 from saros.interfaces.store import Commit
@@ -18,13 +20,14 @@ from saros.model.clock import RealClock
 from saros.model.execution import Description, HistoryPage, Started, StartRequest, Watcher, new_id
 from saros.model.query import parse
 from saros.model.records import pack
+from saros.model.search import Node
 from saros.model.values import Json
 
 from .database.transaction import ACTIVITIES, NODES, OUTBOX, SESSIONS, TASKS, Transaction
 from .housekeeping import Housekeeping
 from .link import Link
 from .options import Options
-from .parts import activities, deliveries, listing, names, requests, sessions, views, workflow_tasks
+from .parts import activities, deliveries, insight, listing, names, requests, sessions, views, workflow_tasks
 from .size_limits import check
 
 MAILS: Final = 100
@@ -121,7 +124,7 @@ class SqlStore:
         return await self._link.read(lambda tx: views.describe(tx, id, run_id))
 
     async def executions(self, query: str = "") -> AsyncIterator[Description]:
-        node = parse(query, dt.datetime.fromtimestamp(self.clock.now() / 1e9, dt.UTC))
+        node = self._parse(query)
         before: int | None = None
         while True:
             page, before = await self._link.read(partial(listing.page, node=node, before=before))
@@ -130,8 +133,8 @@ class SqlStore:
             if before is None:
                 return
 
-    async def history(self, id: str, run_id: str = "", start: int = 0) -> HistoryPage | None:
-        return await self._link.read(lambda tx: views.history(tx, id, run_id, start))
+    async def history(self, id: str, run_id: str = "", start: int = 0, limit: int = 0) -> HistoryPage | None:
+        return await self._link.read(lambda tx: views.history(tx, id, run_id, start, limit))
 
     async def changed(self, id: str, run_id: str, length: int) -> None:
         link = self._link
@@ -144,6 +147,35 @@ class SqlStore:
                 await news
             finally:
                 link.waiting.drop_run(run_id, news)
+
+    def _parse(self, query: str) -> Node:
+        return parse(query, dt.datetime.fromtimestamp(self.clock.now() / 1e9, dt.UTC))
+
+    # --- insight ----------------------------------------------------------------------------
+
+    async def pending(self, id: str, run_id: str = "") -> Pending | None:
+        return await self._link.read(lambda tx: insight.pending(tx, id, run_id))
+
+    async def beat(self, worker: Worker, ns: int) -> None:
+        await self._link.write(lambda tx: insight.beat(tx, worker, ns))
+
+    async def workers(self) -> list[Worker]:
+        return await self._link.read(insight.workers)
+
+    async def queues(self) -> list[Queue]:
+        return await self._link.read(insight.queues)
+
+    async def counts(self, query: str = "") -> dict[str, int]:
+        node = self._parse(query)
+        if listing.is_exact(node):
+            return await self._link.read(lambda tx: listing.counts(tx, node))
+        return await counted(self.executions(query))
+
+    async def pause(self, schedule: str, paused: Paused | None) -> None:
+        await self._link.write(lambda tx: insight.pause(tx, schedule, paused), full=True)
+
+    async def paused(self) -> dict[str, Paused]:
+        return await self._link.read(insight.paused)
 
     # --- names ------------------------------------------------------------------------------
 

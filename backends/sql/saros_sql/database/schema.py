@@ -42,6 +42,9 @@ CREATE TABLE runs (
   hangs INTEGER NOT NULL DEFAULT 0,
   losses INTEGER NOT NULL DEFAULT 0,
   problem TEXT,
+  since INTEGER,
+  parked_since INTEGER,
+  next_try INTEGER,
   facts BLOB NOT NULL,
   search BLOB,
   memo BLOB
@@ -130,6 +133,10 @@ CREATE TABLE activities (
   aside INTEGER NOT NULL DEFAULT 0,
   losses INTEGER NOT NULL DEFAULT 0,
   closes INTEGER,
+  started INTEGER,
+  next_attempt INTEGER,
+  beaten INTEGER,
+  failure BLOB,
   task BLOB NOT NULL,
   heartbeat BLOB
 );
@@ -177,7 +184,8 @@ CREATE INDEX names_pid ON names (pid);
 CREATE TABLE sessions (
   owner TEXT PRIMARY KEY,
   until INTEGER NOT NULL,
-  boot TEXT NOT NULL
+  boot TEXT NOT NULL,
+  worker TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE nodes (
   node TEXT PRIMARY KEY,
@@ -194,6 +202,17 @@ CREATE TABLE node_watches (
   pid TEXT NOT NULL,
   watcher BLOB NOT NULL,
   PRIMARY KEY (node, pid, watcher)
+) WITHOUT ROWID;
+CREATE TABLE workers (
+  id TEXT PRIMARY KEY,
+  owner TEXT NOT NULL,
+  until INTEGER NOT NULL,
+  heard INTEGER NOT NULL,
+  told BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE paused (
+  schedule TEXT PRIMARY KEY,
+  told BLOB NOT NULL
 ) WITHOUT ROWID;
 """
 

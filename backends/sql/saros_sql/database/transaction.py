@@ -78,6 +78,10 @@ class Transaction(abc.ABC):
     for_update: str = ""
     """Ends a SELECT of rows to change."""
 
+    def by_the_day(self, steady: int) -> int:
+        """The time of day of a moment that is known by the steady clock."""
+        return self.now - self.steady + steady
+
     @abc.abstractmethod
     def all(self, sql: str, *args: Any) -> list[tuple[Any, ...]]: ...
 

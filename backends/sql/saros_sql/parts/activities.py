@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from saros.interfaces.activities import ActivityLease, ActivityTask, Settled
+from saros.interfaces.insight.pending import failure_of
 from saros.interfaces.signals import Mail
 from saros.model.clock import LONGEST
 from saros.model.errors import CANCELED, ErrorData
@@ -21,15 +22,18 @@ from .lifecycle import RETRY
 _read = msgspec.json.Decoder(ActivityTask).decode
 _CANCELED: Final = pack(Outcome(err=ErrorData("canceled", CANCELED, False)))
 _INSERT: Final = (
-    "INSERT INTO activities (run, ref, task_queue, task, attempt, ready, token, owner)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO activities (run, ref, task_queue, task, attempt, ready, token, owner, started)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
 def insert(tx: Transaction, run: int, tasks: Iterable[ActivityTask]) -> None:
     tx.many(
         _INSERT,
-        [(run, task.ref, task.task_queue, pack(task), task.attempt, tx.steady, None, None) for task in tasks],
+        [
+            (run, task.ref, task.task_queue, pack(task), task.attempt, tx.steady, None, None, None)
+            for task in tasks
+        ],
     )
 
 
@@ -38,8 +42,8 @@ def insert_leased(tx: Transaction, run: int, leases: Iterable[ActivityLease]) ->
     tx.many(
         _INSERT,
         [
-            (run, task.ref, task.task_queue, pack(task), task.attempt, None, token, tx.owner)
-            for task, token, _ in leases
+            (run, task.ref, task.task_queue, pack(task), task.attempt, None, token, tx.owner, now)
+            for task, token, now in leases
         ],
     )
 
@@ -78,8 +82,11 @@ def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[ActivityLea
             task.heartbeat = msgspec.Raw(heartbeat)
         lease = ActivityLease(task, tx.token(), tx.now)
         leases.append(lease)
-        taken.append((lease.token, tx.owner, seq))
-    tx.many("UPDATE activities SET ready = NULL, token = ?, owner = ? WHERE seq = ?", taken)
+        taken.append((lease.token, tx.owner, tx.now, seq))
+    tx.many(
+        "UPDATE activities SET ready = NULL, next_attempt = NULL, token = ?, owner = ?, started = ? WHERE seq = ?",
+        taken,
+    )
     return leases
 
 
@@ -87,7 +94,7 @@ def give_back(tx: Transaction, leases: Iterable[ActivityLease]) -> None:
     """Have activities taken by others that nobody here has begun."""
     for lease in leases:
         if tx.run(
-            "UPDATE activities SET ready = ?, token = NULL, owner = NULL WHERE token = ?",
+            "UPDATE activities SET ready = ?, token = NULL, owner = NULL, started = NULL WHERE token = ?",
             tx.steady,
             lease.token,
         ):
@@ -110,11 +117,14 @@ def settle(tx: Transaction, results: Iterable[Settled]) -> None:
             continue
         seq, run, canceled, closes = row
         if retry_in is not None and not canceled:
-            due = tx.steady + min(retry_in, LONGEST)
+            delay = min(retry_in, LONGEST)
+            due = tx.steady + delay
             if closes is None or due < closes:
                 tx.run(
-                    "UPDATE activities SET token = NULL, owner = NULL, attempt = attempt + 1, losses = 0"
-                    " WHERE seq = ?",
+                    "UPDATE activities SET token = NULL, owner = NULL, attempt = attempt + 1, losses = 0,"
+                    " started = NULL, next_attempt = ?, failure = ? WHERE seq = ?",
+                    tx.now + delay,
+                    pack(failure_of(outcome)),
                     seq,
                 )
                 lifecycle.arm(tx, run, task.ref, RETRY, due)
@@ -127,5 +137,5 @@ def heartbeat(tx: Transaction, lease: ActivityLease, details: Json | None) -> bo
     """See `Store.heartbeat`."""
     row = tx.one(_LEASED, lease.task.run_id, lease.task.ref, lease.token)
     if row is not None and details is not None:
-        tx.run("UPDATE activities SET heartbeat = ? WHERE seq = ?", details, row[0])
+        tx.run("UPDATE activities SET heartbeat = ?, beaten = ? WHERE seq = ?", details, tx.now, row[0])
     return row is None or bool(row[2])

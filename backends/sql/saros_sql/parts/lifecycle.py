@@ -26,6 +26,9 @@ STARTING: Final = 1
 PARKED: Final = 2
 """Held until its deadline `WAKE`, or until it is released."""
 
+NOTE_PARKED: Final = "parked_since = CASE WHEN problem IS NULL THEN ? ELSE parked_since END, next_try = ?"
+"""Assignments of an UPDATE that gives a run a problem: the time of day, and when it is tried again, or NULL."""
+
 WAKE: Final = "wake"
 LIMIT: Final = "limit"
 LIMIT_AGAIN: Final = "limit again"
@@ -142,7 +145,7 @@ def arm(tx: Transaction, run: int, ref: int, guard: str, due: int, mail: Mail | 
 
 _CREATE: Final = (
     "INSERT INTO runs (id, run_id, pid, type, task_queue, status, start_time, began, request_id, held, ready,"
-    " facts, search, memo) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING run"
+    " next_try, facts, search, memo) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING run"
 )
 
 
@@ -153,6 +156,7 @@ def create(tx: Transaction, new: NewRun, old: Found | None = None, watcher: Watc
     """
     run, options = new.run, new.run.options
     began = tx.steady if old is None else old.began
+    delay = min(new.delay, LONGEST)
     held = STARTING if new.delay > 0 and all(mail.op != CANCEL for mail in new.mails) else FREE
     search = members(options.search_attributes) if options.search_attributes else {}
     memo = members(options.memo) if options.memo else {}
@@ -169,6 +173,7 @@ def create(tx: Transaction, new: NewRun, old: Found | None = None, watcher: Watc
         run.request_id,
         held,
         tx.steady if held == FREE else None,
+        None if held == FREE else tx.now + delay,
         pack(run),
         pack(search) if search else None,
         pack(memo) if memo else None,
@@ -185,7 +190,7 @@ def create(tx: Transaction, new: NewRun, old: Found | None = None, watcher: Watc
         tx.run("UPDATE requests SET run = ? WHERE run = ?", number, old.run)
         tx.run(_KEEP, number, old.run)
     if held:
-        arm(tx, number, 0, WAKE, tx.steady + min(new.delay, LONGEST))
+        arm(tx, number, 0, WAKE, tx.steady + delay)
     else:
         tx.touched.topics |= TASKS
     for limit in new.limits:

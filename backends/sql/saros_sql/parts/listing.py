@@ -41,6 +41,27 @@ def page(tx: Transaction, node: Node, before: int | None) -> tuple[list[Descript
     return found, rows[-1][0] if len(rows) == PAGE else None
 
 
+def is_exact(node: Node) -> bool:
+    """Whether the condition of a query in SQL selects just what the query does."""
+    if not isinstance(node, Condition):
+        return all(map(is_exact, node.parts))
+    if node.operator == "null":
+        return node.field in (*_FIELDS, *_TIMES)
+    if node.negated or node.field not in _FIELDS:
+        return False
+    if node.operator == "starts":
+        return _starts(node.field, node.value) != _ALL
+    values = node.value if node.operator == "in" else [node.value]
+    texts = all(isinstance(value, str) and parse_time(value) is None for value in values)
+    return texts and node.operator in ("=", "in", "<=", ">=")
+
+
+def counts(tx: Transaction, node: Node) -> dict[str, int]:
+    """How many runs an exact query selects, by their status."""
+    condition, args = _sql(node)
+    return dict(tx.all(f"SELECT status, count(*) FROM runs WHERE {condition} GROUP BY status", *args))
+
+
 def _sql(node: Node) -> Sql:
     if isinstance(node, Condition):
         return _field(node) if node.field else _attribute(node)

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from saros.insight.presence import identity
+
 from ..database.transaction import ACTIVITIES, NODES, OUTBOX, SESSIONS, TASKS, Transaction, marks
-from .lifecycle import FREE, PARKED
+from .lifecycle import FREE, NOTE_PARKED, PARKED
 
 LOST_RUN: Final = "workers in a row were lost while they ran its workflow task; it waits to be released"
 LOST_ACTIVITY: Final = "workers in a row were lost while they ran activity {ref}; it waits to be released"
@@ -21,7 +23,13 @@ def renew(tx: Transaction, lease: int, boot: str) -> bool:
     until = tx.steady + lease
     if tx.run("UPDATE sessions SET until = ? WHERE owner = ?", until, tx.owner):
         return True
-    tx.run("INSERT INTO sessions (owner, until, boot) VALUES (?, ?, ?)", tx.owner, until, boot)
+    tx.run(
+        "INSERT INTO sessions (owner, until, boot, worker) VALUES (?, ?, ?, ?)",
+        tx.owner,
+        until,
+        boot,
+        identity(),
+    )
     return False
 
 
@@ -45,7 +53,8 @@ def end(tx: Transaction, owners: Sequence[str], attempts: int, *, orderly: bool 
     if sent := tx.run(f"UPDATE outbox SET owner = NULL WHERE owner IN {some}", *owners):
         tx.touched.topics |= OUTBOX
         count += sent
-    tx.run(f"DELETE FROM names WHERE owner IN {some}", *owners)
+    for table in ("names", "workers"):
+        tx.run(f"DELETE FROM {table} WHERE owner IN {some}", *owners)
     if orderly:
         for table in ("node_mail", "node_watches"):
             tx.run(
@@ -63,7 +72,10 @@ def _runs(tx: Transaction, owners: Sequence[str], attempts: int, orderly: bool) 
         losses += not orderly
         if not orderly and losses >= attempts:
             tx.run(
-                "UPDATE runs SET fence = NULL, owner = NULL, losses = ?, held = ?, problem = ? WHERE run = ?",
+                f"UPDATE runs SET {NOTE_PARKED}, fence = NULL, owner = NULL, losses = ?, held = ?, problem = ?"
+                " WHERE run = ?",
+                tx.now,
+                None,
                 losses,
                 PARKED,
                 f"{losses} {LOST_RUN}",
@@ -82,13 +94,13 @@ def _runs(tx: Transaction, owners: Sequence[str], attempts: int, orderly: bool) 
 
 
 def _activities(tx: Transaction, owners: Sequence[str], attempts: int, orderly: bool) -> int:
-    rows = tx.all(f"SELECT seq, run, ref, losses FROM activities WHERE owner IN ({marks(owners)})", *owners)
-    for seq, run, ref, losses in rows:
+    rows = tx.all(f"SELECT seq, run, losses FROM activities WHERE owner IN ({marks(owners)})", *owners)
+    for seq, run, losses in rows:
         losses += not orderly
         aside = not orderly and losses >= attempts
         tx.run(
-            "UPDATE activities SET token = NULL, owner = NULL, losses = ?, attempt = attempt + ?, aside = ?,"
-            " ready = ? WHERE seq = ?",
+            "UPDATE activities SET token = NULL, owner = NULL, started = NULL, losses = ?,"
+            " attempt = attempt + ?, aside = ?, ready = ? WHERE seq = ?",
             losses,
             int(not orderly),
             int(aside),
@@ -96,10 +108,16 @@ def _activities(tx: Transaction, owners: Sequence[str], attempts: int, orderly: 
             seq,
         )
         if aside:
-            why = f"{losses} {LOST_ACTIVITY.format(ref=ref)}"
-            tx.run("UPDATE runs SET problem = ? WHERE run = ?", why, run)
+            why = set_aside(tx, run)
+            tx.run(f"UPDATE runs SET {NOTE_PARKED}, problem = ? WHERE run = ?", tx.now, None, why, run)
         tx.touched.topics |= ACTIVITIES
     return len(rows)
+
+
+def set_aside(tx: Transaction, run: int) -> str | None:
+    """The problem of a run that has an activity which is set aside; None when it has none."""
+    row = tx.one("SELECT losses, ref FROM activities WHERE run = ? AND aside = 1 ORDER BY ref LIMIT 1", run)
+    return None if row is None else f"{row[0]} {LOST_ACTIVITY.format(ref=row[1])}"
 
 
 # --- nodes --------------------------------------------------------------------------------------

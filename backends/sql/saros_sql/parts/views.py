@@ -51,7 +51,7 @@ def describe(tx: Transaction, id: str, run_id: str) -> Description | None:
 _RUN: Final = "SELECT run, facts, status, length, next_run_id FROM runs"
 
 
-def history(tx: Transaction, id: str, run_id: str, start: int) -> HistoryPage | None:
+def history(tx: Transaction, id: str, run_id: str, start: int, limit: int) -> HistoryPage | None:
     if run_id:
         row = tx.one(f"{_RUN} WHERE run_id = ? AND id = ?", run_id, id)
     else:
@@ -60,11 +60,12 @@ def history(tx: Transaction, id: str, run_id: str, start: int) -> HistoryPage | 
         return None
     run, facts, status, length, following = row
     start = max(0, length - 1) if start == LAST else start
+    until = min(length, start + limit) if limit else length
     found = tx.all(
         "SELECT op, ref, body, time FROM records WHERE run = ? AND number >= ? AND number < ? ORDER BY number",
         run,
         start,
-        length,
+        until,
     )
     records = [Record(op, ref, body, time) for op, ref, body, time in found]
     return HistoryPage(read_run(facts), start, records, status, following)

@@ -17,8 +17,8 @@ from saros.model.timing import SECOND
 
 from ..database.transaction import ACTIVITIES, TASKS, Transaction, marks
 from ..size_limits import too_large
-from . import activities, attributes, lifecycle, sending
-from .lifecycle import FREE, PARKED, WAKE, Found, read_raws, read_run
+from . import activities, attributes, lifecycle, sending, sessions
+from .lifecycle import FREE, NOTE_PARKED, PARKED, WAKE, Found, read_raws, read_run
 
 REFUSED_NS: Final = 60 * SECOND
 """After which a commit is tried again that was too large."""
@@ -44,9 +44,10 @@ def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[WorkflowTas
         ]
         fence = tx.token() if mails else None
         tx.run(
-            "UPDATE runs SET ready = NULL, fence = ?, owner = ? WHERE run = ?",
+            "UPDATE runs SET ready = NULL, fence = ?, owner = ?, since = ? WHERE run = ?",
             fence,
             tx.owner if fence else None,
+            tx.now,
             run,
         )
         if fence:
@@ -72,16 +73,19 @@ def _park(tx: Transaction, run_id: str, fence: str, problem: str, delay: int, hu
     row = tx.one("SELECT run FROM runs WHERE run_id = ? AND fence = ?", run_id, fence)
     if row is None:
         return
+    delay = min(delay, LONGEST)
     tx.run(
-        "UPDATE runs SET fence = NULL, owner = NULL, held = ?, problem = ?, losses = 0,"
+        f"UPDATE runs SET {NOTE_PARKED}, fence = NULL, owner = NULL, held = ?, problem = ?, losses = 0,"
         " failures = failures + 1, hangs = hangs + ? WHERE run = ?",
+        tx.now,
+        tx.now + delay if delay >= 0 else None,
         PARKED,
         problem.replace("\0", "\ufffd"),
         int(hung),
         row[0],
     )
     if delay >= 0:
-        lifecycle.arm(tx, row[0], 0, WAKE, tx.steady + min(delay, LONGEST))
+        lifecycle.arm(tx, row[0], 0, WAKE, tx.steady + delay)
 
 
 # --- commits ------------------------------------------------------------------------------------
@@ -125,10 +129,12 @@ def commit(tx: Transaction, commit: Commit, most: int) -> str:
     _upsert(tx, run, commit, search, memo)
     _arm(tx, run, commit.deadlines)
     length = found.length + len(commit.records)
+    problem = None if found.problem is None else sessions.set_aside(tx, run)  # that one goes on
     waits = tx.one("SELECT 1 FROM inbox WHERE run = ? LIMIT 1", run) if commit.close is None else None
     tx.run(
-        "UPDATE runs SET fence = NULL, owner = NULL, failures = 0, hangs = 0, losses = 0, problem = NULL, held = ?,"
+        "UPDATE runs SET fence = NULL, owner = NULL, failures = 0, hangs = 0, losses = 0, problem = ?, held = ?,"
         " length = ?, size = size + ?, ready = ? WHERE run = ?",
+        problem,
         FREE,
         length,
         sum(record.size for record in commit.records),
