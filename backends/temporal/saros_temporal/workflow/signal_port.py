@@ -88,7 +88,7 @@ class SignalPort:
 
     def settled(self) -> bool:
         """Whether the workflow may close: its end would drop messages in transit."""
-        return self._children.settled() and not self._system.telling
+        return not self.pending and self._children.settled() and self._system.settled()
 
     # --- messages -----------------------------------------------------------------------------
 
