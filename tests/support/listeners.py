@@ -31,9 +31,13 @@ async def listening(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIte
     try:
         yield int(server.sockets[0].getsockname()[1])
     finally:
-        for each in server.sockets:  # a server that closes while it accepts a connection would forget to close that
+        for (
+            each
+        ) in server.sockets:  # a server that closes while it accepts a connection would forget to close that
             asyncio.get_running_loop().remove_reader(each.fileno())
-        for _ in range(3):  # so many turns of the loop after the last connection was accepted, `accept` is called
+        for _ in range(
+            3
+        ):  # so many turns of the loop after the last connection was accepted, `accept` is called
             await asyncio.sleep(0)
         server.close()
         await serving.end()
