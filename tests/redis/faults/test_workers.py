@@ -282,7 +282,7 @@ def test_s16_a_rolling_restart(
             f"longest wait in a rolling restart: {worst:.2f} s; "
             f"a process starts in up to {max(starts):.2f} s; none was there for {gap:.2f} s"
         )
-        # The lease, a second, and its own time; as long as none of the workers was there; and as long as this machine,
+        # The lease, a second, and its own time; as long as no worker was there; and as long as this machine,
         # which starts processes all along, takes to start one.
         assert worst < 2 + 1 + 0.3 + gap + max(1, *starts)
 
