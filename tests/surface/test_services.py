@@ -88,7 +88,7 @@ def test_a_process_that_returns_has_done_its_work(tmp_path: Path, caplog: pytest
             await logged(caplog, "its process returned")
 
     asyncio.run(scenario())
-    assert not any("again in" in record.getMessage() for record in caplog.records)
+    assert not any("restarts in" in record.getMessage() for record in caplog.records)
 
 
 def test_failures_are_counted_anew_after_a_long_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -186,7 +186,7 @@ def test_an_error_that_is_not_retryable_ends_a_service_and_what_depends_on_it_do
     assert "app:refused is not restarted, because its error is not retryable: no such thing" in told
     assert "app:user does not start, because it depends on app:refused" in told
     assert "app:last does not start, because it depends on app:user" in told
-    assert not any("again in" in text for text in told)
+    assert not any("restarts in" in text for text in told)
 
 
 def test_a_service_starts_once_what_it_requires_has_begun(

@@ -54,6 +54,7 @@ class ActivityState(Protocol):
     """The part of the workflow that activities use; see `WorkflowState`."""
 
     info: Info
+    trace: str
     task: int
     no_eager_activities: bool
     local_in_a_row: int
@@ -124,11 +125,11 @@ class ActivityPort:
             remote = command.schedule_activity
             remote.CopyFrom(activity(call.name, call.options, call.queue))
             remote.do_not_eagerly_execute = state.no_eager_activities or call.options.disable_eager_execution
-            put_call(remote, seq, call.args, call.context)
+            put_call(remote, seq, call.args, call.context, state.trace)
         else:
             local = command.schedule_local_activity
             local.CopyFrom(local_activity(call.name, call.options))
-            put_call(local, seq, call.args, call.context)
+            put_call(local, seq, call.args, call.context, state.trace)
             if backoff is not None:
                 put_backoff(local, backoff)
 

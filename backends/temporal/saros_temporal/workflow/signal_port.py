@@ -127,7 +127,8 @@ class SignalPort:
         self._seq += 1
         signal.seq = self._seq
         self.pending[signal.seq] = signal
-        message = Message(send.topic, state.pid, send.payloads)
+        run_id = state.info.run_id if self._env.deployment.observer is not None else ""
+        message = Message(send.topic, state.pid, send.payloads, trace=run_id)
         command = state.add().signal_external_workflow_execution
         command.seq = signal.seq
         put_signal(command, state.info.namespace, signal.target, message)

@@ -159,6 +159,7 @@ end
 -- the command; with `patient` its own end is waited for all the same. Calls ended() when it has ended itself.
 function rt.await(ref, of, patient, ended)
   local task = current()
+  task.awaits = ref
   settlers[ref] = function(outcome)
     wake(task, outcome)
   end
@@ -193,6 +194,7 @@ end
 -- Gives a command and awaits it, even if the execution is cancelled.
 function rt.insist(op, body)
   local ref, task = command(op, body), current()
+  task.awaits = ref
   settlers[ref] = function(outcome)
     wake(task, outcome)
   end

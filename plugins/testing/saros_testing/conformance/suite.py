@@ -34,7 +34,9 @@ _PARTS = (
     "options",
     "workflows",
     "surface",
+    "looking",
     "together",
+    "logs",
 )
 
 
