@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import resource
 import signal
@@ -15,6 +16,8 @@ import pytest
 
 import saros
 from saros_sql.database import boot
+from saros_sql.options import parse
+from saros_sql.store import SqlStore
 from saros_testing import eventually
 
 
@@ -128,6 +131,23 @@ def test_closed_executions_are_forgotten_after_a_while(run: Any, app_path: Path,
             }
         assert len(with_runs) > 5
         assert all(number <= 1 for number in rest.values()), rest
+
+    run(main())
+
+
+def test_a_name_is_looked_up_after_it_was_freed(run: Any, url: str) -> None:
+    """Whoever has just been told of the end of a process finds nothing under its name."""
+
+    async def main() -> None:
+        store = SqlStore(parse(url))
+        await store.open()
+        try:
+            for _ in range(100):
+                assert await store.register("ada", "@node|1")
+                freed, found = await asyncio.gather(store.unregister("ada", "@node|1"), store.lookup("ada"))
+                assert (freed, found) == (True, None)
+        finally:
+            await store.close()
 
     run(main())
 

@@ -185,7 +185,8 @@ class SqlStore:
         return await self._link.write(lambda tx: names.register(tx, name, pid), full=True)
 
     async def lookup(self, name: str) -> str | None:
-        return await self._link.read(lambda tx: names.lookup(tx, name))
+        # After what this process has asked for before: the name of a process that has ended is free.
+        return await self._link.write(lambda tx: names.lookup(tx, name))
 
     async def unregister(self, name: str, pid: str = "") -> bool:
         return await self._link.write(lambda tx: names.unregister(tx, name, pid), full=True)
