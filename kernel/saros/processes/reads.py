@@ -73,7 +73,7 @@ async def _history(host: ReadHost, id: str, cursor: str) -> Json:
     """The events after a cursor; waits until there are any, or until the workflow has ended."""
     run_id, _, number = cursor.rpartition("@")
     if cursor and not (run_id and number.isascii() and number.isdigit()):
-        raise Error(f"{shown(cursor)} is no cursor of process.history", INVALID, retryable=False)
+        raise Error(f"{shown(cursor)} is not a valid cursor of process.history", INVALID, retryable=False)
     with waiting(host.clock):
         page = await host.backend.history(id, run_id, int(number or 0), wait=True)
     opened: dict[int, Record] = {}

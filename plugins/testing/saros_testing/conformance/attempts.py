@@ -135,9 +135,7 @@ async def local_call_ends_with_its_workflow(case: Case) -> None:
     await eventually(quiet, "nobody tries it any more", PATIENCE_S)
 
 
-@behaviour(
-    "§7", "local calls that never end block nothing else, and their history is written from time to time"
-)
+@behaviour("§7", "local calls that never end block nothing else, and their history is written regularly")
 async def local_calls_without_an_end(case: Case) -> None:
     main = NEAR + 'while true do near:call("app:echo", 1) end'
     app = await case.app(
@@ -218,9 +216,7 @@ async def everything_settles(case: Case) -> None:
     assert all("details.n is NaN" in text for _, text in ends["details"])
 
 
-@behaviour(
-    "§7", "a Python function in a thread can check whether it is cancelled, and its own outcome counts"
-)
+@behaviour("§7", "a Python function in a thread can check its cancellation, and its own outcome counts")
 async def cancelled_thread(case: Case) -> None:
     module = """
     import time

@@ -130,7 +130,7 @@ async def process_control(case: Case) -> None:
     assert await app.call("app:outer") == ["please", "EXIT", True, "NotFound"]
 
 
-@behaviour("§3", "a long text of an error is cut to 10,000 bytes and tells its size, wherever it comes from")
+@behaviour("§3", "a long error text is cut to 10,000 bytes and states its size, wherever it comes from")
 async def errors_bounded(case: Case) -> None:
     name = f"conformance_{case.id().replace('-', '_')}"
     module = 'def fails():\n    raise ValueError("x" * 1_000_000)'

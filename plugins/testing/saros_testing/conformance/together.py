@@ -125,7 +125,7 @@ async def messages_across_runs(case: Case) -> None:
         assert await each.call("app:hears", order.pid) == list(range(1, 13))
 
 
-@behaviour("§6", "what was sent before an end arrives before the news of it")
+@behaviour("§6", "messages sent before an end arrive before its EXIT")
 async def messages_before_the_end(case: Case) -> None:
     main = """
     local from = input or process.inbox():receive():from()
