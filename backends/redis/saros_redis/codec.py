@@ -10,7 +10,7 @@ import msgspec
 from saros.insight.presence import identity
 from saros.interfaces.activities import ActivityTask, Settled
 from saros.interfaces.history import NewRun
-from saros.interfaces.pending import failure_of
+from saros.interfaces.insight.pending import failure_of
 from saros.interfaces.signals import Mail, Outgoing
 from saros.interfaces.store import Commit
 from saros.interfaces.timers import TO_RUN, Deadline

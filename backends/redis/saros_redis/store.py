@@ -12,8 +12,8 @@ from saros.interfaces.activities import ActivityLease, Settled
 from saros.interfaces.history import NewRun, WorkflowTask
 from saros.interfaces.insight import Paused, Queue, counted
 from saros.interfaces.insight import Worker as Announced
+from saros.interfaces.insight.pending import Pending
 from saros.interfaces.nodes import LostNode, NodeMail
-from saros.interfaces.pending import Pending
 from saros.interfaces.signals import Mail, Outgoing
 from saros.interfaces.store import Commit
 from saros.model.clock import steady_ns

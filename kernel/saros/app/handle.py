@@ -10,7 +10,7 @@ import msgspec
 
 from ..interfaces.backend import Backend
 from ..interfaces.insight import Stack
-from ..interfaces.pending import Pending
+from ..interfaces.insight.pending import Pending
 from ..model import values
 from ..model.errors import NOT_FOUND, TIMEOUT, Error
 from ..model.execution import RUNNING, HistoryPage, Pid, check_topic, new_id, value_of

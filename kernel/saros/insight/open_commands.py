@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ..interfaces.pending import Pending, PendingChild, PendingRequest, PendingTimer
+from ..interfaces.insight.pending import Pending, PendingChild, PendingRequest, PendingTimer
 from ..model.execution import Pid, Record
 from ..model.raw import ABSENT
 from ..model.records import (

@@ -20,7 +20,7 @@ from ..interfaces.insight import (
     Stack,
     Worker,
 )
-from ..interfaces.pending import Pending
+from ..interfaces.insight.pending import Pending
 from ..interfaces.program import Inspection
 from ..interfaces.store import Store
 from ..model.clock import Clock

@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
 
-class Observer(Protocol):
-    """Observes each activation as it happens; `facts` hold the name for messages."""
+class ActivationObserver(Protocol):
+    """Hears of each activation as it happens; `facts` have the name for messages."""
 
     def begun(self, depth: int, facts: Any) -> None:
         """Called when an activation has begun on the event loop, within `depth` others."""
@@ -32,8 +32,8 @@ class Watch:
 
     def __init__(self) -> None:
         self.running: list[Any] = []  # the `Facts` of their programs
-        self.moves = 0  # counts every change
-        self.observer: Observer | None = None
+        self.moves = 0  # how often anything happened
+        self.observer: ActivationObserver | None = None
 
     def begin(self, facts: Any) -> None:
         self.running.append(facts)

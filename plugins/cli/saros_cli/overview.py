@@ -9,7 +9,7 @@ import msgspec
 
 from saros.insight.reasons import activity_waits, reason, span, waits_in_short
 from saros.interfaces.insight import Queue, Schedule, Stack, Worker
-from saros.interfaces.pending import Pending
+from saros.interfaces.insight.pending import Pending
 from saros.model.errors import NOT_FOUND, Error
 from saros.model.execution import RUNNING
 from saros.model.text import json_visible, one_line

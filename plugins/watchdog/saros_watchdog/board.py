@@ -42,7 +42,7 @@ class _Shown(msgspec.Struct):
 
 
 class Board:
-    """Memory shared with the watching process, which runs until `close`; see `activations.Observer`.
+    """Memory shared with the watching process, which runs until `close`. It is an `ActivationObserver`.
 
     :raises OSError: when that process cannot be started.
     """

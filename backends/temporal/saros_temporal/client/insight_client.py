@@ -29,7 +29,7 @@ from saros.entries import Entry
 from saros.insight.occurrences import spec_of
 from saros.insight.open_commands import OpenCommands
 from saros.interfaces.insight import ACTIVITY, WORKFLOW, Paused, Queue, Schedule, ScheduleRun, Worker
-from saros.interfaces.pending import (
+from saros.interfaces.insight.pending import (
     Failure,
     Parked,
     Pending,

@@ -10,7 +10,7 @@ import msgspec
 from saros.entries import Entry
 from saros.interfaces.deployment import Deployment
 from saros.interfaces.insight import Page, Paused, Queue, Schedule, Stack, Worker
-from saros.interfaces.pending import Pending
+from saros.interfaces.insight.pending import Pending
 from saros.model.clock import Clock
 from saros.model.errors import INVALID, NOT_FOUND, Error
 from saros.model.execution import RUNNING

@@ -7,7 +7,7 @@ from typing import Any
 
 from saros.app.app import App
 from saros.insight.reasons import reason
-from saros.interfaces.pending import Pending
+from saros.interfaces.insight.pending import Pending
 from saros.model.errors import INVALID, NOT_FOUND
 from saros.model.timing import SECOND
 

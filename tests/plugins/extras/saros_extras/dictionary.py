@@ -24,8 +24,7 @@ from saros.interfaces.activities import ActivityLease, ActivityTask, Settled
 from saros.interfaces.backend import Backend
 from saros.interfaces.history import LAST, Close, Limit, NewRun, WorkflowTask, already_exists, withdrawn
 from saros.interfaces.insight import Paused, Queue, Worker, counted
-from saros.interfaces.nodes import LostNode, NodeMail
-from saros.interfaces.pending import (
+from saros.interfaces.insight.pending import (
     Failure,
     Parked,
     Pending,
@@ -34,6 +33,7 @@ from saros.interfaces.pending import (
     failure_of,
     pending_activity,
 )
+from saros.interfaces.nodes import LostNode, NodeMail
 from saros.interfaces.signals import Child, Mail, Outgoing, farewell, lane_of
 from saros.interfaces.store import CONFLICT, FENCED, OK, Commit
 from saros.interfaces.timers import TO_CLOSE, TO_RUN, TO_START, Deadline
