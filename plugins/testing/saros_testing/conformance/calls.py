@@ -146,7 +146,7 @@ async def call_heartbeat(case: Case) -> None:
 
 @behaviour(
     "§7",
-    "the call's retry policy retries attempts that time out; the final TIMEOUT is not retryable for its caller",
+    "the retry policy of a call retries timed-out attempts; its final TIMEOUT is not retryable",
 )
 async def timeouts_are_final(case: Case) -> None:
     main = """
@@ -339,7 +339,7 @@ async def context_flows(case: Case) -> None:
 
 @behaviour(
     "§1",
-    "a Python function gets its arguments converted to its type hints; one that does not fit is Invalid at once",
+    "a Python function gets arguments converted to its type hints; a misfit is Invalid at once",
 )
 async def typed_python_calls(case: Case) -> None:
     module = """

@@ -52,7 +52,7 @@ async def _attempt(app: TestApp, order: Handle) -> None:
 
 @behaviour(
     "§8",
-    "a close policy applies when continue_as_new ends a run, and the next run gets no EXIT of such a child",
+    "a close policy applies when continue_as_new ends a run; the next run gets no EXIT of such a child",
 )
 async def children_of_a_run(case: Case) -> None:
     main = """
@@ -81,7 +81,7 @@ async def children_of_a_run(case: Case) -> None:
 
 @behaviour(
     "§8",
-    "a parent's end does not affect an execution that reuses the id of an ended child, or that a spawn only joined",
+    "a parent's end does not affect a stranger with an ended child's id, or one that a spawn only joined",
 )
 async def strangers(case: Case) -> None:
     main = """
@@ -288,7 +288,7 @@ async def _attributes(case: Case, main: str, search: dict[str, Any], options: di
 
 @behaviour(
     "§8",
-    "an update that arrives at a continue_as_new is carried out by the next run, which returns its true outcome",
+    "an update that arrives at a continue_as_new is carried out and answered by the next run",
 )
 async def updates_continue(case: Case) -> None:
     main = """

@@ -150,7 +150,7 @@ async def version_later(case: Case) -> None:
 
 @behaviour(
     "§8",
-    "a recorded version outside the supported range parks the task, and the problem names all three numbers",
+    "a recorded version outside the supported range parks the task; the problem names all three numbers",
 )
 async def version_unsupported(case: Case) -> None:
     path = case.path / "versions"
@@ -170,9 +170,7 @@ async def version_unsupported(case: Case) -> None:
             assert await order_result(client, id) == 2
 
 
-@behaviour(
-    "design 3", "code that diverges from history parks the execution, which goes on once the code is repaired"
-)
+@behaviour("design 3", "code that diverges from history parks the execution until the code is repaired")
 async def non_determinism(case: Case) -> None:
     path = case.path / "versions"
     id = case.id()
