@@ -144,10 +144,7 @@ async def call_heartbeat(case: Case) -> None:
     assert await case.run(main, functions={"beats": beats}) == {"attempt": 2, "at": 41}
 
 
-@behaviour(
-    "§7",
-    "the retry policy of a call retries timed-out attempts; its final TIMEOUT is not retryable",
-)
+@behaviour("§7", "the retry policy of a call retries timed-out attempts; its final TIMEOUT is not retryable")
 async def timeouts_are_final(case: Case) -> None:
     main = """
     local function call(options, ...)
@@ -337,10 +334,7 @@ async def context_flows(case: Case) -> None:
     assert result == ["acme", {"tenant": "acme"}, {"tenant": "other", "step": "two"}, NOT_FOUND]
 
 
-@behaviour(
-    "§1",
-    "a Python function gets arguments converted to its type hints; a misfit is Invalid at once",
-)
+@behaviour("§1", "a Python function gets arguments converted to its type hints; a misfit is Invalid at once")
 async def typed_python_calls(case: Case) -> None:
     module = """
     from __future__ import annotations

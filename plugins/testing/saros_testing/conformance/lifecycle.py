@@ -51,8 +51,7 @@ async def _attempt(app: TestApp, order: Handle) -> None:
 
 
 @behaviour(
-    "§8",
-    "a close policy applies when continue_as_new ends a run; the next run gets no EXIT of such a child",
+    "§8", "a close policy applies when continue_as_new ends a run; the next run gets no EXIT of such a child"
 )
 async def children_of_a_run(case: Case) -> None:
     main = """
@@ -286,10 +285,7 @@ async def _attributes(case: Case, main: str, search: dict[str, Any], options: di
     assert (found.search_attributes, found.memo) == (search, memo)
 
 
-@behaviour(
-    "§8",
-    "an update that arrives at a continue_as_new is carried out and answered by the next run",
-)
+@behaviour("§8", "an update that arrives at a continue_as_new is carried out and answered by the next run")
 async def updates_continue(case: Case) -> None:
     main = """
     local w, total = require("workflow"), input or 0

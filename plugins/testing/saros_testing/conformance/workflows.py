@@ -149,8 +149,7 @@ async def version_later(case: Case) -> None:
 
 
 @behaviour(
-    "§8",
-    "a recorded version outside the supported range parks the task; the problem names all three numbers",
+    "§8", "a recorded version outside the supported range parks the task; the problem names all three numbers"
 )
 async def version_unsupported(case: Case) -> None:
     path = case.path / "versions"
