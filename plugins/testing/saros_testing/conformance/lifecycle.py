@@ -158,9 +158,7 @@ async def _settled(case: Case, app: TestApp) -> None:
     await eventually(_is(app, f"{id}-c", "terminated", ""), "a later child has ended, too")
 
 
-@behaviour(
-    "§8", "a child that outlives its parent gets its cancellation even if the parent ends in the same task"
-)
+@behaviour("§8", "a child that outlives its parent gets a cancellation from the parent's last task")
 async def abandoned_cancel(case: Case) -> None:
     main = """
     local outlives = process.with_options({
