@@ -63,12 +63,12 @@ class RedisStore:
         client = self._client = Client(options)
         try:
             keys = Keys(options.prefix, await check(client, client.commands))
+            self._partitions = Partitions(client, keys, options.lease)
+            self._open_clients_parts()
+            await self._open_worker_parts()
         except BaseException:
             await client.close()
             raise
-        self._partitions = Partitions(client, keys, options.lease)
-        self._open_clients_parts()
-        await self._open_worker_parts()
 
     def _open_clients_parts(self) -> None:
         options, client, partitions = self.options, self._client, self._partitions
@@ -105,11 +105,13 @@ class RedisStore:
                 await self._readers.stop()
 
     async def close(self) -> None:
-        await self._readers.stop()
-        await self._nodes.close()
-        await self._names.close()
-        await self._subscriptions.close()
-        await self._client.close()
+        """Close every part, even if one fails or the caller is cancelled."""
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._client.close)
+            stack.push_async_callback(self._subscriptions.close)
+            stack.push_async_callback(self._names.close)
+            stack.push_async_callback(self._nodes.close)
+            await self._readers.stop()
 
     # --- workers ----------------------------------------------------------------------------
 

@@ -113,8 +113,9 @@ class StoreBackend(StoreClient):
                 for job in taking:
                     job.cancel()
                 await activities.drain(self._grace_s)
-                await end_all(reversed(everything), STOP_S)
+                await end_all(reversed([*serving[1:], *taking]), STOP_S)
                 await outbox.close()
+                await serving[0].end(STOP_S)  # the store's own work hands over what is left
 
     def _announcer(self, host: Host, queues: tuple[str, ...], activities: ActivityWorkers) -> Announcer:
         deployment = host.deployment

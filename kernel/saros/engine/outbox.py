@@ -16,7 +16,7 @@ from ..interfaces.observer import Closed, about_run, tell_closed
 from ..interfaces.signals import Mail, Outgoing, child_request
 from ..interfaces.store import Store
 from ..model import values
-from ..model.background import Job, Jobs, patiently, shielded
+from ..model.background import LIMIT_S, Job, Jobs, patiently, shielded
 from ..model.clock import waiting
 from ..model.errors import NOT_FOUND, UNAVAILABLE, Error
 from ..model.execution import (
@@ -50,7 +50,8 @@ class OutboxWorker:
         self._store = store
         self._host = host
         self._nodes = nodes
-        self._waiting = Jobs()
+        self._waiting = Jobs()  # deliveries that need another node
+        self._ends = Jobs()  # of processes for which workflows wait
         self._lanes: dict[str, Job[None]] = {}  # id of an execution -> the last delivery for it
 
     async def run(self) -> None:
@@ -240,7 +241,7 @@ class OutboxWorker:
             finally:
                 host.clock.busy(-1)
 
-        self._waiting.start(wait(), f"the end of {actor.pid}")
+        self._ends.start(wait(), f"the end of {actor.pid}")
         return None
 
     async def _watch(self, pid: str, entry: Outgoing) -> None:
@@ -250,5 +251,10 @@ class OutboxWorker:
             await self._store.watch_node(pid, Watcher(entry.pid, entry.run_id))
 
     async def close(self) -> None:
-        """Drop pending deliveries: to other nodes, and the ends of processes for which workflows wait."""
+        """Finish the deliveries to other nodes, within a limit, and drop the ends of processes.
+
+        A store with leases hands over what is left. In memory it would be lost, and hold up its lane.
+        """
+        await self._waiting.wait(LIMIT_S)
         await self._waiting.end()
+        await self._ends.end()

@@ -37,8 +37,9 @@ class Activity:
     options: CallOptions
     queue: str = ""  # empty for a local activity
     context: Json | Raw = b"{}"
-    ref: int = 0  # of the command that it settles; if 0, `done` is called instead
+    ref: int = 0  # of the command that it settles, unless `done` does
     done: Callable[[Json], None] | None = None
+    lasts: bool = False  # the end of the workflow waits for it
     seq: int = 0  # 0 while it is not with Temporal
     sent: int = 0  # number of the workflow task that sent it
     timer: int = 0  # of the wait before the next attempt
@@ -190,14 +191,14 @@ class ActivityPort:
             self._request(call)
 
     def settled(self) -> bool:
-        """Whether the workflow may close: running local activities are cancelled first.
+        """Whether the workflow may close: running local activities are cancelled first, unless they last.
 
         Otherwise one that ends at that moment would be recorded after the closing command, which the server
         refuses; the workflow's last task would fail again and again.
         """
         running = [call for call in self.pending.values() if not call.queue]
         for call in running:
-            if not call.stopped:
+            if not call.stopped and not call.lasts:
                 call.stopped = True
                 self._request(call)
         return not running
