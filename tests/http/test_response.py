@@ -154,7 +154,7 @@ def test_headers_cannot_be_injected(site: Any) -> None:
         ("tab", "the value of header X-A must not begin or end with a blank"),
         ("list", "the value of header X-A must be a text without line breaks or control characters"),
         ("own", "the header Content-Length is the server's own; it follows from what is written"),
-        ("body", "response:write wants a text, not a table; json writes tables"),
+        ("body", "response:write expects a string, not a table; json writes tables"),
         ("transfer", "a transfer is http.TRANSFER.CHUNKED or http.TRANSFER.SSE, not gzip"),
         ("json", "value is a function, which JSON cannot hold"),
         ("self", "expected a response; call it as response:status()"),

@@ -267,7 +267,7 @@ entries:
         ),
         (
             "{name: x, kind: http.router, middleware: [ratelimit], options: {ratelimit.request: 5}}",
-            "`options.ratelimit.request` is no option of ratelimit",
+            "`options.ratelimit.request` is not an option of ratelimit",
         ),
         (
             "{name: x, kind: http.router, middleware: [ratelimit], options: {ratelimit: {requests: many}}}",
@@ -287,7 +287,7 @@ entries:
         ),
         (
             "{name: x, kind: http.router, middleware: [token_auth], options: {token_auth.store: 'app:tokens'}}",
-            "`options.token_auth.store` is no option of token_auth",
+            "`options.token_auth.store` is not an option of token_auth",
         ),
         (
             "{name: x, kind: http.router, middleware: [cors], "

@@ -276,9 +276,9 @@ def test_claims_without_fields_are_an_object(run):
         ("invalid.token.here", "malformed"),
         ("abc", "malformed"),
         (token({"exp": SECONDS}), "expired"),
-        (token({"exp": "soon"}), "exp is no number"),
+        (token({"exp": "soon"}), "exp is not a number"),
         (token({"nbf": SECONDS + 1}), "not valid yet"),
-        (token({"nbf": {}}), "nbf is no number"),
+        (token({"nbf": {}}), "nbf is not a number"),
     ],
 )
 def test_bad_tokens_are_internal(failure, made, text):

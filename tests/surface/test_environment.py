@@ -229,7 +229,7 @@ def test_coroutine_spawn_runs_beside_and_does_not_keep_the_entry_alive(everywher
 
 
 def test_coroutine_spawn_wants_a_function(raised: Run) -> None:
-    assert "coroutine.spawn wants a function" in raised("coroutine.spawn(5)")
+    assert "coroutine.spawn expects a function" in raised("coroutine.spawn(5)")
 
 
 def test_an_error_in_a_spawned_coroutine_fails_the_entry(failing: Run) -> None:

@@ -61,7 +61,7 @@ def read(name: str) -> str:
 def parse(text: str) -> list[Class]:
     """The classes of a definition file; that of the module itself comes first.
 
-    :raises ValueError: for a function of something that is no class.
+    :raises ValueError: for a function of something that is not a class.
     """
     classes: list[Class] = []
     variables: dict[str, Class] = {}

@@ -148,7 +148,7 @@ def _tls(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _files(options: dict[str, Any]) -> list[tuple[str, tuple[str, bytes, str]]]:
-    """The files of an upload, as httpx wants them."""
+    """The files of an upload, as httpx expects them."""
     given = options.get("files") or []
     if not isinstance(given, list):
         raise invalid(
@@ -172,7 +172,7 @@ def _headers(options: dict[str, Any]) -> list[tuple[bytes, bytes]]:
     headers = _pairs(options, "headers")
     for name, value in headers:
         if not _NAME.fullmatch(name):
-            raise invalid(f"{name!r} is no name of a header")
+            raise invalid(f"{name!r} is not a valid header name")
         if _CONTROL.search(value):
             raise invalid(f"the header {name} must be a text without line breaks or control characters")
         if value != value.strip(b" \t"):
@@ -184,7 +184,7 @@ def _headers(options: dict[str, Any]) -> list[tuple[bytes, bytes]]:
     for name, value in _pairs(options, "cookies"):
         if not _NAME.fullmatch(name) or not _COOKIE.fullmatch(value):
             raise invalid(
-                f"cookies.{name} is no cookie: blanks, quotes, commas and semicolons must be encoded"
+                f"cookies.{name} is not a valid cookie: blanks, quotes, commas and semicolons must be encoded"
             )
         cookies.append(name.encode() + b"=" + value)
     if cookies:

@@ -27,7 +27,7 @@ def read(bytecode: bytes) -> Function:
     :raises ValueError: when it is not bytecode of Lua 5.4.
     """
     if not bytecode.startswith(_HEADER):
-        raise ValueError("this is no bytecode of Lua 5.4")
+        raise ValueError("this is not bytecode of Lua 5.4")
     return _read(_Reader(bytecode, len(_HEADER) + _NUMBERS + 1), bytecode[: len(_HEADER) + _NUMBERS])
 
 

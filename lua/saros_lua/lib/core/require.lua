@@ -65,7 +65,7 @@ end
 function require_for(source)
   return function(module)
     if type(module) ~= "string" then
-      error("require wants the name of a module, not a " .. rt.env.type(module), 2)
+      error("require expects the name of a module, not a " .. rt.env.type(module), 2)
     end
     if source.imports[module] then
       return import(source, module)

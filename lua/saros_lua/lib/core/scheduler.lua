@@ -175,7 +175,7 @@ end
 
 rt.env.coroutine.spawn = function(fn, ...)
   if raw.type(fn) ~= "function" then
-    raw.error("coroutine.spawn wants a function, not a " .. rt.env.type(fn), 2)
+    raw.error("coroutine.spawn expects a function, not a " .. rt.env.type(fn), 2)
   end
   rt.spawn(fn, ...).fn = fn
 end

@@ -45,7 +45,7 @@ local crypto = { random = {}, hmac = {}, encrypt = {}, decrypt = {}, jwt = {} }
 function crypto.random.bytes(length)
   local n = count_of(length, MAX_RANDOM)
   if not n then
-    return invalid("random.bytes wants a length of 1 to " .. MAX_RANDOM)
+    return invalid("random.bytes expects a length of 1 to " .. MAX_RANDOM)
   end
   return rt.random_bytes(n), nil
 end
@@ -57,9 +57,9 @@ function crypto.random.string(length, charset)
     charset = ALPHANUMERIC
   end
   if not n then
-    return invalid("random.string wants a length of 1 to " .. MAX_RANDOM)
+    return invalid("random.string expects a length of 1 to " .. MAX_RANDOM)
   elseif type(charset) ~= "string" or charset == "" or find(charset, "[\x80-\xff]") or #charset > 256 then
-    return invalid("random.string wants a charset of 1 to 256 ASCII characters")
+    return invalid("random.string expects a charset of 1 to 256 ASCII characters")
   end
   local size, chars, made = #charset, {}, 0
   local limit = 256 - 256 % size
@@ -205,7 +205,7 @@ end
 -- `claims._header` holds fields of the header and is no claim.
 function crypto.jwt.encode(claims, key, algorithm)
   if env_type(claims) ~= "table" then
-    return invalid("jwt.encode wants a table of claims, not a " .. env_type(claims))
+    return invalid("jwt.encode expects a table of claims, not a " .. env_type(claims))
   end
   local fields = claims._header
   local name, why = algorithm_of(algorithm)
@@ -254,9 +254,9 @@ function crypto.jwt.verify(token, key, algorithm, check_times)
   end
   local exp, nbf, now = claims.exp, claims.nbf, rt.now() / 1e9
   if exp ~= nil and (type(exp) ~= "number" or now >= exp) then
-    return rt.fail("Internal", type(exp) == "number" and "the token has expired" or "the token's exp is no number")
+    return rt.fail("Internal", type(exp) == "number" and "the token has expired" or "the token's exp is not a number")
   elseif nbf ~= nil and (type(nbf) ~= "number" or now < nbf) then
-    return rt.fail("Internal", type(nbf) == "number" and "the token is not valid yet" or "the token's nbf is no number")
+    return rt.fail("Internal", type(nbf) == "number" and "the token is not valid yet" or "the token's nbf is not a number")
   end
   return claims, nil
 end

@@ -63,9 +63,9 @@ end
 
 function json.decode(text)
   if type(text) ~= "string" then
-    return rt.fail("Invalid", "json.decode wants a text, not a " .. rt.env.type(text))
+    return rt.fail("Invalid", "json.decode expects a string, not a " .. rt.env.type(text))
   elseif text == "" then
-    return rt.fail("Invalid", "json.decode wants a text that is not empty")
+    return rt.fail("Invalid", "json.decode expects a non-empty string")
   end
   local length, bad = utf8_len(text)
   if not length then
@@ -122,7 +122,7 @@ function json.validate_string(schema, text)
   if text == nil then
     return false, invalid("data is required")
   elseif type(text) ~= "string" then
-    return false, invalid("json.validate_string wants a JSON text, not a " .. rt.env.type(text))
+    return false, invalid("json.validate_string expects a JSON string, not a " .. rt.env.type(text))
   end
   return check(schema, text, false)
 end

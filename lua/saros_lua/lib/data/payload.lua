@@ -104,7 +104,7 @@ local function written(value, format)
     if rt.error_state(value) then
       return true, value
     end
-    return false, failed("a " .. rt.env.type(value) .. " is no error")
+    return false, failed("a " .. rt.env.type(value) .. " is not an error")
   end
   local text = plain_text(value)
   if not text then

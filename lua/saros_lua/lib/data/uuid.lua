@@ -55,7 +55,7 @@ local function checked(what, text)
     return bytes
   end
   local got = type(text) == "string" and '"' .. rt.shown(sub(text, 1, 64)) .. '"' or "a " .. env_type(text)
-  return rt.fail("Invalid", what .. " wants a UUID, not " .. got)
+  return rt.fail("Invalid", what .. " expects a UUID, not " .. got)
 end
 
 local function hashed(version, algorithm, namespace, name)
@@ -64,7 +64,7 @@ local function hashed(version, algorithm, namespace, name)
   if not bytes then
     return nil, err
   elseif type(name) ~= "string" then
-    return rt.fail("Invalid", what .. " wants a name, a text, not a " .. env_type(name))
+    return rt.fail("Invalid", what .. " expects a name, a string, not a " .. env_type(name))
   end
   local ok, digest, why = rt.host("hash_digest", algorithm, bytes .. name, true)
   if not ok then

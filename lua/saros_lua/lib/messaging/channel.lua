@@ -201,13 +201,13 @@ end
 
 local function select(cases)
   if rt.env.type(cases) ~= "table" then
-    error("channel.select wants a table of cases", 2)
+    error("channel.select expects a table of cases", 2)
   end
   local list, n = {}, #cases
   for i = 1, n do
     local case = case_of(cases[i])
     if not case then
-      error("channel.select: item " .. i .. " is no case; make it with case_receive() or case_send(v)", 2)
+      error("channel.select: item " .. i .. " is not a case; make it with case_receive() or case_send(v)", 2)
     end
     list[i] = case
   end
@@ -288,7 +288,7 @@ return {
       capacity = 0
     end
     if raw.math.type(capacity) ~= "integer" or capacity < 0 then
-      error("channel.new wants a capacity of 0 or more", 2)
+      error("channel.new expects a capacity of 0 or more", 2)
     end
     return rt.channel_new(capacity)
   end,

@@ -18,7 +18,7 @@ local ctx = {}
 function ctx.get(key)
   if type(key) ~= "string" or key == "" then
     local got = key == "" and "an empty text" or "a " .. env_type(key)
-    return rt.fail("Invalid", "ctx.get wants a key, a text that is not empty, not " .. got)
+    return rt.fail("Invalid", "ctx.get expects a key, a non-empty string, not " .. got)
   end
   local value = rt.context[key]
   if value == nil then

@@ -146,7 +146,7 @@ end
 new_executor, executor_of = rt.class("executor", {
   with_context = function(self, values)
     if env_type(values) ~= "table" then
-      return rt.fail("Invalid", "with_context wants a table, not a " .. env_type(values))
+      return rt.fail("Invalid", "with_context expects a table, not a " .. env_type(values))
     end
     local ok, json = raw.pcall(encode, values, "context")
     if not ok then
@@ -158,7 +158,7 @@ new_executor, executor_of = rt.class("executor", {
   end,
   with_options = function(self, given)
     if env_type(given) ~= "table" then
-      return rt.fail("Invalid", "with_options wants a table, not a " .. env_type(given))
+      return rt.fail("Invalid", "with_options expects a table, not a " .. env_type(given))
     end
     local options = rt.library("options")
     local wire, why = options.activity(given)

@@ -212,7 +212,7 @@ end
 
 local function ask_true(verb, dest, reason)
   if not text(dest) then
-    return rt.fail("Invalid", "process." .. verb .. " wants a pid, a name or a workflow id")
+    return rt.fail("Invalid", "process." .. verb .. " expects a pid, a name or a workflow id")
   end
   local _, err = ask({ verb = verb, to = dest, reason = reason })
   if err then
@@ -233,9 +233,9 @@ end
 
 function process.send(dest, topic, ...)
   if not text(dest) then
-    return rt.fail("Invalid", "process.send wants a pid, a name or a workflow id as its first argument")
+    return rt.fail("Invalid", "process.send expects a pid, a name or a workflow id as its first argument")
   elseif not text(topic) then
-    return rt.fail("Invalid", "process.send wants a topic as its second argument")
+    return rt.fail("Invalid", "process.send expects a topic as its second argument")
   elseif sub(topic, 1, 1) == "@" then
     return rt.fail("Invalid", "the topic " .. rt.shown(topic) .. " is reserved: topics of your own do not start with @")
   end
@@ -265,7 +265,7 @@ end
 
 function process.listen(topic, opts)
   if not text(topic) or sub(topic, 1, 1) == "@" then
-    return rt.fail("Invalid", "process.listen wants a topic that does not start with @")
+    return rt.fail("Invalid", "process.listen expects a topic that does not start with @")
   end
   local listener = listeners[topic]
   if listener then
@@ -351,7 +351,7 @@ local function may_read(verb, dest)
   if rt.workflow then
     return rt.fail("Invalid", "process." .. verb .. " is for functions; a workflow learns of others by monitor and messages")
   elseif not text(dest) then
-    return rt.fail("Invalid", "process." .. verb .. " wants the pid, name or id of a workflow")
+    return rt.fail("Invalid", "process." .. verb .. " expects the pid, name or id of a workflow")
   end
   return true
 end
@@ -361,7 +361,7 @@ local function read(verb, dest, cursor)
   if not ok then
     return nil, err
   elseif cursor ~= nil and not text(cursor) then
-    return rt.fail("Invalid", "process." .. verb .. " wants a cursor that it gave before, or nil")
+    return rt.fail("Invalid", "process." .. verb .. " expects a cursor that it returned before, or nil")
   end
   return ask({ verb = verb, to = dest, name = cursor })
 end
@@ -384,7 +384,7 @@ local function asking(verb)
     if not ok then
       return nil, err
     elseif not text(name) then
-      return rt.fail("Invalid", "process." .. verb .. " wants the name of a handler as its second argument")
+      return rt.fail("Invalid", "process." .. verb .. " expects the name of a handler as its second argument")
     end
     local args, failure = rt.pack("argument", ...)
     if not args then
@@ -405,7 +405,7 @@ end
 -- Options that are absent stay as they are.
 function process.set_options(opts)
   if env.type(opts) ~= "table" then
-    return rt.fail("Invalid", "process.set_options wants a table, not a " .. env.type(opts))
+    return rt.fail("Invalid", "process.set_options expects a table, not a " .. env.type(opts))
   end
   local library = rt.library("options")
   local read, why = library.own(opts, { trap_links = library.boolean, upgradable = library.boolean })
@@ -423,7 +423,7 @@ local LOCAL = "local"
 -- What is wrong with a name and the scope that it is for, or nil.
 local function misnamed(verb, name, scope)
   if not text(name) then
-    return "process.registry." .. verb .. " wants a name"
+    return "process.registry." .. verb .. " expects a name"
   elseif scope ~= nil and scope ~= LOCAL then
     return "process.registry."
       .. verb
@@ -450,7 +450,7 @@ process.registry = {
   register = function(name, pid, scope)
     local why = misnamed("register", name, scope)
     if not why and pid ~= nil and not text(pid) then
-      why = "process.registry.register wants a pid, not a " .. env.type(pid)
+      why = "process.registry.register expects a pid, not a " .. env.type(pid)
     end
     if why then
       return rt.fail("Invalid", why)
@@ -467,7 +467,7 @@ process.registry = {
 
 function process.upgrade(entry, ...)
   if entry ~= nil and not text(entry) then
-    return rt.fail("Invalid", "process.upgrade wants an entry id, or nil for the same entry")
+    return rt.fail("Invalid", "process.upgrade expects an entry id, or nil for the same entry")
   end
   return rt.continue_as_new(entry, rt.context_json(), ...)
 end

@@ -123,7 +123,7 @@ end
 
 function tbl.create(narr, nhash)
   if not is_integer(narr) or nhash ~= nil and not is_integer(nhash) then
-    error("table.create wants the number of items (and of keys), whole numbers", 2)
+    error("table.create expects the number of items (and of keys), whole numbers", 2)
   end
   return {}
 end

@@ -143,7 +143,7 @@ local function chosen(loc, default, method)
   end
   local state = get_location(loc)
   if not state then
-    return fail("Invalid", method .. " wants a location (time.load_location gives one), not a " .. env_type(loc))
+    return fail("Invalid", method .. " expects a location (time.load_location returns one), not a " .. env_type(loc))
   end
   return state
 end
@@ -173,7 +173,7 @@ end
 function time.parse(layout, text, loc)
   if type(layout) ~= "string" or type(text) ~= "string" then
     local got = env_type(layout) .. " and a " .. env_type(text)
-    return fail("Invalid", "time.parse wants a layout and a text, not a " .. got)
+    return fail("Invalid", "time.parse expects a layout and a string, not a " .. got)
   elseif #layout > rt.MAX_LAYOUT then
     return fail("Invalid", "a layout has at most " .. rt.MAX_LAYOUT .. " bytes, and this one " .. #layout)
   end
@@ -199,7 +199,7 @@ end
 function time.load_location(name)
   if type(name) ~= "string" or name == "" then
     local got = name == "" and "an empty text" or "a " .. env_type(name)
-    return fail("Invalid", "time.load_location wants a name such as Europe/Berlin, not " .. got)
+    return fail("Invalid", "time.load_location expects a name such as Europe/Berlin, not " .. got)
   end
   local loc, kind, why = library("time_zone").load(name)
   if not loc then
@@ -210,11 +210,11 @@ end
 
 function time.fixed_zone(name, offset)
   if type(name) ~= "string" then
-    return fail("Invalid", "time.fixed_zone wants a name as its first argument, not a " .. env_type(name))
+    return fail("Invalid", "time.fixed_zone expects a name as its first argument, not a " .. env_type(name))
   end
   local seconds = type(offset) == "number" and integer(offset)
   if not seconds or seconds <= -86400 * 2 or seconds >= 86400 * 2 then
-    return fail("Invalid", "time.fixed_zone wants seconds east of UTC (fewer than 172800) as its second argument")
+    return fail("Invalid", "time.fixed_zone expects the seconds east of UTC (fewer than 172800) as its second argument")
   end
   return location({ name = name, abbr = name, offset = seconds }).object
 end

@@ -13,7 +13,7 @@ local function positive(d, what)
   if not ns then
     return rt.fail("Invalid", what .. ": " .. why)
   elseif ns <= 0 then
-    return rt.fail("Invalid", what .. " wants a duration above zero")
+    return rt.fail("Invalid", what .. " expects a duration above zero")
   end
   return ns
 end

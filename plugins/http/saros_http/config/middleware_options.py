@@ -122,7 +122,7 @@ def _take(data: dict[str, Any], middleware: str, name: str, value: Any, path: st
             hint = f"known are {', '.join(options)}"
             at.problem(
                 path,
-                f"`{path}` is no option of {middleware}, and nothing is left out that sets a limit",
+                f"`{path}` is not an option of {middleware}, and nothing is left out that sets a limit",
                 hint,
             )
         return

@@ -148,7 +148,7 @@ response_method("write", function(state, data)
   if type(data) == "number" then
     data = rt.env.tostring(data)
   elseif type(data) ~= "string" then
-    invalid("response:write wants a text, not a " .. env_type(data) .. "; json writes tables")
+    invalid("response:write expects a string, not a " .. env_type(data) .. "; json writes tables")
   end
   append(state, data)
   if state.size >= AUTO_FLUSH then
