@@ -152,7 +152,7 @@ def test_headers_cannot_be_injected(site: Any) -> None:
         ("name", "a header's name is a word such as Cache-Control, not a b"),
         ("blank", "the value of header X-A must not begin or end with a blank"),
         ("tab", "the value of header X-A must not begin or end with a blank"),
-        ("list", "the value of header X-A must be a text without line breaks or control characters"),
+        ("list", "the value of header X-A must be a string without line breaks or control characters"),
         ("own", "the header Content-Length is the server's own; it follows from what is written"),
         ("body", "response:write expects a string, not a table; json writes tables"),
         ("transfer", "a transfer is http.TRANSFER.CHUNKED or http.TRANSFER.SSE, not gzip"),

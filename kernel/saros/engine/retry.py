@@ -128,7 +128,7 @@ def failure_of(outcome: Json) -> ErrorData | None:
 
 
 STOPPED = pack(Outcome(err=ErrorData("its worker stopped before it had ended", UNAVAILABLE)))
-"""The outcome of an attempt whose worker stops: like that of a lost worker, it is no error of the function's."""
+"""The outcome of an attempt whose worker stops: like that of a lost worker, it is not an error of the function."""
 
 
 def verdict(lease: ActivityLease, outcome: Json) -> Settled:

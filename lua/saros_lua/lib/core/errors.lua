@@ -66,12 +66,12 @@ local function make(state)
 end
 rt.error = make
 
--- What a surface function returns when its caller did something wrong that no retry mends.
+-- The results of a surface function after a caller's mistake, which no retry can correct.
 function rt.fail(kind, message)
   return nil, make({ kind = kind, message = message, retryable = false })
 end
 
--- The object for anything that was raised: a structured error as it is, all else as kind Internal.
+-- The error object of a raised value: a structured error as it is, anything else as kind Internal.
 function rt.as_error(raised, stack)
   if get(raised) then
     return raised

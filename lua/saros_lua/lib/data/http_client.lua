@@ -1,4 +1,4 @@
--- The http_client module; the requests are made by the services of its name.
+-- The http_client module; the host's services of that name make the requests.
 local rt = ...
 rt.lasting()
 local raw = rt.raw
@@ -9,7 +9,7 @@ rt.library("duration")
 
 local SECOND, MILLISECOND = 1000000000, 1000000
 local MOST = 7 * 24 * 3600 * SECOND
-local PART = 64 * 1024 -- bytes that stream:read gives when it is not told how many
+local PART = 64 * 1024 -- bytes that stream:read returns by default
 
 local streams -- of this execution: how many there were
 
@@ -85,7 +85,7 @@ new_stream, stream_of = rt.class("http_client.stream", {
     return part, err
   end,
 
-  -- Lets the response go; closing again does nothing.
+  -- Releases the response; closing again does nothing.
   close = function(self)
     local state = stream_state(self, "close")
     rt.rescind(state.hold, "call")
@@ -162,8 +162,8 @@ end
 
 local MAX_BATCH = 100
 
--- Makes several requests at once, each {method, url, options?}: responses and errors, both by position; no
--- errors at all are nil. nil, err when the list itself cannot be used.
+-- Makes several requests at once, each {method, url, options?}: responses and errors, both by position; the
+-- errors are nil if there are none. nil, err when the list itself cannot be used.
 function http_client.request_batch(requests)
   if env_type(requests) ~= "table" or #requests == 0 or #requests > MAX_BATCH then
     return rt.fail("Invalid", "http_client.request_batch expects a list of 1 to " .. MAX_BATCH .. " requests")

@@ -32,7 +32,7 @@ local function merged(base, added)
   return all
 end
 
--- The JSON object of some fields; raises at the caller of the method that calls this.
+-- The JSON object of some fields; raises at the caller of the method that calls this function.
 local function to_json(fields, method)
   if next(fields) == nil then
     return "{}"

@@ -5,7 +5,7 @@ local raw = rt.raw
 local type = raw.type
 local env_type = rt.env.type
 
--- What user code gets is a copy: changing it must not change what flows on from here.
+-- User code gets a copy: its changes must not reach the values that flow on from here.
 local function copy(value)
   if env_type(value) == "table" then
     return rt.decode(rt.encode(value, "context"))

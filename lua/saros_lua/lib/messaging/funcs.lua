@@ -9,7 +9,7 @@ local env_type = rt.env.type
 local EMPTY = {}
 local base = { options = EMPTY }
 local MAX_NAME = 1000 -- bytes
-local taken = {} -- activity ids of a workflow's calls; that of a cancelled call is never free again
+local taken = {} -- activity ids of a workflow's calls; the id of a cancelled call is never free again
 
 -- Starts the call; returns its command ref, or nil, err.
 local function start(state, id, ...)
@@ -46,7 +46,7 @@ local function start(state, id, ...)
   return rt.command("call", body .. "}")
 end
 
--- A call has ended itself.
+-- A call has ended by itself.
 local function ended(state)
   if state.options.id then
     taken[state.options.id] = nil

@@ -12,10 +12,10 @@ local UNBOUNDED = raw.math.maxinteger
 
 -- Messages -----------------------------------------------------------------------------------------
 
-local inbox -- channel of all that has no listener; made with the first message or inbox()
+local inbox -- channel of messages without a listener; made with the first message or inbox()
 local listeners -- topic -> {channel, messages = true?}
 local topics -- listener channel -> topic
-local unwanted -- topics that were listened to, and are not any more
+local unwanted -- topics that are no longer listened to
 
 rt.library("channel")
 rt.library("payload")
@@ -36,7 +36,7 @@ new_message, message_of = rt.class("message", {
   from = function(self)
     return message_of(self).from
   end,
-  -- One payload per value that was sent; a message that was sent without any has one of nil.
+  -- One payload per value that was sent; a message without values has one payload of nil.
   payload = function(self)
     local state = message_of(self)
     if not state.objects then
@@ -85,7 +85,7 @@ function rt.on.message(body)
   route(decode(body))
 end
 
--- What the program listens to: topic -> listener.
+-- The topics that the program listens to: topic -> listener.
 function rt.topics()
   return listeners
 end
@@ -133,8 +133,8 @@ end
 -- Events: EXIT, CANCEL, LINK_DOWN ------------------------------------------------------------------
 
 local events -- the channel; queued into from the first event on
-local expects_exit -- pid -> true when its end will be told, until then it has not ended for this program; then false
-local asked -- whether the code has ever asked for it
+local expects_exit -- pid -> true while its end is still to be reported, then false
+local asked -- whether the code has ever called events()
 local options
 
 rt.each_program(function()
@@ -163,9 +163,9 @@ function rt.on.exit(body)
   rt.channel_offer(event_channel(), event)
 end
 
--- Note that the end of an execution that this one has started will be told as EXIT.
+-- Records that the end of an execution started here will be reported as EXIT.
 function rt.expect_exit(pid)
-  if expects_exit[pid] == nil then -- it may be told before the start has given the pid
+  if expects_exit[pid] == nil then -- EXIT may arrive before the start has returned the pid
     expects_exit[pid] = true
   end
 end
@@ -193,7 +193,7 @@ function rt.on.cancel(body)
   end
 end
 
--- The app has been loaded anew, and this program runs the code of before.
+-- The app has been reloaded, and this program runs the old code.
 function rt.outdated()
   if options.upgradable then
     rt.channel_offer(event_channel(), { kind = "OUTDATED", from = "" })
@@ -248,7 +248,7 @@ function process.send(dest, topic, ...)
     if expects_exit[dest] == false then
       return rt.fail("NotFound", "process " .. rt.shown(dest) .. " not found")
     end
-    command("tell", body) -- a handler that answers whoever asked is not overtaken by the next message
+    command("tell", body) -- awaited, so that the next message cannot overtake this one
     return true
   end
   local expected = expects_exit[dest]
@@ -276,7 +276,7 @@ function process.listen(topic, opts)
   listener = { channel = rt.channel_new(UNBOUNDED), messages = messages }
   listeners[topic] = listener
   topics[listener.channel] = topic
-  if inbox then -- what came before anybody listened
+  if inbox then -- messages that came before the listener
     local function mine(message)
       return message_of(message).topic == topic
     end
@@ -349,7 +349,7 @@ end
 -- Whether this code may read from workflow `dest`: true, or nil, err.
 local function may_read(verb, dest)
   if rt.workflow then
-    return rt.fail("Invalid", "process." .. verb .. " is for functions; a workflow learns of others by monitor and messages")
+    return rt.fail("Invalid", "process." .. verb .. " is for functions; a workflow watches others with monitor and messages")
   elseif not text(dest) then
     return rt.fail("Invalid", "process." .. verb .. " expects the pid, name or id of a workflow")
   end
@@ -366,18 +366,18 @@ local function read(verb, dest, cursor)
   return ask({ verb = verb, to = dest, name = cursor })
 end
 
--- How a workflow stands: {id, run_id, status, start_time, search_attributes, result, error, ...}.
+-- Describes a workflow: {id, run_id, status, start_time, search_attributes, result, error, ...}.
 function process.describe(dest)
   return read("describe", dest)
 end
 
--- What has happened to a workflow since a cursor (nil: since its start): {events, cursor, status}. Waits for
--- more; the cursor is nil once the workflow has ended and all of it was told.
+-- The events of a workflow since a cursor (nil: since its start): {events, cursor, status}. Waits for
+-- more; the cursor is nil once the workflow has ended and all events were returned.
 function process.history(dest, cursor)
   return read("history", dest, cursor)
 end
 
--- Has a handler of a workflow answer: one of workflow.on_query or of workflow.on_update.
+-- Calls a handler of a workflow, of workflow.on_query or workflow.on_update.
 local function asking(verb)
   return function(dest, name, ...)
     local ok, err = may_read(verb, dest)
@@ -402,7 +402,7 @@ function process.get_options()
   return { trap_links = options.trap_links, upgradable = options.upgradable }
 end
 
--- Options that are absent stay as they are.
+-- Absent options keep their values.
 function process.set_options(opts)
   if env.type(opts) ~= "table" then
     return rt.fail("Invalid", "process.set_options expects a table, not a " .. env.type(opts))
@@ -420,7 +420,7 @@ end
 
 local LOCAL = "local"
 
--- What is wrong with a name and the scope that it is for, or nil.
+-- The fault in a name or its scope, or nil.
 local function misnamed(verb, name, scope)
   if not text(name) then
     return "process.registry." .. verb .. " expects a name"
@@ -433,7 +433,7 @@ local function misnamed(verb, name, scope)
   end
 end
 
--- A function of the registry that has only a name to tell.
+-- A registry function that takes only a name.
 local function by_name(verb)
   return function(name, scope)
     local why = misnamed(verb, name, scope)
@@ -446,7 +446,7 @@ end
 
 process.registry = {
   LOCAL = LOCAL,
-  GLOBAL = "global", -- is refused with a sentence
+  GLOBAL = "global", -- refused with an error that explains why
   register = function(name, pid, scope)
     local why = misnamed("register", name, scope)
     if not why and pid ~= nil and not text(pid) then

@@ -1,4 +1,4 @@
--- Immutable spawners: process.spawn*, process.exec, workflow.call and what with_* builds on them.
+-- Immutable spawners: process.spawn*, process.exec, workflow.call and their with_* methods.
 local rt = ...
 rt.lasting()
 local raw = rt.raw
@@ -39,7 +39,7 @@ local function body_of(state, form, entry, host, ...)
   end
   local monitor = FORMS[form]
   if rt.workflow and form == "spawn" then
-    monitor = ',"monitor":true' -- a workflow hears of every child's end
+    monitor = ',"monitor":true' -- a workflow gets the end of every child
   end
   local parts = { '{"entry":', encode(entry, "entry"), ',"host":', encode(host, "host"), ',"args":', args, monitor }
   local context = rt.context_json(state.context)

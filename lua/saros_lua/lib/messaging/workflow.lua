@@ -99,7 +99,7 @@ function workflow.attrs(given)
   if why then
     return rt.fail("Invalid", why)
   end
-  -- What can be stored is stored also when the rest cannot: callers often ignore the error.
+  -- Store the valid attributes even if others are invalid: callers often ignore the error.
   search, why = rt.facts_attributes(search)
   if not why or search ~= "{}" or memo ~= "{}" then
     rt.command("attrs", '{"search":' .. search .. ',"memo":' .. memo .. "}")
@@ -119,8 +119,8 @@ function workflow.continue_as_new(...)
   return rt.continue_as_new(nil, rt.context_json(), ...)
 end
 
--- What fn gives, or raises, as the JSON of an outcome, which is recorded. It runs behind the border of a C
--- function, which nothing can yield over: a replay would not wait there.
+-- The result or error of fn as the JSON of an outcome, which is recorded. fn runs inside a C call, which cannot
+-- yield: a replay would not wait there.
 local function happens(fn)
   local value
   local fine, raised = protected(raw.string.gsub, "x", "x", function()
@@ -144,7 +144,7 @@ function workflow.side_effect(fn)
     raw.error("workflow.side_effect expects a function", 2)
   end
   local recorded, settles = rt.facts_side_effect()
-  -- A replay does not call fn again: whatever random numbers it takes, those that follow are the same.
+  -- A replay does not call fn again, so fn must not use up random numbers of the run.
   local restore = rt.random_apart()
   if not recorded then
     local ok, json = raw.pcall(happens, fn)

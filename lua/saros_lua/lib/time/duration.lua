@@ -40,7 +40,7 @@ local function fraction(digits, unit)
   return tointeger(float * (unit / scale) // 1)
 end
 
--- Below zero every number that Go allows fits, so sums are kept negative: -2^63 is a duration, 2^63 none.
+-- Every number that Go allows fits below zero, so sums are kept negative: -2^63 is a duration, 2^63 is not.
 local function negated(digits)
   local value = 0
   for i = 1, #digits do
@@ -53,7 +53,7 @@ local function negated(digits)
   return value
 end
 
--- Nanoseconds of a Go-style text; or nil and what is wrong with it.
+-- Nanoseconds of a Go-style text; or nil and the reason.
 local function parse(text)
   local sign, pos = match(text, "^([-+]?)()")
   if sub(text, pos) == "0" then
@@ -97,7 +97,7 @@ local function parse(text)
   return -total
 end
 
--- The nearest whole number, halves away from zero; nil when that is no 64-bit integer.
+-- The nearest whole number, halves away from zero; nil when that is not a 64-bit integer.
 local function round(value)
   local below = floor(value)
   if math_type(below) ~= "integer" then

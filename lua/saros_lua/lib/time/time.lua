@@ -1,6 +1,6 @@
--- The time module (lua-surface §9): constants, locations, and what makes times and waits.
+-- The time module (lua-surface §9): constants, locations, and functions that make times and timers.
 --
--- What many programs never touch is in parts that load on first use: time_object (the Time class),
+-- Parts that many programs never use load on first use: time_object (the Time class),
 -- time_civil (the calendar), time_layout and time_parse, time_zone (zones by name), time_timer.
 local rt = ...
 rt.lasting()
@@ -63,7 +63,7 @@ local time = {
 
 -- Locations ------------------------------------------------------------------------------------------
 -- A location is {name, offset, abbr} when its offset never changes, else {name} plus the span
--- {offset, abbr, first, last} of constant offset that was looked up last. `object` is what users see.
+-- {offset, abbr, first, last} of constant offset that was looked up last. `object` is the value that users see.
 
 local new_location, get_location
 
@@ -83,7 +83,7 @@ local function location(loc, ordinal)
 end
 
 local UTC = location({ name = "UTC", abbr = "UTC", offset = 0 }, -2)
--- Workers stand in different places, so for workflow code the local zone is UTC.
+-- Workers run in different places, so the local zone of workflow code is UTC.
 local LOCAL = rt.workflow and UTC or location({ name = "Local" }, -1)
 time.utc, time.localtz = UTC.object, LOCAL.object
 

@@ -58,7 +58,7 @@ local function difference(t, u)
   return t.sec < u.sec and MIN_NS or MAX_NS
 end
 
--- Days since 1970 and second of the day, as the time's location sees them.
+-- Days since 1970 and second of the day, in the time's location.
 local function day_of(t)
   local at = t.sec + zone_at(t.loc, t.sec)
   return at // 86400, at % 86400

@@ -63,7 +63,7 @@ new_timer, get_timer = rt.class("timer", {
       return nil, err
     end
     local was_running = disarm(timer)
-    rt.channel_extract(timer.channel, everything) -- a time of the old setting must not pass for the new one's
+    rt.channel_extract(timer.channel, everything) -- a time of the old setting must not count for the new one
     arm(timer, ns)
     return was_running
   end,
