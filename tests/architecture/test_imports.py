@@ -6,7 +6,7 @@ import tomllib
 
 from .source import ROOT, modules, targets
 
-ROOMS = ("app", "engine | processes", "interfaces", "entries", "model")
+ROOMS = ("app", "engine | processes", "insight", "interfaces", "entries", "model")
 """The kernel's rooms, each above those that it may import."""
 
 

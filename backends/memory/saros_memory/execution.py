@@ -7,8 +7,18 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from saros.insight.presence import identity
 from saros.interfaces.activities import ActivityTask
 from saros.interfaces.history import already_exists
+from saros.interfaces.insight.pending import (
+    Failure,
+    Parked,
+    Pending,
+    PendingActivity,
+    PendingTask,
+    failure_of,
+    pending_activity,
+)
 from saros.interfaces.signals import Child, Mail
 from saros.model.clock import Handle
 from saros.model.execution import (
@@ -23,22 +33,42 @@ from saros.model.execution import (
 )
 from saros.model.records import Attributes
 from saros.model.search import upserted
-from saros.model.values import readable
+from saros.model.values import Json, readable
 
 
 class OpenActivity:
     """An activity that has not settled.
 
     `token` is the running attempt's token, if any; `closes` is the time of its close by the steady clock.
+    The other times are for people, by the store's clock.
     """
 
-    __slots__ = ("canceled", "closes", "task", "token")
+    __slots__ = ("beaten", "canceled", "closes", "due", "failure", "started", "task", "token")
 
-    def __init__(self, task: ActivityTask, token: str = "") -> None:
+    def __init__(self, task: ActivityTask, token: str = "", started: int | None = None) -> None:
         self.task = task
         self.token = token
         self.canceled = False
         self.closes: int | None = None
+        self.started = started  # the attempt that runs
+        self.due: int | None = None  # the next attempt
+        self.failure: Failure | None = None  # of the last attempt
+        self.beaten: int | None = None  # the last heartbeat
+
+    def take(self, token: str, now: int) -> None:
+        self.token, self.started, self.due = token, now, None
+
+    def fail(self, outcome: Json, due: int) -> None:
+        """Note that another attempt follows."""
+        self.task = msgspec.structs.replace(self.task, attempt=self.task.attempt + 1)
+        self.token, self.started, self.due, self.failure = "", None, due, failure_of(outcome)
+
+    def pending(self) -> PendingActivity:
+        found = pending_activity(self.task)
+        found.started, found.next_attempt, found.failure = self.started, self.due, self.failure
+        found.worker = identity() if self.token else ""
+        found.heartbeat_time, found.canceled = self.beaten, self.canceled
+        return found
 
 
 class Execution:
@@ -46,6 +76,7 @@ class Execution:
         "activities",
         "alarms",
         "began",
+        "begins",
         "children",
         "close_time",
         "delayed",
@@ -55,11 +86,14 @@ class Execution:
         "joined",
         "memo",
         "next_run_id",
+        "next_try",
+        "parked",
         "problem",
         "queued",
         "records",
         "run",
         "search",
+        "since",
         "size",
         "starting",
         "status",
@@ -88,6 +122,11 @@ class Execution:
         self.fence = ""  # the worker that runs it
         self.failures = 0
         self.problem: str | None = None
+        # For people, by the store's clock:
+        self.since = 0  # it waits for a worker, or has one
+        self.begins: int | None = None
+        self.parked: int | None = None
+        self.next_try: int | None = None
         self.close_time: int | None = None
         self.next_run_id = ""
 
@@ -142,6 +181,28 @@ class Execution:
             raise already_exists(request.id, self.run.run_id, "was used before")
         if policy == "allow_duplicate_failed_only" and self.status in (COMPLETED, CONTINUED):
             raise already_exists(request.id, self.run.run_id, "has completed before")
+
+    def park(self, problem: str, now: int, delay: int) -> None:
+        if self.problem is None:
+            self.parked = now
+        self.failures += 1
+        self.problem, self.next_try = problem, now + delay if delay >= 0 else None
+
+    def pending(self) -> Pending:
+        run = self.run
+        found = Pending(run.id, run.run_id, self.status, run.task_queue)
+        if not self.running:
+            return found
+        found.activities = [activity.pending() for _, activity in sorted(self.activities.items())]
+        if self.problem is not None:
+            found.parked = Parked(self.problem, self.failures, self.parked, self.next_try)
+        if self.fence:
+            found.task = PendingTask(run.task_queue, self.since, self.failures + 1, self.since, identity())
+        elif self.queued:
+            found.task = PendingTask(run.task_queue, self.since, self.failures + 1)
+        elif self.starting is not None:
+            found.begins = self.begins
+        return found
 
     def description(self) -> Description:
         run = self.run

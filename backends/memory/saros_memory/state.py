@@ -10,6 +10,7 @@ from functools import partial
 
 from saros.interfaces.activities import ActivityTask
 from saros.interfaces.history import UNTIL_CLOSED, Close, Limit, NewRun, already_exists
+from saros.interfaces.insight import Paused, Worker
 from saros.interfaces.nodes import NodeMail
 from saros.interfaces.signals import Mail, Outgoing, farewell, lane_of
 from saros.interfaces.store import CONFLICT, FENCED, OK, Commit
@@ -55,6 +56,8 @@ class State:
         self._nodes: set[str] = set()  # the nodes that listen
         self._node_mail: Queues[NodeMail] = Queues()
         self._fences = itertools.count(1)
+        self._workers: dict[str, tuple[int, Worker]] = {}  # and until when they count, by the steady clock
+        self._paused: dict[str, Paused] = {}
         self._withdrawn: OrderedDict[tuple[str, str], None] = OrderedDict()  # id and start request
         self._waiters: dict[str, list[tuple[int, asyncio.Future[None]]]] = defaultdict(list)
 
@@ -87,7 +90,7 @@ class State:
         self._current[new.run.id] = execution
         self._runs[new.run.run_id] = execution
         if new.delay > 0 and not any(mail.op == CANCEL for mail in new.mails):
-            execution.delayed = True
+            execution.delayed, execution.begins = True, self.clock.now() + new.delay
             execution.starting = self._after(execution, new.delay, lambda: self._wake(execution))
         else:
             self._schedule(execution)
@@ -138,7 +141,7 @@ class State:
 
     def _schedule(self, execution: Execution) -> None:
         if execution.running and not execution.queued and not execution.fence and not execution.delayed:
-            execution.queued = True
+            execution.queued, execution.since = True, self.clock.now()
             self._ready.put(execution.run.task_queue, execution)
             self._touch()
 
@@ -186,7 +189,7 @@ class State:
             execution.activities[task.ref] = OpenActivity(task)
             self._activities.put(task.task_queue, task)
         for lease in commit.leased:
-            execution.activities[lease.task.ref] = OpenActivity(lease.task, lease.token)
+            execution.activities[lease.task.ref] = OpenActivity(lease.task, lease.token, lease.now)
         for ref in commit.asked:
             self._ask_activity(execution, ref)
         now = self.clock.steady()

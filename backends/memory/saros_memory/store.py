@@ -6,9 +6,8 @@ Its methods never suspend half-way, so each of them is atomic.
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -22,18 +21,15 @@ from saros.model.execution import (
     TERMINATED,
     TIME_OUT,
     TIMED_OUT,
-    Description,
     HistoryPage,
     Started,
     StartRequest,
     Watcher,
 )
-from saros.model.query import parse
 from saros.model.records import DONE
-from saros.model.search import matches
 from saros.model.values import Json
 
-from .state import State
+from .lookout import Lookout
 
 log = logging.getLogger("saros.memory")
 
@@ -46,7 +42,7 @@ def _named(lost: list[str]) -> str:
     return what + (f" ({', '.join(lost[:5])}{', ...' if len(lost) > 5 else ''})" if lost else "")
 
 
-class MemoryStore(State):
+class MemoryStore(Lookout):
     """See `saros.interfaces.store.Store`."""
 
     shared = False
@@ -126,22 +122,11 @@ class MemoryStore(State):
         if execution is not None:
             execution.unwatch(pid)
 
-    async def describe(self, id: str, run_id: str = "") -> Description | None:
-        execution = self._find(id, run_id)
-        return execution.description() if execution else None
-
-    async def executions(self, query: str = "") -> AsyncIterator[Description]:
-        node = parse(query, dt.datetime.fromtimestamp(self.clock.now() / 1e9, dt.UTC))
-        for execution in reversed(list(self._runs.values())):
-            description = execution.description()
-            if matches(node, description):
-                yield description
-
-    async def history(self, id: str, run_id: str = "", start: int = 0) -> HistoryPage | None:
+    async def history(self, id: str, run_id: str = "", start: int = 0, limit: int = 0) -> HistoryPage | None:
         execution = self._find(id, run_id)
         if execution is None:
             return None
-        records = execution.records[start:]
+        records = execution.records[start : start + limit if limit and start >= 0 else None]
         start = len(execution.records) - 1 if start == LAST else start
         return HistoryPage(execution.run, start, records, execution.status, execution.next_run_id)
 
@@ -185,13 +170,14 @@ class MemoryStore(State):
                 if not execution.running or not execution.inbox:
                     continue
                 execution.fence = str(next(self._fences))
+                now = execution.since = self.clock.now()
                 tasks.append(
                     WorkflowTask(
                         execution.run,
                         execution.fence,
                         len(execution.records),
                         tuple(execution.inbox),
-                        self.clock.now(),
+                        now,
                         execution.failures,
                     )
                 )
@@ -211,8 +197,7 @@ class MemoryStore(State):
         if execution is None or execution.fence != task.fence:
             return
         execution.fence = ""
-        execution.failures += 1
-        execution.problem = problem
+        execution.park(problem, self.clock.now(), delay)
         execution.delayed = True
         if delay < 0:
             return  # it waits to be released
@@ -227,8 +212,9 @@ class MemoryStore(State):
             for task in await self._activities.take(queues, limit):
                 activity = self._open_activity(task)
                 if activity is not None and not activity.token and activity.task.attempt == task.attempt:
-                    activity.token = str(next(self._fences))
-                    leases.append(ActivityLease(activity.task, activity.token, self.clock.now()))
+                    now = self.clock.now()
+                    activity.take(str(next(self._fences)), now)
+                    leases.append(ActivityLease(activity.task, activity.token, now))
         self.clock.busy(0)
         return leases
 
@@ -239,8 +225,7 @@ class MemoryStore(State):
                 continue
             execution = self._runs[lease.task.run_id]
             if retry_in is not None and self._may_retry(activity, retry_in):
-                activity.token = ""
-                activity.task = msgspec.structs.replace(activity.task, attempt=activity.task.attempt + 1)
+                activity.fail(outcome, self.clock.now() + retry_in)
                 self._retry(execution, activity, retry_in)
                 continue
             execution.drop_activity(lease.task.ref)
@@ -251,7 +236,7 @@ class MemoryStore(State):
         if activity is None or activity.token != lease.token:
             return True
         if details is not None:
-            activity.task.heartbeat = msgspec.Raw(details)
+            activity.task.heartbeat, activity.beaten = msgspec.Raw(details), self.clock.now()
         return activity.canceled
 
     # --- outbox ------------------------------------------------------------------------------

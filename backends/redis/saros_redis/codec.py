@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
+from saros.insight.presence import identity
 from saros.interfaces.activities import ActivityTask, Settled
 from saros.interfaces.history import NewRun
+from saros.interfaces.insight.pending import failure_of
 from saros.interfaces.signals import Mail, Outgoing
 from saros.interfaces.store import Commit
 from saros.interfaces.timers import TO_RUN, Deadline
@@ -208,6 +210,7 @@ def commit(commit: Commit, consumer: str) -> list[Any]:
             [str(lease.task.ref), lease.task.task_queue, pack(lease.task).decode(), lease.token]
             for lease in commit.leased
         ],
+        identity(),
     ]
 
 
@@ -224,7 +227,9 @@ def settled(result: Settled) -> list[Any]:
     task = result.lease.task
     item = mail_item(Mail(DONE, task.ref, result.outcome, task.run_id))
     delay = -1 if result.retry_in is None else micros(min(result.retry_in, LONGEST))
-    return [task.run_id, str(task.ref), result.lease.token, item, delay]
+    failure = failure_of(result.outcome) if delay >= 0 else None
+    told = pack(failure).decode() if failure is not None else ""
+    return [task.run_id, str(task.ref), result.lease.token, item, delay, told]
 
 
 # --- descriptions -----------------------------------------------------------------------------

@@ -27,6 +27,8 @@ class Keys:
     l:<lane>  list: the entry of the outbox that is under way, as an empty text, and those behind it
     tm        zset: deadlines by time                    names, soft   registered names
     x:steady  hash: the steady clock (see fire.lua), and the number of the newest deadline
+    workers   hash: what they say of themselves          queues hash: names of task queues
+    paused    hash: schedules that are paused (these three in the first partition only)
     nodes     zset: nodes by when their leases end       nm:<node> list: mail    nw:<node> hash: watches
     """
 

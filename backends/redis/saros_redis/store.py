@@ -10,6 +10,9 @@ from anyio import move_on_after
 
 from saros.interfaces.activities import ActivityLease, Settled
 from saros.interfaces.history import NewRun, WorkflowTask
+from saros.interfaces.insight import Paused, Queue, counted
+from saros.interfaces.insight import Worker as Announced
+from saros.interfaces.insight.pending import Pending
 from saros.interfaces.nodes import LostNode, NodeMail
 from saros.interfaces.signals import Mail, Outgoing
 from saros.interfaces.store import Commit
@@ -30,6 +33,7 @@ from .parts.deadlines import Alarm, Deadlines
 from .parts.executions import Executions
 from .parts.housekeeping import Housekeeping
 from .parts.listing import Listing
+from .parts.lookout import Lookout
 from .parts.name_registry import NameRegistry
 from .parts.node_registry import NodeRegistry
 from .parts.outbox import Outbox
@@ -59,17 +63,18 @@ class RedisStore:
         client = self._client = Client(options)
         try:
             keys = Keys(options.prefix, await check(client, client.commands))
+            self._partitions = Partitions(client, keys, options.lease)
+            self._open_clients_parts()
+            await self._open_worker_parts()
         except BaseException:
             await client.close()
             raise
-        self._partitions = Partitions(client, keys, options.lease)
-        self._open_clients_parts()
-        await self._open_worker_parts()
 
     def _open_clients_parts(self) -> None:
         options, client, partitions = self.options, self._client, self._partitions
         self._executions = Executions(partitions, options.payload)
         self._listing = Listing(partitions)
+        self._lookout = Lookout(partitions)
         self._names = NameRegistry(partitions, options.lease, client.forgiven)
         self._nodes = NodeRegistry(options, client, partitions)
         self._subscriptions = Subscriptions(partitions, client.listener)
@@ -100,11 +105,13 @@ class RedisStore:
                 await self._readers.stop()
 
     async def close(self) -> None:
-        await self._readers.stop()
-        await self._nodes.close()
-        await self._names.close()
-        await self._subscriptions.close()
-        await self._client.close()
+        """Close every part, even if one fails or the caller is cancelled."""
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._client.close)
+            stack.push_async_callback(self._subscriptions.close)
+            stack.push_async_callback(self._names.close)
+            stack.push_async_callback(self._nodes.close)
+            await self._readers.stop()
 
     # --- workers ----------------------------------------------------------------------------
 
@@ -124,6 +131,7 @@ class RedisStore:
             return await self._prefetch.tasks.take(limit)
 
     async def commit(self, commits: Sequence[Commit]) -> list[str]:
+        await self._lookout.note(task.task_queue for commit in commits for task in commit.activities)
         return await self._tasks.commit(commits)
 
     async def park(self, task: WorkflowTask, problem: str, delay: int, *, hung: bool = False) -> None:
@@ -153,6 +161,7 @@ class RedisStore:
     # --- clients ----------------------------------------------------------------------------
 
     async def start(self, new: NewRun, request: StartRequest) -> Started:
+        await self._lookout.note([new.run.task_queue])
         return await self._executions.start(new, request)
 
     async def post(self, id: str, mail: Mail) -> bool:
@@ -180,8 +189,8 @@ class RedisStore:
     def executions(self, query: str = "") -> AsyncIterator[Description]:
         return self._listing.executions(query)
 
-    async def history(self, id: str, run_id: str = "", start: int = 0) -> HistoryPage | None:
-        return await self._executions.history(id, run_id, start)
+    async def history(self, id: str, run_id: str = "", start: int = 0, limit: int = 0) -> HistoryPage | None:
+        return await self._executions.history(id, run_id, start, limit)
 
     async def changed(self, id: str, run_id: str, length: int) -> None:
         await self._subscriptions.changed(id, run_id, length)
@@ -189,6 +198,29 @@ class RedisStore:
     async def release(self, id: str) -> bool:
         """Retry the tasks of an execution that were set aside; return False if there are none."""
         return await self._executions.release(id)
+
+    # --- insight ----------------------------------------------------------------------------
+
+    async def pending(self, id: str, run_id: str = "") -> Pending | None:
+        return await self._lookout.pending(id, run_id)
+
+    async def beat(self, worker: Announced, ns: int) -> None:
+        await self._lookout.beat(worker, ns)
+
+    async def workers(self) -> list[Announced]:
+        return await self._lookout.workers()
+
+    async def queues(self) -> list[Queue]:
+        return await self._lookout.queues()
+
+    async def counts(self, query: str = "") -> dict[str, int]:
+        return await counted(self.executions(query))
+
+    async def pause(self, schedule: str, paused: Paused | None) -> None:
+        await self._lookout.pause(schedule, paused)
+
+    async def paused(self) -> dict[str, Paused]:
+        return await self._lookout.paused()
 
     # --- names ------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from saros.model.values import Json
 from .client.connection import data_converter, prepare_runtime, watch_server
 from .client.namespace import Namespace
 from .client.namespaces import Namespaces, connected
+from .client.outlook import TemporalInsight
 from .client.schedules import apply_schedules
 from .nodes.name_registry import NameRegistry
 from .nodes.node_client import NodeClient
@@ -29,7 +30,7 @@ from .worker.worker import serve, workers_of
 from .workflow.children import exit_body
 
 
-class TemporalBackend:
+class TemporalBackend(TemporalInsight):
     """See `saros.interfaces.backend.Backend`."""
 
     keeps_schedules = True
@@ -125,8 +126,11 @@ class TemporalBackend:
     async def count(self, query: str = "") -> int:
         return sum([await each.count(query) for each in self.namespaces.all])
 
-    async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
-        return await (await self.namespaces.find(id, run_id)).history(id, run_id, start, wait)
+    async def history(
+        self, id: str, run_id: str = "", start: int = 0, wait: bool = False, limit: int = 0
+    ) -> HistoryPage:
+        page = await (await self.namespaces.find(id, run_id)).history(id, run_id, start, wait)
+        return page._replace(records=page.records[:limit]) if limit else page
 
     async def export(self, id: str, run_id: str = "") -> Any:
         return await (await self.namespaces.find(id, run_id)).export(id, run_id)

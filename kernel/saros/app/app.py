@@ -14,6 +14,7 @@ import msgspec
 from anyio import CancelScope
 
 from ..entries import Registry
+from ..insight.app_insight import AppInsight
 from ..interfaces.backend import Backend
 from ..interfaces.deployment import Deployment
 from ..model import values
@@ -36,7 +37,7 @@ Guard = Callable[[], AbstractContextManager[None]]
 """Returns a context manager within which something watches over this process."""
 
 
-class App:
+class App(AppInsight):
     """An opened application; made by `saros.open`.
 
     :ivar backend: where its workflows live, as the rest of Saros sees it: raw values, nanoseconds.
@@ -261,6 +262,8 @@ class App:
                 if self._guarding is not None:
                     self._guarding.close()
                 await self.host.close()
+                if self.deployment.observer is not None:
+                    await self.deployment.observer.close()
                 await self.backend.close()
 
 

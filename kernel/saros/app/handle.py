@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 from ..interfaces.backend import Backend
+from ..interfaces.insight import Stack
+from ..interfaces.insight.pending import Pending
 from ..model import values
 from ..model.errors import NOT_FOUND, TIMEOUT, Error
 from ..model.execution import RUNNING, HistoryPage, Pid, check_topic, new_id, value_of
@@ -140,6 +142,20 @@ class Handle:
         :raises Error: NOT_FOUND.
         """
         return described(await self._backend.describe(self.id, self._only))
+
+    async def pending(self) -> Pending:
+        """What is under way in the newest run: activities and their failures, timers, children, its task.
+
+        :raises Error: NOT_FOUND.
+        """
+        return await self._backend.pending(self.id, self._only)
+
+    async def stack(self) -> Stack:
+        """Where the code of the newest run waits, and what it listens to; its history is replayed here.
+
+        :raises Error: NOT_FOUND, or why the app's code cannot replay it.
+        """
+        return await self._backend.stack(self.id, self._only)
 
     async def history(self) -> list[Line]:
         """The history in readable form.

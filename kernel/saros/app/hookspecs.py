@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from ..entries import Kind, Registry
     from ..interfaces.backend import Backend
+    from ..interfaces.deployment import Deployment
     from ..interfaces.module import Module
+    from ..interfaces.observer import Observer
     from ..interfaces.runtime import Functions, Runtime
     from .app import Serve
 
@@ -62,6 +64,15 @@ class ServicePlugin(NamedTuple):
 
     name: str
     serve: Serve
+
+
+class ObserverPlugin(NamedTuple):
+    """:param make: ``make(deployment, backend, works)`` gives an observer of an open app, or None when nobody
+    listens; `works` tells whether this process has workers.
+    """
+
+    name: str
+    make: Callable[[Deployment, Backend, bool], Observer | None]
 
 
 class Guarded(NamedTuple):
@@ -119,6 +130,11 @@ def saros_services() -> Sequence[ServicePlugin]:  # type: ignore[empty-body]
 @hookspec
 def saros_guards() -> Sequence[GuardPlugin]:  # type: ignore[empty-body]
     """What ends a process that the code of an entry blocks."""
+
+
+@hookspec
+def saros_observers() -> Sequence[ObserverPlugin]:  # type: ignore[empty-body]
+    """Who hears what clients, workers and servers do, such as a tracer."""
 
 
 @hookspec

@@ -9,10 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from ..interfaces.backend import Backend
 from ..interfaces.deployment import Deployment
 from .app import App, Guard
 from .hookspecs import Guarded
 from .loading import check_code, load_app
+from .observing import observed
 from .plugins import Plugins, installed
 
 DEFAULT_BACKEND: Final = "memory://"
@@ -72,8 +74,10 @@ async def open_app(
 
     root = str(deployment.registry.root)
     given = {"root": root, **(options or {})}
-    made = plugins.backend(url).make(url, given)
+    made: Backend = plugins.backend(url).make(url, given)
+    works = workers and path is not None
     await made.open(deployment)
+    made = observed(made, deployment, [plugin.make for plugin in plugins.observers()], works)
     guards: list[Guard] = []
     if watchdog > 0 and path is not None:
         guarded = Guarded(made, url, given, str(path), env, root, watchdog)
@@ -81,7 +85,7 @@ async def open_app(
     serve = [service.serve for service in plugins.services()]
     app = App(deployment, made, serve, guards, None if path is None else reloading)
     try:
-        if workers and path is not None:
+        if works:
             await made.join(app.host)
             app.start_workers(services=services)
             await app.serving()

@@ -18,7 +18,7 @@ from . import hookspecs
 if TYPE_CHECKING:
     from ..entries import Kind
     from ..interfaces.module import Module
-    from .hookspecs import BackendPlugin, GuardPlugin, RuntimePlugin, ServicePlugin
+    from .hookspecs import BackendPlugin, GuardPlugin, ObserverPlugin, RuntimePlugin, ServicePlugin
 
 GROUP = "saros"
 
@@ -82,6 +82,9 @@ class Plugins:
     def services(self) -> list[ServicePlugin]:
         return self._all("saros_services")
 
+    def observers(self) -> list[ObserverPlugin]:
+        return self._all("saros_observers")
+
     def guards(self) -> list[GuardPlugin]:
         return self._all("saros_guards")
 
@@ -91,7 +94,7 @@ class Plugins:
     def supplies(self) -> dict[str, dict[str, list[str]]]:
         """Plugin -> category -> names, for everything that plugins supply; failing hooks are under ``failed``."""
         result: dict[str, dict[str, list[str]]] = {name: {} for name in self.distributions}
-        for what in ("backends", "kinds", "runtimes", "modules", "services", "guards"):
+        for what in ("backends", "kinds", "runtimes", "modules", "services", "guards", "observers"):
             for implementation in getattr(self.manager.hook, f"saros_{what}").get_hookimpls():
                 supplied = result.setdefault(implementation.plugin_name, {})
                 try:

@@ -9,8 +9,9 @@ from typing import Any
 
 from anyio import move_on_after
 
-from ..interfaces.activities import ActivityLease, ActivityTask, Settled
+from ..interfaces.activities import ActivityLease, Settled
 from ..interfaces.host import Attempt, Attempts
+from ..interfaces.insight import ACTIVITY, Slots
 from ..interfaces.store import Store
 from ..model.background import LIMIT_S, Job, Jobs, together
 from ..model.errors import INVALID, Error
@@ -18,17 +19,13 @@ from ..model.execution import error_of
 from ..model.records import Outcome, pack
 from ..model.timing import parse_duration
 from ..model.values import Json
-from .retry import STOPPED, limit_heartbeat, start_attempt, verdict
+from .retry import STOPPED, id_of, limit_heartbeat, start_attempt, verdict
 
 log = logging.getLogger("saros.engine")
 
 BATCH = 64
 LISTEN_S = 2.0
 """How often a worker checks whether the activities that it runs still count; heartbeats check, too."""
-
-
-def _activity_id(task: ActivityTask) -> str:
-    return task.call.options.id or str(task.ref)
 
 
 class ActivityWorkers:
@@ -39,7 +36,7 @@ class ActivityWorkers:
 
     def __init__(self, store: Store, attempts: Attempts, limit: int) -> None:
         registry = attempts.deployment.registry
-        limits = dict.fromkeys(attempts.deployment.registry.task_queues(), limit)
+        limits = dict.fromkeys(registry.task_queues(), limit)
         graces: dict[str, float] = {}
         for worker in registry.of_kind("temporal.worker"):
             queue = registry.task_queue(worker.id)
@@ -53,6 +50,13 @@ class ActivityWorkers:
             queue: ActivityWorker(store, attempts, [queue], most) for queue, most in limits.items()
         }
         self._stopping: dict[str, float] = {}  # queue -> end of its grace period, by the loop's time
+
+    @property
+    def slots(self) -> Slots:
+        workers = self._workers.values()
+        return Slots(
+            ACTIVITY, sum(each.limit - each.free for each in workers), sum(each.limit for each in workers)
+        )
 
     @property
     def loops(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
@@ -124,7 +128,7 @@ class ActivityWorker:
         self._store = store
         self._attempts = attempts
         self._queues = queues
-        self._free = limit
+        self.limit = self.free = limit
         self._room: asyncio.Event = asyncio.Event()
         self._settled: list[tuple[Settled, int]] = []  # each with the number of slots that it frees
         self._flushing: Job[None] | None = None
@@ -138,10 +142,10 @@ class ActivityWorker:
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
-            while self._free <= 0:
+            while self.free <= 0:
                 self._room.clear()
                 await self._room.wait()
-            leases = await self._store.take_activities(self._queues, min(BATCH, self._free))
+            leases = await self._store.take_activities(self._queues, min(BATCH, self.free))
             for lease in leases:
                 self._start(lease)
 
@@ -166,7 +170,7 @@ class ActivityWorker:
     def lease_of(self, run_id: str, activity_id: str) -> ActivityLease | None:
         """See `ActivityWorkers.lease_of`."""
         for running in list(self._running.get(run_id, {}).values()):
-            if _activity_id(running.lease.task) == activity_id:
+            if id_of(running.lease.task) == activity_id:
                 return running.lease
         return None
 
@@ -198,7 +202,7 @@ class ActivityWorker:
         self._done(lease, outcome, 0)
 
     def _begin(self, slots: int) -> None:
-        self._free -= slots
+        self.free -= slots
         self._open += 1
         self._idle.clear()
 
@@ -282,7 +286,7 @@ class ActivityWorker:
                 except Error as error:  # their leases end, and the activities are tried again
                     log.warning("%d results of activities were not stored: %s", len(batch), error)
                 finally:
-                    self._free += sum(slots for _, slots in batch)
+                    self.free += sum(slots for _, slots in batch)
                     self._open -= len(batch)
                     self._room.set()
         finally:

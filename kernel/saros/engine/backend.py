@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from anyio import CancelScope
 
+from ..insight.presence import Announcer
 from ..interfaces.deployment import Deployment
 from ..interfaces.host import Host
 from ..interfaces.program import Facts
@@ -95,6 +96,7 @@ class StoreBackend(StoreClient):
             "the outbox worker": outbox.run,
             "the workflow worker": self.workflow_worker.run,
             "the watch of other nodes": nodes.bury,
+            "the announcement of this worker": self._announcer(host, queues, activities).run,
         }
         serving = [Job(self._keep_running(loop), name) for name, loop in loops.items()]
         taking = [Job(self._keep_running(loop), "the activity worker") for loop in activities.loops]
@@ -111,8 +113,20 @@ class StoreBackend(StoreClient):
                 for job in taking:
                     job.cancel()
                 await activities.drain(self._grace_s)
-                await end_all(reversed(everything), STOP_S)
+                await end_all(reversed([*serving[1:], *taking]), STOP_S)
                 await outbox.close()
+                await serving[0].end(STOP_S)  # the store's own work hands over what is left
+
+    def _announcer(self, host: Host, queues: tuple[str, ...], activities: ActivityWorkers) -> Announcer:
+        deployment = host.deployment
+        return Announcer(
+            self.store,
+            deployment.registry.root,
+            queues,
+            lambda: [self.workflow_worker.slots, activities.slots] if self.workflow_worker else [],
+            lambda: deployment.version,
+            self.clock.now(),
+        )
 
     async def blocked(self, facts: Facts, problem: str) -> str:
         """See `saros.interfaces.backend.Backend.blocked`."""

@@ -85,6 +85,11 @@ class CommitBuilder:
             commit.deadlines = [each._replace(delay=each.delay - spent) for each in commit.deadlines]
         return commit
 
+    @property
+    def spent_s(self) -> float:
+        """Seconds since the task began."""
+        return (self._steady() - self._began) / 1e9
+
     def elapsed(self, local: LocalActivity) -> int:
         """Nanoseconds since a local activity of this task was scheduled."""
         return self._steady() - self._began - local.begun

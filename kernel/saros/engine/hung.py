@@ -31,7 +31,7 @@ class _Note(msgspec.Struct, omit_defaults=True):
     id: str
     run_id: str
     fence: str  # or token
-    target: str = ""  # of an activity, with its ref and task queue
+    target: str = ""  # only for an activity, with its ref and task queue
     ref: int = 0
     queue: str = ""
     hangs: int = 0  # of a workflow task

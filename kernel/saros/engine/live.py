@@ -8,6 +8,7 @@ import msgspec
 
 from ..entries import Entry
 from ..interfaces.deployment import Deployment
+from ..interfaces.observer import about_run
 from ..model.errors import INTERNAL, INVALID, CodeError, Error, NonDeterminism
 from ..model.execution import Record, Run
 from ..model.presentation import describe_command
@@ -65,7 +66,7 @@ class Live:
         self.closed = False
         self.in_use = False  # by a task that is not committed yet: must not be closed
         self.replaying = False
-        self.name = f"{run.entry} {run.id}"
+        self.name, self.about = f"{run.entry} {run.id}", about_run(run)  # in logs
         self._versions: dict[str, int] = {}
         self._side_effects: dict[int, Json] = {}
         self.program = deployment.program(self.entry, workflow=True, facts=self, trace=trace)
@@ -91,7 +92,7 @@ class Live:
 
     def log(self, level: str, message: str, fields: Json) -> None:
         if not self.replaying:
-            self.deployment.log(level, message, fields, self.name)
+            self.deployment.log(level, message, fields, self.name, self.about)
 
     def heartbeat(self, details: Json) -> None:
         raise Error("a workflow has no heartbeat; only activities do", INVALID, retryable=False)

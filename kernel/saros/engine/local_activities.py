@@ -19,7 +19,7 @@ from ..model.values import Json
 from .activity_worker import ActivityWorkers
 from .commit import LocalActivity
 from .commit_builder import CommitBuilder
-from .retry import failure_of, next_delay_ms, start_attempt, timeout_error
+from .retry import failure_of, next_delay_ms, start_attempt, tell_attempt, timeout_error
 
 PATIENCE_S = 1.0
 """How long a workflow task may stay open for its local activities; nothing else reaches the workflow meanwhile."""
@@ -118,6 +118,9 @@ class LocalActivities:
             self._must_commit = True
         else:
             self._ready.append(ref)
+            failure = failure_of(outcome)
+            if failure is not None:
+                tell_attempt(task, failure)
         self._news.set()
 
     def _deliver(self) -> bool:

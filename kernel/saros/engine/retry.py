@@ -10,6 +10,7 @@ import msgspec
 
 from ..interfaces.activities import ActivityLease, ActivityTask, Settled
 from ..interfaces.host import Attempt, Attempts, Done
+from ..interfaces.observer import about_call, tell_failure
 from ..model.errors import INTERNAL, TIMEOUT, UNAVAILABLE, Error, ErrorData
 from ..model.execution import error_of
 from ..model.records import Call, CallOptions, Outcome, pack
@@ -17,6 +18,11 @@ from ..model.timing import MS
 from ..model.values import Json, error_data
 
 log = logging.getLogger("saros.engine")
+
+
+def id_of(task: ActivityTask) -> str:
+    """What ``activity.info()`` calls an activity."""
+    return task.call.options.id or str(task.ref)
 
 
 def call_info(
@@ -40,9 +46,11 @@ def start_limited(
     info: dict[str, Any],
     done: Done,
     heartbeat: Callable[[Json], None] | None = None,
+    trace: str = "",
 ) -> Attempt:
     """Start an attempt under the activity's start-to-close timeout.
 
+    :param trace: see `saros.interfaces.observer.Observer.attempt`.
     :raises Error: when the function is missing or its code cannot be loaded.
     """
     options = call.options
@@ -51,6 +59,11 @@ def start_limited(
         info["activity_id"] = options.id
     scope = attempts.scope(info, call)
     scope.heartbeat = heartbeat or (lambda details: None)
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("%s for %s starts", call.target, info["workflow_id"], extra=about_call(scope, call.target))
+    observer = attempts.deployment.observer
+    if observer is not None:
+        done = observer.attempt(call.target, scope, trace, done)
     attempt = attempts.start(entry, call, scope, done)
     limit = options.start_to_close_timeout
     attempt.limit("start_to_close", limit, lambda: attempt_timeout("start_to_close", limit))
@@ -65,7 +78,7 @@ def start_attempt(
     if task.heartbeat:
         info["heartbeat_details"] = task.heartbeat
     try:
-        attempt = start_limited(attempts, task.call, info, done, heartbeat)
+        attempt = start_limited(attempts, task.call, info, done, heartbeat, task.trace)
     except Error as error:
         done(pack(Outcome(err=error_data(error))))
         return None
@@ -96,6 +109,21 @@ class _AttemptTimeout(bytes):
 
 def attempt_timeout(timeout_type: str, ms: int) -> Json:
     return _AttemptTimeout(pack(Outcome(err=timeout_error(timeout_type, ms))))
+
+
+def retry_after(task: ActivityTask, outcome: Json) -> int | None:
+    """Nanoseconds until another attempt follows one with this `Outcome`, or None; a failure is told."""
+    failure = failure_of(outcome)
+    delay = next_delay_ms(task.call.options, failure, task.attempt)
+    if failure is not None:
+        tell_attempt(task, failure, delay)
+    return None if delay is None else delay * MS
+
+
+def tell_attempt(task: ActivityTask, failure: ErrorData, delay: int | None = None) -> None:
+    """Log that an attempt has failed; `delay` is in milliseconds."""
+    info = call_info(task.id, task.run_id, task.type, task.ref, task.task_queue, task.attempt, task.scheduled)
+    tell_failure(log, task.call.target, info, failure, None if delay is None else delay / 1000)
 
 
 def next_delay_ms(
@@ -138,8 +166,7 @@ def verdict(lease: ActivityLease, outcome: Json) -> Settled:
         if outcome is STOPPED:  # like a lost worker: no error of the function's
             most = task.call.options.retry_policy.maximum_attempts
             return Settled(lease, outcome, None if most and task.attempt >= most else 0)
-        delay = next_delay_ms(task.call.options, failure_of(outcome), task.attempt)
-        return Settled(lease, outcome, None if delay is None else delay * MS)
+        return Settled(lease, outcome, retry_after(task, outcome))
     except Exception as raised:  # an error of ours: the activity must not wait for ever
         log.exception("the end of %s for %s makes no sense", task.call.target, task.id)
         error = ErrorData(

@@ -53,6 +53,7 @@ def first(request: StartRequest, now: int) -> NewRun:
         first_start_time=now,
         request_id=request.request_id,
         name=request.name,
+        trace=request.trace,
     )
     delay = request.options.start_delay * MS
     if request.options.cron_schedule:
@@ -118,7 +119,7 @@ def child_id(parent_run_id: str, ref: int, spawn: Spawn) -> str:
 
 
 def _following(run: Run, now: int) -> Run:
-    return msgspec.structs.replace(run, run_id=new_id(), start_time=now, continued_from=run.run_id)
+    return msgspec.structs.replace(run, run_id=new_id(), start_time=now, continued_from=run.run_id, trace="")
 
 
 def _with_mail(run: Run, messages: tuple[Message, ...], delay: int) -> NewRun:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 
+from ..insight.store_insight import StoreInsight
 from ..interfaces.deployment import Deployment
 from ..interfaces.history import LAST, UNTIL_CLOSED
+from ..interfaces.program import Inspection
 from ..interfaces.signals import Mail
 from ..interfaces.store import Store
 from ..model import values
@@ -19,7 +20,6 @@ from ..model.errors import INVALID, NOT_FOUND, TIMEOUT, UNAVAILABLE, Error, Erro
 from ..model.execution import (
     CANCELED,
     RUNNING,
-    Description,
     HistoryPage,
     Started,
     StartRequest,
@@ -50,13 +50,19 @@ QUERY_S = 10.0
 """How long the first task of a run may take, when a query waits for it."""
 
 
-class StoreClient:
+class StoreClient(StoreInsight):
     """The part of `StoreBackend` that needs no workers here."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store = store
         self.clock = clock
         self._deployment: Deployment | None = None
+
+    @property
+    def deployment(self) -> Deployment:
+        if self._deployment is None:
+            raise RuntimeError("the backend is not open")
+        return self._deployment
 
     async def start(self, request: StartRequest) -> Started:
         if request.options.search_attributes:
@@ -79,37 +85,14 @@ class StoreClient:
             else:
                 return _outcome(page)
 
-    async def describe(self, id: str, run_id: str = "") -> Description:
-        found = await self.store.describe(id, run_id)
-        if found is None:
-            raise _unknown(id)
-        return found
-
-    def executions(self, query: str = "") -> AsyncIterator[Description]:
-        return self.store.executions(query)
-
-    async def count(self, query: str = "") -> int:
-        return sum([1 async for _ in self.store.executions(query)])
-
-    async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
-        while True:
-            page = await self.store.history(id, run_id, start)
-            if page is None:
-                raise _unknown(id)
-            if page.records or page.status != RUNNING or not wait:
-                return page
-            await self.store.changed(id, page.run.run_id, start)
-
     async def export(self, id: str, run_id: str = "") -> Any:
         page = await self.history(id, run_id)
         return export_history(page)
 
     async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
         """Replays the history here: no worker is needed, nothing is recorded, and ended runs answer too."""
-        if self._deployment is None:
-            raise RuntimeError("the backend is not open")
         page = await self._begun(id, run_id, name)
-        live = load(page.run, self._deployment, page.records)
+        live = load(page.run, self.deployment, page.records)
         try:
             body = pack(HandlerCall("query", name, msgspec.Raw(args)))
             outputs = live.program.advance([Event(QUERY, 0, body, live.time)])
@@ -117,6 +100,17 @@ class StoreClient:
             live.close()
         (command,) = [command for command in outputs[0] if command.op == ANSWER]
         return _answered(unpack(command.body, Answer))
+
+    async def inspected(self, id: str, run_id: str) -> Inspection:
+        """Replays the history here, too."""
+        page = await self.history(id, run_id)
+        if not page.records:
+            return Inspection()
+        live = load(page.run, self.deployment, page.records)
+        try:
+            return live.program.inspect()
+        finally:
+            live.close()
 
     async def _begun(self, id: str, run_id: str, name: str) -> HistoryPage:
         """The history of a run, once its first task is done: before, it knows no queries."""
@@ -154,15 +148,6 @@ class StoreClient:
             if heard or not page.next_run_id:
                 raise Error(f"{id} ended before it answered the update {name}", UNAVAILABLE)
             run_id, length = page.next_run_id, 0  # what a run has not heard of, the next one does
-
-    async def release(self, id: str) -> None:
-        if not await self.store.release(id):
-            await self.describe(id)
-            raise Error(f"nothing of {id} is parked", NOT_FOUND, retryable=False)
-
-
-def _unknown(id: str) -> Error:
-    return Error(f"workflow {id} not found", NOT_FOUND, retryable=False)
 
 
 def _outcome(page: HistoryPage) -> Json:

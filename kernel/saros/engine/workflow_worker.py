@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ from anyio import CancelScope, move_on_after
 from ..interfaces.deployment import Deployment
 from ..interfaces.history import WorkflowTask
 from ..interfaces.host import Attempts
+from ..interfaces.insight import WORKFLOW, Slots
+from ..interfaces.observer import PARKED, Closed, about_run, tell_closed
 from ..interfaces.store import FENCED, OK, Store
 from ..model.background import FINISH_S, Jobs, shielded
 from ..model.errors import Error
@@ -22,6 +25,7 @@ from .activity_worker import ActivityWorkers
 from .commit_builder import CommitBuilder
 from .live import Live, load
 from .local_activities import LocalActivities
+from .retry import failure_of
 
 log = logging.getLogger("saros.engine")
 
@@ -69,6 +73,8 @@ class WorkflowWorker:
 
     async def run(self) -> None:
         """Work until cancelled; then finish the tasks that have begun."""
+        if self.deployment.observer is not None:
+            self.deployment.observer.measure("saros_sticky_cache_size", {}, lambda: len(self._cache))
         try:
             while True:
                 tasks = await self.store.take(self.queues, BATCH)
@@ -100,6 +106,8 @@ class WorkflowWorker:
     async def _begin(self, task: WorkflowTask) -> CommitBuilder | None:
         """Advance the run's program to the task's history, and deliver the mail; None if the task failed."""
         self._begun[task.run.run_id] = task
+        if self.deployment.observer is not None:
+            self.deployment.observer.taken(task.run.task_queue, task.run.type)
         try:
             live = await self._live(task)
             builder = CommitBuilder(task, live, self._steady)
@@ -121,14 +129,24 @@ class WorkflowWorker:
         if live is None:
             if task.length == 0:
                 live = Live(task.run, self.deployment)
+                log.debug("%s %s starts", task.run.entry, task.run.id, extra=live.about)
             else:
-                live = load(task.run, self.deployment, await self._records(task, 0))
+                records, began = await self._records(task, 0), time.perf_counter()
+                live = load(task.run, self.deployment, records)
+                self._replayed(task, len(records), began)
         elif live.length < task.length:
-            live.replay(await self._records(task, live.length))
+            records, began = await self._records(task, live.length), time.perf_counter()
+            live.replay(records)
+            self._replayed(task, len(records), began)
         live.in_use = True
         self._cache[key] = live
         self._shrink()
         return live
+
+    def _replayed(self, task: WorkflowTask, events: int, began: float) -> None:
+        observer = self.deployment.observer
+        if observer is not None:
+            observer.replayed(task.run.task_queue, task.run.type, events, time.perf_counter() - began)
 
     def _shrink(self) -> None:
         """Drop the least recently used programs beyond the cache's size, unless a task uses them."""
@@ -200,6 +218,7 @@ class WorkflowWorker:
             if result != OK:
                 level = logging.INFO if result == FENCED else logging.DEBUG
                 log.log(level, "a commit of %s was refused: %s", builder.run.id, result)
+            self._tell(builder, result)
             builder.live.in_use = False
             if result != OK or builder.live.closed:
                 self._drop(builder.run.run_id)
@@ -207,6 +226,16 @@ class WorkflowWorker:
                 local.hand_over() if result == OK else local.give_up()
             if result == OK:
                 self._cancel_activities(builder)
+
+    def _tell(self, builder: CommitBuilder, result: str) -> None:
+        """Tell whoever observes, and the log, of a commit and of what it has closed."""
+        run, close, observer = builder.run, builder.commit.close, self.deployment.observer
+        if observer is not None:
+            observer.task_ended(run.task_queue, run.type, result, builder.spent_s)
+        if close is not None and result == OK:
+            tell_closed(log, builder.live.about, close.status, failure_of(close.outcome))
+            if observer is not None:
+                observer.closed(Closed(run.id, run.run_id, run.type, run.task_queue, close.status))
 
     def _cancel_activities(self, builder: CommitBuilder) -> None:
         """End attempts in this process early if nobody waits for them any more."""
@@ -223,9 +252,17 @@ class WorkflowWorker:
         where = error.where if isinstance(error, Error) else None
         problem = f"{data.message} ({where})" if where else data.message
         delay = min(PARK_NS * 2 ** min(task.failures, 10), PARK_MAX_NS)
-        log.warning("the workflow task of %s is parked: %s", task.run.id, one_line(problem))
+        fields = {**about_run(task.run), "error_kind": data.kind, "error": one_line(problem)}
+        log.warning("the workflow task of %s is parked: %s", task.run.id, one_line(problem), extra=fields)
+        if self.deployment.observer is not None:
+            self.deployment.observer.task_ended(task.run.task_queue, task.run.type, PARKED, 0.0)
         self.deployment.refresh()
         await self.store.park(task, problem, delay)
+
+    @property
+    def slots(self) -> Slots:
+        """How many tasks are under way; they run one after another, so that there is no limit."""
+        return Slots(WORKFLOW, len(self._begun), 0)
 
     def task_of(self, run_id: str) -> WorkflowTask | None:
         """The task of a run that is in progress here. Thread-safe."""

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
 
-class Observer(Protocol):
+class ActivationObserver(Protocol):
     """Hears of each activation as it happens; `facts` have the name for messages."""
 
     def begun(self, depth: int, facts: Any) -> None:
@@ -33,7 +33,7 @@ class Watch:
     def __init__(self) -> None:
         self.running: list[Any] = []  # the `Facts` of their programs
         self.moves = 0  # how often anything happened
-        self.observer: Observer | None = None
+        self.observer: ActivationObserver | None = None
 
     def begin(self, facts: Any) -> None:
         self.running.append(facts)

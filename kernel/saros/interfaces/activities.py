@@ -35,6 +35,7 @@ class ActivityTask(msgspec.Struct, omit_defaults=True):
     scheduled: int = 0
     attempt: int = 1
     heartbeat: msgspec.Raw = ABSENT  # the details that the last attempt recorded
+    trace: str = ""  # the carrier of its run, for observers
 
 
 class ActivityLease(NamedTuple):

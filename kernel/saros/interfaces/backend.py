@@ -13,6 +13,7 @@ from ..model.clock import Clock
 from ..model.execution import Description, HistoryPage, Pid, Started, StartRequest, Watcher
 from ..model.records import Ask
 from ..model.values import Json
+from .insight import Insight
 from .program import Facts
 
 if TYPE_CHECKING:
@@ -49,9 +50,12 @@ class Executions(Protocol):
         """
         ...
 
-    async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
+    async def history(
+        self, id: str, run_id: str = "", start: int = 0, wait: bool = False, limit: int = 0
+    ) -> HistoryPage:
         """The records of a run from number `start` on; with `wait`, block until there are any or the run is closed.
 
+        :param limit: how many at most; 0 for all.
         :raises Error: NOT_FOUND.
         """
         ...
@@ -121,7 +125,7 @@ MAX_HANGS: Final = 2
 """The number of workers that may end because of one execution; after that, it waits to be released."""
 
 
-class Backend(Executions, Messages, Protocol):
+class Backend(Executions, Messages, Insight, Protocol):
     """Where workflows live. Methods raise `saros.Error` of kind UNAVAILABLE when the server cannot be reached."""
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,6 +15,9 @@ from ..model.values import Json
 from .module import Module, Service
 from .program import Facts, Program
 from .runtime import Functions, Runtime
+
+if TYPE_CHECKING:
+    from .observer import Observer
 
 
 class Deployment:
@@ -33,6 +37,8 @@ class Deployment:
         self.functions = functions
         self.version = 0
         """How often the app was reloaded: a program that an older version made runs older code."""
+        self.observer: Observer | None = None
+        """Observes what happens here; None if nobody listens."""
         self.services: dict[str, Service] = {}
         for module in (modules or {}).values():
             self.services.update(module.services)
@@ -58,11 +64,16 @@ class Deployment:
         for runtime in self.programs.values():
             runtime.refresh()
 
-    def log(self, level: str, message: str, fields: Json, name: str) -> None:
-        """Write a log record of an entry's code; `name` is the entry and the execution."""
+    def log(self, level: str, message: str, fields: Json, name: str, about: Mapping[str, Any]) -> None:
+        """Write a log record of an entry's code.
+
+        :param name: the entry and the execution.
+        :param about: the record's fields, see `saros.interfaces.observer.FIELDS`.
+        """
         logger = logging.getLogger("saros.app")
         number = logging.getLevelName(level.upper())
         if isinstance(number, int) and logger.isEnabledFor(number):
             text = "" if fields in (b"", b"{}", b"[]") else " " + json_visible(fields.decode())
             parts = {"message": message, "fields": msgspec.json.decode(fields or b"{}"), "source": name}
-            logger.log(number, "%s%s [%s]", one_line(message), text, one_line(name), extra={"saros": parts})
+            extra = {"saros": parts, **about}
+            logger.log(number, "%s%s [%s]", one_line(message), text, one_line(name), extra=extra)

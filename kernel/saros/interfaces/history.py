@@ -151,8 +151,8 @@ class HistoryStore(Protocol):
         """Every run that a query (see `saros.model.query`) selects, newest start first."""
         ...
 
-    async def history(self, id: str, run_id: str = "", start: int = 0) -> HistoryPage | None:
-        """The records of a run from number `start` on; with `LAST`, only the last one."""
+    async def history(self, id: str, run_id: str = "", start: int = 0, limit: int = 0) -> HistoryPage | None:
+        """The records of a run from number `start` on, `limit` at most (0: all); with `LAST`, only the last one."""
         ...
 
     async def changed(self, id: str, run_id: str, length: int) -> None:

@@ -141,9 +141,10 @@ class Host(Protocol):
         """
         ...
 
-    async def send(self, send: Send, sender: str, key: str = "") -> Json:
+    async def send(self, send: Send, sender: str, key: str = "", trace: str = "") -> Json:
         """Deliver a message anywhere; `key` makes a repeated delivery harmless.
 
+        :param trace: the carrier of the sender, if it is no actor of this process.
         :raises Error: NOT_FOUND.
         """
         ...

@@ -170,6 +170,7 @@ class Inspection(Body, frozen=True, omit_defaults=True):
     updates: tuple[str, ...] = ()
     topics: tuple[str, ...] = ()  # that it listens to, besides its inbox
     stacks: tuple[str, ...] = ()  # of each blocked coroutine the user's lines, innermost first
+    waits: tuple[int, ...] = ()  # of each the ref of the command that it awaits, or 0
 
 
 class Program(Protocol):

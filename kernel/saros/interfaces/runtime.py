@@ -34,6 +34,7 @@ class CallScope:
         self.heartbeat = heartbeat
         self.caller = caller
         self.entry = ""  # the running entry, if it is not a program
+        self.trace = ""  # the carrier for what it causes, while somebody observes
         self.canceled = False
         self.blocking = False  # cancellation cannot interrupt the running code, which must check `canceled`
         self.on_queue: Callable[[bool], None] = _unasked
@@ -61,6 +62,14 @@ class CallScope:
         while not scope.info and scope.caller is not None:
             scope = scope.caller
         return scope.info
+
+    @property
+    def carrier(self) -> str:
+        """Its trace, or that of the function for which it runs."""
+        scope = self
+        while not scope.trace and scope.caller is not None:
+            scope = scope.caller
+        return scope.trace
 
     @contextmanager
     def queued(self) -> Iterator[None]:

@@ -23,6 +23,7 @@ import msgspec
 from ..model.execution import Record, Run
 from .activities import ActivityLease, ActivityStore, ActivityTask
 from .history import Close, HistoryStore
+from .insight import InsightStore
 from .nodes import NodeStore
 from .signals import Child, Outgoing, SignalStore
 from .timers import Deadline, TimerStore
@@ -59,7 +60,7 @@ FENCED: Final = "fenced"  # another worker owns the task: forget the program
 CONFLICT: Final = "conflict"  # the history differs from that of the task: load it again
 
 
-class Store(HistoryStore, TimerStore, SignalStore, ActivityStore, NodeStore, Protocol):
+class Store(HistoryStore, TimerStore, SignalStore, ActivityStore, NodeStore, InsightStore, Protocol):
     """A database of executions. Every method raises `saros.Error` of kind UNAVAILABLE when it cannot be reached."""
 
     @property

@@ -85,6 +85,7 @@ class StartRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     parent: Parent | None = None
     watcher: Watcher | None = None
     request_id: str = ""
+    trace: str = ""  # see `Run`
 
     @property
     def pid(self) -> Pid:
@@ -111,6 +112,9 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     continued_from: str = ""
     request_id: str = ""
     name: str = ""
+    trace: str = (
+        ""  # a carrier that its starter gave: a W3C traceparent, or the run whose trace it belongs to
+    )
 
     @property
     def pid(self) -> Pid:

@@ -5,10 +5,9 @@
 It owns no clock, no task and no thread. Its driver (the durable engine, the process host, a
 Temporal workflow) brings events in and carries commands out. Nothing else differs between drivers.
 
-Every event and every command is the same small record: what (`op`), which (`ref`) and the details
-(`body`, JSON). A command's `ref` counts 1, 2, 3... within its program; a ``done`` event carries the
-`ref` of the command that it settles. The bodies' shapes are the structs below; user values inside
-them stay raw JSON, which the kernel passes on without looking.
+Every event and every command is the same small record: what (`op`), which (`ref`) and the details (`body`, JSON).
+A command's `ref` counts 1, 2, 3... within its program; a ``done`` event carries the `ref` of the command that it
+settles. The bodies' shapes are the structs below; user values inside them stay raw JSON, which nobody looks at.
 """
 
 from __future__ import annotations
@@ -110,6 +109,7 @@ class Message(Body, frozen=True, omit_defaults=True):
     sender: str = ""
     payloads: Raw = NO_ARGS  # array of values
     key: str = ""  # only on the way to an actor, which takes a message that is delivered again once
+    trace: str = ""  # the sender's carrier, while somebody observes: a W3C traceparent, or its run
 
 
 class Exit(Body, frozen=True, omit_defaults=True):

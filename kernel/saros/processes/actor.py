@@ -11,6 +11,7 @@ import msgspec
 
 from ..entries import Entry
 from ..interfaces.host import Done
+from ..interfaces.observer import about_call
 from ..interfaces.program import dispatch
 from ..interfaces.runtime import CallScope
 from ..model.errors import INVALID, NOT_FOUND, Error, ErrorData
@@ -203,7 +204,8 @@ class Actor:
         return None
 
     def log(self, level: str, message: str, fields: Json) -> None:
-        self.host.deployment.log(level, message, fields, self.entry.id)
+        about = about_call(self.scope, self.entry.id)
+        self.host.deployment.log(level, message, fields, self.entry.id, about)
 
     def heartbeat(self, details: Json) -> None:
         if self.scope.heartbeat is None:

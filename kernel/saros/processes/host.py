@@ -165,10 +165,10 @@ class ProcessHost(Peers):
             raise Error(f"the app has no entry {one_line(cut(spawn.entry))}", NOT_FOUND, retryable=True)
         watcher = Watcher(parent, link=spawn.link) if parent and (spawn.monitor or spawn.link) else None
         if entry.role == "workflow":
-            return await self._spawn_workflow(entry, spawn, watcher)
+            return await self._spawn_workflow(entry, spawn, watcher, self._trace(parent))
         return await self._spawn_process(entry, spawn, watcher)
 
-    async def _spawn_workflow(self, entry: Entry, spawn: Spawn, watcher: Watcher | None) -> Json:
+    async def _spawn_workflow(self, entry: Entry, spawn: Spawn, watcher: Watcher | None, trace: str) -> Json:
         worker, queue = self.deployment.registry.worker_and_queue(entry, spawn.host)
         request = StartRequest(
             spawn.options.id or spawn.name or new_id(),
@@ -183,6 +183,7 @@ class ProcessHost(Peers):
             spawn.name,
             watcher=watcher,
             request_id=new_id(),
+            trace=trace,
         )
         check_start(request.options, request.id)
         started = await self.backend.start(request)

@@ -68,26 +68,32 @@ class Peers:
 
     # --- messages ---------------------------------------------------------------------------
 
-    def send_here(self, send: Send, sender: str, key: str = "") -> bool:
+    def send_here(self, send: Send, sender: str, key: str = "", trace: str = "") -> bool:
         """Deliver to an actor of this node at once; False when `send.to` is none."""
         target = self._actors.get(send.to) or self._actors.get(self._names.get(send.to, ""))
         if target is None:
             return False
-        target.receive(_message(send, sender, key))
+        target.receive(_message(send, sender, key, trace or self._trace(sender)))
         return True
 
-    async def send(self, send: Send, sender: str, key: str = "") -> Json:
-        """Deliver anywhere; gives true. `key` makes a repeated delivery harmless.
+    async def send(self, send: Send, sender: str, key: str = "", trace: str = "") -> Json:
+        """See `saros.interfaces.host.Host.send`.
 
         :raises Error: NOT_FOUND.
         """
-        if self.send_here(send, sender, key):
+        if self.send_here(send, sender, key, trace):
             return b"true"
         pid = Pid.parse(await self.resolve(send.to))
-        body = pack(_message(send, sender, "" if pid is not None and pid.is_workflow else key))
+        kept = "" if pid is not None and pid.is_workflow else key
+        body = pack(_message(send, sender, kept, trace or self._trace(sender)))
         if pid is None or not await self.backend.send(pid, MESSAGE, body, key):
             raise not_found(send.to)
         return b"true"
+
+    def _trace(self, pid: str | None) -> str:
+        """The carrier of an actor of this process."""
+        actor = self._actors.get(pid or "")
+        return actor.scope.carrier if actor is not None else ""
 
     async def resolve(self, dest: str) -> str:
         """The pid that a destination is, or that of what has it as its name, or else as its workflow id; the
@@ -178,8 +184,8 @@ def _crash(actor: Ended, error: ErrorData) -> str:
     return f"{actor.entry.id} {actor.pid} failed, and nobody monitors it: {error.message}{line}"
 
 
-def _message(send: Send, sender: str, key: str) -> Message:
-    return Message(send.topic, sender, send.payloads, key)
+def _message(send: Send, sender: str, key: str, trace: str) -> Message:
+    return Message(send.topic, sender, send.payloads, key, trace)
 
 
 def not_found(dest: str) -> Error:

@@ -26,12 +26,15 @@ from saros.model.timing import SECOND, Cron, parse_duration
 
 RESTART: Final = Table(
     {
-        "max_attempts": Number(whole=True, least=0, default=0, doc="0: without limit."),
+        "max_attempts": Number(whole=True, least=0, default=0, doc="0 means no limit."),
         "initial_delay": Duration(default="1s"),
         "max_delay": Duration(default="90s"),
         "backoff_factor": Number(least=1, default=2.0),
         "jitter": Number(
-            least=0, most=1, default=0.0, doc="By what part a delay varies at random: 0.1 is 10 % up or down."
+            least=0,
+            most=1,
+            default=0.0,
+            doc="The fraction by which a delay varies at random: 0.1 is 10 % up or down.",
         ),
     },
     doc="What happens when the process fails.",
@@ -42,8 +45,8 @@ PROCESS_SERVICE: Final = Kind(
     role="service",
     doc="A supervised process.",
     fields={
-        "process": Reference(roles=("process",), required=True, doc="What to run."),
-        "host": Reference(kinds=("process.host",), doc="Where to run it; default: the app's own host."),
+        "process": Reference(roles=("process",), required=True, doc="The process to run."),
+        "host": Reference(kinds=("process.host",), doc="The host that runs it; default: the app's own host."),
         "input": ListOf(Data(), doc="The arguments of the process."),
         "lifecycle": Table(
             {
@@ -52,14 +55,14 @@ PROCESS_SERVICE: Final = Kind(
                     default="10s", positive=True, doc="A start that takes longer is a failure."
                 ),
                 "stop_timeout": Duration(
-                    default="10s", doc="How long the process may take to end once it is asked to."
+                    default="10s", doc="How long the process may take to end after its cancellation."
                 ),
                 "stable_threshold": Duration(
-                    default="5s", doc="After so long a run, earlier failures count no more."
+                    default="5s", doc="After a run of this length, earlier failures no longer count."
                 ),
                 "restart": RESTART,
             },
-            doc="When it starts, stops, and starts again.",
+            doc="When it starts, stops and restarts.",
         ),
     },
 )
@@ -70,7 +73,7 @@ def _check_schedule(entry: Entry, registry: Registry) -> Iterator[Problem]:
     if (cron is None) == (every is None):
         what = "neither `cron` nor `every`" if cron is None else "both `cron` and `every`"
         yield entry.problem(
-            f"the schedule has {what}", hint='write for instance cron: "0 9 * * 1-5", or every: 15m'
+            f"the schedule has {what}", hint='write for example cron: "0 9 * * 1-5", or every: 15m'
         )
     if cron is not None:
         try:
@@ -81,33 +84,35 @@ def _check_schedule(entry: Entry, registry: Registry) -> Iterator[Problem]:
         yield entry.problem(
             f"`every` is not a whole number of seconds: {every}",
             "every",
-            hint="give for instance 15m, or 30s",
+            hint="write for example 15m or 30s",
         )
     if timezone is not None:
         try:
             zoneinfo.ZoneInfo(timezone)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
             yield entry.problem(
-                f'`timezone` is unknown: "{timezone}"', "timezone", hint='give a name such as "Europe/Berlin"'
+                f'`timezone` is unknown: "{timezone}"',
+                "timezone",
+                hint='write a name such as "Europe/Berlin"',
             )
 
 
 SCHEDULE: Final = Kind(
     "schedule",
     role="service",
-    doc="Starts a workflow again and again.",
+    doc="Starts a workflow at regular times.",
     check=_check_schedule,
     fields={
-        "workflow": Reference(roles=("workflow",), required=True, doc="What to start."),
+        "workflow": Reference(roles=("workflow",), required=True, doc="The workflow to start."),
         "worker": Reference(kinds=("temporal.worker",), doc="Default: the workflow's worker."),
         "cron": Text(doc="Minute, hour, day, month, weekday."),
         "every": Duration(positive=True),
-        "input": Data(doc="What the workflow gets."),
+        "input": Data(doc="The argument of the workflow."),
         "overlap": Choice(
             ("skip", "buffer_one", "buffer_all", "cancel_other", "terminate_other", "allow_all"),
             default="skip",
-            doc="What happens when the last run is still going on.",
+            doc="What happens if the previous run is still running.",
         ),
-        "timezone": Text(doc="Of `cron`; default: UTC."),
+        "timezone": Text(doc="The time zone of `cron`; default: UTC."),
     },
 )

@@ -1,4 +1,4 @@
-"""What runs beside the workers of an app: its supervised processes and its schedules."""
+"""Supervised processes and schedules, which run beside the workers of an app."""
 
 from __future__ import annotations
 

@@ -11,57 +11,24 @@ the newest.
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import logging
-import zoneinfo
 from collections import deque
 
-import msgspec
-
-from saros.entries import Entry, parse_duration
+from saros.entries import Entry
+from saros.insight.occurrences import MARK, Occurrences, name_of, start_request
 from saros.interfaces.backend import Backend
 from saros.interfaces.deployment import Deployment
-from saros.model import values
 from saros.model.background import Job
 from saros.model.clock import Handle
 from saros.model.errors import ALREADY_EXISTS, NOT_FOUND, UNAVAILABLE, Error
-from saros.model.execution import Description, Pid, StartRequest
-from saros.model.records import CANCEL, Ask, CancelRequest, StartOptions, pack
-from saros.model.timing import SECOND, Cron
+from saros.model.execution import Description, Pid
+from saros.model.records import CANCEL, Ask, CancelRequest, pack
+from saros.model.timing import SECOND
 
 log = logging.getLogger("saros.schedules")
 
-MARK = "SarosSchedule"
-"""The search attribute that names a run's schedule."""
-
 PAUSE_NS = SECOND
 """The wait before a retry if the backend could not be reached."""
-
-
-class Occurrences:
-    """The times of a schedule, which are the same on every worker.
-
-    Those of ``every`` are the multiples of the duration since 1970, UTC; `Cron` computes those of ``cron``.
-    """
-
-    def __init__(self, entry: Entry) -> None:
-        every = entry.get("every")
-        self._every = 0 if every is None else parse_duration(every)
-        self._cron = None if self._every else Cron(entry.get("cron"))
-        self._zone = zoneinfo.ZoneInfo(entry.get("timezone") or "UTC")
-
-    def after(self, now: int) -> int | None:
-        """The first time after `now`, both in nanoseconds since 1970; None if there is none left."""
-        if self._cron is not None:
-            return self._cron.after(now, self._zone)
-        return (now // self._every + 1) * self._every
-
-
-def name_of(time: int) -> str:
-    """A time as part of a workflow id: ``2026-01-31T09:00:00Z``, with as many decimals as needed."""
-    text = dt.datetime.fromtimestamp(time // SECOND, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    rest = f"{time % SECOND:09d}".rstrip("0")
-    return f"{text}.{rest}Z" if rest else f"{text}Z"
 
 
 class Schedule:
@@ -90,7 +57,7 @@ class Schedule:
         if self._job is not None:
             await self._job.end()
 
-    # --- when -------------------------------------------------------------------------------
+    # --- timing -----------------------------------------------------------------------------
 
     def _wait(self) -> None:
         time = self._occurrences.after(self._backend.clock.now())
@@ -109,7 +76,7 @@ class Schedule:
         self._noted.set()
         self._wait()
 
-    # --- what -------------------------------------------------------------------------------
+    # --- starting ---------------------------------------------------------------------------
 
     async def _run(self) -> None:
         clock = self._backend.clock
@@ -147,6 +114,10 @@ class Schedule:
     async def _see_to(self, time: int) -> Description | None:
         """Start an occurrence or skip it, or return the run that must end first."""
         id = f"{self.entry.id}-{name_of(time)}"
+        if self.entry.id in await self._backend.paused():
+            log.info("%s is left out: the schedule is paused", id)
+            self._seen_to(time)
+            return None
         running = None if self._overlap == "allow_all" else await self._running(id)
         if running is None:
             await self._start(id)
@@ -194,29 +165,15 @@ class Schedule:
             timer.cancel()
 
     async def _start(self, id: str) -> None:
-        worker, queue = self._deployment.registry.worker_and_queue(self._workflow, self.entry.worker or "@")
-        given = self.entry.get("input")
-        request = StartRequest(
-            id,
-            self._workflow.id,
-            self._workflow.type_name,
-            worker,
-            queue,
-            msgspec.Raw(values.encode_args([] if given is None else [given])),
-            options=StartOptions(
-                id_conflict_policy="fail",
-                id_reuse_policy="reject_duplicate",
-                search_attributes=msgspec.Raw(values.encode({MARK: self.entry.id})),
-            ),
-            request_id=id,
-        )
         try:
-            await self._backend.start(request)
+            await self._backend.start(start_request(self._deployment, self.entry, id))
         except Error as error:
-            if error.kind != ALREADY_EXISTS:  # another worker was first
+            if error.kind != ALREADY_EXISTS:  # another worker has started it
                 raise
         else:
             log.info("%s started", id)
+            if self._deployment.observer is not None:
+                self._deployment.observer.fired(self.entry.id)
 
 
 class Scheduler:

@@ -63,7 +63,7 @@ class Service:
         self.entry = entry
         self.actor: Actor | None = None
         self.failures = 0  # in a row
-        self.begun = False  # its process has run once, and did not fail at once
+        self.begun = False  # whether its process has run once without failing at once
         self.given_up = False
         self._host = host
         self._changed = changed
@@ -77,7 +77,7 @@ class Service:
         self._stopped = asyncio.Event()
 
     def start(self) -> None:
-        """Start the process; a failure counts as one of the process."""
+        """Start the process; a failure to start counts as a failure of the process."""
         self._timer = None
         self._began = self._host.clock.steady()
         args = self.entry.get("input")
@@ -100,7 +100,7 @@ class Service:
         else:
             actor.awaited = True
             log.info("%s started (%s)", self.entry.id, process.id)
-            # Its code runs for the first time in the loop's next round, before this is called.
+            # Its code first runs in the loop's next iteration, before this callback.
             asyncio.get_running_loop().call_soon(self._has_begun, actor)
 
     def _has_begun(self, actor: Actor) -> None:
@@ -141,7 +141,7 @@ class Service:
             )
             self._note(given_up=True)
         elif limit and self.failures > limit:
-            log.error("%s is given up after %d restarts: %s", self.entry.id, limit, error.message)
+            log.error("%s does not restart after %d restarts: %s", self.entry.id, limit, error.message)
             self._note(given_up=True)
         else:
             delay = self._restart.delay(self.failures)
@@ -170,7 +170,7 @@ _OVERDUE = ErrorData("the service was stopped, and its process did not end in ti
 
 
 class Supervisor:
-    """The services of an app, each started after those that it depends on and stopped before them."""
+    """The services of an app. Each starts after those that it depends on, and stops before them."""
 
     def __init__(self, host: ProcessHost) -> None:
         self._clock = host.clock

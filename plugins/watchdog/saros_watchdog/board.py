@@ -1,4 +1,4 @@
-"""What a worker shows to the process that watches it (see `saros_watchdog.watching`)."""
+"""Memory in which a worker shows its state to the process that watches it (see `saros_watchdog.watching`)."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ log = logging.getLogger("saros")
 
 
 class _Shown(msgspec.Struct):
-    """What a slot says, as JSON.
+    """The content of a slot, as JSON.
 
-    :ivar note: what `Backend.noted` needs to know of the execution.
+    :ivar note: the data about the execution for `Backend.noted`.
     """
 
     name: str
@@ -42,7 +42,7 @@ class _Shown(msgspec.Struct):
 
 
 class Board:
-    """Memory that is shared with the watching process, which runs until `close`; see `activations.Observer`.
+    """Memory shared with the watching process, which runs until `close`. It is an `ActivationObserver`.
 
     :raises OSError: when that process cannot be started.
     """
@@ -79,7 +79,7 @@ class Board:
             self._process.stdin.flush()
 
     def _traced(self) -> int:
-        """A signal on which this process writes where its threads are, without Python's lock; 0 for none."""
+        """Return a signal that makes this process write its threads' stacks without Python's lock; 0 for none."""
         number = getattr(signal, "SIGRTMAX", 0)
         if not number or signal.getsignal(number) is not signal.SIG_DFL:
             return 0
@@ -114,7 +114,7 @@ class Board:
             self._free.append(slot)
 
     def show(self, slot: int, facts: Any) -> None:
-        """Say what this thread runs from now on."""
+        """Show what this thread runs from now on."""
         shown = _Shown(
             one_line(cut(facts.name)),
             threading.get_native_id(),
@@ -122,7 +122,7 @@ class Board:
             self._note(facts).decode(),
         )
         data = msgspec.json.encode(shown)
-        if len(data) > SLOT - 4:  # a long id: it is named, and its lease ends by itself
+        if len(data) > SLOT - 4:  # a long id: show only the name, and let the lease expire
             shown.note = ""
             data = msgspec.json.encode(shown)
         at = HEAD + slot * SLOT

@@ -1,6 +1,6 @@
 """A process in which the backend records that a worker is blocked; it prints a sentence that says what happens next.
 
-`saros_watchdog.watching` starts it, and gives it JSON on stdin; it must not load the backend itself.
+`saros_watchdog.watching` starts it with JSON on stdin, because that process must not load the backend itself.
 """
 
 from __future__ import annotations

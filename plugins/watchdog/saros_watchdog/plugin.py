@@ -1,4 +1,4 @@
-"""The guard of processes with workers: see `saros_watchdog.watchdog`."""
+"""Registers the guard of processes with workers (see `saros_watchdog.watchdog`)."""
 
 from __future__ import annotations
 

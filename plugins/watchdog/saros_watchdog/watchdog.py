@@ -1,12 +1,11 @@
-"""The last resort: ends the process when a program blocks it.
+"""Ends the process when a program blocks it, as a last resort.
 
-The sandbox ends code that runs for too long. What it cannot end (code that loops in C, a fault in a library)
-stands still together with every other execution of the process, whose leases are kept all the while. A thread
-that needs no event loop notices it, says so, lets the backend note it, and ends the process, so that others go
-on with the rest.
+The sandbox ends code that runs for too long. Code that it cannot end (a loop in C, a fault in a library) blocks
+every other execution of the process too, while their leases are still renewed. A thread that needs no event loop
+detects this, reports it, has the backend record it, and ends the process, so that other workers can take over.
 
-Runtimes report to `saros.interfaces.activations.watch`. A thread can only run while the code that blocks has let go
-of Python's lock, as Lua does; for other code there is `saros_watchdog.watching`.
+Runtimes report to `saros.interfaces.activations.watch`. The thread can only run if the blocking code has released
+Python's lock, as Lua does; `saros_watchdog.watching` covers other code.
 """
 
 from __future__ import annotations
@@ -33,16 +32,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("saros")
 
 STATUS: Final = 86
-"""The exit status of a process that was ended."""
+"""The exit status of a process that the watchdog has ended."""
 LAST_WORDS_S: Final = 5.0
-"""What the backend gets to note it in."""
+"""The time that the backend gets to record it."""
 
 Blocked = Callable[["Facts", str], Awaitable[str]]
-"""Notes, on an event loop of its own, that an execution has blocked its process; gives what else to say."""
+"""Records, on a separate event loop, that an execution has blocked its process; returns a sentence to print."""
 
 
 class Watchdog:
-    """Watches over this process from `start` to `stop`."""
+    """Watches this process from `start` to `stop`."""
 
     def __init__(self, guarded: Guarded) -> None:
         self._guarded = guarded
@@ -54,12 +53,15 @@ class Watchdog:
         self._thread = threading.Thread(target=self._run, name="saros-watchdog", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch; one app of a process shows what runs to another process."""
+        """Start watching; only one app of a process uses a watching process."""
         if watch.observer is None:
             try:
                 watch.observer = self._board = Board(self._guarded)
             except OSError as error:
-                log.warning("what keeps Python's lock is not noticed here: no process to watch it: %s", error)
+                log.warning(
+                    "code that keeps Python's lock cannot be detected: the watching process did not start: %s",
+                    error,
+                )
         self._thread.start()
 
     def stop(self) -> None:
@@ -80,7 +82,7 @@ class Watchdog:
         while not self._stop.wait(self._tick):
             self._beat()
             now = time.monotonic()
-            # After a pause of all of the process (a debugger, SIGSTOP) nothing is to blame for the time.
+            # A pause of the whole process (a debugger, SIGSTOP) does not count.
             passed, last = min(now - last, 2 * self._tick), now
             running = list(watch.running)
             silent = silent + passed if running and watch.moves == moves else 0.0
@@ -89,7 +91,7 @@ class Watchdog:
                 self._end(running[-1], silent)
 
     def _end(self, facts: Any, silent: float) -> None:
-        """Say what blocks the process, and end it."""
+        """Print what blocks the process, and end it."""
         name = one_line(facts.name)
         problem = f"{name} has blocked its worker for {silent:.1f} s"
         told: list[str] = []
@@ -99,7 +101,7 @@ class Watchdog:
         while words.is_alive() and time.monotonic() < until:
             words.join(self._tick)
             self._beat()
-        told = told or ["the backend could not note it in time"]
+        told = told or ["The backend could not record it in time."]
         line = one_line(f"saros: {problem}; this process ends with status {STATUS}. {told[0]}")
         os.write(2, line.encode(errors="replace") + b"\n")
         os._exit(STATUS)
@@ -107,13 +109,13 @@ class Watchdog:
     def _last_words(self, facts: Any, problem: str, told: list[str]) -> None:
         try:
             told.append(asyncio.run(_awaited(self._blocked(facts, problem))))
-        except BaseException as exc:  # the process ends all the same
-            told.append(f"The backend could not note it: {type(exc).__name__}: {exc}")
+        except BaseException as exc:  # the process ends in any case
+            told.append(f"The backend could not record it: {type(exc).__name__}: {exc}")
 
 
 @contextlib.contextmanager
 def watching_over(guarded: Guarded) -> Iterator[None]:
-    """Watch over this process, within the context."""
+    """Watch this process within the context."""
     dog = Watchdog(guarded)
     dog.start()
     try:

@@ -1,9 +1,9 @@
 """A small process beside a worker that notices what the worker's own threads cannot: code that holds Python's lock.
 
-While C code holds the lock (a regular expression that never ends, a fault in an extension), no thread of Python's
-runs, that of `saros_watchdog.watchdog` neither. So the worker writes into shared memory what it runs, and its
-watchdog a beat. When the beats stop while something runs, this process says so, has the backend note it, and kills
-the worker.
+While C code holds the lock (a regular expression that never ends, a fault in an extension), no Python thread runs,
+including that of `saros_watchdog.watchdog`. Therefore the worker writes into shared memory what it runs, and its
+watchdog counts beats there. If the beats stop while something runs, this process prints that, has the backend record
+it, and kills the worker.
 
 It runs as a script, without site-packages, and imports only what it needs.
 """
@@ -35,7 +35,7 @@ TICK_HZ: Final = os.sysconf("SC_CLK_TCK")
 
 
 def tick_s(silence_s: float) -> float:
-    """Seconds between two beats."""
+    """Return the seconds between two beats."""
     return min(0.5, silence_s / 5)
 
 
@@ -87,7 +87,7 @@ class _Threads:
         return min(passed, used) if wants else passed
 
     def _stopped(self) -> bool:
-        """Where there is no /proc."""
+        """Return whether the process is stopped, on systems without /proc."""
         asked = ["ps", "-o", "state=", "-p", str(self._pid)]
         return subprocess.run(asked, capture_output=True, text=True, check=False).stdout[:1] == "T"
 
@@ -169,7 +169,7 @@ class Watching:
         return place(text, ident, os.path.realpath(self._given["root"]))
 
     def _noted(self, note: str, problem: str) -> str:
-        """Have another process note it (`saros_watchdog.noting`), which may load the backend."""
+        """Record it in another process (`saros_watchdog.noting`), which may load the backend."""
         if not note:
             return str(self._given["lost"])
         given = json.dumps({**self._given, "note": note, "problem": problem})
@@ -180,8 +180,8 @@ class Watching:
                 argv, input=given, capture_output=True, text=True, env=env, timeout=WORDS_S, check=False
             )
         except (OSError, subprocess.TimeoutExpired):
-            return "The backend could not note it in time."
-        return done.stdout.strip() or "The backend could not note it."
+            return "The backend could not record it in time."
+        return done.stdout.strip() or "The backend could not record it."
 
 
 def _watch() -> None:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from saros.insight.presence import identity
 from saros.interfaces.activities import ActivityLease, ActivityTask, Settled
 from saros.interfaces.history import WorkflowTask
 from saros.interfaces.signals import Mail, Outgoing
@@ -80,6 +81,7 @@ class Intake:
             out,
             self._attempts,
             self._room,
+            identity(),
         ]
 
     async def absorb(self, partition: int, reply: Sequence[Any]) -> int:
@@ -188,7 +190,7 @@ def _broken_activity(found: Sequence[Any], why: Exception) -> list[Any]:
     run_id, ref = found[0].decode(), int(found[2])
     error = Error(f"the activity cannot be read: {why}", INTERNAL, retryable=False)
     mail = Mail(DONE, ref, pack(Outcome(err=error_data(error))), run_id)
-    return [run_id, ref, found[3].decode(), codec.mail_item(mail), -1]
+    return [run_id, ref, found[3].decode(), codec.mail_item(mail), -1, ""]
 
 
 def _spent(lease: ActivityLease) -> bool:

@@ -6,6 +6,8 @@ Each thread has its own connection, so code that blocks the event loop does not 
 from __future__ import annotations
 
 import abc
+import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -84,10 +86,13 @@ class RenewalThread(abc.ABC):
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Stop renewing; returns when the thread has ended or is stuck in a call to the server."""
+    async def stop(self) -> None:
+        """Stop renewing, even if the caller is cancelled. The thread closes its client.
+
+        Returns when the thread has ended or is stuck in a call to the server.
+        """
         self._stop.set()
-        self._thread.join(1.0)
+        await asyncio.to_thread(self._thread.join, 1.0)
 
     @abc.abstractmethod
     def renew(self) -> None:
@@ -102,12 +107,12 @@ class RenewalThread(abc.ABC):
             return self._client.execute_command("EVAL", found.text, 1, tag, blob)
 
     def _run(self) -> None:
-        while not self._stop.wait(self._pause):
-            try:
-                self.renew()
-            except (redis.RedisError, *LOST, *BUSY) as exc:  # the thread must not end
-                log.warning("%s could not be renewed: %s", self._what, self._told(exc))
-        self._client.close()
+        with contextlib.closing(self._client):
+            while not self._stop.wait(self._pause):
+                try:
+                    self.renew()
+                except (redis.RedisError, *LOST, *BUSY) as exc:  # the thread must not end
+                    log.warning("%s could not be renewed: %s", self._what, self._told(exc))
 
     def _told(self, exc: Exception) -> Error:
         if isinstance(exc, (*LOST, *BUSY)) or not isinstance(exc, redis.RedisError):

@@ -150,14 +150,17 @@ class Readers:
     async def stop(self) -> None:
         """Stop taking tasks, and hand those still leased to other workers, so they need not wait for the lease."""
         worker = self._worker
-        await self.leave(RUNS)
-        for queues in list(worker.prefetch.activities):
-            await self.leave(ACTIVITIES, queues)
-        await self.leave(OUT)
         renewer, self._renewer = self._renewer, None
+        try:
+            await self.leave(RUNS)
+            for queues in list(worker.prefetch.activities):
+                await self.leave(ACTIVITIES, queues)
+            await self.leave(OUT)
+        finally:
+            if renewer is not None:
+                await renewer.stop()
         if renewer is None:
             return
-        await asyncio.to_thread(renewer.stop)
         # Tasks that come with a reply now would be leased, but lost.
         await worker.client.quiet(QUIET_S)
         with contextlib.suppress(Error):  # if the server is unavailable, the leases expire

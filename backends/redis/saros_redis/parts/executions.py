@@ -108,22 +108,24 @@ class Executions:
             raise _broken(id, exc) from exc
         return description if description.id == id else None
 
-    async def history(self, id: str, run_id: str, start: int) -> HistoryPage | None:
-        first = await self._page(id, run_id, start)
+    async def history(self, id: str, run_id: str, start: int, limit: int) -> HistoryPage | None:
+        first = await self._page(id, run_id, start, min(limit or PAGE, PAGE))
         if first is None:
             return None
         page, length = first
         records = page.records
-        while start >= 0 and page.start + len(records) < length:
-            more = await self._page(id, page.run.run_id, page.start + len(records))
+        last = min(page.start + limit, length) if limit else length
+        while start >= 0 and page.start + len(records) < last:
+            at = page.start + len(records)
+            more = await self._page(id, page.run.run_id, at, min(last - at, PAGE))
             if more is None or not more[0].records:
                 break
-            page, length = more[0]._replace(start=page.start), more[1]
+            page = more[0]._replace(start=page.start)
             records += page.records
         return page._replace(records=records)
 
-    async def _page(self, id: str, run_id: str, start: int) -> tuple[HistoryPage, int] | None:
-        reply = await self._run("history", id, [id, run_id, start, PAGE], READ_PATIENCE_S)
+    async def _page(self, id: str, run_id: str, start: int, most: int) -> tuple[HistoryPage, int] | None:
+        reply = await self._run("history", id, [id, run_id, start, most], READ_PATIENCE_S)
         if not reply:
             return None
         try:

@@ -111,11 +111,15 @@ class NodeRegistry:
         await self._run("forget", node)
 
     async def close(self) -> None:
-        for node, pulse in self._joined.items():
-            await asyncio.to_thread(pulse.stop)
-            with contextlib.suppress(Error):  # if the server is unavailable, the lease expires
-                await self._run("leave", node, patience=1.0)
-        self._joined.clear()
+        joined, self._joined = self._joined, {}
+        async with contextlib.AsyncExitStack() as stack:
+            for node, pulse in joined.items():
+                stack.push_async_callback(self._leave, node, pulse)
+
+    async def _leave(self, node: str, pulse: Pulse) -> None:
+        await pulse.stop()
+        with contextlib.suppress(Error):  # if the server is unavailable, the lease expires
+            await self._run("leave", node, patience=1.0)
 
 
 def _mail(item: bytes) -> NodeMail | None:

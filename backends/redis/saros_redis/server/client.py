@@ -7,6 +7,7 @@ each of which carries an id that makes a repetition harmless.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -261,8 +262,10 @@ class Client:
         await self._sending.wait(seconds)
 
     async def close(self) -> None:
-        if self._follower is not None:
-            await self._follower.close()
-        await self._sending.end()
-        for client in (*self._blocking, self._commands):
-            await disconnect(client)
+        """Close all connections, even if the caller is cancelled."""
+        async with contextlib.AsyncExitStack() as stack:
+            for client in (self._commands, *self._blocking):
+                stack.push_async_callback(disconnect, client)
+            stack.push_async_callback(self._sending.end)
+            if self._follower is not None:
+                stack.push_async_callback(self._follower.close)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import ssl
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +70,14 @@ async def disconnect(client: Any, *subscriptions: Any) -> None:
     """Close a client of `connect`, with its subscriptions and its Sentinel connections; also when cancelled."""
     manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
     sentinels = manager.sentinels if manager is not None else ()
-    for each in (*subscriptions, client, *sentinels):
-        with move_on_after(CLOSE_S, shield=True):
-            await each.aclose()
+    async with AsyncExitStack() as stack:
+        for each in (*sentinels, client, *subscriptions):
+            stack.push_async_callback(_close, each)
+
+
+async def _close(client: Any) -> None:
+    with move_on_after(CLOSE_S, shield=True):
+        await client.aclose()
 
 
 def connect_thread(options: Options) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -15,13 +16,15 @@ from temporalio.bridge.proto.workflow_commands import (
     ScheduleLocalActivity,
     SignalExternalWorkflowExecution,
 )
+from temporalio.common import RetryPolicy as Policy
 
-from saros.model.errors import TIMEOUT
+from saros.model.clock import backoff
+from saros.model.errors import TIMEOUT, ErrorData
 from saros.model.raw import Raw
 from saros.model.records import CallOptions, Message, RetryPolicy, pack
 from saros.model.values import Json
 
-from .payloads import CONTEXT, SENDER, put_all, put_json
+from .payloads import CONTEXT, SENDER, TRACE, put_all, put_json
 
 NS: Final = 1_000_000_000
 """Nanoseconds of a second."""
@@ -75,7 +78,11 @@ def local_activity(name: str, options: CallOptions) -> ScheduleLocalActivity:
 
 
 def put_call(
-    target: ScheduleActivity | ScheduleLocalActivity, seq: int, args: Json | Raw, context: Json | Raw
+    target: ScheduleActivity | ScheduleLocalActivity,
+    seq: int,
+    args: Json | Raw,
+    context: Json | Raw,
+    trace: str = "",
 ) -> None:
     """Fill in the fields that differ from call to call."""
     target.seq = seq
@@ -84,6 +91,8 @@ def put_call(
     put_all(target.arguments, args)
     if context != b"{}":
         put_json(target.headers[CONTEXT], context)
+    if trace:
+        put_json(target.headers[TRACE], pack(trace))
 
 
 def put_backoff(target: ScheduleLocalActivity, backoff: DoBackoff) -> None:
@@ -102,6 +111,8 @@ def put_signal(target: SignalExternalWorkflowExecution, namespace: str, id: str,
     target.signal_name = message.topic
     put_all(target.args, message.payloads)
     put_json(target.headers[SENDER], pack(message.sender))
+    if message.trace:
+        put_json(target.headers[TRACE], pack(message.trace))
 
 
 # --- durations and policies -----------------------------------------------------------------------
@@ -139,3 +150,18 @@ def retry_policy(policy: RetryPolicy) -> TemporalRetryPolicy:
         maximum_attempts=policy.maximum_attempts,
         non_retryable_error_types=sorted(names),
     )
+
+
+def next_attempt_s(policy: Policy | None, attempt: int, error: ErrorData) -> float | None:
+    """Seconds until the server makes another attempt of an activity, or None when it makes none."""
+    if policy is None or not error.may_retry():
+        return None
+    if policy.maximum_attempts and attempt >= policy.maximum_attempts:
+        return None
+    if error.kind in (policy.non_retryable_error_types or ()):
+        return None
+    initial = policy.initial_interval / timedelta(milliseconds=1)
+    longest = (
+        policy.maximum_interval / timedelta(milliseconds=1) if policy.maximum_interval else 100 * initial
+    )
+    return backoff(round(initial), policy.backoff_coefficient, round(longest), attempt) / 1000

@@ -24,7 +24,7 @@ from saros.model.values import Json
 
 from .failures import error_in, failed
 from .operations import EVENTS, SIDE_EFFECT
-from .payloads import CANCELED_MEMO, SENDER, read_reason, to_json, user_name
+from .payloads import CANCELED_MEMO, SENDER, TRACE, read_reason, to_json, user_name
 
 Found = list[tuple[str, int, Json]]
 
@@ -73,7 +73,7 @@ class _Reader:
         body: dict[str, Any] = {
             "target": call.activity_type.name,
             "args": _array(call.input.payloads),
-            "options": {"task_queue": call.task_queue.name},
+            "options": {"task_queue": call.task_queue.name, "id": call.activity_id},
         }
         return [("call", event.event_id, pack(body))]
 
@@ -103,13 +103,13 @@ class _Reader:
         op = EVENTS.get(signal.signal_name)
         if op is not None:
             return [(op, 0, _first(signal.input.payloads))]
-        sender = json.loads(_json(signal.header.fields.get(SENDER)))
+        sender, trace = (json.loads(_json(signal.header.fields.get(key))) for key in (SENDER, TRACE))
         body = {
             "topic": signal.signal_name,
             "sender": sender or "",
             "payloads": _array(signal.input.payloads),
         }
-        return [("message", 0, pack(body))]
+        return [("message", 0, pack({**body, "trace": trace} if trace else body))]
 
     def sent(self, event: HistoryEvent) -> Found:
         signal = event.signal_external_workflow_execution_initiated_event_attributes
@@ -132,7 +132,7 @@ class _Reader:
             name = str(data.get("activity_type", ""))
             if name == SIDE_EFFECT:
                 return [("side_effect", event.event_id, _first(marker.details["result"].payloads))]
-            body = pack({"target": name, "options": {"local": True}})
+            body = pack({"target": name, "options": {"local": True, "id": data.get("activity_id", "")}})
             if marker.HasField("failure"):
                 outcome = failed(marker.failure)
             else:

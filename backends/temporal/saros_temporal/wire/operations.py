@@ -83,3 +83,7 @@ class End(msgspec.Struct, frozen=True):
 def node_queue(node: str) -> str:
     """Return the task queue for requests to a node about its actors."""
     return f"saros-node-{node.removeprefix('@')}"
+
+
+STACK_QUERY: Final = "__saros_stack"
+"""The query that gives a `saros.interfaces.insight.Stack`."""

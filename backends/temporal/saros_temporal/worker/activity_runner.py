@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import logging
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
@@ -20,7 +21,9 @@ from temporalio.worker import (
     Interceptor,
 )
 
-from saros.interfaces.host import Attempt, Host
+from saros.interfaces.host import Attempt, Done, Host
+from saros.interfaces.observer import about_call, tell_failure
+from saros.interfaces.runtime import CallScope
 from saros.model import values
 from saros.model.errors import CANCELED as CANCELED_KIND
 from saros.model.errors import INVALID, Error, ErrorData
@@ -28,10 +31,13 @@ from saros.model.raw import Raw
 from saros.model.records import EMPTY, Call, Outcome
 from saros.model.values import Json, error_data
 
+from ..wire.commands import next_attempt_s
 from ..wire.failures import refusal, to_failure
 from ..wire.operations import HANDED_OVER, PREFIX
-from ..wire.payloads import CONTEXT, MAX_PAYLOAD, header, json_array_of, to_json, to_payload, too_large
+from ..wire.payloads import CONTEXT, MAX_PAYLOAD, TRACE, header, json_array_of, to_json, to_payload, too_large
 from .system_handlers import SystemHandlers
+
+log = logging.getLogger("saros.temporal")
 
 LISTEN_S: Final = 2.0
 """How often an attempt without its own heartbeats checks whether it has been cancelled."""
@@ -82,16 +88,20 @@ class _Inbound(ActivityInboundInterceptor):
                 return await self._system.answer(name, args)
             context = Raw(header(input.headers, CONTEXT, bytes(EMPTY)))
             call = Call(name, json_array_of(args), context)
+            trace = msgspec.json.decode(header(input.headers, TRACE, b'""'), type=str)
         except Error as error:
             raise refusal(error_data(error)) from error
-        return await _Run(self._host, call, info, self._local).result()
+        return await _Run(self._host, call, info, self._local, trace).result()
 
 
 class _Run:
     """One attempt of one function."""
 
-    def __init__(self, host: Host, call: Call, info: activity.Info, local: LocalActivities) -> None:
+    def __init__(
+        self, host: Host, call: Call, info: activity.Info, local: LocalActivities, trace: str
+    ) -> None:
         self._host = host
+        self._trace = trace
         self._local = local
         self._call = call
         self._info = info
@@ -104,7 +114,15 @@ class _Run:
     async def result(self) -> RawValue:
         attempt = self._start()
         canceled = not self._ended.done() and await self._wait(attempt)
-        return _settled(self._ended.result(), canceled)
+        outcome = msgspec.json.decode(self._ended.result(), type=Outcome)
+        if outcome.err is not None:
+            self._tell(outcome.err)
+        return _settled(outcome, canceled)
+
+    def _tell(self, error: ErrorData) -> None:
+        """Log a failure. Whether another attempt follows the server decides, by the same policy."""
+        delay = next_attempt_s(self._info.retry_policy, self._info.attempt, error)
+        tell_failure(log, self._call.target, _described(self._info), error, delay)
 
     async def _wait(self, attempt: Attempt) -> bool:
         """Wait for the end; return whether the attempt was cancelled before."""
@@ -132,10 +150,20 @@ class _Run:
             raise refusal(error_data(error)) from error
         scope = host.attempts.scope(_described(self._info), self._call)
         scope.heartbeat = self._heartbeat
+        if log.isEnabledFor(logging.DEBUG):
+            about = about_call(scope, self._call.target)
+            log.debug("%s for %s starts", self._call.target, self._info.workflow_id, extra=about)
         try:
-            return host.attempts.start(entry, self._call, scope, self._done)
+            return host.attempts.start(entry, self._call, scope, self._observed(scope))
         except Error as error:
+            self._tell(error_data(error))
             raise to_failure(error_data(error)) from error
+
+    def _observed(self, scope: CallScope) -> Done:
+        observer = self._host.deployment.observer
+        if observer is None:
+            return self._done
+        return observer.attempt(self._call.target, scope, self._trace, self._done)
 
     def _done(self, outcome: Json) -> None:
         if not self._ended.done():
@@ -203,8 +231,7 @@ def _details_json(details: Any) -> Json:
     return values.encode(details)
 
 
-def _settled(outcome: Json, canceled: bool) -> RawValue:
-    found = msgspec.json.decode(outcome, type=Outcome)
+def _settled(found: Outcome, canceled: bool) -> RawValue:
     if found.err is None:
         size = len(found.ok)
         if size > MAX_PAYLOAD:

@@ -37,8 +37,9 @@ class Activity:
     options: CallOptions
     queue: str = ""  # empty for a local activity
     context: Json | Raw = b"{}"
-    ref: int = 0  # of the command that it settles; if 0, `done` is called instead
+    ref: int = 0  # of the command that it settles, unless `done` does
     done: Callable[[Json], None] | None = None
+    lasts: bool = False  # the end of the workflow waits for it
     seq: int = 0  # 0 while it is not with Temporal
     sent: int = 0  # number of the workflow task that sent it
     timer: int = 0  # of the wait before the next attempt
@@ -53,6 +54,7 @@ class ActivityState(Protocol):
     """The part of the workflow that activities use; see `WorkflowState`."""
 
     info: Info
+    trace: str
     task: int
     no_eager_activities: bool
     local_in_a_row: int
@@ -123,11 +125,11 @@ class ActivityPort:
             remote = command.schedule_activity
             remote.CopyFrom(activity(call.name, call.options, call.queue))
             remote.do_not_eagerly_execute = state.no_eager_activities or call.options.disable_eager_execution
-            put_call(remote, seq, call.args, call.context)
+            put_call(remote, seq, call.args, call.context, state.trace)
         else:
             local = command.schedule_local_activity
             local.CopyFrom(local_activity(call.name, call.options))
-            put_call(local, seq, call.args, call.context)
+            put_call(local, seq, call.args, call.context, state.trace)
             if backoff is not None:
                 put_backoff(local, backoff)
 
@@ -189,14 +191,14 @@ class ActivityPort:
             self._request(call)
 
     def settled(self) -> bool:
-        """Whether the workflow may close: running local activities are cancelled first.
+        """Whether the workflow may close: running local activities are cancelled first, unless they last.
 
         Otherwise one that ends at that moment would be recorded after the closing command, which the server
         refuses; the workflow's last task would fail again and again.
         """
         running = [call for call in self.pending.values() if not call.queue]
         for call in running:
-            if not call.stopped:
+            if not call.stopped and not call.lasts:
                 call.stopped = True
                 self._request(call)
         return not running

@@ -26,7 +26,7 @@ from saros.model.text import cut, one_line
 from saros.model.values import Json
 
 from ..wire.failures import failed, resolved
-from ..wire.payloads import write_reason
+from ..wire.payloads import TRACE, put_json, write_reason
 from ..wire.start_requests import put_child
 from .workflow_state import Environment
 
@@ -55,6 +55,7 @@ class ChildState(Protocol):
 
     info: Info
     pid: str
+    trace: str
 
     def add(self) -> WorkflowCommand: ...
 
@@ -177,6 +178,8 @@ class Children:
         start.workflow_id = child.id
         start.task_queue = child.queue
         put_child(start, spawn, child.type_name, state.pid, self._env.search)
+        if state.trace or self._env.deployment.observer is not None:
+            put_json(start.headers[TRACE], pack(state.trace or state.info.run_id))
         self._facts.hand_on(start.headers, f"child {child.seq}")
         child.outlives = options.parent_close_policy == "abandon"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import MutableMapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from temporalio.api.common.v1 import Payload
@@ -36,7 +36,13 @@ class WorkflowFacts:
     def __init__(self, state: FactState, env: Environment) -> None:
         self.replaying = False
         self.name = ""  # of the entry and the execution, in logs
-        self.info = state.info
+        self.info = info = state.info
+        self.about: dict[str, Any] = {  # the fields of log records
+            "workflow_id": info.workflow_id,
+            "run_id": info.run_id,
+            "workflow_type": info.workflow_type,
+            "attempt": info.attempt,
+        }
         self.env = env
         self._state = state
         self._versions: dict[str, int] = {}
@@ -109,7 +115,7 @@ class WorkflowFacts:
 
     def log(self, level: str, message: str, fields: Json) -> None:
         if not self.replaying:
-            self.env.deployment.log(level, message, fields, self.name)
+            self.env.deployment.log(level, message, fields, self.name, self.about)
 
     def heartbeat(self, details: Json) -> None:
         raise Error("a workflow has no heartbeat; only activities do", INVALID, retryable=False)

@@ -13,12 +13,14 @@ from temporalio.bridge.proto.workflow_activation import DoUpdate, QueryWorkflow
 from temporalio.bridge.proto.workflow_commands import QueryResult, UpdateResponse, WorkflowCommand
 from temporalio.workflow import Info
 
+from saros.interfaces.insight import Coroutine, Stack
 from saros.interfaces.program import Inspection
 from saros.model.errors import INVALID, NOT_FOUND, UNAVAILABLE, Error, ErrorData
 from saros.model.records import UPDATE, Answer, ContinueAsNew, HandlerCall, Outcome, pack
 from saros.model.values import Json, error_data
 
 from ..wire.failures import NEXT_RUN, failure, succeeded
+from ..wire.operations import STACK_QUERY
 from ..wire.payloads import ANSWER, json_array, put_json, to_payload
 from .activity_port import ActivityPort
 from .children import Children
@@ -195,9 +197,24 @@ def _enhanced_stack_trace(workflow: Queried) -> Payload:
     raise Error("Saros has no enhanced stack trace; query __stack_trace", INVALID, retryable=False)
 
 
+def _stack(workflow: Queried) -> Payload:
+    """The same as data, for Saros's own clients."""
+    found = workflow.inspect()
+    names = {call.ref: f"activity {call.name}" for call in workflow.activities.pending.values()}
+    names |= {child.ref: f"the end of {child.type_name}" for child in workflow.children.pending.values()}
+    names |= dict.fromkeys(workflow.timers.refs, "a timer")
+    coroutines = [
+        Coroutine(stack.splitlines(), names.get(ref, "") if ref else "")
+        for stack, ref in zip(found.stacks, found.waits, strict=True)
+    ]
+    stack = Stack(coroutines, list(found.topics), list(found.queries), list(found.updates))
+    return to_payload(pack(stack))
+
+
 BUILT_IN: Final[dict[str, Callable[[Queried], Payload]]] = {
     "__stack_trace": _stack_trace,
     "__enhanced_stack_trace": _enhanced_stack_trace,
     "__temporal_workflow_metadata": _metadata,
+    STACK_QUERY: _stack,
 }
 """The queries of Temporal's own that every workflow answers: its UI and its CLI ask them."""

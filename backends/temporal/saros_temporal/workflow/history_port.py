@@ -11,6 +11,8 @@ from temporalio.bridge.proto.workflow_commands import WorkflowCommand
 from temporalio.workflow import Info
 
 from saros.model.errors import CANCELED, INVALID, ErrorData
+from saros.model.execution import CANCELED as STATUS_CANCELED
+from saros.model.execution import COMPLETED, CONTINUED, FAILED
 from saros.model.raw import Raw
 from saros.model.records import Answer, Attributes, ContinueAsNew, Message, VersionMark, pack
 from saros.model.values import Json
@@ -116,8 +118,8 @@ class HistoryPort:
     def fail(self, error: ErrorData) -> None:
         self._state.ending = error
 
-    def close(self, ending: Ending, late: Sequence[Message]) -> None:
-        """Append the closing command.
+    def close(self, ending: Ending, late: Sequence[Message]) -> str:
+        """Append the closing command, and return the status that the run has then.
 
         :param late: mail that came after the program had closed.
         """
@@ -125,18 +127,21 @@ class HistoryPort:
         state = self._state
         if isinstance(ending, ContinueAsNew):
             self._continue(ending, late)
-            return
+            return CONTINUED
         if state.canceled and state.info.cron_schedule:
             if isinstance(ending, bytes):  # the server would retry it, as after a failure
                 ending = CANCELED_ERROR
             self._cancel(ending)
-        elif isinstance(ending, bytes):
+            return STATUS_CANCELED
+        if isinstance(ending, bytes):
             put_json(state.add().complete_workflow_execution.result, ending)
-        elif state.canceled and ending.kind == CANCELED:
+            return COMPLETED
+        if state.canceled and ending.kind == CANCELED:
             self._cancel(ending)
-        else:
-            last = state.canceled and bool(state.info.retry_policy)
-            state.add().fail_workflow_execution.failure.CopyFrom(failure(ending, last))
+            return STATUS_CANCELED
+        last = state.canceled and bool(state.info.retry_policy)
+        state.add().fail_workflow_execution.failure.CopyFrom(failure(ending, last))
+        return FAILED
 
     def _continue(self, request: ContinueAsNew, late: Sequence[Message]) -> None:
         command = self._state.add().continue_as_new_workflow_execution

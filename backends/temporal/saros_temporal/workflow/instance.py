@@ -7,6 +7,7 @@ program's commands become those of the completion.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,8 @@ from temporalio.converter import (
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.workflow import Info
 
+from saros.interfaces.observer import PARKED, Closed, Observer
+from saros.interfaces.store import OK
 from saros.model.text import one_line
 
 from .activity_port import HandedOver
@@ -44,6 +47,9 @@ _MISMATCHES: Final = frozenset({
 })  # fmt: skip
 
 
+_ENDING: Final = RemoveFromCache.EvictionReason.WORKFLOW_EXECUTION_ENDING
+
+
 class Instance(WorkflowInstance):
     """One run in the cache of a worker.
 
@@ -59,13 +65,34 @@ class Instance(WorkflowInstance):
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
         """Carry out an activation; any error fails the workflow task, and the workflow waits."""
+        began = time.perf_counter()
         completion = WorkflowActivationCompletion()
         completion.successful.SetInParent()
         try:
             self._carry_out(act, completion)
         except Exception as error:  # of the code, or of what runs it
             self._fail(completion, error)
+        if self._env.deployment.observer is not None:
+            self._tell(self._env.deployment.observer, act, completion, time.perf_counter() - began)
         return completion
+
+    def _tell(
+        self,
+        observer: Observer,
+        act: WorkflowActivation,
+        completion: WorkflowActivationCompletion,
+        seconds: float,
+    ) -> None:
+        info, job = self._det.info, act.jobs[0] if len(act.jobs) == 1 else None
+        queue, name = info.task_queue, info.workflow_type
+        if job is None or not job.HasField("remove_from_cache"):
+            if act.is_replaying:
+                observer.replayed(queue, name, act.history_length, seconds)
+            else:
+                observer.taken(queue, name)
+                observer.task_ended(queue, name, PARKED if completion.HasField("failed") else OK, seconds)
+        elif self.workflow.ended and job.remove_from_cache.reason == _ENDING:  # the server has its end
+            observer.closed(Closed(info.workflow_id, info.run_id, name, queue, self.workflow.ended))
 
     def _carry_out(self, act: WorkflowActivation, completion: WorkflowActivationCompletion) -> None:
         workflow = self.workflow
@@ -93,6 +120,7 @@ class Instance(WorkflowInstance):
             info.workflow_type,
             info.workflow_id,
             one_line(str(error)),
+            extra=self.workflow.facts.about,
         )
         self.workflow.drop()
         told = completion.failed.failure

@@ -64,6 +64,7 @@ class SystemActivities:
         self._tells: dict[
             str, deque[tuple[int, Send]]
         ] = {}  # to processes: one at a time, to keep their order
+        self._leaving = 0  # messages and requests in transit
 
     def ask(self, ref: int, ask: Ask) -> None:
         if ask.verb == "unmonitor":
@@ -79,7 +80,7 @@ class SystemActivities:
         elif ask.verb == "monitor":
             self._run(ASK, request, done=lambda outcome: self._monitor(ref, ask, outcome))
         else:
-            self._run(ASK, request, ref)
+            self._run(ASK, request, ref, lasts=True)
 
     def _monitor(self, ref: int, ask: Ask, outcome: Json) -> None:
         """Watch a running target until it ends."""
@@ -111,14 +112,13 @@ class SystemActivities:
     def send(self, ref: int, send: Send, pid: Pid | None) -> None:
         request = self._request(ref, send=send)
         if pid is None:
-            self._run(SEND, request, ref)
+            self._run(SEND, request, ref, lasts=True)
         else:
             self._on_node(ref, SEND, request, pid, send.to)
 
-    @property
-    def telling(self) -> bool:
-        """Whether a message to a process is in transit: the end of the workflow would drop it."""
-        return bool(self._tells)
+    def settled(self) -> bool:
+        """Whether the workflow may close: its end would drop messages and requests in transit."""
+        return not self._tells and not self._leaving
 
     def tell(self, ref: int, send: Send) -> None:
         """Send to a process, after earlier messages to it; nothing waits for the result."""
@@ -218,9 +218,28 @@ class SystemActivities:
         return Activity(name, b"[" + pack(request) + b"]", options, queue, ref=ref, done=done)
 
     def _run(
-        self, name: str, request: Request, ref: int = 0, done: Callable[[Json], None] | None = None
+        self,
+        name: str,
+        request: Request,
+        ref: int = 0,
+        done: Callable[[Json], None] | None = None,
+        *,
+        lasts: bool = False,
     ) -> None:
-        self._activities.run(self._activity(name, request, ref=ref, done=done))
+        call = self._activity(name, request, ref=ref, done=done)
+        self._activities.run(self._lasting(call) if lasts else call)
+
+    def _lasting(self, call: Activity) -> Activity:
+        """Let the end of the workflow wait for an activity."""
+        settle = call.done or (lambda outcome: self._state.settle(call.ref, outcome))
+
+        def done(outcome: Json) -> None:
+            self._leaving -= 1
+            settle(outcome)
+
+        self._leaving += 1
+        call.done, call.lasts = done, True
+        return call
 
     def _on_node(self, ref: int, name: str, request: Request, pid: Pid, dest: str) -> None:
         def done(outcome: Json) -> None:
@@ -229,7 +248,8 @@ class SystemActivities:
                 outcome = pack(Outcome(err=ErrorData(f"process {dest} not found", NOT_FOUND, False)))
             self._state.settle(ref, outcome)
 
-        self._activities.run(self._activity(name, request, _ON_NODE, node_queue(pid.place), done=done))
+        call = self._activity(name, request, _ON_NODE, node_queue(pid.place), done=done)
+        self._activities.run(self._lasting(call))
 
 
 def _inner(outcome: Json) -> Json:

@@ -42,6 +42,11 @@ class TimerPort:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def refs(self) -> list[int]:
+        """The commands whose timers run."""
+        return list(self._refs)
+
     def start(self, ref: int, ns: int) -> None:
         self._refs[ref] = self.after(max(ns, MIN_TIMER_NS), partial(self._settle, ref))
 

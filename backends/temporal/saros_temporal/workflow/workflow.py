@@ -6,6 +6,8 @@ them when the workflow ran (local activities) may come in one when it is replaye
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 from temporalio.bridge.proto.workflow_activation import (
     InitializeWorkflow,
@@ -16,6 +18,7 @@ from temporalio.bridge.proto.workflow_activation import (
 )
 from temporalio.worker import WorkflowInstanceDetails
 
+from saros.interfaces.observer import tell_closed
 from saros.interfaces.program import Inspection, Ports, Program, dispatch
 from saros.model.errors import INTERNAL, NOT_FOUND, Error, ErrorData
 from saros.model.records import (
@@ -46,6 +49,8 @@ from .timer_port import TimerPort
 from .workflow_input import event_of, read_start
 from .workflow_state import Environment, Sink, WorkflowState
 
+log = logging.getLogger("saros.temporal")
+
 
 class Workflow:
     """Puts the parts of one workflow together, and runs its program.
@@ -69,6 +74,7 @@ class Workflow:
         self._program: Program | None = None
         self._started = False
         self._running = False
+        self.ended = ""  # the status of the run, once it is closed
 
     def begin(self, act: WorkflowActivation, sink: Sink) -> None:
         """Take the facts of an activation, and send commands to `sink` from here on."""
@@ -91,12 +97,16 @@ class Workflow:
         state, entry = self._state, self._env.workflow(self.info.workflow_type)
         self._started = True
         self.facts.name = f"{entry.id} {self.info.workflow_id}"
+        self.facts.about["entry"] = entry.id
+        if not self.facts.replaying:
+            log.debug("%s starts", self.facts.name, extra=self.facts.about)
         try:
             start = read_start(job, entry, state)
         except Error as error:  # a starter in another language sent invalid data
             state.ending = error_data(error)
             return
         self.facts.given = start.secret
+        state.trace = start.trace
         self._history.starter = start.starter
         self._program = self._env.program(entry, self.facts)
         state.queue[:0] = start.events
@@ -193,6 +203,8 @@ class Workflow:
         )
         self.updates.end({call.id for call in late_updates})
         late = [msgspec.json.decode(event.body, type=Message) for event in queue if event.op == MESSAGE]
-        self._history.close(ending, late)
+        self.ended = self._history.close(ending, late)
         if not self.facts.replaying:
+            failure = ending if isinstance(ending, ErrorData) else None
+            tell_closed(log, {"entry": self.info.workflow_type, **self.facts.about}, self.ended, failure)
             self.drop()  # a replay to the end is for a query, which is still to come

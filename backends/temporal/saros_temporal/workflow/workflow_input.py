@@ -27,7 +27,7 @@ from saros.model.values import NULL, Json
 
 from ..wire.commands import NS
 from ..wire.operations import EVENTS, HUNG, MARKS, RELEASED
-from ..wire.payloads import CONTEXT, MESSAGES, SECRET, SENDER, header, json_array, to_json
+from ..wire.payloads import CONTEXT, MESSAGES, SECRET, SENDER, TRACE, header, json_array, to_json
 
 log = logging.getLogger("saros.temporal")
 
@@ -45,12 +45,13 @@ class StartInput(NamedTuple):
     """The content of a workflow's start.
 
     `starter` is the JSON of the pid of whoever started it, empty when it is not known; `secret` holds random bits of
-    whoever started it.
+    whoever started it, `trace` the carrier that it gave.
     """
 
     events: list[Event]
     starter: Json
     secret: str
+    trace: str
 
 
 def read_start(job: InitializeWorkflow, entry: Entry, state: InputState) -> StartInput:
@@ -73,6 +74,8 @@ def read_start(job: InitializeWorkflow, entry: Entry, state: InputState) -> Star
         [Event(START, 0, pack(start), state.now), *mail],
         header(headers, SENDER, b""),
         msgspec.json.decode(header(headers, SECRET, b'""'), type=str),
+        # A cron schedule and a retry policy hand the headers on; a run that follows another has its own trace.
+        "" if state.info.continued_run_id else msgspec.json.decode(header(headers, TRACE, b'""'), type=str),
     )
 
 

@@ -105,6 +105,7 @@ class WorkflowState:
         self.info = det.info
         self.no_eager_activities = det.disable_eager_activity_execution
         self.pid = str(Pid(place, det.info.workflow_id))
+        self.trace = ""  # see `saros.model.execution.Run`
         self.seed = det.randomness_seed
         self.random = random.Random(self.seed)
         self.now = 0  # ns since 1970, at the current activation

@@ -14,14 +14,15 @@ local function names(found)
 end
 
 return function()
-  local stacks = {}
+  local stacks, waits = {}, {}
   for i, task in raw.ipairs(rt.blocked_tasks()) do
-    stacks[i] = rt.traceback(task.co)
+    stacks[i], waits[i] = rt.traceback(task.co), task.awaits or 0
   end
   return rt.encode({
     queries = names(rt.queries),
     updates = names(rt.updates),
     topics = names(rt.topics and rt.topics()),
     stacks = stacks,
+    waits = waits,
   }, "inspection")
 end

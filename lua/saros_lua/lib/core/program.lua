@@ -159,6 +159,7 @@ end
 -- the command; with `patient`, the wait goes on until the command ends by itself. Calls ended() when it does.
 function rt.await(ref, of, patient, ended)
   local task = current()
+  task.awaits = ref
   settlers[ref] = function(outcome)
     wake(task, outcome)
   end
@@ -193,6 +194,7 @@ end
 -- Issues a command and awaits it, even if the execution is cancelled.
 function rt.insist(op, body)
   local ref, task = command(op, body), current()
+  task.awaits = ref
   settlers[ref] = function(outcome)
     wake(task, outcome)
   end

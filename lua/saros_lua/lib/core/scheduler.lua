@@ -68,12 +68,13 @@ function rt.block(on_cancel)
     raw.error("this blocks, and cannot be called from within a metamethod or a callback of string.gsub", 0)
   end
   if cancelled and on_cancel and not rt.answering and on_cancel() ~= false then
+    task.awaits = nil
     return rt.CANCELLED, rt.refusal()
   end
   task.on_cancel = on_cancel
   blocked[task.id] = task
   yield(BLOCK)
-  blocked[task.id] = nil
+  blocked[task.id], task.awaits = nil, nil
   return task.a, task.b, task.c
 end
 

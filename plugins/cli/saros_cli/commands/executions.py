@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from saros.model.execution import Description
 
 PARKED = "parked"
-"""What an execution is called here whose workflow task waits for its code to be repaired; it is running."""
+"""The status shown for a running execution whose workflow task waits until its code is repaired."""
 _Query = Annotated[
     str,
     typer.Option(
@@ -31,7 +31,9 @@ _Query = Annotated[
 ]
 _Status = Annotated[
     str,
-    typer.Option("--status", metavar="STATUS", help="Such as running, parked or failed.", show_default=False),
+    typer.Option(
+        "--status", metavar="STATUS", help="A status, such as running, parked or failed.", show_default=False
+    ),
 ]
 
 
@@ -49,59 +51,103 @@ def list_(
     query: _Query = "",
     status: _Status = "",
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most.")] = 50,
+    cursor: Annotated[
+        str,
+        typer.Option(
+            "--cursor", metavar="CURSOR", help="Go on where the list before ended.", show_default=False
+        ),
+    ] = "",
+    wide: Annotated[
+        bool, typer.Option("--wide", "-w", help="Also tell attempts, and what each waits for.")
+    ] = False,
     app: ClientApp = None,
     backend: Backend = None,
     json: Json = False,
 ) -> None:
     """List executions, newest first."""
 
-    async def work() -> list[Description]:
-        found: list[Description] = []
+    async def work() -> tuple[list[Description], str, list[str]]:
         async with session.client(backend, app) as opened:
-            async for description in _selected(opened, query, status):
-                found.append(description)
-                if len(found) > limit:
-                    break
-            if not found:
+            found, following = await _page(opened, query, status, limit, cursor)
+            if not found and not cursor:
                 await session.expect_something(opened, session.target(backend))
                 await _expect_known_names(opened, query)
-        return found
+            if not wide:
+                return found, following, []
+            from .. import overview
 
-    found = session.run(work())
-    more, found = len(found) > limit, found[:limit]
+            return found, following, await overview.waits_of(opened, found)
+
+    found, following, waits = session.run(work())
     if json:
-        output.plain([output.described(description) for description in found], compact=True)
+        told = [output.described(description) for description in found]
+        for each, said in zip(told, waits, strict=False):
+            each["waits_for"] = said
+        output.plain(told, compact=True)
     elif not found:
-        output.note("there is none")
+        output.note("no executions found")
     else:
-        output.table(
-            ("ID", "TYPE", "STATUS", "STARTED", "TOOK"), [_row(description) for description in found], _STYLES
-        )
-    if more:
-        output.note(f"there are more than {limit}: use --limit or --query")
+        rows = [_row(description) for description in found]
+        titles: tuple[str, ...] = ("ID", "TYPE", "STATUS", "STARTED", "TOOK")
+        if wide:
+            titles = (*titles, "ATTEMPT", "WAITS FOR")
+            rows = [
+                (*row, str(each.attempt), said) for row, each, said in zip(rows, found, waits, strict=True)
+            ]
+        output.table(titles, rows, _STYLES)
+    if following:
+        output.note(f"there are more than {limit}: use --limit, --query, or --cursor {following}")
+
+
+async def _page(app: App, query: str, status: str, limit: int, cursor: str) -> tuple[list[Description], str]:
+    """A part of the list, and the cursor of the next one."""
+    from saros.model.query import selecting
+
+    if status != PARKED:
+        page = await app.page(selecting(query, status), limit=limit, cursor=cursor)
+        return [await _told(app, each) for each in page.items], page.cursor
+    found: list[Description] = []
+    async for each in _selected(app, query, status):
+        if len(found) == limit:
+            break
+        found.append(each)
+    return found, ""
+
+
+async def _told(app: App, found: Description) -> Description:
+    """A run with its problem if it has one, which not every backend tells in a list."""
+    from saros.model.errors import NOT_FOUND, Error
+    from saros.model.execution import RUNNING
+
+    if found.status != RUNNING or found.problem:
+        return found
+    try:
+        return await app.backend.describe(found.id, found.run_id)
+    except Error as error:
+        if error.kind == NOT_FOUND:  # it has gone meanwhile
+            return found
+        raise
 
 
 async def _selected(app: App, query: str, status: str) -> AsyncIterator[Description]:
-    """Runs, each with its problem if it has one, which not every backend tells in a list."""
+    """Yield runs, each with its problem if any; not every backend includes problems in a list."""
     from saros.model.execution import RUNNING
     from saros.model.query import selecting
 
     async for found in app.backend.executions(selecting(query, RUNNING if status == PARKED else status)):
-        told = found
-        if found.status == RUNNING and not found.problem:
-            told = await app.backend.describe(found.id, found.run_id)
+        told = await _told(app, found)
         if status != PARKED or told.problem:
             yield told
 
 
 _LOOKED_AT = 100
-"""Executions in which a search attribute is looked for that selects none."""
+"""The number of newest executions to search for an attribute whose condition selected nothing."""
 
 
 async def _expect_known_names(app: App, query: str) -> None:
-    """Tell of search attributes in a query that none of the newest executions has.
+    """Note search attributes of a query that none of the newest executions has.
 
-    :raises Error: INVALID when one of theirs has nearly that name.
+    :raises Error: INVALID when one of their attributes has a similar name.
     """
     from saros.entries import did_you_mean
     from saros.model.errors import INVALID, Error
@@ -172,17 +218,21 @@ def _status(description: Description) -> str:
 def describe(
     id: ExecutionId, run_id: RunId = "", app: ClientApp = None, backend: Backend = None, json: Json = False
 ) -> None:
-    """Tell what is known about an execution; of one that has ended, also its result or its error."""
+    """Tell about an execution: what it waits for and likely why, or its result or its error."""
+    from .. import overview
 
-    async def work() -> tuple[Description, dict[str, Any]]:
+    async def work() -> tuple[Description, dict[str, Any], overview.Insight, int]:
         async with session.client(backend, app) as opened:
             description = await opened.backend.describe(id, run_id)
-            return description, await _end(opened.get(id, description.run_id), description)
+            end = await _end(opened.get(id, description.run_id), description)
+            insight = await overview.insight_of(opened, id, description.run_id)
+            return description, end, insight, opened.clock.now()
 
-    description, end = session.run(work())
+    description, end, insight, now = session.run(work())
     found = output.described(description)
     if json:
-        output.plain({**found, **end}, compact=True)
+        under_way = {"pending": insight.pending, "reason": insight.reason, "stack": insight.stack}
+        output.plain({**found, **end, **under_way}, compact=True)
         return
     attributes = found.pop("search_attributes"), found.pop("memo")
     found["status"] = _status(description)
@@ -195,10 +245,12 @@ def describe(
     for title, values in zip(("search attribute", "memo"), attributes, strict=True):
         for key, value in values.items():
             output.line(f"{title:<18}{one_line(key)} = {json_visible(bytes(value).decode())}")
+    for line in overview.pending_lines(insight, now):
+        output.line(line)
 
 
 async def _end(handle: Handle, description: Description) -> dict[str, Any]:
-    """What an execution has given: its ``result``, or the ``error`` that it failed with."""
+    """Return the ``result`` of an execution, or its ``error``."""
     import msgspec
 
     from saros.model import values
@@ -217,7 +269,7 @@ def history(
     id: ExecutionId,
     run_id: RunId = "",
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the execution has ended.")
+        bool, typer.Option("--follow", "-f", help="Follow new events until the execution ends.")
     ] = False,
     app: ClientApp = None,
     backend: Backend = None,

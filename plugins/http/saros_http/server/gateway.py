@@ -9,6 +9,9 @@ import time
 from random import getrandbits
 from typing import Final, NamedTuple
 
+from saros.interfaces.deployment import Deployment
+from saros.interfaces.observer import Span
+
 from ..problem import (
     REQUEST_ID,
     TARGET,
@@ -22,7 +25,7 @@ from ..problem import (
     header_of,
     send_problem,
 )
-from ..routing.endpoint import PARAMS
+from ..routing.endpoint import PARAMS, TRACE
 from ..routing.routes import Routes
 from .metrics import Metrics
 
@@ -32,12 +35,12 @@ access = logging.getLogger("saros.http.access")
 _ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _PORTS: Final = {"http": ":80", "https": ":443"}
 CLIENT_CLOSED: Final = 499
-"""The status, in log and metrics, of requests whose client disconnected before the response."""
+"""The status in log and metrics of a request whose client disconnected before the response."""
 
 
 class Limits(NamedTuple):
-    """:param requests: under way at once; more are refused.
-    :param write: seconds that a client has to take a part of a response; 0 for no limit.
+    """:param requests: the most requests in progress; the server refuses more.
+    :param write: seconds for a client to read a part of a response; 0 for no limit.
     """
 
     requests: int
@@ -91,8 +94,17 @@ class _Request:
 
 
 class Gateway:
-    def __init__(self, name: str, routes: Routes, metrics: Metrics, limits: Limits, access_log: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        routes: Routes,
+        metrics: Metrics,
+        limits: Limits,
+        access_log: bool,
+        deployment: Deployment,
+    ) -> None:
         self._name = name
+        self._deployment = deployment
         self._routes = routes
         self._metrics = metrics
         self._limits = limits
@@ -104,8 +116,9 @@ class Gateway:
             return
         began = time.perf_counter()
         request = _Request(scope, receive, send, self._limits.write)
+        span = self._begin(scope)
         self._active += 1
-        self._metrics.active += 1
+        self._metrics.active.inc()
         try:
             await self._answer(request)
         except HttpError as error:
@@ -123,9 +136,12 @@ class Gateway:
             await request.refuse(HttpError(500, "The server could not answer."))
         finally:
             self._active -= 1
-            self._metrics.active -= 1
+            self._metrics.active.dec()
             took = time.perf_counter() - began
             status = request.status or CLIENT_CLOSED
+            if span is not None:
+                span.route(request.route)
+                span.end(str(status))
             self._metrics.note(self._name, scope["method"], request.route, status, took)
             if self._access_log:
                 self._log(scope, status, request.size, took)
@@ -147,6 +163,16 @@ class Gateway:
         scope[PARAMS] = params
         await resource.app(scope, request.receive, request.send)
 
+    def _begin(self, scope: Scope) -> Span | None:
+        """Tell whoever observes of a request."""
+        observer = self._deployment.observer
+        if observer is None:
+            return None
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        span = observer.request(self._name, scope["method"], headers)
+        scope[TRACE] = span.trace
+        return span
+
     def _log(self, scope: Scope, status: int, size: int, took: float) -> None:
         if access.isEnabledFor(logging.INFO):
             client = scope["client"][0] if scope.get("client") else "-"
@@ -158,7 +184,7 @@ class Gateway:
 
 
 def _require_ours(scope: Scope) -> None:
-    """Refuse an absolute target (``GET http://host/path``) of another host than the request says: no proxy here.
+    """Refuse an absolute target (``GET http://host/path``) for another host than the request names: this is no proxy.
 
     :raises HttpError: 404.
     """

@@ -34,7 +34,9 @@ _PARTS = (
     "options",
     "workflows",
     "surface",
+    "looking",
     "together",
+    "logs",
 )
 
 
@@ -148,6 +150,7 @@ _SHARED: Final = [
     "workflow_retry", "no_orphans", "updates_continue", "continues", "queries", "updates", "side_effects",
     "work_changes_hands", "workers_share",
     "messages_in_order", "messages_across_runs", "messages_before_the_end",
+    "coroutines_send_before_the_end",
 ]
 # fmt: on
 TOGETHER: Final[list[Behaviour]] = [each for each in BEHAVIOURS if each.name in _SHARED]

@@ -152,3 +152,29 @@ async def messages_before_the_end(case: Case) -> None:
         orders = [await app.start("app:main", id=case.id()) for _ in range(2)]
         heard = await each.call("app:hears", [order.pid for order in orders])
         assert heard == [[1, 2, 3, 4, 1, 2, 3, 4]] * 2
+
+
+@behaviour("§6", "the end of a workflow does not overtake what its other coroutines send")
+async def coroutines_send_before_the_end(case: Case) -> None:
+    main = """
+    local from, done = process.inbox():receive():from(), channel.new(1)
+    for n = 1, 4 do coroutine.spawn(function() process.send(from, "n", n) end) end
+    coroutine.spawn(function() done:send(true) end)
+    done:receive()
+    """
+    hears = """
+    local heard, inbox, events = {}, process.inbox(), process.events()
+    process.monitor(input)
+    process.send(input, "go")
+    events:receive()
+    while true do
+      local found = channel.select{inbox:case_receive(), default = true}
+      if found.default then return heard end
+      table.insert(heard, found.value:payload():data())
+    end
+    """
+    app = await case.app(main, workflows={"hears": hears})
+    for each in (app, case.other(app)):
+        order = await app.start("app:main", id=case.id())
+        hearing = await each.start("app:hears", order.pid, id=case.id())
+        assert await hearing.result(60) == [1, 2, 3, 4]

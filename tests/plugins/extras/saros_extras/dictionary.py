@@ -18,9 +18,21 @@ from typing import TypeVar
 import msgspec
 
 from saros.engine import StoreBackend
+from saros.insight.presence import identity
+from saros.insight.queues import queues_of
 from saros.interfaces.activities import ActivityLease, ActivityTask, Settled
 from saros.interfaces.backend import Backend
 from saros.interfaces.history import LAST, Close, Limit, NewRun, WorkflowTask, already_exists, withdrawn
+from saros.interfaces.insight import Paused, Queue, Worker, counted
+from saros.interfaces.insight.pending import (
+    Failure,
+    Parked,
+    Pending,
+    PendingActivity,
+    PendingTask,
+    failure_of,
+    pending_activity,
+)
 from saros.interfaces.nodes import LostNode, NodeMail
 from saros.interfaces.signals import Child, Mail, Outgoing, farewell, lane_of
 from saros.interfaces.store import CONFLICT, FENCED, OK, Commit
@@ -67,6 +79,17 @@ class Call:
     ready: bool = True  # for a worker to take
     canceled: bool = False
     closes: int | None = None
+    started: int | None = None  # these are for people, by the time of day: the attempt that runs
+    due: int | None = None  # the next one
+    failure: Failure | None = None
+    beaten: int | None = None
+
+    def pending(self) -> PendingActivity:
+        found = pending_activity(self.task)
+        found.started, found.next_attempt, found.failure = self.started, self.due, self.failure
+        found.worker, found.heartbeat_time = identity() if self.token else "", self.beaten
+        found.canceled = self.canceled
+        return found
 
 
 @dataclass(eq=False)
@@ -89,8 +112,27 @@ class Execution:
     held: bool = False  # parked, or not to begin yet
     parked: int = 0  # how often in a row
     problem: str | None = None
+    since: int = 0  # for people: when it got mail, or a worker took it
+    parked_since: int | None = None
+    next_try: int | None = None
     close_time: int | None = None
     next_run_id: str = ""
+
+    def pending(self) -> Pending:
+        queue = self.run.task_queue
+        found = Pending(self.run.id, self.run.run_id, self.status, queue)
+        if not self.running:
+            return found
+        found.activities = [call.pending() for _, call in sorted(self.calls.items())]
+        if self.problem is not None:
+            found.parked = Parked(self.problem, self.parked, self.parked_since, self.next_try)
+        elif self.held:
+            found.begins = self.next_try
+        if self.fence:
+            found.task = PendingTask(queue, self.since, self.parked + 1, self.since, identity())
+        elif self.inbox and not self.held:
+            found.task = PendingTask(queue, self.since, self.parked + 1)
+        return found
 
     @property
     def running(self) -> bool:
@@ -127,6 +169,8 @@ class DictStore:
         self._outbox: list[Outgoing] = []
         self._lanes: set[str] = set()  # those with an entry that is not delivered yet
         self._withdrawn: set[tuple[str, str]] = set()
+        self._workers: dict[str, tuple[int, Worker]] = {}  # by id, with when they are forgotten
+        self._paused: dict[str, Paused] = {}
         self._tokens = map(str, itertools.count(1))
         self._change = asyncio.Event()
 
@@ -213,8 +257,9 @@ class DictStore:
         made = Execution(new.run, list(new.mails), watchers, began, joined, search, memo)
         self._newest[new.run.id] = self._runs[new.run.run_id] = made
         if new.delay > 0 and all(mail.op != CANCEL for mail in new.mails):
-            made.held = True
+            made.held, made.next_try = True, self.clock.now() + new.delay
             self._after(made, 0, new.delay, partial(self._release, made))
+        made.since = self.clock.now()
         for limit in new.limits:
             ended = partial(self._out_of_time, made, limit)
             self._after(made, 0, limit.delay, ended, began if limit.total else None)
@@ -293,12 +338,13 @@ class DictStore:
             if matches(wanted, description := execution.description()):
                 yield description
 
-    async def history(self, id: str, run_id: str = "", start: int = 0) -> HistoryPage | None:
+    async def history(self, id: str, run_id: str = "", start: int = 0, limit: int = 0) -> HistoryPage | None:
         found = self._find(id, run_id)
         if found is None:
             return None
         first = len(found.records) - 1 if start == LAST else start
-        return HistoryPage(found.run, first, found.records[start:], found.status, found.next_run_id)
+        records = found.records[start : start + limit if limit and start >= 0 else None]
+        return HistoryPage(found.run, first, records, found.status, found.next_run_id)
 
     async def changed(self, id: str, run_id: str, length: int) -> None:
         found = self._find(id, run_id)
@@ -315,15 +361,17 @@ class DictStore:
         return await self._until(find)
 
     def _lease(self, execution: Execution) -> WorkflowTask:
-        execution.fence = next(self._tokens)
+        execution.fence, execution.since = next(self._tokens), self.clock.now()
         length, mails = len(execution.records), tuple(execution.inbox)
         return WorkflowTask(execution.run, execution.fence, length, mails, self.clock.now(), execution.parked)
 
     async def park(self, task: WorkflowTask, problem: str, delay: int, *, hung: bool = False) -> None:
         execution = self._runs[task.run.run_id]
         if execution.fence == task.fence:
+            now = self.clock.now()
+            execution.parked_since = now if execution.problem is None else execution.parked_since
             execution.fence, execution.held, execution.problem = "", True, problem
-            execution.parked += 1
+            execution.parked, execution.next_try = execution.parked + 1, now + delay if delay >= 0 else None
             if delay >= 0:
                 self._after(execution, 0, delay, partial(self._release, execution))
 
@@ -352,7 +400,8 @@ class DictStore:
         for ref in commit.ended:
             execution.children.pop(ref, None)
         execution.calls |= {task.ref: Call(task) for task in commit.activities}
-        execution.calls |= {lease.task.ref: Call(lease.task, lease.token, False) for lease in commit.leased}
+        for lease in commit.leased:
+            execution.calls[lease.task.ref] = Call(lease.task, lease.token, False, started=lease.now)
         for ref in commit.asked:
             self._cancel_call(execution, ref)
         now = self.clock.steady()
@@ -386,6 +435,8 @@ class DictStore:
         return True
 
     def _post(self, execution: Execution, mail: Mail) -> None:
+        if not execution.inbox:
+            execution.since = self.clock.now()
         execution.inbox.append(mail)
         if mail.op == CANCEL and execution.problem is None:
             execution.held = False  # it no longer waits for its start
@@ -447,7 +498,8 @@ class DictStore:
 
     def _lease_call(self, call: Call) -> ActivityLease:
         call.token, call.ready = next(self._tokens), False
-        return ActivityLease(call.task, call.token, self.clock.now())
+        call.started, call.due = self.clock.now(), None
+        return ActivityLease(call.task, call.token, call.started)
 
     def _leased(self, lease: ActivityLease) -> Call | None:
         """The call of an attempt that still counts."""
@@ -460,7 +512,8 @@ class DictStore:
             if call is None:
                 continue
             if retry_in is not None and not call.canceled and self._in_time(call, retry_in):
-                call.token = ""
+                call.token, call.started, call.failure = "", None, failure_of(outcome)
+                call.due = self.clock.now() + retry_in
                 call.task = msgspec.structs.replace(call.task, attempt=call.task.attempt + 1)
                 self._after(execution, call.task.ref, retry_in, partial(self._make_ready, call))
                 continue
@@ -486,8 +539,36 @@ class DictStore:
     async def heartbeat(self, lease: ActivityLease, details: Json | None) -> bool:
         call = self._leased(lease)
         if call is not None and details is not None:
-            call.task.heartbeat = msgspec.Raw(details)
+            call.task.heartbeat, call.beaten = msgspec.Raw(details), self.clock.now()
         return call is None or call.canceled
+
+    # --- insight: for people who look ----------------------------------------------------------
+
+    async def pending(self, id: str, run_id: str = "") -> Pending | None:
+        found = self._find(id, run_id)
+        return found.pending() if found else None
+
+    async def beat(self, worker: Worker, ns: int) -> None:
+        now = self.clock.now()
+        self._workers[worker.id] = self.clock.steady() + ns, msgspec.structs.replace(worker, heard=now)
+
+    async def workers(self) -> list[Worker]:
+        return [worker for until, worker in self._workers.values() if until > self.clock.steady()]
+
+    async def queues(self) -> list[Queue]:
+        running = (run.pending() for run in self._runs.values() if run.running)
+        return queues_of(running, self.clock.now())
+
+    async def counts(self, query: str = "") -> dict[str, int]:
+        return await counted(self.executions(query))
+
+    async def pause(self, schedule: str, paused: Paused | None) -> None:
+        self._paused.pop(schedule, None)
+        if paused is not None:
+            self._paused[schedule] = paused
+
+    async def paused(self) -> dict[str, Paused]:
+        return dict(self._paused)
 
     # --- nodes: there is one process only ------------------------------------------------------
 

@@ -5,6 +5,6 @@ if owner ~= token then
   return 1
 end
 if details ~= "" then
-  call("HSET", key("c", run), ref .. ":h", details)
+  call("HSET", key("c", run), ref .. ":h", details, ref .. ":b", text(now))
 end
 return canceled and 1 or 0

@@ -1,7 +1,7 @@
--- {results, wanted} gives what was wanted. A result: {run, ref, token, mail, delay of a retry or -1}.
+-- {results, wanted} gives what was wanted. A result: {run, ref, token, mail, delay of a retry or -1, failure}.
 -- A token is random and used once, so a result counts once.
 local function settle(result)
-  local run, ref, token, item, delay = unpack(result)
+  local run, ref, token, item, delay, failure = unpack(result)
   local c = key("c", run)
   local blob, owner, at, canceled = unpack(call("HMGET", c, ref, ref .. ":t", ref .. ":e", ref .. ":x"))
   if not blob or owner ~= token then
@@ -12,6 +12,9 @@ local function settle(result)
     drop_activity_entry(at)
     call("HDEL", c, ref .. ":t", ref .. ":e", ref .. ":l")
     call("HINCRBY", c, ref .. ":a", 1)
+    if failure ~= "" then
+      call("HSET", c, ref .. ":f", failure)
+    end
     arm(run, "retry", ref, due, string.match(at, " (.*)$"))
     return
   end

@@ -1,5 +1,6 @@
 -- Activities: the fields of activity n in the run's `c` are "n" (the task), "n:e" (its entry and queue), "n:t" (the
--- token of the attempt that runs), "n:a" (attempts before), "n:h" (heartbeat), "n:x" (cancelled), "n:l" (lost).
+-- token of the attempt that runs), "n:a" (attempts before), "n:h" (heartbeat), "n:x" (cancelled), "n:l" (lost); and for
+-- people "n:s" (when that attempt was leased, and who has it), "n:f" (the last failure), "n:b" (when "n:h" was recorded).
 -- An activity that a worker began within its workflow task waits in no queue: its entry, which begins with "L" in "n:e",
 -- is in the stream `loc`, which nobody reads. It is there to be leased, and goes to the queue when its worker is lost.
 local function drop_activity_entry(at)
@@ -14,7 +15,7 @@ local function queue_activity(run, ref, queue, ...)
   call("HSET", key("c", run), ref .. ":e", entry .. " " .. queue, ...)
 end
 
-local function lease_own(run, ref, queue, task, token, consumer)
+local function lease_own(run, ref, queue, task, token, consumer, holder)
   local stream = key("loc", queue)
   local entry = call("XADD", stream, "*", "r", run, "f", ref)
   local reply = redis.pcall("XCLAIM", stream, group, consumer, 0, entry, "FORCE", "JUSTID")
@@ -24,12 +25,14 @@ local function lease_own(run, ref, queue, task, token, consumer)
     end
     call("XCLAIM", stream, group, consumer, 0, entry, "FORCE", "JUSTID")
   end
-  call("HSET", key("c", run), ref .. ":e", "L" .. entry .. " " .. queue, ref, task, ref .. ":t", token)
+  call("HSET", key("c", run), ref .. ":e", "L" .. entry .. " " .. queue, ref, task, ref .. ":t", token,
+    ref .. ":s", text(now) .. " " .. holder)
 end
 
 local function drop_activity(run, ref, at)
   drop_activity_entry(at or call("HGET", key("c", run), ref .. ":e"))
-  call("HDEL", key("c", run), ref, ref .. ":e", ref .. ":t", ref .. ":a", ref .. ":h", ref .. ":x", ref .. ":l")
+  call("HDEL", key("c", run), ref, ref .. ":e", ref .. ":t", ref .. ":a", ref .. ":h", ref .. ":x", ref .. ":l",
+    ref .. ":s", ref .. ":f", ref .. ":b")
   if call("EXISTS", key("d", run)) == 1 then
     disarm(run, "start", ref)
     disarm(run, "close", ref)

@@ -72,7 +72,7 @@ local function close_run(run, status, outcome, following)
   local m = key("m", run)
   local id, pid, queue, sched, start = unpack(call("HMGET", m, "id", "pid", "queue", "sched", "start"))
   call("HSET", m, "status", status, "closed", text(now))
-  call("HDEL", m, "fence", "sched", "delayed", "failures", "problem", "takes")
+  call("HDEL", m, "fence", "sched", "delayed", "failures", "problem", "parked", "takes")
   if sched then
     drop_entry(key("ready", queue), sched)
   end

@@ -99,7 +99,7 @@ local function lease_run(stream, entry, run, fence, wanted)
     return nil
   end
   if not again then
-    call("HSET", m, "fence", fence, "takes", takes + 1)
+    call("HSET", m, "fence", fence, "takes", takes + 1, "taken", text(now) .. " " .. wanted[10])
   end
   local blob = ""
   if own ~= consumer then
@@ -119,7 +119,8 @@ local function take_runs(leases, wanted)
 end
 
 -- An activity for its worker; `lost` when the attempt before never came back.
-local function lease_activity(stream, entry, run, ref, token, most, lost)
+local function lease_activity(stream, entry, run, ref, token, wanted, lost)
+  local most = wanted[8]
   local c = key("c", run)
   local blob, at, attempts, beat, losses, old =
     unpack(call("HMGET", c, ref, ref .. ":e", ref .. ":a", ref .. ":h", ref .. ":l", ref .. ":t"))
@@ -139,7 +140,7 @@ local function lease_activity(stream, entry, run, ref, token, most, lost)
       return nil
     end
   end
-  call("HSET", c, ref .. ":t", token)
+  call("HSET", c, ref .. ":t", token, ref .. ":s", text(now) .. " " .. wanted[10])
   return {run, blob, ref, token, attempts + 1, beat or "", stream, entry}
 end
 
@@ -150,7 +151,7 @@ local function take_activities(leases, wanted)
       local stream = key("act", queue)
       take("activities", own, stream, wanted, wanted[6][index], function(entry, fields)
         local token = wanted[2] .. ":" .. entry
-        local lease = lease_activity(stream, entry, fields[2], fields[4], token, wanted[8], false)
+        local lease = lease_activity(stream, entry, fields[2], fields[4], token, wanted, false)
         wanted[9] = wanted[9] - (lease and #lease[2] or 0)
         return lease
       end)
@@ -175,7 +176,7 @@ local function take_out(leases, wanted)
 end
 
 -- What a worker would like to have along with the reply to something else; see `Wanted` in Python.
--- wanted: {consumer, nonce, run queues, runs, activity queues by worker, activities by worker, outbox, most, room}
+-- wanted: {consumer, nonce, run queues, runs, activity queues by worker, activities by worker, outbox, most, room, who asks}
 -- The room is in bytes, and gets less; what does not fit into it waits: a long reply holds up all others.
 local function take_wanted(wanted)
   if not wanted then

@@ -1,6 +1,6 @@
 -- {commits, wanted} gives {verdicts, what was wanted, entries of leased activities by commit}.
 -- A commit: {run, id, fence, expected, consumed, records, size, activities, canceled, asked, deadlines, cleared,
--- outbox, attributes, memo, close, consumer, children, ended, leased}. The fence is random and used once: it is the
+-- outbox, attributes, memo, close, consumer, children, ended, leased, who commits}. The fence is random and used once: it is the
 -- operation's id, too.
 local function ask_activity(run, ref, item)
   local c = key("c", run)
@@ -40,7 +40,7 @@ local function commit(c)
   end
   push_all(h, c[6])
   call("HSET", m, "last", fence, "verdict", "ok", "own", c[17], "size", text((tonumber(size) or 0) + c[7]))
-  call("HDEL", m, "fence", "sched", "failures", "hangs", "problem", "takes")
+  call("HDEL", m, "fence", "sched", "failures", "hangs", "problem", "parked", "takes")
   call("LTRIM", i, c[5], -1)
   drop_entry(stream, sched)
   for _, ref in ipairs(c[12]) do
@@ -56,7 +56,7 @@ local function commit(c)
     queue_activity(run, task[1], task[2], task[1], task[3])
   end
   for _, own in ipairs(c[20]) do
-    lease_own(run, own[1], own[2], own[3], own[4], c[17])
+    lease_own(run, own[1], own[2], own[3], own[4], c[17], c[21])
   end
   for _, asked in ipairs(c[10]) do
     ask_activity(run, asked[1], asked[2])

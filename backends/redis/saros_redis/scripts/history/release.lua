@@ -4,7 +4,7 @@ if not run or call("ZREM", key("x", "dead"), run) == 0 then
   return 0
 end
 local m = key("m", run)
-call("HDEL", m, "problem", "takes", "hangs")
+call("HDEL", m, "problem", "parked", "takes", "hangs")
 if call("HGET", m, "delayed") == "dead" then
   call("HDEL", m, "delayed")
   schedule(run)

@@ -10,7 +10,7 @@ for _, entry in ipairs(input[3]) do
       if kind == "runs" then
         return lease_run(stream, entry, fields[2], mark, wanted)
       elseif kind == "activities" then
-        return lease_activity(stream, entry, fields[2], fields[4], mark, most, false)
+        return lease_activity(stream, entry, fields[2], fields[4], mark, wanted, false)
       end
       return lease_out(entry, fields, wanted)
     end))

@@ -53,7 +53,7 @@ for index, queues in ipairs(wanted[5]) do
   for _, queue in ipairs(queues) do
     local stream = key("act", queue)
     sweep("activities", stream, wanted[6][index], got[3], function(entry, fields, mark)
-      return lease_activity(stream, entry, fields[2], fields[4], mark, most, true)
+      return lease_activity(stream, entry, fields[2], fields[4], mark, wanted, true)
     end)
   end
 end

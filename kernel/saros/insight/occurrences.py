@@ -1,0 +1,86 @@
+"""When schedules are due, and what each occurrence starts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import zoneinfo
+from collections.abc import Iterator
+
+import msgspec
+
+from ..entries import Entry, parse_duration
+from ..interfaces.deployment import Deployment
+from ..model import values
+from ..model.execution import StartRequest
+from ..model.records import StartOptions
+from ..model.timing import SECOND, Cron
+
+MARK = "SarosSchedule"
+"""The search attribute that names a run's schedule."""
+
+
+class Occurrences:
+    """The times of a schedule, which are the same on every worker.
+
+    Those of ``every`` are the multiples of the duration since 1970, UTC; `Cron` tells those of ``cron``.
+    """
+
+    def __init__(self, entry: Entry) -> None:
+        every = entry.get("every")
+        self._every = 0 if every is None else parse_duration(every)
+        self._cron = None if self._every else Cron(entry.get("cron"))
+        self._zone = zoneinfo.ZoneInfo(entry.get("timezone") or "UTC")
+
+    def after(self, now: int) -> int | None:
+        """The first time after `now`, both in nanoseconds since 1970; None when there is none left."""
+        if self._cron is not None:
+            return self._cron.after(now, self._zone)
+        return (now // self._every + 1) * self._every
+
+
+def name_of(time: int) -> str:
+    """A time as part of a workflow id: ``2026-01-31T09:00:00Z``, with as many decimals as it has."""
+    text = dt.datetime.fromtimestamp(time // SECOND, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    rest = f"{time % SECOND:09d}".rstrip("0")
+    return f"{text}.{rest}Z" if rest else f"{text}Z"
+
+
+def start_request(deployment: Deployment, entry: Entry, id: str) -> StartRequest:
+    """What starts the workflow of a schedule for one occurrence, whose id starts once, ever."""
+    workflow = deployment.registry.workflow(entry.get("workflow"))
+    worker, queue = deployment.registry.worker_and_queue(workflow, entry.worker or "@")
+    given = entry.get("input")
+    return StartRequest(
+        id,
+        workflow.id,
+        workflow.type_name,
+        worker,
+        queue,
+        msgspec.Raw(values.encode_args([] if given is None else [given])),
+        options=StartOptions(
+            id_conflict_policy="fail",
+            id_reuse_policy="reject_duplicate",
+            search_attributes=msgspec.Raw(values.encode({MARK: entry.id})),
+        ),
+        request_id=id,
+    )
+
+
+def following(entry: Entry, now: int, count: int) -> list[int]:
+    """The next times of a schedule, in nanoseconds since 1970."""
+    occurrences = Occurrences(entry)
+
+    def times() -> Iterator[int]:
+        time = occurrences.after(now)
+        while time is not None:
+            yield time
+            time = occurrences.after(time)
+
+    return list(itertools.islice(times(), count))
+
+
+def spec_of(entry: Entry) -> str:
+    """The times of a schedule in a few words, such as ``every 5m``."""
+    every = entry.get("every")
+    return f"every {every}" if every is not None else str(entry.get("cron"))

@@ -1,0 +1,103 @@
+"""Workers announce themselves, so that others see who works, on which code, and how busy they are."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib.metadata
+import os
+import socket
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from anyio import move_on_after
+
+from ..interfaces.insight import InsightStore, Slots, Worker
+from ..model.errors import Error
+from ..model.execution import new_id
+from ..model.timing import SECOND
+
+BEAT_S: Final = 10.0
+"""How often a worker announces itself anew; it is forgotten after three times as long."""
+CODE: Final = (".yaml", ".yml", ".lua", ".py")
+PARTING_S: Final = 2.0
+
+
+@cache
+def _host() -> str:
+    return socket.gethostname()
+
+
+def identity() -> str:
+    """This process, as ``pid@host``: what has a task or an attempt."""
+    return f"{os.getpid()}@{_host()}"
+
+
+def app_hash(root: Path) -> str:
+    """Twelve digits that tell one version of an app's files from another."""
+    digest = hashlib.sha256()
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if name[0] not in "._" and name != "node_modules")
+        for name in sorted(files):
+            if name.endswith(CODE):
+                path = Path(folder, name)
+                digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
+                try:
+                    digest.update(path.read_bytes())
+                except OSError:  # it has just gone, or may not be read: then it is not part of the app
+                    continue
+    return digest.hexdigest()[:12]
+
+
+class Announcer:
+    """Announces one worker until cancelled, and takes it back then.
+
+    :param slots: asked at each beat.
+    :param version: of the app's code in this process: when it changes, the files are hashed anew.
+    """
+
+    def __init__(
+        self,
+        store: InsightStore,
+        root: Path,
+        queues: tuple[str, ...],
+        slots: Callable[[], list[Slots]],
+        version: Callable[[], int],
+        now: int,
+    ) -> None:
+        self._store = store
+        self._root = root
+        self._slots = slots
+        self._version = version
+        self._hashed = -1
+        self._worker = Worker(
+            new_id(),
+            identity(),
+            _host(),
+            os.getpid(),
+            importlib.metadata.version("saros"),
+            "",
+            list(queues),
+            started=now,
+        )
+
+    async def run(self) -> None:
+        try:
+            while True:
+                if self._version() != self._hashed:
+                    self._hashed = self._version()
+                    self._worker.app = await asyncio.to_thread(app_hash, self._root)
+                self._worker.slots = self._slots()
+                await self._store.beat(self._worker, int(3 * BEAT_S * SECOND))
+                await asyncio.sleep(BEAT_S)
+        finally:
+            with move_on_after(PARTING_S, shield=True):
+                await self._part()
+
+    async def _part(self) -> None:
+        try:
+            await self._store.beat(self._worker, 0)
+        except Error:  # the server is away: it forgets this worker by itself
+            return

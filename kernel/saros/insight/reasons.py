@@ -1,0 +1,167 @@
+"""Why an execution does not move, in a sentence: what an engineer on call wants to read first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..interfaces.insight import ACTIVITY, WORKFLOW, Queue, Stack
+from ..interfaces.insight.pending import Pending, PendingActivity
+from ..model.execution import RUNNING
+from ..model.text import one_line
+from ..model.timing import SECOND
+
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+
+
+def span(ns: int) -> str:
+    """A span of time in at most two units: ``40 s``, ``3 h 20 min``."""
+    left = max(ns, 0) // SECOND
+    parts = []
+    for unit, size in _UNITS:
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+        elif parts:
+            break
+    return " ".join(parts[:2]) or "less than 1 s"
+
+
+def reason(pending: Pending, now: int, queues: Iterable[Queue] = (), stack: Stack | None = None) -> str:
+    """The likely reason why an execution does not go on, with what to do about it where there is something.
+
+    :param now: nanoseconds since 1970.
+    :param queues: what `Insight.queues` gives; without them, nothing is said of workers that are missing.
+    :param stack: what `Insight.stack` gives; without it, nothing is said of signals.
+    """
+    if pending.status != RUNNING:
+        return f"it has ended: {pending.status.replace('_', ' ')}"
+    for found in (
+        _parked(pending, now),
+        _not_begun(pending, now),
+        _task(pending, now, queues),
+        _activities(pending, now, queues),
+        _requests(pending, now),
+        _children(pending),
+    ):
+        if found:
+            return found
+    return _waits(pending, now, stack)
+
+
+def _parked(pending: Pending, now: int) -> str:
+    parked = pending.parked
+    if parked is None:
+        return ""
+    since = f" since {span(now - parked.since)}" if parked.since is not None else ""
+    problem = one_line(parked.problem)
+    if parked.next_try is None:
+        return f"parked{since}: {problem}; release it with `saros release {pending.id}`"
+    again = f"tried again in {span(parked.next_try - now)}" if parked.next_try > now else "tried again now"
+    times = "once" if parked.failures == 1 else f"{parked.failures} times"
+    return f"parked{since}, its workflow task has failed {times}: {problem}; {again}"
+
+
+def _not_begun(pending: Pending, now: int) -> str:
+    if pending.begins is None or pending.begins <= now:
+        return ""
+    return f"it begins in {span(pending.begins - now)}"
+
+
+def _unserved(queues: Iterable[Queue], name: str, kind: str) -> bool:
+    """Whether queues are known, and nobody polls this one."""
+    known = list(queues)
+    return bool(known) and not any(q.pollers for q in known if (q.name, q.kind) == (name, kind))
+
+
+def _task(pending: Pending, now: int, queues: Iterable[Queue]) -> str:
+    task = pending.task
+    if task is None:
+        return ""
+    if task.started is None and _unserved(queues, task.task_queue, WORKFLOW):
+        return f"no worker polls task queue {task.task_queue}"
+    if task.started is not None:
+        whose = task.worker or "a worker"
+        return f"{whose} runs its workflow task since {span(now - task.started)}"
+    since = "" if task.since is None else f" since {span(now - task.since)}"
+    return f"its workflow task waits for a worker of task queue {task.task_queue}{since}"
+
+
+def _activities(pending: Pending, now: int, queues: Sequence[Queue] | Iterable[Queue]) -> str:
+    known = list(queues)
+    for each in pending.activities:
+        if each.started is None and _unserved(known, each.task_queue, ACTIVITY):
+            return f"no worker polls task queue {each.task_queue}, on which {each.entry} waits"
+    if not pending.activities:
+        return ""
+    # The one with the most failures, else the oldest.
+    worst = min(pending.activities, key=lambda each: (-each.attempt, each.scheduled))
+    more = len(pending.activities) - 1
+    others = f" (and {more} more activit{'y' if more == 1 else 'ies'})" if more else ""
+    return activity_waits(worst, now) + others
+
+
+def activity_waits(activity: PendingActivity, now: int) -> str:
+    """How an activity stands: what failed, and what comes next."""
+    name, failed = activity.entry, activity.attempt - 1
+    last = ""
+    if failed and activity.failure is not None:
+        kind = f"{activity.failure.kind}: " if activity.failure.kind else ""
+        last = f", last: {kind}{one_line(activity.failure.message)}"
+    if failed:
+        said = f"{name} has failed {'once' if failed == 1 else f'{failed} times'}{last}; "
+        if activity.started is not None:
+            return said + f"attempt {activity.attempt} runs since {span(now - activity.started)}"
+        if activity.next_attempt is not None and activity.next_attempt > now:
+            return said + f"next attempt in {span(activity.next_attempt - now)}"
+        return said + f"attempt {activity.attempt} waits for a worker of task queue {activity.task_queue}"
+    if activity.started is not None:
+        whose = f" on {activity.worker}" if activity.worker else ""
+        return f"{name} runs since {span(now - activity.started)}{whose}{_beat(activity, now)}"
+    since = f" since {span(now - activity.scheduled)}" if activity.scheduled else ""
+    return f"{name} waits for a worker of task queue {activity.task_queue}{since}"
+
+
+def _beat(activity: PendingActivity, now: int) -> str:
+    if activity.heartbeat_time is None:
+        return ""
+    return f", last heartbeat {span(now - activity.heartbeat_time)} ago"
+
+
+def _requests(pending: Pending, now: int) -> str:
+    if not pending.requests:
+        return ""
+    oldest = min(pending.requests, key=lambda each: each.since)
+    return (
+        f"its request to {oldest.verb} {one_line(oldest.to)} is on its way since {span(now - oldest.since)}"
+    )
+
+
+def _children(pending: Pending) -> str:
+    if not pending.children:
+        return ""
+    first = pending.children[0]
+    more = len(pending.children) - 1
+    others = f" (and {more} more)" if more else ""
+    return f"waits for its child {first.id}{others}; see `saros describe {first.id}`"
+
+
+def _waits(pending: Pending, now: int, stack: Stack | None) -> str:
+    since = "" if pending.moved is None else f" since {span(now - pending.moved)}"
+    timer = min((each.due for each in pending.timers), default=None)
+    topics = [] if stack is None else [one_line(topic) for topic in stack.topics]
+    due = (
+        "" if timer is None else f"a timer, due in {span(timer - now)}" if timer > now else "a timer, due now"
+    )
+    if topics:
+        signal = f"the signal{'s' if len(topics) > 1 else ''} {', '.join(topics)}"
+        return f"waits for {signal}{f' or {due}' if due else ''}{since}"
+    if due:
+        return f"waits for {due}"
+    return f"nothing of it is under way: it waits for a message{since}"
+
+
+def waits_in_short(pending: Pending, now: int) -> str:
+    """What an execution waits for, in a few words for a row of a list."""
+    if pending.status != RUNNING:
+        return ""
+    return reason(pending, now)

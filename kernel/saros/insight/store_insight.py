@@ -1,0 +1,197 @@
+"""`Insight` over any store: what the store knows, what histories tell, what a replay shows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from typing import Final
+
+from ..entries import Entry
+from ..interfaces.deployment import Deployment
+from ..interfaces.insight import (
+    ACTIVITY,
+    WORKFLOW,
+    Coroutine,
+    Page,
+    Paused,
+    Queue,
+    Schedule,
+    ScheduleRun,
+    Stack,
+    Worker,
+)
+from ..interfaces.insight.pending import Pending
+from ..interfaces.program import Inspection
+from ..interfaces.store import Store
+from ..model.clock import Clock
+from ..model.errors import NOT_FOUND, Error
+from ..model.execution import RUNNING, Description, HistoryPage, Started, StartRequest
+from .occurrences import MARK, following, name_of, spec_of, start_request
+from .open_commands import OpenCommands, waits_for
+from .pages import page_of
+
+PAGE: Final = 1_000
+"""Records of a history that are read at a time."""
+CHILDREN: Final = 20
+"""Children of a run that are looked up."""
+RUNS: Final = 5
+"""Last runs of a schedule, and next times, that are told."""
+
+
+class StoreInsight:
+    """See `saros.interfaces.insight.Insight`; for a backend over a store."""
+
+    store: Store
+    clock: Clock
+
+    @property
+    def deployment(self) -> Deployment:
+        raise NotImplementedError
+
+    async def inspected(self, id: str, run_id: str) -> Inspection:
+        """What a replay of a run shows."""
+        raise NotImplementedError
+
+    async def start(self, request: StartRequest) -> Started:
+        raise NotImplementedError
+
+    # --- one execution ----------------------------------------------------------------------
+
+    async def describe(self, id: str, run_id: str = "") -> Description:
+        found = await self.store.describe(id, run_id)
+        if found is None:
+            raise _unknown(id)
+        return found
+
+    async def history(
+        self, id: str, run_id: str = "", start: int = 0, wait: bool = False, limit: int = 0
+    ) -> HistoryPage:
+        while True:
+            page = await self.store.history(id, run_id, start, limit)
+            if page is None:
+                raise _unknown(id)
+            if page.records or page.status != RUNNING or not wait:
+                return page
+            await self.store.changed(id, page.run.run_id, start)
+
+    async def release(self, id: str) -> None:
+        if not await self.store.release(id):
+            await self.describe(id)
+            raise Error(f"nothing of {id} is parked", NOT_FOUND, retryable=False)
+
+    async def pending(self, id: str, run_id: str = "") -> Pending:
+        found = await self.store.pending(id, run_id)
+        if found is None:
+            raise _unknown(id)
+        if found.status == RUNNING:
+            (await self._open_commands(found)).add_to(found)
+            for child in found.children[:CHILDREN]:
+                told = await self.store.describe(child.id)
+                if told is not None:
+                    child.run_id, child.status = told.run_id, told.status
+        return found
+
+    async def _open_commands(self, pending: Pending) -> OpenCommands:
+        """Read a history a page at a time, however long it is."""
+        commands, start = OpenCommands(pending.run_id), 0
+        while True:
+            page = await self.store.history(pending.id, pending.run_id, start, PAGE)
+            if page is None or not page.records:
+                return commands
+            commands.hear(page.records)
+            start += len(page.records)
+
+    async def stack(self, id: str, run_id: str = "") -> Stack:
+        pending = await self.pending(id, run_id)
+        if pending.status != RUNNING:
+            return Stack()
+        commands = await self._open_commands(pending)
+        return stack_of(await self.inspected(id, pending.run_id), commands)
+
+    # --- lists ------------------------------------------------------------------------------
+
+    def executions(self, query: str = "") -> AsyncIterator[Description]:
+        return self.store.executions(query)
+
+    async def page(self, query: str = "", limit: int = 100, cursor: str = "") -> Page:
+        return await page_of(self.store.executions, query, limit, cursor)
+
+    async def counts(self, query: str = "") -> dict[str, int]:
+        return await self.store.counts(query)
+
+    async def count(self, query: str = "") -> int:
+        return sum((await self.store.counts(query)).values())
+
+    # --- workers ----------------------------------------------------------------------------
+
+    async def workers(self) -> list[Worker]:
+        return sorted(await self.store.workers(), key=lambda worker: (worker.host, worker.pid, worker.id))
+
+    async def queues(self) -> list[Queue]:
+        pollers: dict[str, int] = defaultdict(int)
+        for worker in await self.store.workers():
+            for name in worker.task_queues:
+                pollers[name] += 1
+        found = {(queue.name, queue.kind): queue for queue in await self.store.queues()}
+        for name in sorted({*pollers, *(name for name, _ in found)}):
+            for kind in (WORKFLOW, ACTIVITY):
+                queue = found.setdefault((name, kind), Queue(name, kind, 0))
+                queue.pollers = pollers.get(name, 0)
+        return [found[key] for key in sorted(found, key=lambda key: (key[0], key[1] != WORKFLOW))]
+
+    # --- schedules --------------------------------------------------------------------------
+
+    async def schedules(self) -> list[Schedule]:
+        paused = await self.store.paused()
+        now = self.clock.now()
+        return [
+            Schedule(
+                entry.id,
+                entry.get("workflow"),
+                spec_of(entry),
+                entry.get("overlap"),
+                await self._last(entry),
+                following(entry, now, RUNS),
+                paused.get(entry.id),
+            )
+            for entry in self.deployment.registry.of_kind("schedule")
+        ]
+
+    async def _last(self, entry: Entry) -> list[ScheduleRun]:
+        page = await self.page(f"{MARK} = '{entry.id}'", RUNS)
+        return [ScheduleRun(run.id, run.run_id, run.start_time, run.status) for run in page.items]
+
+    def _schedule(self, id: str) -> Entry:
+        entry = self.deployment.registry.get(id)
+        if entry is None or entry.kind != "schedule":
+            raise Error(f"the app has no schedule {id}", NOT_FOUND, retryable=False)
+        return entry
+
+    async def paused(self) -> dict[str, Paused]:
+        return await self.store.paused()
+
+    async def pause(self, schedule: str, reason: str = "") -> None:
+        await self.store.pause(self._schedule(schedule).id, Paused(self.clock.now(), reason))
+
+    async def resume(self, schedule: str) -> None:
+        await self.store.pause(self._schedule(schedule).id, None)
+
+    async def trigger(self, schedule: str) -> str:
+        entry = self._schedule(schedule)
+        id = f"{entry.id}-triggered-{name_of(self.clock.now())}"
+        return (await self.start(start_request(self.deployment, entry, id))).id
+
+
+def _unknown(id: str) -> Error:
+    return Error(f"workflow {id} not found", NOT_FOUND, retryable=False)
+
+
+def stack_of(inspection: Inspection, commands: OpenCommands) -> Stack:
+    """What a program shows of itself, with names for what its coroutines await."""
+    coroutines = []
+    for number, frames in enumerate(inspection.stacks):
+        ref = inspection.waits[number] if number < len(inspection.waits) else 0
+        command = commands.commands.get(ref)
+        waits = waits_for(command) if command is not None else ""
+        coroutines.append(Coroutine([line for line in frames.split("\n") if line], waits))
+    return Stack(coroutines, list(inspection.topics), list(inspection.queries), list(inspection.updates))
