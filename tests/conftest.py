@@ -24,6 +24,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")  # the speed of the machine does not matter to these tests
 
+os.environ.setdefault("OTEL_SDK_DISABLED", "true")
+"""Nobody observes the apps under test, as for most users; tests/otel takes it back."""
+
 ATTRIBUTES = {
     "customer": "keyword",
     "total": "float",
