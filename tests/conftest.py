@@ -1,7 +1,7 @@
 """Servers for the suites that run on every backend.
 
-Each is started from its wheel on a free port and stopped afterwards; a server that runs already is used when
-its URL is in ``SAROS_TEST_REDIS`` or ``SAROS_TEST_TEMPORAL``.
+Each starts from its wheel on a free port and stops afterwards. To use a running server, set its URL in
+``SAROS_TEST_REDIS`` or ``SAROS_TEST_TEMPORAL``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from clocks import Clock, build
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")  # how fast the machine is says nothing of what is tested
+settings.load_profile("busy")  # the speed of the machine does not matter to these tests
+
+os.environ.setdefault("OTEL_SDK_DISABLED", "true")
+"""Nobody observes the apps under test, as for most users; tests/otel takes it back."""
 
 ATTRIBUTES = {
     "customer": "keyword",
@@ -32,13 +35,13 @@ ATTRIBUTES = {
     "tags": "keyword_list",
     "placed": "time",
 }
-"""What the conformance suite's apps upsert; they declare no client, so whoever runs the server registers it."""
+"""The search attributes of the suite's apps, which declare no client; the server's fixture registers them."""
 
 FASTER = (
     'history.timerProcessorMaxTimeShift="10ms"',
     'history.defaultWorkflowTaskTimeout="2s"',
 )
-"""How late a timer may be, and when a failed task is tried again: nothing to days, and much to tests."""
+"""Settings for prompt timers and quick retries of failed tasks, which matter in tests only."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -138,7 +141,7 @@ def _free_port() -> int:
 
 @pytest.fixture(scope="session")
 def clock_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What gives a server a clock that can be set."""
+    """A library that gives a server a settable clock."""
     library = build(tmp_path_factory.mktemp("clock"))
     if library is None:
         pytest.skip("needs a C compiler, for a server whose clock can be set")

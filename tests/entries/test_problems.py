@@ -433,8 +433,8 @@ def test_kinds_and_modules_of_other_runtimes_are_told_once(write: Callable[[str]
     warnings = [warning.message for warning in caught.value.rest.warnings]
     assert [text.partition(":")[0].partition(";")[0] for text in warnings] == [
         '`version` is "2.0"',
-        'the kind "ns.definition" means nothing here',
-        'the kind "ns.dependency" means nothing here',
+        'the kind "ns.definition" has no meaning here',
+        'the kind "ns.dependency" has no meaning here',
     ]
 
 

@@ -66,5 +66,5 @@ def _read(cursor: str) -> _Place:
         return msgspec.json.decode(text, type=_Place)
     except (ValueError, msgspec.MsgspecError):
         raise Error(
-            "this is no cursor of a list; take the one that the page before gave", INVALID, retryable=False
+            "this is not a valid cursor; use the one from the previous page", INVALID, retryable=False
         ) from None

@@ -1,4 +1,4 @@
-"""Functions that a test puts in the place of an app's own."""
+"""Functions with which a test replaces those of an app."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Fakes:
 
 
 def put_in(deployment: Deployment, callables: Mapping[str, Callable[..., Any]]) -> None:
-    """Have callables run in the place of functions (or processes) of the app.
+    """Replace functions (or processes) of the app by callables.
 
     :raises Error: NOT_FOUND or INVALID, when an id names no function of the app.
     """

@@ -53,7 +53,7 @@ class TemporalInsight:
     # --- lists --------------------------------------------------------------------------------
 
     async def page(self, query: str = "", limit: int = 100, cursor: str = "") -> Page:
-        """One namespace after the other."""
+        """List one namespace after the other."""
         number, token = _read(cursor)
         spaces = self.namespaces.all
         if number >= len(spaces):
@@ -98,7 +98,7 @@ class TemporalInsight:
         return entry
 
     async def schedules(self) -> list[Schedule]:
-        """Those of the app that a worker has set up on the server."""
+        """Yield the app's schedules that a worker has set up on the server."""
         found = []
         for entry in self.deployment.registry.of_kind("schedule"):
             try:
@@ -138,6 +138,4 @@ def _read(cursor: str) -> tuple[int, bytes]:
 
 
 def _bad_cursor() -> Any:
-    return Error(
-        "this is no cursor of a list; take the one that the page before gave", INVALID, retryable=False
-    )
+    return Error("this is not a valid cursor; use the one from the previous page", INVALID, retryable=False)

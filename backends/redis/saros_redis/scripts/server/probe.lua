@@ -1,6 +1,6 @@
--- Whether the user may do all that the scripts and readers do. Redis keeps what a script had written before a
--- command that the user may not run, so this is asked before there is anything to break. Gives the answers of
--- the server that say no. The key is a hash, so that commands for other types are allowed and change nothing.
+-- Check that the user may run all commands of the scripts and readers. Redis keeps the writes of a script before a
+-- forbidden command, so this check runs before anything can break. Returns the refusals of the server. The key is
+-- a hash, so that permitted commands for other types change nothing.
 local probe = key("probe", "")
 local refused = {}
 
