@@ -80,6 +80,10 @@ class Observer(Protocol):
         """A worker has taken a workflow task."""
         ...
 
+    def cached(self, queue: str, workflow: str, hit: bool) -> None:
+        """A worker still had the program of a run that goes on, or had not, and replays its history."""
+        ...
+
     def replayed(self, queue: str, workflow: str, events: int, seconds: float) -> None:
         """A worker has replayed so many events of a history."""
         ...
