@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from saros.app.opening import open_app
 from saros.model.execution import new_id
 from saros.testing import eventually, lua_app
-from saros_otel import queues
+from saros_otel import backlog
 
 Series = dict[tuple[str, str], float]
 
@@ -37,7 +37,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 def test_queues_slots_and_the_cache(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queues, "EVERY_S", 0.1)
+    monkeypatch.setattr(backlog, "EVERY_S", 0.1)
     main = 'for _ = 1, 3 do funcs.call("app:note") time.sleep(5) end return true'
     path = lua_app(tmp_path, workflows={"main": main}, functions={"note": "return true"})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final, NamedTuple
 
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
@@ -11,6 +12,8 @@ LATENCIES: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 """Upper bounds of buckets, in seconds."""
 
 Labels = Mapping[str, str]
+Key = tuple[tuple[str, str], ...]
+"""Labels, sorted."""
 
 
 class Metric(NamedTuple):
@@ -134,9 +137,9 @@ class Instruments:
         if known is not None:
             known[tuple(sorted(labels.items()))] = value
 
-    def replace(self, name: str, values: Mapping[tuple[tuple[str, str], ...], float]) -> None:
+    def replace(self, name: str, values: Mapping[Key, float]) -> None:
         """Set a gauge to these values, by their sorted labels, in place of all that it had."""
-        self._gauges[name] = {labels: (lambda value=value: value) for labels, value in values.items()}
+        self._gauges[name] = {labels: partial(float, value) for labels, value in values.items()}
 
     def _observing(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(options: CallbackOptions) -> Iterable[Observation]:

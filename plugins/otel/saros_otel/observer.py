@@ -27,10 +27,10 @@ from saros.model.execution import CONTINUED
 from saros.model.records import Outcome
 from saros.model.values import Json
 
+from .backlog import follow_queues
 from .carriers import Contexts, read, written
 from .histories import Histories
 from .instruments import Instruments
-from .queues import follow_queues
 from .setup import metering, resource, tracing
 from .wanted import Wanted
 

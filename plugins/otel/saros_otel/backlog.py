@@ -11,7 +11,7 @@ import anyio
 from saros.interfaces.backend import Backend
 from saros.model.errors import Error
 
-from .instruments import Instruments
+from .instruments import Instruments, Key
 
 log = logging.getLogger("saros.otel")
 
@@ -23,7 +23,9 @@ async def follow_queues(backend: Backend, instruments: Instruments) -> None:
     """Keep the gauges of task queues up to date until cancelled; without an answer, they have no values."""
     while True:
         await anyio.sleep(EVERY_S)
-        depth, age, pollers = {}, {}, {}
+        depth: dict[Key, float] = {}
+        age: dict[Key, float] = {}
+        pollers: dict[Key, float] = {}
         try:
             for queue in await backend.queues():
                 labels = (("task_queue", queue.name), ("task_type", queue.kind))
@@ -34,7 +36,7 @@ async def follow_queues(backend: Backend, instruments: Instruments) -> None:
                     age[labels] = max(0.0, (time.time_ns() - since) / 1e9) if since is not None else 0.0
         except Error as error:
             log.debug("task queues are not measured now: %s", error)
-            depth, age, pollers = {}, {}, {}
+            pollers = depth = age = {}
         instruments.replace("saros_task_queue_depth", depth)
         instruments.replace("saros_task_queue_age", age)
         instruments.replace("saros_task_queue_pollers", pollers)
