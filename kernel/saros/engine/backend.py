@@ -91,6 +91,7 @@ class StoreBackend(StoreClient):
         self.workflow_worker = WorkflowWorker(
             self.store, host.deployment, host.attempts, queues, activities, cache_size(host.deployment)
         )
+        self._measure(host.deployment, self.workflow_worker, activities)
         loops = {
             "the store's housekeeping": self.store.run,
             "the outbox worker": outbox.run,
@@ -116,6 +117,20 @@ class StoreBackend(StoreClient):
                 await end_all(reversed([*serving[1:], *taking]), STOP_S)
                 await outbox.close()
                 await serving[0].end(STOP_S)  # the store's own work hands over what is left
+
+    def _measure(
+        self, deployment: Deployment, workflows: WorkflowWorker, activities: ActivityWorkers
+    ) -> None:
+        """Let whoever observes ask how busy this worker is."""
+        observer = deployment.observer
+        if observer is None:
+            return
+        used, free = "saros_worker_task_slots_used", "saros_worker_task_slots_available"
+        observer.measure(used, {"worker_type": "WorkflowWorker"}, lambda: workflows.slots.used)
+        observer.measure(used, {"worker_type": "ActivityWorker"}, lambda: activities.slots.used)
+        observer.measure(
+            free, {"worker_type": "ActivityWorker"}, lambda: activities.slots.total - activities.slots.used
+        )
 
     def _announcer(self, host: Host, queues: tuple[str, ...], activities: ActivityWorkers) -> Announcer:
         deployment = host.deployment

@@ -9,7 +9,7 @@ from typing import Any
 
 from saros.entries import Entry
 from saros.interfaces.deployment import Deployment
-from saros.interfaces.runtime import CallScope, current
+from saros.interfaces.runtime import CallScope
 from saros.model import values
 from saros.model.raw import Raw
 from saros.model.values import Json
@@ -27,7 +27,7 @@ class Fakes:
         pass
 
     async def call(self, entry: Entry, args: Raw, scope: CallScope) -> Json:
-        current.set(scope)
+        scope.enter()
         result = self._callables[entry.id](*values.decode(args))
         return values.encode(await result if inspect.isawaitable(result) else result)
 
