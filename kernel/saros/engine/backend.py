@@ -92,12 +92,14 @@ class StoreBackend(StoreClient):
             self.store, host.deployment, host.attempts, queues, activities, cache_size(host.deployment)
         )
         self._measure(host.deployment, self.workflow_worker, activities)
+        announcer = self._announcer(host, queues, activities)
+        await self._keep_running(announcer.announce, once=True)  # its tasks never seem to have no worker
         loops = {
             "the store's housekeeping": self.store.run,
             "the outbox worker": outbox.run,
             "the workflow worker": self.workflow_worker.run,
             "the watch of other nodes": nodes.bury,
-            "the announcement of this worker": self._announcer(host, queues, activities).run,
+            "the announcement of this worker": announcer.run,
         }
         serving = [Job(self._keep_running(loop), name) for name, loop in loops.items()]
         taking = [Job(self._keep_running(loop), "the activity worker") for loop in activities.loops]
