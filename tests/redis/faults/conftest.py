@@ -163,7 +163,7 @@ async def abandon(app_path: Path, url: str) -> None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.3):
                         await take(["main"], 64)
-        store._readers._renewer.stop()
+        await store._readers._renewer.stop()
         store._readers._renewer = None  # otherwise closing would give back its leases
 
 
