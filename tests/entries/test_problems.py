@@ -297,9 +297,9 @@ ENTRIES = {
         "- {name: t, kind: schedule, workflow: f, every: 1500ms}",
         [
             "app:p: the schedule has neither `cron` nor `every` (app/_index.yaml:4)"
-            ' | write for instance cron: "0 9 * * 1-5", or every: 15m',
+            ' | write for example cron: "0 9 * * 1-5", or every: 15m',
             "app:q: the schedule has both `cron` and `every` (app/_index.yaml:5)"
-            ' | write for instance cron: "0 9 * * 1-5", or every: 15m',
+            ' | write for example cron: "0 9 * * 1-5", or every: 15m',
             'app:r: `cron`: "often" is not a cron expression that can be used: it does not have five fields'
             " (app/_index.yaml:6)"
             ' | give minute, hour, day of month, month and day of week, as in "0 9 * * 1-5"',
