@@ -304,12 +304,12 @@ ENTRIES = {
             " (app/_index.yaml:6)"
             ' | give minute, hour, day of month, month and day of week, as in "0 9 * * 1-5"',
             'app:r: `timezone` is unknown: "Mars/Base" (app/_index.yaml:6)'
-            ' | give a name such as "Europe/Berlin"',
+            ' | write a name such as "Europe/Berlin"',
             'app:s: `workflow` must name a workflow, but "app:p" is a schedule (app/_index.yaml:7)',
             "app:s: `every` must be a duration of more than zero such as"
             ' "30s", or a number of milliseconds, not 0 (app/_index.yaml:7)',
             "app:t: `every` is not a whole number of seconds: 1500ms (app/_index.yaml:8)"
-            " | give for instance 15m, or 30s",
+            " | write for example 15m or 30s",
         ],
     ),
 }

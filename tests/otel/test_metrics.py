@@ -52,8 +52,8 @@ def test_queues_slots_and_the_cache(url: str, tmp_path: Path, monkeypatch: pytes
             await eventually(told, "the gauges of queues", 60)
             found = _series(app)
             assert found["saros_sticky_cache_hit_total", ""] >= 3
-            assert ("saros_sticky_cache_miss_total", "") not in found
-            if not url.startswith("temporal"):
+            if not url.startswith("temporal"):  # a slow server may have a task replayed
+                assert ("saros_sticky_cache_miss_total", "") not in found
                 assert found["saros_task_queue_depth", "workflow"] == 0
                 assert found["saros_task_queue_age", "activity"] == 0
                 assert found["saros_worker_task_slots_available", "ActivityWorker"] > 0
