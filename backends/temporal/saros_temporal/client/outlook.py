@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import base64
 from typing import Any
 
@@ -22,7 +23,7 @@ from .namespace import Namespace
 from .namespaces import Namespaces
 
 
-class TemporalInsight:
+class TemporalInsight(abc.ABC):
     """See `saros.interfaces.insight.Insight`.
 
     Lists are in the order of the server: without an index that sorts, those that run come first, newest first, and
@@ -32,12 +33,12 @@ class TemporalInsight:
     clock: Clock
 
     @property
-    def deployment(self) -> Deployment:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def deployment(self) -> Deployment: ...
 
     @property
-    def namespaces(self) -> Namespaces:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def namespaces(self) -> Namespaces: ...
 
     async def pending(self, id: str, run_id: str = "") -> Pending:
         namespace = await self.namespaces.find(id, run_id)
