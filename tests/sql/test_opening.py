@@ -39,7 +39,7 @@ def refused(run: Any, client: Callable[[], Any], kind: str) -> str:
 
 def test_a_file_of_something_else(run: Any, client: Any, file: Path) -> None:
     file.write_text("not a database, but a text that is long enough to be taken for one\n" * 20)
-    assert "is no SQLite database" in refused(run, client, INVALID)
+    assert "is not a SQLite database" in refused(run, client, INVALID)
     assert file.read_text().startswith("not a database")
 
 
@@ -68,7 +68,7 @@ def test_no_directory(run: Any, app_path: Path, tmp_path: Path) -> None:
 def test_a_read_only_file(run: Any, client: Any, file: Path) -> None:
     run(made(client))
     file.chmod(0o400)
-    assert "must not write" in refused(run, client, PERMISSION_DENIED)
+    assert "no permission to write" in refused(run, client, PERMISSION_DENIED)
 
 
 def test_a_network_file_system(run: Any, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
