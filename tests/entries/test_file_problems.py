@@ -59,11 +59,11 @@ FILES = {
     ),
     "a key that is a list": (
         f"namespace: app\nentries:\n{HOST}\n? [a]\n: b",
-        ["a key must be a text (app/_index.yaml:4)"],
+        ["a key must be a string (app/_index.yaml:4)"],
     ),
     "infinity": (
         "namespace: app\nentries:\n- {name: a, kind: process.host, meta: {x: .inf}}",
-        ["app:a: .inf has no place in an entry (app/_index.yaml:3) | use a finite number"],
+        ["app:a: .inf is not allowed in an entry (app/_index.yaml:3) | use a finite number"],
     ),
     "endless alias": (
         "namespace: app\nentries:\n- &e {name: a, kind: process.host, meta: *e}",

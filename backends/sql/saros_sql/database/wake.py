@@ -64,7 +64,7 @@ class Wakers:
 
     @contextlib.contextmanager
     def _short(self) -> Iterator[str]:
-        """A path of the folder that is short enough for the name of a socket; a long one goes through a descriptor."""
+        """A path of the folder that leaves room for the name of a socket; a long one goes through a descriptor."""
         if len(os.fsencode(self.folder)) + len(self._own) < LONGEST_PATH:
             yield self.folder
             return

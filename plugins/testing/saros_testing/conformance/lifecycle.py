@@ -304,7 +304,7 @@ async def updates_continue(case: Case) -> None:
         try:
             await execution.update("add", 1)
         except Error as error:
-            raise AssertionError(f"an update was told to have failed: {error}") from error
+            raise AssertionError(f"an update was reported as failed: {error}") from error
         applied += 1
 
     for _ in range(2):
