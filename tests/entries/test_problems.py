@@ -231,7 +231,7 @@ ENTRIES = {
     "source is a directory": (
         "- {name: x, kind: library.lua, source: 'file://.'}",
         [
-            'app:x: `source`: the name does not belong to a file: "." (app/_index.yaml:3)'
+            'app:x: `source`: the path is not a file: "." (app/_index.yaml:3)'
             " | paths are relative to the YAML file",
         ],
     ),

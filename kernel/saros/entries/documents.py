@@ -215,7 +215,7 @@ class AppFiles:
         if not real.is_relative_to(self.root):
             return f"{noun} is a link that leaves the app directory"
         if not (real.is_dir() if directory else real.is_file()):
-            return f"name does not belong to a {noun}"
+            return f"path is not a {noun}"
         return real
 
     def _inside(self, file: Path) -> bool:
