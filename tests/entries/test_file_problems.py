@@ -31,7 +31,7 @@ FILES = {
     "no entries": (
         "namespace: app",
         [
-            "the file has a namespace, but neither `entries` nor a `name` and a `kind` (app/_index.yaml:1)",
+            "the file has a namespace, but neither `entries` nor `name` and `kind` (app/_index.yaml:1)",
         ],
     ),
     "entries are no list": (
@@ -54,7 +54,7 @@ FILES = {
         "namespace: app\nentries:\n- {name: !!binary aGk=, kind: process.host}",
         [
             "the YAML tag tag:yaml.org,2002:binary is not supported (app/_index.yaml:3)"
-            " | write the value plainly",
+            " | write the value without a tag",
         ],
     ),
     "a key that is a list": (

@@ -154,7 +154,7 @@ def test_an_update_that_waits(app):
     clock = app.app.app.clock
     order = app.start("app:main")
     before = clock.now()
-    with pytest.raises(saros.Error, match="waits for time to pass") as caught:
+    with pytest.raises(saros.Error, match="waits for virtual time") as caught:
         order.update("slow")
     assert caught.value.kind == "Timeout"
     assert (clock.now() - before, order.query("n")) == (0, 0)

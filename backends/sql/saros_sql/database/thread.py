@@ -223,10 +223,7 @@ class DatabaseThread:
     def _find(
         self, connection: Connection, transaction: Transaction, waiting: list[Operation]
     ) -> list[_Ended]:
-        """Retry the waiting operations whose topics the transaction has changed.
-
-        A task that is found here is leased at once, so no other process needs a wake-up for it.
-        """
+        """Retry operations whose topics have changed. What they find is leased at once, and needs no wake-up."""
         touched = transaction.touched
         topics = touched.topics | transaction.looked
         if not topics:
