@@ -118,7 +118,7 @@ def test_a_poison_entry_stops_nobody(
                         await eventually(lambda key=f"{tag}:{name}": redis.xlen(key) == 0, f"{name} is clean")
 
                     def told() -> bool:
-                        return caplog.text.count("cannot be read and was moved to") == redis.xlen(f"{tag}:aside")
+                        return caplog.text.count("cannot be read and was moved") == redis.xlen(f"{tag}:aside")
 
                     await eventually(told, "each is told once")
         assert "Traceback" not in caplog.text
