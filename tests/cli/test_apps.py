@@ -1,4 +1,4 @@
-"""Commands about apps and about what is installed."""
+"""Commands about apps, and about what is installed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_plugins_are_listed_with_what_they_supply(cli: Any) -> None:
 
 
 class _Commands:
-    """A plugin that adds a command, and would replace one of ours."""
+    """A plugin that adds one command, and tries to replace one of ours."""
 
     @saros.hookimpl
     def saros_commands(self, cli: typer.Typer) -> None:
@@ -155,7 +155,7 @@ def test_help_lists_every_command(cli: Any) -> None:
 
 @pytest.mark.parametrize("args", [["version"], ["--help"], ["start", "--help"]])
 def test_what_prints_little_imports_little(args: list[str]) -> None:
-    """Start-up time, told without a stopwatch."""
+    """Imports dominate the start-up time, so this checks them and needs no stopwatch."""
     code = (
         "import sys; from saros_cli import main; "
         f"main({args!r}); "

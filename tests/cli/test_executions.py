@@ -1,4 +1,4 @@
-"""Commands that look at executions and talk to them, on a memory store that the tests share by its name."""
+"""Commands that read executions or send requests to them, on a memory store that the tests share by name."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_the_app_of_the_working_directory_is_used(
 
 
 def test_update_prints_the_answer(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An update needs a worker beside the command: here the command's own client is one."""
+    """An update needs a worker; here the command's own client starts one."""
     from saros.app.app import App
 
     opened = App.get
@@ -279,7 +279,7 @@ def test_memory_of_another_process_cannot_be_seen(cli: Any, args: list[str]) -> 
 
 @pytest.fixture
 def exported(cli: Any, shop: str) -> str:
-    """The file of an order's history."""
+    """A file with the exported history of an order."""
     url = f"memory://{uuid.uuid4()}?time=skip"
     assert cli("start", shop, "app:order", '{"amount": 5}', "--id", "o", "-b", url, "--json").status == 0
     Path("order.json").write_text(cli("history", "o", "-b", url, "--json").out)

@@ -1,4 +1,4 @@
-"""What `saros check` finds by reading code: all of it in one round, and nothing that is not wrong."""
+"""What `saros check` finds by reading code: all errors in one run, and no false ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FINE = {
 
 
 def found(result: Any) -> list[tuple[str, str]]:
-    """(what, hint) of each error."""
+    """Return the message and the hint of each error."""
     told: list[tuple[str, str]] = []
     for line in result.err.splitlines():
         word, _, text = line.partition(": ")

@@ -81,7 +81,7 @@ def test_run_answers_probes(cli: Any, shop: str, free_port: int) -> None:
                 except httpx.TransportError:
                     return False
 
-            await eventually(ready, "the readiness", 60)
+            await eventually(ready, "the app is ready", 60)
             assert (await client.get("/healthz")).text == "ok\n"
             assert b"saros_sticky_cache_size" in (await client.get("/metrics")).content
 

@@ -1,4 +1,4 @@
-"""Text of programs and clients controls no terminal, and forges no line of a log."""
+"""Text of programs and clients cannot control a terminal or forge a line of a log."""
 
 from __future__ import annotations
 

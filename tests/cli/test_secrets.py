@@ -1,4 +1,4 @@
-"""What may be a secret is in no error: parts of URLs, values of options, what environment variables hold."""
+"""Errors show nothing that may be secret: parts of URLs, values of options and of environment variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`saros start`, `call` and `run`: they run an app, on memory, in this process."""
+"""`saros start`, `call` and `run`, which run an app on memory in their own process."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_a_terminal_gets_colours_and_a_spinner(cli: Any, shop: str) -> None:
     )
     os.close(end)
     shown = b""
-    with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+    with contextlib.suppress(OSError):  # Linux raises it when the other end is closed
         while part := os.read(terminal, 4096):
             shown += part
     os.close(terminal)
@@ -215,8 +215,8 @@ def test_a_terminal_gets_colours_and_a_spinner(cli: Any, shop: str) -> None:
     assert json.loads(out)["status"] == "completed"
     text = shown.decode()
     assert "\x1b[32mActivityCompleted" in text
-    assert "\x1b[?25l" in text  # the cursor was hidden,
-    assert "\x1b[?25h" in text  # and is back
+    assert "\x1b[?25l" in text  # the cursor was hidden
+    assert "\x1b[?25h" in text  # and shown again
 
 
 def _environment() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The clocks: nothing is early, equal times keep their order, and nobody who sets the clock is heeded."""
+"""The clocks: no timer is early, equal times keep their order, and setting the wall clock changes no duration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOURS_3 = 3 * 3_600 * 10**9
 
 
 class Wall:
-    """A time of day that a test may set."""
+    """A wall clock that a test can set."""
 
     def __init__(self) -> None:
         self.step = 0
@@ -156,7 +156,7 @@ SLEEPS = """
 def test_a_clock_that_is_set_while_code_waits(
     step: int, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sleeps, tickers, retries, time limits and delays go on at the pace of real time."""
+    """Sleeps, tickers, retries, time limits and delays keep the pace of real time."""
     real, offset = time.time_ns, [0]
     monkeypatch.setattr(time, "time_ns", lambda: real() + offset[0])
     main = SLEEPS if what == "workflow" else 'return (funcs.call("app:sleeps"))'
@@ -189,7 +189,7 @@ def test_a_clock_that_is_set_while_code_waits(
             for order in (main, delayed):
                 ticks, passed = await order.result(timeout=20)
                 assert ticks == 3
-                assert passed or what == "function"  # whose time is that of the machine
+                assert passed or what == "function"  # which reads the wall clock
             assert await retried.result(timeout=20) == "done"
             with pytest.raises(saros.Error, match="timed out after"):
                 await limited.result(timeout=20)
@@ -257,9 +257,9 @@ def test_pass_time_moves_by_exactly_that() -> None:
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_jump_waits_for_all_that_can_run(loop: str) -> None:
-    """Also where the machine is so busy that a millisecond is over between any two steps.
+    """Even if the machine is so busy that a millisecond passes between any two steps.
 
-    The loops differ in what comes first then: timers that are due, or what was ready before.
+    The two loops then differ in what they run first: due timers, or callbacks that were ready.
     """
     new_loop = pytest.importorskip("uvloop").new_event_loop if loop == "uvloop" else asyncio.new_event_loop
 
@@ -267,7 +267,7 @@ def test_a_jump_waits_for_all_that_can_run(loop: str) -> None:
         late: list[int] = []
         clock.call_after(LONGEST, lambda: late.append(1))
         for _ in range(VirtualClock.HOPS - 2):
-            time.sleep(0.002)  # noqa: ASYNC251 - which is what a busy machine does
+            time.sleep(0.002)  # noqa: ASYNC251 - as on a busy machine
             await asyncio.sleep(0)
         assert late == []
 
@@ -298,7 +298,7 @@ def test_a_call_that_fails_stops_nothing_else_that_is_due(virtual: bool) -> None
 
 @pytest.mark.parametrize("time", ["real", "skip"])
 def test_a_call_that_fails_ends_its_app(tmp_path: Path, time: str) -> None:
-    """Whatever waits for that call would wait for ever, so nothing may go on as if all was well."""
+    """Code that waits for that callback would wait forever, so the app must not continue."""
 
     def fail() -> None:
         raise ZeroDivisionError("a fault")

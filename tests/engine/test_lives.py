@@ -1,4 +1,4 @@
-"""Starts that are withdrawn before they are carried out, runs that follow each other, and who waits for them."""
+"""Starts that are withdrawn in time, runs that follow one another, and waits for them."""
 
 from __future__ import annotations
 

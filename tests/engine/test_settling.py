@@ -1,4 +1,4 @@
-"""Everything settles: whatever a function returns, raises or does, its call ends at once, and the worker lives."""
+"""Every call settles: if its function returns, raises or misbehaves, it ends at once, and the worker survives."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ def test_whatever_lua_does_settles(tmp_path: Path, name: str) -> None:
         async with saros.open(path) as opened:
             order = await opened.start("app:main")
             assert await order.result(25) == [[True, True], 1]
-            if name != "dead":  # nothing ends a call without a limit that waits for ever
+            if name != "dead":  # without a time limit, it would wait forever
                 with contextlib.suppress(saros.Error):
                     await opened.call("app:odd")
 

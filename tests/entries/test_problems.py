@@ -1,4 +1,4 @@
-"""What is wrong with an app, where, and what to do about it."""
+"""Problems of an app's entries: each says what is wrong, where, and what to do about it."""
 
 from __future__ import annotations
 
@@ -396,7 +396,7 @@ def test_a_kind_checks_what_its_keys_cannot_say(problems: Fail) -> None:
         - {name: b, kind: mail.box, server: bad}
         - {name: c, kind: mail.box, server: good, to: 1}
         """
-    # Neither `b`, whose server is broken, nor `c`, which is itself, gets that far.
+    # `check` does not run for `b`, whose server is broken, or for `c`, which is broken itself.
     assert lines(problems(text, kinds=kinds)) == [
         "app:bad: `port` is missing (app/_index.yaml:4) | it must be a number",
         "app:a: the port is too low (app/_index.yaml:5) | raise it",

@@ -1,4 +1,4 @@
-"""Lists in pages: every run once, in order, whatever comes or goes between two pages."""
+"""Lists in pages: every run once and in order, even if runs start or disappear between two pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ US = 1_000
 
 
 class Runs:
-    """A list of runs, as a store would give it; keeps the queries that it was asked."""
+    """A list of runs, as a store would return it. It notes the queries that it receives."""
 
     def __init__(self, *starts: int) -> None:
         self.runs: list[Description] = []
