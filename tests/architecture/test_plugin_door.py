@@ -92,7 +92,7 @@ def test_the_page_lists_nothing_that_no_plugin_uses() -> None:
 
 
 @pytest.mark.parametrize("module", sorted(listed()))
-def test_what_the_page_lists_is_there(module: str) -> None:
+def test_the_names_on_the_page_exist(module: str) -> None:
     found = importlib.import_module(module)
     missing = [name for name in listed()[module] if not hasattr(found, name)]
     assert not missing

@@ -317,7 +317,7 @@ def test_an_unexpected_error_is_one_line_and_a_traceback_on_demand(
     assert "Traceback" in cli("--debug", "check", shop).err
 
 
-def test_new_leaves_what_is_there_alone(cli: Any) -> None:
+def test_new_leaves_existing_files_alone(cli: Any) -> None:
     os.makedirs("full")
     Path("full/file").write_text("mine")
     result = cli("new", "full")

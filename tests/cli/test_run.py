@@ -58,7 +58,7 @@ def test_exec_runs_a_process_beside_the_services_and_prints_its_result(cli: Any,
     assert "app:echoes stopped" in result.err
 
 
-def test_exec_tells_a_failure_and_exits_with_1(cli: Any, served: str) -> None:
+def test_exec_reports_a_failure_and_exits_with_1(cli: Any, served: str) -> None:
     result = cli("run", served, "--exec", "app:fails", "--backend", "memory://")
     assert (result.status, result.out) == (1, "")
     assert "Invalid: no such command" in result.err
@@ -91,7 +91,7 @@ def _until(served: subprocess.Popen[str], text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("how", ["file", "signal"])
-def test_a_changed_app_is_loaded_anew(write: Callable[..., str], tmp_path: Path, how: str) -> None:
+def test_a_changed_app_is_reloaded(write: Callable[..., str], tmp_path: Path, how: str) -> None:
     listens = """
         local process, channel = require("process"), require("channel")
         return function()

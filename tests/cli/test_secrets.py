@@ -54,7 +54,9 @@ def test_urls_in_errors(
         '{name: f, kind: process.service, process: "${env:WORD}", host: "${env:WORD}"}',
     ],
 )
-def test_what_a_variable_holds(entry: str, cli: Any, write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_of_environment_variables_in_errors(
+    entry: str, cli: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WORD", SECRET)
     app = write({"_index.yaml": f"namespace: app\nentries:\n- {entry}\n"})
     result = cli("check", app)

@@ -53,7 +53,7 @@ def test_start_with_json_prints_the_result_only(cli: Any, shop: str) -> None:
     assert result.out == '{"payment":{"amount":5,"id":"pay-1"},"status":"completed"}\n'
 
 
-def test_a_failed_workflow_tells_kind_message_and_details(cli: Any, shop: str) -> None:
+def test_a_failed_workflow_shows_kind_message_and_details(cli: Any, shop: str) -> None:
     result = cli("start", shop, "app:order", "{}", "--backend", SKIP, "--json", "--log-level", "error")
     assert result.status == 1
     assert result.out == ""
@@ -123,7 +123,7 @@ def test_call_prints_the_result_of_a_function(cli: Any, shop: str) -> None:
     assert failed.err == 'error: Invalid: no amount\ndetails: {"field":"amount"}\n'
 
 
-def test_warnings_of_the_app_are_told_once(cli: Any, write: Any) -> None:
+def test_warnings_of_the_app_are_shown_once(cli: Any, write: Any) -> None:
     app = write(
         {
             "_index.yaml": "namespace: app\nname: one\nkind: function.lua\nsource: file://one.lua\nsauce: x\n",
@@ -147,7 +147,7 @@ def test_what_the_apps_code_prints_does_not_mix_with_data(cli: Any, write: Any) 
     assert (result.out, result.err) == ("1\n", "a python print\n")
 
 
-def test_a_parked_workflow_is_told_and_goes_on_when_its_code_is_repaired(cli: Any, write: Any) -> None:
+def test_a_parked_workflow_is_reported_and_continues_when_its_code_is_repaired(cli: Any, write: Any) -> None:
     app = write(
         {
             "_index.yaml": "namespace: app\nname: one\nkind: workflow.lua\nsource: file://one.lua\n",
@@ -182,7 +182,7 @@ class _Refused:
         return [ServicePlugin("refused", serve)]
 
 
-def test_a_service_that_cannot_start_ends_run_and_does_not_concern_start(
+def test_a_service_that_cannot_start_ends_run_but_not_start(
     cli: Any, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = Plugins()

@@ -45,7 +45,7 @@ def names_of(path: Path, module: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
-def test_a_module_is_described_as_it_is(module: Any, tmp_path: Path) -> None:
+def test_the_page_names_exactly_what_a_module_has(module: Any, tmp_path: Path) -> None:
     section = SECTIONS[module.name]
     names = names_of(tmp_path, module)
     missing = sorted(name for name in names if not re.search(rf"\b{name}\b", section))

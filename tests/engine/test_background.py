@@ -35,7 +35,7 @@ async def deaf(times: int) -> None:
     await asyncio.sleep(3600)
 
 
-def test_a_job_ends_that_loses_cancellations(run: Runner) -> None:
+def test_a_job_that_swallows_cancellations_ends(run: Runner) -> None:
     async def check() -> None:
         job = Job(deaf(3), "deaf")
         await asyncio.sleep(0)
@@ -104,7 +104,7 @@ def test_a_job_that_does_not_end_is_left_after_its_limit(
     assert __file__ in record.getMessage()
 
 
-def test_what_is_begun_is_finished_although_it_is_cancelled(run: Runner) -> None:
+def test_shielded_work_finishes_despite_cancellation(run: Runner) -> None:
     async def check() -> None:
         done: list[int] = []
 
@@ -127,7 +127,7 @@ def test_what_is_begun_is_finished_although_it_is_cancelled(run: Runner) -> None
     run(check())
 
 
-def test_what_is_begun_and_hangs_is_given_up(run: Runner) -> None:
+def test_shielded_work_that_hangs_is_given_up(run: Runner) -> None:
     async def check() -> None:
         job = Job(shielded(deaf(1), "work", 0.1), "the worker")
         await asyncio.sleep(0)
@@ -137,7 +137,7 @@ def test_what_is_begun_and_hangs_is_given_up(run: Runner) -> None:
     run(check())
 
 
-def test_a_failure_that_nobody_waits_for_is_told(run: Runner, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_that_nobody_waits_for_is_logged(run: Runner, caplog: pytest.LogCaptureFixture) -> None:
     async def check() -> None:
         async def work() -> None:
             raise RuntimeError("broken")

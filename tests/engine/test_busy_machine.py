@@ -69,7 +69,7 @@ else:
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_a_stopped_process_runs_into_no_time_limit(loop: str, tmp_path: Path) -> None:
+def test_a_paused_process_exceeds_no_time_limit(loop: str, tmp_path: Path) -> None:
     """After a pause, the two loops differ in what they run first: due timers, or callbacks that were ready."""
     if loop == "uvloop":
         pytest.importorskip("uvloop")

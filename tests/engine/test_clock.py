@@ -32,7 +32,7 @@ class Wall:
         return time.monotonic_ns() + 10**18 + self.step
 
 
-def test_a_timer_that_arms_another_hides_none() -> None:
+def test_a_timer_that_arms_another_keeps_the_rest() -> None:
     async def main() -> None:
         clock, fired = RealClock(), list[str]()
         clock.call_after(20 * MS, lambda: clock.call_after(3_600 * 1_000 * MS, lambda: fired.append("late")))
@@ -43,7 +43,7 @@ def test_a_timer_that_arms_another_hides_none() -> None:
     asyncio.run(main())
 
 
-def test_a_callback_that_raises_holds_up_no_other() -> None:
+def test_a_callback_that_raises_does_not_stop_the_others() -> None:
     async def main() -> None:
         errors: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.append(context))
@@ -108,7 +108,7 @@ def test_a_storm_of_timers_with_resets_and_cancels() -> None:
 
 
 @pytest.mark.parametrize("step", [-HOURS_3, HOURS_3])
-def test_a_clock_that_is_set_changes_no_duration(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_setting_the_clock_changes_no_duration(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         wall = Wall()
         clock, fired, begun = RealClock(wall), list[float](), time.monotonic()
@@ -123,7 +123,7 @@ def test_a_clock_that_is_set_changes_no_duration(step: int, monkeypatch: pytest.
     asyncio.run(main())
 
 
-def test_a_date_is_one_of_the_clock_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dates_follow_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RealClock, "LOOK_NS", 20 * MS)
 
     async def main() -> None:
@@ -153,7 +153,7 @@ SLEEPS = """
 
 @pytest.mark.parametrize("step", [-HOURS_3, HOURS_3])
 @pytest.mark.parametrize("what", ["workflow", "function"])
-def test_a_clock_that_is_set_while_code_waits(
+def test_setting_the_clock_while_code_waits(
     step: int, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sleeps, tickers, retries, time limits and delays keep the pace of real time."""
@@ -214,7 +214,7 @@ def test_a_backoff_is_within_its_bounds(initial: int, coefficient: float, maximu
         assert backoff(initial, coefficient, maximum, number + 1) >= wait
 
 
-def test_a_backoff_that_overflows_is_the_longest() -> None:
+def test_a_backoff_that_overflows_is_the_maximum() -> None:
     policy = RetryPolicy(backoff_coefficient=3.0)
     assert [policy.delay_ms(attempt) for attempt in (1, 2, 5, 6, 648, 2**31)] == [
         *(1_000, 3_000, 81_000),
@@ -233,7 +233,7 @@ def on_virtual_time(
         runner.run(scenario(VirtualClock(0)))
 
 
-def test_pass_time_moves_by_exactly_that() -> None:
+def test_pass_time_moves_the_clock_by_exactly_the_given_time() -> None:
     async def main(clock: VirtualClock) -> None:
         fired: list[tuple[str, int]] = []
 
@@ -275,7 +275,7 @@ def test_a_jump_waits_for_all_that_can_run(loop: str) -> None:
 
 
 @pytest.mark.parametrize("virtual", [False, True])
-def test_a_call_that_fails_stops_nothing_else_that_is_due(virtual: bool) -> None:
+def test_a_failing_callback_stops_no_other_that_is_due(virtual: bool) -> None:
     async def main() -> None:
         clock = VirtualClock(0) if virtual else RealClock()
         told: list[Exception] = []
@@ -297,7 +297,7 @@ def test_a_call_that_fails_stops_nothing_else_that_is_due(virtual: bool) -> None
 
 
 @pytest.mark.parametrize("time", ["real", "skip"])
-def test_a_call_that_fails_ends_its_app(tmp_path: Path, time: str) -> None:
+def test_a_failing_callback_ends_its_app(tmp_path: Path, time: str) -> None:
     """Code that waits for that callback would wait forever, so the app must not continue."""
 
     def fail() -> None:

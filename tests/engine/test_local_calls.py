@@ -71,7 +71,7 @@ def result_of(tmp_path: Path, run: Runner, main: str, *args: Any) -> Any:
     return found[0]
 
 
-def test_messages_are_heard_while_a_local_call_goes_on(tmp_path: Path, run: Runner) -> None:
+def test_messages_arrive_while_a_local_call_runs(tmp_path: Path, run: Runner) -> None:
     main = """
     local call = near:async("app:nap", 4)
     local said = process.inbox():receive():payload():data()
@@ -197,7 +197,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-def test_requests_that_are_answered_at_once_hold_up_nothing_else(
+def test_requests_that_are_answered_at_once_do_not_block_other_work(
     tmp_path: Path, run: Runner, name: str
 ) -> None:
     """Neither in a workflow nor in a function, which its time limit ends."""

@@ -166,7 +166,7 @@ def test_waiting_for_a_cancellation_waits_for_the_thread(
     run(scenario())
 
 
-def test_what_outlives_the_grace_is_tried_again_and_told(
+def test_an_attempt_that_outlives_the_stop_timeout_is_retried_and_logged(
     tmp_path: Path, run: Runner, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario() -> None:

@@ -320,7 +320,7 @@ def test_problems_of_entries(problems: Fail, entries: str, expected: list[str]) 
     assert lines(problems(f"namespace: app\nentries:\n{entries}\n")) == expected
 
 
-def test_everything_is_told_at_once_and_in_order(write: Callable[[dict[str, str]], Path]) -> None:
+def test_all_problems_are_reported_at_once_and_in_order(write: Callable[[dict[str, str]], Path]) -> None:
     root = write(
         {
             "b.yaml": "namespace: [\n",
@@ -404,7 +404,7 @@ def test_a_kind_checks_what_its_keys_cannot_say(problems: Fail) -> None:
     ]
 
 
-def test_kinds_and_modules_of_other_runtimes_are_told_once(write: Callable[[str], Path]) -> None:
+def test_kinds_and_modules_of_other_runtimes_are_reported_once(write: Callable[[str], Path]) -> None:
     path = write(
         """
         version: "2.0"
@@ -438,6 +438,6 @@ def test_kinds_and_modules_of_other_runtimes_are_told_once(write: Callable[[str]
     ]
 
 
-def test_an_app_that_only_describes_itself_otherwise_is_loaded(app: Load) -> None:
+def test_an_app_with_foreign_metadata_is_loaded(app: Load) -> None:
     entries = "- {name: a, kind: ns.definition}\n- {name: h, kind: process.host}\n"
     assert list(app(f"version: 3\nnamespace: app\nentries:\n{entries}").entries) == ["app:h"]

@@ -181,7 +181,7 @@ def test_a_lost_attempt_is_repeated_from_its_last_heartbeat() -> None:
     ],
     ids=["completed", "inventory", "payment", "shipping"],
 )
-def test_the_saga_undoes_what_was_done_last_first(
+def test_the_saga_undoes_its_steps_in_reverse_order(
     change: dict[str, Any], result: dict[str, Any], undone: list[str]
 ) -> None:
     async def scenario(app: TestApp) -> None:
@@ -290,7 +290,7 @@ def test_a_function_starts_the_workflow() -> None:
     in_app(scenario)
 
 
-def test_checkouts_from_before_the_discount_go_on_without_it(tmp_path: Path) -> None:
+def test_checkouts_from_before_the_discount_continue_without_it(tmp_path: Path) -> None:
     """The history of an execution that ran before the change replays on the present code."""
     old = tmp_path / "orders"
     shutil.copytree(ORDERS, old)
