@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import gc
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -35,6 +36,8 @@ from saros.engine.live import load
 from saros.model.execution import Record
 from saros.model.records import CALL, DONE, TIMER
 from saros_cli.commands.serve import tune_collector
+
+os.environ.setdefault("OTEL_SDK_DISABLED", "true")  # measure Saros alone, also where saros-otel is installed
 
 STEPS_APP = Path(__file__).parent / "apps" / "steps"
 ECHOES = {"python": "bench:python_echo", "lua": "bench:lua_echo", "local": "bench:local_echo"}

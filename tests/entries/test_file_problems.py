@@ -1,4 +1,4 @@
-"""What is wrong with the files of an app: YAML, links, sources."""
+"""Problems of an app's files: YAML, links, sources."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_problems_of_files(problems: Fail, text: str, expected: list[str]) -> No
 
 @pytest.mark.parametrize(
     ("text", "where", "message"),
-    [  # where libyaml sees a fault, and its words, are libyaml's own: the line alone is ours to check
+    [  # libyaml decides the column and the wording, so only the line is checked
         ("a: b: c\n", "app/bad.yaml:1:", "this is not valid YAML: "),
         ("x: 1\ny: *nothing\n", "app/bad.yaml:2:", "this is not valid YAML: "),
         ('a: "b\n', "app/bad.yaml:", "this is not valid YAML: "),

@@ -1,4 +1,4 @@
-"""What is wrong with an app, where, and what to do about it."""
+"""Problems of an app's entries: each says what is wrong, where, and what to do about it."""
 
 from __future__ import annotations
 
@@ -320,7 +320,7 @@ def test_problems_of_entries(problems: Fail, entries: str, expected: list[str]) 
     assert lines(problems(f"namespace: app\nentries:\n{entries}\n")) == expected
 
 
-def test_everything_is_told_at_once_and_in_order(write: Callable[[dict[str, str]], Path]) -> None:
+def test_all_problems_are_reported_at_once_and_in_order(write: Callable[[dict[str, str]], Path]) -> None:
     root = write(
         {
             "b.yaml": "namespace: [\n",
@@ -396,7 +396,7 @@ def test_a_kind_checks_what_its_keys_cannot_say(problems: Fail) -> None:
         - {name: b, kind: mail.box, server: bad}
         - {name: c, kind: mail.box, server: good, to: 1}
         """
-    # Neither `b`, whose server is broken, nor `c`, which is itself, gets that far.
+    # `check` does not run for `b`, whose server is broken, or for `c`, which is broken itself.
     assert lines(problems(text, kinds=kinds)) == [
         "app:bad: `port` is missing (app/_index.yaml:4) | it must be a number",
         "app:a: the port is too low (app/_index.yaml:5) | raise it",
@@ -404,7 +404,7 @@ def test_a_kind_checks_what_its_keys_cannot_say(problems: Fail) -> None:
     ]
 
 
-def test_kinds_and_modules_of_other_runtimes_are_told_once(write: Callable[[str], Path]) -> None:
+def test_kinds_and_modules_of_other_runtimes_are_reported_once(write: Callable[[str], Path]) -> None:
     path = write(
         """
         version: "2.0"
@@ -438,6 +438,6 @@ def test_kinds_and_modules_of_other_runtimes_are_told_once(write: Callable[[str]
     ]
 
 
-def test_an_app_that_only_describes_itself_otherwise_is_loaded(app: Load) -> None:
+def test_an_app_with_foreign_metadata_is_loaded(app: Load) -> None:
     entries = "- {name: a, kind: ns.definition}\n- {name: h, kind: process.host}\n"
     assert list(app(f"version: 3\nnamespace: app\nentries:\n{entries}").entries) == ["app:h"]

@@ -212,7 +212,7 @@ def test_an_empty_required_text_is_refused(problems: Fail) -> None:
     assert problem.message == '`must` must be a string, not ""'
 
 
-def test_a_fault_in_an_anchor_is_told_where_it_is_used(problems: Fail, app: Load) -> None:
+def test_a_fault_in_an_anchor_is_reported_only_if_the_anchor_is_used(problems: Fail, app: Load) -> None:
     shared = "namespace: app\nx-shared: &shared {must: '${env:NOTHING}'}\nentries:\n"
     [problem] = problems(shared + "- {name: x, kind: thing, <<: *shared}\n", kinds=(KIND,))
     assert str(problem) == "app:x: the environment variable NOTHING is not set (app/_index.yaml:2)"

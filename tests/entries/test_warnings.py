@@ -1,4 +1,4 @@
-"""What is odd in an app, but no reason not to run."""
+"""Warnings: what looks wrong in an app, but does not keep it from running."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_spans(seconds: int, text: str) -> None:
     assert span(seconds * SECOND) == text
 
 
-def test_a_failing_activity_tells_the_failure_and_what_is_next() -> None:
+def test_a_failing_activity_shows_its_failure_and_its_next_attempt() -> None:
     failure = Failure("503\x1b[31m\nred", "Unavailable")
     charge = _charge(attempt=8, failure=failure, next_attempt=NOW + 40 * SECOND)
     assert reason(_run(activities=[charge]), NOW, _queues(1)) == (
@@ -59,7 +59,7 @@ def test_a_failing_activity_tells_the_failure_and_what_is_next() -> None:
     )
 
 
-def test_an_activity_that_was_asked_to_end_is_told() -> None:
+def test_an_activity_that_was_asked_to_end_says_so() -> None:
     for attempt in (1, 2):
         charge = _charge(attempt=attempt, started=NOW - 5 * SECOND, canceled=True)
         said = reason(_run(activities=[charge]), NOW)

@@ -95,7 +95,7 @@ def test_a_damaged_file(run: Any, client: Any, file: Path) -> None:
 def test_a_worker_ends_when_its_file_is_gone(
     run: Any, client: Any, worker: Callable[..., Any], file: Path, tmp_path: Path, how: str
 ) -> None:
-    """What it would write from then on would be lost."""
+    """Anything that it wrote after that would be lost."""
     log = tmp_path / "worker0.log"
 
     async def stopped() -> bool:
