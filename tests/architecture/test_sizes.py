@@ -13,17 +13,10 @@ MOST_LINES = 300
 MOST_LINES_OF_A_FUNCTION = 64
 MOST_MEMBERS = 12
 
-LARGE_FOLDERS: dict[str, str] = {
-    "plugins/testing/saros_testing/conformance": "a module for each group of behaviours",
-}
+LARGE_FOLDERS: dict[str, str] = {}
 """Folders that may hold more modules, and why; the list only shrinks."""
 
-LONG_MODULES: dict[str, int] = {
-    "saros_testing.conformance.calls": 376,
-    "saros_testing.conformance.control": 357,
-    "saros_testing.conformance.lifecycle": 334,
-    "saros_testing.conformance.workflows": 416,
-}
+LONG_MODULES: dict[str, int] = {}
 """Modules that may be longer, and their own limits; the list only shrinks."""
 
 LONG_FUNCTIONS: dict[str, str] = {}

@@ -11,7 +11,7 @@ from saros.interfaces.insight.pending import Pending
 from saros.model.errors import INVALID, NOT_FOUND
 from saros.model.timing import SECOND
 
-from .suite import Case, behaviour, eventually, refused
+from ..suite import Case, behaviour, eventually, refused
 
 WAITS_S = 45.0
 SLACK_NS = 120 * SECOND

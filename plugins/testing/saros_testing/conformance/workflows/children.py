@@ -6,7 +6,7 @@ import asyncio
 
 from saros.model.errors import ALREADY_EXISTS, NOT_FOUND
 
-from .suite import Case, behaviour, eventually, refused
+from ..suite import Case, behaviour, eventually, refused
 
 
 @behaviour("§8", "workflow.call waits for a child and gives its result or its error")

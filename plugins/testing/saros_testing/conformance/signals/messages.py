@@ -6,7 +6,7 @@ import asyncio
 
 from saros.model.errors import INVALID, NOT_FOUND
 
-from .suite import Case, behaviour, refused
+from ..suite import Case, behaviour, refused
 
 
 @behaviour("§6", "a signal reaches the inbox with topic, sender and payload")

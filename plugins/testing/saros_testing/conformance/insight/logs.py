@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .suite import Case, behaviour, eventually
+from ..suite import Case, behaviour, eventually
 
 FLAKY = """
 return { main = function()

@@ -10,7 +10,7 @@ from typing import Any
 
 from saros_memory.virtual_clock import VirtualClock
 
-from .suite import Case, behaviour, eventually, refused
+from ..suite import Case, behaviour, eventually, refused
 
 NEAR = 'local near = funcs.new():with_options({["activity.local"] = true})\n'
 PATIENCE_S = 45.0
