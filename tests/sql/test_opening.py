@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,11 @@ from typing import Any
 import pytest
 
 import saros
+from saros.model.background import Job
 from saros.model.errors import INVALID, NOT_FOUND, PERMISSION_DENIED, UNAVAILABLE
+from saros_sql import link
 from saros_sql.database import opening
+from saros_sql.database.opening import connect
 from saros_sql.options import parse
 from saros_testing import eventually
 
@@ -166,3 +171,36 @@ def test_urls() -> None:
     options = parse("sqlite:////var/lib/a%20shop.db?synchronous=normal&retention=30d")
     assert (options.path, options.full) == ("/var/lib/a shop.db", False)
     assert options.retention == 30 * 86_400 * 10**9
+
+
+@pytest.mark.parametrize("reader", ["refused", "cancelled"])
+def test_an_opening_that_fails_half_way_closes_what_is_open(
+    run: Any, client: Any, monkeypatch: pytest.MonkeyPatch, reader: str
+) -> None:
+    """One of the two connections is there when the other is refused, or when the caller gives up."""
+
+    def second(*args: Any, reads: bool, **kwargs: Any) -> Any:
+        if reads:
+            asked.set()
+            assert answer.wait(60)
+            if reader == "refused":
+                raise saros.Error("no more connections", UNAVAILABLE)
+        return connect(*args, reads=reads, **kwargs)
+
+    asked, answer = threading.Event(), threading.Event()
+    monkeypatch.setattr(link, "connect", second)
+
+    async def scenario() -> None:
+        attempt = Job(made(client), "an opening")
+        await asyncio.to_thread(asked.wait, 60)
+        if reader == "cancelled":
+            attempt.cancel()
+        answer.set()
+        await asyncio.wait({attempt.task})
+        if reader == "cancelled":
+            assert attempt.cancelled()
+        else:
+            assert "no more connections" in str(attempt.failure())
+        assert not [each for each in threading.enumerate() if each.name.startswith("saros-sql-")]
+
+    run(scenario())

@@ -77,11 +77,11 @@ class Run:
         self.length = 0
         self.completion = WorkflowActivationCompletion()
 
-    def act(self, *jobs: WorkflowActivationJob, replaying: bool = False) -> list[str]:
-        """Carry out an activation, and give the kinds of the commands."""
+    def act(self, *jobs: WorkflowActivationJob, replaying: bool = False, ms: int = 0) -> list[str]:
+        """Carry out an activation, `ms` after the start, and give the kinds of the commands."""
         self.length += 4
         act = WorkflowActivation(run_id="run", is_replaying=replaying, history_length=self.length, jobs=jobs)
-        act.timestamp.FromDatetime(NOW)
+        act.timestamp.FromDatetime(NOW + dt.timedelta(milliseconds=ms))
         self.completion = self.instance.activate(act)
         return [str(command.WhichOneof("variant")) for command in self.commands]
 

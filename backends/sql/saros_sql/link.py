@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
+from anyio import CancelScope
+
 from saros.model.errors import Error
 from saros.model.timing import SECOND
 
@@ -50,8 +52,13 @@ class Link:
     async def open(self) -> None:
         """:raises Error: if the database cannot be opened."""
         self._loop = asyncio.get_running_loop()
-        await self._writer.open()
-        await self._reader.open()
+        try:
+            await self._writer.open()
+            await self._reader.open()
+        except BaseException:  # whoever is refused, or gives up, has nothing to close
+            with CancelScope(shield=True):
+                await self.close()
+            raise
 
     async def write(
         self,

@@ -477,6 +477,11 @@ class DictStore:
         if reply is not None:
             await self.post(entry.id, reply)
 
+    async def give_back(self, entries: Sequence[Outgoing]) -> None:
+        self._lanes.difference_update(entry.lane for entry in entries)
+        self._outbox[:0] = entries
+        self._changed()
+
     async def register(self, name: str, pid: str) -> bool:
         return self._names.setdefault(name, pid) == pid
 
