@@ -167,8 +167,8 @@ def _waits(pending: Pending, now: int, stack: Stack | None) -> str:
     return f"nothing of it is under way: it waits for a message{since}"
 
 
-def waits_in_short(pending: Pending, now: int) -> str:
+def waits_in_short(pending: Pending, now: int, queues: Iterable[Queue] = ()) -> str:
     """What an execution waits for, in a few words for a row of a list."""
     if pending.status != RUNNING:
         return ""
-    return reason(pending, now)
+    return reason(pending, now, queues)

@@ -69,7 +69,9 @@ class Messages:
     def _error(self, error: RPCError, id: str) -> Error:
         return rpc_error(error, self._target, f"workflow {id}")
 
-    async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
+    async def query(
+        self, id: str, name: str, args: Json, run_id: str = "", within_s: float = QUERY_S
+    ) -> Json:
         check_size(args)
         request = QueryWorkflowRequest(
             namespace=self._client.namespace,
@@ -81,7 +83,7 @@ class Messages:
         request.query.header.fields[ANSWER].CopyFrom(marker[0])
         try:
             response = await self._client.workflow_service.query_workflow(
-                request, retry=True, timeout=timedelta(seconds=QUERY_S)
+                request, retry=True, timeout=timedelta(seconds=within_s)
             )
         except RPCError as error:
             if error.status in _UNANSWERED:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,6 +30,17 @@ def add_to(cli: typer.Typer, panel: str) -> None:
         ("top", top, "saros top --once --json"),
     ):
         cli.command(name, rich_help_panel=panel, epilog=f"Example: {example}")(command)
+
+
+@asynccontextmanager
+async def _looked_at(backend: str | None, app: Path | None) -> AsyncIterator[App]:
+    """Open a backend to look at all of it.
+
+    :raises Error: NOT_FOUND when it lives in this process, which has started nothing.
+    """
+    async with session.client(backend, app) as opened:
+        await session.expect_something(opened, session.target(backend))
+        yield opened
 
 
 def stack(
@@ -59,7 +73,7 @@ def workers(app: ClientApp = None, backend: Backend = None, json: Json = False) 
     from .. import overview
 
     async def work() -> Any:
-        async with session.client(backend, app) as opened:
+        async with _looked_at(backend, app) as opened:
             return await opened.workers(), opened.clock.now()
 
     found, now = session.run(work())
@@ -76,7 +90,7 @@ def queues(app: ClientApp = None, backend: Backend = None, json: Json = False) -
     from .. import overview
 
     async def work() -> Any:
-        async with session.client(backend, app) as opened:
+        async with _looked_at(backend, app) as opened:
             return await opened.queues(), opened.clock.now()
 
     found, now = session.run(work())
@@ -115,7 +129,7 @@ def schedules(
         raise WrongInput(f"which schedule is to {verb}?", "NAME", "`saros schedules` lists them")
 
     async def work() -> Any:
-        async with session.client(backend, app) as opened:
+        async with _looked_at(backend, app) as opened:
             if verb is Verb.PAUSE:
                 await opened.pause(name, reason)
             elif verb is Verb.RESUME:
@@ -153,7 +167,7 @@ def top(
     async def work() -> None:
         import asyncio
 
-        async with session.client(backend, app) as opened:
+        async with _looked_at(backend, app) as opened:
             if once or json:
                 _told(await overview.overview(opened), json)
                 return
