@@ -211,7 +211,7 @@ def describe(
         under_way = {"pending": insight.pending, "reason": insight.reason, "stack": insight.stack}
         if insight.no_stack:
             under_way["no_stack"] = insight.no_stack
-        output.plain({**found, **end, **under_way}, compact=True)
+        output.plain({**found, **end, **output.whole(under_way)}, compact=True)
         return
     attributes = found.pop("search_attributes"), found.pop("memo")
     found["status"] = _status(description)

@@ -54,7 +54,7 @@ def stack(
 
     found = session.run(work())
     if json:
-        output.plain(found, compact=True)
+        output.plain(output.whole(found), compact=True)
         return
     for number, each in enumerate(found.coroutines, 1):
         waits = f", waits for {one_line(each.waits)}" if each.waits else ""
@@ -78,7 +78,7 @@ def workers(app: ClientApp = None, backend: Backend = None, json: Json = False) 
 
     found, now = session.run(work())
     if json:
-        output.plain(found, compact=True)
+        output.plain(output.whole(found), compact=True)
     elif not found:
         output.note("no worker is there; `saros run APP` starts one")
     else:
@@ -95,7 +95,7 @@ def queues(app: ClientApp = None, backend: Backend = None, json: Json = False) -
 
     found, now = session.run(work())
     if json:
-        output.plain(found, compact=True)
+        output.plain(output.whole(found), compact=True)
     elif not found:
         output.note("there is none")
     else:
@@ -147,7 +147,7 @@ def schedules(
         if not found:
             raise WrongInput(f"the app has no schedule {name}", "NAME", "`saros schedules` lists them")
     if json:
-        output.plain(found, compact=True)
+        output.plain(output.whole(found), compact=True)
     elif not found:
         output.note("there is none")
     else:
@@ -180,7 +180,7 @@ def _told(found: Overview, json: bool) -> None:
     from .. import overview
 
     if json:
-        output.plain(found, compact=True)
+        output.plain(output.whole(found), compact=True)
         return
     for line in overview.overview_lines(found):
         output.line(line)
