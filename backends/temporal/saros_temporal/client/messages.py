@@ -41,6 +41,7 @@ from ..wire.payloads import (
     too_large,
     write_reason,
 )
+from .carrying import carrier
 from .errors import rpc_error
 from .target import Target
 
@@ -96,8 +97,9 @@ class Messages:
             raise values.to_error(outcome.err)
         return bytes(outcome.ok) if outcome.ok else values.NULL
 
-    async def update(self, id: str, name: str, args: Json) -> Json:
+    async def update(self, id: str, name: str, args: Json, trace: str = "") -> Json:
         check_size(args)
+        carrier.set(trace)
         key = new_id()  # a run carries out an update once, however often it is sent
         for attempt in range(1, UPDATES + 1):
             try:

@@ -24,7 +24,6 @@ from .messages import QUERY_S
 from .namespace import Namespace
 from .namespaces import Namespaces
 
-
 ASKED_S: Final = 3.0
 """How long a worker may take to tell a stack that can be found here as well."""
 

@@ -163,7 +163,8 @@ class Records:
             "name": request.input.name,
             "args": _array(request.input.args.payloads),
         }
-        return [("update", 0, pack(body))]
+        trace = json.loads(_json(request.input.header.fields.get(TRACE)))
+        return [("update", 0, pack({**body, "trace": trace} if trace else body))]
 
     def updated(self, event: HistoryEvent) -> Found:
         done = event.workflow_execution_update_completed_event_attributes
