@@ -166,8 +166,8 @@ def _waits(pending: Pending, now: int, stack: Stack | None) -> str:
     return f"waits for a message{last}"
 
 
-def waits_in_short(pending: Pending, now: int) -> str:
+def waits_in_short(pending: Pending, now: int, queues: Iterable[Queue] = ()) -> str:
     """Return what an execution waits for, for a row of a list; empty if it has ended."""
     if pending.status != RUNNING:
         return ""
-    return reason(pending, now)
+    return reason(pending, now, queues)
