@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from ..interfaces.insight import ACTIVITY, WORKFLOW, Queue, Stack
 from ..interfaces.insight.pending import Pending, PendingActivity
@@ -10,6 +11,8 @@ from ..model.execution import RUNNING
 from ..model.text import one_line
 from ..model.timing import SECOND
 
+SHORT: Final = 160
+"""Characters of a reason in a row of a list."""
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
@@ -164,11 +167,12 @@ def _waits(pending: Pending, now: int, stack: Stack | None) -> str:
         return f"waits for {signal}{f' or {due}' if due else ''}{since}"
     if due:
         return f"waits for {due}"
-    return f"nothing of it is under way: it waits for a message{since}"
+    return f"waits for a message{since}: nothing of it is under way"
 
 
 def waits_in_short(pending: Pending, now: int, queues: Iterable[Queue] = ()) -> str:
     """What an execution waits for, in a few words for a row of a list."""
     if pending.status != RUNNING:
         return ""
-    return reason(pending, now, queues)
+    said = reason(pending, now, queues)
+    return said if len(said) <= SHORT else f"{said[: SHORT - 1]}…"
