@@ -207,6 +207,8 @@ def test_a_parked_workflow_is_told(url: str, shop: str, ask: Ask, tmp_path: Path
             assert found["problem"] == found["pending"]["parked"]["problem"]
             rows = {row["id"]: row for row in await ask("list", "--status", "parked", "--wide")}
             assert "parked" in rows[id]["waits_for"]
+            (top,) = [run for run in (await ask("top", "--once"))["parked"] if run["id"] == id]
+            assert (top["entry"], top["problem"]) == ("app:broken", found["problem"])
 
     asyncio.run(scenario())
 
@@ -223,6 +225,7 @@ def test_schedules_are_paused_resumed_and_triggered(url: str, shop: str, ask: As
             assert before["next"][0] > app.clock.now()
             (paused,) = await ask("schedules", "pause", "app:nightly", "--reason", "stocktaking")
             assert paused["paused"]["reason"] == "stocktaking"
+            assert list((await ask("top", "--once"))["paused"]) == ["app:nightly"]
             (resumed,) = await ask("schedules", "resume", "app:nightly")
             assert resumed["paused"] is None
             id = (await ask("schedules", "trigger", "app:nightly"))["id"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from saros.insight.reasons import activity_waits, reason, span, waits_in_short
-from saros.interfaces.insight import Queue, Schedule, Stack, Worker
+from saros.interfaces.insight import Paused, Queue, Schedule, Stack, Worker
 from saros.interfaces.insight.pending import Pending
 from saros.model.background import each
 from saros.model.errors import NOT_FOUND, Error
@@ -29,6 +29,7 @@ SCHEDULES: Final = ("SCHEDULE", "STARTS", "TIMES", "LAST", "NEXT", "STATE")
 LOOKED_AT: Final = 200
 """Running executions in which `top` looks for activities that fail."""
 SHOWN: Final = 15
+TAIL_CALL: Final = "in a tail call (return f(…)), which leaves no line"
 SOME: Final = 100
 """Executions of a list that are described before the list is read on."""
 AT_ONCE: Final = 16
@@ -146,8 +147,9 @@ def pending_lines(insight: Insight, now: int) -> Iterator[str]:
         yield f"stack     none: {one_line(insight.no_stack)}"
     if stack is not None:
         for number, one in enumerate(stack.coroutines, 1):
-            frame = one_line(one.frames[0]) if one.frames else "?"
-            yield f"coroutine {number} at {frame}{f', waits for {one_line(one.waits)}' if one.waits else ''}"
+            frame = f"at {one_line(one.frames[0])}" if one.frames else TAIL_CALL
+            waits = f", waits for {one_line(one.waits)}" if one.waits else ""
+            yield f"coroutine {number} {frame}{waits}"
         for title, names in (
             ("topics", stack.topics),
             ("queries", stack.queries),
@@ -204,14 +206,24 @@ class Failing(msgspec.Struct):
     said: str
 
 
+class ParkedRun(msgspec.Struct):
+    """A run whose workflow task fails."""
+
+    id: str
+    entry: str
+    problem: str
+
+
 class Overview(msgspec.Struct):
-    """What `saros top` shows. `failing` is of the newest running executions."""
+    """What `saros top` shows. `failing` and `parked` are of the newest running executions."""
 
     time: int
     counts: dict[str, int]
     queues: list[Queue]
     workers: list[Worker]
     failing: list[Failing]
+    parked: list[ParkedRun]
+    paused: dict[str, Paused]  # schedules
 
 
 async def overview(app: App) -> Overview:
@@ -233,13 +245,25 @@ async def overview(app: App) -> Overview:
     page = await app.page(f"status = '{RUNNING}'", limit=LOOKED_AT)
     failing = [one for found in await each(failing_of, page.items, AT_ONCE) for one in found]
     failing.sort(key=lambda one: -one.attempt)
-    return Overview(now, await app.counts(), await app.queues(), await app.workers(), failing)
+    runs = await with_problems(app, page.items)
+    return Overview(
+        now,
+        await app.counts(),
+        await app.queues(),
+        await app.workers(),
+        failing,
+        [ParkedRun(run.id, run.entry, run.problem) for run in runs if run.problem],
+        await app.backend.paused(),
+    )
 
 
 def overview_lines(found: Overview) -> list[str]:
     counts = ", ".join(f"{count} {status}" for status, count in sorted(found.counts.items())) or "none"
     lines = [f"executions: {counts}", ""]
-    failing: list[tuple[str, ...]] = [(one.id, one.said) for one in found.failing[:SHOWN]]
+    if found.paused:
+        lines[1:1] = [f"paused schedules: {', '.join(map(one_line, sorted(found.paused)))}"]
+    failing: list[tuple[str, ...]] = [(one.id, f"parked: {one.problem}") for one in found.parked[:SHOWN]]
+    failing += [(one.id, one.said) for one in found.failing[:SHOWN]]
     for titles, rows in (
         (QUEUES, queue_rows(found.queues, found.time)),
         (WORKERS, worker_rows(found.workers, found.time)),

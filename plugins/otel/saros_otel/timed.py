@@ -11,9 +11,9 @@ from .carriers import written
 
 
 class Timed:
-    """Something under way; see `saros.interfaces.observer.Span`.
+    """An operation in progress; see `saros.interfaces.observer.Span`.
 
-    :param ended: called with the seconds that it took, its route and its error.
+    :param ended: called with its duration in seconds, its route and its error.
     """
 
     __slots__ = ("_began", "_ended", "_route", "_span", "trace")

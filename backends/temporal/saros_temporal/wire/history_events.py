@@ -157,11 +157,8 @@ class Records:
 
     def update(self, event: HistoryEvent) -> Found:
         request = event.workflow_execution_update_accepted_event_attributes.accepted_request
-        body = {
-            "id": request.meta.update_id,
-            "name": request.input.name,
-            "args": _array(request.input.args.payloads),
-        }
+        args = _array(request.input.args.payloads)
+        body = {"id": request.meta.update_id, "name": request.input.name, "args": args}
         trace = json.loads(_json(request.input.header.fields.get(TRACE)))
         return [("update", 0, pack({**body, "trace": trace} if trace else body))]
 

@@ -48,6 +48,8 @@ def stack(
 ) -> None:
     """Show where the code of an execution waits; its history is replayed here, on the app's present code."""
 
+    from ..overview import TAIL_CALL
+
     async def work() -> Any:
         async with session.client(backend, app) as opened:
             return await opened.get(id, run_id).stack()
@@ -59,7 +61,7 @@ def stack(
     for number, each in enumerate(found.coroutines, 1):
         waits = f", waits for {one_line(each.waits)}" if each.waits else ""
         output.line(f"coroutine {number}{waits}")
-        for frame in each.frames:
+        for frame in each.frames or [TAIL_CALL]:
             output.line(f"  {one_line(frame)}")
     for title, names in (("topics", found.topics), ("queries", found.queries), ("updates", found.updates)):
         if names:
