@@ -1,4 +1,4 @@
-"""A workflow instance without a worker: what jobs of an activation make it answer."""
+"""A workflow instance without a worker: tests pass it the jobs of an activation and read its commands."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ LOCAL = 'local near = funcs.new():with_options({ ["activity.local"] = true })\n'
 
 
 class Run:
-    """A workflow instance, and what it answered last."""
+    """A workflow instance, and its last completion."""
 
     def __init__(self, root: Path, plugins: Any, codec_wants_context: bool = False) -> None:
         converter = DataConverter.default

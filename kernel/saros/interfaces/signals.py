@@ -69,7 +69,7 @@ class Outgoing(NamedTuple):
 
 
 def lane_of(id: str, to: str) -> str:
-    """The lane of what execution `id` asks of `to`, and of the news of its end for `to`."""
+    """Return the lane of the requests of execution `id` to `to`, and of the notice of its end to `to`."""
     return f"{id}>{to}"
 
 

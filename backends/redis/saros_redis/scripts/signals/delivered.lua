@@ -1,5 +1,5 @@
--- {entry, id, run id, reply or "", key, lane, wanted}: take an entry out of the outbox; its sender gets the reply.
--- Returns the wanted entries: the next one of the lane may be among them.
+-- {entry, id, run id, reply or "", key, lane, wanted}: remove an entry from the outbox, and send its sender the reply.
+-- Returns the wanted entries, which may include the next one of the lane.
 local id, only, reply = input[2], input[3], input[4]
 if drop_entry(tag .. ":out", input[1]) == 1 then
   advance(input[6])
