@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +13,12 @@ from temporalio.api.workflowservice.v1 import (
     DescribeTaskQueueRequest,
     SetWorkerDeploymentCurrentVersionRequest,
 )
+from temporalio.bridge.proto.activity_task import Cancel
+from temporalio.worker._activity import _ActivityWorker
 
 from saros.entries import Ignored
 from saros.entries.core import WORKER_OPTIONS
+from saros_temporal.worker.worker import ignore_late_cancels
 
 PATIENCE_S = 60.0
 
@@ -150,3 +155,12 @@ def test_an_empty_identity_counts_as_absent(run: Any, opener: Any, tmp_path: Pat
             return await (await app.start("app:flow", 7)).result(PATIENCE_S)
 
     assert run(scenario(), 2 * PATIENCE_S) == 7
+
+
+def test_a_late_cancel_ends_no_worker_where_warnings_are_errors() -> None:
+    """The SDK warns when an activity ends as its cancellation comes, in the loop that takes activity tasks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ignore_late_cancels()
+        worker: Any = SimpleNamespace(_running_activities={})
+        _ActivityWorker._handle_cancel_activity_task(worker, b"gone", Cancel())
