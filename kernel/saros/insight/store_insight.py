@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from ..entries import Entry
@@ -135,7 +135,7 @@ class StoreInsight(abc.ABC):
     async def workers(self) -> list[Worker]:
         return sorted(await self.store.workers(), key=lambda worker: (worker.host, worker.pid, worker.id))
 
-    async def queues(self) -> list[Queue]:
+    async def queues(self, also: Sequence[str] = ()) -> list[Queue]:
         pollers: dict[str, int] = defaultdict(int)
         for worker in await self.store.workers():
             for name in worker.task_queues:

@@ -103,13 +103,15 @@ async def insight_of(app: App, id: str, run_id: str) -> Insight:
             stack = await handle.stack()
         except Error as error:  # this client has not its app, or not the right version
             missing = error.message
-    queues = await app.queues() if pending.status == RUNNING else []
+    served = sorted({pending.task_queue, *(activity.task_queue for activity in pending.activities)})
+    queues = await app.backend.queues(served) if pending.status == RUNNING else []
     return Insight(pending, reason(pending, app.clock.now(), queues, stack), stack, missing)
 
 
 async def waits_of(app: App, runs: Sequence[Description]) -> list[str]:
     """What each of these runs waits for, in a few words."""
-    queues = await app.queues() if any(run.status == RUNNING for run in runs) else []
+    served = sorted({run.task_queue for run in runs if run.status == RUNNING})
+    queues = await app.backend.queues(served) if served else []
 
     async def waits(run: Description) -> str:
         if run.status != RUNNING:

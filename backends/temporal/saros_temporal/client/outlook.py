@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import base64
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -61,7 +62,8 @@ class TemporalInsight(abc.ABC):
             return Stack()
         queue = description.task_queue
         at_hand = self.deployment.registry.by_type(description.type) is not None
-        if await InsightClient(namespace).polled(queue, self.clock.now()):
+        polled = await InsightClient(namespace).queues([queue], self.clock.now())
+        if any(each.pollers for each in polled):
             try:
                 found = await namespace.messages.query(
                     id, STACK_QUERY, b"[]", description.run_id, ASKED_S if at_hand else QUERY_S
@@ -106,12 +108,17 @@ class TemporalInsight(abc.ABC):
         return sorted(set(queues or registry.task_queues()))
 
     async def workers(self) -> list[Worker]:
-        spaces = self.namespaces.all
-        return [w for each in spaces for w in await InsightClient(each).workers(self._queues_of(each))]
-
-    async def queues(self) -> list[Queue]:
         spaces, now = self.namespaces.all, self.clock.now()
-        return [q for each in spaces for q in await InsightClient(each).queues(self._queues_of(each), now)]
+        return [w for each in spaces for w in await InsightClient(each).workers(self._queues_of(each), now)]
+
+    async def queues(self, also: Sequence[str] = ()) -> list[Queue]:
+        found, now = [], self.clock.now()
+        for space in self.namespaces.all:
+            names = self._queues_of(space)
+            if space is self.namespaces.default:
+                names = sorted({*names, *also})
+            found += await InsightClient(space).queues(names, now)
+        return found
 
     # --- schedules ----------------------------------------------------------------------------
 
