@@ -88,7 +88,7 @@ class Observer(WorkflowTaskObserver, Protocol):
         ...
 
     def handed(self, workflow: str, trace: str, parent: str = "") -> str:
-        """The carrier that a run begins with.
+        """Return the carrier that a run begins with.
 
         :param workflow: its type.
         :param trace: that of the client which starts it, or that with which its parent began.

@@ -32,12 +32,12 @@ def span_id_of(run_id: str, activity_id: str = "") -> int:
 
 
 def is_linked(carrier: str) -> bool:
-    """Whether the run has a trace of its own, with a link to what the carrier names."""
+    """Return whether the run has a trace of its own, with a link to what the carrier names."""
     return carrier.startswith(LINKED)
 
 
 def linked(carrier: str) -> str:
-    """The carrier for a run that has a trace of its own."""
+    """Return the carrier for a run that has a trace of its own."""
     return carrier if not carrier or is_linked(carrier) else LINKED + carrier
 
 

@@ -54,8 +54,7 @@ class Records:
         """The records of the next events."""
         found: list[Record] = []
         for event in events:
-            read = _READERS.get(event.event_type)
-            if read is not None:
+            if (read := _READERS.get(event.event_type)) is not None:
                 time = event.event_time.ToNanoseconds()
                 found += [Record(op, ref, body, time) for op, ref, body in read(self, event)]
         return found
