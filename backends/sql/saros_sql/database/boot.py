@@ -68,6 +68,10 @@ class SteadyClock:
             self._ahead = steady + max(0, wall - before) - here
         self._save(tx, wall)
 
+    def wall(self) -> int:
+        """The time of day, in nanoseconds since 1970."""
+        return time.time_ns()
+
     def save(self, tx: Transaction) -> None:
         """Have the clocks known that show the same time, for when the machine was restarted."""
         if steady_ns() - self._saved >= SAVE_NS:

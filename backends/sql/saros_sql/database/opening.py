@@ -12,7 +12,7 @@ from saros.model.errors import INVALID, NOT_FOUND, PERMISSION_DENIED, Error
 from ..options import Options
 from .boot import SteadyClock
 from .schema import TABLES, VERSION, statements
-from .sqlite import SqliteConnection, SqliteTransaction, explain
+from .sqlite import SqliteConnection, explain
 
 APPLICATION: Final = 0x5361726F
 """What SQLite has in the header of a database of ours: "Saro"."""
@@ -168,7 +168,7 @@ def _prepare(
     connection: SqliteConnection, raw: sqlite3.Connection, options: Options, clock: SteadyClock
 ) -> None:
     """Make the tables, if another process has not done so meanwhile, and read the clock."""
-    transaction: SqliteTransaction = connection.begin(True)
+    transaction = connection.begun(True)
     try:
         if raw.execute("PRAGMA user_version").fetchone()[0] == 0:
             make_tables(raw)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -50,6 +50,13 @@ class Touched(msgspec.Struct, array_like=True):
     def changed(self, run_id: str, length: int) -> None:
         self.runs[run_id] = length
 
+    def add(self, more: Touched) -> None:
+        self.topics |= more.topics
+        self.unknown = self.unknown or more.unknown
+        self.runs.update(more.runs)
+        if more.due is not None:
+            self.alarm(more.due)
+
     def cut(self) -> Touched:
         """As much of it as fits into a message."""
         if len(self.runs) <= MOST_RUNS:
@@ -65,6 +72,7 @@ class Transaction(abc.ABC):
     :ivar steady: the database's steady clock, in nanoseconds; only differences mean something.
     :ivar touched: what the transaction changes.
     :ivar looked: topics of which others may have changed something.
+    :ivar passed_over: topics of which something was left to others, who had locked it just then.
     """
 
     owner: str
@@ -72,11 +80,10 @@ class Transaction(abc.ABC):
     steady: int
     touched: Touched
     looked: int = 0
+    passed_over: int = 0
 
     skip_locked: str = ""
     """Ends a SELECT of rows to lease: others' are left out."""
-    for_update: str = ""
-    """Ends a SELECT of rows to change."""
 
     def by_the_day(self, steady: int) -> int:
         """The time of day of a moment that is known by the steady clock."""
@@ -104,10 +111,24 @@ class Transaction(abc.ABC):
                 topics &= ~topic
         return topics
 
-    @abc.abstractmethod
-    def lock(self, name: str) -> None:
-        """Wait for other transactions that have locked the same name, until this one ends."""
-        ...
+    def lock(self, *names: str) -> None:
+        """Wait for other transactions that have locked one of the names, until this one ends.
+
+        Whoever changes anything of an execution, or a registered name, has locked its id, or that name. A database
+        with one writer needs no locks.
+        """
+        return
+
+    def claim(self, ids: Sequence[str], topic: int = 0) -> set[str]:
+        """Lock those of the names that no other transaction has locked.
+
+        :param topic: of it, the other ones are looked for again soon.
+        """
+        return set(ids)
+
+    def absent(self, owners: Sequence[str]) -> list[str]:
+        """Those of the sessions whose processes are not connected to the database, where it tells that."""
+        return []
 
     @abc.abstractmethod
     def token(self) -> str:

@@ -117,7 +117,7 @@ class Wakers:
                 break
             count += 1
             try:
-                _add(heard, _decode(message))
+                heard.add(_decode(message))
             except msgspec.MsgspecError:  # of another version: look for everything
                 heard.unknown = True
         if count >= FULL:
@@ -137,11 +137,3 @@ class Wakers:
             self._sender = None
         with contextlib.suppress(OSError):
             os.rmdir(self.folder)  # if it was the last one
-
-
-def _add(heard: Touched, more: Touched) -> None:
-    heard.topics |= more.topics
-    heard.runs.update(more.runs)
-    heard.unknown = heard.unknown or more.unknown
-    if more.due is not None:
-        heard.alarm(more.due)

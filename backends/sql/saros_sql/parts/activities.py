@@ -15,9 +15,10 @@ from saros.model.errors import CANCELED, ErrorData
 from saros.model.records import DONE, Outcome, pack
 from saros.model.values import Json
 
-from ..database.transaction import ACTIVITIES, Transaction, marks
+from ..database.transaction import ACTIVITIES, Transaction
 from . import lifecycle
 from .lifecycle import RETRY
+from .ready import oldest
 
 _read = msgspec.json.Decoder(ActivityTask).decode
 _CANCELED: Final = pack(Outcome(err=ErrorData("canceled", CANCELED, False)))
@@ -67,12 +68,7 @@ def ask(tx: Transaction, run: int, ref: int, run_id: str) -> None:
 
 def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[ActivityLease]:
     """Lease activities for an attempt; the longest ready first."""
-    rows = tx.all(
-        "SELECT seq, task, attempt, heartbeat FROM activities"
-        f" WHERE ready IS NOT NULL AND task_queue IN ({marks(queues)}) ORDER BY ready, seq LIMIT ?{tx.skip_locked}",
-        *queues,
-        limit,
-    )
+    rows = oldest(tx, "seq, task, attempt, heartbeat", "activities", "seq", queues, limit, end=tx.skip_locked)
     leases: list[ActivityLease] = []
     taken: list[tuple[Any, ...]] = []
     for seq, blob, attempt, heartbeat in rows:
@@ -112,6 +108,7 @@ def settle(tx: Transaction, results: Iterable[Settled]) -> None:
     """See `Store.settle`."""
     for lease, outcome, retry_in in results:
         task = lease.task
+        tx.lock(task.id)
         row = tx.one(_LEASED, task.run_id, task.ref, lease.token)
         if row is None:
             continue

@@ -42,6 +42,7 @@ def give_back(tx: Transaction, entries: Iterable[Outgoing]) -> None:
 
 def delivered(tx: Transaction, entry: Outgoing, reply: Mail | None) -> None:
     """See `Store.delivered`. What somebody else has delivered meanwhile has its reply already."""
+    tx.lock(entry.id)
     if not tx.run("DELETE FROM outbox WHERE mail_key = ? AND op = ?", entry.key, entry.op):
         return
     if entry.lane and tx.run(
