@@ -257,6 +257,17 @@ class PostgresServer(Server):
         command = [self.program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(command).returncode == 0
 
+    def protect(self, user: str, password: str) -> None:
+        """Make a user who needs a password."""
+        import psycopg
+
+        access = self.data / "pg_hba.conf"
+        if f"host all {user} " not in access.read_text():
+            access.write_text(f"host all {user} 127.0.0.1/32 scram-sha-256\n{access.read_text()}")
+        with psycopg.connect(f"postgresql://saros@127.0.0.1:{self.port}/postgres", autocommit=True) as raw:
+            raw.execute(f"CREATE ROLE {user} LOGIN PASSWORD '{password}'")  # type: ignore[call-overload]
+            raw.execute("SELECT pg_reload_conf()")
+
     def stop(self) -> None:
         """Stop it at once, but in good order, and delete its data."""
         self.kill(signal.SIGINT)

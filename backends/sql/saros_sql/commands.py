@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from .options import Options
 
 Url = Annotated[
     str,
     typer.Argument(
-        envvar="SAROS_BACKEND", help="The database, such as sqlite:///shop.db.", show_default=False
+        envvar="SAROS_BACKEND",
+        help="The database, such as sqlite:///shop.db or postgresql://host/shop.",
+        show_default=False,
     ),
 ]
-db = typer.Typer(no_args_is_help=True, help="Look after the database of sqlite://.")
+db = typer.Typer(no_args_is_help=True, help="Look after the database of sqlite:// or postgresql://.")
+
+
+def _maintenance(url: str) -> tuple[Any, Options]:
+    """The module for a database, and its options."""
+    from .dialects import need_driver
+    from .options import parse
+
+    options = parse(url)
+    if not options.server:
+        from .database import maintenance
+
+        return maintenance, options
+    need_driver(options)
+    from .postgres import maintenance as on_server
+
+    return on_server, options
 
 
 @db.command(epilog="Example: saros db info sqlite:///shop.db --check")
@@ -23,17 +44,18 @@ def info(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Tell what is in a database: schema, sizes, executions, what waits."""
-    from .database import maintenance
-    from .options import parse
-
-    found = maintenance.info(parse(url), check=check)
+    maintenance, options = _maintenance(url)
+    found = maintenance.info(options, check=check)
     if json:
         import msgspec
 
         typer.echo(msgspec.json.encode(found._asdict()).decode())
     else:
         lines = {"path": found.path, "schema": found.schema, "size": f"{found.size:,} bytes"}
-        lines |= {"log": f"{found.log:,} bytes", "free": f"{found.free:,} bytes", "sessions": found.sessions}
+        for what, size in (("log", found.log), ("free", found.free)):
+            if size is not None:
+                lines[what] = f"{size:,} bytes"
+        lines["sessions"] = found.sessions
         lines |= {what: f"{number:,}" for what, number in {**found.executions, **found.waiting}.items()}
         for what, value in lines.items():
             typer.echo(f"{what:<15} {value}")
@@ -48,29 +70,25 @@ def backup(
     url: Url,
     target: Annotated[Path, typer.Argument(help="The file to make.", show_default=False)],
 ) -> None:
-    """Copy a database while it is in use. The copy is complete, or it is not there."""
-    from .database import maintenance
-    from .options import parse
+    """Copy a file of SQLite while it is in use. The copy is complete, or it is not there.
 
-    size = maintenance.backup(parse(url), target)
+    For PostgreSQL there is pg_dump."""
+    maintenance, options = _maintenance(url)
+    size = maintenance.backup(options, target)
     typer.echo(f"{target} has {size:,} bytes")
 
 
 @db.command(epilog="Example: saros db vacuum sqlite:///shop.db")
 def vacuum(url: Url) -> None:
     """Give the space of forgotten executions back to the disk. Workers wait meanwhile."""
-    from .database import maintenance
-    from .options import parse
-
-    before, after = maintenance.vacuum(parse(url))
+    maintenance, options = _maintenance(url)
+    before, after = maintenance.vacuum(options)
     typer.echo(f"{before:,} bytes before, {after:,} bytes after")
 
 
 @db.command(epilog="Example: saros db migrate sqlite:///shop.db")
 def migrate(url: Url) -> None:
     """Bring a database to the schema of this version. Stop its workers first, and make a backup."""
-    from .database import maintenance
-    from .options import parse
-
-    before, after = maintenance.migrate(parse(url))
+    maintenance, options = _maintenance(url)
+    before, after = maintenance.migrate(options)
     typer.echo(f"schema {after}: nothing to do" if before == after else f"schema {before} became {after}")

@@ -66,7 +66,7 @@ class Housekeeping:
         link = self._link
         while True:
             link.waiting.take_alarm()
-            fired = await link.write(deadlines.fire)
+            fired = await link.write(deadlines.fire, light=True)
             if fired.number == deadlines.MOST:
                 continue
             following = fired.following

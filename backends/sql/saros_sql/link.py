@@ -8,12 +8,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
-from saros.model.errors import Error
+from saros.model.errors import UNAVAILABLE, Error
 from saros.model.timing import SECOND
 
 from .database.operations import look
 from .database.thread import DatabaseThread
-from .database.transaction import Touched, Transaction
+from .database.transaction import EVERYTHING, Touched, Transaction
 from .dialects import dialect
 from .options import Options
 from .parts import sessions
@@ -94,6 +94,8 @@ class Link:
             self._watch()
         elif self.dialect.polls:
             self._writer.pause = POLL_S
+        else:
+            raise Error(f"{self.options.url}: there is no connection to listen to others", UNAVAILABLE)
         self._listens = True
 
     def _watch(self) -> None:
@@ -107,6 +109,7 @@ class Link:
         """Listen again, when the connection for that was lost; called by the writer's thread."""
         if self._listens and not self.dialect.polls and self.wakers.socket is None and self.wakers.listen():
             self._call(lambda _: self._watch(), Touched())
+            self._heard(Touched(EVERYTHING, {}, 0, True))
 
     def _unwatch(self) -> None:
         if self._watched is not None and self._loop is not None:

@@ -72,6 +72,7 @@ class Transaction(abc.ABC):
     :ivar steady: the database's steady clock, in nanoseconds; only differences mean something.
     :ivar touched: what the transaction changes.
     :ivar looked: topics of which others may have changed something.
+    :ivar lasting: it has to be on the disk, for no store would notice that it is lost.
     :ivar passed_over: topics of which something was left to others, who had locked it just then.
     """
 
@@ -81,6 +82,7 @@ class Transaction(abc.ABC):
     touched: Touched
     looked: int = 0
     passed_over: int = 0
+    lasting: bool = False
 
     skip_locked: str = ""
     """Ends a SELECT of rows to lease: others' are left out."""
@@ -139,3 +141,15 @@ class Transaction(abc.ABC):
 def marks(values: Iterable[Any]) -> str:
     """The parameters of a list in SQL."""
     return ", ".join("?" for _ in values)
+
+
+def oldest(
+    tx: Transaction, columns: str, table: str, key: str, queues: Sequence[str], limit: int, end: str = ""
+) -> list[tuple[Any, ...]]:
+    """Rows of a table of tasks that are ready in these queues; the longest ready first."""
+    return tx.all(
+        f"SELECT {columns} FROM {table} WHERE ready IS NOT NULL AND task_queue IN ({marks(queues)})"
+        f" ORDER BY ready, {key} LIMIT ?{end}",
+        *queues,
+        limit,
+    )

@@ -15,10 +15,9 @@ from saros.model.errors import CANCELED, ErrorData
 from saros.model.records import DONE, Outcome, pack
 from saros.model.values import Json
 
-from ..database.transaction import ACTIVITIES, Transaction
+from ..database.transaction import ACTIVITIES, Transaction, oldest
 from . import lifecycle
 from .lifecycle import RETRY
-from .ready import oldest
 
 _read = msgspec.json.Decoder(ActivityTask).decode
 _CANCELED: Final = pack(Outcome(err=ErrorData("canceled", CANCELED, False)))

@@ -159,6 +159,7 @@ def send_node(tx: Transaction, node: str, mail: bytes) -> bool:
 def node_mail(tx: Transaction, node: str, limit: int) -> list[bytes]:
     rows = tx.all("SELECT seq, mail FROM node_mail WHERE node = ? ORDER BY seq LIMIT ?", node, limit)
     if rows:
+        tx.lasting = True
         numbers = [
             seq for seq, _ in rows
         ]  # not all before the last: another sender's may have been added just now

@@ -15,11 +15,10 @@ from saros.model.records import pack
 from saros.model.search import upserted
 from saros.model.timing import SECOND
 
-from ..database.transaction import ACTIVITIES, TASKS, Transaction, marks
+from ..database.transaction import ACTIVITIES, TASKS, Transaction, marks, oldest
 from ..size_limits import too_large
 from . import activities, attributes, lifecycle, sending, sessions
 from .lifecycle import FREE, NOTE_PARKED, PARKED, WAKE, Found, read_raws, read_run
-from .ready import oldest
 
 REFUSED_NS: Final = 60 * SECOND
 """After which a commit is tried again that was too large."""

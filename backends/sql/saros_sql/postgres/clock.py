@@ -35,9 +35,12 @@ class ServerClock:
     def wall(self) -> int:
         return steady_ns() + self._wall
 
-    def heard(self, wall: int, steady: int) -> None:
+    def heard(self, wall: int, steady: int | None) -> None:
+        """Note what they show; `steady` only when it has been compared with the clock of this process."""
         here = steady_ns()
-        self._wall, self._steady = wall - here, steady - here
+        self._wall = wall - here
+        if steady is not None:
+            self._steady = steady - here
 
     def save(self, tx: Transaction) -> None:
         if steady_ns() - self._saved >= SAVE_NS:

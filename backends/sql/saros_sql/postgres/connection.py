@@ -125,7 +125,7 @@ class PostgresConnection:
             if not stood_still(step, transaction.steady, seen):
                 raw.execute("UPDATE clock SET ahead = %s WHERE ahead = %s", (ahead - step, ahead))
             return None
-        self._clock.heard(transaction.now, transaction.steady)
+        self._clock.heard(transaction.now, None if self._reads else transaction.steady)
         self._transaction = transaction
         return transaction
 
@@ -150,8 +150,9 @@ class PostgresConnection:
         assert raw is not None
         assert transaction is not None
         self._transaction = None
+        light = self._light and not transaction.lasting
         try:
-            raw.execute("SET LOCAL synchronous_commit = off; COMMIT" if self._light else "COMMIT")
+            raw.execute("SET LOCAL synchronous_commit = off; COMMIT" if light else "COMMIT")
         except psycopg.Error as exc:
             if not is_lost(exc) or not transaction.writes:
                 raise

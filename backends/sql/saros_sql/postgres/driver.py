@@ -117,7 +117,9 @@ def explain(failure: Exception, options: Options | None) -> Error:
     if state is None and isinstance(failure, psycopg.OperationalError):
         kind, what, hint = _connecting(text)
     elif isinstance(failure, psycopg.ProgrammingError) and state is None:
-        kind, what, hint = INVALID, "it is no URL of a database", None
+        return Error(
+            f"{where}libpq does not understand this URL", INVALID, retryable=False
+        )  # its words have secrets
     else:
         known = state or ""
         kind, what, hint = (
