@@ -7,6 +7,7 @@ clocks, and change the distance by as much.
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from saros.model.clock import steady_ns
@@ -21,26 +22,46 @@ SAVE_NS: Final = 2_000_000_000
 NEAR_NS: Final = 10_000_000_000
 
 
-class ServerClock:
-    """The clocks, as a store estimates them between two transactions."""
+class Estimate:
+    """What a clock of the server shows between two replies, in nanoseconds.
+
+    A reply was under way for an unknown time, so it tells the least that the clock shows now. When the statement was
+    sent tells the most.
+    """
 
     def __init__(self) -> None:
-        self._steady = 0  # by which the steady clock is before that of this process
-        self._wall = 0
+        self._ahead: int | None = None
+
+    def now(self) -> int:
+        return time.time_ns() if self._ahead is None else steady_ns() + self._ahead
+
+    def heard(self, shown: int, sent: int) -> None:
+        least, most = shown - steady_ns(), shown - sent
+        self._ahead = least if self._ahead is None else min(max(self._ahead, least), most)
+
+
+class ServerClock:
+    """The clocks of a store's database, as far as it has heard of them."""
+
+    def __init__(self) -> None:
+        self._steady = Estimate()
+        self._wall = Estimate()
         self._saved = 0
 
     def now(self) -> int:
-        return steady_ns() + self._steady
+        return self._steady.now()
 
     def wall(self) -> int:
-        return steady_ns() + self._wall
+        return self._wall.now()
 
-    def heard(self, wall: int, steady: int | None) -> None:
-        """Note what they show; `steady` only when it has been compared with the clock of this process."""
-        here = steady_ns()
-        self._wall = wall - here
+    def heard(self, wall: int, steady: int | None, sent: int) -> None:
+        """Note what they show; `steady` only when it has been compared with the clock of this process.
+
+        :param sent: when this was asked, by `steady_ns`.
+        """
+        self._wall.heard(wall, sent)
         if steady is not None:
-            self._steady = steady - here
+            self._steady.heard(steady, sent)
 
     def save(self, tx: Transaction) -> None:
         if steady_ns() - self._saved >= SAVE_NS:

@@ -125,7 +125,7 @@ class PostgresConnection:
             if not stood_still(step, transaction.steady, seen):
                 raw.execute("UPDATE clock SET ahead = %s WHERE ahead = %s", (ahead - step, ahead))
             return None
-        self._clock.heard(transaction.now, None if self._reads else transaction.steady)
+        self._clock.heard(transaction.now, None if self._reads else transaction.steady, sent)
         self._transaction = transaction
         return transaction
 

@@ -13,7 +13,7 @@ from functools import cache
 from hashlib import blake2b
 from typing import Any, Final
 
-from psycopg import Cursor
+from psycopg import Cursor, DataError
 
 from ..database.transaction import Touched, Transaction
 
@@ -34,6 +34,11 @@ def key(schema: str, kind: str, name: str) -> int:
 @cache
 def translated(sql: str) -> str:
     return sql.replace("?", "%s")
+
+
+def _without_zeros(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """PostgreSQL has no text with a zero."""
+    return tuple(arg.replace("\0", "\ufffd") if isinstance(arg, str) and "\0" in arg else arg for arg in args)
 
 
 class PostgresTransaction(Transaction):
@@ -60,11 +65,20 @@ class PostgresTransaction(Transaction):
     def all(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
         if not sql.startswith("SELECT"):
             self.writes += 1
-        return self._cursor.execute(translated(sql), args).fetchall()  # type: ignore[arg-type]
+        return self._execute(sql, args).fetchall()
 
     def run(self, sql: str, *args: Any) -> int:
         self.writes += 1
-        return self._cursor.execute(translated(sql), args).rowcount  # type: ignore[arg-type]
+        return self._execute(sql, args).rowcount
+
+    def _execute(self, sql: str, args: tuple[Any, ...]) -> Cursor[tuple[Any, ...]]:
+        statement: Any = translated(sql)
+        try:
+            return self._cursor.execute(statement, args)
+        except DataError as exc:
+            if exc.sqlstate is not None:
+                raise
+            return self._cursor.execute(statement, _without_zeros(args))  # it has not been sent
 
     def many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
         given = list(rows)
@@ -72,7 +86,8 @@ class PostgresTransaction(Transaction):
             self.run(sql, *given[0])
         elif given:
             self.writes += 1
-            self._cursor.executemany(translated(sql), given)  # type: ignore[arg-type]
+            statement: Any = translated(sql)
+            self._cursor.executemany(statement, [_without_zeros(row) for row in given])
 
     def lock(self, *names: str) -> None:
         keys = sorted({key(self._schema, "lock", name) for name in names} - self._held)
