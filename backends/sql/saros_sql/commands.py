@@ -40,7 +40,9 @@ def _maintenance(url: str) -> tuple[Any, Options]:
 @db.command(epilog="Example: saros db info sqlite:///shop.db --check")
 def info(
     url: Url,
-    check: Annotated[bool, typer.Option("--check", help="Read all of it, and say what is damaged.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Read the whole database and report damage.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Tell what is in a database: schema, sizes, executions, what waits."""
@@ -68,7 +70,7 @@ def info(
 @db.command(epilog="Example: saros db backup sqlite:///shop.db /backups/shop-2026-01-31.db")
 def backup(
     url: Url,
-    target: Annotated[Path, typer.Argument(help="The file to make.", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="The file to create.", show_default=False)],
 ) -> None:
     """Copy a file of SQLite while it is in use. The copy is complete, or it is not there.
 

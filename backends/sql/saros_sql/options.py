@@ -19,7 +19,7 @@ _DIGITS: Final = re.compile("[0-9]{1,18}")
 
 
 class Options(NamedTuple):
-    """What a URL says. Durations are nanoseconds, sizes bytes."""
+    """The options of a URL. Durations are in nanoseconds, sizes in bytes."""
 
     url: str  # without secrets
     path: str  # of the file; empty with a server
@@ -92,7 +92,7 @@ _LIBPQ: Final = frozenset(
 _NAME: Final = re.compile("[a-z_][a-z0-9_]{0,47}")
 
 _DURATIONS: Final = {"retention": 1, "lease": SECOND // 2, "busy": SECOND // 100}
-"""And the shortest of each."""
+"""The options that are durations, each with its minimum."""
 _NUMBERS: Final = {"payload": (1_000, 500_000_000), "attempts": (1, 1_000_000)}
 _MODES: Final = {"full": True, "normal": False}
 
@@ -110,11 +110,11 @@ def _value(url: str, name: str, text: str, known: set[str]) -> Any:
     if name in _NUMBERS:
         least, most = _NUMBERS[name]
         if not _DIGITS.fullmatch(text) or not least <= int(text) <= most:
-            raise _bad(url, f"{name} is not a number from {least} to {most}")
+            raise _bad(url, f"{name} must be a number from {least} to {most}")
         return int(text)
     if name == "synchronous":
         if text not in _MODES:
-            raise _bad(url, "synchronous is full or normal, nothing else")
+            raise _bad(url, "synchronous must be full or normal")
         return _MODES[text]
     if not _NAME.fullmatch(text) or text.startswith("pg_"):
         raise _bad(url, "schema is not a name of small letters, digits and _, at most 48")

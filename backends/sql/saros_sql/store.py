@@ -98,6 +98,9 @@ class SqlStore:
     async def delivered(self, entry: Outgoing, reply: Mail | None) -> None:
         await self._link.write(lambda tx: deliveries.delivered(tx, entry, reply), ids=(entry.id,))
 
+    async def give_back(self, entries: Sequence[Outgoing]) -> None:
+        await self._link.write(lambda tx: deliveries.give_back(tx, entries))
+
     # --- clients ----------------------------------------------------------------------------
 
     async def start(self, new: NewRun, request: StartRequest) -> Started:

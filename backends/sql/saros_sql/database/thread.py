@@ -1,7 +1,7 @@
-"""The threads that talk to the database: each has a connection, and runs operations in the order they come in.
+"""Database threads. Each has one connection and runs operations in the order in which they arrive.
 
-Operations that wait together run in one transaction and share what a commit costs; one that fails is undone alone.
-They are answered when all are committed.
+Operations that wait at the same time run in one transaction and share the cost of a commit; one that fails is rolled
+back alone. Their callers get the results after the commit.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from .transaction import Touched, Transaction
 T = TypeVar("T")
 
 TURN_S: Final = 0.0005
-"""How long a thread of Python keeps the others waiting. Each statement gives up Python's lock and has to get it back:
-with the default of 5 ms, a busy event loop would hold up a transaction for as long at each of its statements."""
+"""Python's thread switch interval. Each statement releases Python's lock and must reacquire it: with the default of
+5 ms, a busy event loop would delay a transaction by that much at every statement."""
 MOST: Final = 200
 """Operations of one transaction: others wait for its end."""
 AGAIN_S: Final = 0.005
@@ -34,8 +34,8 @@ AGAIN_S: Final = 0.005
 
 class DatabaseThread:
     """:param connect: opens the connection; called by the thread.
-    :param told: gets what was changed, after each commit; called by the thread.
-    :param heard: gets what others may have changed; called by the thread.
+    :param told: called by the thread after each commit, with what the commit changed.
+    :param heard: called by the thread with what other processes may have changed.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class DatabaseThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self.pause = 1.0
-        """Seconds without anything to do after which it looks what others have done."""
+        """The idle time, in seconds, after which the thread checks for changes by other processes."""
         self.beat: tuple[float, Callable[[Transaction], object]] | None = None
         """What it does every so many seconds."""
         self.looked: Callable[[], None] = lambda: None
@@ -64,7 +64,7 @@ class DatabaseThread:
         self._unsure: list[Unsure] = []
 
     async def open(self) -> None:
-        """:raises Error: why there is no connection."""
+        """:raises Error: if the connection cannot be opened."""
         sys.setswitchinterval(min(sys.getswitchinterval(), TURN_S))
         self._loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = self._loop.create_future()
@@ -82,12 +82,12 @@ class DatabaseThread:
         ids: tuple[str, ...] = (),
         light: bool = False,
     ) -> T:
-        """The result of an operation. What was begun goes on when this is cancelled.
+        """Run an operation and return its result. An operation that has begun continues if the caller is cancelled.
 
-        With a `topic`, its first result that is not empty. While it waits for that, it is tried in the very
-        transactions that change something of the topic.
+        With a `topic`, return the first result that is not empty. Until there is one, the operation is tried again
+        within each transaction that changes something of the topic.
 
-        :raises Error: what it raises; UNAVAILABLE when the database is.
+        :raises Error: what the operation raises; UNAVAILABLE if the database is unavailable.
         """
         if self._closed or self._loop is None:
             raise Error("the database is closed", UNAVAILABLE)
@@ -101,7 +101,7 @@ class DatabaseThread:
             self._queue.put(operation)
 
     async def close(self) -> None:
-        """End the thread, once it has done what it has to do."""
+        """End the thread after it has run all pending operations."""
         if not self._closed:
             self._closed = True
             self._queue.put(None)
@@ -125,7 +125,7 @@ class DatabaseThread:
             connection.close()
 
     def _step(self, connection: Connection) -> bool:
-        """Do what there is to do, or wait for it; False at the end."""
+        """Run the pending operations, or wait for some; return False once the thread must end."""
         operations, goes_on = self._collect()
         now = time.monotonic()
         if self.beat is not None and goes_on and now >= self._next_beat:
@@ -140,7 +140,7 @@ class DatabaseThread:
         return goes_on
 
     def _look_around(self, connection: Connection) -> None:
-        """See what others have done, also those that could not say so."""
+        """Check for changes by other processes, including those that could not send a wake-up."""
         try:
             changed = connection.idle()
         except Error as exc:
@@ -274,7 +274,7 @@ class DatabaseThread:
 
     def _answer(self, call: Callable[[], None]) -> None:
         assert self._loop is not None
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
+        with contextlib.suppress(RuntimeError):  # the event loop has ended, so nobody waits
             self._loop.call_soon_threadsafe(call)
 
     def _settle_all(self, ended: list[Ended]) -> None:

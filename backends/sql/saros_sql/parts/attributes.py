@@ -1,4 +1,4 @@
-"""Search attributes, as their indexes have them."""
+"""The index of search attributes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MICROSECOND: Final = dt.timedelta(microseconds=1)
 
 
 def index(tx: Transaction, run: int, search: Mapping[str, msgspec.Raw]) -> None:
-    """Have search attributes found by their values."""
+    """Index the search attributes of a run by their values."""
     rows: list[tuple[Any, ...]] = []
     for name, raw in search.items():
         value = msgspec.json.decode(raw)
@@ -41,5 +41,5 @@ def columns(value: Any) -> tuple[str | None, float | None, int | None]:
 
 
 def micros(time: dt.datetime) -> int:
-    """A datetime as microseconds since 1970."""
+    """Return a datetime as microseconds since 1970."""
     return (time - _EPOCH) // _MICROSECOND

@@ -1,4 +1,4 @@
-"""Deadlines: what happens later."""
+"""Deadlines: set, cleared and fired."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AGAIN_NS: Final = 10_000_000
 
 
 class Fired(NamedTuple):
-    """What a look has found: how many were due, and when the next one is, by the steady clock."""
+    """The number of deadlines that were due, and the time of the next one by the steady clock."""
 
     number: int
     following: int | None
@@ -34,7 +34,7 @@ class _Due(NamedTuple):
 
 
 def fire(tx: Transaction) -> Fired:
-    """Fire what is due, in the order of the times, and equal ones in the order in which they were set."""
+    """Fire all due deadlines, ordered by time, those of equal time in the order in which they were set."""
     rows = tx.all(
         "SELECT runs.id, seq, deadlines.run, ref, guard, op, mail_ref, body, mail_run_id FROM deadlines"
         " JOIN runs ON runs.run = deadlines.run WHERE due <= ? ORDER BY due, seq LIMIT ?",
@@ -77,7 +77,7 @@ def _fire(tx: Transaction, due: _Due) -> None:
 
 
 def _limit(tx: Transaction, due: _Due) -> None:
-    """A run has taken its time."""
+    """End a run that has reached its time limit."""
     row = tx.one("SELECT id, run_id FROM runs WHERE run = ?", due.run)
     found: Found | None = lifecycle.find_running(tx, *row) if row is not None else None
     if found is None:

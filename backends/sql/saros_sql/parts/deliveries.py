@@ -16,7 +16,7 @@ _watcher = msgspec.json.Decoder(Watcher).decode
 
 
 def take(tx: Transaction, limit: int) -> list[Outgoing]:
-    """Lease entries, of each lane only the first."""
+    """Lease entries of the outbox, only the first of each lane."""
     rows = tx.all(
         "SELECT seq, id, run_id, pid, ref, op, body, mail_key, watcher, lane FROM outbox"
         f" WHERE owner IS NULL AND waits = 0 ORDER BY seq LIMIT ?{tx.skip_locked}",

@@ -17,7 +17,7 @@ DESCRIPTION: Final = (
 
 
 def description(row: tuple[Any, ...]) -> Description:
-    """That of a row of `DESCRIPTION`."""
+    """Return the description in a row of `DESCRIPTION`."""
     _run, facts, status, close_time, length, size, search, memo, problem = row
     run = read_run(facts)
     return Description(
