@@ -18,7 +18,7 @@ Url = Annotated[
         show_default=False,
     ),
 ]
-db = typer.Typer(no_args_is_help=True, help="Look after the database of sqlite:// or postgresql://.")
+db = typer.Typer(no_args_is_help=True, help="Inspect and maintain a sqlite:// or postgresql:// database.")
 
 
 def _maintenance(url: str) -> tuple[Any, Options]:
@@ -45,7 +45,7 @@ def info(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell what is in a database: schema, sizes, executions, what waits."""
+    """Show what a database contains: schema, sizes, executions, pending work."""
     maintenance, options = _maintenance(url)
     found = maintenance.info(options, check=check)
     if json:
@@ -72,9 +72,10 @@ def backup(
     url: Url,
     target: Annotated[Path, typer.Argument(help="The file to create.", show_default=False)],
 ) -> None:
-    """Copy a file of SQLite while it is in use. The copy is complete, or it is not there.
+    """Copy a SQLite database while it is in use. The target file appears only once the copy is complete.
 
-    For PostgreSQL there is pg_dump."""
+    For PostgreSQL, use pg_dump.
+    """
     maintenance, options = _maintenance(url)
     size = maintenance.backup(options, target)
     typer.echo(f"{target} has {size:,} bytes")
@@ -82,7 +83,7 @@ def backup(
 
 @db.command(epilog="Example: saros db vacuum sqlite:///shop.db")
 def vacuum(url: Url) -> None:
-    """Give the space of forgotten executions back to the disk. Workers wait meanwhile."""
+    """Return the space of deleted executions to the disk. Workers wait while this runs."""
     maintenance, options = _maintenance(url)
     before, after = maintenance.vacuum(options)
     typer.echo(f"{before:,} bytes before, {after:,} bytes after")
@@ -90,7 +91,7 @@ def vacuum(url: Url) -> None:
 
 @db.command(epilog="Example: saros db migrate sqlite:///shop.db")
 def migrate(url: Url) -> None:
-    """Bring a database to the schema of this version. Stop its workers first, and make a backup."""
+    """Migrate a database to the schema of this version. Stop its workers and make a backup first."""
     maintenance, options = _maintenance(url)
     before, after = maintenance.migrate(options)
     typer.echo(f"schema {after}: nothing to do" if before == after else f"schema {before} became {after}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from saros.model.errors import INVALID, Error
 
@@ -33,15 +33,15 @@ class Clock(Protocol):
 
 
 class WakeUps(Protocol):
-    """Wake-ups between the stores of one database.
-
-    :ivar dead: sessions whose processes are known to have died.
-    """
-
-    dead: set[str]
+    """Wake-ups between the stores of one database."""
 
     @property
-    def socket(self) -> object | None:
+    def dead(self) -> set[str]:
+        """Sessions whose processes are known to have died."""
+        ...
+
+    @property
+    def socket(self) -> Any:
         """What is readable when others have said something; None when they cannot be heard."""
         ...
 
@@ -65,14 +65,21 @@ class WakeUps(Protocol):
 
 
 class Dialect(Protocol):
-    """:ivar boot: what tells a restart of the machine, where all stores of a database are on one.
-    :ivar polls: others can be heard by looking often, where they cannot wake.
-    """
+    @property
+    def boot(self) -> str:
+        """What tells a restart of the machine, where all stores of a database are on one; else empty."""
+        ...
 
-    boot: str
-    polls: bool
-    clock: Clock
-    wakers: WakeUps
+    @property
+    def polls(self) -> bool:
+        """Whether others can be heard by looking often, where they cannot wake."""
+        ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def wakers(self) -> WakeUps: ...
 
     def connect(self, reads: bool) -> Connection: ...
 

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
+
+from anyio import CancelScope
 
 from saros.model.errors import UNAVAILABLE, Error
 from saros.model.timing import SECOND
@@ -39,7 +41,7 @@ class Link:
         self._joined = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listens = False
-        self._watched: object | None = None  # the socket that the event loop watches
+        self._watched: Any = None  # the socket that the event loop watches
         connect = self.dialect.connect
         self._writer = DatabaseThread("saros-sql-writer", partial(connect, False), self._told, self._heard)
         self._reader = DatabaseThread("saros-sql-reader", partial(connect, True), self._told, self._heard)
@@ -108,7 +110,7 @@ class Link:
         socket = self.wakers.socket
         if socket is not None and self._watched is None and self._loop is not None:
             self._watched = socket
-            self._loop.add_reader(socket, self._read_socket)  # type: ignore[arg-type]
+            self._loop.add_reader(socket, self._read_socket)
 
     def _mend(self) -> None:
         """Listen again, when the connection for that was lost; called by the writer's thread."""
@@ -118,7 +120,7 @@ class Link:
 
     def _unwatch(self) -> None:
         if self._watched is not None and self._loop is not None:
-            self._loop.remove_reader(self._watched)  # type: ignore[arg-type]
+            self._loop.remove_reader(self._watched)
             self._watched = None
 
     def _read_socket(self) -> None:

@@ -101,7 +101,9 @@ def _value(url: str, name: str, text: str, known: set[str]) -> Any:
     if name not in known:
         near = difflib.get_close_matches(name, sorted(known), 1, 0.75)
         names = ", ".join(sorted(known - _LIBPQ))
-        raise _bad(url, f"an unknown option; {f'did you mean {near[0]}?' if near else f'they are {names}'}")
+        raise _bad(
+            url, f"an unknown option; {f'did you mean {near[0]}?' if near else f'the options are {names}'}"
+        )
     if name in _DURATIONS:
         ns = _duration(url, name, text)
         if ns < _DURATIONS[name]:

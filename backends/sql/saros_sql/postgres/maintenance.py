@@ -72,7 +72,7 @@ def _leaves(options: Options, what: str, program: str) -> Error:
         f"{options.url}: Saros does not {what}, for PostgreSQL has its own programs",
         INVALID,
         retryable=False,
-        hint=f"say {program}",
+        hint=f"run {program}",
     )
 
 
@@ -110,5 +110,5 @@ def _check_idle(raw: Raw, options: Options) -> None:
         raise Error(
             f"{options.url} is in use by {used} process{'' if used == 1 else 'es'}",
             UNAVAILABLE,
-            hint="stop all workers of it first",
+            hint="stop all its workers first",
         )

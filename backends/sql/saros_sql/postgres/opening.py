@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from typing import Final
 
@@ -107,7 +106,7 @@ def check_schema(raw: Raw, options: Options) -> None:
         raise Error(f"there are no tables of Saros in {where}", NOT_FOUND, retryable=False)
     if number > VERSION:
         raise Error(
-            f"{where} has version {number}, which is newer than this version of Saros knows ({VERSION})",
+            f"{where} has version {number}, and this version of Saros supports only versions up to {VERSION}",
             INVALID,
             retryable=False,
             hint="update Saros here as well",
@@ -117,7 +116,7 @@ def check_schema(raw: Raw, options: Options) -> None:
             f"{where} has version {number}, and this version of Saros needs {VERSION}",
             INVALID,
             retryable=False,
-            hint=f"stop all workers of it, and say: saros db migrate {options.url}",
+            hint=f"stop all its workers, and run: saros db migrate {options.url}",
         )
 
 
@@ -130,8 +129,7 @@ def translated(text: str) -> list[str]:
 
 def _make(raw: Raw, options: Options) -> None:
     """Make the tables, unless another process has just done so. All of them, or none."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(raw.transaction())
+    with raw.transaction():
         raw.execute("SELECT pg_advisory_xact_lock(%s)", (key(options.schema, "make", ""),))
         if version(raw, options) is not None:
             return

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import psycopg
@@ -47,7 +47,7 @@ class Notifications:
         self.post: Callable[[Operation], None] = lambda _: None
 
     @property
-    def socket(self) -> object | None:
+    def socket(self) -> Any:
         return None if self._raw is None else self._raw.fileno()
 
     def listen(self) -> bool:
