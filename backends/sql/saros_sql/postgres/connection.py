@@ -111,7 +111,7 @@ class PostgresConnection:
         transaction = PostgresTransaction(raw.cursor(binary=True), self._options.schema, self._owner)
         transaction.hold(keys)
         sent = steady_ns()
-        found = raw.execute(READ if self._reads else WRITE.format(keys=",".join(map(str, keys))))  # type: ignore[arg-type]
+        found = raw.execute(READ if self._reads else WRITE.format(keys=",".join(map(str, keys))))
         while found.nextset():
             pass
         row = found.fetchone()

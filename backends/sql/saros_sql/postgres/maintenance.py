@@ -39,7 +39,7 @@ def _opened(options: Options, *, any_version: bool = False) -> Iterator[Raw]:
 
 
 def _number(raw: Raw, statement: str, *args: object) -> int:
-    row = raw.execute(statement, args).fetchone()  # type: ignore[arg-type]
+    row = raw.execute(statement, args).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -96,7 +96,7 @@ def migrate(options: Options) -> tuple[int, int]:
         _check_idle(raw, options)
         for text in steps(before):
             for statement in translated(text):
-                raw.execute(statement)  # type: ignore[arg-type]
+                raw.execute(statement)
         raw.execute(f"UPDATE {MARK} SET version = %s", (VERSION,))
         return before, VERSION
 

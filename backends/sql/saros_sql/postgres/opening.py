@@ -134,9 +134,9 @@ def _make(raw: Raw, options: Options) -> None:
         if version(raw, options) is not None:
             return
         if raw.execute("SELECT to_regnamespace(%s)", (options.schema,)).fetchone() == (None,):
-            raw.execute(f"CREATE SCHEMA {options.schema}")  # type: ignore[arg-type]
+            raw.execute(f"CREATE SCHEMA {options.schema}")
         for statement in translated(TABLES):
-            raw.execute(statement)  # type: ignore[arg-type]
+            raw.execute(statement)
         raw.execute(
             "INSERT INTO clock (one, boot, ahead, steady, wall) SELECT 1, '', 0, now, now"
             " FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 AS now) AS times"

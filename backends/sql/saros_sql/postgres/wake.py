@@ -60,7 +60,7 @@ class Notifications:
                 raw.execute(
                     "SELECT pg_try_advisory_lock(%s)", (key(self._options.schema, "session", self._owner),)
                 )
-                raw.execute(f"LISTEN {self._channel}")  # type: ignore[arg-type]
+                raw.execute(f"LISTEN {self._channel}")
             except BaseException:
                 raw.close()
                 raise
