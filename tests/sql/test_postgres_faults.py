@@ -45,16 +45,33 @@ async def disturbed(
     for each in [worker(at=url) for _ in range(2)]:
         each.ready()
     async with saros.open(app_path, backend=url, workers=False) as app:
-        simple = [await app.start("app:steps", 30, id=f"s{n}") for n in range(10)]
+        simple = [await app.start("app:steps", 15, id=f"s{n}") for n in range(6)]
         reader = await app.start("app:letters", 9, id="letters")
         for number in range(3):
             await asyncio.sleep(chance.uniform(0.2, 0.6))
             await asyncio.to_thread(disturb)
             for letter in range(3):
                 await reader.signal("letter", number * 3 + letter)
-        assert [await each.result(90) for each in simple] == [squares(30)] * 10
+        assert [await each.result(90) for each in simple] == [squares(15)] * 6
         assert await reader.result(90) == list(range(9))
         await check_histories(app, [each.id for each in simple])
+
+
+def test_workers_killed_again_and_again(
+    run: Any, app_path: Path, worker: Callable[..., Any], check_histories: Any, postgresql_url: str
+) -> None:
+    """Nothing that was acknowledged is lost, nothing is done twice, and messages keep their order."""
+    url = f"{postgresql_url}&lease=1s&attempts=1000"
+    workers: list[Any] = []
+
+    def kill() -> None:
+        for _ in range(3):
+            workers.append(worker(at=url))
+            if len(workers) > 3:
+                workers.pop(0).end()
+            time.sleep(0.3)
+
+    run(disturbed(app_path, url, worker, check_histories, kill))
 
 
 def test_a_server_that_is_restarted_under_load(
