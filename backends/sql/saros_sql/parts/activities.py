@@ -15,7 +15,7 @@ from saros.model.errors import CANCELED, ErrorData
 from saros.model.records import DONE, Outcome, pack
 from saros.model.values import Json
 
-from ..database.transaction import ACTIVITIES, Transaction, marks
+from ..database.transaction import ACTIVITIES, Transaction, oldest
 from . import lifecycle
 from .lifecycle import RETRY
 
@@ -66,13 +66,8 @@ def ask(tx: Transaction, run: int, ref: int, run_id: str) -> None:
 
 
 def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[ActivityLease]:
-    """Lease activities that are ready, those that wait longest first."""
-    rows = tx.all(
-        "SELECT seq, task, attempt, heartbeat FROM activities"
-        f" WHERE ready IS NOT NULL AND task_queue IN ({marks(queues)}) ORDER BY ready, seq LIMIT ?{tx.skip_locked}",
-        *queues,
-        limit,
-    )
+    """Lease activities for an attempt; the longest ready first."""
+    rows = oldest(tx, "seq, task, attempt, heartbeat", "activities", "seq", queues, limit, end=tx.skip_locked)
     leases: list[ActivityLease] = []
     taken: list[tuple[Any, ...]] = []
     for seq, blob, attempt, heartbeat in rows:
@@ -112,6 +107,7 @@ def settle(tx: Transaction, results: Iterable[Settled]) -> None:
     """See `Store.settle`."""
     for lease, outcome, retry_in in results:
         task = lease.task
+        tx.lock(task.id)
         row = tx.one(_LEASED, task.run_id, task.ref, lease.token)
         if row is None:
             continue

@@ -13,7 +13,9 @@ from . import activities, lifecycle
 from .lifecycle import FREE, LIMIT, LIMIT_AGAIN, RETRY, WAKE, Found
 
 MOST: Final = 100
-"""The most deadlines that one transaction fires; a longer one would hold up others."""
+"""Of one transaction, which holds up others."""
+AGAIN_NS: Final = 10_000_000
+"""After which those are fired whose executions others have locked just now."""
 
 
 class Fired(NamedTuple):
@@ -34,16 +36,20 @@ class _Due(NamedTuple):
 def fire(tx: Transaction) -> Fired:
     """Fire all due deadlines, ordered by time, those of equal time in the order in which they were set."""
     rows = tx.all(
-        "SELECT seq, run, ref, guard, op, mail_ref, body, mail_run_id FROM deadlines"
-        f" WHERE due <= ? ORDER BY due, seq LIMIT ?{tx.skip_locked}",
+        "SELECT runs.id, seq, deadlines.run, ref, guard, op, mail_ref, body, mail_run_id FROM deadlines"
+        " JOIN runs ON runs.run = deadlines.run WHERE due <= ? ORDER BY due, seq LIMIT ?",
         tx.steady,
         MOST,
     )
-    for seq, run, ref, guard, *mail in rows:
-        if tx.run("DELETE FROM deadlines WHERE seq = ?", seq):  # else an earlier deadline has cleared it
+    free = tx.claim([row[0] for row in rows])
+    fired = [row[1:] for row in rows if row[0] in free]
+    for seq, run, ref, guard, *mail in fired:
+        if tx.run("DELETE FROM deadlines WHERE seq = ?", seq):  # else an earlier one has cleared it
             _fire(tx, _Due(seq, run, ref, guard, Mail(*mail)))
     row = tx.one("SELECT due FROM deadlines ORDER BY due LIMIT 1")
-    return Fired(len(rows), None if row is None else row[0])
+    if row is None:
+        return Fired(len(fired), None)
+    return Fired(len(fired), row[0] if len(fired) == len(rows) else tx.steady + AGAIN_NS)
 
 
 def _fire(tx: Transaction, due: _Due) -> None:

@@ -28,7 +28,8 @@ _REPLACED = pack(Outcome(err=ErrorData("terminated: replaced by a new start", CA
 
 def start(tx: Transaction, new: NewRun, request: StartRequest) -> Started:
     """See `Store.start`."""
-    tx.lock(request.id)
+    if request.name:
+        tx.lock(request.name)
     old = lifecycle.find(tx, request.id)
     if old is not None and request.request_id and old.request_id == request.request_id:
         return Started(request.id, old.run_id, old.pid, True)

@@ -15,7 +15,7 @@ from saros.model.records import pack
 from saros.model.search import upserted
 from saros.model.timing import SECOND
 
-from ..database.transaction import ACTIVITIES, TASKS, Transaction, marks
+from ..database.transaction import ACTIVITIES, TASKS, Transaction, marks, oldest
 from ..size_limits import too_large
 from . import activities, attributes, lifecycle, sending, sessions
 from .lifecycle import FREE, NOTE_PARKED, PARKED, WAKE, Found, read_raws, read_run
@@ -27,12 +27,16 @@ MAILS: Final = 500
 
 
 def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[WorkflowTask]:
-    """Lease runs that have mail, those that wait longest first."""
+    """Lease runs that have mail; the longest ready first."""
+    candidates = oldest(tx, "run, id", "runs", "run", queues, limit)
+    free = tx.claim([id for _, id in candidates], TASKS)
+    numbers = [run for run, id in candidates if id in free]
+    if not numbers:
+        return []
     rows = tx.all(
         "SELECT run, facts, length, failures, hangs FROM runs"
-        f" WHERE ready IS NOT NULL AND task_queue IN ({marks(queues)}) ORDER BY ready, run LIMIT ?{tx.skip_locked}",
-        *queues,
-        limit,
+        f" WHERE run IN ({marks(numbers)}) AND ready IS NOT NULL ORDER BY ready, run",
+        *numbers,
     )
     tasks: list[WorkflowTask] = []
     for run, facts, length, failures, hangs in rows:
@@ -58,6 +62,7 @@ def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[WorkflowTas
 def give_back(tx: Transaction, tasks: Iterable[WorkflowTask]) -> None:
     """Give back leased tasks that this process has not begun."""
     for task in tasks:
+        tx.lock(task.run.id)
         row = tx.one("SELECT run FROM runs WHERE run_id = ? AND fence = ?", task.run.run_id, task.fence)
         if row is not None:
             tx.run("UPDATE runs SET fence = NULL, owner = NULL WHERE run = ?", row[0])
@@ -66,6 +71,7 @@ def give_back(tx: Transaction, tasks: Iterable[WorkflowTask]) -> None:
 
 def park(tx: Transaction, task: WorkflowTask, problem: str, delay: int, hung: bool) -> None:
     """See `Store.park`."""
+    tx.lock(task.run.id)
     _park(tx, task.run.run_id, task.fence, problem, delay, hung)
 
 
@@ -101,11 +107,12 @@ def commit(tx: Transaction, commit: Commit, most: int) -> str:
 
     :param most: the largest value, in bytes. A commit that is too large is not applied, and its task is parked.
     """
+    tx.lock(commit.run.id)
     why = too_large(commit, most)
     if why is not None:
         _park(tx, commit.run.run_id, commit.fence, why, REFUSED_NS, False)
         return FENCED
-    row = tx.one(_OWN + tx.for_update, commit.run.run_id)
+    row = tx.one(_OWN, commit.run.run_id)
     if row is None:
         return FENCED
     *own, fence, search, memo = row
