@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,12 @@ entries:
     kind: workflow.lua
     source: file://order.lua
     method: main
-    modules: [workflow, funcs, channel]
+    modules: [workflow, funcs]
   - name: charge
     kind: function.lua
     source: file://charge.lua
     method: main
+    modules: [errors]
   - name: nightly
     kind: schedule
     workflow: app:order
@@ -43,13 +44,16 @@ local function main(order)
   workflow.on_query("total", function() return order.total or 0 end)
   local paid, err = funcs.call("app:charge", order)
   if err then return nil, err end
-  local approved = workflow.listen("approve"):receive()
-  return {paid = paid, approved = approved:payload():data()}
+  local approved = process.listen("approve"):receive()
+  return {paid = paid, approved = approved}
 end
 return {main = main}
 """
 CHARGE = """\
 local function main(order)
+  if order.away then
+    return nil, require("errors").new({message = "the bank is away", kind = "Unavailable", retryable = true})
+  end
   if order.refused then return nil, "card refused" end
   return order.total or 0
 end
@@ -117,11 +121,3 @@ def served(app_dir: Path) -> Served:
                     await jobs.end()
 
     return serve
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    import asyncio
-
-    async with asyncio.timeout(60):
-        while not await condition():
-            await asyncio.sleep(0.05)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
@@ -34,9 +35,11 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 async def waiting(app: saros.App, id: str) -> None:
+    """Until the activity has been done."""
     async with asyncio.timeout(60):
-        while not any(line.name == "ActivityCompleted" for line in await app.get(id).history()):
-            await asyncio.sleep(0.02)
+        async for line in app.get(id).watch():
+            if line.name == "ActivityCompleted":
+                return
 
 
 def test_start_signal_and_see_the_result(app_dir: Path, backend: str) -> None:
@@ -59,7 +62,7 @@ def test_start_signal_and_see_the_result(app_dir: Path, backend: str) -> None:
             assert (await app.get("page-1").result(60))["approved"] == "yes"
             page = (await client.get("/execution", params={"id": "page-1"})).text
             assert "data-ended" in page
-            assert "<svg class=\"chart\"" in page
+            assert '<svg class="chart"' in page
             for path in ("/workers", "/schedules", "/entries"):
                 assert (await client.get(path)).status_code == 200
 
@@ -72,12 +75,12 @@ def test_hostile_text_stays_text(app_dir: Path) -> None:
             id = "<img src=x onerror=alert(1)>"
             handle = await app.start("app:order", {"note": HOSTILE, "big": "x" * 300_000}, id=id)
             await waiting(app, handle.id)
-            for path in ("/", f"/execution?id={httpx.QueryParams({'id': id})['id']}", f"/?q={HOSTILE}"):
-                text = (await client.get(path)).text
+            for path, params in (("/", {}), ("/execution", {"id": id}), ("/", {"q": HOSTILE})):
+                text = (await client.get(path, params=params)).text
                 assert "<img" not in text
                 assert "<script>alert" not in text
                 assert "\x1b" not in text
-                assert "\u202e" not in text or path.startswith("/?q")
+                assert "\u202e" not in text
                 assert len(text) < 250_000
 
     asyncio.run(main())
@@ -88,7 +91,7 @@ def test_pages_ask_for_nothing_foreign_and_run_no_inline_code(app_dir: Path) -> 
         async with saros.open(app_dir, "memory://") as app, browser(Console(app)) as client:
             response = await client.get("/")
             assert {name: response.headers[name] for name in HEADERS} == HEADERS
-            assert not re.search(r"""(src|href)=["'](?!/)|<style|style=|onclick|<script>""", response.text)
+            assert not re.search(r"""(src|href)=["'](?![/#])|<style|style=|onclick|<script>""", response.text)
             weight = len(response.content)
             for path in set(re.findall(r'(?:src|href)="(/static/[^"]+)"', response.text)):
                 weight += len((await client.get(path)).content)
@@ -133,8 +136,10 @@ def test_a_token_is_asked_for(app_dir: Path) -> None:
         Settings(host="0.0.0.0").check()
 
     async def main() -> None:
-        async with saros.open(app_dir, "memory://") as app:
-            async with browser(Console(app, token="sesame", local=False), "http://box:8000") as client:
+        async with AsyncExitStack() as stack:
+            app = await stack.enter_async_context(saros.open(app_dir, "memory://"))
+            console = Console(app, token="sesame", local=False)
+            async with browser(console, "http://box:8000") as client:
                 for path in ("/", "/live/executions", "/execution/history.json?id=x"):
                     assert (await client.get(path)).headers["location"] == "/login"
                 assert (await client.post("/login", data={"token": "wrong"})).status_code == 403

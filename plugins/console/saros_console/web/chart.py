@@ -70,3 +70,7 @@ def chart(events: Sequence[Line], now: int, closed: int | None) -> Chart | None:
         width = max((end - since) * scale, 4.0)
         place = number * ROW + 30, round(x, 1), round(width, 1)
         bars.append(Bar(*place, str(kind), str(name), end - since, str(state)))
+    ticks = [
+        (round(LEFT + part * (WIDTH - LEFT - 16) / 4, 1), (last - first) * part // 4) for part in range(5)
+    ]
+    return Chart(WIDTH, len(bars) * ROW + 40, LEFT, bars, ticks, max(0, len(rows) - MOST_ROWS))

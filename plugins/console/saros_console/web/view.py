@@ -76,6 +76,15 @@ def line(text: object) -> str:
     return one_line(str(text))
 
 
+def gist(text: str) -> str:
+    """The beginning of indented JSON, on one line."""
+    return cut_short(" ".join(text[:400].split()))
+
+
+def cut_short(text: str, most: int = 72) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def words(text: object) -> str:
     return str(text).replace("_", " ")
 
@@ -97,6 +106,7 @@ def environment() -> jinja2.Environment:
         json_of=json_of,
         line=line,
         words=words,
+        gist=gist,
     )
     env.globals.update(link=link, execution_link=execution_link, waits=activity_waits, span=span)
     return env
