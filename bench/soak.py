@@ -207,9 +207,10 @@ async def supervised(at: Place, tally: Tally) -> None:
 
 
 async def soak(at: Place, seconds: float, path: Path, seed: int) -> int:
-    tally, dice, began = Tally(), random.Random(seed), time.monotonic()
+    tally, dice = Tally(), random.Random(seed)
     async with at.running(path) as app:
         await one(app, tally, 0)  # the workers run
+        began = time.monotonic()
         tally.slowest = NONE
         running: set[asyncio.Task[None]] = set()
         next_disturbance = time.monotonic() + 3

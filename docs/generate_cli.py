@@ -10,7 +10,7 @@ import typer.main
 
 from saros_cli.main import _assemble
 
-OWN = ("saros", "saros_lua", "saros_redis", "saros_temporal", "saros_http")
+OWN = ("saros", "saros_cli", "saros_lua", "saros_redis", "saros_temporal", "saros_http")
 PAGE = Path(__file__).with_name("cli.md")
 
 HEAD = """\

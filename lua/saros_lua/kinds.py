@@ -1,10 +1,27 @@
-"""The kinds of entries that are written in Lua."""
+"""The kinds of entries that are written in Lua, and what the module env reads."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
-from saros.entries import ACTIVITY_META, POOL, WORKFLOW_META, Kind, ListOf, MapOf, Reference, Source, Text
+from saros.entries import (
+    ACTIVITY_META,
+    POOL,
+    WORKFLOW_META,
+    Data,
+    Entry,
+    Flag,
+    Ignored,
+    Kind,
+    ListOf,
+    MapOf,
+    Problem,
+    Reference,
+    Registry,
+    Source,
+    Text,
+)
 
 _SOURCE: Final = Source(required=True, doc="The Lua file, relative to this one.")
 _METHOD: Final = Text(
@@ -51,4 +68,25 @@ LIBRARY: Final = Kind(
     fields=dict(_CODE),
 )
 
-LUA_KINDS: Final[tuple[Kind, ...]] = (WORKFLOW, FUNCTION, PROCESS, LIBRARY)
+
+def _check_variable(entry: Entry, registry: Registry) -> Iterator[Problem]:
+    if not isinstance(entry.get("default"), str | int | float | None):
+        yield entry.problem("`default` must be a text or a number", "default")
+
+
+ENV_VARIABLE: Final = Kind(
+    "env.variable",
+    role="config",
+    doc="A variable of the environment, for the module env.",
+    check=_check_variable,
+    fields={
+        "variable": Text(
+            pattern=r"[^=\s]+", form="the name of a variable", doc="In the environment; default: the name."
+        ),
+        "default": Data(doc="What it is where the environment does not have it."),
+        "read_only": Flag(default=True, doc="It is so in any case."),
+        "storage": Ignored(Text(), "variables come from the process environment"),
+    },
+)
+
+LUA_KINDS: Final[tuple[Kind, ...]] = (WORKFLOW, FUNCTION, PROCESS, LIBRARY, ENV_VARIABLE)

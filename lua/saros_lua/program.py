@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from saros.app.watchdog import watch
 from saros.entries import Entry
-from saros.interfaces.program import Facts
+from saros.interfaces.activations import watch
+from saros.interfaces.program import Facts, Inspection
 from saros.model.errors import INTERNAL, CodeError, Error
-from saros.model.records import EVENT_OPS, OUTDATED, QUERY, Command, Event, Inspection, unpack
+from saros.model.records import EVENT_OPS, OUTDATED, QUERY, Command, Event, unpack
 
 from .modules.hash import derive
 from .sandbox.vm import Stopped, Vm

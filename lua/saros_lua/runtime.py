@@ -18,7 +18,8 @@ from .library import chunk_files
 from .modules import env
 from .program import LuaProgram, Source
 from .sandbox.chunks import compile_library, compile_user, library_chunk
-from .sandbox.vm import Vm, VmPool
+from .sandbox.pool import VmPool
+from .sandbox.vm import Vm
 
 
 class LuaRuntime:

@@ -16,7 +16,17 @@ import pytest
 from .source import ROOT, Module, modules, read
 
 PAGE = ROOT / "docs" / "plugins.md"
-PLUGINS = ("saros_console", "saros_http", "saros_lua", "saros_memory", "saros_python", "saros_redis", "saros_temporal")
+PLUGINS = (
+    "saros_console",
+    "saros_http",
+    "saros_lua",
+    "saros_memory",
+    "saros_python",
+    "saros_redis",
+    "saros_services",
+    "saros_temporal",
+    "saros_watchdog",
+)
 """What comes through the door. The command line and the test kit open apps, and are released with the kernel."""
 EXAMPLE = "saros_extras"
 FRONT = "saros"

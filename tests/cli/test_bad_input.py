@@ -144,7 +144,7 @@ def test_all_problems_of_yaml_and_lua_come_at_once(cli: Any, write: Any) -> None
         (
             "{'id': 1}",
             "this is not JSON: expecting property name enclosed in double quotes at line 1, column 2 (argument 1)",
-            'JSON has double quotes; put the whole in single quotes for the shell: \'{"id": "1"}\'',
+            'JSON needs double quotes; put single quotes around it for the shell: \'{"id": "1"}\'',
         ),
         (
             "hello",
@@ -154,9 +154,13 @@ def test_all_problems_of_yaml_and_lua_come_at_once(cli: Any, write: Any) -> None
         (
             '{"id": }',
             "this is not JSON: expecting value at line 1, column 8 (argument 1)",
-            'put the whole in single quotes for the shell: \'{"id": "1"}\'',
+            'put single quotes around it for the shell: \'{"id": "1"}\'',
         ),
-        ("", "this is not JSON: expecting value at line 1, column 1 (argument 1)", "write null for no value"),
+        (
+            "",
+            "this is not JSON: expecting value at line 1, column 1 (argument 1)",
+            "write null for a missing value",
+        ),
     ],
 )
 def test_wrong_json(cli: Any, shop: str, text: str, error: str, hint: str) -> None:
@@ -215,7 +219,7 @@ def test_an_unknown_entry(cli: Any, shop: str) -> None:
         (
             "localhost",
             2,
-            "'localhost' is no backend URL (--backend)",
+            "'localhost' is not a backend URL (--backend)",
             "for example memory:// or redis://localhost",
         ),
         (
@@ -280,9 +284,9 @@ def test_wrong_usage(cli: Any, args: list[str], error: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("args", "error"),
     [
-        (["--option", "run_timeout"], 'error: "run_timeout" is no option (--option)'),
+        (["--option", "run_timeout"], 'error: "run_timeout" is not a valid option (--option)'),
         (["--timeout", "soon"], "error: "),
-        (["--log-level", "loud"], 'error: "loud" is no log level (--log-level)'),
+        (["--log-level", "loud"], 'error: "loud" is not a log level (--log-level)'),
         (["--option", "run_timeout=soon"], "error: "),
     ],
 )
@@ -308,7 +312,7 @@ def test_an_unexpected_error_is_one_line_and_a_traceback_on_demand(
     assert result.status == 1
     assert result.err.splitlines() == [
         "error: RuntimeError: boom",
-        "hint: this is unexpected: `saros --debug ...` shows where it happened",
+        "hint: this is unexpected; `saros --debug ...` shows where it happened",
     ]
     assert "Traceback" in cli("--debug", "check", shop).err
 
@@ -318,6 +322,6 @@ def test_new_leaves_what_is_there_alone(cli: Any) -> None:
     Path("full/file").write_text("mine")
     result = cli("new", "full")
     assert (result.status, result.out) == (1, "")
-    assert result.err == 'error: the directory "full" is not empty\nhint: give a new directory\n'
+    assert result.err == 'error: the directory "full" is not empty\nhint: name a new directory\n'
     assert os.listdir("full") == ["file"]
     assert cli("new", "full/file").status == 1

@@ -53,7 +53,7 @@ def test_list_finds_executions(ask: Any) -> None:
     assert [(item["id"], item["search_attributes"]) for item in found] == [(ID, {"customer": "c-42"})]
     assert found[0]["start_time"].endswith("Z")
     assert ask("list", "--query", "customer = 'c-43'", "--json").json == []
-    assert ask("list", "--status", "failed").err == "note: there is none\n"
+    assert ask("list", "--status", "failed").err == "note: no executions found\n"
 
 
 def test_list_tells_that_there_is_more(ask: Any, shop: str, backend: str) -> None:
@@ -65,7 +65,10 @@ def test_list_tells_that_there_is_more(ask: Any, shop: str, backend: str) -> Non
     asyncio.run(start())
     result = ask("list", "--limit", "2", "--json")
     assert len(result.json) == 2
-    assert result.err == "note: there are more than 2: use --limit or --query\n"
+    note, _, cursor = result.err.strip().rpartition(" ")
+    assert note == "note: there are more than 2: use --limit, --query, or --cursor"
+    rest = ask("list", "--limit", "2", "--json", "--cursor", cursor)
+    assert not {each["id"] for each in result.json} & {each["id"] for each in rest.json}
 
 
 def test_a_bad_query_is_told(ask: Any) -> None:
@@ -76,8 +79,8 @@ def test_a_bad_query_is_told(ask: Any) -> None:
 
 def test_a_misspelt_status_or_name_is_told_with_the_right_one(ask: Any) -> None:
     for args, message, hint in (
-        (["--status", "runing"], '"runing" is no status of an execution', '"running"'),
-        (["--query", "status = 'runing'"], '"runing" is no status of an execution', '"running"'),
+        (["--status", "runing"], '"runing" is not a status of an execution', '"running"'),
+        (["--query", "status = 'runing'"], '"runing" is not a status of an execution', '"running"'),
         (["--query", "statsu = 'running'"], "there is no field statsu", "did you mean status?"),
         (["--query", "custmer = 'c-42'"], "no execution has the search attribute custmer", '"customer"'),
     ):
@@ -154,10 +157,10 @@ def test_an_update_without_a_worker_says_so(ask: Any, monkeypatch: pytest.Monkey
 
 def test_a_start_that_joins_says_so(ask: Any, shop: str) -> None:
     result = ask("start", shop, "approval", "{}", "--id", ID, "--timeout", "100ms")
-    assert f"note: {ID} is already running, joined" in result.err
+    assert f"note: {ID} is already running: joined it" in result.err
     result = ask("start", shop, "approval", "{}", "--id", ID, "-o", "id_conflict_policy=fail")
     assert result.status == 1
-    assert "already running, joined" not in result.err
+    assert "already running: joined it" not in result.err
 
 
 def test_commands_that_only_do_something_say_so_as_json_too(ask: Any) -> None:
@@ -198,7 +201,7 @@ def test_query_runs_the_apps_code(ask: Any, shop: str) -> None:
     without = ask("query", ID, "state")
     assert without.status == 1
     assert "the app has no workflow app:approval" in without.err
-    assert without.err.endswith("hint: give the app's directory: --app DIR\n")
+    assert without.err.endswith("hint: name the app's directory with --app DIR\n")
 
 
 def test_the_app_of_the_working_directory_is_used(
@@ -211,7 +214,7 @@ def test_the_app_of_the_working_directory_is_used(
     assert result.json["id"] == ID
     assert result.err.splitlines() == [
         "warning: the app in this directory is not used: it has 1 problem",
-        "hint: `saros check .` tells what is wrong",
+        "hint: `saros check .` shows what is wrong",
     ]
 
 
@@ -316,7 +319,10 @@ def test_replay_tells_the_first_divergence(cli: Any, shop: str, write: Any, expo
 def test_replay_of_what_is_no_history(cli: Any, shop: str) -> None:
     Path("x.json").write_text("{}")
     result = cli("replay", shop, "x.json")
-    assert (result.status, result.err) == (1, "error: x.json: this is no history of format saros.history/1\n")
+    assert (result.status, result.err) == (
+        1,
+        "error: x.json: this is not a history of format saros.history/1\n",
+    )
     Path("x.json").write_text("{")
     assert cli("replay", shop, "x.json").status == 2
     missing = cli("replay", shop, "nowhere.json")

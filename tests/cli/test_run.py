@@ -129,7 +129,7 @@ def test_a_changed_app_is_loaded_anew(write: Callable[..., str], tmp_path: Path,
             _until(served, "I am 1")
             _until(served, "lives in this process only")
             change("return function( this is no Lua")
-            told = _until(served, "the version of before goes on")
+            told = _until(served, "the previous version stays in use")
             assert any("says.lua:1" in line for line in told)
             change(listens.replace("NUMBER", "3"))
             _until(served, "I am 3")

@@ -31,7 +31,9 @@ def test_start_waits_on_memory_and_shows_what_happens(cli: Any, shop: str) -> No
     assert result.status == 0
     assert result.json == {"status": "completed", "payment": {"id": "pay-1", "amount": 5}}
     lines = result.err.splitlines()
-    assert lines[0] == f"note: {SKIP} lives in this process only: waiting for the workflow as with --wait"
+    assert (
+        lines[0] == f"note: {SKIP} lives in this process only, so this waits for the workflow as with --wait"
+    )
     events = [line.split()[1] for line in lines[1:] if line.startswith(" ")]
     assert events == [
         "ExecutionStarted",
@@ -296,7 +298,7 @@ def test_ctrl_c_ends_a_wait_with_130(cli: Any, shop: str) -> None:
         assert waiting.stdout is not None
         assert any("AttributesUpserted" in line for line in iter(waiting.stderr.readline, ""))
         waiting.send_signal(signal.SIGINT)
-        assert waiting.stderr.read().endswith("error: interrupted; the workflow is gone with this process\n")
+        assert waiting.stderr.read().endswith("error: interrupted; the workflow is lost with this process\n")
         assert waiting.stdout.read() == ""
     assert waiting.returncode == 130
 

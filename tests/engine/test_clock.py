@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import saros
-from saros.model.clock import LONGEST, RealClock, VirtualClock, backoff
+from saros.model.clock import LONGEST, RealClock, backoff
 from saros.model.records import RetryPolicy
 from saros.model.timing import MS
+from saros_memory.virtual_clock import VirtualClock
 from saros_testing import eventually, lua_app
 
 HOURS_3 = 3 * 3_600 * 10**9

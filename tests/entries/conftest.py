@@ -11,8 +11,9 @@ import pytest
 from saros.entries import CORE_KINDS, AppError, Kind, Problem, Registry, load
 from saros_lua.kinds import LUA_KINDS
 from saros_python.kinds import FUNCTION_PYTHON
+from saros_services.kinds import PROCESS_SERVICE, SCHEDULE
 
-KINDS: tuple[Kind, ...] = (*CORE_KINDS, *LUA_KINDS, FUNCTION_PYTHON)
+KINDS: tuple[Kind, ...] = (*CORE_KINDS, *LUA_KINDS, FUNCTION_PYTHON, PROCESS_SERVICE, SCHEDULE)
 
 Load = Callable[..., Registry]
 Fail = Callable[..., list[Problem]]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from saros.interfaces.program import Inspection
 from saros.model import values
-from saros.model.records import START, Inspection, unpack
+from saros.model.records import START, unpack
 from saros_lua.modules import SURFACE
 from saros_lua.sandbox.chunks import compile_user
 from saros_lua.sandbox.vm import Vm

@@ -138,7 +138,7 @@ def test_a_replica(app: Path, server: Any, new_server: Any) -> None:
     replica = new_server("--replicaof", "127.0.0.1", str(server.port))
     error = refused(app, replica.url())
     assert error.kind == UNAVAILABLE
-    assert f"is a replica of 127.0.0.1:{server.port}, and takes no writes" in error.message
+    assert f"is a replica of 127.0.0.1:{server.port}, and does not accept writes" in error.message
     assert "master" in (error.hint or "")
 
 
@@ -164,7 +164,7 @@ def test_a_server_that_cannot_save(app: Path, new_server: Any) -> None:
             assert time.monotonic() < until
     error = refused(app, server.url())
     assert error.kind == UNAVAILABLE
-    assert f"Redis at localhost:{server.port} refuses writes, for it cannot save" in error.message
+    assert f"Redis at localhost:{server.port} refuses writes because it cannot save" in error.message
 
 
 def test_a_master_that_lacks_replicas(app: Path, new_server: Any) -> None:

@@ -16,11 +16,11 @@ import saros
 from saros.engine import runs
 from saros.interfaces.activities import ActivityTask, Settled
 from saros.interfaces.history import Close, WorkflowTask
-from saros.interfaces.signals import Mail
+from saros.interfaces.signals import Mail, Outgoing, lane_of
 from saros.interfaces.store import CONFLICT, FENCED, OK, Commit
 from saros.model.errors import ALREADY_EXISTS, CANCELED, INVALID
-from saros.model.execution import RUNNING, Record, StartRequest, Watcher, new_id
-from saros.model.records import CANCEL, COMPLETE, START, Call, StartOptions
+from saros.model.execution import CONTINUED, RUNNING, Record, Run, StartRequest, Watcher, new_id
+from saros.model.records import CANCEL, COMPLETE, EXIT, START, Call, StartOptions
 from saros_redis.options import parse
 from saros_redis.store import RedisStore
 from saros_testing import lua_app, refused
@@ -185,6 +185,50 @@ def test_watchers_hear_of_the_end_once(url: str) -> None:
             assert told == [("w|a", 0), ("w|b", 3)]
             for entry in entries:
                 await store.delivered(entry, None)
+
+    asyncio.run(main())
+
+
+def test_a_lane_is_delivered_in_order(url: str) -> None:
+    """One entry at a time, across runs; the news of an end comes last."""
+
+    def out(run: Run, number: int, to: str) -> Outgoing:
+        lane = lane_of("x", to) if to else ""
+        return Outgoing("x", run.run_id, str(run.pid), 0, "send", b"{}", f"{run.run_id}:{number}", lane=lane)
+
+    async def main() -> None:
+        async with opened(url) as store:
+            await start(store, request("x"))
+            assert await store.watch("x", Watcher("@n|p"))
+            task = await take(store)
+            following = runs.first(request("x"), store.clock.now())
+            sent = [
+                out(task.run, 1, "@n|p"),
+                out(task.run, 2, "@n|p"),
+                out(task.run, 3, "@n|q"),
+                out(task.run, 4, ""),
+            ]
+            assert await store.commit(
+                [commit(task, outbox=sent, close=Close(CONTINUED, b"{}", following))]
+            ) == [OK]
+            task = await take(store)
+            assert await store.commit([commit(task, outbox=[out(task.run, 5, "@n|p")])]) == [OK]
+            assert await store.terminate("x", b'{"err":{"message":"enough"}}')
+
+            first: list[Outgoing] = []
+            while len(first) < 3:
+                first += await store.outbox(10)
+            assert [entry.key for entry in first] == [sent[0].key, sent[2].key, sent[3].key]
+            heard = [first[0]]
+            await store.delivered(first[0], None)
+            await store.delivered(first[0], None)  # said again
+            for _ in range(3):
+                (entry,) = await store.outbox(10)
+                heard.append(entry)
+                await store.delivered(entry, None)
+            assert [entry.key for entry in heard[:3]] == [sent[0].key, sent[1].key, f"{task.run.run_id}:5"]
+            assert heard[3].op == EXIT
+            assert heard[3].to == Watcher("@n|p")
 
     asyncio.run(main())
 

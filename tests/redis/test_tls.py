@@ -17,8 +17,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from listeners import listening
 
 import saros
+from saros.model.background import LIMIT_S, Job, end_all
 from saros.model.errors import INVALID, UNAVAILABLE
 from saros_testing import lua_app
 
@@ -107,24 +109,17 @@ class Proxy:
 
     async def _serve(self) -> None:
         self._stop = asyncio.Event()
-        server = await asyncio.start_server(self._pass, "127.0.0.1", 0, ssl=self._context)
-        self.port = int(server.sockets[0].getsockname()[1])
-        self._ready.set()
-        await self._stop.wait()
-        server.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        async with listening(self._pass, self._context) as self.port:
+            self._ready.set()
+            await self._stop.wait()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up, down = await asyncio.open_connection("127.0.0.1", self._target)
-        copies = [asyncio.create_task(_copy(reader, down)), asyncio.create_task(_copy(up, writer))]
+        copies = [Job(_copy(reader, down), "requests"), Job(_copy(up, writer), "replies")]
         try:
-            await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({each.task for each in copies}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for each in copies:
-                each.cancel()
+            await end_all(copies, LIMIT_S, at_once=True)
             for end in (down, writer):
                 end.transport.abort()
 
@@ -248,7 +243,7 @@ def test_client_certificates(server: Any, authority: Authority, proxy: Any, tmp_
     stranger = Authority(tmp_path, "other").issue("stranger")
     # TLS 1.3 refuses after the handshake: whether its reason or only the end of the connection is seen is a race.
     for options, text in (
-        ({}, "wants a TLS certificate"),
+        ({}, "requires a TLS certificate"),
         ({"tls_cert": stranger}, "does not trust the client's"),
     ):
         error = refused(tmp_path, tls(server, port, tls_ca=authority.file, **options))
@@ -263,9 +258,9 @@ def test_files_of_no_use(server: Any, authority: Authority, tmp_path: Path) -> N
     empty.write_text("nothing")
     worker, other = authority.issue("worker"), authority.issue("other")
     for options, text in (
-        ({"tls_ca": tmp_path / "none.pem"}, "none.pem is of no use: there is no such file"),
-        ({"tls_ca": empty}, "empty.pem is of no use: no certificate"),
-        ({"tls_cert": authority.file}, "authority.pem is of no use"),
+        ({"tls_ca": tmp_path / "none.pem"}, "none.pem cannot be used: there is no such file"),
+        ({"tls_ca": empty}, "empty.pem cannot be used: no certificate"),
+        ({"tls_cert": authority.file}, "authority.pem cannot be used"),
         ({"tls_cert": worker, "tls_key": other}, "key values mismatch"),
     ):
         error = refused(tmp_path, tls(server, server.port, **options))

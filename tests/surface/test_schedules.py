@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from saros.app.schedules import Occurrences, name_of
 from saros.engine import StoreBackend
+from saros_services.schedules import Occurrences, name_of
 from saros_testing import TestApp, eventually, lua_app
 
 HOUR = 3600 * 10**9

@@ -75,7 +75,7 @@ def test_a_failed_process_starts_again_with_growing_delays(
 
     asyncio.run(scenario())
     told = [r.getMessage() for r in caplog.records if r.name == "saros.services"]
-    delays = [text.split("again in ")[1].split(" s")[0] for text in told if "again in" in text]
+    delays = [text.split("restarts in ")[1].split(" s")[0] for text in told if "restarts in" in text]
     assert delays == ["1", "3", "5", "5"]
     assert "given up after 4 restarts" in told[-1]
     assert "oops" in told[-1]
@@ -88,7 +88,7 @@ def test_a_process_that_returns_has_done_its_work(tmp_path: Path, caplog: pytest
             await logged(caplog, "its process returned")
 
     asyncio.run(scenario())
-    assert not any("again in" in record.getMessage() for record in caplog.records)
+    assert not any("restarts in" in record.getMessage() for record in caplog.records)
 
 
 def test_failures_are_counted_anew_after_a_long_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -101,7 +101,7 @@ def test_failures_are_counted_anew_after_a_long_run(tmp_path: Path, caplog: pyte
             entries=(service("tireless", "tires", restart=restart),),
         )
         async with TestApp(tmp_path):
-            await logged(caplog, "starts again in 1 s", 4)
+            await logged(caplog, "restarts in 1 s", 4)
 
     asyncio.run(scenario())
     assert not any("given up" in record.getMessage() for record in caplog.records)
@@ -183,10 +183,10 @@ def test_an_error_that_is_not_retryable_ends_a_service_and_what_depends_on_it_do
 
     asyncio.run(scenario())
     told = _services(caplog)
-    assert "app:refused is given up, for its error is not retryable: no such thing" in told
-    assert "app:user does not start, for it depends on app:refused" in told
-    assert "app:last does not start, for it depends on app:user" in told
-    assert not any("again in" in text for text in told)
+    assert "app:refused is not restarted, because its error is not retryable: no such thing" in told
+    assert "app:user does not start, because it depends on app:refused" in told
+    assert "app:last does not start, because it depends on app:user" in told
+    assert not any("restarts in" in text for text in told)
 
 
 def test_a_service_starts_once_what_it_requires_has_begun(
@@ -199,7 +199,7 @@ def test_a_service_starts_once_what_it_requires_has_begun(
         (tmp_path / "broken.lua").write_text("return {")
         async with TestApp(tmp_path) as app:
             with app.hold_time():
-                await logged(caplog, "app:slow failed, and starts again")
+                await logged(caplog, "app:slow failed; it restarts")
                 assert not any("app:user started" in text for text in _services(caplog))
                 (tmp_path / "broken.lua").write_text(good)
             await logged(caplog, "app:user started")
@@ -224,7 +224,7 @@ def test_failures_count_anew_after_the_stable_threshold(
         lua_app(tmp_path, processes=processes, entries=entries)
         async with TestApp(tmp_path):
             await logged(caplog, "given up", 2)
-            await logged(caplog, "app:steady failed, and starts again in 1 s", 4)
+            await logged(caplog, "app:steady failed; it restarts in 1 s", 4)
 
     asyncio.run(scenario())
     lost = {text.split()[0] for text in _services(caplog) if "given up" in text}
@@ -239,11 +239,11 @@ def test_delays_vary_by_the_jitter(tmp_path: Path, caplog: pytest.LogCaptureFixt
             tmp_path, processes={"dies": "error('oops')"}, entries=(service("f", "dies", restart=restart),)
         )
         async with TestApp(tmp_path):
-            await logged(caplog, "starts again", 10)
+            await logged(caplog, "it restarts in", 10)
 
     asyncio.run(scenario())
-    texts = [text for text in _services(caplog) if "again in" in text]
-    delays = {float(text.split("again in ")[1].split(" s")[0]) for text in texts}
+    texts = [text for text in _services(caplog) if "restarts in" in text]
+    delays = {float(text.split("restarts in ")[1].split(" s")[0]) for text in texts}
     assert len(delays) > 1
     assert all(5 <= delay <= 15 for delay in delays)
 
@@ -253,7 +253,7 @@ def test_a_start_that_takes_too_long_is_a_failure(tmp_path: Path, caplog: pytest
         entries = (service("late", "waits", start_timeout="1us"),)
         lua_app(tmp_path, processes={"waits": WAITS}, entries=entries)
         async with TestApp(tmp_path, "memory://"):
-            await logged(caplog, "app:late failed, and starts again")
+            await logged(caplog, "app:late failed; it restarts")
 
     asyncio.run(scenario())
     assert any("its start took" in text for text in _services(caplog))
@@ -296,7 +296,7 @@ def test_a_repaired_source_is_used_at_the_next_start(
         (tmp_path / "broken.lua").write_text("return {")
         async with TestApp(tmp_path) as app:
             with app.hold_time():
-                await logged(caplog, "starts again")
+                await logged(caplog, "it restarts in")
                 (tmp_path / "broken.lua").write_text(good)
             await logged(caplog, "its process returned")
 

@@ -129,7 +129,7 @@ def test_what_a_client_entry_means(write_app: Any, tmp_path: Path, plugins: Any)
         "space",
         "temporal://other:7233/space",
     )
-    with pytest.raises(Error, match="a Temporal URL has no user"):
+    with pytest.raises(Error, match="a Temporal URL may not have a user"):
         target_of("temporal://other/space?x=1", registry)
 
 
@@ -300,7 +300,7 @@ end
                 if line.name == "ActivityCompleted":
                     break
             await loop.run_in_executor(None, another.stop)
-            await until(lambda: tells("the worker goes on when it is back"), 60)
+            await until(lambda: tells("the worker continues when it is back"), 60)
             await loop.run_in_executor(None, another.start)
             await until(lambda: signaled(handle), 60)
             await until(lambda: tells(f"{another.address} is back"), 60)
@@ -308,7 +308,7 @@ end
 
     assert run(scenario(), 300) == [1, 2, 3]
     lost = len(
-        said("the worker goes on when it is back")
+        said("the worker continues when it is back")
     )  # a loaded server may be lost again while it starts
     assert lost - len(said(f"{another.address} is back")) in (0, 1)
 

@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from listeners import listening
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HEADERS, _PRIORITY, _PADDED = 1, 0x20, 0x8
@@ -98,34 +99,23 @@ class Front:
     """
 
     def __init__(self, tls: ssl.SSLContext, port: int) -> None:
-        self._tls = tls
         self._port = port
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._listening = listening(self._serve, tls)
+        self._at = 0
         self.headers: list[dict[str, str]] = []
         self.clients: list[str] = []  # the names in their certificates
         self.pinged = asyncio.Event()
 
     @property
     def address(self) -> str:
-        assert self._server is not None
-        return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return f"127.0.0.1:{self._at}"
 
     async def __aenter__(self) -> Front:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
+        self._at = await self._listening.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        await self._listening.__aexit__(None, None, None)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = writer.get_extra_info("peercert") or {}
@@ -133,17 +123,14 @@ class Front:
             value for part in peer.get("subject", ()) for key, value in part if key == "commonName"
         ]
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            if not self._port:
+                await self._refuse(reader, writer)
+                return
+            back, forth = await asyncio.open_connection("127.0.0.1", self._port)
             try:
-                if not self._port:
-                    await self._refuse(reader, writer)
-                    return
-                back, forth = await asyncio.open_connection("127.0.0.1", self._port)
-                try:
-                    await asyncio.gather(self._hand_on(reader, forth), _copy(back, writer))
-                finally:
-                    forth.close()
+                await asyncio.gather(self._hand_on(reader, forth), _copy(back, writer))
             finally:
-                writer.close()
+                forth.close()
 
     async def _hand_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Copy HTTP/2 frames, and note what the headers say."""

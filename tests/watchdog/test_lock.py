@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 import saros
-from saros.app.watchdog import STATUS
 from saros_testing import lua_app
 from saros_testing.cases import eventually
+from saros_watchdog.watchdog import STATUS
 
 PYTHON = """
 import ctypes, os, re, time

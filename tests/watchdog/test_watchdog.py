@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 import saros
-from saros.app.watchdog import STATUS
 from saros.model.errors import Error
 from saros_testing import lua_app
 from saros_testing.cases import eventually
+from saros_watchdog.watchdog import STATUS
 
 SILENCE = "1.5s"
 # What a child process runs: `saros`, with a host function that blocks as long as a file is there.

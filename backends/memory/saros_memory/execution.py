@@ -10,7 +10,7 @@ import msgspec
 from saros.insight.presence import identity
 from saros.interfaces.activities import ActivityTask
 from saros.interfaces.history import already_exists
-from saros.interfaces.pending import (
+from saros.interfaces.insight.pending import (
     Failure,
     Parked,
     Pending,

@@ -9,7 +9,7 @@ import msgspec
 
 from saros.insight.queues import queues_of
 from saros.interfaces.insight import Paused, Queue, Worker, counted
-from saros.interfaces.pending import Pending
+from saros.interfaces.insight.pending import Pending
 from saros.model.execution import Description
 from saros.model.query import parse
 from saros.model.search import matches

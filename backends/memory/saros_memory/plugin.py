@@ -29,9 +29,10 @@ def make(url: str, options: Mapping[str, Any]) -> Backend:
     :raises Error: INVALID for options that it does not know.
     """
     from saros.engine import StoreBackend
-    from saros.model.clock import RealClock, VirtualClock
+    from saros.model.clock import RealClock
 
     from .store import MemoryStore
+    from .virtual_clock import VirtualClock
 
     parts = urlsplit(url)
     query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}

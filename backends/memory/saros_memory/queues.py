@@ -7,6 +7,8 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
+from saros.interfaces.signals import Outgoing
+
 T = TypeVar("T")
 
 
@@ -52,3 +54,30 @@ class Queues(Generic[T]):
                 for name in names:
                     if future in self._waiting[name]:
                         self._waiting[name].remove(future)
+
+
+class Outbox:
+    """Hands out entries, of each lane one at a time."""
+
+    def __init__(self) -> None:
+        self._ready: Queues[Outgoing] = Queues()
+        self._lanes: dict[str, deque[Outgoing]] = {}  # those with an entry under way -> the entries behind it
+
+    def put(self, entry: Outgoing) -> None:
+        behind = self._lanes.get(entry.lane)
+        if behind is not None:
+            behind.append(entry)
+            return
+        if entry.lane:
+            self._lanes[entry.lane] = deque()
+        self._ready.put("", entry)
+
+    async def take(self, limit: int) -> list[Outgoing]:
+        return await self._ready.take(("",), limit)
+
+    def delivered(self, entry: Outgoing) -> None:
+        behind = self._lanes.get(entry.lane)
+        if behind:
+            self._ready.put("", behind.popleft())
+        else:
+            self._lanes.pop(entry.lane, None)

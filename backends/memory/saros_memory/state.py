@@ -12,7 +12,7 @@ from saros.interfaces.activities import ActivityTask
 from saros.interfaces.history import UNTIL_CLOSED, Close, Limit, NewRun, already_exists
 from saros.interfaces.insight import Paused, Worker
 from saros.interfaces.nodes import NodeMail
-from saros.interfaces.signals import Mail, Outgoing, farewell
+from saros.interfaces.signals import Mail, Outgoing, farewell, lane_of
 from saros.interfaces.store import CONFLICT, FENCED, OK, Commit
 from saros.interfaces.timers import TO_CLOSE, TO_RUN, TO_START, Deadline
 from saros.model.clock import Clock, Handle
@@ -30,7 +30,7 @@ from saros.model.records import CANCEL, DONE, EXIT, MESSAGE, Attributes, pack
 from saros.model.values import Json, members
 
 from .execution import Execution, OpenActivity
-from .queues import Queues
+from .queues import Outbox, Queues
 
 KEEP_CLOSED = 10_000
 """Closed runs that are kept for `describe`, `list` and `history`; the oldest go first."""
@@ -52,7 +52,7 @@ class State:
         self._names: dict[str, str] = {}
         self._ready: Queues[Execution] = Queues()
         self._activities: Queues[ActivityTask] = Queues()
-        self._outbox: Queues[Outgoing] = Queues()
+        self._outbox = Outbox()
         self._nodes: set[str] = set()  # that listen
         self._node_mail: Queues[NodeMail] = Queues()
         self._fences = itertools.count(1)
@@ -116,7 +116,7 @@ class State:
             return
         if limit.again:
             key = f"{run.run_id}:{TIME_OUT}"
-            self._outbox.put("", Outgoing(run.id, run.run_id, str(run.pid), 0, TIME_OUT, limit.outcome, key))
+            self._outbox.put(Outgoing(run.id, run.run_id, str(run.pid), 0, TIME_OUT, limit.outcome, key))
             self._touch()
         else:
             self._end(execution, TIMED_OUT, TIME_OUT, limit.outcome)
@@ -180,7 +180,7 @@ class State:
         for ref in commit.canceled:
             execution.drop_activity(ref)
         for entry in commit.outbox:
-            self._outbox.put("", entry)
+            self._outbox.put(entry)
         for child in commit.children:
             execution.children[child.ref] = child
         for ref in commit.ended:
@@ -280,12 +280,13 @@ class State:
         pid = str(run.pid)
         for number, watcher in enumerate(execution.watchers):
             key = f"{run.run_id}:end:{number}"
-            self._outbox.put("", Outgoing(run.id, run.run_id, pid, 0, EXIT, outcome, key, watcher))
+            lane = lane_of(run.id, watcher.pid)
+            self._outbox.put(Outgoing(run.id, run.run_id, pid, 0, EXIT, outcome, key, watcher, lane))
 
     def _part(self, execution: Execution) -> None:
         """Have the children of a run end as their policies say: those that it has asked for, started or not."""
         for child in execution.children.values():
-            self._outbox.put("", farewell(execution.run, child))
+            self._outbox.put(farewell(execution.run, child))
         execution.children.clear()
 
     def _forget(self, run_id: str) -> None:

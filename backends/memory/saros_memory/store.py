@@ -242,11 +242,12 @@ class MemoryStore(Lookout):
     # --- outbox ------------------------------------------------------------------------------
 
     async def outbox(self, limit: int) -> list[Outgoing]:
-        entries = await self._outbox.take(("",), limit)
+        entries = await self._outbox.take(limit)
         self.clock.busy(len(entries))
         return entries
 
     async def delivered(self, entry: Outgoing, reply: Mail | None) -> None:
+        self._outbox.delivered(entry)
         self.clock.busy(-1)
         if reply is not None:
             await self.post(entry.id, reply)

@@ -1,4 +1,4 @@
-"""How things look in Redis: items of lists, arguments of scripts."""
+"""The encoding of data in Redis: items of lists, arguments of scripts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from saros.insight.presence import identity
 from saros.interfaces.activities import ActivityTask, Settled
 from saros.interfaces.history import NewRun
-from saros.interfaces.pending import failure_of
+from saros.interfaces.insight.pending import failure_of
 from saros.interfaces.signals import Mail, Outgoing
 from saros.interfaces.store import Commit
 from saros.interfaces.timers import TO_RUN, Deadline
@@ -28,18 +28,18 @@ _run = msgspec.json.Decoder(Run).decode
 _task = msgspec.json.Decoder(ActivityTask).decode
 _watcher = msgspec.json.Decoder(Watcher).decode
 BROKEN: Final = (msgspec.MsgspecError, ValueError, LookupError)
-"""What the readers here raise for data that this version did not write."""
+"""The exceptions that the readers here raise for data that this version did not write."""
 TERM_MAX = 256
-"""Longer values are not found by an index."""
+"""Longer values are not indexed."""
 
 
 def text(data: bytes) -> str:
-    """Bytes that may be anything, for a message."""
+    """Return arbitrary bytes as text, for a message."""
     return data.decode(errors="backslashreplace")
 
 
 def micros(ns: int) -> int:
-    """Rounded up, so that nothing comes too early."""
+    """Round up, so that nothing fires too early."""
     return -(-ns // 1_000)
 
 
@@ -69,7 +69,7 @@ def message_items(request: StartRequest) -> list[str]:
 
 
 def read_run(blob: bytes) -> Run:
-    """:raises ValueError: also when no API could have started such a run."""
+    """:raises ValueError: when the data is malformed, or no API could have started such a run."""
     run = _run(blob)
     try:
         check_id(run.id)
@@ -148,6 +148,7 @@ def outgoing(entry: Outgoing) -> list[Any]:
         entry.body.decode(),
         entry.key,
         watcher,
+        entry.lane,
     ]
 
 
@@ -162,6 +163,7 @@ def read_outgoing(fields: Sequence[bytes]) -> Outgoing:
         found[b"b"],
         found[b"k"].decode(),
         _watcher(found[b"t"]) if found[b"t"] else None,
+        found[b"l"].decode(),
     )
 
 
@@ -169,7 +171,7 @@ _CANCELED = pack({"err": {"message": "canceled", "kind": "Canceled", "retryable"
 
 
 def commit(commit: Commit, consumer: str) -> list[Any]:
-    """A commit as the script of that name takes it; numbers that are parts of names as texts: Lua formats slowly."""
+    """Return the arguments of the script "commit"; numbers in names are texts, because Lua formats slowly."""
     run_id = commit.run.run_id
     close: list[Any] | None = None
     if commit.close is not None:
@@ -221,7 +223,7 @@ def _deadline_item(guard: str, mail: Mail) -> str:
 
 
 def settled(result: Settled) -> list[Any]:
-    """A result as the script "settle" takes it."""
+    """Return the arguments of the script "settle"."""
     task = result.lease.task
     item = mail_item(Mail(DONE, task.ref, result.outcome, task.run_id))
     delay = -1 if result.retry_in is None else micros(min(result.retry_in, LONGEST))
@@ -234,7 +236,7 @@ def settled(result: Settled) -> list[Any]:
 
 
 def description(fields: Sequence[bytes], length: int) -> Description:
-    """A run's description from its hash ``m``."""
+    """Read a run's description from its hash ``m``."""
     found = {fields[at].decode(): fields[at + 1] for at in range(0, len(fields), 2)}
     run = _facts(found)
     closed, problem = found.get("closed"), found.get("problem")
@@ -259,7 +261,7 @@ def description(fields: Sequence[bytes], length: int) -> Description:
 
 
 def _facts(found: dict[str, bytes]) -> Run:
-    """A run's facts; of one that is set aside because they cannot be read, what is known besides."""
+    """Read a run's facts; if they cannot be read and the run was set aside, return what else is known."""
     try:
         return _run(found["run"])
     except msgspec.MsgspecError:

@@ -1,4 +1,4 @@
-"""Errors of the server and of the way to it, each as one sentence that says what to do."""
+"""Errors of the server and of connecting to it, each as one sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from saros.model.errors import INTERNAL, PERMISSION_DENIED, UNAVAILABLE, Error
 from .options import Options
 
 _CERTIFICATE = (
-    "if it wants a TLS certificate of the client: tls_cert=/path/client.pem&tls_key=/path/client.key"
+    "if it requires a TLS certificate of the client:  tls_cert=/path/client.pem&tls_key=/path/client.key"
 )
 _SIGNED = "tls_cert must be signed by an authority of the server's tls-ca-cert-file"
 _CLOSED = {  # TLS 1.3 refuses a client after its handshake, and the reason often gets lost
@@ -25,7 +25,7 @@ _EXPIRED = 10
 
 
 def unavailable(options: Options, cause: BaseException, opening: bool = False) -> Error:
-    """Of a server that cannot be reached, or that cannot work at the moment.
+    """Return the error for a server that cannot be reached, or that cannot work at the moment.
 
     :param opening: the first contact, when the URL may be wrong.
     """
@@ -74,7 +74,7 @@ def _topology(options: Options, where: str, cause: BaseException) -> Error | Non
 
 
 def _is_closed(cause: BaseException) -> bool:
-    """Whether there was a connection, which the server then ended."""
+    """Whether there was a connection that the server then closed."""
     ends = (ConnectionResetError, BrokenPipeError)
     return "losed by server" in str(cause) or any(isinstance(each, ends) for each in _chain(cause))
 
@@ -85,7 +85,7 @@ a script. None of them has changed anything."""
 
 
 def answered(options: Options, cause: redis.RedisError) -> Error:
-    """Of a server that answers with an error."""
+    """Return the error for a server that answers with an error."""
     if is_full(cause):
         return full(options, cause)
     if is_refusal(cause):
@@ -102,10 +102,10 @@ def is_wrong_type(cause: BaseException) -> bool:
 
 
 def garbage(options: Options, cause: BaseException) -> Error:
-    """Of what is stored and cannot be what Saros stored: others have written there, or it is damaged."""
+    """Return the error for stored data that Saros cannot have written: others wrote it, or it is damaged."""
     what = "a key has another type than Saros gave it" if is_wrong_type(cause) else str(cause)
     return Error(
-        f"Redis at {options.url} holds what Saros cannot work with: {what}",
+        f"Redis at {options.url} holds data that Saros cannot use: {what}",
         INTERNAL,
         retryable=False,
         hint=f"nothing else may write keys that begin with {options.prefix} or {{{options.prefix}",
@@ -117,11 +117,11 @@ def is_full(cause: BaseException) -> bool:
 
 
 def refused(options: Options, cause: BaseException) -> Error:
-    """Of a user that the server does not know, or that may not do what is needed."""
+    """Return the error for a user that is unknown to the server or lacks permissions."""
     if not options.password:
         hint = "put user and password into the URL: redis://user:password@host:port"
     elif isinstance(cause, redis.exceptions.AuthenticationError):
-        hint = "check user and password in the URL; special characters are written %40 and the like"
+        hint = "check user and password in the URL; percent-encode special characters, such as @ as %40"
     else:
         prefix = options.prefix
         hint = (
@@ -133,7 +133,7 @@ def refused(options: Options, cause: BaseException) -> Error:
 
 
 def is_refusal(cause: BaseException) -> bool:
-    """Whether the server knows us and does not let us; an error from within a script has no class of its own."""
+    """Whether the server denied a permission; an error from within a script has no class of its own."""
     text = str(cause)
     return isinstance(cause, redis.exceptions.NoPermissionError) or any(
         words in text for words in ("NOPERM", "ACL failure", "The user executing the script can't")
@@ -144,32 +144,32 @@ _STATES = (
     (
         "LOADING",
         "is still loading its data",
-        "wait until it has; a large append-only file takes minutes",
+        "wait until it has finished; a large append-only file takes minutes",
     ),
     (
         "MISCONF",
-        "refuses writes, for it cannot save its data to disk",
+        "refuses writes because it cannot save its data to disk",
         "look at the server's log, its disk and the owner of its directory",
     ),
     (
         "NOREPLICAS",
-        "refuses writes, for fewer replicas are connected than min-replicas-to-write says",
+        "refuses writes because fewer replicas are connected than min-replicas-to-write requires",
         "start the replicas",
     ),
     (
         "READONLY",
-        "is a replica, which takes no writes",
+        "is a replica, which does not accept writes",
         "use the address of the master, or Sentinel",
     ),
     (
         "CLUSTERDOWN",
-        "is a cluster that is down, for some slots have no master",
+        "is a cluster that is down because some slots have no master",
         "look at CLUSTER INFO and CLUSTER NODES",
     ),
     (
         "BUSY",
-        "is kept busy by a script that runs for too long",
-        "SCRIPT KILL ends it, when it is not one of Saros",
+        "is blocked by a script that runs for too long",
+        "end it with SCRIPT KILL, unless it is a script of Saros",
     ),
 )
 
@@ -182,7 +182,7 @@ def _state(where: str, cause: BaseException) -> Error | None:
         redis.exceptions.BusyLoadingError: "LOADING",
         redis.exceptions.ReadOnlyError: "READONLY",
         redis.exceptions.ClusterDownError: "CLUSTERDOWN",
-    }  # redis-py takes the word away where it has a class
+    }  # redis-py removes the error code if it has a class for it
     word = next((word for kind, word in classes.items() if isinstance(cause, kind)), "")
     for name, what, hint in _STATES:
         if name == word or text.startswith(f"{name} ") or f"-{name} " in text:
@@ -232,7 +232,7 @@ def _handshake(where: str, error: ssl.SSLError) -> Error:
     reason = (error.reason or str(error)).upper()
     if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
         return _away(
-            f"Redis at {where} wants a TLS certificate of the client",
+            f"Redis at {where} requires a TLS certificate of the client",
             _CERTIFICATE,
         )
     if "ALERT" in reason and ("UNKNOWN_CA" in reason or "CERTIFICATE" in reason):

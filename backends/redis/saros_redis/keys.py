@@ -1,4 +1,4 @@
-"""Where things are: partitions, and the names of keys that Python reads itself. The scripts build the others."""
+"""Keys: partitions, and the names of keys that Python itself reads. The scripts build the others."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Final
 RUNS: Final = "runs"
 ACTIVITIES: Final = "activities"
 OWN: Final = "own"
-"""Activities that begin within a workflow task."""
+"""Activities that start within a workflow task."""
 OUT: Final = "out"
-"""With the three others: the kinds of streams that workers take from."""
+"""With the three others, the kinds of streams from which workers take tasks."""
 
 
 class Keys:
@@ -24,6 +24,7 @@ class Keys:
     c:<run>   hash: open activities                      ch:<id> hash: children, their parent close policies
     d:<run>   hash: deadlines                            x:...   zsets: runs by start (x:closed: by end)
     ready:<queue>, act:<queue>, out   streams: runs with mail, activities, outbox
+    l:<lane>  list: the entry of the outbox that is under way, as an empty text, and those behind it
     tm        zset: deadlines by time                    names, soft   registered names
     x:steady  hash: the steady clock (see fire.lua), and the number of the newest deadline
     workers   hash: what they say of themselves          queues hash: names of task queues
@@ -46,7 +47,7 @@ class Keys:
         return f"{self.tags[partition]}:act:{queue}"
 
     def own(self, partition: int, queue: str) -> str:
-        """Activities that workers began within their workflow tasks: leased from the beginning, read by nobody."""
+        """Activities that workers started within their workflow tasks: leased from the start, never read."""
         return f"{self.tags[partition]}:loc:{queue}"
 
     def out(self, partition: int) -> str:
@@ -59,7 +60,7 @@ class Keys:
         return f"{self.tags[partition]}:x:{name}"
 
     def event(self, partition: int, run_id: str) -> str:
-        """The channel that hears of every change of a run; see also `end`."""
+        """Return the channel that announces every change of a run; see also `end`."""
         return f"{self.tags[partition]}:ev:{run_id}"
 
     def end(self, partition: int, run_id: str) -> str:
@@ -67,10 +68,10 @@ class Keys:
 
 
 def settings_key(prefix: str) -> str:
-    """The hash that every process of one installation must agree with."""
+    """Return the key of the settings on which all processes of an installation must agree."""
     return f"{prefix}:settings"
 
 
 def mark_key(prefix: str) -> str:
-    """What is written only to have a write that replicas can confirm."""
+    """Return the key that is written only to have a write that replicas can confirm."""
     return f"{prefix}:mark"

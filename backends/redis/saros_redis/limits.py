@@ -1,4 +1,4 @@
-"""How large things may be: a long argument blocks the server for everybody."""
+"""Limits of sizes: a long argument blocks the server for all clients."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from saros.model.values import Json
 T = TypeVar("T")
 
 COMMIT = 8
-"""A commit may be this many times as large as one value."""
+"""The largest commit, as a multiple of the largest value."""
 SCRIPT = 1_000_000
-"""Bytes of several commits, or results, that go into one script: so many hold the server for a few milliseconds."""
+"""The most bytes of commits, or results, in one script: this many block the server for a few milliseconds."""
 RECORD = 2_000
-"""What a record costs in a script, in bytes: it may start an activity or a timer."""
+"""The cost of a record in a script, as bytes: it may start an activity or a timer."""
 
 
 def bytes_of(commit: Commit) -> int:
-    """How much a commit adds to its history."""
+    """Return how many bytes a commit adds to its history."""
     return sum(record.size for record in commit.records)
 
 
 def work_of(commit: Commit) -> int:
-    """How much a script has to do for a commit, in bytes."""
+    """Return the work of a script for a commit, as bytes."""
     return bytes_of(commit) + RECORD * len(commit.records)
 
 
@@ -41,7 +41,7 @@ def check(body: Json, most: int, what: str) -> None:
 
 
 def portions(items: Sequence[T], size: Callable[[T], int]) -> Iterator[Sequence[T]]:
-    """Items in their order, as many at a time as one script takes."""
+    """Yield the items in order, as many at a time as fit into one script."""
     first = total = 0
     for at, item in enumerate(items):
         total += size(item)
@@ -52,7 +52,7 @@ def portions(items: Sequence[T], size: Callable[[T], int]) -> Iterator[Sequence[
 
 
 def too_large(commit: Commit, most: int) -> str | None:
-    """Why a commit cannot be stored, or None."""
+    """Return why a commit is too large to be stored, or None."""
     for record in commit.records:
         if len(record.body) > most:
             return f"its {record.op} has {len(record.body):,} bytes, and the limit is {most:,} (payload=)"

@@ -20,7 +20,7 @@ _HOST: Final = re.compile(r"(\[[^\]/@\s]*\]|[^:\[\]/@\s]*)(?::([0-9]{1,12}))?")
 
 
 class Options(NamedTuple):
-    """What a URL says. Times are seconds, sizes bytes."""
+    """The options of a URL. Times are in seconds, sizes in bytes."""
 
     url: str  # without secrets
     hosts: tuple[tuple[str, int], ...]
@@ -35,15 +35,15 @@ class Options(NamedTuple):
     partitions: int = 0  # 0: as stored, or the default
     retention: float = 7 * 86_400.0
     lease: float = 10.0
-    payload: int = 2_000_000  # of one value that enters a history
-    attempts: int = 10  # workers that may be lost in a row with one task
+    payload: int = 2_000_000  # the largest value in a history
+    attempts: int = 10  # workers in a row that one task may lose
     cluster: bool = False
-    sentinel: str = ""  # name of the master that the hosts watch
+    sentinel: str = ""  # name of the master that the Sentinels watch
     sentinel_username: str | None = None
     sentinel_password: str | None = None
-    wait: int = 0  # replicas that have a write before it counts
+    wait: int = 0  # replicas that must confirm a write
     socket: str = ""  # path of a Unix socket, instead of hosts
-    fsync: bool = False  # a write counts when it is on the disks of the master and of those replicas
+    fsync: bool = False  # wait until a write is on the disks of the master and of those replicas
 
     @property
     def default_partitions(self) -> int:
@@ -53,10 +53,10 @@ class Options(NamedTuple):
 def parse(url: str) -> Options:
     """The options of a URL.
 
-    User and password may hold what a URL would have percent-encoded, such as ``/``, ``#`` and ``[``: what comes
+    User and password may have characters that a URL would percent-encode, such as ``/``, ``#`` and ``[``: what comes
     before the last ``@`` in front of a host is theirs, and ``%`` with two hexadecimal digits is decoded.
 
-    :raises Error: INVALID, naming the option. Nothing of a user or password is in it.
+    :raises Error: INVALID, naming the option. The message contains nothing of a user or password.
     """
     scheme, credentials, address, path, query = _parts(url)
     if scheme == "unix":
@@ -91,7 +91,7 @@ def parse(url: str) -> Options:
 
 
 def _parts(url: str) -> tuple[str, str, str, str, str]:
-    """Scheme, credentials, address, path and query. urlsplit would end the address at a ``/`` of the password."""
+    """Split a URL into its parts. urlsplit would end the address at a ``/`` of the password."""
     scheme, _, rest = url.partition("://")
     credentials, mark, _ = rest.partition("?")[0].rpartition("@")
     if mark:
@@ -104,14 +104,12 @@ def _parts(url: str) -> tuple[str, str, str, str, str]:
 
 
 def _check(options: Options) -> None:
-    """What does not go together."""
+    """Reject options that exclude each other."""
     clean = options.url
     if options.socket and (options.cluster or options.sentinel):
-        raise _bad(
-            clean, "a Unix socket is that of one server: it has no cluster= and no sentinel=", UNIX_HINT
-        )
+        raise _bad(clean, "a Unix socket belongs to one server; leave out cluster= and sentinel=", UNIX_HINT)
     if options.cluster and (options.wait or options.fsync or options.sentinel or options.db):
-        raise _bad(clean, "a cluster has no database numbers, no sentinel=, no wait= and no fsync=")
+        raise _bad(clean, "a cluster does not support a database number, sentinel=, wait= or fsync=")
     if len(options.hosts) > 1 and not (options.cluster or options.sentinel):
         raise _bad(clean, "several hosts need cluster=true, or sentinel= when they are those of Sentinel")
     if not options.sentinel and (options.sentinel_username or options.sentinel_password):
@@ -125,7 +123,7 @@ def _check(options: Options) -> None:
 def _host(scheme: str, text: str) -> tuple[str, int]:
     found = _HOST.fullmatch(text)
     if found is None:
-        raise _bad(f"{scheme}://", "what should be host:port is not; a user or password goes before an @")
+        raise _bad(f"{scheme}://", "the address is not host:port; put user and password before an @")
     host, port = unquote(found[1].strip("[]")) or "localhost", int(found[2] or DEFAULT_PORT)
     if not 0 < port <= 65_535:
         raise _bad(f"{scheme}://{found[1]}", "the port is not a number from 1 to 65535")
@@ -161,28 +159,28 @@ def _value(url: str, name: str, text: str) -> object:
     if name in _DURATIONS:
         seconds = _seconds(url, name, text)
         if name == "lease" and seconds < 0.5:
-            raise _bad(url, "the lease is at least 500ms")
+            raise _bad(url, "the lease must be at least 500ms")
         return seconds
     if name in _NUMBERS:
         least, most = _NUMBERS[name]
         if not _DIGITS.fullmatch(text) or not least <= int(text) <= most:
-            raise _bad(url, f"{name} is not a number from {least} to {most}")
+            raise _bad(url, f"{name} must be a number from {least} to {most}")
         return int(text)
     if name in _SWITCHES:
         if text not in ("true", "false"):
-            raise _bad(url, f"{name} is true or false, nothing else")
+            raise _bad(url, f"{name} must be true or false")
         return text == "true"
     if name == "prefix" and any(mark in "{}" or not mark.isprintable() or mark.isspace() for mark in text):
-        raise _bad(url, "the prefix must not have braces or spaces")
+        raise _bad(url, "the prefix must not contain braces or spaces")
     if name in _TEXTS:
         if not text:
             raise _bad(url, f"{name} is empty")
         return text
     if "@" in f"{name}{text}":  # perhaps a part of a password
-        raise _bad(url, "after ? there are options only; in a password, ? is written %3F")
+        raise _bad(url, "only options may follow the ?; in a password, write ? as %3F")
     known = sorted({*_DURATIONS, *_NUMBERS, *_SWITCHES, *_TEXTS})
-    near = difflib.get_close_matches(name, known, 1, 0.75)  # what is not near may be a part of a password
-    meant = f"did you mean {near[0]}?" if near else f"they are {', '.join(known)}"
+    near = difflib.get_close_matches(name, known, 1, 0.75)  # an unknown name may be a part of a password
+    meant = f"did you mean {near[0]}?" if near else f"the options are {', '.join(known)}"
     raise _bad(url, f"an unknown option; {meant}")
 
 

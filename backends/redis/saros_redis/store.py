@@ -10,9 +10,10 @@ from anyio import move_on_after
 
 from saros.interfaces.activities import ActivityLease, Settled
 from saros.interfaces.history import NewRun, WorkflowTask
-from saros.interfaces.insight import Paused, Queue, Worker, counted
+from saros.interfaces.insight import Paused, Queue, counted
+from saros.interfaces.insight import Worker as Announced
+from saros.interfaces.insight.pending import Pending
 from saros.interfaces.nodes import LostNode, NodeMail
-from saros.interfaces.pending import Pending
 from saros.interfaces.signals import Mail, Outgoing
 from saros.interfaces.store import Commit
 from saros.model.clock import steady_ns
@@ -25,6 +26,7 @@ from .leases.leases import Leases
 from .leases.prefetch import Prefetch
 from .leases.readers import Readers
 from .leases.reclaim import Reclaim
+from .leases.worker import Worker
 from .options import Options
 from .parts.activity_results import ActivityResults
 from .parts.deadlines import Alarm, Deadlines
@@ -43,7 +45,7 @@ from .server.partitions import Partitions
 from .server.server_clock import RedisClock
 
 STOP_S = 10.0
-"""How long it may take to hand over what is leased."""
+"""How long handing over the leased tasks may take."""
 
 
 class RedisStore:
@@ -61,12 +63,12 @@ class RedisStore:
         client = self._client = Client(options)
         try:
             keys = Keys(options.prefix, await check(client, client.commands))
+            self._partitions = Partitions(client, keys, options.lease)
+            self._open_clients_parts()
+            await self._open_worker_parts()
         except BaseException:
             await client.close()
             raise
-        self._partitions = Partitions(client, keys, options.lease)
-        self._open_clients_parts()
-        await self._open_worker_parts()
 
     def _open_clients_parts(self) -> None:
         options, client, partitions = self.options, self._client, self._partitions
@@ -82,16 +84,16 @@ class RedisStore:
         leases = self._leases = Leases()
         prefetch = self._prefetch = Prefetch(partitions.keys)
         intake = Intake(options, partitions, prefetch, leases, self.clock)
-        self._readers = Readers(options, client, partitions, prefetch, intake, leases)
+        worker = Worker(options, client, partitions, prefetch, intake, leases)
+        self._readers = Readers(worker)
         alarm = self._alarm = Alarm()
         consumer, payload = prefetch.consumer, options.payload
         self._tasks = WorkflowTasks(partitions, leases, intake, alarm, consumer, payload)
         self._results = ActivityResults(partitions, leases, intake, alarm, payload)
         self._outbox = Outbox(partitions, leases)
         deadlines = Deadlines(partitions, self.clock, alarm, prefetch.stream_names)
-        reclaim = Reclaim(options, client, partitions, prefetch, intake, leases)
         self._housekeeping = Housekeeping(
-            options, partitions, prefetch.stream_names, deadlines, reclaim, self._names
+            options, partitions, prefetch.stream_names, deadlines, Reclaim(worker), self._names
         )
         await intake.absorb(0, await partitions.run("take_wanted", 0, []))  # the server's time
 
@@ -103,17 +105,19 @@ class RedisStore:
                 await self._readers.stop()
 
     async def close(self) -> None:
-        await self._readers.stop()
-        await self._nodes.close()
-        await self._names.close()
-        await self._subscriptions.close()
-        await self._client.close()
+        """Close every part, even if one fails or the caller is cancelled."""
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._client.close)
+            stack.push_async_callback(self._subscriptions.close)
+            stack.push_async_callback(self._names.close)
+            stack.push_async_callback(self._nodes.close)
+            await self._readers.stop()
 
     # --- workers ----------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
     async def _taking(self, kind: str, queues: Sequence[str] = ()) -> AsyncIterator[None]:
-        """Have a buffer filled while a worker takes from it; one that is cancelled takes no more."""
+        """Keep a buffer filled while a worker takes from it; a cancelled worker takes no more."""
         self._readers.start(kind, tuple(queues))
         try:
             yield
@@ -192,7 +196,7 @@ class RedisStore:
         await self._subscriptions.changed(id, run_id, length)
 
     async def release(self, id: str) -> bool:
-        """Have dead-lettered tasks of an execution tried again; False when it has none."""
+        """Retry the tasks of an execution that were set aside; return False if there are none."""
         return await self._executions.release(id)
 
     # --- insight ----------------------------------------------------------------------------
@@ -200,10 +204,10 @@ class RedisStore:
     async def pending(self, id: str, run_id: str = "") -> Pending | None:
         return await self._lookout.pending(id, run_id)
 
-    async def beat(self, worker: Worker, ns: int) -> None:
+    async def beat(self, worker: Announced, ns: int) -> None:
         await self._lookout.beat(worker, ns)
 
-    async def workers(self) -> list[Worker]:
+    async def workers(self) -> list[Announced]:
         return await self._lookout.workers()
 
     async def queues(self) -> list[Queue]:

@@ -1,4 +1,4 @@
-"""The backend: everything that the rest of Saros asks of Temporal."""
+"""The backend: Saros's interface to Temporal."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from saros.model.values import Json
 from .client.connection import data_converter, prepare_runtime, watch_server
 from .client.namespace import Namespace
 from .client.namespaces import Namespaces, connected
+from .client.outlook import TemporalInsight
 from .client.schedules import apply_schedules
 from .nodes.name_registry import NameRegistry
 from .nodes.node_client import NodeClient
@@ -29,7 +30,7 @@ from .worker.worker import serve, workers_of
 from .workflow.children import exit_body
 
 
-class TemporalBackend:
+class TemporalBackend(TemporalInsight):
     """See `saros.interfaces.backend.Backend`."""
 
     keeps_schedules = True
@@ -63,12 +64,12 @@ class TemporalBackend:
 
     @property
     def namespace(self) -> Namespace:
-        """The default one, in which nodes meet and names are kept."""
+        """The default namespace, which has the nodes and the registered names."""
         return self.namespaces.default
 
     @property
     def client(self) -> Client:
-        """That of the default namespace."""
+        """The connection of the default namespace."""
         return self.namespace.client
 
     @property
@@ -125,8 +126,11 @@ class TemporalBackend:
     async def count(self, query: str = "") -> int:
         return sum([await each.count(query) for each in self.namespaces.all])
 
-    async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
-        return await (await self.namespaces.find(id, run_id)).history(id, run_id, start, wait)
+    async def history(
+        self, id: str, run_id: str = "", start: int = 0, wait: bool = False, limit: int = 0
+    ) -> HistoryPage:
+        page = await (await self.namespaces.find(id, run_id)).history(id, run_id, start, wait)
+        return page._replace(records=page.records[:limit]) if limit else page
 
     async def export(self, id: str, run_id: str = "") -> Any:
         return await (await self.namespaces.find(id, run_id)).export(id, run_id)
@@ -135,7 +139,7 @@ class TemporalBackend:
         return await (await self.namespaces.find(id, run_id)).messages.query(id, name, args, run_id)
 
     async def release(self, id: str) -> None:
-        """Let a workflow that has blocked its workers run again; other tasks Temporal tries again itself."""
+        """Let a workflow that has blocked its workers run again; Temporal itself retries other tasks."""
         await (await self.namespaces.find(id)).messages.release(id)
 
     async def blocked(self, facts: Facts, problem: str) -> str:
@@ -157,11 +161,11 @@ class TemporalBackend:
     # --- requests -----------------------------------------------------------------------------
 
     async def runs(self, pid: Pid) -> bool:
-        """Whether a workflow runs."""
+        """Whether a workflow is running."""
         return await (await self.namespaces.find(pid.id, place=pid.place)).runs(pid.id)
 
     async def end_of(self, pid: Pid, run_id: str = "") -> Json:
-        """The `Outcome` of a workflow; waits for it."""
+        """Wait for a workflow and return its `Outcome`."""
         namespace = await self.namespaces.find(pid.id, run_id, pid.place)
         return await namespace.result(pid.id, run_id)
 
@@ -221,7 +225,7 @@ class TemporalBackend:
         return await self.names.register(name, pid)
 
     async def lookup(self, name: str) -> str | None:
-        """A registered name, or the id of a workflow that runs."""
+        """Look up a registered name, or the id of a running workflow."""
         owner = await self.names.lookup(name)
         if owner is not None:
             return owner

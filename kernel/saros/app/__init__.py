@@ -1,1 +1,1 @@
-"""An application that is open: its plugins, its entries, its workers and services, and the Python API."""
+"""An open application: its plugins, entries, workers and services, and the Python API."""

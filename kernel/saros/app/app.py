@@ -28,13 +28,13 @@ from ..model.records import Message
 from ..processes import ProcessHost
 from .description import Description, described
 from .handle import Handle
-from .serving import served
-from .watchdog import Watchdog
 
 log = logging.getLogger("saros")
 
 Serve = Callable[["App"], AbstractAsyncContextManager[None] | None]
-"""Gives a context within which a service runs, or None if the app has none."""
+"""Returns a context manager that runs a service, or None if the app has none."""
+Guard = Callable[[], AbstractContextManager[None]]
+"""Returns a context manager within which something watches over this process."""
 
 
 class App(AppInsight):
@@ -48,7 +48,7 @@ class App(AppInsight):
         deployment: Deployment,
         backend: Backend,
         services: Sequence[Serve] = (),
-        watchdog: Watchdog | None = None,
+        guards: Sequence[Guard] = (),
         reloading: Callable[[], AbstractContextManager[Deployment]] | None = None,
     ) -> None:
         self._reloading = reloading
@@ -59,7 +59,8 @@ class App(AppInsight):
         self._workers: Job[None] | None = None
         self._stop = asyncio.Event()
         self._serving = asyncio.Event()
-        self._watchdog = watchdog
+        self._guards = guards
+        self._guarding: contextlib.ExitStack | None = None
 
     @property
     def registry(self) -> Registry:
@@ -68,7 +69,7 @@ class App(AppInsight):
 
     @property
     def clock(self) -> Clock:
-        """What tells the time here: real, or virtual with ``memory://?time=skip``."""
+        """The clock of this app: real, or virtual with ``memory://?time=skip``."""
         return self.backend.clock
 
     async def start(
@@ -85,13 +86,13 @@ class App(AppInsight):
         """Start a workflow.
 
         :param entry: entry id or type name.
-        :param args: what it gets.
-        :param id: its workflow id; by default a random one.
-        :param name: the name that it is registered as, and its id when there is none.
+        :param args: its arguments.
+        :param id: the workflow id; by default a random one.
+        :param name: the name under which it is registered; also the id, if none is given.
         :param worker: the entry of the worker that runs it; by default that of its entry's meta.
         :param options: start options as in Lua, without prefix: ``{"id_reuse_policy": ...}``; times in ms.
-        :param context: values of ``ctx``, which flow on to all that it calls.
-        :param messages: (topic, payload) pairs that it finds in its inbox before any other.
+        :param context: values of ``ctx``, which are passed on to everything that it calls.
+        :param messages: (topic, payload) pairs, which are in its inbox before any other message.
         :raises Error: NOT_FOUND, ALREADY_EXISTS, INVALID.
         """
         workflow = self.deployment.registry.workflow(entry)
@@ -122,20 +123,20 @@ class App(AppInsight):
         return Handle(self.backend, started.id, started.run_id, started.pid, created=started.created)
 
     async def call(self, entry: str, *args: Any, context: Mapping[str, Any] | None = None) -> Any:
-        """Run a function in this process and give its result. While it runs, others can reach it.
+        """Run a function in this process and return its result. Other processes can reach it while it runs.
 
         :param entry: entry id.
-        :param args: what it gets.
+        :param args: its arguments.
         :param context: values of ``ctx``.
-        :raises Error: what the function failed with.
+        :raises Error: the function's failure.
         """
         await self.backend.join(self.host)
         return await self.host.run(entry, list(args), dict(context or {}))
 
     def get(self, id: str, run_id: str = "") -> Handle:
-        """Give a handle to an existing execution, without asking whether there is one.
+        """Return a handle to an execution, without checking that it exists.
 
-        :param run_id: the one run that all methods of the handle then mean; empty for the newest.
+        :param run_id: the run to which all methods of the handle apply; empty for the newest.
         """
         return Handle(self.backend, id, run_id, only_run=bool(run_id))
 
@@ -143,17 +144,17 @@ class App(AppInsight):
         """Runs that a query (see `saros.model.query`) selects, newest first.
 
         :param query: empty for all.
-        :param status: and that have this status.
+        :param status: only runs with this status.
         :raises Error: INVALID for a bad query.
         """
         async for description in self.backend.executions(selecting(query, status)):
             yield described(description)
 
     async def count(self, query: str = "", *, status: str = "") -> int:
-        """How many runs a query selects.
+        """The number of runs that a query selects.
 
         :param query: empty for all.
-        :param status: and that have this status.
+        :param status: count only runs with this status.
         :raises Error: INVALID for a bad query.
         """
         return await self.backend.count(selecting(query, status))
@@ -171,14 +172,14 @@ class App(AppInsight):
 
         self.backend.clock.failed = failed
         try:
-            # Services need the workers, and stop first. They are not cancelled, but left: each takes its time.
+            # Services need the workers, so they stop first. They are not cancelled: each stops in its own time.
             async with contextlib.AsyncExitStack() as stack:
                 if services:
                     await self._serve(stack)
                 self._serving.set()
                 await asyncio.wait({workers.task, stop.task}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._serving.set()  # or never will
+            self._serving.set()  # wakes `serving`, which would otherwise wait for ever
             await end_all([stop, workers], math.inf)  # a backend's own limits hold
         failure = workers.failure()
         if failure is not None:
@@ -187,7 +188,7 @@ class App(AppInsight):
             raise Error(f"a timer failed: {error_of(faults[0]).message}", INTERNAL) from faults[0]
 
     async def _serve(self, stack: contextlib.AsyncExitStack) -> None:
-        """Start the services, until all run or the app is to stop."""
+        """Start the services; return when all run or the app must stop."""
         joined = Job(self.backend.join(self.host), "joining the other nodes")
         stopped = Job(self._stop.wait(), "the wait for the end")
         try:
@@ -197,7 +198,6 @@ class App(AppInsight):
             await joined.wait()
         finally:
             await end_all([joined, stopped], LIMIT_S)
-        await stack.enter_async_context(served(self.host, self.backend))
         for serve in self._services:
             context = serve(self)
             if context is not None and not self._stop.is_set():
@@ -206,41 +206,43 @@ class App(AppInsight):
     def start_workers(self, *, services: bool = True) -> asyncio.Task[None]:
         """Serve the app's task queues in the background.
 
-        :param services: and what else it serves: supervised processes, schedules, HTTP.
+        :param services: also run the app's services: supervised processes, schedules, HTTP.
         """
         if self._workers is None:
-            if self._watchdog is not None:
-                self._watchdog.start()
+            if self._guarding is None:
+                self._guarding = contextlib.ExitStack()
+                for guard in self._guards:
+                    self._guarding.enter_context(guard())
             self._stop, self._serving = asyncio.Event(), asyncio.Event()
             self._workers = Job(self._work(services), "the app")
             self._workers.task.add_done_callback(_tell_failure)
         return self._workers.task
 
     def reload(self) -> None:
-        """Load the app anew: functions, new processes and workflows run its new code from now on.
+        """Reload the app: functions, new processes and workflows run the new code from now on.
 
-        A workflow that runs replays on it with its next task (on Temporal, once its worker has it no longer in its
-        cache). A process that runs goes on with its code; it hears OUTDATED if it is upgradable. Task queues, routes,
-        schedules and the list of services stay as they are until the next start.
+        A running workflow replays on the new code with its next task (on Temporal, once it has left its worker's
+        cache). A running process keeps its code; it receives OUTDATED if it is upgradable. Task queues, routes,
+        schedules and the list of services do not change until the next start.
 
-        :raises AppError: with every problem of the new version; the old one goes on.
+        :raises AppError: with every problem of the new version; the old version stays in use.
         """
         if self._reloading is None:
             raise Error("this app was not opened from a directory", INVALID, retryable=False)
         with self._reloading() as newer:
-            pass  # the runtimes keep the new code once the context has ended without an error
+            pass  # the runtimes keep the new code when the context ends without an error
         self.deployment.adopt(newer)
         self.host.outdated()
 
     async def serving(self) -> None:
-        """Wait until what `start_workers` started serves, the services included, or has ended."""
+        """Wait until the workers and services that `start_workers` started are ready, or have ended."""
         if self._workers is not None:
             await self._serving.wait()
 
     async def stop_workers(self) -> None:
-        """Drain the workers: no new tasks, those begun are finished.
+        """Drain the workers: take no new tasks, and finish those that have begun.
 
-        :raises Exception: what the workers failed with, if they did.
+        :raises Exception: the workers' failure, if any.
         """
         workers, self._workers = self._workers, None
         if workers is not None:
@@ -257,13 +259,15 @@ class App(AppInsight):
             try:
                 await self.stop_workers()
             finally:
-                if self._watchdog is not None:
-                    self._watchdog.stop()
+                if self._guarding is not None:
+                    self._guarding.close()
                 await self.host.close()
+                if self.deployment.observer is not None:
+                    await self.deployment.observer.close()
                 await self.backend.close()
 
 
 def _tell_failure(workers: asyncio.Task[None]) -> None:
-    """Say at once that the workers have ended; whoever awaits or closes them gets the error."""
+    """Log the workers' failure immediately; callers that wait for or close them get the error."""
     if not workers.cancelled() and workers.exception() is not None:
         log.error("the workers of this app have stopped: %s", workers.exception())

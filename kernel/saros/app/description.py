@@ -1,4 +1,4 @@
-"""What the Python API tells of an execution: `Description`."""
+"""The Python API's view of an execution: `Description`."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """How a run of an execution stands, as `Handle.describe` and `App.list` tell it.
+    """The state of a run of an execution, as returned by `Handle.describe` and `App.list`.
 
-    Search attributes and the memo are plain data, with one rule for every backend: a value is what its JSON
-    says. A search attribute of type time is therefore its RFC 3339 text, which `datetime.fromisoformat` reads;
-    bytes in a memo are the object that stands for them, ``{"$bin": "<base64>"}``.
+    Search attributes and the memo are plain data. On every backend, a value is the data of its JSON: a search
+    attribute of type time is its RFC 3339 text, which `datetime.fromisoformat` reads, and bytes in a memo are
+    the object ``{"$bin": "<base64>"}``.
 
     :param id: the workflow id.
     :param run_id: the run that is described.
-    :param pid: where the execution is reached; opaque.
+    :param pid: the address of the execution; opaque.
     :param type: the type name of the workflow.
-    :param entry: the id of its entry; the type name, when the app has none of that type.
-    :param status: how it stands.
+    :param entry: the id of its entry; the type name, if the app has no entry of that type.
+    :param status: the status of the run.
     :param task_queue: the task queue of its workflow tasks.
     :param start_time: in UTC.
     :param close_time: in UTC; None while it runs.
     :param history_length: events.
     :param history_size: bytes.
-    :param attempt: 1, and one more for each retry of the workflow.
+    :param attempt: 1 for the first attempt; each retry of the workflow adds one.
     :param parent: the pid of the workflow that started it as its child.
-    :param search_attributes: as the workflow or its start set them.
-    :param memo: as the workflow or its start set it.
-    :param problem: why it is parked until its code is repaired, if it is. A list does not have it on every
-        backend.
+    :param search_attributes: as set by the workflow or its start.
+    :param memo: as set by the workflow or its start.
+    :param problem: why the run is parked until its code is repaired, if it is. Not every backend includes it
+        in lists.
     """
 
     id: str
@@ -65,7 +65,7 @@ class Description:
 
 
 def described(found: execution.Description) -> Description:
-    """Make the public description of what a backend tells: the one place where raw values become plain."""
+    """Convert a backend's description to the public one; only this function turns raw values into plain data."""
     return Description(
         id=found.id,
         run_id=found.run_id,

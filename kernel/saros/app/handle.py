@@ -1,4 +1,4 @@
-"""A handle to one execution: what a client may do with it."""
+"""A handle to one execution, with the operations that a client has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from ..interfaces.backend import Backend
 from ..interfaces.insight import Stack
-from ..interfaces.pending import Pending
+from ..interfaces.insight.pending import Pending
 from ..model import values
 from ..model.errors import NOT_FOUND, TIMEOUT, Error
 from ..model.execution import RUNNING, HistoryPage, Pid, check_topic, new_id, value_of
@@ -22,15 +22,15 @@ from .description import Description, described
 class Handle:
     """One execution, made by `App.start` or `App.get`.
 
-    One rule for all methods: they mean the newest run under the id, whichever run it was when the handle was
-    made. Only a handle that `App.get` gave for a `run_id` means that run; what only a running execution can do
-    (such as a signal) is NOT_FOUND once that run has ended. `result` and `watch` follow the execution to its
-    end: from the run that was started or asked for, or else the newest one, through all that continue it.
+    All methods apply to the newest run under the id, even if it is newer than the handle. Only a handle from
+    `App.get` with a `run_id` applies to that run; operations that need a running execution (such as a signal)
+    raise NOT_FOUND once that run has ended. `result` and `watch` follow the execution to its end: from the
+    started or given run, or else the newest one, through all runs that continue it.
 
     :ivar id: the workflow id.
-    :ivar run_id: the run that `App.start` gave, or that was asked for; empty for the newest.
-    :ivar pid: what Lua code knows the execution by; empty when the handle comes from `App.get`.
-    :ivar created: False when the execution ran already, and `App.start` joined it.
+    :ivar run_id: the run that `App.start` started, or that `App.get` was given; empty for the newest.
+    :ivar pid: the address that Lua code uses for the execution; empty if the handle comes from `App.get`.
+    :ivar created: False if the execution was already running, and `App.start` joined it.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Handle:
         self.pid = pid
         self.created = created
         self._only = run_id if only_run else ""
-        """The one run that all methods mean; empty for the newest."""
+        """The run to which all methods apply; empty for the newest."""
 
     def __repr__(self) -> str:
         return f"Handle({self.id!r}, run_id={self.run_id!r})"
@@ -59,15 +59,15 @@ class Handle:
         return Pid.parse(self.pid) or Pid("", self.id)
 
     async def _expect_running(self) -> None:
-        """:raises Error: NOT_FOUND when one run was asked for, and that has ended."""
+        """:raises Error: NOT_FOUND when the handle is for one run, and that has ended."""
         if self._only and (await self._backend.describe(self.id, self._only)).status != RUNNING:
             raise Error(f"run {self._only} of {self.id} has ended", NOT_FOUND, retryable=False)
 
     async def result(self, timeout: float | None = None) -> Any:
-        """Wait for the end, and give the result.
+        """Wait for the execution's end and return its result.
 
-        :param timeout: seconds; None waits as long as it takes.
-        :raises Error: what the execution failed with; TIMEOUT when it did not end in time.
+        :param timeout: in seconds; None for no limit.
+        :raises Error: the execution's failure; TIMEOUT when it did not end in time.
         """
         try:
             async with asyncio.timeout(timeout):
@@ -79,9 +79,9 @@ class Handle:
     async def signal(self, topic: str, *payloads: Any) -> None:
         """Send a message.
 
-        :param topic: what it is about.
-        :param payloads: what it says.
-        :raises Error: NOT_FOUND when it does not run; INVALID for a topic that begins with ``@``.
+        :param topic: the topic of the message.
+        :param payloads: its values.
+        :raises Error: NOT_FOUND when the execution is not running; INVALID for a topic that begins with ``@``.
         """
         await self._expect_running()
         message = Message(check_topic(topic), "", msgspec.Raw(values.encode_args(payloads)))
@@ -89,20 +89,20 @@ class Handle:
             raise _not_running(self.id)
 
     async def query(self, name: str, *args: Any) -> Any:
-        """Ask a handler of ``workflow.on_query``. It changes nothing, and executions that have ended answer, too.
+        """Call a handler of ``workflow.on_query``. A query changes nothing, and ended executions answer it, too.
 
         :param name: of the handler.
-        :param args: what it gets.
-        :raises Error: NOT_FOUND, or what the handler failed with.
+        :param args: its arguments.
+        :raises Error: NOT_FOUND, or the handler's failure.
         """
         return values.decode(await self._backend.query(self.id, name, values.encode_args(args), self._only))
 
     async def update(self, name: str, *args: Any) -> Any:
-        """Have a handler of ``workflow.on_update`` do something, and give what it returns.
+        """Call a handler of ``workflow.on_update``, and return its result.
 
         :param name: of the handler.
-        :param args: what it gets, and its validator before it.
-        :raises Error: NOT_FOUND, or what the validator or handler failed with.
+        :param args: the arguments of the handler and of its validator, which runs first.
+        :raises Error: NOT_FOUND, or the validator's or handler's failure.
         """
         await self._expect_running()
         return values.decode(await self._backend.update(self.id, name, values.encode_args(args)))
@@ -110,8 +110,8 @@ class Handle:
     async def cancel(self, reason: str = "") -> None:
         """Ask the execution to end; its code decides how.
 
-        :param reason: what its code is told.
-        :raises Error: NOT_FOUND when it does not run.
+        :param reason: a text for its code.
+        :raises Error: NOT_FOUND when the execution is not running.
         """
         await self._expect_running()
         body = pack(CancelRequest("", reason))
@@ -119,25 +119,25 @@ class Handle:
             raise _not_running(self.id)
 
     async def terminate(self, reason: str = "") -> None:
-        """End the execution at once; its code has no say.
+        """End the execution immediately; its code cannot react.
 
-        :param reason: what whoever waits for the result is told.
-        :raises Error: NOT_FOUND when it does not run.
+        :param reason: a text for those that wait for the result.
+        :raises Error: NOT_FOUND when the execution is not running.
         """
         await self._expect_running()
         if not await self._backend.ask(self._pid, Ask("terminate", reason=reason), ""):
             raise _not_running(self.id)
 
     async def release(self) -> None:
-        """Have the task of a parked execution tried again now, instead of after its pause.
+        """Retry the task of a parked execution now, instead of after its pause.
 
-        :raises Error: NOT_FOUND when none is parked.
+        :raises Error: NOT_FOUND when no task is parked.
         """
         await self._expect_running()
         await self._backend.release(self.id)
 
     async def describe(self) -> Description:
-        """Tell how it stands.
+        """Describe the execution's state.
 
         :raises Error: NOT_FOUND.
         """
@@ -158,7 +158,7 @@ class Handle:
         return await self._backend.stack(self.id, self._only)
 
     async def history(self) -> list[Line]:
-        """The history, readable.
+        """The history in readable form.
 
         :raises Error: NOT_FOUND.
         """
@@ -173,7 +173,7 @@ class Handle:
         return await self._backend.export(self.id, self._only)
 
     async def watch(self) -> AsyncIterator[Line]:
-        """Readable events as they happen, from the first on, until the execution has ended.
+        """Yield readable events as they happen, from the first one until the execution has ended.
 
         :raises Error: NOT_FOUND.
         """

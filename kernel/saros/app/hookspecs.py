@@ -1,7 +1,7 @@
 """The hooks that a plugin may implement, with `saros.hookimpl`.
 
 A plugin is a module (or object) that an entry point of group ``saros`` names. Keep it light: import heavy
-libraries in the factories that its hooks return, for every command of `saros` loads every plugin.
+libraries in the factories that its hooks return, because every command of `saros` loads every plugin.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from ..entries import Kind, Registry
     from ..interfaces.backend import Backend
+    from ..interfaces.deployment import Deployment
     from ..interfaces.module import Module
+    from ..interfaces.observer import Observer
     from ..interfaces.runtime import Functions, Runtime
     from .app import Serve
 
@@ -26,11 +28,11 @@ hookimpl = pluggy.HookimplMarker("saros")
 
 
 class BackendPlugin(NamedTuple):
-    """:param make: ``make(url, options)`` gives a backend that is not open yet; options are the app's own.
-    :param replay: ``replay(document, deployment)`` replays a history that the backend exports in a format of
-        its own and gives the number of events, or None when the document is not its own.
-    :param in_process: whether all that it holds lives, and dies, with the process that opened it.
-    :param limits: what it cannot do (a need of `saros.testing.conformance`), and why.
+    """:param make: ``make(url, options)`` returns a backend that is not open yet; options are the app's own.
+    :param replay: ``replay(document, deployment)`` replays a history that the backend exports in its own format
+        and returns the number of events, or None if the document has another format.
+    :param in_process: True if all its data lives in the process that opened it.
+    :param limits: what it does not support (a need of `saros.testing.conformance`) -> why.
     """
 
     scheme: str
@@ -42,26 +44,62 @@ class BackendPlugin(NamedTuple):
 
 
 class RuntimePlugin(NamedTuple):
-    """:param make: ``make(registry, modules)`` gives the runtime of an app; modules by name.
-    :param always: what its code has without listing it; entries may list it all the same.
-    :param reloading: ``reloading(root)`` gives a context within which the code of the app in that directory is loaded
-        anew; when the context ends with an exception, the code that was there before counts again.
-    :param absent: what its language has elsewhere: name -> what is said when it is listed as a module.
+    """:param make: ``make(registry, modules)`` returns the runtime of an app; modules by name.
+    :param always: modules that code has without listing them; entries may still list them.
+    :param reloading: ``reloading(root)`` returns a context within which the code of the app in that directory is
+        reloaded; if the context ends with an exception, the previous code is restored.
+    :param absent: names that are not modules here, but elsewhere in the language -> the message when one is listed.
     """
 
     name: str
     make: Callable[[Registry, Mapping[str, Module]], Runtime | Functions]
-    functions: bool = False  # whether it makes `Functions` instead of a `Runtime`
+    functions: bool = False  # True: `make` returns `Functions` instead of a `Runtime`
     reloading: Callable[[str], AbstractContextManager[None]] | None = None
     always: Sequence[str] = ()
     absent: Mapping[str, str] = {}
 
 
 class ServicePlugin(NamedTuple):
-    """:param serve: ``serve(app)`` gives a context within which the service runs, or None if the app has none."""
+    """:param serve: ``serve(app)`` returns a context within which the service runs, or None if the app has none."""
 
     name: str
     serve: Serve
+
+
+class ObserverPlugin(NamedTuple):
+    """:param make: ``make(deployment, backend, works)`` gives an observer of an open app, or None when nobody
+    listens; `works` tells whether this process has workers.
+    """
+
+    name: str
+    make: Callable[[Deployment, Backend, bool], Observer | None]
+
+
+class Guarded(NamedTuple):
+    """A process with workers, and how another process opens the same backend.
+
+    :param url: of the backend, with the options it was made with.
+    :param path: the app's directory, as it was given; `root` is absolute.
+    :param env: what ``${env:NAME}`` in YAML refers to; None for the environment.
+    :param silence_s: code of an entry may block the process for so many seconds.
+    """
+
+    backend: Backend
+    url: str
+    options: Mapping[str, Any]
+    path: str
+    env: Mapping[str, str] | None
+    root: str
+    silence_s: float
+
+
+class GuardPlugin(NamedTuple):
+    """:param guard: ``guard(guarded)`` gives a context, within which it watches over the process: from the start of
+    the workers until the app closes.
+    """
+
+    name: str
+    guard: Callable[[Guarded], AbstractContextManager[None]]
 
 
 @hookspec
@@ -76,7 +114,7 @@ def saros_kinds() -> Sequence[Kind]:  # type: ignore[empty-body]
 
 @hookspec
 def saros_runtimes() -> Sequence[RuntimePlugin]:  # type: ignore[empty-body]
-    """Runtimes: what runs the code of entries."""
+    """Runtimes, which run the code of entries."""
 
 
 @hookspec
@@ -86,7 +124,17 @@ def saros_modules() -> Sequence[Module]:  # type: ignore[empty-body]
 
 @hookspec
 def saros_services() -> Sequence[ServicePlugin]:  # type: ignore[empty-body]
-    """What runs beside the workers while an app is served, such as an HTTP server."""
+    """Services that run beside the workers while an app is served, such as an HTTP server."""
+
+
+@hookspec
+def saros_guards() -> Sequence[GuardPlugin]:  # type: ignore[empty-body]
+    """What ends a process that the code of an entry blocks."""
+
+
+@hookspec
+def saros_observers() -> Sequence[ObserverPlugin]:  # type: ignore[empty-body]
+    """Who hears what clients, workers and servers do, such as a tracer."""
 
 
 @hookspec

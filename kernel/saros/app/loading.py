@@ -1,4 +1,4 @@
-"""Applications are loaded and checked: their entries, and the runtimes that run them."""
+"""Loads and checks applications: their entries, and the runtimes that run them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .plugins import Plugins, installed
 def load_app(
     path: str | Path | None, plugins: Plugins | None = None, env: Mapping[str, str] | None = None
 ) -> Deployment:
-    """Load an app and the runtimes for it; of the path None, an app without entries.
+    """Load an app and the runtimes for it; with the path None, an app without entries.
 
     :raises AppError: with every problem of its YAML files at once.
     """
@@ -31,7 +31,7 @@ def load_app(
 def check_app(path: str | Path, plugins: Plugins | None = None, *, thorough: bool = False) -> Deployment:
     """Load an app and compile all its code.
 
-    :param thorough: whether to read the code, too, for what would fail where it runs.
+    :param thorough: also analyse the code for lines that would fail when they run.
     :raises AppError: with every problem of YAML and code.
     """
     plugins = plugins or installed()
@@ -63,7 +63,7 @@ def check_code(deployment: Deployment) -> None:
 
 
 def code_problems(deployment: Deployment) -> list[Problem]:
-    """What is wrong with an app's code; a mistake in what several entries share is told once."""
+    """The problems of an app's code; a mistake in code that several entries share is reported once."""
     problems: dict[tuple[str, str], Problem] = {}
     for entry in sorted(deployment.registry.entries.values(), key=lambda entry: entry.role != "library"):
         runner: Any = deployment.programs.get(entry.runtime) or deployment.functions.get(entry.runtime)
@@ -79,9 +79,9 @@ def code_problems(deployment: Deployment) -> list[Problem]:
 
 
 def with_findings(problems: list[Problem], deployment: Deployment, *, complete: bool) -> list[Problem]:
-    """These problems, and what reading the code finds in other lines.
+    """These problems, and those that an analysis of the code finds in other lines.
 
-    :param complete: whether all entries of the app are there.
+    :param complete: True if all entries of the app are loaded.
     """
     told = {problem.where: problem for problem in problems}
     found: dict[tuple[str, str], Problem] = {}

@@ -1,21 +1,25 @@
-"""Opens an application on a backend: what `saros.open` is."""
+"""Opens an application on a backend: the implementation of `saros.open`."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from ..interfaces.backend import Backend
 from ..interfaces.deployment import Deployment
-from .app import App
-from .board import Elsewhere
+from .app import App, Guard
+from .hookspecs import Guarded
 from .loading import check_code, load_app
+from .observing import observed
 from .plugins import Plugins, installed
-from .watchdog import SILENCE_S, Watchdog
 
 DEFAULT_BACKEND: Final = "memory://"
+SILENCE_S: Final = 10.0
+"""How long an activation may be silent, unless an option says otherwise."""
 
 
 @contextlib.asynccontextmanager
@@ -33,18 +37,18 @@ async def open_app(
 ) -> AsyncIterator[App]:
     """Open an application directory on a backend.
 
-    :param path: None opens a client that knows no entries: for looking at executions and talking to them.
+    :param path: None opens a client without entries, which can look at executions and send requests to them.
     :param backend: its URL; by default that in ``SAROS_BACKEND``, or ``memory://``.
     :param workers: serve the app's task queues here; False makes a client only.
     :param services: with workers, also serve its supervised processes, schedules and HTTP.
-    :param plugins: by default all that are installed.
-    :param options: of the backend, beside those of its URL.
-    :param env: what ``${env:NAME}`` in YAML refers to; by default the environment.
-    :param check: called with what is loaded, before anything is opened.
-    :param watchdog: a process with workers ends, with a line on stderr and the status 86, when code of an entry
-        blocks it for so many seconds; 0 for never (see `saros.app.watchdog`). Code that keeps Python's lock has the
-        process killed instead.
-    :raises AppError: for a bad app, with every problem.
+    :param plugins: by default all installed plugins.
+    :param options: of the backend, in addition to those of its URL.
+    :param env: the variables for ``${env:NAME}`` in YAML; by default the environment.
+    :param check: called with the loaded app before anything is opened.
+    :param watchdog: a process with workers ends, with a line on stderr and status 86, when an entry's code blocks
+        it for this many seconds; 0 for never (see `saros_watchdog`). If the code holds Python's lock, the
+        process is killed instead.
+    :raises AppError: for an invalid app, with every problem.
     :raises Error: when the backend is unknown or cannot be reached.
     """
     plugins = installed() if plugins is None else plugins
@@ -70,16 +74,18 @@ async def open_app(
 
     root = str(deployment.registry.root)
     given = {"root": root, **(options or {})}
-    made = plugins.backend(url).make(url, given)
+    made: Backend = plugins.backend(url).make(url, given)
+    works = workers and path is not None
     await made.open(deployment)
-    dog = None
+    made = observed(made, deployment, [plugin.make for plugin in plugins.observers()], works)
+    guards: list[Guard] = []
     if watchdog > 0 and path is not None:
-        elsewhere = Elsewhere(url, given, str(path), env, root, made.note, made.lost)
-        dog = Watchdog(watchdog, made.blocked, elsewhere)
+        guarded = Guarded(made, url, given, str(path), env, root, watchdog)
+        guards = [partial(plugin.guard, guarded) for plugin in plugins.guards()]
     serve = [service.serve for service in plugins.services()]
-    app = App(deployment, made, serve, dog, None if path is None else reloading)
+    app = App(deployment, made, serve, guards, None if path is None else reloading)
     try:
-        if workers and path is not None:
+        if works:
             await made.join(app.host)
             app.start_workers(services=services)
             await app.serving()

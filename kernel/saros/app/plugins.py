@@ -1,4 +1,4 @@
-"""Plugins: how they are found, and what they supply."""
+"""Finds plugins, and collects what they supply."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from . import hookspecs
 if TYPE_CHECKING:
     from ..entries import Kind
     from ..interfaces.module import Module
-    from .hookspecs import BackendPlugin, RuntimePlugin, ServicePlugin
+    from .hookspecs import BackendPlugin, GuardPlugin, ObserverPlugin, RuntimePlugin, ServicePlugin
 
 GROUP = "saros"
 
@@ -28,7 +28,7 @@ FIRST_PARTY = {
     "temporal": "saros-temporal",
     "http": "saros-http",
 }
-"""Distributions that supply what is not installed, for hints."""
+"""Distributions that supply missing plugins, for hints."""
 
 _SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*")
 
@@ -42,7 +42,7 @@ class Broken(NamedTuple):
 
 
 class Plugins:
-    """What is installed."""
+    """The installed plugins."""
 
     def __init__(self, points: Sequence[EntryPoint] | None = None) -> None:
         self.manager = pluggy.PluginManager("saros")
@@ -57,7 +57,7 @@ class Plugins:
         try:
             self.manager.register(point.load(), name=point.name)
             self.manager.check_pending()
-        except Exception as exc:  # any failure of a stranger's code is told, by `saros plugins`, and survived
+        except Exception as exc:  # a plugin's failure must not stop Saros; `saros plugins` reports it
             if self.manager.has_plugin(point.name):
                 self.manager.unregister(name=point.name)
             self.broken.append(Broken(point.name, distribution, f"{type(exc).__name__}: {exc}"))
@@ -82,13 +82,19 @@ class Plugins:
     def services(self) -> list[ServicePlugin]:
         return self._all("saros_services")
 
+    def observers(self) -> list[ObserverPlugin]:
+        return self._all("saros_observers")
+
+    def guards(self) -> list[GuardPlugin]:
+        return self._all("saros_guards")
+
     def backends(self) -> dict[str, BackendPlugin]:
         return {backend.scheme: backend for backend in self._all("saros_backends")}
 
     def supplies(self) -> dict[str, dict[str, list[str]]]:
-        """Plugin -> what -> names, of all that plugins supply; a failing hook is told under ``failed``."""
+        """Plugin -> category -> names, for everything that plugins supply; failing hooks are under ``failed``."""
         result: dict[str, dict[str, list[str]]] = {name: {} for name in self.distributions}
-        for what in ("backends", "kinds", "runtimes", "modules", "services"):
+        for what in ("backends", "kinds", "runtimes", "modules", "services", "guards", "observers"):
             for implementation in getattr(self.manager.hook, f"saros_{what}").get_hookimpls():
                 supplied = result.setdefault(implementation.plugin_name, {})
                 try:
@@ -104,12 +110,12 @@ class Plugins:
     def backend(self, url: str) -> BackendPlugin:
         """The backend for a URL.
 
-        :raises Error: NOT_FOUND, with what to install; INVALID when it is no URL.
+        :raises Error: NOT_FOUND, with the package to install; INVALID when it is not a URL.
         """
         scheme, mark, _ = url.partition("://")
         if not mark or not _SCHEME.fullmatch(scheme):
             raise Error(
-                f"{shown(without_secrets(url))} is no backend URL",
+                f"{shown(without_secrets(url))} is not a backend URL",
                 INVALID,
                 hint="for example memory:// or redis://localhost",
             )

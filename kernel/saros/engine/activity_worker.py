@@ -14,24 +14,24 @@ from ..interfaces.host import Attempt, Attempts
 from ..interfaces.insight import ACTIVITY, Slots
 from ..interfaces.store import Store
 from ..model.background import LIMIT_S, Job, Jobs, together
-from ..model.errors import INTERNAL, INVALID, Error, ErrorData
+from ..model.errors import INVALID, Error
 from ..model.execution import error_of
 from ..model.records import Outcome, pack
-from ..model.timing import MS, parse_duration
+from ..model.timing import parse_duration
 from ..model.values import Json
-from .retry import STOPPED, failure_of, id_of, limit_heartbeat, next_delay_ms, start_attempt
+from .retry import STOPPED, id_of, limit_heartbeat, start_attempt, verdict
 
 log = logging.getLogger("saros.engine")
 
 BATCH = 64
 LISTEN_S = 2.0
-"""How often a worker asks whether the activities that it runs still count; heartbeats ask, too."""
+"""How often a worker checks whether the activities that it runs still count; heartbeats check, too."""
 
 
 class ActivityWorkers:
     """An `ActivityWorker` for each task queue of an app, as its worker's options limit it.
 
-    :param limit: attempts at once, of a worker that says nothing itself.
+    :param limit: concurrent attempts of a worker that sets no limit itself.
     """
 
     def __init__(self, store: Store, attempts: Attempts, limit: int) -> None:
@@ -46,8 +46,10 @@ class ActivityWorkers:
             if grace:
                 graces[queue] = max(parse_duration(grace) / 1e9, graces.get(queue, 0.0))
         self._graces = graces
-        self._workers = {name: ActivityWorker(store, attempts, [name], most) for name, most in limits.items()}
-        self._stopping: dict[str, float] = {}  # when the grace of each queue ends, by the loop's time
+        self._workers = {
+            queue: ActivityWorker(store, attempts, [queue], most) for queue, most in limits.items()
+        }
+        self._stopping: dict[str, float] = {}  # queue -> end of its grace period, by the loop's time
 
     @property
     def slots(self) -> Slots:
@@ -58,19 +60,19 @@ class ActivityWorkers:
 
     @property
     def loops(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        """What runs until cancelled, side by side."""
+        """The loops that run side by side until cancelled."""
         return [worker.run for worker in self._workers.values()]
 
     def cancel(self, run_id: str, ref: int | None = None) -> None:
-        """Cancel the attempts of an activity, or of all activities of a run, as far as they run in this process.
+        """Cancel the attempts of an activity, or of all activities of a run, that run in this process.
 
-        Attempts elsewhere hear of it within `LISTEN_S`.
+        Attempts elsewhere are told within `LISTEN_S`.
         """
         for worker in self._workers.values():
             worker.cancel(run_id, ref)
 
     def lease_of(self, run_id: str, activity_id: str) -> ActivityLease | None:
-        """The lease of an activity whose attempt runs here; any thread may ask."""
+        """The lease of an activity whose attempt runs here. Thread-safe."""
         leases = [worker.lease_of(run_id, activity_id) for worker in self._workers.values()]
         return next((lease for lease in leases if lease is not None), None)
 
@@ -78,9 +80,9 @@ class ActivityWorkers:
         return self._workers[lease.task.task_queue]
 
     def adopt(self, lease: ActivityLease, attempt: Attempt) -> None:
-        """Look after the attempt of a local activity, which goes on after its workflow task.
+        """Take over the attempt of a local activity that continues after its workflow task.
 
-        Its end is to be told to `done`.
+        The caller reports its end to `done`.
         """
         self._of(lease).adopt(lease, attempt)
 
@@ -89,34 +91,34 @@ class ActivityWorkers:
         self._of(lease).done(lease, outcome)
 
     def heartbeat(self, lease: ActivityLease, details: Json) -> None:
-        """Record what the attempt of a local activity says; nobody hears it while its workflow task is open."""
+        """Record a heartbeat of a local activity; it is ignored while the workflow task is open."""
         self._of(lease).heartbeat(lease, details)
 
     async def drain(self, grace_s: float) -> None:
         """Wait for running attempts, at most `grace_s` seconds; then end them.
 
-        A worker's ``worker_stop_timeout`` counts more than `grace_s`.
+        A worker's ``worker_stop_timeout`` overrides `grace_s`.
         """
         now = asyncio.get_running_loop().time()
         self._stopping = {queue: now + self._graces.get(queue, grace_s) for queue in self._workers}
         await self.drained()
 
     async def drained(self) -> None:
-        """Once `drain` was called, wait for the local activities that came after it, too."""
+        """After a call of `drain`, wait for the local activities that came later, too."""
         now = asyncio.get_running_loop().time()
         await together(*[self._workers[queue].drain(until - now) for queue, until in self._stopping.items()])
 
 
 class _Running:
-    """An attempt that runs in this process; it has none while it begins."""
+    """An attempt that runs in this process; `attempt` is None until it has begun."""
 
     def __init__(self, lease: ActivityLease, attempt: Attempt | None = None) -> None:
         self.lease = lease
         self.attempt = attempt
         self.end: tuple[Settled, int] | None = None  # to be stored after its last heartbeat
-        self.old = False  # long enough for the worker to ask whether it still counts
+        self.old = False  # has run long enough that the worker checks whether it still counts
         self.beating = False  # a heartbeat is on its way
-        self.details: Json | None = None  # of the next
+        self.details: Json | None = None  # of the next heartbeat
 
 
 class ActivityWorker:
@@ -128,10 +130,10 @@ class ActivityWorker:
         self._queues = queues
         self.limit = self.free = limit
         self._room: asyncio.Event = asyncio.Event()
-        self._settled: list[tuple[Settled, int]] = []  # and the slots that it gives back
+        self._settled: list[tuple[Settled, int]] = []  # each with the number of slots that it frees
         self._flushing: Job[None] | None = None
         self._jobs = Jobs()
-        self._running: dict[str, dict[str, _Running]] = {}  # run id -> token -> what runs for it here
+        self._running: dict[str, dict[str, _Running]] = {}  # run id -> token -> running attempt
         self._open = 0  # attempts whose end is not stored yet
         self._idle = asyncio.Event()
         self._idle.set()
@@ -148,14 +150,14 @@ class ActivityWorker:
                 self._start(lease)
 
     async def drain(self, grace_s: float) -> None:
-        """Wait for running attempts, at most `grace_s` seconds; those left over are ended, and tried again."""
+        """Wait for running attempts, at most `grace_s` seconds; then end the others, which are tried again."""
         with move_on_after(max(grace_s, 0)):
             await self._idle.wait()
         for running in [running for each in self._running.values() for running in each.values()]:
             task, attempt = running.lease.task, running.attempt
             if attempt is not None:
                 log.warning(
-                    "%s of %s has not ended in time; its worker stops, and the activity is tried again",
+                    "%s of %s did not end in time; its worker stops, and the activity is tried again",
                     task.call.target,
                     task.id,
                 )
@@ -189,7 +191,7 @@ class ActivityWorker:
         )
 
     def adopt(self, lease: ActivityLease, attempt: Attempt) -> None:
-        """See `ActivityWorkers.adopt`. It takes no slot: it began without one."""
+        """See `ActivityWorkers.adopt`. The attempt takes no slot, because it began without one."""
         self._begin(0)
         self._keep(lease).attempt = attempt
 
@@ -213,7 +215,7 @@ class ActivityWorker:
     # --- heartbeats ---------------------------------------------------------------------------
 
     def heartbeat(self, lease: ActivityLease, details: Json) -> None:
-        """Record details, the newest at last, and let the attempt hear whether it is cancelled."""
+        """Record details (the newest last), and tell the attempt if it is cancelled."""
         running = self._running.get(lease.task.run_id, {}).get(lease.token)
         if running is not None:
             if running.attempt is not None:
@@ -222,7 +224,7 @@ class ActivityWorker:
             self._beat(running)
 
     def _listen(self) -> None:
-        """Ask for attempts that have run a while whether they still count."""
+        """Check whether attempts that have run for a while still count."""
         self._listening = None
         for each in list(self._running.values()):
             for running in each.values():
@@ -247,7 +249,7 @@ class ActivityWorker:
                 if running.details is None:
                     break
         except Error as error:
-            if error.kind == INVALID and running.attempt is not None:  # details that the store does not keep
+            if error.kind == INVALID and running.attempt is not None:  # the store refuses these details
                 running.attempt.abandon(pack(Outcome(err=error_of(error))))
             else:
                 log.warning("a heartbeat for %s was not stored: %s", running.lease.task.id, error)
@@ -264,9 +266,9 @@ class ActivityWorker:
         running = attempts.pop(lease.token, None)
         if running is not None and not attempts:
             del self._running[run_id]
-        settled = self._verdict(lease, outcome)
+        settled = verdict(lease, outcome)
         if running is not None and running.beating:
-            running.end = settled, slots  # the next attempt is to find the details
+            running.end = settled, slots  # the heartbeat comes first: the next attempt needs its details
         else:
             self._settle(settled, slots)
 
@@ -274,24 +276,6 @@ class ActivityWorker:
         self._settled.append((settled, slots))
         if self._flushing is None:
             self._flushing = self._jobs.start(self._flush(), "storing results of activities")
-
-    def _verdict(self, lease: ActivityLease, outcome: Json) -> Settled:
-        """Whether another attempt follows."""
-        task = lease.task
-        try:
-            if outcome is STOPPED:  # like a lost worker: no error of the function's
-                most = task.call.options.retry_policy.maximum_attempts
-                return Settled(lease, outcome, None if most and task.attempt >= most else 0)
-            delay = next_delay_ms(task.call.options, failure_of(outcome), task.attempt)
-            return Settled(lease, outcome, None if delay is None else delay * MS)
-        except Exception as raised:  # an error of ours: the activity must not wait for ever
-            log.exception("the end of %s for %s makes no sense", task.call.target, task.id)
-            error = ErrorData(
-                f"the end of {task.call.target} makes no sense: {error_of(raised).message}",
-                INTERNAL,
-                False,
-            )
-            return Settled(lease, pack(Outcome(err=error)))
 
     async def _flush(self) -> None:
         try:

@@ -5,87 +5,56 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
 
-import msgspec
 from anyio import CancelScope
 
 from ..insight.presence import Announcer
-from ..insight.store_insight import StoreInsight
 from ..interfaces.deployment import Deployment
-from ..interfaces.history import LAST, UNTIL_CLOSED
 from ..interfaces.host import Host
 from ..interfaces.program import Facts
 from ..interfaces.signals import Mail
 from ..interfaces.store import Store
-from ..model import values
 from ..model.background import Job, end_all
 from ..model.clock import Clock, RealClock
-from ..model.errors import CANCELED as KIND_CANCELED
-from ..model.errors import INTERNAL, INVALID, NOT_FOUND, TIMEOUT, UNAVAILABLE, Error, ErrorData
+from ..model.errors import INTERNAL, UNAVAILABLE, Error, ErrorData
 from ..model.execution import (
-    CANCELED,
-    RUNNING,
-    HistoryPage,
     Pid,
-    Started,
-    StartRequest,
     Watcher,
-    new_id,
 )
-from ..model.presentation import export_history
 from ..model.records import (
-    ANSWER,
     CANCEL,
-    COMPLETE,
-    FAIL,
-    QUERY,
-    UPDATE,
-    Answer,
     Ask,
     CancelRequest,
-    Event,
-    HandlerCall,
-    Inspection,
     Outcome,
-    outcome_ok,
     pack,
-    unpack,
 )
-from ..model.search import check_search
 from ..model.values import Json
-from . import runs
 from .activity_worker import ActivityWorkers
 from .hung import PASSES, last_words, note_of
-from .live import load
 from .nodes import Nodes
 from .outbox import OutboxWorker
-from .runs import under_its_name
+from .store_client import StoreClient
 from .workflow_worker import WorkflowWorker, cache_size
 
 log = logging.getLogger("saros.engine")
 
-QUERY_S = 10.0
-"""How long the first task of a run may take, when a query waits for it."""
 BACKOFF_S = 0.1
 BACKOFF_MAX_S = 5.0
 STOP_S = 15.0
-"""How long workers may take to hand over what they hold, once their activities have ended or had their grace."""
+"""How long workers may take to hand over their leases, after their activities have ended or used up their grace."""
 
 
-class StoreBackend(StoreInsight):
-    """:param grace_s: seconds that running activities get to end when the workers stop."""
+class StoreBackend(StoreClient):
+    """:param grace_s: seconds that running activities have to end when the workers stop."""
 
     keeps_schedules = False
 
     def __init__(
         self, store: Store, clock: Clock | None = None, *, concurrency: int = 100, grace_s: float = 10.0
     ) -> None:
-        self.store = store
-        self.clock: Clock = clock or RealClock()
+        super().__init__(store, clock or RealClock())
         self._concurrency = concurrency
         self._grace_s = grace_s
-        self._deployment: Deployment | None = None
         self.workflow_worker: WorkflowWorker | None = None
         self._activities: ActivityWorkers | None = None
         self._lasts = not isinstance(store.last_words(), str)
@@ -95,12 +64,6 @@ class StoreBackend(StoreInsight):
     @property
     def url(self) -> str:
         return self.store.url
-
-    @property
-    def deployment(self) -> Deployment:
-        if self._deployment is None:
-            raise RuntimeError("the backend is not open")
-        return self._deployment
 
     async def open(self, deployment: Deployment) -> None:
         self._deployment = deployment
@@ -150,8 +113,9 @@ class StoreBackend(StoreInsight):
                 for job in taking:
                     job.cancel()
                 await activities.drain(self._grace_s)
-                await end_all(reversed(everything), STOP_S)
+                await end_all(reversed([*serving[1:], *taking]), STOP_S)
                 await outbox.close()
+                await serving[0].end(STOP_S)  # the store's own work hands over what is left
 
     def _announcer(self, host: Host, queues: tuple[str, ...], activities: ActivityWorkers) -> Announcer:
         deployment = host.deployment
@@ -186,9 +150,9 @@ class StoreBackend(StoreInsight):
         return note_of(facts, self.workflow_worker, self._activities)
 
     async def _keep_running(self, loop: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
-        """Run a loop for ever (or something once); when it fails, or the server is away, again, with growing pauses.
+        """Run a loop for ever (or once); after a failure, or while the server is away, retry with growing pauses.
 
-        :raises Error: what no repetition mends, such as PERMISSION_DENIED.
+        :raises Error: when a retry cannot help, such as PERMISSION_DENIED.
         """
         pause = BACKOFF_S
         while True:
@@ -201,7 +165,7 @@ class StoreBackend(StoreInsight):
                 if error.kind not in (UNAVAILABLE, INTERNAL):
                     raise
                 failure: Exception = error
-            except Exception as raised:  # of one item, whatever it is: the others are served on
+            except Exception as raised:  # one item failed; the others must still be served
                 log.exception("a worker failed")
                 failure = raised
             if asyncio.get_running_loop().time() - started > BACKOFF_MAX_S:
@@ -209,93 +173,6 @@ class StoreBackend(StoreInsight):
             log.warning("%s; trying again in %.1f s", failure, pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, BACKOFF_MAX_S)
-
-    # --- executions -------------------------------------------------------------------------
-
-    async def start(self, request: StartRequest) -> Started:
-        if request.options.search_attributes:
-            why = check_search(bytes(request.options.search_attributes))
-            if why:
-                raise Error(why, INVALID, retryable=False)
-        if self._deployment is not None:
-            self._deployment.registry.check_namespace(request.options, request.worker)
-        request = await under_its_name(self.store, request)
-        return await self.store.start(runs.first(request, self.clock.now()), request)
-
-    async def result(self, id: str, run_id: str = "") -> Json:
-        while True:
-            page = await self.history(id, run_id, LAST)
-            run_id = page.run.run_id
-            if page.status == RUNNING:
-                await self.store.changed(id, run_id, UNTIL_CLOSED)
-            elif page.next_run_id:
-                run_id = page.next_run_id
-            else:
-                return _outcome(page)
-
-    async def export(self, id: str, run_id: str = "") -> Any:
-        page = await self.history(id, run_id)
-        return export_history(page)
-
-    async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
-        """Replays the history here: no worker is needed, nothing is recorded, and ended runs answer too."""
-        page = await self._begun(id, run_id, name)
-        live = load(page.run, self.deployment, page.records)
-        try:
-            body = pack(HandlerCall("query", name, msgspec.Raw(args)))
-            outputs = live.program.advance([Event(QUERY, 0, body, live.time)])
-        finally:
-            live.close()
-        (command,) = [command for command in outputs[0] if command.op == ANSWER]
-        return _answered(unpack(command.body, Answer))
-
-    async def inspected(self, id: str, run_id: str) -> Inspection:
-        """Replays the history here, too."""
-        page = await self.history(id, run_id)
-        if not page.records:
-            return Inspection()
-        live = load(page.run, self.deployment, page.records)
-        try:
-            return live.program.inspect()
-        finally:
-            live.close()
-
-    async def _begun(self, id: str, run_id: str, name: str) -> HistoryPage:
-        """The history of a run, once its first task is done: before, it knows no queries."""
-        page = await self.history(id, run_id)
-        try:
-            async with asyncio.timeout(QUERY_S):
-                while not page.records and page.status == RUNNING:
-                    await self.store.changed(id, page.run.run_id, 0)
-                    page = await self.history(id, page.run.run_id)
-        except TimeoutError:
-            text = f"no worker has answered the query {name} of {id}; does one serve its task queue?"
-            raise Error(text, TIMEOUT) from None
-        return page
-
-    async def update(self, id: str, name: str, args: Json) -> Json:
-        call = HandlerCall(new_id(), name, msgspec.Raw(args))
-        page = await self.history(id)
-        length = page.start + len(page.records)
-        run_id = page.run.run_id
-        if not await self.store.post(id, Mail(UPDATE, 0, pack(call), key=call.id)):
-            raise Error(f"{id} has ended; only running executions are updated", NOT_FOUND, retryable=False)
-        heard = False
-        while True:
-            page = await self.history(id, run_id, length, wait=True)
-            length = page.start + len(page.records)
-            for record in page.records:
-                if record.op == UPDATE:
-                    heard = heard or unpack(record.body, HandlerCall).id == call.id
-                elif record.op == ANSWER:
-                    answer = unpack(record.body, Answer)
-                    if answer.id == call.id:
-                        return _answered(answer)
-            if page.status == RUNNING:
-                continue
-            if heard or not page.next_run_id:
-                raise Error(f"{id} ended before it answered the update {name}", UNAVAILABLE)
-            run_id, length = page.next_run_id, 0  # what a run has not heard of, the next one does
 
     # --- requests ---------------------------------------------------------------------------
 
@@ -316,7 +193,7 @@ class StoreBackend(StoreInsight):
             request = pack(CancelRequest(asker, ask.reason))
             return await self.store.post(pid.id, Mail(CANCEL, 0, request, key=key, request=ask.request))
         if ask.verb != "terminate":
-            raise Error(f"a program asked to {ask.verb} another execution, which nothing here does", INTERNAL)
+            raise Error(f"a program asked to {ask.verb} another execution, which is not supported", INTERNAL)
         text = "terminated" + (f": {ask.reason}" if ask.reason else "")
         outcome = pack(Outcome(err=ErrorData(text, "Canceled", False)))
         return await self.store.terminate(pid.id, outcome, request=ask.request)
@@ -332,20 +209,3 @@ class StoreBackend(StoreInsight):
 
     async def unregister(self, name: str, pid: str = "") -> bool:
         return await self.store.unregister(name, pid)
-
-
-def _outcome(page: HistoryPage) -> Json:
-    last = page.records[-1]
-    if last.op == COMPLETE and page.status == CANCELED:  # a cron schedule that came to its end
-        return pack(Outcome(err=ErrorData("canceled", KIND_CANCELED, False)))
-    if last.op == COMPLETE:
-        return outcome_ok(last.body)
-    if last.op == FAIL:
-        return b'{"err":' + last.body + b"}"
-    return last.body  # ended from outside, with an Outcome
-
-
-def _answered(answer: Answer) -> Json:
-    if answer.err is not None:
-        raise values.to_error(answer.err)
-    return bytes(answer.ok) if answer.ok else values.NULL

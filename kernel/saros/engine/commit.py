@@ -1,4 +1,4 @@
-"""The four ports of a durable workflow: each puts what the program commands into the one commit of its task."""
+"""The four ports of a durable workflow: each adds the program's commands to the one commit of its task."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 from ..interfaces.activities import ActivityTask
 from ..interfaces.history import Close, WorkflowTask
-from ..interfaces.signals import Child, Mail, Outgoing, child_request
+from ..interfaces.signals import Child, Mail, Outgoing, child_request, lane_of
 from ..interfaces.store import Commit
 from ..interfaces.timers import TO_CLOSE, TO_START, Deadline
 from ..model.clock import LONGEST
@@ -42,7 +42,7 @@ from .live import Live, waits_for_cancellation
 from .retry import timeout_error
 
 REPLIES = 100
-"""How many commands of one workflow task are answered at once; others are answered in the next task."""
+"""How many commands of one workflow task are answered immediately; the next task answers the others."""
 
 
 class LocalActivity(msgspec.Struct, frozen=True):
@@ -53,7 +53,7 @@ class LocalActivity(msgspec.Struct, frozen=True):
 
 
 class Draft:
-    """A commit in the making, and what its ports share."""
+    """A commit under construction, and the state that its ports share."""
 
     def __init__(self, task: WorkflowTask, live: Live) -> None:
         self.task = task
@@ -61,10 +61,10 @@ class Draft:
         self.run = task.run
         self.registry = live.deployment.registry
         self.commit = Commit(task.run, task.fence, live.length, len(task.mails))
-        self.local: list[LocalActivity] = []  # activities that are to run within this task
-        self.replies: list[Event] = []  # to commands that are answered at once
+        self.local: list[LocalActivity] = []  # activities to run within this task
+        self.replies: list[Event] = []  # to commands that are answered immediately
         self.now = max(task.now, live.time)  # nanoseconds since 1970, at the last events
-        self.spent = 0  # nanoseconds from the task's begin to the last events
+        self.spent = 0  # nanoseconds from the start of the task to the last events
         self._replied = 0
 
     def reply(self, ref: int, error: Error | ErrorData) -> None:
@@ -82,7 +82,7 @@ class Draft:
     ) -> None:
         """Settle a command with `body` after `ns` nanoseconds.
 
-        :param start: from when they count, in nanoseconds since the task began; by default from the last events.
+        :param start: when `ns` begins to count, in nanoseconds since the task began; default: the last events.
         """
         begun = self.spent if start is None else start
         mail = Mail(DONE, ref, body, self.run.run_id)
@@ -102,7 +102,7 @@ class CommitActivities:
     def schedule(self, ref: int, call: Call) -> None:
         draft, options = self._draft, call.options
         registry = draft.registry
-        if options.task_queue:  # a queue of another app may well know the function
+        if options.task_queue:  # another app that serves the queue may have the function
             entry = registry.get(call.target)
         else:
             try:
@@ -119,17 +119,18 @@ class CommitActivities:
         self._limit(ref, options.schedule_to_close_timeout, TO_CLOSE)
 
     def local_task(self, local: LocalActivity) -> ActivityTask:
-        """A local activity as the store keeps it when it outlives its workflow task. It has no heartbeat timeout."""
+        """A local activity as the store keeps it if it outlives its workflow task. It has no heartbeat timeout."""
         options = msgspec.structs.replace(local.call.options, heartbeat_timeout=0)
         call = msgspec.structs.replace(local.call, options=options)
         return self._task(local.ref, self._draft.run.task_queue, call, local.scheduled or self._draft.now)
 
     def _task(self, ref: int, queue: str, call: Call, scheduled: int) -> ActivityTask:
         run = self._draft.run
-        return ActivityTask(run.id, run.run_id, ref, queue, str(run.pid), run.type, call, scheduled)
+        pid = str(run.pid)
+        return ActivityTask(run.id, run.run_id, ref, queue, pid, run.type, call, scheduled, trace=run.trace)
 
     def limit_to_close(self, local: LocalActivity) -> None:
-        """Have the store hold a local activity to its limit, which began when it was scheduled."""
+        """Have the store enforce a local activity's limit, which counts from when it was scheduled."""
         self._limit(local.ref, local.call.options.schedule_to_close_timeout, TO_CLOSE, local.begun)
 
     def _limit(self, ref: int, timeout: int, guard: str, start: int | None = None) -> None:
@@ -148,7 +149,7 @@ class CommitActivities:
             self._draft.reply(ref, canceled(""))
 
     def _drop_new(self, ref: int) -> bool:
-        """Take back a call that this very task has scheduled, unless it has begun; gives whether there was one."""
+        """Take back a call that this task has scheduled, unless it has begun; True if there was one."""
         commit, local = self._draft.commit, self._draft.local
         for index, task in enumerate(commit.activities):
             if task.ref == ref:
@@ -176,7 +177,7 @@ class CommitTimers:
         if draft.live.rescinded.pop(ref, None) is None:
             return
         for deadline in draft.commit.deadlines:
-            if deadline.ref == ref:  # started in this very task
+            if deadline.ref == ref:  # started in this task
                 draft.commit.deadlines.remove(deadline)
                 return
         draft.commit.cleared.append(ref)
@@ -202,20 +203,18 @@ class CommitSignals:
             draft.commit.children.append(Child(ref, child, policy))
 
     def send(self, ref: int, send: Send) -> None:
-        self._out(ref, SEND, pack(send))
+        self._out(ref, SEND, pack(send), to=send.to)
 
     def tell(self, ref: int, send: Send) -> None:
-        before = self._draft.live.told_before.pop(ref)
-        after = f"{self._draft.run.run_id}:tell:{before}" if before else ""
-        self._out(0, SEND, pack(msgspec.structs.replace(send, after=after)), key=f"tell:{ref}")
+        self._out(0, SEND, pack(send), f"tell:{ref}", to=send.to)
 
     def ask(self, ref: int, ask: Ask) -> None:
-        self._out(ref, ASK, pack(ask))
+        self._out(ref, ASK, pack(ask), to=ask.to)
 
     def cancel(self, ref: int, reason: str) -> None:
         command = self._draft.live.rescinded.pop(ref, None)
         if command is None or command.op != SPAWN:
-            return  # a message that is on its way arrives
+            return  # a message that was sent still arrives
         if self._drop_new(ref):
             if waits_for_cancellation(command):
                 self._draft.reply(ref, canceled(reason))
@@ -228,7 +227,7 @@ class CommitSignals:
             self._out(0, ASK, pack(ask), key=f"cancel:{ref}")
 
     def _drop_new(self, ref: int) -> bool:
-        """Take back a start that this very task has asked for; gives whether there was one."""
+        """Take back a start that this task has requested; True if there was one."""
         commit = self._draft.commit
         for index, entry in enumerate(commit.outbox):
             if entry.ref == ref and entry.op == SPAWN:
@@ -240,10 +239,12 @@ class CommitSignals:
     def _child_id(self, ref: int, spawn: Spawn) -> str:
         return runs.child_id(self._draft.run.run_id, ref, spawn)
 
-    def _out(self, ref: int, op: str, body: Json, key: str = "") -> None:
+    def _out(self, ref: int, op: str, body: Json, key: str = "", to: str = "") -> None:
         run = self._draft.run
         key = f"{run.run_id}:{key or ref}"
-        self._draft.commit.outbox.append(Outgoing(run.id, run.run_id, str(run.pid), ref, op, body, key))
+        lane = lane_of(run.id, to) if to else ""
+        entry = Outgoing(run.id, run.run_id, str(run.pid), ref, op, body, key, lane=lane)
+        self._draft.commit.outbox.append(entry)
 
 
 class CommitHistory:
@@ -264,7 +265,7 @@ class CommitHistory:
         pass
 
     def answer(self, answer: Answer) -> None:
-        pass  # whoever asked reads the record
+        pass  # the caller reads the record
 
     def complete(self, result: Json) -> None:
         run, asked = self._draft.run, self._cancel_request()
@@ -287,7 +288,7 @@ class CommitHistory:
         self._draft.commit.close = Close(CONTINUED, b"{}", following)
 
     def _cancel_request(self) -> CancelRequest | None:
-        """Who has asked the run to end: then no other run follows by a retry policy or a cron schedule."""
+        """The request to cancel the run, if any: then no retry policy or cron schedule starts another run."""
         if self._draft.live.canceled is not None:
             return self._draft.live.canceled
         late = (unpack(mail.body, CancelRequest) for mail in self._draft.task.mails if mail.op == CANCEL)

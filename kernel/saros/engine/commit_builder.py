@@ -32,7 +32,7 @@ class CommitBuilder:
         self._ports = Ports(CommitHistory(draft), CommitTimers(draft), CommitSignals(draft), self.activities)
 
     def deliver(self, events: list[Event]) -> None:
-        """Run events, and whatever they cause that is answered at once.
+        """Deliver events, and the immediate replies to the commands that they cause.
 
         :raises Error: when the workflow task failed.
         """
@@ -48,9 +48,9 @@ class CommitBuilder:
             events, draft.replies = draft.replies, []
 
     def begin(self) -> None:
-        """Deliver the task's mail; what settles nothing any more is left out.
+        """Deliver the task's mail, without mail that no longer settles anything.
 
-        Mail that comes after the program's end stays in the inbox: a run that continues this one gets it.
+        Mail after the program's end stays in the inbox, for a run that continues this one.
 
         :raises Error: when the workflow task failed.
         """
@@ -68,7 +68,7 @@ class CommitBuilder:
             self.commit.consumed = kept[delivered] if delivered < len(kept) else len(mails)
 
     def _pass_timer(self, settled: Command) -> None:
-        """Have the workflow's time be at least that at which a timer ends, though the store's clock was set back."""
+        """Advance the workflow's time at least to the end of a timer, even if the store's clock was set back."""
         if settled.op == TIMER:
             end = settled.time + min(unpack(settled.body, StartTimer).ns, LONGEST)
             self._draft.now = max(self._draft.now, end)
@@ -84,6 +84,11 @@ class CommitBuilder:
             spent = self._steady() - self._began
             commit.deadlines = [each._replace(delay=each.delay - spent) for each in commit.deadlines]
         return commit
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds since the task began."""
+        return (self._steady() - self._began) / 1e9
 
     def elapsed(self, local: LocalActivity) -> int:
         """Nanoseconds since a local activity of this task was scheduled."""

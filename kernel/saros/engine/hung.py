@@ -1,4 +1,4 @@
-"""What is noted of an execution that has blocked its worker, before that is ended (see `saros.app.watchdog`)."""
+"""Notes about an execution that has blocked its worker, taken before it is ended (see `saros_watchdog.watchdog`)."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from .workflow_worker import WorkflowWorker
 AGAIN_NS = SECOND
 
 
-PASSES = "What it held passes to others when its leases end."
+PASSES = "Other workers take over its tasks when its leases end."
 
 
 class _Note(msgspec.Struct, omit_defaults=True):
-    """The lease of an activity, or of a workflow task, as far as giving it back needs it."""
+    """The part of an activity's or a workflow task's lease that is needed to give it back."""
 
     id: str
     run_id: str
     fence: str  # or token
-    target: str = ""  # of an activity, with its ref and task queue
+    target: str = ""  # only for an activity, with its ref and task queue
     ref: int = 0
     queue: str = ""
     hangs: int = 0  # of a workflow task
 
 
 def note_of(facts: Facts, workflows: WorkflowWorker | None, activities: ActivityWorkers | None) -> Json:
-    """What `last_words` has to know; empty when a program runs for no lease. Any thread may ask."""
+    """What `last_words` needs to know; empty when the program runs without a lease. Thread-safe."""
     task, lease = _leased(facts, workflows, activities)
     if lease is not None:
         activity = lease.task
@@ -52,9 +52,9 @@ def note_of(facts: Facts, workflows: WorkflowWorker | None, activities: Activity
 
 
 async def last_words(store: Store, note: Json, problem: str) -> str:
-    """Give back what the execution was leased for; gives what comes of it.
+    """Give back the execution's task; return a sentence that says what happens next.
 
-    :param store: none that belongs to the event loop that is blocked.
+    :param store: one that does not belong to the blocked event loop.
     :param note: see `note_of`.
     """
     if not note:
@@ -69,15 +69,15 @@ async def last_words(store: Store, note: Json, problem: str) -> str:
             )
             lease = ActivityLease(activity, known.fence, 0)
             await store.settle([Settled(lease, pack(Outcome(err=error)))])
-            return "The activity has failed with that error; all else passes to others."
+            return "The activity has failed with that error; other workers take over the rest."
         run = Run(known.id, known.run_id, "", "", "", "", 0)
         task = WorkflowTask(run, known.fence, 0, (), 0, 0, known.hangs)
         if known.hangs + 1 < MAX_HANGS:
             await store.park(task, f"{problem}, which was ended; it is tried once more", AGAIN_NS, hung=True)
-            return "It is tried once more; all else passes to others."
-        why = f"{problem}, as it had another one before, and both were ended; it waits to be released"
+            return "It is tried once more; other workers take over the rest."
+        why = f"{problem}, which was ended like another one before; it waits to be released"
         await store.park(task, why, -1, hung=True)
-        return "It is the second time, so that it waits to be released; all else passes to others."
+        return "This is the second time, so it waits to be released; other workers take over the rest."
     finally:
         await store.close()
 
@@ -85,7 +85,7 @@ async def last_words(store: Store, note: Json, problem: str) -> str:
 def _leased(
     facts: Facts, workflows: WorkflowWorker | None, activities: ActivityWorkers | None
 ) -> tuple[WorkflowTask | None, ActivityLease | None]:
-    """The workflow task, or the activity, in which a program runs."""
+    """The workflow task, or the activity, for which a program runs."""
     run_id = ""
     if isinstance(facts, Live):
         run_id = facts.run.run_id

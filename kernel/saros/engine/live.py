@@ -8,6 +8,7 @@ import msgspec
 
 from ..entries import Entry
 from ..interfaces.deployment import Deployment
+from ..interfaces.observer import about_run
 from ..model.errors import INTERNAL, INVALID, CodeError, Error, NonDeterminism
 from ..model.execution import Record, Run
 from ..model.presentation import describe_command
@@ -32,7 +33,6 @@ from ..model.records import (
     Command,
     Event,
     Rescind,
-    Send,
     Spawn,
     VersionMark,
     unpack,
@@ -48,7 +48,7 @@ CHUNK = 256
 
 
 class Live:
-    """One program and what its driver knows about it. It is the program's `Facts`, too."""
+    """One program and its driver's state. It is also the program's `Facts`."""
 
     def __init__(self, run: Run, deployment: Deployment, *, trace: bool = False) -> None:
         """:raises CodeError: when the entry is gone or its code cannot be loaded."""
@@ -59,18 +59,14 @@ class Live:
         self.length = 0
         self.size = 0
         self.time = 0
-        self.open: dict[int, Command] = {}  # what is under way
-        self.rescinded: dict[int, Command] = {}  # cancelled by the code, and not yet carried out
-        self._told: dict[str, int] = {}  # process -> the ref of the last message to it
-        self.told_before: dict[
-            int, int
-        ] = {}  # ref of a message that is not sent yet -> that of the one before
-        self.canceled: CancelRequest | None = None  # the first that came
+        self.open: dict[int, Command] = {}  # commands that have not settled
+        self.rescinded: dict[int, Command] = {}  # cancelled by the code, but not settled yet
+        self.canceled: CancelRequest | None = None  # the first one received
         self.search = _search(run)
         self.closed = False
-        self.in_use = False  # by a task that is not committed yet: it may not be closed
+        self.in_use = False  # by a task that is not committed yet: must not be closed
         self.replaying = False
-        self.name = f"{run.entry} {run.id}"
+        self.name, self.about = f"{run.entry} {run.id}", about_run(run)  # in logs
         self._versions: dict[str, int] = {}
         self._side_effects: dict[int, Json] = {}
         self.program = deployment.program(self.entry, workflow=True, facts=self, trace=trace)
@@ -96,7 +92,7 @@ class Live:
 
     def log(self, level: str, message: str, fields: Json) -> None:
         if not self.replaying:
-            self.deployment.log(level, message, fields, self.name)
+            self.deployment.log(level, message, fields, self.name, self.about)
 
     def heartbeat(self, details: Json) -> None:
         raise Error("a workflow has no heartbeat; only activities do", INVALID, retryable=False)
@@ -105,7 +101,7 @@ class Live:
         return False
 
     def secret(self) -> str:
-        raise Error("the start of this run has no secret; it was not made by this version", INTERNAL)
+        raise Error("the start of this run has no secret; another version of Saros made it", INTERNAL)
 
     def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
         return admitted(search, refused_values(search))
@@ -113,9 +109,9 @@ class Live:
     # --- running ----------------------------------------------------------------------------
 
     def deliver(self, events: Sequence[Event]) -> list[Record]:
-        """Run new events, and return the records of them and of the commands that they caused.
+        """Deliver new events; return their records and those of the commands that they caused.
 
-        Fewer events than given are recorded when the program closes in between.
+        If the program closes early, the remaining events are not recorded.
 
         :raises Error: when the workflow task failed.
         """
@@ -131,10 +127,10 @@ class Live:
         return records
 
     def replay(self, records: Sequence[Record]) -> None:
-        """Bring the program from its present length to the end of `records`, which follow it.
+        """Advance the program from its present length to the end of `records`, which follow it.
 
-        :raises NonDeterminism: when the program's commands are not the recorded ones.
-        :raises Error: when the workflow task failed otherwise.
+        :raises NonDeterminism: when the program's commands differ from the recorded ones.
+        :raises Error: when the workflow task failed for another reason.
         """
         for record in records:
             if record.op == VERSION:
@@ -151,7 +147,6 @@ class Live:
             self.replaying = False
         self._side_effects.clear()
         self.rescinded.clear()
-        self.told_before.clear()
 
     def _replay_chunk(self, records: Sequence[Record], start: int) -> int:
         events: list[Event] = []
@@ -183,7 +178,7 @@ class Live:
                 self._hear(record)
                 continue
             if record.op not in KNOWN_OPS:
-                continue  # how the run was ended from outside
+                continue  # the run was ended from outside
             command = actual[at] if at < len(actual) else None
             if command is None or not _same(record, command):
                 raise self._mismatch(number, record, command)
@@ -209,10 +204,6 @@ class Live:
                 self.rescinded[target] = waiting
                 if not waits_for_cancellation(waiting):
                     del self.open[target]
-        elif op == TELL:
-            to = unpack(command.body, Send).to
-            self.told_before[ref] = self._told.get(to, 0)
-            self._told[to] = ref
         elif op == ATTRS:
             upserts = unpack(command.body, Attributes).search
             self.search = upserted(self.search, upserts) if upserts else self.search
@@ -229,7 +220,7 @@ class Live:
     def _mismatch(self, number: int, expected: Command | None, actual: Command | None) -> NonDeterminism:
         wanted = describe_command(expected) if expected else "nothing more at this point"
         got = describe_command(actual) if actual else "nothing"
-        if expected and actual and wanted == got:  # they differ in what their descriptions leave out
+        if expected and actual and wanted == got:  # the difference is in a part that descriptions leave out
             wanted, got = (f"{wanted} with {_excerpt(command.body)}" for command in (expected, actual))
         return NonDeterminism(
             f"the code of {self.run.type} no longer matches the history of {self.run.id}: "
@@ -250,7 +241,7 @@ KNOWN_OPS = SETTLED_OPS | CLOSING_OPS | {RESCIND, TELL, VERSION, SIDE_EFFECT, AT
 def load(run: Run, deployment: Deployment, records: Sequence[Record]) -> Live:
     """A live execution from a run's whole history.
 
-    :raises NonDeterminism: with the Lua line, for which a mismatch is looked at a second time with a trace.
+    :raises NonDeterminism: with the Lua line, which a second replay with a trace finds.
     """
     live = Live(run, deployment)
     try:
@@ -272,7 +263,7 @@ def load(run: Run, deployment: Deployment, records: Sequence[Record]) -> Live:
 
 
 def waits_for_cancellation(command: Command) -> bool:
-    """Whether a rescinded activity counts until it has ended itself."""
+    """True if a rescinded activity stays open until it has ended itself."""
     if command.op == CALL:
         return unpack(command.body, Call).options.wait_for_cancellation
     return command.op == SPAWN and unpack(command.body, Spawn).options.wait_for_cancellation

@@ -1,8 +1,8 @@
 """Local activities: they run inside their workflow's own task, without a queue.
 
-Their first attempts run here, while the task is open. What has not ended when the task commits is in the same
-commit: as an activity of the store, leased to this worker. From then on it is like any other: its worker keeps the
-lease and settles it, another one takes it over when that is lost, and further attempts come from the queue.
+Their first attempts run here, while the task is open. An activity that has not ended when the task commits becomes,
+in the same commit, an activity of the store that is leased to this worker. From then on it is like any other: its
+worker keeps the lease and settles it, another takes over a lost lease, and further attempts come from the queue.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from ..model.values import Json
 from .activity_worker import ActivityWorkers
 from .commit import LocalActivity
 from .commit_builder import CommitBuilder
-from .retry import failure_of, next_delay_ms, start_attempt, timeout_error
+from .retry import failure_of, next_delay_ms, start_attempt, tell_attempt, timeout_error
 
 PATIENCE_S = 1.0
 """How long a workflow task may stay open for its local activities; nothing else reaches the workflow meanwhile."""
 IN_A_ROW = 100
-"""So many local activities may run in one workflow task, as on Temporal."""
+"""How many local activities may run in one workflow task, as on Temporal."""
 ROOM = 256 * 1024
 """Bytes of results that one workflow task may record."""
 LARGE = 64 * 1024
-"""Bytes of a result that the store itself is to judge."""
+"""A result of more bytes goes to the store, which decides whether to accept it."""
 
 
 class _Running:
-    """A local activity that has begun in this task. Its outcome may be one that is to be tried again."""
+    """A local activity that has begun in this task. Its outcome may call for another attempt."""
 
     def __init__(self, local: LocalActivity, lease: ActivityLease) -> None:
         self.local = local
         self.lease = lease
         self.attempt: Attempt | None = None
         self.outcome: Json | None = None
-        self.stopped = False  # was told that the code has cancelled it
-        self.dropped = False  # nobody is to hear of its end
+        self.stopped = False  # has been told that the code cancelled it
+        self.dropped = False  # its end is reported to nobody
 
 
 class LocalActivities:
@@ -50,15 +50,15 @@ class LocalActivities:
         self._attempts = attempts
         self._workers = workers
         self._builder = builder
-        self._running: dict[int, _Running] = {}  # by ref: what has begun and is not delivered
+        self._running: dict[int, _Running] = {}  # by ref: begun, and not delivered yet
         self._ready: list[int] = []
         self._begun = 0
         self._recorded = 0
-        self._must_commit = False  # something has ended that the store is to decide about
+        self._must_commit = False  # an activity has ended about which the store must decide
         self._news = asyncio.Event()
 
     async def run(self) -> None:
-        """Run the task's local activities, and deliver what they give, until the task is to be committed.
+        """Run the task's local activities, and deliver their results, until the task must be committed.
 
         :raises Error: when the workflow task failed.
         """
@@ -87,7 +87,7 @@ class LocalActivities:
             local = builder.local.pop(0)
             self._begun += 1
             self._start(local)
-            await asyncio.sleep(0)  # code that ends at once, again and again, must not stop everything else
+            await asyncio.sleep(0)  # many activities that end immediately must not block the event loop
 
     def _start(self, local: LocalActivity) -> None:
         task = self._builder.activities.local_task(local)
@@ -118,10 +118,13 @@ class LocalActivities:
             self._must_commit = True
         else:
             self._ready.append(ref)
+            failure = failure_of(outcome)
+            if failure is not None:
+                tell_attempt(task, failure)
         self._news.set()
 
     def _deliver(self) -> bool:
-        """Deliver what there is room for; gives whether that was all."""
+        """Deliver as many outcomes as there is room for; True if that was all."""
         builder, events = self._builder, []
         now = max(self._attempts.clock.now(), builder.live.time)  # the clock may have been set back
         while self._ready and self._recorded < ROOM:
@@ -134,7 +137,7 @@ class LocalActivities:
         return not self._ready
 
     def _stop_cancelled(self) -> None:
-        """Let attempts that the code has cancelled in this task hear of it."""
+        """Tell attempts that the code has cancelled them in this task."""
         commit = self._builder.commit
         for ref in (*commit.canceled, *commit.asked):
             activity = self._running.get(ref)
@@ -145,7 +148,7 @@ class LocalActivities:
     # --- the end of the task ------------------------------------------------------------------
 
     def _leave(self) -> None:
-        """Put what is not done into the commit."""
+        """Put unfinished activities into the commit."""
         builder = self._builder
         commit, live = builder.commit, builder.live
         if live.closed:
@@ -162,7 +165,7 @@ class LocalActivities:
                 activity.dropped = True
 
     def hand_over(self) -> None:
-        """Give what goes on to the process's worker of activities; the task is committed."""
+        """Hand running activities over to the activity worker, after the task is committed."""
         running, self._running = self._running, {}
         for activity in running.values():
             if activity.outcome is None and activity.attempt is not None:
@@ -171,7 +174,7 @@ class LocalActivities:
                 self._workers.done(activity.lease, activity.outcome)
 
     def give_up(self) -> None:
-        """Stop what still runs; the task has failed, or is another worker's."""
+        """Stop running activities, because the task has failed or belongs to another worker."""
         running, self._running = self._running, {}
         for activity in running.values():
             activity.dropped = True

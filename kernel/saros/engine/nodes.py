@@ -1,7 +1,7 @@
-"""What nodes ask of each other's actors, and who hears of an actor's end, also when its node has died.
+"""Requests between the actors of different nodes, and the news of an actor's end, even when its node has died.
 
-A request is mail in the box of the other node; the reply is mail in the box of ours. One that stays without a
-reply is sent again while the other node lives, and its key keeps it from being carried out twice.
+A request is mail in the mailbox of the other node; the reply is mail in our own. A request without a reply is sent
+again while the other node is alive; its key prevents it from being carried out twice.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("saros.engine")
 
 AGAIN_S = 2.0
-"""A request without a reply is sent again after this."""
+"""A request without a reply is sent again after this time."""
 PAUSE_S = 1.0
 ANSWERS = 10_000
-"""Replies that are remembered, for requests that come again."""
+"""How many replies are remembered, for repeated requests."""
 
 _DIED = pack(Outcome(err=ErrorData("its node died", UNAVAILABLE)))
 
 
 class Nodes:
-    """:param host: whose actors others may reach; None for a client, which only gets replies."""
+    """:param host: the host whose actors others may reach; None for a client, which only receives replies."""
 
     def __init__(self, store: Store, host: Host | None = None) -> None:
         self._store = store
@@ -63,7 +63,7 @@ class Nodes:
         self._joining = asyncio.Lock()
 
     async def join(self) -> None:
-        """Be alive for others, and hear from them."""
+        """Register this node as alive, and begin to receive its mail."""
         async with self._joining:
             if self._receiving is None:
                 await self._store.join_node(self.node)
@@ -76,10 +76,12 @@ class Nodes:
     # --- requests -----------------------------------------------------------------------------
 
     async def request(self, pid: Pid, op: str, body: Json, asker: str = "", key: str = "") -> bool:
-        """Have something done to an actor of any node; False when it, or its node, has ended."""
+        """Send a request to an actor of any node; False if the actor or its node has ended."""
         id = new_id()
         mail = NodeMail(id, self.node, op, str(pid), msgspec.Raw(body), asker, key or id)
-        if self.host is not None and pid.place == self.host.node:  # found by a name that others gave it
+        if (
+            self.host is not None and pid.place == self.host.node
+        ):  # found by a name that another node registered
             return await self._carry_out(mail)
         await self.join()
         reply = self._waiting[id] = asyncio.get_running_loop().create_future()
@@ -115,12 +117,12 @@ class Nodes:
                 continue
             except Error as error:
                 log.warning("%s; listening to other nodes again in %.0f s", error, PAUSE_S)
-            except Exception:  # an error of ours must not make this node deaf
+            except Exception:  # a bug in Saros must not stop this node from receiving mail
                 log.exception("mail of other nodes was not taken; trying again")
             await asyncio.sleep(PAUSE_S)
 
     async def _take(self, mail: NodeMail) -> NodeMail | None:
-        """Carry a request out; gives the reply."""
+        """Carry out a request and return the reply."""
         if mail.op == DONE:
             waiting = self._waiting.get(mail.id)
             if waiting is not None and not waiting.done():
@@ -142,7 +144,7 @@ class Nodes:
                 raise  # no reply: it comes again
             return pack(Outcome(err=values.error_data(error)))
         except Exception as raised:
-            log.exception("could not do %s to %s for another node", mail.op, mail.to)
+            log.exception("could not carry out %s on %s for another node", mail.op, mail.to)
             return pack(Outcome(err=error_of(raised)))
 
     async def _carry_out(self, mail: NodeMail) -> bool:
@@ -175,7 +177,7 @@ class Nodes:
     # --- ends ---------------------------------------------------------------------------------
 
     async def note(self, dest: str, ask: Ask, asker: str) -> None:
-        """Have the store know who watches an actor of this node from outside, before it is watched."""
+        """Record in the store who watches an actor of this node from outside, before the watch begins."""
         actor = self.host.get(dest) if self.host is not None else None
         if self.host is None or actor is None or self.host.get(asker) is not None:
             return
@@ -189,12 +191,12 @@ class Nodes:
             await self._store.unwatch_node(dest, Watcher(asker, before, link=link))
 
     async def ended(self, ended: str, watcher: Watcher, outcome: Json) -> None:
-        """Tell a watcher outside this node of the end of an actor of this node."""
+        """Tell a watcher outside this node that an actor of this node has ended."""
         await self.tell(ended, watcher, outcome, f"{ended}:exit:{watcher.pid}")
         await self._store.unwatch_node(ended, watcher)
 
     async def tell(self, ended: str, watcher: Watcher, outcome: Json, key: str) -> None:
-        """Tell a watcher anywhere of an end; one that has ended itself needs no telling."""
+        """Tell a watcher anywhere of an end, unless the watcher has ended itself."""
         pid = Pid.parse(watcher.pid)
         if pid is None:
             return
@@ -209,14 +211,14 @@ class Nodes:
             await self.request(pid, op, outcome, ended, key)
 
     async def bury(self) -> None:
-        """Tell those who watch the actors of nodes that died. Every worker does, until cancelled."""
+        """Tell the watchers of actors whose nodes have died. Every worker runs this until cancelled."""
         while True:
             for lost in await self._store.lost_nodes():
                 await self._bury(lost)
 
     async def _bury(self, lost: LostNode) -> None:
         if lost.watches:
-            log.warning("node %s has died; %d watchers are told", lost.node, len(lost.watches))
+            log.warning("node %s has died; telling %d watchers", lost.node, len(lost.watches))
         tellings = [
             self.tell(pid, watcher, _DIED, f"{pid}:exit:{watcher.pid}") for pid, watcher in lost.watches
         ]
@@ -225,7 +227,7 @@ class Nodes:
 
 
 def exit_mail(ended: str, outcome: Json, watcher: Watcher, key: str) -> Mail:
-    """What a workflow that watches gets: the result of its own awaited command, or EXIT."""
+    """The mail for a watching workflow: the result of its own awaited command, or EXIT."""
     if watcher.ref:
         return Mail(DONE, watcher.ref, outcome, watcher.run_id, key)
     end = msgspec.json.decode(outcome, type=Outcome)

@@ -1,4 +1,4 @@
-"""The outbox worker: carries what executions ask of others out of the store's outbox, and the replies back."""
+"""The outbox worker: delivers requests of executions from the store's outbox, and brings back the replies."""
 
 from __future__ import annotations
 
@@ -12,13 +12,24 @@ import msgspec
 from ..entries import Entry
 from ..interfaces.history import LAST
 from ..interfaces.host import Host
+from ..interfaces.observer import Closed, about_run, tell_closed
 from ..interfaces.signals import Mail, Outgoing, child_request
 from ..interfaces.store import Store
 from ..model import values
-from ..model.background import Job, Jobs
+from ..model.background import LIMIT_S, Job, Jobs, patiently, shielded
 from ..model.clock import waiting
 from ..model.errors import NOT_FOUND, UNAVAILABLE, Error
-from ..model.execution import RUNNING, TIME_OUT, Parent, Pid, StartRequest, Watcher, check_id, error_of
+from ..model.execution import (
+    RUNNING,
+    TIME_OUT,
+    TIMED_OUT,
+    Parent,
+    Pid,
+    StartRequest,
+    Watcher,
+    check_id,
+    error_of,
+)
 from ..model.records import ASK, DONE, EXIT, SEND, SPAWN, Ask, Outcome, Send, Spawn, outcome_ok, pack, unpack
 from ..model.text import cut, one_line
 from ..model.values import Json
@@ -26,7 +37,6 @@ from . import runs
 from .nodes import Nodes
 from .retry import failure_of
 from .runs import under_its_name
-from .shielding import patiently, shielded
 
 log = logging.getLogger("saros.engine")
 
@@ -40,7 +50,8 @@ class OutboxWorker:
         self._store = store
         self._host = host
         self._nodes = nodes
-        self._waiting = Jobs()
+        self._waiting = Jobs()  # deliveries that need another node
+        self._ends = Jobs()  # of processes for which workflows wait
         self._lanes: dict[str, Job[None]] = {}  # id of an execution -> the last delivery for it
 
     async def run(self) -> None:
@@ -53,16 +64,21 @@ class OutboxWorker:
             if entry.id in self._lanes or self._may_wait(entry):
                 self._deliver_later(entry)
             else:
-                # Giving up would leave the rest of the batch to the end of its lease.
+                # Giving up would leave the rest of the batch undelivered until its lease ends.
                 try:
                     await patiently(partial(self.deliver, entry), f"delivering {entry.op} of {entry.id}")
                 except Error as error:
                     if error.kind == UNAVAILABLE:
                         raise
-                    log.error("%s of %s is left to be delivered again: %s", entry.op, entry.id, error)
+                    log.error(
+                        "%s of %s was not delivered; it will be retried: %s",
+                        entry.op,
+                        entry.id,
+                        error,
+                    )
 
     def _may_wait(self, entry: Outgoing) -> bool:
-        """Whether another node has a say; the entries of other executions shall not wait for that."""
+        """True if delivery needs another node; the entries of other executions must not wait for that."""
         if entry.to is not None:
             dest = entry.to.pid
         elif entry.op == SEND:
@@ -94,12 +110,13 @@ class OutboxWorker:
                 log.warning("%s; delivering %s of %s again", error, entry.op, entry.id)
                 await asyncio.sleep(AGAIN_S)
             except Exception:
-                log.exception("%s of %s is left to be delivered again", entry.op, entry.id)
+                log.exception("%s of %s was not delivered; it will be retried", entry.op, entry.id)
                 return
 
     async def deliver(self, entry: Outgoing) -> None:
-        """:raises Error: UNAVAILABLE; to be repeated, which is harmless."""
+        """:raises Error: UNAVAILABLE; the caller may safely repeat the call."""
         reply: Mail | None = None
+        kind = ""
         try:
             outcome = await self._carry_out(entry)
         except Error as error:
@@ -107,20 +124,25 @@ class OutboxWorker:
                 raise
             if entry.op == SEND and not entry.ref:
                 log.warning("a message of %s was not delivered: %s", entry.id, error)
-            outcome = pack(Outcome(err=values.error_data(error)))
-        except Exception as raised:  # an error of ours must not stop the others
+            outcome, kind = pack(Outcome(err=values.error_data(error))), error.kind
+        except Exception as raised:  # a bug in Saros must not stop the other deliveries
             log.exception("could not deliver %s of %s", entry.op, entry.id)
             outcome = pack(Outcome(err=error_of(raised)))
         if entry.ref and outcome is not None:
             reply = Mail(DONE, entry.ref, outcome, entry.run_id, entry.key)
         await self._store.delivered(entry, reply)
+        observer = self._host.deployment.observer
+        if observer is not None:
+            observer.delivered(entry.op, kind)
 
     async def _carry_out(self, entry: Outgoing) -> Json | None:
-        """Do what an entry asks; give the outcome for its sender, or None when that comes later."""
+        """Carry out an entry; return the outcome for its sender, or None if it comes later."""
         if entry.op == SPAWN:
             return await self._spawn(entry, unpack(entry.body, Spawn))
         if entry.op == SEND:
-            return outcome_ok(await self._host.send(unpack(entry.body, Send), entry.pid, entry.key))
+            send = unpack(entry.body, Send)
+            trace = entry.run_id if self._host.deployment.observer is not None else ""
+            return outcome_ok(await self._host.send(send, entry.pid, entry.key, trace))
         if entry.op == ASK:
             return outcome_ok(await self._ask(entry, unpack(entry.body, Ask)))
         if entry.op == TIME_OUT:
@@ -139,14 +161,18 @@ class OutboxWorker:
         """End a run that took too long, and start the one that follows it."""
         page = await self._store.history(entry.id, entry.run_id, LAST)
         error = failure_of(entry.body)
-        if error is not None:  # final for whoever waits, not for the run's own policy
+        if error is not None:  # final for those who wait, but the run's own policy may retry it
             error = msgspec.structs.replace(error, retryable=None)
         if page is not None and page.status == RUNNING:
             following = runs.after(page.run, self._host.clock.now(), error)
-            await self._store.time_out(entry.id, entry.run_id, entry.body, following)
+            if await self._store.time_out(entry.id, entry.run_id, entry.body, following):
+                run, observer = page.run, self._host.deployment.observer
+                tell_closed(log, about_run(run), TIMED_OUT, error)
+                if observer is not None:
+                    observer.closed(Closed(run.id, run.run_id, run.type, run.task_queue, TIMED_OUT))
 
     async def _notify(self, entry: Outgoing) -> None:
-        """Tell a watcher of an end; one that has ended itself needs no telling."""
+        """Tell a watcher of an end, unless the watcher has ended itself."""
         watcher = entry.to
         if watcher is None:
             return
@@ -180,10 +206,18 @@ class OutboxWorker:
             Parent(entry.pid, entry.run_id),
             Watcher(entry.pid, entry.run_id, ref) if watched else None,
             child_request(entry.run_id, entry.ref),
+            await self._trace(entry),
         )
         request = await under_its_name(self._store, request)
         started = await self._store.start(runs.first(request, self._host.clock.now()), request)
         return None if spawn.exec else outcome_ok(pack(started.pid))
+
+    async def _trace(self, entry: Outgoing) -> str:
+        """The carrier that a run hands to its children, while somebody observes."""
+        if self._host.deployment.observer is None:
+            return ""
+        page = await self._store.history(entry.id, entry.run_id, LAST)
+        return (page is not None and page.run.trace) or entry.run_id
 
     async def _spawn_process(self, entry: Outgoing, target: Entry, spawn: Spawn) -> Json | None:
         host = self._host
@@ -207,7 +241,7 @@ class OutboxWorker:
             finally:
                 host.clock.busy(-1)
 
-        self._waiting.start(wait(), f"the end of {actor.pid}")
+        self._ends.start(wait(), f"the end of {actor.pid}")
         return None
 
     async def _watch(self, pid: str, entry: Outgoing) -> None:
@@ -217,5 +251,10 @@ class OutboxWorker:
             await self._store.watch_node(pid, Watcher(entry.pid, entry.run_id))
 
     async def close(self) -> None:
-        """Forget what still waits: other nodes, and the processes whose ends workflows wait for."""
+        """Finish the deliveries to other nodes, within a limit, and drop the ends of processes.
+
+        A store with leases hands over what is left. In memory it would be lost, and hold up its lane.
+        """
+        await self._waiting.wait(LIMIT_S)
         await self._waiting.end()
+        await self._ends.end()

@@ -10,10 +10,10 @@ from .live import load
 
 
 def replay(document: Any, deployment: Deployment) -> int:
-    """Replay a document against the app's present code; gives the number of events.
+    """Replay a document against the app's present code; return the number of events.
 
     :raises NonDeterminism: when the code no longer matches.
-    :raises Error: when the document or the code is bad.
+    :raises Error: when the document or the code is invalid.
     """
     run, records = import_history(document)
     load(run, deployment, records).close()

@@ -1,16 +1,17 @@
-"""What every attempt of an activity shares, regular or local: info, limits, whether another one follows."""
+"""What regular and local activities share: the attempt's info, its limits, and whether another attempt follows."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from ..interfaces.activities import ActivityTask
+from ..interfaces.activities import ActivityLease, ActivityTask, Settled
 from ..interfaces.host import Attempt, Attempts, Done
-from ..model.errors import TIMEOUT, UNAVAILABLE, Error, ErrorData
+from ..interfaces.observer import about_call, tell_failure
+from ..model.errors import INTERNAL, TIMEOUT, UNAVAILABLE, Error, ErrorData
 from ..model.execution import error_of
 from ..model.records import Call, CallOptions, Outcome, pack
 from ..model.timing import MS
@@ -27,7 +28,7 @@ def id_of(task: ActivityTask) -> str:
 def call_info(
     workflow_id: str, run_id: str, workflow_type: str, ref: int, queue: str, attempt: int, scheduled: int
 ) -> dict[str, Any]:
-    """What ``activity.info()`` tells; `scheduled_time` is nanoseconds since 1970."""
+    """What ``activity.info()`` returns; `scheduled_time` is in nanoseconds since 1970."""
     return {
         "activity_id": str(ref),
         "attempt": attempt,
@@ -45,9 +46,11 @@ def start_limited(
     info: dict[str, Any],
     done: Done,
     heartbeat: Callable[[Json], None] | None = None,
+    trace: str = "",
 ) -> Attempt:
     """Start an attempt under the activity's start-to-close timeout.
 
+    :param trace: see `saros.interfaces.observer.Observer.attempt`.
     :raises Error: when the function is missing or its code cannot be loaded.
     """
     options = call.options
@@ -56,6 +59,11 @@ def start_limited(
         info["activity_id"] = options.id
     scope = attempts.scope(info, call)
     scope.heartbeat = heartbeat or (lambda details: None)
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("%s for %s starts", call.target, info["workflow_id"], extra=about_call(scope, call.target))
+    observer = attempts.deployment.observer
+    if observer is not None:
+        done = observer.attempt(call.target, scope, trace, done)
     attempt = attempts.start(entry, call, scope, done)
     limit = options.start_to_close_timeout
     attempt.limit("start_to_close", limit, lambda: attempt_timeout("start_to_close", limit))
@@ -65,16 +73,16 @@ def start_limited(
 def start_attempt(
     attempts: Attempts, task: ActivityTask, done: Done, heartbeat: Callable[[Json], None]
 ) -> Attempt | None:
-    """Start an attempt of an activity; gives None when it could not begin, which `done` has heard of then."""
+    """Start an attempt of an activity; return None if it could not begin, after telling `done`."""
     info = call_info(task.id, task.run_id, task.type, task.ref, task.task_queue, task.attempt, task.scheduled)
     if task.heartbeat:
         info["heartbeat_details"] = task.heartbeat
     try:
-        attempt = start_limited(attempts, task.call, info, done, heartbeat)
+        attempt = start_limited(attempts, task.call, info, done, heartbeat, task.trace)
     except Error as error:
         done(pack(Outcome(err=error_data(error))))
         return None
-    except Exception as raised:  # an error of ours must not stop the others of the batch
+    except Exception as raised:  # a bug in Saros must not stop the rest of the batch
         log.exception("could not start an attempt of %s for %s", task.call.target, task.id)
         done(pack(Outcome(err=error_of(raised))))
         return None
@@ -89,7 +97,7 @@ def limit_heartbeat(attempt: Attempt, options: CallOptions) -> None:
 
 
 def timeout_error(timeout_type: str, ms: int) -> ErrorData:
-    """The error that the caller of an activity gets when one of its four timeouts (in milliseconds) has passed."""
+    """The error for the caller of an activity when one of its four timeouts (in milliseconds) has passed."""
     details = pack({"timeout_type": timeout_type})
     limit = f"{ms / 1000:g} s"
     return ErrorData(f"{timeout_type} timeout of {limit} exceeded", TIMEOUT, False, msgspec.Raw(details))
@@ -103,12 +111,27 @@ def attempt_timeout(timeout_type: str, ms: int) -> Json:
     return _AttemptTimeout(pack(Outcome(err=timeout_error(timeout_type, ms))))
 
 
+def retry_after(task: ActivityTask, outcome: Json) -> int | None:
+    """Nanoseconds until another attempt follows one with this `Outcome`, or None; a failure is told."""
+    failure = failure_of(outcome)
+    delay = next_delay_ms(task.call.options, failure, task.attempt)
+    if failure is not None:
+        tell_attempt(task, failure, delay)
+    return None if delay is None else delay * MS
+
+
+def tell_attempt(task: ActivityTask, failure: ErrorData, delay: int | None = None) -> None:
+    """Log that an attempt has failed; `delay` is in milliseconds."""
+    info = call_info(task.id, task.run_id, task.type, task.ref, task.task_queue, task.attempt, task.scheduled)
+    tell_failure(log, task.call.target, info, failure, None if delay is None else delay / 1000)
+
+
 def next_delay_ms(
     options: CallOptions, failure: ErrorData | None, attempt: int, elapsed_ns: int = 0
 ) -> int | None:
     """Milliseconds until the attempt after number `attempt`, or None when the last outcome stands.
 
-    :param elapsed_ns: since the activity was scheduled, where no store knows it (see `Settled`).
+    :param elapsed_ns: since the activity was scheduled, if the store does not keep track of it (see `Settled`).
     """
     policy = options.retry_policy
     if failure is None or not failure.may_retry() or failure.kind in policy.non_retryable_error_types:
@@ -123,7 +146,7 @@ def next_delay_ms(
 
 
 def failure_of(outcome: Json) -> ErrorData | None:
-    """The error of an `Outcome`, if it is one, as the retry policy of its activity sees it."""
+    """The error in an `Outcome`, if any, as the retry policy of its activity sees it."""
     if outcome.startswith(b'{"ok"') or outcome == b"{}":
         return None
     error = msgspec.json.decode(outcome, type=Outcome).err
@@ -132,5 +155,23 @@ def failure_of(outcome: Json) -> ErrorData | None:
     return error
 
 
-STOPPED: Final = pack(Outcome(err=ErrorData("its worker stopped before it had ended", UNAVAILABLE)))
-"""The outcome of an attempt whose worker stops."""
+STOPPED = pack(Outcome(err=ErrorData("its worker stopped before it had ended", UNAVAILABLE)))
+"""The outcome of an attempt whose worker stops: like that of a lost worker, it is no error of the function's."""
+
+
+def verdict(lease: ActivityLease, outcome: Json) -> Settled:
+    """What a store is to keep of the end of an attempt: its outcome, and whether another attempt follows."""
+    task = lease.task
+    try:
+        if outcome is STOPPED:  # like a lost worker: no error of the function's
+            most = task.call.options.retry_policy.maximum_attempts
+            return Settled(lease, outcome, None if most and task.attempt >= most else 0)
+        return Settled(lease, outcome, retry_after(task, outcome))
+    except Exception as raised:  # an error of ours: the activity must not wait for ever
+        log.exception("the end of %s for %s makes no sense", task.call.target, task.id)
+        error = ErrorData(
+            f"the end of {task.call.target} makes no sense: {error_of(raised).message}",
+            INTERNAL,
+            False,
+        )
+        return Settled(lease, pack(Outcome(err=error)))

@@ -1,4 +1,4 @@
-"""How runs come to be: from a start request, by continue-as-new, by a retry policy, by a cron schedule."""
+"""How runs are created: by a start request, continue-as-new, a retry policy or a cron schedule."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..model.values import object_of
 
 
 class _Info(msgspec.Struct):
-    """What ``workflow.info()`` tells of a run; absent is what it does not have."""
+    """What ``workflow.info()`` returns for a run; fields that do not apply are absent."""
 
     workflow_id: str
     run_id: str
@@ -53,6 +53,7 @@ def first(request: StartRequest, now: int) -> NewRun:
         first_start_time=now,
         request_id=request.request_id,
         name=request.name,
+        trace=request.trace,
     )
     delay = request.options.start_delay * MS
     if request.options.cron_schedule:
@@ -63,10 +64,10 @@ def first(request: StartRequest, now: int) -> NewRun:
 def continued(
     run: Run, request: ContinueAsNew, deployment: Deployment, now: int, search: dict[str, msgspec.Raw]
 ) -> NewRun:
-    """The run that continues another as its code asked.
+    """The run that continues another at the request of its code.
 
-    As on Temporal, it keeps the options of the run but for the cron schedule, its memo is that of the start, and
-    its search attributes are what the run had in the end.
+    As on Temporal, it keeps the options of the run except the cron schedule, its memo is that of the start, and
+    its search attributes are those that the run had at its end.
 
     :param search: the search attributes of the run.
     """
@@ -93,7 +94,7 @@ def continued(
 def after(run: Run, now: int, error: ErrorData | None = None) -> NewRun | None:
     """The run that follows an ended one by its retry policy or cron schedule, if any.
 
-    It has the memo and the search attributes of the start. None begins after the execution timeout.
+    It has the memo and the search attributes of the start. No run begins after the execution timeout.
     """
     options = run.options
     policy = options.retry_policy
@@ -113,12 +114,12 @@ def after(run: Run, now: int, error: ErrorData | None = None) -> NewRun | None:
 
 
 def child_id(parent_run_id: str, ref: int, spawn: Spawn) -> str:
-    """The workflow id of a child: the one it is given, or one that a repeated delivery gives again."""
+    """The workflow id of a child: the given one, or one that is the same for a repeated delivery."""
     return spawn.options.id or spawn.name or f"{parent_run_id}/{ref}"
 
 
 def _following(run: Run, now: int) -> Run:
-    return msgspec.structs.replace(run, run_id=new_id(), start_time=now, continued_from=run.run_id)
+    return msgspec.structs.replace(run, run_id=new_id(), start_time=now, continued_from=run.run_id, trace="")
 
 
 def _with_mail(run: Run, messages: tuple[Message, ...], delay: int) -> NewRun:
@@ -148,7 +149,7 @@ def _with_mail(run: Run, messages: tuple[Message, ...], delay: int) -> NewRun:
 
 
 async def under_its_name(store: Store, request: StartRequest) -> StartRequest:
-    """A start under a name that a running workflow has is a start of that workflow, whatever id it asks for."""
+    """The request with the id of the running workflow that has its name, if any: it starts that workflow."""
     taken = await store.lookup(request.name) if request.name else None
     pid = Pid.parse(taken) if taken else None
     if pid is None or not pid.is_workflow or pid.id == request.id:

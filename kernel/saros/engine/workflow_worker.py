@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -13,8 +14,9 @@ from ..interfaces.deployment import Deployment
 from ..interfaces.history import WorkflowTask
 from ..interfaces.host import Attempts
 from ..interfaces.insight import WORKFLOW, Slots
+from ..interfaces.observer import PARKED, Closed, about_run, tell_closed
 from ..interfaces.store import FENCED, OK, Store
-from ..model.background import Jobs
+from ..model.background import FINISH_S, Jobs, shielded
 from ..model.errors import Error
 from ..model.execution import Record, error_of
 from ..model.text import one_line
@@ -23,14 +25,14 @@ from .activity_worker import ActivityWorkers
 from .commit_builder import CommitBuilder
 from .live import Live, load
 from .local_activities import LocalActivities
-from .shielding import FINISH_S, shielded
+from .retry import failure_of
 
 log = logging.getLogger("saros.engine")
 
 BATCH = 64
 CACHE = 256
-"""Live programs that a worker keeps: at up to 0.5 MB of Lua each, 128 MB. What is not kept is replayed when it
-goes on, which takes a millisecond per 200 events."""
+"""How many live programs a worker keeps: at up to 0.5 MB of Lua each, 128 MB. Other programs are replayed when
+they continue, which takes a millisecond per 200 events."""
 
 PARK_NS = SECOND
 PARK_MAX_NS = 60_000_000_000
@@ -62,13 +64,17 @@ class WorkflowWorker:
         self._activities = activities
         self._cache: OrderedDict[str, Live] = OrderedDict()
         self._cache_size = cache
-        self._begun: dict[str, WorkflowTask] = {}  # run id -> the task that is neither committed nor parked
-        self._ahead: dict[str, tuple[int, list[Record]]] = {}  # by fence: from where on, and what
+        self._begun: dict[str, WorkflowTask] = {}  # run id -> the task that is not yet committed or parked
+        self._ahead: dict[
+            str, tuple[int, list[Record]]
+        ] = {}  # by fence: number of the first record, and records
         self._steady = attempts.clock.steady
         self._waiting = Jobs()
 
     async def run(self) -> None:
-        """Work until cancelled; begun tasks are finished first."""
+        """Work until cancelled; then finish the tasks that have begun."""
+        if self.deployment.observer is not None:
+            self.deployment.observer.measure("saros_sticky_cache_size", {}, lambda: len(self._cache))
         try:
             while True:
                 tasks = await self.store.take(self.queues, BATCH)
@@ -83,7 +89,7 @@ class WorkflowWorker:
             self._begun.clear()
 
     async def handle(self, tasks: Sequence[WorkflowTask]) -> None:
-        """Run a batch of tasks and commit what they did."""
+        """Run a batch of tasks and commit their effects."""
         finished: list[CommitBuilder] = []
         await self._read_ahead(tasks)
         for task in tasks:
@@ -98,8 +104,10 @@ class WorkflowWorker:
             await self._commit(finished)
 
     async def _begin(self, task: WorkflowTask) -> CommitBuilder | None:
-        """Bring the run's program to the task's history, and deliver the mail; None when the task failed."""
+        """Advance the run's program to the task's history, and deliver the mail; None if the task failed."""
         self._begun[task.run.run_id] = task
+        if self.deployment.observer is not None:
+            self.deployment.observer.taken(task.run.task_queue, task.run.type)
         try:
             live = await self._live(task)
             builder = CommitBuilder(task, live, self._steady)
@@ -107,7 +115,7 @@ class WorkflowWorker:
             return builder
         except Error as error:
             await self._park(task, error)
-        except Exception as error:  # an error of ours: the execution waits, the worker goes on
+        except Exception as error:  # a bug in Saros: the execution waits, the worker continues
             log.exception("workflow task of %s failed", task.run.id)
             await self._park(task, error)
         return None
@@ -116,22 +124,32 @@ class WorkflowWorker:
         key = task.run.run_id
         live = self._cache.pop(key, None)
         if live is not None and (live.length > task.length or live.version != self.deployment.version):
-            live.close()  # it ran ahead with a commit that was lost, or its code is older than the app's
+            live.close()  # it has run further than the history, or its code is older than the app's
             live = None
         if live is None:
             if task.length == 0:
                 live = Live(task.run, self.deployment)
+                log.debug("%s %s starts", task.run.entry, task.run.id, extra=live.about)
             else:
-                live = load(task.run, self.deployment, await self._records(task, 0))
+                records, began = await self._records(task, 0), time.perf_counter()
+                live = load(task.run, self.deployment, records)
+                self._replayed(task, len(records), began)
         elif live.length < task.length:
-            live.replay(await self._records(task, live.length))
+            records, began = await self._records(task, live.length), time.perf_counter()
+            live.replay(records)
+            self._replayed(task, len(records), began)
         live.in_use = True
         self._cache[key] = live
         self._shrink()
         return live
 
+    def _replayed(self, task: WorkflowTask, events: int, began: float) -> None:
+        observer = self.deployment.observer
+        if observer is not None:
+            observer.replayed(task.run.task_queue, task.run.type, events, time.perf_counter() - began)
+
     def _shrink(self) -> None:
-        """Drop the longest unused programs beyond the cache's size, as far as no task needs them."""
+        """Drop the least recently used programs beyond the cache's size, unless a task uses them."""
         while len(self._cache) > self._cache_size:
             oldest = next((run_id for run_id, live in self._cache.items() if not live.in_use), None)
             if oldest is None:
@@ -139,7 +157,7 @@ class WorkflowWorker:
             self._drop(oldest)
 
     async def _read_ahead(self, tasks: Sequence[WorkflowTask]) -> None:
-        """Read the histories that the programs of a batch lack side by side, not one after another."""
+        """Read concurrently the histories that the programs of a batch lack."""
         self._ahead.clear()
         lacking: list[tuple[WorkflowTask, int]] = []
         for task in tasks:
@@ -152,7 +170,7 @@ class WorkflowWorker:
             for (task, start), records in zip(lacking, found, strict=True):
                 if not isinstance(
                     records, BaseException
-                ):  # what failed is read again, and fails its own task
+                ):  # a failed read is repeated, and then fails only its own task
                     self._ahead[task.fence] = start, records
 
     async def _records(self, task: WorkflowTask, start: int) -> list[Record]:
@@ -168,7 +186,7 @@ class WorkflowWorker:
     # --- local activities --------------------------------------------------------------------
 
     async def _finish_local(self, builder: CommitBuilder) -> None:
-        """Run local activities within the task, and commit when none is left or they take too long."""
+        """Run local activities within the task, and commit when none is left or when they take too long."""
         run, live = builder.run, builder.live
         local = LocalActivities(self._attempts, self._activities, builder)
         try:
@@ -187,7 +205,7 @@ class WorkflowWorker:
             )
             local.give_up()
             self._begun.pop(run.run_id, None)
-            # Perhaps it was: then another worker's history may get as long as this one, but differ.
+            # Perhaps it was stored: then another worker's history may have the same length, but differ.
             if self._cache.get(run.run_id) is live:
                 self._drop(run.run_id)
 
@@ -200,6 +218,7 @@ class WorkflowWorker:
             if result != OK:
                 level = logging.INFO if result == FENCED else logging.DEBUG
                 log.log(level, "a commit of %s was refused: %s", builder.run.id, result)
+            self._tell(builder, result)
             builder.live.in_use = False
             if result != OK or builder.live.closed:
                 self._drop(builder.run.run_id)
@@ -208,8 +227,18 @@ class WorkflowWorker:
             if result == OK:
                 self._cancel_activities(builder)
 
+    def _tell(self, builder: CommitBuilder, result: str) -> None:
+        """Tell whoever observes, and the log, of a commit and of what it has closed."""
+        run, close, observer = builder.run, builder.commit.close, self.deployment.observer
+        if observer is not None:
+            observer.task_ended(run.task_queue, run.type, result, builder.spent_s)
+        if close is not None and result == OK:
+            tell_closed(log, builder.live.about, close.status, failure_of(close.outcome))
+            if observer is not None:
+                observer.closed(Closed(run.id, run.run_id, run.type, run.task_queue, close.status))
+
     def _cancel_activities(self, builder: CommitBuilder) -> None:
-        """Let attempts that nobody waits for any more end early, where they run in this process."""
+        """End attempts in this process early if nobody waits for them any more."""
         run_id = builder.run.run_id
         for ref in (*builder.commit.canceled, *builder.commit.asked):
             self._activities.cancel(run_id, ref)
@@ -223,7 +252,10 @@ class WorkflowWorker:
         where = error.where if isinstance(error, Error) else None
         problem = f"{data.message} ({where})" if where else data.message
         delay = min(PARK_NS * 2 ** min(task.failures, 10), PARK_MAX_NS)
-        log.warning("the workflow task of %s is parked: %s", task.run.id, one_line(problem))
+        fields = {**about_run(task.run), "error_kind": data.kind, "error": one_line(problem)}
+        log.warning("the workflow task of %s is parked: %s", task.run.id, one_line(problem), extra=fields)
+        if self.deployment.observer is not None:
+            self.deployment.observer.task_ended(task.run.task_queue, task.run.type, PARKED, 0.0)
         self.deployment.refresh()
         await self.store.park(task, problem, delay)
 
@@ -233,7 +265,7 @@ class WorkflowWorker:
         return Slots(WORKFLOW, len(self._begun), 0)
 
     def task_of(self, run_id: str) -> WorkflowTask | None:
-        """The task of a run that is under way here; any thread may ask."""
+        """The task of a run that is in progress here. Thread-safe."""
         return self._begun.get(run_id)
 
     def _drop(self, run_id: str) -> None:
@@ -242,6 +274,6 @@ class WorkflowWorker:
             live.close()
 
     def drop_all(self) -> None:
-        """Forget every live program; their next tasks replay."""
+        """Drop every live program; their next tasks replay."""
         while self._cache:
             self._cache.popitem()[1].close()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from collections.abc import Iterator
 from typing import Final
 
-from ..model.errors import Error
-from ..model.timing import SECOND, Cron, parse_duration
-from .compound import Ignored, ListOf, MapOf, Reference, Table
+from .compound import Ignored, MapOf, Reference, Table
 from .entry import CLIENT, HOST, WORKER, Entry
-from .fields import Choice, Data, Duration, Flag, Number, Text
-from .kinds import LIFECYCLE_KEYS, RESTART, Kind
+from .fields import Choice, Duration, Flag, Number, Text
+from .kinds import Kind
 from .problems import Problem
 from .registry import Registry
 
@@ -168,106 +165,8 @@ PROCESS_HOST: Final = Kind(
 )
 
 
-def _check_variable(entry: Entry, registry: Registry) -> Iterator[Problem]:
-    if not isinstance(entry.get("default"), str | int | float | None):
-        yield entry.problem("`default` must be a text or a number", "default")
-
-
-ENV_VARIABLE: Final = Kind(
-    "env.variable",
-    role="config",
-    doc="A variable of the environment, for the module env.",
-    check=_check_variable,
-    fields={
-        "variable": Text(
-            pattern=r"[^=\s]+", form="the name of a variable", doc="In the environment; default: the name."
-        ),
-        "default": Data(doc="What it is where the environment does not have it."),
-        "read_only": Flag(default=True, doc="It is so in any case."),
-        "storage": Ignored(Text(), "variables come from the process environment"),
-    },
-)
-
-PROCESS_SERVICE: Final = Kind(
-    "process.service",
-    role="service",
-    doc="A supervised process.",
-    fields={
-        "process": Reference(roles=("process",), required=True, doc="What to run."),
-        "host": Reference(kinds=(HOST,), doc="Where to run it; default: the app's own host."),
-        "input": ListOf(Data(), doc="The arguments of the process."),
-        "lifecycle": Table(
-            {
-                **LIFECYCLE_KEYS,
-                "start_timeout": Duration(
-                    default="10s", positive=True, doc="A start that takes longer is a failure."
-                ),
-                "stop_timeout": Duration(
-                    default="10s", doc="How long the process may take to end once it is asked to."
-                ),
-                "stable_threshold": Duration(
-                    default="5s", doc="After so long a run, earlier failures count no more."
-                ),
-                "restart": RESTART,
-            },
-            doc="When it starts, stops, and starts again.",
-        ),
-    },
-)
-
-
-def _check_schedule(entry: Entry, registry: Registry) -> Iterator[Problem]:
-    cron, every, timezone = entry.get("cron"), entry.get("every"), entry.get("timezone")
-    if (cron is None) == (every is None):
-        what = "neither `cron` nor `every`" if cron is None else "both `cron` and `every`"
-        yield entry.problem(
-            f"the schedule has {what}", hint='write for instance cron: "0 9 * * 1-5", or every: 15m'
-        )
-    if cron is not None:
-        try:
-            Cron(cron)
-        except Error as error:
-            yield entry.problem(f"`cron`: {error.message}", "cron", error.hint)
-    if every is not None and parse_duration(every) % SECOND:
-        yield entry.problem(
-            f"`every` is not a whole number of seconds: {every}",
-            "every",
-            hint="give for instance 15m, or 30s",
-        )
-    if timezone is not None:
-        try:
-            zoneinfo.ZoneInfo(timezone)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            yield entry.problem(
-                f'`timezone` is unknown: "{timezone}"', "timezone", hint='give a name such as "Europe/Berlin"'
-            )
-
-
-SCHEDULE: Final = Kind(
-    "schedule",
-    role="service",
-    doc="Starts a workflow again and again.",
-    check=_check_schedule,
-    fields={
-        "workflow": Reference(roles=("workflow",), required=True, doc="What to start."),
-        "worker": Reference(kinds=(WORKER,), doc="Default: the workflow's worker."),
-        "cron": Text(doc="Minute, hour, day, month, weekday."),
-        "every": Duration(positive=True),
-        "input": Data(doc="What the workflow gets."),
-        "overlap": Choice(
-            ("skip", "buffer_one", "buffer_all", "cancel_other", "terminate_other", "allow_all"),
-            default="skip",
-            doc="What happens when the last run is still going on.",
-        ),
-        "timezone": Text(doc="Of `cron`; default: UTC."),
-    },
-)
-
 CORE_KINDS: Final[tuple[Kind, ...]] = (
     TEMPORAL_CLIENT,
     TEMPORAL_WORKER,
     PROCESS_HOST,
-    ENV_VARIABLE,
-    PROCESS_SERVICE,
-    SCHEDULE,
 )

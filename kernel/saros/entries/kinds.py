@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from ..model.errors import ALREADY_EXISTS, Error
 from .compound import ListOf, Reference, Table
 from .entry import WORKER, Entry
-from .fields import Choice, Duration, Field, Flag, Number, Text
+from .fields import Choice, Field, Flag, Number, Text
 from .problems import Problem
 from .registry import Registry
 
@@ -75,19 +75,6 @@ POOL: Final = Table(
         "buffer": Number(whole=True, least=0),
     },
     doc="How many instances are kept ready.",
-)
-
-RESTART: Final = Table(
-    {
-        "max_attempts": Number(whole=True, least=0, default=0, doc="0: without limit."),
-        "initial_delay": Duration(default="1s"),
-        "max_delay": Duration(default="90s"),
-        "backoff_factor": Number(least=1, default=2.0),
-        "jitter": Number(
-            least=0, most=1, default=0.0, doc="By what part a delay varies at random: 0.1 is 10 % up or down."
-        ),
-    },
-    doc="What happens when the process fails.",
 )
 
 _NO_META: Final = Table({}, open=True, doc="Free-form.")

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ..interfaces.pending import Pending, PendingChild, PendingRequest, PendingTimer
+from ..interfaces.insight.pending import Pending, PendingChild, PendingRequest, PendingTimer
 from ..model.execution import Pid, Record
+from ..model.raw import ABSENT
 from ..model.records import (
     ASK,
     CALL,
@@ -31,8 +32,8 @@ OPEN_OPS = frozenset({CALL, TIMER, SPAWN, SEND, ASK})
 
 
 class _Done(msgspec.Struct):
-    ok: msgspec.Raw | None = None
-    err: msgspec.Raw | None = None
+    ok: msgspec.Raw = ABSENT
+    err: msgspec.Raw = ABSENT
 
 
 class OpenCommands:
@@ -64,8 +65,8 @@ class OpenCommands:
         if command is None or command.op != SPAWN:
             return
         outcome = unpack(record.body, _Done)
-        pid = None if outcome.ok is None else msgspec.json.decode(outcome.ok)
-        if outcome.err is None and isinstance(pid, str) and not unpack(command.body, Spawn).exec:
+        pid = msgspec.json.decode(outcome.ok) if outcome.ok else None
+        if not outcome.err and isinstance(pid, str) and not unpack(command.body, Spawn).exec:
             self._pids[pid] = record.ref
         else:
             self._children.pop(record.ref, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..interfaces.insight import ACTIVITY, WORKFLOW, Queue
-from ..interfaces.pending import Pending
+from ..interfaces.insight.pending import Pending
 
 
 def queues_of(runs: Iterable[Pending], now: int) -> list[Queue]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..interfaces.insight import ACTIVITY, WORKFLOW, Queue, Stack
-from ..interfaces.pending import Pending, PendingActivity
+from ..interfaces.insight.pending import Pending, PendingActivity
 from ..model.execution import RUNNING
 from ..model.text import one_line
 from ..model.timing import SECOND

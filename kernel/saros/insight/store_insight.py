@@ -20,12 +20,12 @@ from ..interfaces.insight import (
     Stack,
     Worker,
 )
-from ..interfaces.pending import Pending
+from ..interfaces.insight.pending import Pending
+from ..interfaces.program import Inspection
 from ..interfaces.store import Store
 from ..model.clock import Clock
 from ..model.errors import NOT_FOUND, Error
 from ..model.execution import RUNNING, Description, HistoryPage, Started, StartRequest
-from ..model.records import Inspection
 from .occurrences import MARK, following, name_of, spec_of, start_request
 from .open_commands import OpenCommands, waits_for
 from .pages import page_of

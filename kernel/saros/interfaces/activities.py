@@ -1,4 +1,4 @@
-"""Activities: functions that workers run, attempted until one ends well or no more may follow."""
+"""Activities: functions that workers run, attempted until one succeeds or no further attempt is allowed."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class ActivityTask(msgspec.Struct, omit_defaults=True):
     scheduled: int = 0
     attempt: int = 1
     heartbeat: msgspec.Raw = ABSENT  # the details that the last attempt recorded
+    trace: str = ""  # the carrier of its run, for observers
 
 
 class ActivityLease(NamedTuple):
@@ -48,7 +49,7 @@ class ActivityLease(NamedTuple):
 class Settled(NamedTuple):
     """The end of an activity's attempt.
 
-    With `retry_in` (nanoseconds) another one follows, unless the activity is closed before that (`TO_CLOSE`).
+    With `retry_in` (nanoseconds) another attempt follows, unless the activity is closed first (`TO_CLOSE`).
     """
 
     lease: ActivityLease
@@ -60,13 +61,13 @@ class ActivityStore(Protocol):
     """The store's part: a queue of tasks for each task queue, and the leases of attempts."""
 
     async def take_activities(self, queues: Sequence[str], limit: int) -> list[ActivityLease]:
-        """Lease activities for an attempt; blocks until there is at least one."""
+        """Lease activities, one attempt each; block until there is at least one."""
         ...
 
     async def settle(self, results: Sequence[Settled]) -> None:
-        """End attempts. A result of an attempt that no longer counts is dropped."""
+        """End attempts. The result of an attempt that no longer counts is dropped."""
         ...
 
     async def heartbeat(self, lease: ActivityLease, details: Json | None) -> bool:
-        """Keep a lease and record details; True when the activity has been cancelled (or is lost)."""
+        """Extend a lease and record details; True if the activity has been cancelled (or its lease is lost)."""
         ...

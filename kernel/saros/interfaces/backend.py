@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class Executions(Protocol):
-    """What clients and the command line ask of executions."""
+    """What clients and the command line do with executions."""
 
     async def start(self, request: StartRequest) -> Started:
         """:raises Error: ALREADY_EXISTS under the request's policies; INVALID for bad search attributes."""
         ...
 
     async def result(self, id: str, run_id: str = "") -> Json:
-        """The `Outcome` of a run and of those that continue it; waits for it.
+        """Wait for a run and the runs that continue it, and return the final `Outcome`.
 
         :raises Error: NOT_FOUND.
         """
@@ -44,7 +44,7 @@ class Executions(Protocol):
         ...
 
     async def count(self, query: str = "") -> int:
-        """How many runs `executions` would give.
+        """The number of runs that `executions` would yield.
 
         :raises Error: INVALID for a bad query.
         """
@@ -53,7 +53,7 @@ class Executions(Protocol):
     async def history(
         self, id: str, run_id: str = "", start: int = 0, wait: bool = False, limit: int = 0
     ) -> HistoryPage:
-        """The records of a run from number `start` on; with `wait`, blocks until there are any or it is closed.
+        """The records of a run from number `start` on; with `wait`, block until there are any or the run is closed.
 
         :param limit: how many at most; 0 for all.
         :raises Error: NOT_FOUND.
@@ -68,61 +68,61 @@ class Executions(Protocol):
         ...
 
     async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
-        """Ask a workflow; gives its handler's result.
+        """Query a workflow and return its handler's result.
 
         :raises Error: NOT_FOUND, or what the handler failed with.
         """
         ...
 
     async def update(self, id: str, name: str, args: Json) -> Json:
-        """Have a workflow carry out an update, and give its handler's result.
+        """Have a workflow carry out an update, and return its handler's result.
 
         :raises Error: NOT_FOUND, or what the handler failed with.
         """
         ...
 
     async def release(self, id: str) -> None:
-        """Have the parked task of an execution tried again now.
+        """Retry the parked task of an execution now.
 
-        :raises Error: NOT_FOUND when none is parked; INVALID where the server alone decides when.
+        :raises Error: NOT_FOUND when no task is parked; INVALID when only the server decides about retries.
         """
         ...
 
 
 class Messages(Protocol):
-    """What actors, and the executions that they start, ask of others."""
+    """Requests of actors, and of the executions that they start, to others."""
 
     async def send(self, pid: Pid, op: str, body: Json, key: str = "") -> bool:
         """Put an event (MESSAGE, EXIT...) into the mail of a workflow, or of a process of another node.
 
-        False when it does not run. A second event with the same `key` is dropped, where the backend can.
+        False if it is not running. A second event with the same `key` is dropped if the backend supports that.
         """
         ...
 
     async def ask(self, pid: Pid, ask: Ask, asker: str, key: str = "") -> bool:
-        """Monitor, link, cancel or terminate for `asker`; False when `pid` does not run."""
+        """Monitor, link, cancel or terminate `pid` for `asker`; False if `pid` is not running."""
         ...
 
     async def notify_end(self, watcher: Watcher, ended: str, outcome: Json) -> None:
-        """Tell a watcher that is no actor of this process that an actor has ended.
+        """Tell a watcher that is not an actor of this process that an actor has ended.
 
-        A workflow hears of it in the run that `watcher` names, and in no other.
+        A workflow receives this only in the run that `watcher` names.
         """
         ...
 
     async def register(self, name: str, pid: str) -> bool:
-        """Give a pid a name; False when another has it."""
+        """Register a name for a pid; False if another pid has it."""
         ...
 
     async def lookup(self, name: str) -> str | None: ...
 
     async def unregister(self, name: str, pid: str = "") -> bool:
-        """Free a name (only if it is that pid's, when given); False when it was free."""
+        """Free a name (if `pid` is given, only when the name is that pid's); False if it was free."""
         ...
 
 
 MAX_HANGS: Final = 2
-"""So many workers may end because of one execution; then it waits to be released."""
+"""The number of workers that may end because of one execution; after that, it waits to be released."""
 
 
 class Backend(Executions, Messages, Insight, Protocol):
@@ -130,17 +130,17 @@ class Backend(Executions, Messages, Insight, Protocol):
 
     @property
     def url(self) -> str:
-        """Where it is, without secrets; for messages."""
+        """The address of the backend, without secrets; for messages."""
         ...
 
     @property
     def clock(self) -> Clock:
-        """The clock of everything in this process that waits."""
+        """The clock for all waits in this process."""
         ...
 
     @property
     def keeps_schedules(self) -> bool:
-        """Whether `work` sees to the app's ``schedule`` entries itself; otherwise `saros.app.serving` does."""
+        """True if `work` handles the app's ``schedule`` entries itself; otherwise `saros.app.serving` does."""
         ...
 
     async def open(self, deployment: Deployment) -> None:
@@ -157,30 +157,30 @@ class Backend(Executions, Messages, Insight, Protocol):
         ...
 
     async def work(self, host: Host) -> None:
-        """Serve the deployment's task queues until cancelled; then drain: no new tasks, finish those begun."""
+        """Serve the deployment's task queues until cancelled; then drain: take no new tasks, finish begun ones."""
         ...
 
     async def blocked(self, facts: Facts, problem: str) -> str:
-        """Note that a program has blocked this process, which is about to end (see `saros.app.watchdog`).
+        """Record that a program has blocked this process, which is about to end (see `saros_watchdog.watchdog`).
 
-        It runs in a thread of its own, on an event loop of its own: nothing of this process's other one moves.
-        An execution to which that happens twice is not tried again before it is released. Gives a sentence on what
-        comes of it.
+        Runs in its own thread, on its own event loop, because the process's main event loop is blocked.
+        An execution to which this happens twice is not retried until it is released. Returns a sentence that
+        says what happens next.
         """
         ...
 
     @property
     def lost(self) -> str:
-        """A sentence on what becomes of all that such a process held, where nothing of it is noted."""
+        """A sentence that says what happens to the work of such a process when no note of it exists."""
         ...
 
     def note(self, facts: Facts) -> Json:
-        """What `noted` has to know of the execution, as UTF-8; empty when there is nothing to note.
+        """What `noted` needs to know about the execution, as UTF-8; empty when there is nothing to note.
 
-        It is asked in whatever thread runs the code, before each activation: it only looks at what it has.
+        Called before each activation, in the thread that runs the code: it only reads what is in memory.
         """
         ...
 
     async def noted(self, note: Json, problem: str) -> str:
-        """The same as `blocked`, for another process: that backend was opened there only for this."""
+        """Like `blocked`, but called in another process, in which this backend was opened only for the call."""
         ...

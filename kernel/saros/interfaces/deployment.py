@@ -1,9 +1,10 @@
-"""A deployment: one application with the plugins that run it. Drivers ask it what an entry is and can do."""
+"""A deployment: one application with the plugins that run it. Drivers look up entries and their code here."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,6 +15,9 @@ from ..model.values import Json
 from .module import Module, Service
 from .program import Facts, Program
 from .runtime import Functions, Runtime
+
+if TYPE_CHECKING:
+    from .observer import Observer
 
 
 class Deployment:
@@ -32,13 +36,15 @@ class Deployment:
         self.programs = programs
         self.functions = functions
         self.version = 0
-        """How often the app was loaded anew: a program that an older version made runs older code."""
+        """How often the app was reloaded: a program that an older version made runs older code."""
+        self.observer: Observer | None = None
+        """Observes what happens here; None if nobody listens."""
         self.services: dict[str, Service] = {}
         for module in (modules or {}).values():
             self.services.update(module.services)
 
     def program(self, entry: Entry, *, workflow: bool, facts: Facts, trace: bool = False) -> Program:
-        """A fresh program of an entry; with `trace` it knows the line of each command.
+        """A fresh program of an entry; with `trace` it records the line of each command.
 
         :raises CodeError: when its code cannot be loaded.
         """
@@ -48,21 +54,26 @@ class Deployment:
         return runtime.program(entry, workflow=workflow, facts=facts, trace=trace)
 
     def adopt(self, newer: Deployment) -> None:
-        """Be that of an app that was loaded anew. Programs that run go on with the code that they have."""
+        """Take over the entries and code of a reloaded app. Running programs keep the code that they have."""
         self.registry, self.services = newer.registry, newer.services
         self.programs, self.functions = newer.programs, newer.functions
         self.version += 1
 
     def refresh(self) -> None:
-        """Have sources read anew, after code could not run."""
+        """Read sources again, after code failed to run."""
         for runtime in self.programs.values():
             runtime.refresh()
 
-    def log(self, level: str, message: str, fields: Json, name: str) -> None:
-        """Write what an entry's code logs; `name` is its entry and execution."""
+    def log(self, level: str, message: str, fields: Json, name: str, about: Mapping[str, Any]) -> None:
+        """Write a log record of an entry's code.
+
+        :param name: the entry and the execution.
+        :param about: the record's fields, see `saros.interfaces.observer.FIELDS`.
+        """
         logger = logging.getLogger("saros.app")
         number = logging.getLevelName(level.upper())
         if isinstance(number, int) and logger.isEnabledFor(number):
             text = "" if fields in (b"", b"{}", b"[]") else " " + json_visible(fields.decode())
             parts = {"message": message, "fields": msgspec.json.decode(fields or b"{}"), "source": name}
-            logger.log(number, "%s%s [%s]", one_line(message), text, one_line(name), extra={"saros": parts})
+            extra = {"saros": parts, **about}
+            logger.log(number, "%s%s [%s]", one_line(message), text, one_line(name), extra=extra)

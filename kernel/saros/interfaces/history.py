@@ -1,4 +1,4 @@
-"""Histories: what an execution says about itself, and the runs, tasks and records that a store keeps."""
+"""Histories: what an execution records about itself, and the runs, tasks and records that a store keeps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .signals import Mail
 
 
 class History(Protocol):
-    """What the execution says about itself; nothing here settles."""
+    """What an execution records about itself; none of these commands settles."""
 
     def attributes(self, upserts: Attributes) -> None: ...
 
@@ -39,20 +39,20 @@ class WorkflowTask(NamedTuple):
     length: int  # records of history
     mails: Sequence[Mail]
     now: int
-    failures: int  # how often in a row this task was parked
-    hangs: int = 0  # and how often of these because it had blocked its worker
+    failures: int  # how many times in a row this task was parked
+    hangs: int = 0  # how many of these times it had blocked its worker
 
 
 def timed_out(ms: int) -> Json:
-    """The `Outcome` of a run that has taken its `run_timeout` or `execution_timeout`, in milliseconds."""
+    """The `Outcome` of a run that has exceeded its `run_timeout` or `execution_timeout`, in milliseconds."""
     return pack(Outcome(err=ErrorData(f"timed out after {ms / 1000:g} s", TIMEOUT, False)))
 
 
 class Limit(NamedTuple):
-    """After how many nanoseconds a run ends as timed out.
+    """The time in nanoseconds after which a run ends as timed out.
 
-    They count from its creation, or with `total` from that of the execution's first run. With `again` another run
-    may follow it, which takes a TIME_OUT in the outbox.
+    It counts from the creation of the run, or with `total` from that of the execution's first run. With `again`,
+    another run may follow; that requires a TIME_OUT in the outbox.
     """
 
     delay: int
@@ -70,7 +70,7 @@ class NewRun(NamedTuple):
 
     @property
     def limits(self) -> list[Limit]:
-        """What the options of the run limit."""
+        """The limits that the run's options set."""
         options = self.run.options
         found = []
         if options.run_timeout:
@@ -92,9 +92,9 @@ class Close(NamedTuple):
 
 
 def already_exists(id: str, run_id: str, what: str) -> Error:
-    """Why an execution cannot be started: there is a run of that id.
+    """The error for a start under an id that already has a run.
 
-    :param what: that is said of it, such as "is running".
+    :param what: the state of that run, such as "is running".
     """
     return Error(
         f"workflow {id} {what}",
@@ -105,22 +105,22 @@ def already_exists(id: str, run_id: str, what: str) -> Error:
 
 
 def withdrawn(id: str) -> Error:
-    """Why an execution is not started: its request was withdrawn before it was carried out."""
+    """The error for a start request that was withdrawn before it was carried out."""
     return Error(f"the start of workflow {id} was withdrawn", CANCELED, retryable=False)
 
 
 LAST: Final = -1
-"""As the start of a history: only its last record."""
+"""As `start` of a history: only its last record."""
 UNTIL_CLOSED: Final = 1 << 62
 
 
 class HistoryStore(Protocol):
-    """The store's part: executions, their records, and the workflow tasks of those that have mail."""
+    """The store's part: executions, their records, and the workflow tasks of executions that have mail."""
 
     async def start(self, new: NewRun, request: StartRequest) -> Started:
         """Create an execution, under the request's id policies.
 
-        An execution that runs already gets the request's messages and watcher (`use_existing`).
+        An execution that is already running gets the request's messages and watcher (`use_existing`).
 
         :raises Error: ALREADY_EXISTS, with the running or last run's id in the details; CANCELED when the
             request was withdrawn (see `post` and `terminate`).
@@ -128,22 +128,23 @@ class HistoryStore(Protocol):
         ...
 
     async def terminate(self, id: str, outcome: Json, run_id: str = "", request: str = "") -> bool:
-        """End a run at once as terminated; False when none runs.
+        """End a run at once as terminated; False if none is running.
 
-        :param request: only what this start request made; see `post` for one that has yet to be carried out.
+        :param request: end only the run that this start request made; see `post` for a request that has not
+            been carried out yet.
         """
         ...
 
     async def time_out(self, id: str, run_id: str, outcome: Json, following: NewRun | None) -> bool:
-        """End a run as timed out; False when it has ended. Its execution goes on with `following`, if any."""
+        """End a run as timed out; False if it has ended. Its execution continues with `following`, if any."""
         ...
 
     async def release(self, id: str) -> bool:
-        """Have what was parked or set aside of a running execution tried again now; False when nothing is."""
+        """Retry now what is parked or set aside of a running execution; False if there is nothing."""
         ...
 
     async def describe(self, id: str, run_id: str = "") -> Description | None:
-        """Tell about a run; the newest of its execution by default."""
+        """Describe a run, by default the newest of its execution; None if there is none."""
         ...
 
     def executions(self, query: str = "") -> AsyncIterator[Description]:
@@ -151,23 +152,23 @@ class HistoryStore(Protocol):
         ...
 
     async def history(self, id: str, run_id: str = "", start: int = 0, limit: int = 0) -> HistoryPage | None:
-        """The records of a run from number `start` on, `limit` at most (0: all); only the last with `LAST`."""
+        """The records of a run from number `start` on, `limit` at most (0: all); with `LAST`, only the last one."""
         ...
 
     async def changed(self, id: str, run_id: str, length: int) -> None:
         """Return once the run has more than `length` records or is closed (or, at the latest, after a while).
 
-        With `UNTIL_CLOSED` as `length` only the end counts.
+        With `UNTIL_CLOSED` as `length`, only the end of the run counts.
         """
         ...
 
     async def take(self, queues: Sequence[str], limit: int) -> list[WorkflowTask]:
-        """Lease runs that have mail; blocks until there is at least one."""
+        """Lease runs that have mail; block until there is at least one."""
         ...
 
     async def park(self, task: WorkflowTask, problem: str, delay: int, *, hung: bool = False) -> None:
-        """Give a failed task back, to be taken again after `delay` ns (-1: when it is released); its mail stays.
+        """Give a failed task back, to be taken again after `delay` ns (-1: once it is released). Its mail stays.
 
-        :param hung: it has blocked its worker, whose process is about to end.
+        :param hung: the task has blocked its worker, whose process is about to end.
         """
         ...

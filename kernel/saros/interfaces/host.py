@@ -22,52 +22,52 @@ Done = Callable[[Json], None]
 
 @runtime_checkable
 class Actor(Protocol):
-    """A program of this process, with a pid and a mailbox."""
+    """A program in this process, with a pid and a mailbox."""
 
     @property
     def pid(self) -> str: ...
 
     @property
     def scope(self) -> CallScope:
-        """What surrounds the attempt that it is."""
+        """The scope of the attempt that this actor is."""
         ...
 
     @property
     def watchers(self) -> dict[str, str]:
-        """Pids that hear of its end as EXIT -> the run that watches, when it is a workflow."""
+        """Pids that receive EXIT when the actor ends -> the watching run, if the watcher is a workflow."""
         ...
 
     @property
     def links(self) -> set[str]:
-        """Pids that hear of an abnormal end as LINK_DOWN."""
+        """Pids that receive LINK_DOWN when the actor ends abnormally."""
         ...
 
     def deliver(self, op: str, ref: int, body: Json) -> None:
-        """Put an event into its mailbox."""
+        """Put an event into the mailbox."""
         ...
 
     def receive(self, message: Message) -> None:
-        """Put a message into its mailbox, after the one that it follows."""
+        """Put a message into the mailbox, after the message that it follows."""
         ...
 
     def watched_end(self, sender: str, outcome: Json, link: bool) -> None:
-        """Tell it that a peer that it watches has ended."""
+        """Deliver the end of a peer that this actor watches."""
         ...
 
 
 class Attempt(Protocol):
-    """One attempt of a function that is under way."""
+    """One running attempt of a function."""
 
     @property
     def scope(self) -> CallScope: ...
 
     @property
     def running(self) -> bool:
-        """Whether it has not settled yet."""
+        """True until the attempt settles."""
         ...
 
     def finish(self, outcome: Json) -> None:
-        """Settle with an `Outcome`; the first one counts."""
+        """Settle with an `Outcome`; only the first one counts."""
         ...
 
     def abandon(self, outcome: Json = ...) -> None:
@@ -75,7 +75,7 @@ class Attempt(Protocol):
         ...
 
     def cancel(self) -> None:
-        """Ask the code to end; its own end counts."""
+        """Ask the code to end; the attempt settles with the code's own outcome."""
         ...
 
     def limit(self, name: str, ms: int, outcome: Callable[[], Json]) -> None:
@@ -93,7 +93,7 @@ class Attempts(Protocol):
     def deployment(self) -> Deployment: ...
 
     def scope(self, info: dict[str, Any], call: Call) -> CallScope:
-        """The surroundings of a new attempt, with a fresh pid; `info` is what ``activity.info()`` tells."""
+        """The scope of a new attempt, with a fresh pid; `info` is what ``activity.info()`` returns."""
         ...
 
     def start(self, entry: Entry, call: Call, scope: CallScope, done: Done) -> Attempt:
@@ -109,7 +109,7 @@ class Host(Protocol):
 
     @property
     def node(self) -> str:
-        """The name of this process as a place of pids."""
+        """The name of this process as it appears in pids."""
         ...
 
     @property
@@ -122,11 +122,11 @@ class Host(Protocol):
     def attempts(self) -> Attempts: ...
 
     def get(self, pid: str) -> Actor | None:
-        """The actor with that pid, if it runs here."""
+        """The actor with this pid, if it runs here."""
         ...
 
     async def spawn(self, spawn: Spawn, parent: str | None) -> Json:
-        """Start a workflow or a process; gives its pid, or with `exec` its result, as JSON.
+        """Start a workflow or a process; return its pid, or with `exec` its result, as JSON.
 
         :param parent: the pid that monitors it or is linked to it, if `spawn` says so.
 
@@ -135,25 +135,26 @@ class Host(Protocol):
         ...
 
     def follow(self, entry: Entry, spawn: Spawn) -> tuple[Actor, asyncio.Future[Json]]:
-        """Start a process; gives also what will have its `Outcome`.
+        """Start a process; return it and a future for its `Outcome`.
 
         :raises Error: NOT_FOUND, INVALID, RATE_LIMITED.
         """
         ...
 
-    async def send(self, send: Send, sender: str, key: str = "") -> Json:
+    async def send(self, send: Send, sender: str, key: str = "", trace: str = "") -> Json:
         """Deliver a message anywhere; `key` makes a repeated delivery harmless.
 
+        :param trace: the carrier of the sender, if it is no actor of this process.
         :raises Error: NOT_FOUND.
         """
         ...
 
     async def resolve(self, dest: str) -> str:
-        """The pid that a destination is, or that of what has it as its name or workflow id; else itself."""
+        """The pid for a destination: a pid, a registered name or a workflow id. Anything else is returned as is."""
         ...
 
     async def ask(self, ask: Ask, asker: str, key: str = "") -> Json:
-        """Carry out a request about another execution; gives a pid or true as JSON.
+        """Carry out a request about another execution; return a pid or true as JSON.
 
         :raises Error: NOT_FOUND, ALREADY_EXISTS.
         """

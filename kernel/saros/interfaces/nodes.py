@@ -1,4 +1,4 @@
-"""Nodes: processes whose actors others reach."""
+"""Nodes: processes whose actors other processes can reach."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ class NodeMail(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 class LostNode(NamedTuple):
     node: str
-    watches: list[tuple[str, Watcher]]  # pid of an actor, and who is to hear of its end
+    watches: list[tuple[str, Watcher]]  # pid of an actor, and the watcher to tell of its end
 
 
 class NodeStore(Protocol):
-    """The store's part: which nodes live, their mailboxes, and who watches their actors."""
+    """The store's part: which nodes are alive, their mailboxes, and who watches their actors."""
 
     async def join_node(self, node: str) -> None:
-        """Count a node of this process as alive from now on: until the store is closed, or the process dies."""
+        """Count a node of this process as alive from now until the store is closed or the process dies."""
         ...
 
     async def send_node(self, node: str, mail: NodeMail) -> bool:
-        """Put mail into the box of a node; False when that is not alive. Mail may get lost on the way."""
+        """Put mail into the mailbox of a node; False if the node is not alive. Mail may get lost on the way."""
         ...
 
     async def node_mail(self, node: str) -> list[NodeMail]:
-        """Take what is in the box of a node of this process; blocks until there is something."""
+        """Take all mail from the mailbox of a node of this process; block until there is some."""
         ...
 
     async def watch_node(self, pid: str, watcher: Watcher) -> None:
-        """Remember, for when its node dies, that `watcher` is to hear of the end of an actor."""
+        """Remember that `watcher` must be told of the end of an actor if the actor's node dies."""
         ...
 
     async def unwatch_node(self, pid: str, watcher: Watcher) -> None: ...
 
     async def lost_nodes(self) -> list[LostNode]:
-        """Nodes that have died and are not yet forgotten; blocks until there is one."""
+        """Nodes that have died and are not yet forgotten; block until there is one."""
         ...
 
     async def forget_node(self, node: str) -> None:
-        """Take note that the watchers of a lost node have been told."""
+        """Forget a lost node, whose watchers have been told."""
         ...

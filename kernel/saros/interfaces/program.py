@@ -1,8 +1,8 @@
-"""The four ports: what a driver needs of the world around one execution.
+"""Programs, and the four ports that connect one execution with the world around it.
 
-Each driver (the durable engine, the process host, the Temporal driver) supplies an object per port;
-`dispatch` carries one command of a program to the method that it stands for. Whatever a method starts
-settles later as a ``done`` event with the same `ref`, unless its docstring says otherwise.
+Each driver (the durable engine, the process host, the Temporal driver) supplies one object per port.
+`dispatch` passes a command of a program to the matching method. Whatever a method starts settles later
+as a ``done`` event with the same `ref`, unless its docstring says otherwise.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from ..model.records import (
     Answer,
     Ask,
     Attributes,
+    Body,
     Call,
     Command,
     ContinueAsNew,
     Event,
-    Inspection,
     Rescind,
     Send,
     Spawn,
@@ -58,7 +58,7 @@ class Ports(NamedTuple):
 
 
 def dispatch(command: Command, ports: Ports) -> None:
-    """Carry one command to its port."""
+    """Pass a command to its port."""
     op, ref, body = command.op, command.ref, command.body
     if op == CALL:
         ports.activities.schedule(ref, unpack(body, Call))
@@ -81,7 +81,7 @@ def dispatch(command: Command, ports: Ports) -> None:
 
 
 def _cancel(rescind: Rescind, ports: Ports) -> None:
-    """Cancel a command at the port that has it."""
+    """Cancel a command at the port that carries it out."""
     if rescind.of == TIMER:
         ports.timers.cancel(rescind.ref)
     elif rescind.of == CALL:
@@ -109,16 +109,16 @@ def _dispatch_history(op: str, ref: int, body: Json | msgspec.Raw, history: Hist
 
 
 class Facts(Protocol):
-    """What a program may ask its driver in the middle of a run; answered at once, without a yield.
+    """What a program may ask its driver in the middle of a run. The answer comes at once, without a yield.
 
-    A durable driver's answers are functions of the history, so that a replay hears the same.
+    A durable driver's answers are functions of the history, so a replay gets the same answers.
     """
 
     replaying: bool
 
     @property
     def name(self) -> str:
-        """Of the entry and the execution, for messages."""
+        """The name of the entry and the execution, for messages."""
         ...
 
     def history(self) -> tuple[int, int]:
@@ -128,12 +128,12 @@ class Facts(Protocol):
     def version_of(self, change_id: str, lowest: int, highest: int) -> tuple[int, bool]:
         """The version of a change for this execution, and whether a VERSION command records it.
 
-        :raises Error: when a recorded version lies outside [lowest, highest]; it fails the task.
+        :raises Error: when a recorded version lies outside [lowest, highest]; the task then fails.
         """
         ...
 
     settles_side_effects: bool
-    """Whether a DONE event tells the recorded value of a SIDE_EFFECT command, instead of `recorded`."""
+    """True if a DONE event delivers the recorded value of a SIDE_EFFECT command, instead of `recorded`."""
 
     def recorded(self, ref: int) -> Json | None:
         """The recorded value of the SIDE_EFFECT command `ref`, or None when it is new."""
@@ -144,23 +144,33 @@ class Facts(Protocol):
         ...
 
     def heartbeat(self, details: Json) -> None:
-        """Record that this attempt of an activity lives.
+        """Record that this attempt of an activity is alive.
 
-        :raises Error: INVALID when this is no activity.
+        :raises Error: INVALID when this is not an activity.
         """
         ...
 
     def is_canceled(self) -> bool:
-        """Whether this attempt of an activity has been cancelled."""
+        """True if this attempt of an activity has been cancelled."""
         ...
 
     def secret(self) -> str:
-        """256 random bits of this run, in hexadecimal, for a program whose START has none."""
+        """256 random bits of this run, in hexadecimal, for a program whose START event has none."""
         ...
 
     def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
-        """Those of these search attributes (a JSON object) that can be stored, and why the others cannot."""
+        """Return the search attributes (of a JSON object) that can be stored, and why the others cannot."""
         ...
+
+
+class Inspection(Body, frozen=True, omit_defaults=True):
+    """What a program offers to who looks at it from outside, and where its coroutines wait."""
+
+    queries: tuple[str, ...] = ()  # names
+    updates: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()  # that it listens to, besides its inbox
+    stacks: tuple[str, ...] = ()  # of each blocked coroutine the user's lines, innermost first
+    waits: tuple[int, ...] = ()  # of each the ref of the command that it awaits, or 0
 
 
 class Program(Protocol):
@@ -171,8 +181,8 @@ class Program(Protocol):
 
         :return: for each event the commands that it caused, in order. After a closing command
             (COMPLETE, FAIL, CONTINUE) the remaining events are not delivered and have no entry.
-        :raises Error: when the task, not the program, has failed (budget, memory, code, versions);
-            the program is then of no further use and the driver calls `close`.
+        :raises Error: when the task, not the program, has failed (budget, memory, code, versions).
+            The program cannot be used any more, and the driver calls `close`.
         """
         ...
 
@@ -181,9 +191,9 @@ class Program(Protocol):
         ...
 
     def inspect(self) -> Inspection:
-        """What the program offers, and where it waits; no user code runs in it."""
+        """What the program offers, and where it waits. Runs no user code."""
         ...
 
     def close(self) -> None:
-        """Free the program; no user code runs in it."""
+        """Free the program. Runs no user code."""
         ...

@@ -1,4 +1,4 @@
-"""Runtimes: what runs the code of entries, and what surrounds one attempt of a function."""
+"""Runtimes, which run the code of entries, and the scope of one attempt of a function."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .program import Facts, Program
 
 
 class CallScope:
-    """:param pid: of the function that runs.
-    :param info: what ``activity.info()`` tells; empty when it runs for no workflow.
-    :param heartbeat: called with the details' JSON; None where there is nobody to hear it.
-    :param caller: of the function that made this call and waits for it.
+    """:param pid: of the running function.
+    :param info: what ``activity.info()`` returns; empty when the function does not run for a workflow.
+    :param heartbeat: called with the details' JSON; None if nobody receives heartbeats.
+    :param caller: the scope of the function that made this call and waits for it.
     """
 
     def __init__(
@@ -33,15 +33,16 @@ class CallScope:
         self.context = context
         self.heartbeat = heartbeat
         self.caller = caller
-        self.entry = ""  # what runs, where that is no program
+        self.entry = ""  # the running entry, if it is not a program
+        self.trace = ""  # the carrier for what it causes, while somebody observes
         self.canceled = False
-        self.blocking = False  # code runs that no cancellation reaches: it has to ask `canceled`
+        self.blocking = False  # cancellation cannot interrupt the running code, which must check `canceled`
         self.on_queue: Callable[[bool], None] = _unasked
         self._on_cancel: list[Callable[[], None]] = []
         self._follows: Callable[[], None] | None = None
 
     def cancel(self) -> None:
-        """Tell the attempt that it is cancelled; what it does then is its own affair."""
+        """Tell the attempt that it is cancelled. The code decides how it ends."""
         if self.canceled:
             return
         self.canceled = True
@@ -50,21 +51,29 @@ class CallScope:
 
     @property
     def name(self) -> str:
-        """Of the function and the execution, for messages."""
+        """The name of the function and the execution, for messages."""
         workflow = self.lease_info.get("workflow_id")
         return f"{self.entry} {self.pid}" + (f" of the workflow {workflow}" if workflow else "")
 
     @property
     def lease_info(self) -> dict[str, Any]:
-        """The info of the activity's attempt for which this runs, perhaps through other functions."""
+        """The info of the activity attempt on whose behalf this runs, directly or through other functions."""
         scope = self
         while not scope.info and scope.caller is not None:
             scope = scope.caller
         return scope.info
 
+    @property
+    def carrier(self) -> str:
+        """Its trace, or that of the function for which it runs."""
+        scope = self
+        while not scope.trace and scope.caller is not None:
+            scope = scope.caller
+        return scope.trace
+
     @contextmanager
     def queued(self) -> Iterator[None]:
-        """Within: the code waits until it can begin; time limits of an attempt count from then on."""
+        """Mark the time in which the code waits to begin; an attempt's time limits count from the end of it."""
         self.on_queue(True)
         try:
             yield
@@ -72,9 +81,9 @@ class CallScope:
             self.on_queue(False)
 
     def settle(self) -> None:
-        """Forget who listens, for the attempt has its outcome: code that runs on is heard no more.
+        """Disconnect the scope once the attempt has its outcome: code that is still running has no effect.
 
-        Code in a thread that still asks hears that it is cancelled.
+        Code in a thread that still checks sees that it is cancelled.
         """
         self.canceled = True
         self._on_cancel.clear()
@@ -85,21 +94,21 @@ class CallScope:
             self.heartbeat = _unheard
 
     def on_cancel(self, call: Callable[[], None]) -> None:
-        """Call once when the attempt is cancelled, at once if it is already."""
+        """Run `call` once when the attempt is cancelled, immediately if it already is."""
         if self.canceled:
             call()
         else:
             self._on_cancel.append(call)
 
     def ignore(self, call: Callable[[], None]) -> None:
-        """Take back what was given to `on_cancel`."""
+        """Remove a callback that was passed to `on_cancel`."""
         if call in self._on_cancel:
             self._on_cancel.remove(call)
 
     def follow(self, cancel: Callable[[], None]) -> None:
-        """Cancel this call when its caller is cancelled from now on.
+        """Cancel this call if its caller is cancelled from now on.
 
-        A caller that has been cancelled already makes its last calls in peace.
+        A caller that is already cancelled can still make its last calls.
         """
         if self.caller is not None and not self.caller.canceled:
             self._follows = cancel
@@ -107,7 +116,7 @@ class CallScope:
 
 
 def scope_of(facts: Any) -> CallScope | None:
-    """The scope in which something of a process host's runs."""
+    """The scope in which a program or function of a process host runs, if any."""
     scope = facts if isinstance(facts, CallScope) else getattr(facts, "scope", None)
     return scope if isinstance(scope, CallScope) else None
 
@@ -131,18 +140,18 @@ class Runtime(Protocol):
         ...
 
     def findings(self, entry: Any, *, complete: bool) -> list[Any]:
-        """What is wrong with an entry's code where it runs, for certain: `saros.entries.Problem`s.
+        """Definite mistakes in an entry's code, as `saros.entries.Problem`s.
 
-        :param complete: whether the app has no entries but those that are known.
+        :param complete: True if the known entries are all entries of the app.
         """
         ...
 
     def refresh(self) -> None:
-        """Read sources anew when they are next needed: somebody may have repaired them."""
+        """Read sources again when they are next needed, because they may have been repaired."""
         ...
 
     def program(self, entry: Any, *, workflow: bool, facts: Facts, trace: bool = False) -> Program:
-        """Return a fresh program that waits for its START event; with `trace` its `where` knows every line.
+        """Return a fresh program that waits for its START event; with `trace`, `where` returns every line.
 
         :raises CodeError: when the code cannot be loaded.
         """
@@ -157,5 +166,5 @@ class Functions(Protocol):
         ...
 
     def call(self, entry: Entry, args: Raw, scope: CallScope) -> Awaitable[Json]:
-        """Run one attempt and return the result's JSON; raises `saros.Error`, or whatever the code raises."""
+        """Run one attempt and return the result's JSON; raise `saros.Error`, or whatever the code raises."""
         ...

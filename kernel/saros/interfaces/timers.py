@@ -1,4 +1,4 @@
-"""Timers: what happens later, unless it is cleared."""
+"""Timers: events that happen later, unless they are cleared."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ class Timers(Protocol):
     def start(self, ref: int, ns: int) -> None: ...
 
     def cancel(self, ref: int) -> None:
-        """Stop a timer, which then never fires. A timer that has fired is not affected."""
+        """Stop a timer, so it never fires. A timer that has fired is not affected."""
         ...
 
 
 class Deadline(NamedTuple):
     """Something that happens `delay` nanoseconds after the commit, unless a later commit clears it.
 
-    A delay below zero is over already. Deadlines happen in the order of their times, and equal ones in that in
-    which they were set.
+    A negative delay has already passed. Deadlines happen in the order of their times, and those with equal times
+    in the order in which they were set.
 
-    `guard` says to what it applies: ``timer`` (always), ``start`` (only while no worker has taken activity
+    `guard` says when it applies: ``timer`` (always), ``start`` (only while no worker has taken activity
     `ref`), ``close`` (only while activity `ref` is open), ``run`` (ends the whole run with `mail.body`,
     an `Outcome`). A fired ``start`` or ``close`` closes its activity.
     """
@@ -42,5 +42,5 @@ class TimerStore(Protocol):
     """The store's part."""
 
     async def run(self) -> None:
-        """Fire deadlines, reclaim lost leases: what each worker process does for all. Runs until cancelled."""
+        """Fire deadlines and reclaim lost leases, on behalf of all workers. Runs until cancelled."""
         ...

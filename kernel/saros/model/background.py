@@ -1,9 +1,9 @@
-"""Work that runs beside its caller. Each piece has an owner, who hears of its failure and ends it.
+"""Background work. Each piece has an owner that is told of its failure and ends it.
 
-asyncio delivers a cancellation once, and libraries lose it: `wait_for` of Python 3.11 does when the result comes in
-the same moment. Whoever then waits for the end waits for ever. So background work runs in a cancel scope of anyio,
-which cancels at every further ``await`` until the work has ended, and every wait for an end has a limit. What must
-finish although it is cancelled runs in a shielded scope with a time limit.
+asyncio delivers a cancellation only once, and libraries can lose it: `wait_for` of Python 3.11 does if the result
+arrives at the same moment. A caller that waits for the end would then wait for ever. So background work runs in a
+cancel scope of anyio, which cancels at every further ``await`` until the work has ended, and every wait for an end
+has a limit. Work that must finish despite a cancellation runs in a shielded scope with a time limit.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any, Generic, TypeVar, cast
 
 from anyio import CancelScope, move_on_after
 
-from .errors import Error
+from .errors import UNAVAILABLE, Error
 
 log = logging.getLogger("saros")
 
@@ -24,17 +24,22 @@ T = TypeVar("T")
 
 LIMIT_S = 5.0
 """How long work may take to end once it is cancelled."""
+FINISH_S = 10.0
+"""How long a stopping worker may finish what it has begun; an unavailable store must not delay it longer."""
+PAUSE_S = 0.1
+PAUSE_MAX_S = 5.0
+PATIENCE_S = 30.0
 
 
 class Job(Generic[T]):
-    """A coroutine in a task of its own.
+    """A coroutine in its own task.
 
-    :param name: what it is, for the log.
+    :param name: a description of the work, for the log.
     """
 
     def __init__(self, work: Coroutine[Any, Any, T], name: str) -> None:
         self.name = name
-        self._scope: CancelScope | None = None  # made in its task: not every anyio makes one in a callback
+        self._scope: CancelScope | None = None  # made in the task: not every anyio can make one in a callback
         self._cancelled = False
         self._task = asyncio.get_running_loop().create_task(self._run(work), name=name)
         self._task.add_done_callback(lambda task: work.close())  # if it was cancelled before it began
@@ -47,39 +52,39 @@ class Job(Generic[T]):
 
     @property
     def task(self) -> asyncio.Task[T]:
-        """To wait for; to end it, use `cancel` and `end`."""
+        """The task, to wait for; to end it, use `cancel` and `end`."""
         return self._task
 
     def done(self) -> bool:
         return self._task.done()
 
     def cancelled(self) -> bool:
-        """Whether it is to end, and what it raises is no failure."""
+        """True once the job has been told to end; what it raises then is not a failure."""
         return self._cancelled or self._task.cancelling() > 0
 
     def failure(self) -> BaseException | None:
-        """What it failed with, if it has ended."""
+        """The exception with which the job failed, if it has."""
         done = self._task.done() and not self._task.cancelled()
         return self._task.exception() if done else None
 
     async def wait(self) -> T:
-        """Wait for its end and give its result. A caller that is cancelled does not cancel it.
+        """Wait for the job and return its result. Cancelling the caller does not cancel the job.
 
-        :raises Exception: what it failed with.
+        :raises Exception: the job's failure.
         """
         await asyncio.wait({self._task})
         return self._task.result()
 
     def cancel(self) -> None:
-        """Cancel it, until it has ended."""
+        """Cancel the job, at every ``await`` until it has ended."""
         self._cancelled = True
         if self._scope is not None:
             self._scope.cancel()
 
     async def end(self, limit_s: float = LIMIT_S) -> None:
-        """Cancel it and wait for its end, also when the caller is cancelled; its failure is not raised.
+        """Cancel the job and wait for its end, even if the caller is cancelled. Its failure is not raised.
 
-        After `limit_s` seconds the log says where it hangs, and it is left alone.
+        After `limit_s` seconds, log where the job hangs, and stop waiting.
         """
         self.cancel()
         if self._task is asyncio.current_task():
@@ -94,7 +99,7 @@ class Job(Generic[T]):
             log.error("%s did not end within %.1f s; it is at %s", self.name, limit_s, _place(self._task))
 
     async def finish(self, limit_s: float) -> None:
-        """Wait for its end although the caller is cancelled, once or often; after `limit_s` seconds, `end` it."""
+        """Wait for the job's end, however often the caller is cancelled; after `limit_s` seconds, `end` it."""
         loop = asyncio.get_running_loop()
         until = loop.time() + limit_s
         with CancelScope(shield=True):
@@ -106,7 +111,7 @@ class Job(Generic[T]):
 
 
 class Jobs:
-    """The jobs of one owner. One that fails is told in the log, for nobody waits for it."""
+    """The jobs of one owner. Failures are logged, because nobody waits for these jobs."""
 
     def __init__(self) -> None:
         self._jobs: set[Job[Any]] = set()
@@ -118,7 +123,7 @@ class Jobs:
         return iter(tuple(self._jobs))
 
     def start(self, work: Coroutine[Any, Any, T], name: str) -> Job[T]:
-        """Run a coroutine until it has ended, or `end` is called."""
+        """Run a coroutine until it ends or `end` is called."""
         job = Job(work, name)
         self._jobs.add(job)
         job.task.add_done_callback(lambda task: self._ended(job))
@@ -132,12 +137,12 @@ class Jobs:
             log.warning("%s failed: %s", job.name, failure, exc_info=unexpected)
 
     async def wait(self, limit_s: float | None = None) -> None:
-        """Wait until all that run now have ended, at most `limit_s` seconds."""
+        """Wait until all jobs that run now have ended, at most `limit_s` seconds."""
         if self._jobs:
             await asyncio.wait({job.task for job in self._jobs}, timeout=limit_s)
 
     async def end(self, limit_s: float = LIMIT_S) -> None:
-        """Cancel all and wait for their ends, within `limit_s` seconds (see `Job.end`)."""
+        """Cancel all jobs and wait for their ends, within `limit_s` seconds (see `Job.end`)."""
         await end_all(self, limit_s, at_once=True)
 
 
@@ -154,7 +159,7 @@ async def end_all(jobs: Iterable[Job[Any]], limit_s: float, *, at_once: bool = F
 
 
 async def together(*work: Awaitable[T]) -> list[T]:
-    """Do several things side by side; returns when all have ended.
+    """Run several awaitables concurrently; return when all have ended.
 
     :raises Exception: the first failure.
     """
@@ -165,10 +170,13 @@ async def together(*work: Awaitable[T]) -> list[T]:
     return [result for result in results if not isinstance(result, BaseException)]
 
 
-async def shielded(work: Coroutine[Any, Any, T], name: str, limit_s: float) -> T:
-    """Do something to its end, once it has begun: a cancellation counts after it, or after `limit_s` seconds.
+async def shielded(work: Coroutine[Any, Any, T], name: str, limit_s: float = FINISH_S) -> T:
+    """Finish work once it has begun: a cancellation takes effect afterwards, or after `limit_s` seconds.
 
-    :raises Exception: what the work failed with.
+    Work that was taken from a store and dropped half-way would wait for the end of its lease, and in memory
+    there is no lease.
+
+    :raises Exception: the failure of the work.
     """
     job = Job(work, name)
     try:
@@ -177,12 +185,31 @@ async def shielded(work: Coroutine[Any, Any, T], name: str, limit_s: float) -> T
         await job.finish(limit_s)
         failure = job.failure()
         if failure is not None:
-            log.warning("%s failed while it was to stop: %s", name, failure)
+            log.warning("%s failed while it was stopping: %s", name, failure)
         raise
 
 
+async def patiently(work: Callable[[], Awaitable[Any]], what: str) -> None:
+    """Retry work while the store is away, for `PATIENCE_S` seconds, because a stopping worker waits for it.
+
+    :param what: a description of the work, for the log.
+    :raises Error: any other failure, or the last one.
+    """
+    pause, patience = PAUSE_S, asyncio.get_running_loop().time() + PATIENCE_S
+    while True:
+        try:
+            await work()
+            return
+        except Error as error:
+            if error.kind != UNAVAILABLE or asyncio.get_running_loop().time() > patience:
+                raise
+            log.warning("%s; %s again in %.1f s", error, what, pause)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, PAUSE_MAX_S)
+
+
 def _place(task: asyncio.Task[Any]) -> str:
-    """Where a task waits: file and line of its innermost coroutine that is none of asyncio's."""
+    """Where a task waits: file and line of its innermost coroutine outside asyncio."""
     place, inner = "its end", cast(Any, task.get_coro())
     while (frame := getattr(inner, "cr_frame", None)) is not None:
         if not frame.f_globals.get("__name__", "").startswith("asyncio."):

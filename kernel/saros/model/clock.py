@@ -1,8 +1,8 @@
-"""Clocks: what time it is, and calls at a later time. In a process, everything that waits asks one clock.
+"""Clocks: the current time, and calls at a later time. All waits in a process use one clock.
 
-Two times are kept apart. `now` is the time of day, which somebody may set and which a server may tell otherwise
-after a failover; it is for what people read. `steady` only ever goes on, at the pace of real time and while the
-machine sleeps, too; every duration is measured by it.
+There are two kinds of time. `now` is the time of day: it is for people to read, may be set, and may differ after
+a failover of a server. `steady` is monotonic and runs at the pace of real time, even while the machine sleeps;
+every duration is measured with it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Final, Protocol
 from .timing import SECOND
 
 LONGEST: Final = 100 * 365 * 86_400 * SECOND
-"""Nanoseconds: a hundred years. Nothing waits longer, so that no sum of a time and a duration is too large."""
+"""The longest wait, in nanoseconds: a hundred years. So the sum of a time and a duration never overflows."""
 
 
 def backoff(initial: int, coefficient: float, maximum: int, number: int) -> int:
     """The wait after failure `number` (1 is the first), in the unit of `initial` and `maximum`.
 
-    It grows by `coefficient` each time, to `maximum` at most, and is never negative; no argument makes it fail.
+    It grows by `coefficient` each time, up to `maximum`, and is never negative. No argument raises an error.
     """
     if initial <= 0 or maximum <= 0:
         return 0
@@ -32,7 +32,7 @@ def backoff(initial: int, coefficient: float, maximum: int, number: int) -> int:
         wait = initial * coefficient ** max(number - 1, 0)
     except OverflowError:
         return maximum
-    if not wait < maximum:  # also when it is no number
+    if not wait < maximum:  # also true if it is NaN
         return maximum
     return max(int(wait), 0)
 
@@ -41,50 +41,50 @@ class Handle(Protocol):
     def cancel(self) -> None: ...
 
 
-def _tell(error: Exception) -> None:
+def tell_failure(error: Exception) -> None:
     about = {"message": "a call of a timer failed", "exception": error}
     asyncio.get_running_loop().call_exception_handler(about)
 
 
 class Clock(Protocol):
     failed: Callable[[Exception], None]
-    """Gets what a call raised, which is a fault of ours: whoever waits for that call would wait for ever. By default
-    the log tells it. It stops neither the clock nor what else is due."""
+    """Receives the exception of a failed call, which is a bug in Saros: whatever waits for that call would wait for
+    ever. By default it is logged. It stops neither the clock nor other calls that are due."""
 
     def now(self) -> int:
         """The time of day: nanoseconds since 1970."""
         ...
 
     def steady(self) -> int:
-        """Nanoseconds of a clock that nobody sets; only differences mean something."""
+        """Nanoseconds of a monotonic clock; only differences are meaningful."""
         ...
 
     def call_at(self, when: int, call: Callable[[], None]) -> Handle:
-        """Call once after the time from `now` to `when`; at once (but never within this call) if that is past.
+        """Run `call` once after the time from `now` to `when`; if that is past, as soon as this method has returned.
 
-        Equal times come in the order of these calls. Setting the clock does not affect waits.
+        Calls with equal times run in the order in which they were added. Setting the clock does not affect waits.
         """
         ...
 
     def call_on_date(self, when: int, call: Callable[[], None]) -> Handle:
-        """Call once when the time of day is `when`, also when the clock is set meanwhile."""
+        """Run `call` once when the time of day is `when`, even if the clock is set in the meantime."""
         ...
 
     def call_after(self, ns: int, call: Callable[[], None], start: int | None = None) -> Handle:
-        """Call once when `ns` nanoseconds have passed since `start`, a time of `steady` (default: now).
+        """Run `call` once when `ns` nanoseconds have passed since `start`, a time of `steady` (default: now).
 
-        Equal times come in the order of these calls.
+        Calls with equal times run in the order in which they were added.
         """
         ...
 
     def busy(self, count: int) -> None:
-        """Note that `count` more (or fewer) pieces of real work are under way."""
+        """Note that `count` more (or fewer) pieces of real work are in progress."""
         ...
 
 
 @contextmanager
 def waiting(clock: Clock) -> Iterator[None]:
-    """Within work that is noted with `busy`: here it only waits for others."""
+    """Mark a part of work noted with `busy` in which it only waits for others."""
     clock.busy(-1)
     try:
         yield
@@ -95,7 +95,7 @@ def waiting(clock: Clock) -> Iterator[None]:
 class _Entry:
     __slots__ = ("call", "queue")
 
-    def __init__(self, call: Callable[[], None], queue: _Queue) -> None:
+    def __init__(self, call: Callable[[], None], queue: CallQueue) -> None:
         self.call: Callable[[], None] | None = call
         self.queue = queue
 
@@ -105,9 +105,9 @@ class _Entry:
             self.queue.dead += 1
 
 
-class _Queue:
-    """Waiting calls by time, equal ones by their order. Cheap to cancel, for nearly all of them are time limits
-    that nothing runs into."""
+class CallQueue:
+    """Waiting calls by time, and by their order if times are equal. Cancelling is cheap, because nearly all calls
+    are time limits that are never reached."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, _Entry]] = []
@@ -124,7 +124,7 @@ class _Queue:
         return entry
 
     def first(self) -> int | None:
-        """When the next call is due; None when nothing waits."""
+        """When the next call is due; None if no call waits."""
         heap = self._heap
         while heap and heap[0][2].call is None:
             heapq.heappop(heap)
@@ -132,7 +132,7 @@ class _Queue:
         return heap[0][0] if heap else None
 
     def call_due(self, now: int, clock: Clock) -> None:
-        """Call what is due, in order. What is added meanwhile and due already waits for the next time."""
+        """Run the calls that are due, in order. Calls added in the meantime wait for the next time."""
         end = next(self._order)
         while (first := self.first()) is not None and first <= now and self._heap[0][1] < end:
             entry = heapq.heappop(self._heap)[2]
@@ -149,27 +149,27 @@ _STEADY: Final = getattr(time, "CLOCK_BOOTTIME", None) or getattr(time, "CLOCK_M
 
 
 def steady_ns() -> int:
-    """Nanoseconds of the machine's clock that nobody sets and that goes on while the machine sleeps."""
+    """Nanoseconds of the machine's monotonic clock that also runs while the machine sleeps."""
     return time.monotonic_ns() if _STEADY is None else time.clock_gettime_ns(_STEADY)
 
 
 class RealClock:
     """The machine's clocks.
 
-    :param wall: gives the time of day, in nanoseconds since 1970.
+    :param wall: returns the time of day, in nanoseconds since 1970.
     """
 
     SLACK_NS = 400_000
     LOOK_NS = 30 * SECOND
-    """The clocks are looked at this often: the event loop's own stands still while the machine sleeps, and nobody
-    tells when the time of day is set."""
+    """How often the clocks are checked: the event loop's own clock stops while the machine sleeps, and nothing
+    reports that the time of day was set."""
 
     def __init__(self, wall: Callable[[], int] | None = None) -> None:
-        self.failed: Callable[[Exception], None] = _tell
+        self.failed: Callable[[Exception], None] = tell_failure
         self._wall = wall
         self._ahead = 0  # of `steady` before `now`, as last seen
-        self._queue = _Queue()  # by `steady`
-        self._dates = _Queue()  # by `now`
+        self._queue = CallQueue()  # by `steady`
+        self._dates = CallQueue()  # by `now`
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0  # by `steady`
@@ -199,15 +199,15 @@ class RealClock:
         return entry
 
     def _arm(self) -> None:
-        """Have `_fire` come in time for the first call that waits."""
+        """Schedule `_fire` in time for the first waiting call."""
         if self._firing:  # it does so itself, at its end
             return
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # another one before it has ended, and its timer with it
             self._loop, self._timer = loop, None
         due, date = self._queue.first(), self._dates.first()
-        if due is None and date is None:
-            return
+        if date is None and (due is None or (self._timer is not None and due >= self._timer_due)):
+            return  # nothing waits, or what waits comes after the timer that is set; no clock need be read
         now = steady_ns()
         next_look = now + self.LOOK_NS
         if due is not None:
@@ -233,135 +233,3 @@ class RealClock:
 
     def busy(self, count: int) -> None:
         pass
-
-
-class VirtualClock:
-    """A clock that jumps to the next waiting call whenever nothing can run. Between jumps it stands still.
-
-    "Nothing can run" means: no work is noted with `busy`, and for a millisecond and then for `HOPS` rounds of the
-    event loop nothing happened. The rounds are what counts on a machine that is so busy that a millisecond is over
-    before what was ready has had its turn.
-    """
-
-    IDLE_S = 0.001
-    HOPS = 20
-
-    def __init__(self, start: int | None = None) -> None:
-        self.failed: Callable[[Exception], None] = _tell
-        self._now = time.time_ns() if start is None else start
-        self._queue = _Queue()
-        self._busy = 0
-        self._held = 0
-        self._activity = 0
-        self._checking: asyncio.AbstractEventLoop | None = None  # in which a look is under way
-        self._settled: list[asyncio.Future[None]] = []
-
-    def now(self) -> int:
-        return self._now
-
-    def steady(self) -> int:
-        return self._now
-
-    def call_at(self, when: int, call: Callable[[], None]) -> Handle:
-        entry = self._queue.add(when, call)
-        self.touch()
-        return entry
-
-    call_on_date = call_at
-
-    def call_after(self, ns: int, call: Callable[[], None], start: int | None = None) -> Handle:
-        return self.call_at((self._now if start is None else start) + min(ns, LONGEST), call)
-
-    def busy(self, count: int) -> None:
-        self._busy += count
-        self.touch()
-
-    def touch(self) -> None:
-        """Note that something happened: the clock waits for another idle moment before it jumps."""
-        self._activity += 1
-        self._watch()
-
-    def _watch(self) -> None:
-        if not self._busy and (self._settled or (not self._held and self._queue.first() is not None)):
-            loop = asyncio.get_running_loop()
-            if self._checking is not loop:  # what another one was about ended with it
-                self._checking = loop
-                loop.call_later(self.IDLE_S, self._look, self._activity, self.HOPS)
-
-    def _look(self, seen: int, hops: int) -> None:
-        if self._busy:
-            self._checking = None
-        elif seen != self._activity:
-            self._checking = None
-            self._watch()
-        elif hops:
-            asyncio.get_running_loop().call_soon(self._look, seen, hops - 1)
-        else:
-            self._checking = None
-            self._idle()
-
-    def _idle(self) -> None:
-        """Nothing can run: tell whoever waits for that, or jump."""
-        if self._settled:
-            waiters, self._settled = self._settled, []
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-        elif not self._held:
-            first = self._queue.first()
-            if first is None:
-                return
-            self._jump(first)
-        self.touch()
-
-    def _jump(self, when: int) -> None:
-        self._now = max(self._now, when)
-        self._queue.call_due(self._now, self)
-
-    # --- for tests --------------------------------------------------------------------------
-
-    @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Keep the clock from jumping, as when a test still has something to say."""
-        self._held += 1
-        try:
-            yield
-        finally:
-            self._held -= 1
-            self.touch()
-
-    def stop(self) -> None:
-        """Have the clock jump within `passing` only."""
-        self._held += 1
-
-    @contextmanager
-    def passing(self) -> Iterator[None]:
-        """After `stop`: here the clock may jump."""
-        self._held -= 1
-        self.touch()
-        try:
-            yield
-        finally:
-            self._held += 1
-
-    @property
-    def activity(self) -> int:
-        """Changes whenever something happens."""
-        return self._activity
-
-    def settled(self) -> asyncio.Future[None]:
-        """Await this to go on when nothing can run any more before the clock moves."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._settled.append(waiter)
-        self._watch()
-        return waiter
-
-    async def pass_time(self, ns: int) -> None:
-        """Move the clock by exactly `ns` nanoseconds; what is due in the meantime happens at its own time."""
-        end = self._now + ns
-        with self.hold():
-            await self.settled()
-            while (first := self._queue.first()) is not None and first <= end:
-                self._jump(first)
-                await self.settled()
-            self._now = max(self._now, end)

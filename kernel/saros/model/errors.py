@@ -1,7 +1,7 @@
 """One exception family for everything that can go wrong.
 
 A `saros.Error` is what Lua code sees as ``err``: it crosses every boundary (Lua, history, wire,
-another SDK) as an `ErrorData` record and keeps kind, message, retryable and details.
+another SDK) as an `ErrorData` record, and keeps its kind, message, retryable and details.
 """
 
 from __future__ import annotations
@@ -24,22 +24,43 @@ TIMEOUT: Final = "Timeout"
 RATE_LIMITED: Final = "RateLimited"
 UNKNOWN: Final = ""
 
-#: Kinds that are retried when an error does not say itself whether it is retryable.
+#: Kinds that are retried if the error itself does not say whether it is retryable.
 TRANSIENT_KINDS: Final = frozenset({TIMEOUT, UNAVAILABLE, RATE_LIMITED})
 
 
+MAX_TEXT: Final = 10_000
+"""Bytes (UTF-8) of each text of an error that crosses a boundary; what is longer is cut and tells its size."""
+
+
+def _bounded(text: str) -> str:
+    data = text.encode(errors="backslashreplace")
+    if len(data) <= MAX_TEXT:
+        return text
+    marker = f"... ({len(data)} bytes)"
+    return data[: MAX_TEXT - len(marker)].decode(errors="ignore") + marker
+
+
 class ErrorData(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error as a boundary sees it; `details` is the JSON of a value (see `saros.model.values`)."""
+    """An error as a boundary sees it; `details` is the JSON of a value (see `saros.model.values`).
+
+    Its texts have `MAX_TEXT` bytes at most.
+    """
 
     message: str
     kind: str = UNKNOWN
     retryable: bool | None = None
     details: Raw = ABSENT
     stack: str | None = None
-    context: str = ""  # what `errors.wrap` put in front of the message
+    context: str = ""  # the text that `errors.wrap` put in front of the message
+
+    def __post_init__(self) -> None:
+        for name in ("message", "kind", "stack", "context"):
+            text = getattr(self, name)
+            if text and len(text) > MAX_TEXT // 4:  # a character has four bytes at most
+                msgspec.structs.force_setattr(self, name, _bounded(text))
 
     def may_retry(self) -> bool:
-        """Whether a retry policy applies (see "Failure semantics" in the documentation)."""
+        """True if a retry policy applies (see "Failure semantics" in the documentation)."""
         return self.kind in TRANSIENT_KINDS if self.retryable is None else self.retryable
 
 
@@ -47,10 +68,10 @@ class Error(Exception):
     """A failure with a kind, as in Lua's ``errors.new{...}``.
 
     :param message: what went wrong, for a human.
-    :param kind: one of the constants of this module, or a word of the application's own.
+    :param kind: one of the constants of this module, or the application's own word.
     :param retryable: ``None`` leaves the decision to the kind.
     :param details: any value that can cross a boundary.
-    :param context: what `errors.wrap` put in front of the message.
+    :param context: the text that `errors.wrap` put in front of the message.
     :param where: the place of a user's mistake, such as ``app/_index.yaml:12``.
     :param hint: what to do about it.
     """
@@ -86,7 +107,7 @@ class Error(Exception):
 
 
 class NonDeterminism(Error):
-    """Replayed code asked for something else than its history says; the workflow task is parked."""
+    """Replayed code issued other commands than its history records; the workflow task is parked."""
 
     def __init__(self, message: str, *, event: int, expected: str, actual: str, where: str | None) -> None:
         super().__init__(
@@ -100,4 +121,4 @@ class NonDeterminism(Error):
 
 
 class CodeError(Error):
-    """The code of an entry cannot run (a syntax error, a missing file or method): repair it and go on."""
+    """The code of an entry cannot run (a syntax error, a missing file or method) until it is repaired."""

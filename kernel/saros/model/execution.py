@@ -1,4 +1,4 @@
-"""Executions as clients and stores see them: identity, status, runs, records of their history."""
+"""Executions as clients and stores see them: identity, status, runs and the records of their history."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 
 from . import values
 from .errors import INTERNAL, INVALID, Error, ErrorData
+from .objects import text_of
 from .records import EMPTY, NO_ARGS, Body, Message, Outcome, StartOptions
 from .records import Record as Record
 from .text import shown
@@ -26,13 +27,13 @@ STATUSES: Final = (RUNNING, COMPLETED, FAILED, CANCELED, TERMINATED, TIMED_OUT, 
 
 TERMINATE: Final = "terminate"
 TIME_OUT: Final = "time_out"
-"""Operations of closing records that no program wrote: the execution was ended from outside."""
+"""Operations of closing records that were not written by a program, because the execution was ended from outside."""
 
 
 class Pid(NamedTuple):
-    """Where an execution is reached: ``place|id``.
+    """The address of an execution: ``place|id``.
 
-    A workflow's place is its worker; that of a function or a process is its node, which begins with ``@``.
+    The place of a workflow is its worker; that of a function or a process is its node, which begins with ``@``.
     """
 
     place: str
@@ -47,7 +48,7 @@ class Pid(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Pid | None:
-        """The pid that a text is, or None when it is a name."""
+        """Parse a pid; return None if the text is a name."""
         place, bar, id = text.partition("|")
         return cls(place, id) if bar else None
 
@@ -60,7 +61,7 @@ class Parent(Body, frozen=True, omit_defaults=True):
 
 
 class Watcher(Body, frozen=True, omit_defaults=True):
-    """Whoever hears of a run's end: as a DONE of command `ref` of run `run_id`, else as EXIT or LINK_DOWN."""
+    """The receiver of a run's end: as DONE of command `ref` of run `run_id`, or else as EXIT or LINK_DOWN."""
 
     pid: str
     run_id: str = ""
@@ -84,6 +85,7 @@ class StartRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     parent: Parent | None = None
     watcher: Watcher | None = None
     request_id: str = ""
+    trace: str = ""  # see `Run`
 
     @property
     def pid(self) -> Pid:
@@ -110,6 +112,9 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     continued_from: str = ""
     request_id: str = ""
     name: str = ""
+    trace: str = (
+        ""  # a carrier that its starter gave: a W3C traceparent, or the run whose trace it belongs to
+    )
 
     @property
     def pid(self) -> Pid:
@@ -117,7 +122,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Description(msgspec.Struct, omit_defaults=False):
-    """What `describe` and `list` tell. Times are nanoseconds since 1970, sizes bytes."""
+    """What `describe` and `list` return. Times are nanoseconds since 1970, sizes are bytes."""
 
     id: str
     run_id: str
@@ -155,19 +160,19 @@ class HistoryPage(NamedTuple):
 
 
 def new_id() -> str:
-    """A fresh id for a run, a request or an execution without one: a random UUID."""
+    """A new id for a run, a request, or an execution without an id: a random UUID."""
     digits = os.urandom(16).hex()
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 def check_id(id: str) -> str:
-    """Return a workflow id that every backend can hold.
+    """Return a workflow id that every backend can store.
 
     :raises Error: INVALID when it is blank, too long or has control characters.
     """
     if not id.strip() or len(id) > 512 or len(id.encode()) > 1_000 or not id.isprintable() or "|" in id:
         raise Error(
-            f"{shown(id)} is no workflow id: it must be 1 to 512 printable characters (at most 1,000 bytes) "
+            f"{shown(id)} is not a valid workflow id: use 1 to 512 printable characters (at most 1,000 bytes) "
             "without '|'",
             INVALID,
             retryable=False,
@@ -178,7 +183,7 @@ def check_id(id: str) -> str:
 def check_topic(topic: str) -> str:
     """Return a topic that a message may have.
 
-    :raises Error: INVALID for those of Saros's own.
+    :raises Error: INVALID for topics that are reserved for Saros.
     """
     if topic.startswith("@"):
         raise Error(
@@ -190,7 +195,7 @@ def check_topic(topic: str) -> str:
 def value_of(body: Json) -> Json:
     """The value in an `Outcome`.
 
-    :raises Error: what it failed with.
+    :raises Error: the failure that it holds.
     """
     outcome = msgspec.json.decode(body, type=Outcome)
     if outcome.err is not None:
@@ -199,13 +204,13 @@ def value_of(body: Json) -> Json:
 
 
 def error_of(raised: BaseException) -> ErrorData:
-    """What an exception that a function raised is to its caller (see "Failure semantics"). It raises nothing."""
+    """The error that the caller of a function gets for an exception (see "Failure semantics"). Never raises."""
     if isinstance(raised, Error):
         try:
             return values.error_data(raised)
-        except Exception:  # a class of the user's own, without what an Error has
+        except Exception:  # a user's class that lacks attributes of Error
             return ErrorData(
-                f"{values.text_of(type(raised).__name__)} is not a whole saros.Error", INTERNAL, False
+                f"{text_of(type(raised).__name__)} is not a complete saros.Error", INTERNAL, False
             )
     kind: str
     if isinstance(raised, TimeoutError):
@@ -214,7 +219,7 @@ def error_of(raised: BaseException) -> ErrorData:
         kind = "Unavailable"
     else:
         kind = "Internal"
-    name = values.text_of(type(raised).__name__)
-    text = values.text_of(raised) or name
+    name = text_of(type(raised).__name__)
+    text = text_of(raised) or name
     retryable: Any = None if kind != "Internal" else False
     return ErrorData(f"{name}: {text}" if kind == "Internal" else text, kind, retryable)

@@ -1,23 +1,116 @@
-"""Python objects that plainly stand for data."""
+"""Python objects that represent plain data: the builtins whose JSON `saros.model.values` writes."""
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import datetime as dt
 import decimal
 import enum
+import math
+import re
 import sys
 import uuid
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
+from . import text as plain
+from .errors import INVALID, Error, ErrorData
+from .raw import ABSENT, Raw
+
+RESERVED: Final = re.compile(r"\$+(?:bin|error)")
+INT_MIN, INT_MAX = -(2**63), 2**63 - 1
+_MAX_DEPTH: Final = 128
+_to_json = msgspec.json.Encoder().encode
+
+
+def plain_data(value: Any, path: str, depth: int) -> Any:
+    kind = type(value)
+    if kind is str:
+        return _text(value, path)
+    if value is None or kind is bool:
+        return value
+    if kind is int:
+        if INT_MIN <= value <= INT_MAX:
+            return value
+        raise refused(path, "an integer of more than 64 bits")
+    if kind is float:
+        if math.isfinite(value):
+            return value
+        raise refused(path, "NaN" if math.isnan(value) else "an infinite number")
+    if depth >= _MAX_DEPTH:
+        raise refused(path, f"nested deeper than {_MAX_DEPTH} levels, or a cycle")
+    if isinstance(value, Mapping):
+        return _plain_map(value, path, depth)
+    if isinstance(value, (list, tuple)):
+        return [plain_data(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value, 1)]
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return {"$bin": base64.b64encode(value).decode()}
+    if isinstance(value, Error):
+        details = ABSENT
+        if value.details is not None:
+            details = Raw(_to_json(plain_data(value.details, f"{path}.details", depth + 1)))
+        return {"$error": error_form(value, details)}
+    return _plain_other(value, path, depth)
+
+
+def _text(value: str, path: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise refused(path, "text with a lone surrogate; pass bytes instead") from None
+    return value
+
+
+def _plain_map(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise refused(path, f"a map with the key {plain.shown(key)}; keys are text")
+        made[_text(str.__str__(key), path)] = plain_data(item, f"{path}.{key}", depth + 1)
+    if len(made) == 1 and RESERVED.fullmatch(next(iter(made))):
+        ((key, item),) = made.items()
+        return {"$" + key: item}
+    return made
+
+
+def _plain_other(value: Any, path: str, depth: int) -> Any:
+    data = stands_for(value)
+    if data is value:
+        raise refused(path, f"a {type(value).__name__}")
+    return plain_data(data, path, depth)
+
+
+def refused(path: str, what: str) -> Error:
+    where = plain.one_line(plain.cut(path))
+    return Error(f"{where} is {what}, which cannot cross a boundary", INVALID, retryable=False)
+
+
+def error_form(error: Error, details: Raw, why: str = "") -> ErrorData:
+    stack = None if error.stack is None else text_of(error.stack)
+    retryable = error.retryable if isinstance(error.retryable, bool) else None
+    return ErrorData(
+        text_of(error.message) + why, text_of(error.kind), retryable, details, stack, text_of(error.context)
+    )
+
+
+def text_of(value: Any) -> str:
+    """Text that can cross a boundary, of whatever somebody put where text should be. It raises nothing."""
+    try:
+        return str(value).encode(errors="backslashreplace").decode()
+    except BaseException as raised:  # its __str__ may do anything
+        return f"a {type(value).__name__} without a text ({type(raised).__name__})".encode(
+            errors="backslashreplace"
+        ).decode()
+
 
 def stands_for(value: Any) -> Any:
-    """What an object stands for, which may hold such objects itself; the object itself when it is no data."""
+    """The data that an object represents, which may hold more such objects; the object itself if it is not data."""
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, int):  # a subclass, as those below
+    if isinstance(value, int):  # a subclass, as in the cases below
         return int(value)
     if isinstance(value, float):
         return float(value)
@@ -49,6 +142,6 @@ def _of_struct(value: msgspec.Struct) -> dict[str, Any] | list[Any]:
 
 
 def _is_model(value: Any) -> bool:
-    """Whether a value is a model of pydantic, which need not be installed."""
+    """True if a value is a model of pydantic, which need not be installed."""
     pydantic = sys.modules.get("pydantic")
     return pydantic is not None and isinstance(value, pydantic.BaseModel)

@@ -1,4 +1,4 @@
-"""Which start options there are: what one backend refuses, none takes."""
+"""The start options. All backends accept and refuse the same values."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _CHOICES: Final = {
 
 
 def check_start(options: StartOptions, id: str) -> None:
-    """Check what a workflow is started with.
+    """Check the start options of a workflow.
 
-    :param id: its workflow id.
-    :raises Error: INVALID, naming the option and what it must be.
+    :param id: the workflow id.
+    :raises Error: INVALID, naming the option and its valid values.
     """
     check_id(id)
     for name in _DURATIONS:
@@ -48,7 +48,7 @@ def check_start(options: StartOptions, id: str) -> None:
 
 
 def check_retry(policy: RetryPolicy) -> None:
-    """:raises Error: INVALID, naming the key of a retry policy and what it must be."""
+    """:raises Error: INVALID, naming the key of the retry policy and its valid values."""
     for name in ("initial_interval", "maximum_interval"):
         _check_duration(f"retry_policy.{name}", getattr(policy, name))
     if not policy.backoff_coefficient >= 1:
@@ -66,7 +66,7 @@ def _check_cron(options: StartOptions) -> None:
     next_cron(options.cron_schedule, 0)
     if options.start_delay:
         raise Error(
-            "the options start_delay and cron_schedule exclude each other: the schedule says when it starts",
+            "options start_delay and cron_schedule cannot be combined; the schedule determines the first start",
             INVALID,
             retryable=False,
         )

@@ -1,4 +1,4 @@
-"""Histories for people: names of events as the field knows them, and one-line summaries."""
+"""Histories for people: standard names of events, and one-line summaries."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ DONE_NAMES: Final = {
 class Line(NamedTuple):
     """One event of a history, readable.
 
-    :param number: of the event, from 1 on.
+    :param number: of the event, counted from 1.
     :param time: nanoseconds since 1970.
     :param name: what happened, such as ``ActivityCompleted``.
-    :param summary: what it was about, in a few words.
+    :param summary: a few words about it.
     :param record: the event as it is recorded.
     :param body: the JSON data of that.
     """
@@ -67,7 +67,7 @@ class Line(NamedTuple):
 
 
 def lines(records: list[Record], start: int = 0, opened: dict[int, Record] | None = None) -> list[Line]:
-    """Describe records; `start` of them came before. `opened` carries what is under way from page to page."""
+    """Describe records after the first `start`. `opened` carries unsettled commands from page to page."""
     opened = {} if opened is None else opened
     described = []
     for number, record in enumerate(records, start + 1):
@@ -95,7 +95,7 @@ def _describe(record: Record, body: Any, opened: dict[int, Record]) -> tuple[str
 
 
 def describe_command(command: Command) -> str:
-    """What a command asks for, such as ``ActivityScheduled app:charge #3``."""
+    """A short description of a command, such as ``ActivityScheduled app:charge #3``."""
     text = summary_of(command.op, _decode(command.body))
     return f"{NAMES.get(command.op, command.op)} {text} #{command.ref}".replace("  ", " ")
 
@@ -134,7 +134,7 @@ def summary_of(op: str, body: Any) -> str:
 
 
 def duration(ns: int) -> str:
-    """A span of time as Go writes it, without parts that are zero."""
+    """A duration in Go's notation, without parts that are zero."""
     if ns < SECOND:
         return f"{ns / 1e6:g}ms"
     text = ""
@@ -188,7 +188,7 @@ def export_history(page: HistoryPage) -> dict[str, Any]:
 
 
 def _told(name: str, wire: Json) -> dict[str, Any]:
-    """JSON as its writer wrote it, or, when it holds bytes or errors, as it is on the wire and marked so."""
+    """JSON as its writer wrote it, or, if it holds bytes or errors, wire JSON that is marked as such."""
     text, plain = to_plain(wire) if wire else (b"null", True)
     told = {name: json.loads(text)}
     return told if plain else {**told, "wire": [name]}
@@ -202,10 +202,10 @@ def _read(told: dict[str, Any], name: str) -> Json:
 def import_history(document: Any) -> tuple[Run, list[Record]]:
     """The run and the records of a document.
 
-    :raises Error: INVALID when it is none.
+    :raises Error: INVALID when the document is not a history.
     """
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise Error(f"this is no history of format {FORMAT}", INVALID, retryable=False)
+        raise Error(f"this is not a history of format {FORMAT}", INVALID, retryable=False)
     try:
         run = msgspec.json.decode(_read(document, "run"), type=Run)
         records = [

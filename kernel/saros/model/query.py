@@ -1,8 +1,8 @@
 """List queries: ``status = 'running' and (customer_id = 'c-42' or order_total > 100)``. The grammar is in
 docs/queries.md.
 
-A query is a tree of conditions. Negations are carried down to them, so that `All` and `AnyOf` are the only
-inner nodes. A run without an attribute fulfils no condition on it but ``!=``, ``is null`` and what is negated.
+A query is a tree of conditions. Negations are pushed down to the conditions, so `All` and `AnyOf` are the only
+inner nodes. A run without an attribute fulfils only ``!=``, ``is null`` and negated conditions on it.
 """
 
 from __future__ import annotations
@@ -44,26 +44,26 @@ _TOKEN: Final = re.compile(
 )
 _DEEPEST: Final = 100
 _NEAR: Final = 0.8
-"""How much a name must look like a field to be taken for a slip of it, and not for a search attribute."""
+"""How similar to a field a name must be to count as a misspelled field instead of a search attribute."""
 
 
 def parse(query: str, now: dt.datetime | None = None) -> Node:
-    """The conditions of a query.
+    """Parse a query into its conditions.
 
-    :param now: what the word ``now`` means; default: the time of this machine.
+    :param now: the meaning of the word ``now``; default: this machine's time.
     :raises Error: INVALID, with what is wrong and where.
     """
     return _Parser(query, now or dt.datetime.now(dt.UTC)).query()
 
 
 def both(*queries: str) -> str:
-    """The query that is fulfilled where all of these are; empty ones always are."""
+    """The query that selects what all of these queries select; empty queries select everything."""
     given = [query for query in queries if query.strip()]
     return given[0] if len(given) == 1 else " and ".join(f"({query})" for query in given)
 
 
 def selecting(query: str, status: str) -> str:
-    """The query that selects what a query and a status select; either may be empty.
+    """The query that selects what both a query and a status select; either may be empty.
 
     :raises Error: INVALID for an unknown status.
     """
@@ -71,16 +71,18 @@ def selecting(query: str, status: str) -> str:
 
 
 def status_of(text: str) -> str:
-    """The status that a text names, in our words or in Temporal's.
+    """The status that a text names, as Saros or as Temporal spells it.
 
-    :raises Error: INVALID when it names none, with the nearest.
+    :raises Error: INVALID when it names none, with the most similar one.
     """
     status = _status(text)
     if status in STATUSES:
         return status
     near = difflib.get_close_matches(status, STATUSES, n=1, cutoff=0.6)
     hint = f'did you mean "{near[0]}"?' if near else f"it is one of {', '.join(STATUSES)}"
-    raise Error(f'"{one_line(cut(text))}" is no status of an execution', INVALID, retryable=False, hint=hint)
+    raise Error(
+        f'"{one_line(cut(text))}" is not a status of an execution', INVALID, retryable=False, hint=hint
+    )
 
 
 class _Parser:
@@ -115,7 +117,7 @@ class _Parser:
         return self._tokens[at] if at < len(self._tokens) else ("end", "the end of the query")
 
     def _take(self, *words: str) -> bool:
-        """Whether these words or signs come next; they are read then."""
+        """Read these words or signs and return True, if they come next."""
         for ahead, word in enumerate(words):
             group, text = self._peek(ahead)
             if group not in ("word", "op") or text.lower() != word:
@@ -143,7 +145,7 @@ class _Parser:
             return self._condition(negated)
         self._depth += 1
         if self._depth > _DEEPEST:
-            raise self._bad("it is nested too deeply")
+            raise self._bad("the conditions are nested too deeply")
         node = self._or(negated)
         self._depth -= 1
         if not self._take(")"):
@@ -188,11 +190,11 @@ class _Parser:
         return f"{' '.join(OPERATORS)} in, starts with, is null"
 
     def _field(self, name: str) -> tuple[str, str]:
-        if name.startswith("`"):  # a search attribute, whatever it looks like
+        if name.startswith("`"):  # always a search attribute
             return name.strip("`"), ""
         field = FIELDS.get(name.lower(), "")
         if field == "status" and not self._names_status():
-            field = ""  # a search attribute of that name, as it is no status that is asked for
+            field = ""  # a search attribute of that name, because the value is not a status
         near = difflib.get_close_matches(name.lower(), FIELDS, n=1, cutoff=_NEAR)
         if not field and name.lower() not in FIELDS and near:
             hint = (
@@ -202,7 +204,7 @@ class _Parser:
         return name, field
 
     def _names_status(self) -> bool:
-        """Whether the value, or the first of a list, is a status of an execution, or a slip of one."""
+        """True if the value, or the first of a list, is a status of an execution or a misspelled one."""
         for ahead in range(5):
             group, text = self._peek(ahead)
             if group in ("text", "number") or (group == "word" and text.lower() not in _WORDS):
@@ -241,7 +243,7 @@ class _Parser:
             time = parse_time(text)
             if time is None:
                 hint = "or a time relative to now, such as now - 1h"
-                raise self._bad(f"{shown(text)} is no RFC 3339 time such as '2026-01-31T12:00:00Z'", hint)
+                raise self._bad(f"{shown(text)} is not an RFC 3339 time such as '2026-01-31T12:00:00Z'", hint)
             return time
         return text
 
@@ -253,7 +255,7 @@ class _Parser:
             return self._now + dt.timedelta(microseconds=ns // 1000 * (1 if sign == "+" else -1))
         except (Error, OverflowError, ValueError):
             hint = "write for example now - 1h30m, or now - 7d"
-            raise self._bad(f"{shown(span)} is no duration", hint) from None
+            raise self._bad(f"{shown(span)} is not a duration", hint) from None
 
     def _bad(self, why: str, hint: str | None = None) -> Error:
         return Error(f"bad query {shown(self._query)}: {why}", INVALID, retryable=False, hint=hint)

@@ -7,4 +7,4 @@ import msgspec
 Raw = msgspec.Raw
 
 ABSENT: Final = Raw(b"")
-"""The default of a field that may be missing; false, while every JSON text is true."""
+"""The default of a field that may be missing. It is falsy, while every JSON text is truthy."""

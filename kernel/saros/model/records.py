@@ -1,14 +1,14 @@
-"""The sans-I/O heart: a `Program` is one running ``main``, and this is all that it says and hears.
+"""The sans-I/O core: a `Program` is one running ``main``; these records are its whole input and output.
 
     advance(events) -> commands
 
-It owns no clock, no task, no thread. Whoever drives it (the durable engine, the process host, a
-Temporal workflow) brings events in and carries commands out; nothing else differs between them.
+It owns no clock, no task and no thread. Its driver (the durable engine, the process host, a
+Temporal workflow) brings events in and carries commands out. Nothing else differs between drivers.
 
-Every event and every command is the same small record: what (`op`), which (`ref`) and the details
-(`body`, JSON). A command's `ref` counts 1, 2, 3... within its program; a ``done`` event carries the
-`ref` of the command that it settles. The bodies' shapes are the structs below; user values inside
-them stay raw JSON, which the kernel passes on without looking."""
+Every event and every command is the same small record: what (`op`), which (`ref`) and the details (`body`, JSON).
+A command's `ref` counts 1, 2, 3... within its program; a ``done`` event carries the `ref` of the command that it
+settles. The bodies' shapes are the structs below; user values inside them stay raw JSON, which nobody looks at.
+"""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from .raw import ABSENT, Raw
 from .values import Json
 
 
-# Histories keep many of these for long, and they hold nothing that could refer back to them.
+# gc=False: histories keep many records for a long time, and records cannot be part of reference cycles.
 class Record(msgspec.Struct, frozen=True, gc=False):
     """One line of a history: an event that came in, or a command that went out."""
 
     op: str
-    ref: int  # of a command: its own; of an event: that of the command that it settles, or 0
+    ref: int  # of a command: its own; of an event: the ref of the command that it settles, or 0
     body: Json
-    time: int = 0  # nanoseconds since 1970; of a command that of the event that caused it
+    time: int = 0  # nanoseconds since 1970; a command has the time of the event that caused it
 
     @property
     def size(self) -> int:
-        """Bytes that this record adds to a history's size: its body, and 32 for the rest."""
+        """The bytes that this record adds to a history's size: its body, plus 32 for the rest."""
         return len(self.body) + 32
 
 
 Event = Record
-"""Something that happened; the program's input. Its `time` is the program's clock from there on."""
+"""Something that happened: the program's input. Its `time` is the program's clock from then on."""
 
 Command = Record
-"""Something that the program wants; its output."""
+"""Something that the program wants: its output."""
 
 
 # --- events -------------------------------------------------------------------------------------
@@ -53,7 +53,7 @@ MESSAGE: Final = "message"  # Message
 EXIT: Final = "exit"  # Exit: a monitored or linked peer ended
 LINK_DOWN: Final = "link_down"  # Exit: a linked peer ended abnormally
 CANCEL: Final = "cancel"  # CancelRequest
-OUTDATED: Final = "outdated"  # the app has been loaded anew; processes only
+OUTDATED: Final = "outdated"  # the app was reloaded; only for processes
 QUERY: Final = "query"  # HandlerCall: answered by ANSWER, never recorded
 UPDATE: Final = "update"  # HandlerCall: answered by ANSWER, recorded
 
@@ -90,7 +90,7 @@ class Body(msgspec.Struct, frozen=True, omit_defaults=True):
 class Start(Body, frozen=True, omit_defaults=True):
     args: Raw = NO_ARGS  # array of values
     context: Raw = EMPTY  # object: `ctx` values
-    info: Raw = EMPTY  # object: what workflow.info() / activity.info() tell
+    info: Raw = EMPTY  # object: the result of workflow.info() / activity.info()
     pid: str = ""
     entry: str = ""
     seed: str = ""  # of random numbers that need not be secret
@@ -108,8 +108,8 @@ class Message(Body, frozen=True, omit_defaults=True):
     topic: str
     sender: str = ""
     payloads: Raw = NO_ARGS  # array of values
-    key: str = ""  # only on the way to an actor: see `Send.after`
-    after: str = ""
+    key: str = ""  # only on the way to an actor, which takes a message that is delivered again once
+    trace: str = ""  # the sender's carrier, while somebody observes: a W3C traceparent, or its run
 
 
 class Exit(Body, frozen=True, omit_defaults=True):
@@ -132,9 +132,9 @@ class HandlerCall(Body, frozen=True, omit_defaults=True):
 
 
 class RetryPolicy(Body, frozen=True, omit_defaults=True):
-    """How a failed attempt is tried again. Intervals are milliseconds; 0 attempts means no limit.
+    """How failed attempts are retried. Intervals are in milliseconds; 0 attempts means no limit.
 
-    An initial interval of 0 is the default of 1 s, and a maximum interval below the initial one is as long as that.
+    An initial interval of 0 means the default of 1 s; a maximum interval below the initial one is raised to it.
     """
 
     initial_interval: int = 1_000
@@ -160,7 +160,7 @@ class CallOptions(Body, frozen=True, omit_defaults=True):
     task_queue: str = ""
     wait_for_cancellation: bool = False
     local: bool | None = None  # None: as the entry's meta says
-    disable_eager_execution: bool = False  # a hint, for who has such a shortcut
+    disable_eager_execution: bool = False  # a hint, for backends with such a shortcut
     retry_policy: RetryPolicy = RetryPolicy()
 
 
@@ -200,7 +200,7 @@ class StartOptions(Body, frozen=True, omit_defaults=True):
     parent_close_policy: str = "terminate"
     wait_for_cancellation: bool = False
     namespace: str = ""  # empty: the worker's own, which is the only one
-    enable_eager_start: bool = False  # a hint, for who has such a shortcut
+    enable_eager_start: bool = False  # a hint, for backends with such a shortcut
 
 
 class Spawn(Body, frozen=True, omit_defaults=True):
@@ -220,24 +220,22 @@ class Send(Body, frozen=True, omit_defaults=True):
     to: str  # pid or registered name
     topic: str
     payloads: Raw = NO_ARGS
-    after: str | None = None  # key of the message that must come before this one; empty: this is the first
 
 
 class Ask(Body, frozen=True, omit_defaults=True):
-    """A request about another execution; `verb` is one of `ASK_VERBS`, or one of an actor's `READS`."""
+    """A request about another execution.
+
+    :ivar verb: monitor, unmonitor, link, unlink, cancel, terminate, register, lookup, unregister, or one of an
+        actor's `READS`.
+    """
 
     verb: str
     to: str = ""
     name: str = ""
     reason: str = ""
-    request: str = ""  # only for the execution that this start request makes, whenever it is carried out
-    run_id: str = ""  # the asker's run, if it is a workflow: what it watches, it watches until that run ends
+    request: str = ""  # only for the execution that this start request makes, now or later
+    run_id: str = ""  # the asker's run, if it is a workflow: its watches last until that run ends
     args: Raw = NO_ARGS
-
-
-ASK_VERBS: Final = frozenset(
-    {"monitor", "unmonitor", "link", "unlink", "cancel", "terminate", "register", "lookup", "unregister"}
-)
 
 
 class Attributes(Body, frozen=True, omit_defaults=True):
@@ -253,7 +251,7 @@ class VersionMark(Body, frozen=True, omit_defaults=True):
 
 
 class Answer(Body, frozen=True, omit_defaults=True):
-    """What a query or update handler said."""
+    """The result of a query or update handler."""
 
     id: str
     ok: Raw = ABSENT
@@ -261,22 +259,12 @@ class Answer(Body, frozen=True, omit_defaults=True):
 
 
 class ContinueAsNew(Body, frozen=True, omit_defaults=True):
-    """Start over, with the mail that the program had received and not yet read."""
+    """Start over, with the mail that the program has received but not read."""
 
     args: Raw = NO_ARGS
     entry: str = ""  # default: the same entry
     context: Raw = EMPTY
     mail: tuple[Message, ...] = ()
-
-
-class Inspection(Body, frozen=True, omit_defaults=True):
-    """What a program offers to who looks at it from outside, and where its coroutines wait."""
-
-    queries: tuple[str, ...] = ()  # names
-    updates: tuple[str, ...] = ()
-    topics: tuple[str, ...] = ()  # that it listens to, besides its inbox
-    stacks: tuple[str, ...] = ()  # of each blocked coroutine the user's lines, innermost first
-    waits: tuple[int, ...] = ()  # of each the ref of the command that it awaits, or 0
 
 
 B = TypeVar("B")
@@ -302,5 +290,5 @@ def unpack(body: Json | Raw, shape: type[B]) -> B:
 
 
 def outcome_ok(value: Json) -> Json:
-    """The `Outcome` of success with a value that is JSON already."""
+    """The `Outcome` of success with a value that is already JSON."""
     return b'{"ok":' + value + b"}"

@@ -1,4 +1,4 @@
-"""Search attributes: which values they may have."""
+"""Search attributes and the values that they may have."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIST: Final = "list"
 
 
 def type_of(value: Any) -> str | None:
-    """The search attribute type of a value; None when it can be none."""
+    """The search attribute type of a value; None if it cannot be a search attribute."""
     if isinstance(value, bool):
         return BOOLEAN
     if isinstance(value, int):
@@ -37,7 +37,7 @@ def type_of(value: Any) -> str | None:
 
 
 def parse_time(text: str) -> dt.datetime | None:
-    """The time that an RFC 3339 text with a time zone is, else None."""
+    """Parse an RFC 3339 time with a time zone; return None if the text is not one."""
     if len(text) < 20 or text[4] != "-" or text[10] not in "Tt ":
         return None
     try:
@@ -48,7 +48,7 @@ def parse_time(text: str) -> dt.datetime | None:
 
 
 def refused_values(search: Json) -> dict[str, str]:
-    """Which of these attributes (a JSON object) have values that no search attribute can have, and why."""
+    """The attributes (of a JSON object) whose values a search attribute cannot have -> why."""
     found = values.decode(search)
     return {
         name: f"the search attribute {name} must be a text, a number, true or false, a time or a list of texts"
@@ -58,7 +58,7 @@ def refused_values(search: Json) -> dict[str, str]:
 
 
 def check_search(search: Json) -> str | None:
-    """Say why these attributes cannot all be stored; None when they can."""
+    """Why these attributes cannot all be stored; None if they can."""
     if not isinstance(values.decode(search), dict):
         return "search attributes must be a table with names as keys"
     return _reasons(refused_values(search))
@@ -80,7 +80,7 @@ def _reasons(refused: Mapping[str, str]) -> str | None:
 
 
 def upserted(old: Mapping[str, msgspec.Raw], new: Mapping[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
-    """Attributes after an upsert: a null removes its name. Nothing given is changed: runs share attributes."""
+    """Attributes after an upsert: a null removes its name. The arguments stay unchanged: runs share attributes."""
     merged = {**old, **{name: msgspec.Raw(bytes(value)) for name, value in new.items()}}
     return {name: value for name, value in merged.items() if bytes(value) != b"null"}
 
@@ -128,13 +128,13 @@ class Condition(NamedTuple):
 
 
 class All(NamedTuple):
-    """All of them must hold; those of an empty query always do."""
+    """All conditions must hold; an empty query always does."""
 
     parts: tuple[Node, ...]
 
 
 class AnyOf(NamedTuple):
-    """One of them must hold."""
+    """At least one condition must hold."""
 
     parts: tuple[Node, ...]
 
@@ -143,7 +143,7 @@ Node = Condition | All | AnyOf
 
 
 def conditions(node: Node) -> Iterator[Condition]:
-    """All conditions of a query, wherever they are."""
+    """All conditions of a query, at any depth."""
     if isinstance(node, Condition):
         yield node
     else:
@@ -161,7 +161,7 @@ def required(node: Node) -> list[Condition]:
 
 
 def matches(node: Node, description: Description) -> bool:
-    """Whether a query selects a run."""
+    """True if a query selects a run."""
     if isinstance(node, All):
         return all(matches(part, description) for part in node.parts)
     if isinstance(node, AnyOf):

@@ -1,4 +1,4 @@
-"""Text of programs and clients, for terminals, logs and messages: it controls nothing there, and is not endless."""
+"""Makes text of programs and clients safe for terminals, logs and messages: no control characters, cut if long."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from typing import Any, Final
 
 CUT: Final = 200
-"""Characters of a value that a message shows."""
+"""How many characters of a value a message shows."""
 LONGEST: Final = 1000
-"""Characters of a message of the library's, with all the values in it."""
+"""How many characters a message may have, including the values in it."""
 
 _BIDI: Final = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _UNSAFE: Final = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff{_BIDI}\ud800-\udfff]")
@@ -16,7 +16,7 @@ _ENDS: Final = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff{_BIDI}\ud800-\
 
 
 def visible(text: str) -> str:
-    """The text with control characters, other line separators and changes of direction as escapes.
+    """The text with control characters, line separators and direction changes as escapes.
 
     Line feeds and tabs stay.
     """
@@ -24,22 +24,22 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The same, with line feeds and tabs as escapes too."""
+    """Like `visible`, with line feeds and tabs as escapes, too."""
     return _ENDS.sub(_escape, text) if not text.isprintable() else text
 
 
 def json_visible(text: str) -> str:
-    """The same JSON without such characters: they are only within its texts, where JSON has escapes for them."""
+    """JSON without such characters: they occur only in its strings, where JSON has escapes for them."""
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) if not text.isprintable() else text
 
 
 def cut(text: str, most: int = CUT) -> str:
-    """The beginning of a long text, and how long it is."""
+    """The beginning of a long text, and its length."""
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
 def sentence(text: str) -> str:
-    """A message into which values of users may have come, whoever wrote it: on one line, cut."""
+    """A message that may contain values of users: on one line, cut."""
     safe = one_line(text[:LONGEST])
     if len(safe) <= LONGEST and len(text) <= LONGEST:
         return safe

@@ -1,4 +1,4 @@
-"""Text that says when: durations, and cron expressions, with one meaning on every backend.
+"""Durations and cron expressions, with the same meaning on every backend.
 
 A duration is ``"1h30m"``, ``"500ms"``, or a number of milliseconds.
 
@@ -6,8 +6,8 @@ A cron expression has the five fields of Vixie cron: minute, hour, day of month,
 fields are restricted, a day that matches either of them counts; a day field that starts with ``*`` does not
 restrict (crontab(5)).
 
-Where the clock of a time zone jumps, every backend does what Temporal's scheduler does: a time that does not exist
-is left out; a time that comes twice fires once in zones east of Greenwich (at its second coming, when it is a fixed
+When the clock of a time zone changes, every backend does what Temporal's scheduler does: a time that does not exist
+is skipped; a time that occurs twice fires once in zones east of Greenwich (the second time, if it is a fixed
 time) and twice in zones west of it. `Cron.after` follows the algorithm of Temporal's server
 (``compiledCalendar.next``) step by step, because the two must agree on each moment.
 """
@@ -45,10 +45,10 @@ _LONGEST: Final = 2**63 - 1  # nanoseconds, about 292 years
 
 
 def parse_duration(value: str | int | float) -> int:
-    """The duration in nanoseconds.
+    """Parse a duration; return nanoseconds.
 
     :param value: a text as in Go (``"1h30m"``, ``"1.5s"``, ``"-2m"``, ``"0"``), or a number of milliseconds.
-    :raises Error: of kind ``Invalid``, when it is no duration or longer than 292 years.
+    :raises Error: of kind ``Invalid``, when it is not a duration or longer than 292 years.
     """
     if isinstance(value, str):
         return _bounded(_parse(value), value)
@@ -67,7 +67,7 @@ def _parse(text: str) -> int:
         if not unit:
             raise _invalid(text, f'the unit is missing after "{number}"; write for instance "{number}s"')
         if unit not in _UNITS:
-            raise _invalid(text, f'"{unit}" is no unit; use ns, us, ms, s, m or h')
+            raise _invalid(text, f'"{unit}" is not a unit; use ns, us, ms, s, m or h')
         total += Decimal(number) * _UNITS[unit]
         at = part.end()
     if at == 0 or at < len(body):
@@ -87,7 +87,7 @@ def _invalid(value: object, reason: str) -> Error:
 
 
 LAST_YEAR = 2100
-"""Temporal's scheduler looks no further."""
+"""The last year: Temporal's scheduler stops there, too."""
 
 _HOUR = dt.timedelta(hours=1)
 _ZERO = dt.timedelta()
@@ -123,7 +123,7 @@ class Cron:
             raise self._invalid("no date matches it")
 
     def _reason(self, fields: list[str]) -> str:
-        """Which field is wrong; when each is right by itself, their combination names no date."""
+        """Which field is wrong; if each is valid alone, their combination matches no date."""
         for index, (name, field) in enumerate(zip(_NAMES, fields, strict=True)):
             alone = " ".join(field if at == index else "*" for at in range(len(fields)))
             try:
@@ -142,7 +142,7 @@ class Cron:
         )
 
     def after(self, now: int, zone: dt.tzinfo = dt.UTC) -> int | None:
-        """The first time after `now`, both in nanoseconds since 1970; None when none is left before 2101."""
+        """The first time after `now`, both in nanoseconds since 1970; None if there is none before 2101."""
         instant = dt.datetime.fromtimestamp(now // SECOND, dt.UTC)
         local = instant.astimezone(zone)
         hour, minute = local.replace(tzinfo=None, minute=0, second=0), local.minute + 1
@@ -173,10 +173,10 @@ class Cron:
         return min((minute for minute in self.minutes if minute >= least), default=None)
 
     def in_numbers(self) -> str:
-        """The expression in lists of numbers, as every implementation of cron reads them in the same way.
+        """The expression as lists of numbers, which every implementation of cron reads in the same way.
 
-        :raises Error: INVALID when it cannot be written so: implementations disagree whether a restricted weekday
-            narrows days such as ``*/2``, or adds to them.
+        :raises Error: INVALID when that is impossible: implementations disagree on whether a restricted weekday
+            narrows days such as ``*/2`` or adds to them.
         """
         day, weekday = self.expression.split()[2], self.expression.split()[4]
         free = (day == "*" or len(self.days) == 31, weekday == "*" or len(self.weekdays) == 7)
@@ -199,7 +199,7 @@ def _next_month(day: dt.datetime) -> dt.datetime:
 
 
 def _instant(wall: dt.datetime, zone: dt.tzinfo) -> dt.datetime:
-    """When a zone's clock shows `wall`, with the choice that Go's ``time.Date`` makes for one that comes twice."""
+    """The instant at which a zone's clock shows `wall`; if there are two, the one that Go's ``time.Date`` picks."""
     as_utc = wall.replace(tzinfo=dt.UTC)
     offset = as_utc.astimezone(zone).utcoffset()
     if offset:
@@ -208,13 +208,13 @@ def _instant(wall: dt.datetime, zone: dt.tzinfo) -> dt.datetime:
 
 
 def next_cron(expression: str, now: int) -> int:
-    """The next time, in nanoseconds since 1970, that a cron expression names after `now`; its zone is UTC.
+    """The next time after `now`, in nanoseconds since 1970, that matches a cron expression in UTC.
 
     :raises Error: INVALID when it is not a cron expression.
     """
     time = cron_of(expression).after(now)
     if time is None:
-        raise Error(f'"{expression}" names no time any more', INVALID, retryable=False)
+        raise Error(f'"{expression}" matches no future time', INVALID, retryable=False)
     return time
 
 
@@ -222,8 +222,8 @@ def next_cron(expression: str, now: int) -> int:
 def cron_of(expression: str) -> Cron:
     """The cron schedule of start options.
 
-    :raises Error: INVALID when it is not a cron expression, or one that backends do not read alike.
+    :raises Error: INVALID when it is not a cron expression, or when backends read it differently.
     """
     cron = Cron(expression)
-    cron.in_numbers()  # raises where Temporal would read it in another way
+    cron.in_numbers()  # raises if Temporal would read it differently
     return cron

@@ -2,44 +2,39 @@
 
 A value is data: ``None``, ``bool``, a 64-bit ``int``, a finite ``float``, ``str``, ``bytes``, a list, a
 dict with string keys, or an `Error`. Inside Saros (in histories, stores and programs) it is *wire* JSON;
-the three things that JSON lacks are objects with one reserved key:
+values that JSON lacks are objects with one reserved key:
 
     bytes            {"$bin": "<base64>"}
     error            {"$error": {"message": ..., "kind": ..., ...}}
     such an object   {"$$bin": ...}     (one more "$" in front of the key)
 
-JSON of the outside world is *plain*: every key of it is just a key. `from_plain` makes wire JSON of what
-users, clients and other SDKs send, `to_plain` makes plain JSON of what they get.
+JSON outside Saros is *plain*: no key has a special meaning. `from_plain` converts what users, clients and
+other SDKs send to wire JSON; `to_plain` converts what they receive to plain JSON.
 
-``3`` and ``3.0`` stay apart because JSON text keeps the point.
+``3`` and ``3.0`` stay distinct because JSON text keeps the decimal point.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
-from . import text as plain
 from .errors import INVALID, Error, ErrorData
-from .objects import stands_for
+from .objects import INT_MAX, INT_MIN, RESERVED, error_form, plain_data, refused, text_of
 from .raw import ABSENT, Raw
 
 Json = bytes
 """UTF-8 JSON text of one value."""
 
-_RESERVED: Final = re.compile(r"\$+(?:bin|error)")
 _TAGS: Final = frozenset({"$bin", "$error"})
 _DOLLAR: Final = re.compile(rb"\$|\\u0024")
 _SPECIAL: Final = re.compile(rb"\$|\\u0024|[0-9]{19}")
-"""What a JSON text must hold for its value not to be just what it says: a reserved key, a long number."""
-_INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
-_MAX_DEPTH: Final = 128
+"""Matches JSON texts that need a closer look: those with a reserved key or a long number."""
 _to_json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -49,12 +44,12 @@ NULL: Final[Json] = b"null"
 def encode(value: Any) -> Json:
     """Return the JSON of a value.
 
-    Also accepted, as what they plainly stand for: tuples, dataclasses, msgspec structs, pydantic models, enums (by
+    Also accepted, as the data that they represent: tuples, dataclasses, msgspec structs, pydantic models, enums (by
     value), decimals (as text), dates and UUIDs.
 
     :raises Error: INVALID, with the path to the part that is not data.
     """
-    return _encoded(lambda: _plain(value, "value", 0), "value")
+    return _encoded(lambda: plain_data(value, "value", 0), "value")
 
 
 def _encoded(plain: Callable[[], Any], path: str) -> Json:
@@ -62,15 +57,15 @@ def _encoded(plain: Callable[[], Any], path: str) -> Json:
         return _to_json(plain())
     except Error:
         raise
-    except Exception as exc:  # code of the value's own, such as a mapping's items()
+    except Exception as exc:  # the value's own code failed, such as a mapping's items()
         what = f"what cannot be read ({type(exc).__name__}: {text_of(exc)})"
-        raise _refused(path, what) from exc
+        raise refused(path, what) from exc
 
 
 def encode_args(args: tuple[Any, ...] | list[Any]) -> Json:
     """Return the JSON array of a call's arguments; paths in errors start at ``argument 1``."""
     return _encoded(
-        lambda: [_plain(value, f"argument {index}", 0) for index, value in enumerate(args, 1)],
+        lambda: [plain_data(value, f"argument {index}", 0) for index, value in enumerate(args, 1)],
         "an argument",
     )
 
@@ -88,7 +83,7 @@ def decode(data: Json | msgspec.Raw) -> Any:
 
 
 def from_plain(text: Json) -> Json:
-    """Return the wire JSON of a plain JSON text: what looks like a reserved key is an ordinary one.
+    """Return the wire JSON of a plain JSON text, in which keys that look reserved are ordinary keys.
 
     :raises Error: INVALID when the text is not JSON.
     """
@@ -101,7 +96,7 @@ def from_plain(text: Json) -> Json:
 
 
 def to_plain(wire: Json) -> tuple[Json, bool]:
-    """Return the plain JSON of wire JSON, and True; or, when it holds bytes or errors, itself and False."""
+    """Return the plain JSON of wire JSON, and True; or, if it holds bytes or errors, the wire JSON and False."""
     if not _DOLLAR.search(wire):
         return wire, True
     found = _from_json(wire)
@@ -109,41 +104,41 @@ def to_plain(wire: Json) -> tuple[Json, bool]:
 
 
 def shown(wire: Json) -> Any:
-    """Return the JSON data of wire JSON, for people and for output that nobody reads back: bytes and errors
-    stay the objects that stand for them.
+    """Return the JSON data of wire JSON, for people and for output that is never read back: bytes and errors
+    stay objects with a reserved key.
     """
     found = _from_json(wire)
     return _unescaped(found) if _DOLLAR.search(wire) else found
 
 
 def readable(wire: Json | Raw) -> Raw:
-    """Return what `shown` gives as JSON."""
+    """Return the result of `shown` as JSON."""
     return Raw(_to_json(shown(bytes(wire)))) if _DOLLAR.search(wire) else Raw(wire)
 
 
 def members(wire: Json | Raw) -> dict[str, Raw]:
-    """Return the names of an object, each with its wire JSON."""
+    """Return the members of an object, each with its wire JSON."""
     return named(_members(wire))
 
 
 def named(found: dict[str, Raw]) -> dict[str, Raw]:
-    """Return the members of an object with the names that they have outside the wire."""
+    """Return the members of an object with their plain names."""
     if len(found) == 1:
         ((name, item),) = found.items()
-        if name.startswith("$$") and _RESERVED.fullmatch(name):
+        if name.startswith("$$") and RESERVED.fullmatch(name):
             return {name[1:]: item}
     return found
 
 
 def object_of(found: dict[str, Raw]) -> Json:
-    """Return the wire JSON of what `members` gives."""
-    if len(found) == 1 and _RESERVED.fullmatch(next(iter(found))):
+    """Return the wire JSON of an object from its `members`."""
+    if len(found) == 1 and RESERVED.fullmatch(next(iter(found))):
         found = {"$" + name: item for name, item in found.items()}
     return _to_json(found)
 
 
 def same_json(one: Json, other: Json) -> bool:
-    """Whether two JSON texts say the same, however they are spelled (3 and 3.0 stay apart)."""
+    """True if two JSON texts have the same value, however they are written (3 and 3.0 differ)."""
     try:
         return bool(_spelled(_from_json(one)) == _spelled(_from_json(other)))
     except msgspec.DecodeError:
@@ -159,34 +154,16 @@ def _spelled(value: Any) -> Any:
 
 
 def error_data(error: Error) -> ErrorData:
-    """Return the boundary form of an exception. It raises nothing: details that are no data are left out, which
-    the message says.
+    """Return the boundary form of an exception. Never raises: details that are not data are left out, and the
+    message says so.
     """
     details, why = ABSENT, ""
     if error.details is not None:
         try:
-            details = Raw(_encoded(lambda: _plain(error.details, "details", 0), "details"))
+            details = Raw(_encoded(lambda: plain_data(error.details, "details", 0), "details"))
         except Error as refused:
             why = f" ({text_of(refused)})"
-    return _error_data(error, details, why)
-
-
-def _error_data(error: Error, details: Raw, why: str = "") -> ErrorData:
-    stack = None if error.stack is None else text_of(error.stack)
-    retryable = error.retryable if isinstance(error.retryable, bool) else None
-    return ErrorData(
-        text_of(error.message) + why, text_of(error.kind), retryable, details, stack, text_of(error.context)
-    )
-
-
-def text_of(value: Any) -> str:
-    """Text that can cross a boundary, of whatever somebody put where text should be. It raises nothing."""
-    try:
-        return str(value).encode(errors="backslashreplace").decode()
-    except BaseException as raised:  # its __str__ may do anything
-        return f"a {type(value).__name__} without a text ({type(raised).__name__})".encode(
-            errors="backslashreplace"
-        ).decode()
+    return error_form(error, details, why)
 
 
 def to_error(data: ErrorData) -> Error:
@@ -202,73 +179,11 @@ def to_error(data: ErrorData) -> Error:
     )
 
 
-def _plain(value: Any, path: str, depth: int) -> Any:
-    kind = type(value)
-    if kind is str:
-        return _text(value, path)
-    if value is None or kind is bool:
-        return value
-    if kind is int:
-        if _INT_MIN <= value <= _INT_MAX:
-            return value
-        raise _refused(path, "an integer of more than 64 bits")
-    if kind is float:
-        if math.isfinite(value):
-            return value
-        raise _refused(path, "NaN" if math.isnan(value) else "an infinite number")
-    if depth >= _MAX_DEPTH:
-        raise _refused(path, f"nested deeper than {_MAX_DEPTH} levels, or a cycle")
-    if isinstance(value, Mapping):
-        return _plain_map(value, path, depth)
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value, 1)]
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return {"$bin": base64.b64encode(value).decode()}
-    if isinstance(value, Error):
-        details = ABSENT
-        if value.details is not None:
-            details = Raw(_to_json(_plain(value.details, f"{path}.details", depth + 1)))
-        return {"$error": _error_data(value, details)}
-    return _plain_other(value, path, depth)
-
-
-def _text(value: str, path: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise _refused(path, "text with a lone surrogate; pass bytes instead") from None
-    return value
-
-
-def _plain_map(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for key, item in value.items():
-        if not isinstance(key, str):
-            raise _refused(path, f"a map with the key {plain.shown(key)}; keys are text")
-        made[_text(str.__str__(key), path)] = _plain(item, f"{path}.{key}", depth + 1)
-    if len(made) == 1 and _RESERVED.fullmatch(next(iter(made))):
-        ((key, item),) = made.items()
-        return {"$" + key: item}
-    return made
-
-
-def _plain_other(value: Any, path: str, depth: int) -> Any:
-    data = stands_for(value)
-    if data is value:
-        raise _refused(path, f"a {type(value).__name__}")
-    return _plain(data, path, depth)
-
-
-def _refused(path: str, what: str) -> Error:
-    where = plain.one_line(plain.cut(path))
-    return Error(f"{where} is {what}, which cannot cross a boundary", INVALID, retryable=False)
-
-
 def _rich(value: Any) -> Any:
     if isinstance(value, dict):
         if len(value) == 1:
             ((key, item),) = value.items()
-            if _RESERVED.fullmatch(key):
+            if RESERVED.fullmatch(key):
                 return _rich_tagged(key, item)
         return {key: _rich(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -298,7 +213,7 @@ def _escaped(value: Any) -> Any:
         escaped = {key: _escaped(item) for key, item in value.items()}
         if len(escaped) == 1:
             ((key, item),) = escaped.items()
-            if _RESERVED.fullmatch(key):
+            if RESERVED.fullmatch(key):
                 return {"$" + key: item}
         return escaped
     if isinstance(value, list):
@@ -311,7 +226,7 @@ def _unescaped(value: Any) -> Any:
         made = {key: _unescaped(item) for key, item in value.items()}
         if len(made) == 1:
             ((key, item),) = made.items()
-            if key.startswith("$$") and _RESERVED.fullmatch(key):
+            if key.startswith("$$") and RESERVED.fullmatch(key):
                 return {key[1:]: item}
         return made
     if isinstance(value, list):
@@ -326,8 +241,8 @@ def _has_tags(value: Any) -> bool:
 
 
 def _number(value: Any) -> Any:
-    """Return what is read; an integer of more than 64 bits as Lua reads it."""
-    if isinstance(value, int) and not _INT_MIN <= value <= _INT_MAX:
+    """Return a number as read; an integer of more than 64 bits becomes what Lua reads."""
+    if isinstance(value, int) and not INT_MIN <= value <= INT_MAX:
         try:
             return float(value)
         except OverflowError:

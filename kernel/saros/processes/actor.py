@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections import deque
+from collections import OrderedDict, deque
 
 import msgspec
 
 from ..entries import Entry
 from ..interfaces.host import Done
+from ..interfaces.observer import about_call
 from ..interfaces.program import dispatch
 from ..interfaces.runtime import CallScope
 from ..model.errors import INVALID, NOT_FOUND, Error, ErrorData
@@ -34,13 +35,15 @@ from ..model.records import (
 )
 from ..model.text import cut, one_line
 from ..model.values import Json, error_data
-from .ordering import InOrder
 from .ports import ActorHost, UnderWay, ports_of
 
 log = logging.getLogger("saros")
 
 ROUNDS = 100
 """How often an actor runs in a row when what it asks for is there at once; after that, others have a turn."""
+
+KEYS = 1_000
+"""Keys of messages that an actor remembers."""
 
 
 class Actor:
@@ -65,7 +68,7 @@ class Actor:
         self._running = False
         self.asked = 0  # by the steady clock: when the program gave its last commands
         self._under_way = UnderWay(self)
-        self._in_order = InOrder(lambda body: self.deliver(MESSAGE, 0, body))
+        self._received: OrderedDict[str, None] = OrderedDict()  # keys of messages
         self._program = host.deployment.program(entry, workflow=False, facts=self)
         scope.on_cancel(lambda: self.deliver(CANCEL, 0, pack(CancelRequest())))
 
@@ -87,13 +90,14 @@ class Actor:
             self._pump()
 
     def receive(self, message: Message) -> None:
-        """Deliver a message, but not before the one that its sender has sent before it."""
-        if self.ended:
+        """Deliver a message, unless one with its key came before: a worker that was lost may have delivered it."""
+        if message.key in self._received:
             return
         if message.key:
-            self._in_order.take(message)
-        else:
-            self.deliver(MESSAGE, 0, pack(message))
+            self._received[message.key] = None
+            if len(self._received) > KEYS:
+                self._received.popitem(last=False)
+        self.deliver(MESSAGE, 0, pack(msgspec.structs.replace(message, key="")))
 
     def _pump(self) -> None:
         self._running = True
@@ -133,7 +137,6 @@ class Actor:
             return
         self.ended = True
         self._under_way.cancel_all()
-        self._in_order.close()
         self._program.close()
         self.host.forget(self, outcome)
         self._done(outcome)
@@ -201,7 +204,8 @@ class Actor:
         return None
 
     def log(self, level: str, message: str, fields: Json) -> None:
-        self.host.deployment.log(level, message, fields, self.entry.id)
+        about = about_call(self.scope, self.entry.id)
+        self.host.deployment.log(level, message, fields, self.entry.id, about)
 
     def heartbeat(self, details: Json) -> None:
         if self.scope.heartbeat is None:

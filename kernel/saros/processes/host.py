@@ -1,4 +1,4 @@
-"""The process host: every actor of this process, and how they reach each other and the workflows."""
+"""The process host: starts and ends every actor of this process. How they reach each other is `Peers`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,9 @@ from ..interfaces.deployment import Deployment
 from ..interfaces.host import Done
 from ..interfaces.runtime import CallScope
 from ..model import values
-from ..model.background import Jobs, end_all
+from ..model.background import end_all
 from ..model.clock import Clock, waiting
 from ..model.errors import (
-    ALREADY_EXISTS,
-    CANCELED,
     INVALID,
     NOT_FOUND,
     RATE_LIMITED,
@@ -32,17 +30,13 @@ from ..model.errors import (
 from ..model.execution import Pid, StartRequest, Watcher, error_of, new_id, value_of
 from ..model.options import check_start
 from ..model.records import (
-    CANCEL,
     EMPTY,
     MESSAGE,
     OUTDATED,
-    Ask,
     Call,
     CallOptions,
-    CancelRequest,
     Message,
     Outcome,
-    Send,
     Spawn,
     outcome_ok,
     pack,
@@ -51,8 +45,7 @@ from ..model.text import cut, one_line, sentence
 from ..model.values import Json
 from .actor import Actor
 from .attempts import Attempt, Attempts
-from .ports import Ended
-from .reads import read
+from .peers import Peers
 
 log = logging.getLogger("saros")
 
@@ -63,20 +56,16 @@ Followed = tuple[Actor, asyncio.Future[Json]]
 _DEFAULT_LIMIT = CallOptions().start_to_close_timeout
 
 
-class ProcessHost:
+class ProcessHost(Peers):
     """:param backend: where workflows live; actors start, signal, monitor and cancel them through it."""
 
     def __init__(self, deployment: Deployment, backend: Backend, clock: Clock) -> None:
+        super().__init__(backend)
         self.deployment = deployment
-        self.backend = backend
         self.clock = clock
         self.node = "@" + new_id()[:8]
         self.attempts = Attempts(self)
-        self._actors: dict[str, Actor] = {}
-        self._names: dict[str, str] = {}  # of this node's actors, which end with this process
         self._numbers = itertools.count(1)
-        self._closing = False
-        self._jobs = Jobs()
 
     # --- actors -----------------------------------------------------------------------------
 
@@ -84,35 +73,6 @@ class ProcessHost:
         """:raises Error: when the code cannot be loaded."""
         actor = self._actors[scope.pid] = Actor(self, scope.pid, entry, scope, done)
         return actor
-
-    def get(self, pid: str) -> Actor | None:
-        return self._actors.get(pid)
-
-    def forget(self, actor: Ended, outcome: Json) -> None:
-        """Take an ended actor out, free its names, tell its watchers."""
-        self._actors.pop(actor.pid, None)
-        for name in [name for name, pid in self._names.items() if pid == actor.pid]:
-            del self._names[name]
-            self._jobs.start(self.backend.unregister(name, actor.pid), f"freeing the name {name}")
-        error = msgspec.json.decode(outcome, type=Outcome).err
-        failed = error is not None
-        if error is not None and error.kind != CANCELED and not self._closing and not actor.heard():
-            log.warning("%s", one_line(_crash(actor, error)))
-        for peer in actor.links:
-            if failed or peer not in actor.watchers:
-                self._tell(peer, actor.pid, outcome, True)  # a normal end only unlinks
-        for watcher, run_id in actor.watchers.items():
-            self._tell(watcher, actor.pid, outcome, False, run_id)
-
-    def _tell(self, watcher: str, ended: str, outcome: Json, link: bool, run_id: str = "") -> None:
-        peer = self._actors.get(watcher)
-        if peer is not None:
-            asyncio.get_running_loop().call_soon(peer.watched_end, ended, outcome, link)
-        else:
-            self._jobs.start(
-                self.backend.notify_end(Watcher(watcher, run_id, link=link), ended, outcome),
-                f"telling {watcher} of the end of {ended}",
-            )
 
     # --- calls ------------------------------------------------------------------------------
 
@@ -205,10 +165,10 @@ class ProcessHost:
             raise Error(f"the app has no entry {one_line(cut(spawn.entry))}", NOT_FOUND, retryable=True)
         watcher = Watcher(parent, link=spawn.link) if parent and (spawn.monitor or spawn.link) else None
         if entry.role == "workflow":
-            return await self._spawn_workflow(entry, spawn, watcher)
+            return await self._spawn_workflow(entry, spawn, watcher, self._trace(parent))
         return await self._spawn_process(entry, spawn, watcher)
 
-    async def _spawn_workflow(self, entry: Entry, spawn: Spawn, watcher: Watcher | None) -> Json:
+    async def _spawn_workflow(self, entry: Entry, spawn: Spawn, watcher: Watcher | None, trace: str) -> Json:
         worker, queue = self.deployment.registry.worker_and_queue(entry, spawn.host)
         request = StartRequest(
             spawn.options.id or spawn.name or new_id(),
@@ -223,6 +183,7 @@ class ProcessHost:
             spawn.name,
             watcher=watcher,
             request_id=new_id(),
+            trace=trace,
         )
         check_start(request.options, request.id)
         started = await self.backend.start(request)
@@ -278,9 +239,9 @@ class ProcessHost:
             self._names[name] = pid
             self._jobs.start(self.backend.register(name, pid), f"registering the name {name}")
         if watcher is not None:
-            self._watch(actor, watcher.pid, watcher.link)
+            self.watch(actor, watcher.pid, watcher.link)
             if watcher.link and monitor:
-                self._watch(actor, watcher.pid, False)
+                self.watch(actor, watcher.pid, False)
         asyncio.get_running_loop().call_soon(actor.begin, args, context, bodies)
         return actor
 
@@ -305,110 +266,6 @@ class ProcessHost:
         for actor in list(self._actors.values()):
             actor.deliver(OUTDATED, 0, EMPTY)
 
-    # --- messages ---------------------------------------------------------------------------
-
-    def send_here(self, send: Send, sender: str, key: str = "") -> bool:
-        """Deliver to an actor of this node at once; False when `send.to` is none."""
-        target = self._actors.get(send.to) or self._actors.get(self._names.get(send.to, ""))
-        if target is None:
-            return False
-        target.receive(_message(send, sender, key))
-        return True
-
-    async def send(self, send: Send, sender: str, key: str = "") -> Json:
-        """Deliver anywhere; gives true. `key` makes a repeated delivery harmless.
-
-        :raises Error: NOT_FOUND.
-        """
-        if self.send_here(send, sender, key):
-            return b"true"
-        pid = Pid.parse(await self.resolve(send.to))
-        body = pack(_message(send, sender, key))
-        if pid is None or not await self.backend.send(pid, MESSAGE, body, key):
-            raise not_found(send.to)
-        return b"true"
-
-    async def resolve(self, dest: str) -> str:
-        """The pid that a destination is, or that of what has it as its name, or else as its workflow id; the
-        destination itself when there is none.
-        """
-        if Pid.parse(dest) is not None:
-            return dest
-        named = self._names.get(dest) or await self.backend.lookup(dest)
-        if named:
-            return named
-        try:
-            return (await self.backend.describe(dest)).pid
-        except Error as error:
-            if error.kind in (NOT_FOUND, INVALID):  # INVALID: no backend has such an id
-                return dest
-            raise
-
-    # --- requests ---------------------------------------------------------------------------
-
-    async def read(self, ask: Ask) -> Json:
-        """Answer a request of `READS`.
-
-        :raises Error: see `saros.processes.reads.read`.
-        """
-        return await read(self, ask)
-
-    async def ask(self, ask: Ask, asker: str, key: str = "") -> Json:
-        """Carry out a request about another execution; gives a pid or true as JSON."""
-        if ask.verb == "register":
-            return await self._register(ask)
-        if ask.verb == "lookup":
-            found = self._names.get(ask.name) or await self.backend.lookup(ask.name)
-            if found is None:
-                raise Error(f"nothing is registered as {one_line(cut(ask.name))}", NOT_FOUND, retryable=False)
-            return pack(found)
-        if ask.verb == "unregister":
-            known = self._names.pop(ask.name, None)
-            return pack(bool(await self.backend.unregister(ask.name, "")) or known is not None)
-        dest = await self.resolve(ask.to)
-        await self.ask_about(dest, ask, asker, key)
-        return b"true"
-
-    async def _register(self, ask: Ask) -> Json:
-        if not await self.backend.register(ask.name, ask.to):
-            raise Error(f"the name {one_line(cut(ask.name))} is taken", ALREADY_EXISTS, retryable=False)
-        if ask.to in self._actors:
-            self._names[ask.name] = ask.to
-        return b"true"
-
-    async def ask_about(self, dest: str, ask: Ask, asker: str, key: str = "") -> None:
-        """Monitor, link, cancel or terminate the execution `dest` for `asker`.
-
-        :raises Error: NOT_FOUND.
-        """
-        target = self._actors.get(dest)
-        if target is None:
-            pid = Pid.parse(dest)
-            if pid is None or not await self.backend.ask(pid, ask, asker, key):
-                raise not_found(ask.to)
-        elif ask.verb in ("monitor", "link"):
-            self._watch(target, asker, ask.verb == "link", ask.run_id)
-        elif ask.verb == "unmonitor":
-            target.watchers.pop(asker, None)
-        elif ask.verb == "unlink":
-            target.links.discard(asker)
-            if asker in self._actors:
-                self._actors[asker].links.discard(dest)
-        elif ask.verb == "cancel":
-            target.deliver(CANCEL, 0, pack(CancelRequest(asker, ask.reason)))
-        elif ask.verb == "terminate":
-            error = ErrorData(f"terminated by {asker}" if asker else "terminated", "Canceled", False)
-            target.end(pack(Outcome(err=error)))
-
-    def _watch(self, target: Actor, watcher: str, link: bool, run_id: str = "") -> None:
-        if not link:
-            target.watchers[watcher] = run_id
-            return
-        target.links.add(watcher)
-        peer = self._actors.get(watcher)
-        if peer is not None:
-            peer.links.add(target.pid)
-
     # --- life -------------------------------------------------------------------------------
 
     async def close(self) -> None:
@@ -428,24 +285,7 @@ class ProcessHost:
         await self._jobs.end()
 
 
-def _crash(actor: Ended, error: ErrorData) -> str:
-    """What is told of a failure that nobody hears of: entry, pid, message and the line of the code."""
-    place = (error.stack or "").partition(": ")[0]
-    line = f" ({place})" if place and not error.message.startswith(place) else ""
-    return f"{actor.entry.id} {actor.pid} failed, and nobody monitors it: {error.message}{line}"
-
-
-def _message(send: Send, sender: str, key: str) -> Message:
-    if send.after is None:
-        return Message(send.topic, sender, send.payloads)
-    return Message(send.topic, sender, send.payloads, key, send.after)
-
-
 def _promise() -> tuple[asyncio.Future[Json], Done]:
     """What will have an outcome, and what gives it one."""
     future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
     return future, lambda outcome: None if future.done() else future.set_result(outcome)
-
-
-def not_found(dest: str) -> Error:
-    return Error(f"process {one_line(cut(dest))} not found", NOT_FOUND, retryable=False)

@@ -26,7 +26,6 @@ from .http_request import (
 )
 
 MAX_BODY: Final = 8 << 20  # bytes; a program's memory has room for it three times over
-MAX_BATCH: Final = 100  # requests
 AT_ONCE: Final = 20  # of a batch
 MAX_REDIRECTS: Final = 10
 

@@ -23,15 +23,13 @@ from saros.model.text import sentence
 
 from .chunks import SANDBOX, compile_user, library_chunk
 
-__all__ = ["CORE", "SANDBOX", "Limits", "Stopped", "Vm", "VmPool", "compile_user"]
+__all__ = ["CORE", "SANDBOX", "Limits", "Stopped", "Vm", "compile_user"]
 
 #: All that every program needs, in order of loading; other chunks are loaded when first required.
 CORE: Final = (*SANDBOX, "errors", "scheduler", "codec", "program", "facts", "require", "funcs")
 
 MAX_VALUE: Final = 16 << 20  # bytes
 HEADROOM: Final = 40 << 20  # bytes
-KEEP_BYTES: Final = 4 << 20
-"""A VM that holds more is not used again: freeing it is cheaper than collecting its garbage."""
 
 _log = logging.getLogger(__name__)
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
@@ -278,43 +276,3 @@ class Vm:
         raised = exc.args[0] if exc.args else exc
         text = raised.decode(errors="replace") if isinstance(raised, bytes) else str(raised)
         raise Error(text, INTERNAL, retryable=False) from None
-
-
-class VmPool:
-    """VMs for programs to come: those that a program has left are renewed. Not for several threads at once.
-
-    :param size: how many VMs are kept of each kind, for workflows and for others.
-    """
-
-    def __init__(
-        self,
-        *,
-        size: int = 128,
-        limits: Limits = DEFAULT_LIMITS,
-        boot: tuple[str, ...] = CORE,
-    ) -> None:
-        self._size = size
-        self._limits = limits
-        self._boot = boot
-        self._idle: dict[bool, list[Vm]] = {True: [], False: []}  # of workflows, of others
-
-    def take(self, workflow: bool, *, source: int = 0, trace: bool = False) -> Vm:
-        """A VM with a fresh environment, for a source of that number; set its `host`."""
-        idle = self._idle[workflow]
-        if trace or not idle:
-            return Vm(workflow=workflow, limits=self._limits, trace=trace, boot=self._boot)
-        vm = idle.pop()  # the one that is most likely to be in the processor's caches
-        vm.renew(source)
-        return vm
-
-    def give_back(self, vm: Vm) -> None:
-        """Take a VM whose program has ended; one that grew, or that nobody needs, is freed."""
-        vm.host = None
-        idle = self._idle[vm.workflow]
-        if len(idle) < self._size and vm.memory <= KEEP_BYTES and not vm.trace and not vm.spoiled:
-            idle.append(vm)
-        else:
-            vm.close()
-
-    def __len__(self) -> int:
-        return sum(map(len, self._idle.values()))

@@ -1,4 +1,4 @@
-"""The command line `saros`. Commands import what they need when they run, so that `saros --help` is quick."""
+"""The command line `saros`. Commands import what they need only when they run, so that `saros --help` is quick."""
 
 from .main import main
 

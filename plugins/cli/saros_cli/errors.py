@@ -1,4 +1,4 @@
-"""What goes wrong, on stderr: ``error: <what> (<where>)`` and ``hint: <what to do>``; and the exit status."""
+"""Prints errors on stderr, as ``error: <what> (<where>)`` and ``hint: <what to do>``, and picks the exit status."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ FAILURE: Final = 1
 USAGE: Final = 2
 INTERRUPTED: Final = 130
 
-# Typer has click, or a copy of it, depending on its version: these are the classes that it raises.
+# Depending on its version, Typer uses click or its own copy of it: these are the classes that it raises.
 UsageError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
 _ClickError: Final[type[Exception]] = typer.BadParameter.__mro__[2]
 
 
 class WrongInput(Exception):
-    """What the user typed cannot be understood: exit status 2.
+    """The user's input is not valid: exit status 2.
 
     :param where: the argument, such as ``argument 2``.
     """
@@ -35,7 +35,7 @@ class WrongInput(Exception):
 
 
 class Failed(Exception):
-    """The user's own code failed, as opposed to the command: its kind and details are told."""
+    """The user's code failed, not the command. The report shows the error's kind and details."""
 
     def __init__(self, error: Error) -> None:
         super().__init__(str(error))
@@ -43,7 +43,7 @@ class Failed(Exception):
 
 
 class Interrupted(Exception):
-    """Ctrl-C, with something to say about it."""
+    """Ctrl-C, with a message about its consequences."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -51,7 +51,7 @@ class Interrupted(Exception):
 
 
 def report(raised: BaseException, *, debug: bool) -> int:
-    """Tell of an exception that ended a command; gives the exit status."""
+    """Report an exception that ended a command, and return the exit status."""
     if isinstance(raised, UsageError):
         return _usage(raised)
     if isinstance(raised, _ClickError):
@@ -81,7 +81,7 @@ def _failure(raised: BaseException, debug: bool) -> int:
     else:
         show(
             f"{type(raised).__name__}: {raised}" if str(raised) else type(raised).__name__,
-            hint="" if debug else "this is unexpected: `saros --debug ...` shows where it happened",
+            hint="" if debug else "this is unexpected; `saros --debug ...` shows where it happened",
         )
     if debug:
         traceback.print_exception(raised, file=sys.stderr)
@@ -89,14 +89,14 @@ def _failure(raised: BaseException, debug: bool) -> int:
 
 
 def show(what: str, where: str = "", hint: str = "") -> None:
-    """Print an error, and what to do about it."""
+    """Print an error, and a hint what to do about it."""
     output.label("error", what + (f" ({where})" if where else ""), "bold red")
     if hint:
         output.label("hint", hint, "cyan")
 
 
 def show_failure(error: Error) -> None:
-    """Print what a workflow or function failed with: kind, message, details."""
+    """Print the error of a workflow or function: kind, message, details."""
     from saros.model import values
 
     text = _told(error)

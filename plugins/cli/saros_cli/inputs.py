@@ -1,4 +1,4 @@
-"""What users type: JSON values, options, entries. What cannot be understood is told with its place."""
+"""Parses what users type: JSON values, options, entries. Errors name the place of the mistake."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def value(text: str, where: str) -> Any:
-    """The value of an argument: JSON, ``@file`` with JSON in it, or ``-`` for stdin.
+    """Parse an argument: JSON, ``@file`` for a file with JSON, or ``-`` for stdin.
 
-    :param where: how errors call the argument.
+    :param where: the argument's name in errors.
     :raises WrongInput: with the position of the mistake.
     """
     if text == "-":
@@ -50,7 +50,7 @@ def value(text: str, where: str) -> Any:
 
 
 def value_list(texts: Sequence[str], where: str) -> list[Any]:
-    """The values of several arguments.
+    """Parse several arguments.
 
     :raises WrongInput: with the number of the argument.
     """
@@ -58,9 +58,9 @@ def value_list(texts: Sequence[str], where: str) -> list[Any]:
 
 
 def mapping(text: str | None, where: str) -> dict[str, Any]:
-    """An object, empty when there is no text.
+    """Parse an object; without a text, it is empty.
 
-    :raises WrongInput: when it is none.
+    :raises WrongInput: when the text is not an object.
     """
     found = {} if text is None else value(text, where)
     if not isinstance(found, dict):
@@ -71,9 +71,9 @@ def mapping(text: str | None, where: str) -> dict[str, Any]:
 
 
 def options(pairs: Sequence[str]) -> dict[str, Any]:
-    """Start options of ``key=value`` pairs; values are JSON, or else text, and times may be like "30s".
+    """Parse start options from ``key=value`` pairs; a value is JSON or else text, and a time may be written as "30s".
 
-    :raises WrongInput: when a pair is none.
+    :raises WrongInput: when a pair is not valid.
     """
     from saros.entries import parse_duration
     from saros.model.errors import Error
@@ -83,7 +83,7 @@ def options(pairs: Sequence[str]) -> dict[str, Any]:
         key, equals, text = pair.partition("=")
         if not equals or not key:
             raise WrongInput(
-                f'"{pair}" is no option',
+                f'"{pair}" is not a valid option',
                 "--option",
                 "write key=value, as in id_reuse_policy=reject_duplicate",
             )
@@ -101,7 +101,7 @@ def options(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def seconds(text: str | None, where: str = "--timeout") -> float | None:
-    """A time to wait: ``"30s"``, ``"5m"``, or a number of seconds.
+    """Parse a time to wait: ``"30s"``, ``"5m"``, or a number of seconds.
 
     :raises WrongInput: when it is none.
     """
@@ -121,7 +121,7 @@ def seconds(text: str | None, where: str = "--timeout") -> float | None:
 
 
 def read(path: str, where: str) -> str:
-    """The text of a file.
+    """Read the text of a file.
 
     :raises WrongInput: when it cannot be read.
     """
@@ -134,9 +134,9 @@ def read(path: str, where: str) -> str:
 
 
 def entry(deployment: Deployment, name: str, roles: Sequence[str], what: str) -> Entry:
-    """The entry that a user names: by id, by type name, or by a name that only one such entry has.
+    """Return the entry that a user names: by id, by type name, or by a name that only one such entry has.
 
-    :param what: what it should be, for errors.
+    :param what: the expected kind of entry, for errors.
     :raises Error: NOT_FOUND or INVALID, with a hint.
     """
     from saros.entries import did_you_mean
@@ -166,7 +166,7 @@ def entry(deployment: Deployment, name: str, roles: Sequence[str], what: str) ->
 
 def _choice(ids: Sequence[str], what: str) -> str:
     shown = ", ".join(ids[:8]) + (", ..." if len(ids) > 8 else "")
-    return f"its {what}s are {shown}" if ids else f"it has no {what}s at all"
+    return f"its {what}s are {shown}" if ids else f"it has no {what}s"
 
 
 def _short(found: Any) -> str:
@@ -181,9 +181,20 @@ def _lower(text: str) -> str:
 def _json_hint(text: str) -> str:
     stripped = text.strip()
     if not stripped:
-        return "write null for no value"
+        return "write null for a missing value"
     if "'" in stripped and '"' not in stripped:
-        return 'JSON has double quotes; put the whole in single quotes for the shell: \'{"id": "1"}\''
+        return 'JSON needs double quotes; put single quotes around it for the shell: \'{"id": "1"}\''
     if stripped[0].isalpha():
         return f"a text needs quotes: '\"{stripped}\"'" if len(stripped) < 40 else "a text needs quotes"
     return 'put the whole in single quotes for the shell: \'{"id": "1"}\''
+
+
+def address(text: str, where: str) -> tuple[str, int]:
+    """Host and port; without a host, only this machine reaches it.
+
+    :raises WrongInput: for what is no address.
+    """
+    host, _, port = text.rpartition(":")
+    if not port.isascii() or not port.isdecimal() or int(port) > 65535:
+        raise WrongInput(f'"{text}" is no address', where, "write HOST:PORT, such as 127.0.0.1:9464")
+    return host.strip("[]") or "127.0.0.1", int(port)

@@ -1,4 +1,4 @@
-"""Logs on stderr: lines for people, or JSON for machines."""
+"""Logs on stderr, as lines for people or JSON for machines."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _STYLES: Final = {"DEBUG": "dim", "WARNING": "yellow", "ERROR": "red", "CRITICAL
 
 
 class Lines(logging.Handler):
-    """One line per record, above whatever moves on the terminal."""
+    """Writes one line per record, above a live display."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             time = logging.Formatter().formatTime(record, "%H:%M:%S")
-            # Further lines are indented: no text of a program or client looks like a record of its own.
+            # Further lines are indented, so that no text of a program or client can look like a record.
             text = visible(record.getMessage())
             if record.exc_info:
                 text += "\n" + visible(logging.Formatter().formatException(record.exc_info))
@@ -42,7 +42,7 @@ class Lines(logging.Handler):
 
 
 class Objects(logging.Handler):
-    """One JSON object per record."""
+    """Writes one JSON object per record."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -51,6 +51,7 @@ class Objects(logging.Handler):
                 "level": record.levelname.lower(),
                 "logger": record.name,
                 **getattr(record, "saros", {"message": record.getMessage()}),
+                **fields_of(record),
             }
             if record.exc_info:
                 entry["exception"] = logging.Formatter().formatException(record.exc_info)
@@ -59,13 +60,27 @@ class Objects(logging.Handler):
             self.handleError(record)
 
 
+def fields_of(record: logging.LogRecord) -> dict[str, Any]:
+    """What a record says about a workflow and its activities; one of Python code gets it from what runs here."""
+    from saros.interfaces.observer import FIELDS, about_call
+    from saros.interfaces.runtime import current
+
+    given = {name: value for name in FIELDS if (value := getattr(record, name, None)) is not None}
+    scope = current.get()
+    if not given and scope is not None:
+        given = about_call(scope, scope.entry)
+    return given
+
+
 def configure(level: str, *, as_json: bool = False) -> None:
-    """Send logs of this level, and above, to stderr.
+    """Send logs of this level and above to stderr.
 
     :raises WrongInput: for a level that does not exist.
     """
     if level.lower() not in _LEVELS:
-        raise WrongInput(f'"{level}" is no log level', "--log-level", f"they are {', '.join(_LEVELS)}")
+        raise WrongInput(
+            f'"{level}" is not a log level', "--log-level", f"the levels are {', '.join(_LEVELS)}"
+        )
     logging.getLogger("saros").setLevel(level.upper())
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, (Lines, Objects))]:

@@ -1,4 +1,4 @@
-"""Puts the commands together, runs one, and turns what goes wrong into a message and an exit status."""
+"""Assembles the commands, runs one, and turns failures into a message and an exit status."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RUN, LOOK, TALK, DEVELOP = "Run", "Look", "Talk to executions", "Develop"
 
 
 class Commands(TyperGroup):
-    """The commands of Saros; those of plugins are loaded when they are asked for, or listed."""
+    """The commands of Saros. Commands of plugins load when one is called, or when all are listed."""
 
     _complete = False
 
@@ -33,11 +33,11 @@ class Commands(TyperGroup):
         from saros.app.plugins import installed
 
         added = typer.Typer(add_completion=False)
-        # A group of its own: a plugin adds commands, and replaces none.
+        # A separate group, so that a plugin adds commands but cannot replace one.
         installed().manager.hook.saros_commands(cli=added)
         if not added.registered_commands and not added.registered_groups:
             return
-        added.callback()(lambda: None)  # keeps a single command a command of a group
+        added.callback()(lambda: None)  # without a callback, Typer turns a single command into the root
         group: Any = typer.main.get_command(added)
         for name, command in group.commands.items():
             self.commands.setdefault(name, command)
@@ -93,9 +93,9 @@ def _root(
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run one command of the command line.
+    """Run the command line.
 
-    :param args: default: those of this process.
+    :param args: the arguments; default: those of this process.
     :return: the exit status: 0, 1 for a failure, 2 for wrong usage, 130 after Ctrl-C.
     """
     if args is None:
@@ -123,12 +123,12 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _flushed(status: int) -> int:
-    """What to exit with, once nobody can be waiting for output."""
+    """Flush the output, and return the exit status."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has what it wanted, as with `saros list | head`
+    except BrokenPipeError:  # the reader needs no more, as with `saros list | head`
         streams.give_up(sys.stdout)
-    except OSError:  # what has not been written was told when it failed
+    except OSError:  # the write that failed has already been reported
         streams.give_up(sys.stdout)
         return status or FAILURE
     return status
@@ -140,7 +140,7 @@ _NUMBER = re.compile(r"-(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
 def _with_numbers(arguments: list[str]) -> list[str]:
-    """The arguments, in which a negative number is an argument, and no option: a space before it says so."""
+    """Put a space before each negative number, so that it parses as an argument and not as an option."""
     command = next((argument for argument in arguments if not argument.startswith("-")), "")
     if command not in _TAKE_JSON:
         return arguments

@@ -1,4 +1,4 @@
-"""What commands print: data on stdout, everything else on stderr; colours on terminals only."""
+"""Output of commands: data on stdout, everything else on stderr; colours only on terminals."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def console(*, err: bool = False) -> Console:
-    """The console of stdout, or of stderr."""
+    """Return the console of stdout, or of stderr."""
     stream: Any = sys.stderr if err else sys.stdout
-    # While something moves on the terminal, rich stands in front of both streams.
+    # During a live display, rich replaces both streams.
     return _console(getattr(stream, "rich_proxied_file", stream))
 
 
@@ -28,15 +28,15 @@ def console(*, err: bool = False) -> Console:
 def _console(stream: Any) -> Console:
     from rich.console import Console
 
-    # Only on a terminal lines are wrapped, at words; in files and pipes they stay whole.
+    # Lines wrap on terminals only; in files and pipes they stay whole.
     width = None if stream.isatty() else 10_000
     return Console(file=stream, highlight=False, markup=False, emoji=False, width=width, soft_wrap=True)
 
 
 def label(word: str, text: str, style: str = "") -> None:
-    """``word: text`` on stderr, the word in a style; further lines of the text are indented."""
+    """Print ``word: text`` on stderr, the word in a style; indent further lines of the text."""
     text = visible(text).replace("\n", "\n  ")
-    if not sys.stderr.isatty():  # without the cost of importing rich
+    if not sys.stderr.isatty():  # saves the import of rich
         print(f"{word}: {text}", file=sys.stderr)
         return
     from rich.text import Text
@@ -45,7 +45,7 @@ def label(word: str, text: str, style: str = "") -> None:
 
 
 def note(text: str) -> None:
-    """A remark on stderr."""
+    """Print a note on stderr."""
     label("note", text, "cyan")
 
 
@@ -56,14 +56,14 @@ def warn(text: str, where: str = "", hint: str = "") -> None:
 
 
 def warnings(registry: Any) -> None:
-    """The warnings of an app, on stderr."""
+    """Print the warnings of an app on stderr."""
     for problem in registry.warnings:
         what = f"{problem.entry}: {problem.message}" if problem.entry else problem.message
         warn(what, problem.where, problem.hint or "")
 
 
 def line(text: str) -> None:
-    """One line of data on stdout; text of programs and clients controls no terminal."""
+    """Print one line of data on stdout, without control characters from programs or clients."""
     with _written():
         sys.stdout.write(visible(text) + "\n")
         sys.stdout.flush()
@@ -72,7 +72,8 @@ def line(text: str) -> None:
 @contextmanager
 def _written() -> Iterator[None]:
     """
-    :raises Error: when stdout takes no more, as on a full disk; a reader that has gone away is another matter.
+    :raises Error: when a write to stdout fails, for example because the disk is full; but not when the reader of a
+        pipe has closed it.
     """
     from saros.model.errors import UNAVAILABLE, Error
 
@@ -85,7 +86,7 @@ def _written() -> Iterator[None]:
 
 
 def json_text(body: bytes, indent: int = 2) -> str:
-    """JSON for people: indented, if it is no short text."""
+    """Return JSON for people: indented, unless it is short."""
     import msgspec
 
     compact = body.decode()
@@ -93,14 +94,14 @@ def json_text(body: bytes, indent: int = 2) -> str:
 
 
 def data(value: Any, *, compact: bool = False) -> None:
-    """A value (see `saros.model.values`) as JSON on stdout: indented for a terminal, in one line otherwise."""
+    """Print a value (see `saros.model.values`) as JSON on stdout: indented on a terminal, otherwise in one line."""
     from saros.model import values
 
     raw_json(bytes(values.readable(values.encode(value))), compact=compact)
 
 
 def plain(value: Any, *, compact: bool = False) -> None:
-    """Builtins and structs as JSON on stdout."""
+    """Print builtins and structs as JSON on stdout."""
     import msgspec
 
     raw_json(msgspec.json.encode(value), compact=compact)
@@ -118,7 +119,7 @@ def raw_json(body: bytes, *, compact: bool = False) -> None:
 
 
 def table(titles: tuple[str, ...], rows: list[tuple[str, ...]], styles: Mapping[str, str]) -> None:
-    """Aligned columns on stdout; on a terminal, cells that `styles` names are coloured."""
+    """Print aligned columns on stdout; on a terminal, `styles` maps cell texts to colours."""
     rows = [tuple(map(one_line, row)) for row in rows]
     widths = [max(len(row[column]) for row in (titles, *rows)) for column in range(len(titles))]
     for row in (titles, *rows):
@@ -135,13 +136,13 @@ def table(titles: tuple[str, ...], rows: list[tuple[str, ...]], styles: Mapping[
 
 
 def moment(ns: int) -> str:
-    """A time as RFC 3339 in UTC, in milliseconds."""
+    """Format a time as RFC 3339 in UTC, with milliseconds."""
     time = dt.datetime.fromtimestamp(ns / 1e9, dt.UTC)
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def span(ns: int) -> str:
-    """A span of time, in three digits or so: ``0.4ms``, ``12ms``, ``1.25s``, ``3m20s``, ``2d4h``."""
+    """Format a duration with about three digits: ``0.4ms``, ``12ms``, ``1.25s``, ``3m20s``, ``2d4h``."""
     seconds = ns / 1e9
     if seconds < 1:
         return f"{seconds * 1000:.3g}ms"
@@ -156,7 +157,7 @@ def span(ns: int) -> str:
 
 
 def described(description: Description) -> dict[str, Any]:
-    """A description as JSON data: times as RFC 3339, absent values left out."""
+    """Return a description as JSON data, with times as RFC 3339 and without absent values."""
     import msgspec
 
     result: dict[str, Any] = msgspec.structs.asdict(description)

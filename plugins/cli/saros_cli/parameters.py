@@ -25,34 +25,34 @@ ClientApp = Annotated[
     typer.Option(
         "--app",
         metavar="DIR",
-        help="The app, if needed; default: this directory, if it is one.",
+        help="The app's directory, if needed; default: this directory, if it holds an app.",
         show_default=False,
     ),
 ]
 RunId = Annotated[
     str,
-    typer.Option("--run-id", metavar="RUN", help="A certain run; default: the newest.", show_default=False),
+    typer.Option(
+        "--run-id", metavar="RUN", help="A particular run; default: the newest.", show_default=False
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print data only, as JSON.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", show_default=False)]
 Context = Annotated[
     str | None,
     typer.Option(
-        "--context", metavar="JSON", help="What `ctx` gives in the code: an object.", show_default=False
+        "--context", metavar="JSON", help="The values of `ctx` in the code, as an object.", show_default=False
     ),
 ]
 Timeout = Annotated[
     str | None,
-    typer.Option(
-        "--timeout", metavar="TIME", help='Wait no longer than this, such as "30s".', show_default=False
-    ),
+    typer.Option("--timeout", metavar="TIME", help='The longest wait, such as "30s".', show_default=False),
 ]
 AnswerTimeout = Annotated[
     str | None,
     typer.Option(
         "--timeout",
         metavar="TIME",
-        help='Wait no longer than this for the answer, such as "30s".',
+        help='The longest wait for the answer, such as "30s".',
         show_default=False,
     ),
 ]
@@ -61,4 +61,4 @@ LogLevel = Annotated[
     typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.", show_default=False),
 ]
 
-VALUE_HELP = "JSON, @FILE with JSON in it, or - for stdin."
+VALUE_HELP = "JSON, @FILE for a file with JSON, or - for stdin."

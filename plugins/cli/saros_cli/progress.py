@@ -1,4 +1,4 @@
-"""Waits for an execution and shows how it goes: live on a terminal, as plain lines elsewhere."""
+"""Waits for an execution and shows its progress: live on a terminal, as plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from saros.app.handle import Handle
 
 POLL_S = 1.0
-"""How often it is looked whether the execution is parked."""
+"""The interval between two checks whether the execution is parked."""
 LAST_LINES_S = 5.0
-"""How long the last events may take to be read after the result is known."""
+"""The time for reading the last events once the result is known."""
 
 
 async def result_of(
     app: App, handle: Handle, *, timeout: float | None, quiet: bool, workers: asyncio.Task[None] | None = None
 ) -> Any:
-    """The result of an execution.
+    """Wait for the result of an execution.
 
     :param timeout: seconds.
-    :param workers: what runs it in this process; when that ends, so does the wait.
-    :raises Failed: what the execution failed with.
+    :param workers: the job that runs its workers in this process; when it ends, so does the wait.
+    :raises Failed: the error of the execution.
     :raises Error: TIMEOUT.
     """
     from saros.model.background import LIMIT_S, Job, end_all
@@ -51,15 +51,15 @@ async def result_of(
                 raise Failed(error) from None
         if workers is not None and workers.done():
             workers.result()
-            raise Error("the workers ended before the workflow did", UNAVAILABLE)
-        hint = f"it goes on; saros result {handle.id}" if workers is None else "it is gone with this process"
+            raise Error("the workers stopped before the workflow ended", UNAVAILABLE)
+        hint = f"it goes on: saros result {handle.id}" if workers is None else "it is lost with this process"
         raise Error(f"{handle.id} did not end within {timeout:g} s", TIMEOUT, hint=hint)
     finally:
         await end_all([outcome, *([shown] if shown else [])], LIMIT_S, at_once=True)
 
 
 async def _show(app: App, handle: Handle, elsewhere: bool) -> None:
-    """Print what happens. Of what is wrong in this process its log tells; elsewhere it is asked for."""
+    """Print events as they happen, and problems of executions elsewhere; those of this process are in its log."""
     from saros.model.errors import Error
 
     timeline = Timeline()
@@ -77,7 +77,7 @@ async def _show(app: App, handle: Handle, elsewhere: bool) -> None:
 
 @contextlib.asynccontextmanager
 async def _display(app: App, timeline: Timeline) -> AsyncIterator[None]:
-    """A spinner with the present wait below the lines, on a terminal."""
+    """Show a spinner with the current wait below the lines, on a terminal."""
     if not sys.stderr.isatty():
         yield
         return
@@ -97,7 +97,7 @@ async def _display(app: App, timeline: Timeline) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _problems(handle: Handle) -> AsyncIterator[None]:
-    """Tells when the execution is parked, and why."""
+    """Warn when the execution is parked, and why."""
 
     from saros.model.background import Job
 

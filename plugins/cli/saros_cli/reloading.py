@@ -1,4 +1,4 @@
-"""Loads an app that is served anew: at a signal, or when one of its files changes."""
+"""Reloads an app that is being served, on a signal or when one of its files changes."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("saros.run")
 
 LOOK_S = 0.5
-"""So often the files are looked at."""
+"""The interval between two checks of the files."""
 SUFFIXES = (".lua", ".py", ".yaml", ".yml")
 
 State = dict[str, tuple[int, int]]
 
 
 async def run(app: App, outdated: asyncio.Event, watched: tuple[Path, State] | None) -> None:
-    """Load the app anew each time that `outdated` is set, or a file changes.
+    """Reload the app each time `outdated` is set or a file changes.
 
-    :param watched: the directory of the files, and their state before the app was loaded; None to watch none.
+    :param watched: the directory of the files, and their state before the app was loaded; None watches no files.
     """
     watching = [Job(_watch(*watched, outdated), "the watch of the app's files")] if watched else []
     try:
@@ -39,7 +39,7 @@ async def run(app: App, outdated: asyncio.Event, watched: tuple[Path, State] | N
 
 
 def reload(app: App) -> None:
-    """Load the app anew, or say why the old version goes on."""
+    """Reload the app; if that fails, log the reason and keep the old version."""
     from saros.entries import AppError
 
     try:
@@ -47,16 +47,16 @@ def reload(app: App) -> None:
     except AppError as error:
         for problem in error.problems:
             log.error("%s", problem)
-        log.error("the app was not loaded anew: the version of before goes on")
+        log.error("the app was not reloaded: the previous version stays in use")
     else:
-        log.info("the app was loaded anew")
+        log.info("the app was reloaded")
 
 
 async def _watch(root: Path, known: State, outdated: asyncio.Event) -> None:
     while True:
         await asyncio.sleep(LOOK_S)
         now = state_of(root)
-        while now != known:  # until whoever writes has written all
+        while now != known:  # until nobody writes any more
             known = now
             await asyncio.sleep(LOOK_S)
             now = state_of(root)
@@ -65,13 +65,13 @@ async def _watch(root: Path, known: State, outdated: asyncio.Event) -> None:
 
 
 def state_of(root: Path) -> State:
-    """When each file of an app was changed, and how long it is."""
+    """Return the modification time and size of each file of an app."""
     state: State = {}
     for file in _files(root):
         try:
             found = file.stat()
         except OSError:
-            continue  # it is gone
+            continue  # deleted in the meantime
         state[str(file)] = found.st_mtime_ns, found.st_size
     return state
 

@@ -1,4 +1,4 @@
-"""Opens what a command works on: an app on a backend, or only the backend."""
+"""Opens the target of a command: an app on a backend, or only the backend."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ ELSEWHERE = "give --backend, or set SAROS_BACKEND, to a server such as redis://l
 
 
 class Target(NamedTuple):
-    """A backend's URL, and whether all that it holds lives in this process."""
+    """A backend's URL, and whether its executions live in this process only."""
 
     url: str
     in_process: bool
 
 
 def target(url: str | None) -> Target:
-    """The backend that a command is to use.
+    """Return the backend for a command.
 
-    :raises WrongInput: when it is no URL.
+    :raises WrongInput: when it is not a valid URL.
     :raises Error: NOT_FOUND when no plugin supplies it.
     """
     from saros.app.opening import DEFAULT_BACKEND
@@ -54,10 +54,10 @@ def target(url: str | None) -> Target:
 
 
 def run(work: Coroutine[Any, Any, T], interrupted: Callable[[], Interrupted] | None = None) -> T:
-    """Run a command's work. After Ctrl-C, `interrupted` may say something about it."""
+    """Run a command's work. After Ctrl-C, `interrupted` returns the message to show."""
     import asyncio
 
-    import uvloop  # workers wait for many small answers: with it they need a fifth less CPU
+    import uvloop  # workers wait for many small answers, and need a fifth less CPU with it
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -78,12 +78,12 @@ async def app_on(
     watchdog: float = 10.0,
     wait: Wait | None = None,
 ) -> AsyncIterator[App]:
-    """An app, whose warnings are told, and whose code is checked when it is to run here.
+    """Open an app, print its warnings, and check its code if it is to run here.
 
-    What the app's own code prints goes to stderr: stdout is for the command's data.
+    Output of the app's code goes to stderr, because stdout is for the command's data.
 
-    :param wait: for a server that is not up yet.
-    :raises AppError: with every problem.
+    :param wait: how to wait for a server that is not up yet.
+    :raises AppError: with every problem of the app.
     """
     from saros.app.loading import check_app
     from saros.app.opening import open_app
@@ -109,7 +109,7 @@ async def app_on(
 class Wait:
     """Waits for a server that is not up yet, and says so each second.
 
-    :param seconds: at most.
+    :param seconds: the longest wait.
     :param stop: ends the wait when it is set.
     """
 
@@ -120,7 +120,7 @@ class Wait:
     async def enter(
         self, stack: AsyncExitStack, opening: Callable[[], AbstractAsyncContextManager[App]]
     ) -> App:
-        """:raises Error: what the last attempt failed with."""
+        """:raises Error: the error of the last attempt."""
         import asyncio
 
         from saros.model.errors import UNAVAILABLE, Error
@@ -134,15 +134,15 @@ class Wait:
                 left = until - loop.time()
                 if error.kind != UNAVAILABLE or left <= 0 or (self._stop is not None and self._stop.is_set()):
                     raise
-                log.warning("%s; waiting for it, %.0f s at most", error.message, left)
+                log.warning("%s; trying again for at most %.0f s", error.message, left)
             await asyncio.sleep(min(1.0, left))
 
 
 @asynccontextmanager
 async def client(url: str | None, path: Path | None = None) -> AsyncIterator[App]:
-    """A backend to look at and to talk to, with an app when there is one.
+    """Open a backend without workers, with an app if there is one.
 
-    :param path: the app; default: the working directory, if it holds one.
+    :param path: the app; default: the working directory, if it holds an app.
     """
     from saros.app.opening import open_app
     from saros.model.errors import NOT_FOUND, Error
@@ -158,9 +158,9 @@ async def client(url: str | None, path: Path | None = None) -> AsyncIterator[App
 
 
 async def expect_something(app: App, to: Target) -> None:
-    """Tell users of a backend that lives in one process why it is empty.
+    """Explain why a backend that lives in one process is empty.
 
-    :raises Error: NOT_FOUND, if it is.
+    :raises Error: NOT_FOUND, if the backend is of that kind.
     """
     from saros.model.errors import NOT_FOUND, Error
 
@@ -177,7 +177,7 @@ async def expect_something(app: App, to: Target) -> None:
 
 
 def _app_here() -> Path | None:
-    """The working directory, if it is an app that can be loaded."""
+    """Return the working directory if it holds an app that loads, else None."""
     here = Path()
     files = [*here.glob("*.yaml"), *here.glob("*.yml")]
     if not any(_declares_entries(file) for file in files if not file.name.startswith(".")):
@@ -191,7 +191,7 @@ def _app_here() -> Path | None:
         count = len(error.problems)
         output.warn(
             f"the app in this directory is not used: it has {count} problem{'s' if count > 1 else ''}",
-            hint="`saros check .` tells what is wrong",
+            hint="`saros check .` shows what is wrong",
         )
         return None
     return here

@@ -1,4 +1,4 @@
-"""The standard streams, which may be closed, full, or left by their reader."""
+"""The standard streams, which may be closed, full, or without a reader."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _NAMES: Final = ("stdin", "stdout", "stderr")
 
 
 def prepare() -> None:
-    """Make sure that there are standard streams, and that what cannot be told on stderr ends no command.
+    """Open missing standard streams, and make failed writes to stderr harmless.
 
-    Where one was closed, files that are opened later would get its number, and libuv aborts. A closed stdout
-    refuses to be written, so that no result is lost without an error.
+    If one stayed closed, a file that is opened later would get its descriptor, and libuv would abort. Writing to
+    a closed stdout fails, so that no result is lost without an error.
     """
     for number, name in enumerate(_NAMES):
         try:
@@ -29,7 +29,7 @@ def prepare() -> None:
 
 
 class _Lenient:
-    """A stream whose failures are nobody's: there is no other place to tell them."""
+    """A stream that ignores failed writes, because there is nowhere else to report them."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -48,6 +48,6 @@ class _Lenient:
 
 
 def give_up(stream: Any) -> None:
-    """Let the interpreter's own last flush succeed, after a write has failed for good."""
+    """Make the interpreter's last flush succeed after a write has failed for good."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -34,7 +34,7 @@ CLOSING: Final = ("complete", "fail", "continue", "terminate", "time_out")
 
 
 class Row(NamedTuple):
-    """One event: time since the start, name, gist, and how long what it ends has taken."""
+    """One event: time since the start, name, gist, and the duration of the operation that it ends."""
 
     offset: str
     name: str
@@ -59,7 +59,7 @@ class Row(NamedTuple):
 
 
 class Open(NamedTuple):
-    """What is under way: its operation, its gist, and since when (in ns since 1970)."""
+    """An operation in progress: its name, its gist, and when it began (in ns since 1970)."""
 
     op: str
     gist: str
@@ -67,7 +67,7 @@ class Open(NamedTuple):
 
 
 class Timeline:
-    """Makes rows of a history's lines, and knows what is under way after the last."""
+    """Turns a history's lines into rows, and tracks which operations are in progress."""
 
     WAITED_FOR: Final = ("call", "timer", "spawn")
 
@@ -81,7 +81,7 @@ class Timeline:
         if self._start is None:
             self._start = line.time
         if record.op == "start":
-            self.open.clear()  # the run that continues another counts its commands anew
+            self.open.clear()  # a continued run numbers its commands from the start
         took = ""
         self.closed = record.op in CLOSING
         if record.op in self.WAITED_FOR:
@@ -93,7 +93,7 @@ class Timeline:
         return Row(f"+{output.span(max(0, line.time - self._start))}", line.name, line.summary, took)
 
     def waiting(self, now: int) -> str:
-        """What the execution waits for, for a status line."""
+        """Return what the execution waits for, for a status line."""
         if not self.open:
             return "ending" if self.closed else "waiting for a message"
         parts = []

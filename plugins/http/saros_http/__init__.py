@@ -1,4 +1,4 @@
-"""The HTTP front door of Saros. `serving(app)` tells where an opened app listens."""
+"""The HTTP server of Saros. `serving(app)` returns the addresses at which an opened app listens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Problems: what a client hears when something is wrong (RFC 9457), and never a word about our insides."""
+"""Problems: error responses for clients (RFC 9457) that reveal no internals."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Headers = list[tuple[bytes, bytes]]
 
 REQUEST_ID = "saros.id"  # in a scope: the request's id
 WIRE = "saros.wire"  # in a scope: the `Wire` of its connection
-TARGET = "saros.target"  # in a scope: scheme and host of the request's target, when it has them
+TARGET = "saros.target"  # in a scope: scheme and host of an absolute request target
 
 
 class HttpError(Exception):
-    """A request that is answered with a problem.
+    """Raised to answer a request with a problem.
 
     :param detail: a sentence for the client.
-    :param headers: of the response, in addition.
+    :param headers: additional headers of the response.
     """
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
@@ -36,11 +36,11 @@ class HttpError(Exception):
 
 
 class Disconnected(Exception):
-    """The client has gone, or was cut off."""
+    """The client has disconnected, or the server has cut the connection."""
 
 
 def problem_body(status: int, detail: str, request_id: str = "") -> bytes:
-    """The JSON document of a problem."""
+    """Return the JSON document of a problem."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     if request_id:
         body["request_id"] = request_id
@@ -67,7 +67,7 @@ async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> 
 
 
 def text_of(data: bytes) -> str:
-    """The text of a header, a path, a query or a field: UTF-8, and what is no valid UTF-8 is ISO-8859-1."""
+    """Decode a header, a path, a query or a field: as UTF-8, or as ISO-8859-1 if it is not valid UTF-8."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -75,7 +75,7 @@ def text_of(data: bytes) -> str:
 
 
 def pairs_of(data: bytes, limit: int) -> list[tuple[str, str]]:
-    """Names and values of a query, or of an urlencoded form.
+    """Return the names and values of a query, or of an urlencoded form.
 
     :raises ValueError: when there are more than `limit`.
     """
@@ -86,7 +86,7 @@ def pairs_of(data: bytes, limit: int) -> list[tuple[str, str]]:
 
 
 def header_of(scope: Scope, name: bytes) -> str | None:
-    """The first header of a request with that name (in lower case)."""
+    """Return a request's first header with that name (in lower case)."""
     for key, value in scope["headers"]:
         if key == name:
             text: str = value.decode("latin-1")

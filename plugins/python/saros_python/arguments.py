@@ -1,6 +1,6 @@
-"""Arguments of Python callables, converted to what their type hints say.
+"""Converts the arguments of Python callables to their type hints.
 
-A parameter without a hint, or with one that nothing here knows, gets its argument as it is: plain data.
+A parameter without a hint, or with an unsupported one, gets its argument unchanged: plain data.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class _Parameter(NamedTuple):
 
 
 class Signature:
-    """What a callable takes by position.
+    """The positional parameters of a callable.
 
-    :param where: who is called, for errors.
+    :param where: the callable's name in errors.
     """
 
     def __init__(self, function: Callable[..., Any], where: str) -> None:
@@ -36,11 +36,11 @@ class Signature:
         self._parameters: list[_Parameter] = []
         self._rest: _Parameter | None = None
         self._bind: Callable[..., Any] | None = None
-        self._counts = range(0)  # numbers of arguments of which nothing need be asked
+        self._counts = range(0)  # numbers of arguments that need no conversion
         self._wrapped = hasattr(function, "__wrapped__")
         try:
             signature = inspect.signature(function)
-        except (ValueError, TypeError):  # of a callable in C, which tells nothing
+        except (ValueError, TypeError):  # a callable in C without a signature
             return
         self._bind = signature.bind
         hints = _hints(function, signature)
@@ -61,7 +61,7 @@ class Signature:
         return range(least, len(self._parameters) + 1)
 
     def converted(self, arguments: list[Any]) -> list[Any]:
-        """The arguments as the callable wants them.
+        """Return the converted arguments.
 
         :raises Error: INVALID, naming the argument that does not fit.
         """
@@ -69,7 +69,7 @@ class Signature:
             try:
                 self._bind(*arguments)
             except TypeError as error:
-                if self._wrapped:  # by what may add arguments of its own
+                if self._wrapped:  # the wrapper may add arguments itself
                     return arguments
                 raise self._refused(str(error)) from None
         return [self._converted(number, value) for number, value in enumerate(arguments)]
@@ -88,7 +88,7 @@ class Signature:
             raise self._refused(_told(error, f"argument {number + 1} ({given.name})")) from error
 
     def _absent(self, given: _Parameter) -> Any:
-        """What nil means for a parameter with a default: None where its hint takes that, else the default."""
+        """Return the value of nil for a parameter with a default: None if its hint accepts that, else the default."""
         if given.convert is None:
             return None
         try:
@@ -101,13 +101,13 @@ class Signature:
 
 
 def _told(error: ValueError, name: str) -> str:
-    """What is wrong, with the place in the argument `name`."""
+    """Describe the error, with its place in the argument `name`."""
     text, place = misfit(error)
     return f"{name}, at {place.lstrip('.')}: {text}" if place else f"{name}: {text}"
 
 
 def _hints(function: Any, signature: inspect.Signature) -> dict[str, Any]:
-    """The hints of the parameters, as types. One that names what does not exist at run time is left out."""
+    """Return the hints of the parameters as types, without those that cannot be resolved at run time."""
     globals_ = _globals(function)
     found: dict[str, Any] = {}
     for parameter in signature.parameters.values():
@@ -116,13 +116,13 @@ def _hints(function: Any, signature: inspect.Signature) -> dict[str, Any]:
         holder = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
         try:
             found |= typing.get_type_hints(holder, globals_, include_extras=True)
-        except Exception:  # evaluates what the user wrote, for instance names of `if TYPE_CHECKING`
+        except Exception:  # evaluates the user's hints, which may use names under `if TYPE_CHECKING`
             continue
     return found
 
 
 def _globals(function: Any) -> dict[str, Any]:
-    """The names that the hints of a callable may use."""
+    """Return the names that the hints of a callable may use."""
     function = inspect.unwrap(function)
     if isinstance(function, functools.partial):
         return _globals(function.func)

@@ -1,7 +1,7 @@
-"""Type hints as converters: plain data becomes what a hint says.
+"""Converts plain data to type hints.
 
-msgspec converts, or pydantic where a hint is one of its models. Hints that msgspec does not take (``str | bytes``, a
-union of two dataclasses, an enum of floats) are taken apart.
+msgspec does the conversion, or pydantic for its models. This module splits hints that msgspec does not support
+(``str | bytes``, a union of two dataclasses, an enum of floats) into their parts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 
 Convert = Callable[[Any], Any]
-"""Makes of plain data what a hint says; raises ValueError (such as msgspec.ValidationError) when it does not fit."""
+"""Converts plain data to a hint; raises ValueError (such as msgspec.ValidationError) if it does not fit."""
 
 _PLACE: Final = re.compile(r" - at `(?:key in )?\$(.*)`$", re.DOTALL)
 _SEQUENCES: Final = (list, abc.Sequence, abc.MutableSequence, abc.Collection, abc.Iterable)
@@ -29,14 +29,14 @@ _MAPPINGS: Final = (dict, abc.Mapping, abc.MutableMapping)
 
 
 def misfit(error: ValueError) -> tuple[str, str]:
-    """What does not fit, and where in the value: such as ``.lines[0].sku``, empty for the whole."""
+    """Return what does not fit, and its place in the value, such as ``.lines[0].sku``; empty for the whole."""
     text = str(error)
     place = _PLACE.search(text)
     return (text, "") if place is None else (text[: place.start()], place[1])
 
 
 def _part(convert: Convert | None, value: Any, place: str) -> Any:
-    """A part, converted; an error tells its place as msgspec does."""
+    """Convert a part; an error names its place as msgspec does."""
     try:
         return value if convert is None else convert(value)
     except ValueError as error:
@@ -45,7 +45,7 @@ def _part(convert: Convert | None, value: Any, place: str) -> Any:
 
 
 def converter(hint: Any) -> Convert | None:
-    """What converts to a hint; None when a value stays as it is."""
+    """Return the converter for a hint; None if values stay unchanged."""
     if hint is Any or hint is object or isinstance(hint, typing.TypeVar):
         return None
     model = _model(hint)
@@ -54,7 +54,7 @@ def converter(hint: Any) -> Convert | None:
     try:
         msgspec.json.Decoder(hint, dec_hook=_hook)
         shape = msgspec.inspect.type_info(hint)
-    except Exception:  # no hint that msgspec takes, whatever it is
+    except Exception:  # msgspec does not support the hint
         return _by_parts(hint)
     return lambda value: msgspec.convert(
         _with_objects(value, shape), hint, builtin_types=(bytes,), str_keys=True, dec_hook=_hook
@@ -81,14 +81,14 @@ def _by_parts(hint: Any) -> Convert | None:
 
 
 def _any_of(hints: Sequence[Any]) -> Convert:
-    """The first member of a union that fits."""
+    """Return a converter to the first member of a union that fits."""
     takes_none = types.NoneType in hints
     converts = [converter(hint) for hint in hints if hint is not types.NoneType]
 
     def convert(value: Any) -> Any:
         if value is None and takes_none:
             return None
-        if len(converts) == 1:  # its error says most
+        if len(converts) == 1:  # its error is the most precise
             return value if converts[0] is None else converts[0](value)
         failures = []
         for each in converts:
@@ -124,10 +124,10 @@ def _mapping(item: Any) -> Convert:
 
 @functools.cache
 def _of_dataclass(kind: Any) -> Convert | None:
-    """Of a dataclass with a field of a type that msgspec does not take; it may hold others of its own."""
+    """Return the converter to a dataclass with a field that msgspec does not support; dataclasses may be nested."""
     try:
         hints = typing.get_type_hints(kind, include_extras=True)
-    except Exception:  # evaluates what the user wrote, for instance names of `if TYPE_CHECKING`
+    except Exception:  # evaluates the user's hints, which may use names under `if TYPE_CHECKING`
         return None
 
     @functools.cache
@@ -159,13 +159,13 @@ def _name(value: Any) -> str:
 
 
 def _hook(kind: Any, value: Any) -> Any:
-    """What msgspec asks for types that it does not know."""
+    """Accept instances of types that msgspec does not know."""
     model = _model(kind)
     if model is not None:
         return model(value)
     try:
         fits = isinstance(value, kind)
-    except TypeError:  # of a type that has no instances to be seen, such as a protocol
+    except TypeError:  # a type without instance checks, such as a protocol
         return value
     if not fits:
         raise ValueError(f"Expected `{getattr(kind, '__name__', kind)}`, got `{_name(value)}`")
@@ -178,7 +178,7 @@ _NO_OBJECT: Final = frozenset({"dict_type", "mapping_type", "model_type", "model
 
 
 def _model(hint: Any) -> Convert | None:
-    """What validates for a model or a dataclass of pydantic; None for all else."""
+    """Return the converter for a model or a dataclass of pydantic; None for other hints."""
     pydantic = sys.modules.get("pydantic")
     if pydantic is None or not inspect.isclass(hint) or not hasattr(hint, "__pydantic_validator__"):
         return None
@@ -209,14 +209,14 @@ def _dotted(path: tuple[Any, ...]) -> str:
 
 
 def _replaced(value: Any, path: tuple[Any, ...]) -> Any:
-    """A copy with an empty object at a place. Where the path leads to nothing, pydantic has its say again."""
+    """Return a copy with an empty object at a path. If the path does not exist, pydantic's own error stands."""
     if not path:
         return {}
     if isinstance(value, dict) and path[0] in value:
         return {**value, path[0]: _replaced(value[path[0]], path[1:])}
     if isinstance(value, list) and isinstance(path[0], int) and path[0] < len(value):
         return [*value[: path[0]], _replaced(value[path[0]], path[1:]), *value[path[0] + 1 :]]
-    raise ValueError("an empty array is given where an object is wanted")
+    raise ValueError("expected an object, got an empty array")
 
 
 # --- empty tables -------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ _ARRAYS: Final = (
 
 
 def _with_objects(value: Any, shape: msgspec.inspect.Type) -> Any:
-    """A value whose empty arrays are objects where only an object fits: Lua's empty table is both."""
+    """Replace empty arrays by empty objects where only an object fits, because Lua's empty table is both."""
     if not isinstance(value, (list, dict)):
         return value
     shapes = _members_of(shape)

@@ -1,7 +1,7 @@
-"""Entries of kind ``function.python``: where real I/O is done.
+"""Entries of kind ``function.python``, which do real I/O.
 
-``call: package.module:callable`` is looked up in the app's directory first. An async callable runs on the
-event loop, any other in a worker thread; both get the call's arguments by position, converted to their type hints.
+The module of ``call: package.module:callable`` comes from the app's directory first. An async callable runs on the
+event loop, any other in a worker thread. Both get the call's arguments by position, converted to their type hints.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from saros import hookimpl
 from saros.app.hookspecs import RuntimePlugin
-from saros.app.watchdog import Watched, watch
+from saros.interfaces.activations import Watched, watch
 from saros.interfaces.runtime import CallScope, current
 from saros.model import values
 from saros.model.errors import CodeError
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("saros.python")
 
 SLOTS = 100
-"""Attempts at once, of a worker that says nothing itself."""
+"""The number of concurrent attempts of a worker that does not set it."""
 _roots: set[str] = set()
-"""The app directories that modules of this process come from."""
+"""The app directories that this process imports modules from."""
 
 
 class PythonFunctions:
@@ -69,7 +69,7 @@ class PythonFunctions:
         return values.encode(result)
 
     async def _in_thread(self, name: str, work: Callable[[], Any], scope: CallScope) -> Any:
-        """Run a callable in a thread, whose heartbeats then cross to the event loop."""
+        """Run a callable in a thread, and pass its heartbeats to the event loop."""
         if self._threads.locked():
             with scope.queued():
                 await self._threads.acquire()
@@ -88,7 +88,7 @@ class PythonFunctions:
             result = await in_thread(functools.partial(context.run, work))
         except asyncio.CancelledError:
             if asyncio.current_task().cancelling():  # type: ignore[union-attr]
-                log.warning("%s goes on in its thread although nobody waits for it any more", name)
+                log.warning("%s is still running in its thread, although its attempt has ended", name)
             raise
         finally:
             scope.blocking = False
@@ -111,7 +111,7 @@ class PythonFunctions:
             found: Any = importlib.import_module(module_name)
             for part in path.split("."):
                 found = getattr(found, part)
-        except (Exception, SystemExit) as exc:  # whatever a module of the user's raises while it is imported
+        except (Exception, SystemExit) as exc:  # a user's module may raise anything while it is imported
             why = (
                 str(exc) if isinstance(exc, (ImportError, AttributeError)) else f"{type(exc).__name__}: {exc}"
             )
@@ -122,7 +122,7 @@ class PythonFunctions:
         return result
 
     def _come_first(self) -> None:
-        """Have imports find this app's modules, also where another app's have the same names."""
+        """Make imports find this app's modules, even if another app has modules with the same names."""
         if self._root in sys.path:
             sys.path.remove(self._root)
         sys.path.insert(0, self._root)
@@ -131,7 +131,7 @@ class PythonFunctions:
         for name, module in list(sys.modules.items()) if others else ():
             file = getattr(module, "__file__", None) or ""
             if file.startswith(others) and not file.startswith(self._root + os.sep) and self._has(name):
-                del sys.modules[name]  # whoever imported it keeps it
+                del sys.modules[name]  # code that has imported it keeps it
 
     def _has(self, module: str) -> bool:
         path = os.path.join(self._root, module.partition(".")[0])
@@ -139,7 +139,7 @@ class PythonFunctions:
 
 
 def _call(function: Callable[..., Any], signature: Signature, arguments: list[Any], scope: CallScope) -> Any:
-    """Converting runs code of the user's, too, such as a validator that takes its time."""
+    """Convert the arguments and call the function, both in the thread: a user's validator may be slow, too."""
     with watch.aside(scope):
         return function(*signature.converted(arguments))
 
@@ -150,7 +150,7 @@ async def _awaited(result: Any) -> Any:
 
 @contextlib.contextmanager
 def fresh_modules(root: str) -> Iterator[None]:
-    """Have the modules of an app directory imported anew within; after an exception, the old ones are there again."""
+    """Import the modules of an app directory afresh within the context; an exception restores the old ones."""
 
     def own() -> dict[str, ModuleType]:
         inside = root + os.sep
@@ -166,7 +166,7 @@ def fresh_modules(root: str) -> Iterator[None]:
         del sys.modules[name]
         cached = getattr(module, "__cached__", None)
         if cached and os.path.exists(cached):
-            os.remove(cached)  # Python takes a change within the same second, of the same length, for none
+            os.remove(cached)  # Python does not notice a change within the same second that keeps the length
     importlib.invalidate_caches()
     try:
         yield
@@ -182,7 +182,7 @@ def _make(registry: Registry, modules: Mapping[str, Module]) -> PythonFunctions:
 
 
 def _slots(registry: Registry) -> int:
-    """How many attempts the app's workers run at once: so many threads there are for those that block."""
+    """Return the number of concurrent attempts of the app's workers, which is also the number of threads."""
     options = [worker.get("worker_options", {}) for worker in registry.of_kind("temporal.worker")] or [{}]
     sizes = ("max_concurrent_activity_execution_size", "max_concurrent_local_activity_execution_size")
     return sum(int(each.get(size) or SLOTS) for each in options for size in sizes)

@@ -1,7 +1,7 @@
 """Threads for code that blocks.
 
-They are daemons: code that never comes back holds up neither the process's exit nor other code. (Threads of
-`concurrent.futures` and anyio are waited for when the interpreter ends.)
+They are daemon threads, so code that never returns delays neither the process's exit nor other code. (The
+interpreter waits for threads of `concurrent.futures` and anyio when it ends.)
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Pool:
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._idle = 0  # threads that wait, and have no job on its way to them
+        self._idle = 0  # waiting threads that no job has been submitted for
 
     def submit(self, job: Callable[[], None]) -> None:
         with self._lock:
@@ -43,7 +43,7 @@ class _Pool:
                     if self._idle:
                         self._idle -= 1
                         return
-                continue  # a job is on its way
+                continue  # a job has been submitted
             job()
             del job  # and what it refers to
             with self._lock:
@@ -54,9 +54,9 @@ _pool = _Pool()
 
 
 async def in_thread(call: Callable[[], T]) -> T:
-    """Run a callable in a thread. When this is cancelled, the thread goes on for nobody.
+    """Run a callable in a thread. After a cancellation the thread goes on, and its result is discarded.
 
-    :raises BaseException: whatever the callable raised, SystemExit and the like too.
+    :raises BaseException: the exception that the callable raised, including SystemExit and the like.
     """
     loop = asyncio.get_running_loop()
     end: asyncio.Future[tuple[bool, Any]] = loop.create_future()
@@ -69,9 +69,9 @@ async def in_thread(call: Callable[[], T]) -> T:
         result: tuple[bool, Any]
         try:
             result = True, call()
-        except BaseException as raised:  # it is raised where somebody waits for it
+        except BaseException as raised:  # raised in the caller
             result = False, raised
-        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop has closed, so nobody waits any more
             loop.call_soon_threadsafe(tell, *result)
 
     _pool.submit(work)

@@ -17,8 +17,8 @@ from saros.app.opening import open_app
 from saros.app.plugins import Plugins
 from saros.engine.replay import replay
 from saros.entries import parse_duration
-from saros.model.clock import VirtualClock
 from saros.model.errors import INVALID, Error
+from saros_memory.virtual_clock import VirtualClock
 
 from .fakes import put_in
 

@@ -85,7 +85,7 @@ class RunningApp:
     """
 
     def __init__(self, app: TestApp, runner: asyncio.Runner) -> None:
-        from saros.model.clock import VirtualClock
+        from saros_memory.virtual_clock import VirtualClock
 
         self.app = app
         self._runner = runner

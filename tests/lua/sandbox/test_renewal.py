@@ -11,7 +11,8 @@ from saros.model.records import DONE, START, Event
 from saros_lua.library import chunk_files
 from saros_lua.program import LuaProgram
 from saros_lua.sandbox.chunks import compile_user
-from saros_lua.sandbox.vm import Limits, Vm, VmPool
+from saros_lua.sandbox.pool import VmPool
+from saros_lua.sandbox.vm import Limits, Vm
 
 # Uses as much as it can of what the library remembers, and changes all that it can reach.
 UNTIDY = b"""

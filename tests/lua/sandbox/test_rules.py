@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 
 from saros_lua.sandbox.chunks import compile_user
 from saros_lua.sandbox.instrument import instrument
+from saros_lua.sandbox.vm import Limits
 
 Call = Callable[..., Any]
+ROOMY = Limits(instructions=20_000_000, milliseconds=60_000, memory=16 << 20)
 BOTH = pytest.mark.parametrize("workflow", [True, False])
 
 
@@ -209,3 +212,44 @@ def test_limits_are_told(raised: Call) -> None:
     assert "at most 65536" in raised("table.unpack({}, 1, 70000)")
     assert "at most 65536" in raised("('x'):rep(70000):byte(1, -1)")
     assert "at most 16777216 bytes" in raised("string.pack('c99999999', '')")
+
+
+NESTED = """
+local function fails() error("x") end
+local function calls() fails() return 1 end
+local stack
+local function outer()
+  xpcall(calls, function(e)
+    stack = errors.new("y"):stack()
+  end)
+  return 1
+end
+outer()
+for line in stack:gmatch("app.lua:(%d+)") do print(line) end
+"""
+
+
+def test_the_stack_of_a_handler_reaches_outside_of_its_xpcall(printed: Call) -> None:
+    """The frames inside are those at the place of the error; the handler's own are not among them."""
+    assert printed(NESTED).split() == ["2", "3", "6", "11"]
+
+
+def test_a_failing_xpcall_costs_about_as_much_at_any_depth(make: Call, run: Call) -> None:
+    deep = """
+      local function handler(e) return e end
+      local function down(n)
+        if n > 0 then local x = down(n - 1) return x end
+        for i = 1, 2000 do xpcall(error, handler, "x") end
+      end
+      down(%d)
+    """
+
+    def seconds(depth: int) -> float:
+        times = []
+        for _ in range(5):
+            began = time.process_time()
+            assert run(deep % depth, make(limits=ROOMY)).outcome == "ok"
+            times.append(time.process_time() - began)
+        return min(times)
+
+    assert seconds(100) < 3 * seconds(2)

@@ -12,7 +12,8 @@ import pytest
 
 from saros.model.errors import CodeError, Error
 from saros_lua.sandbox.chunks import compile_library, compile_user, library_chunk
-from saros_lua.sandbox.vm import HEADROOM, MAX_VALUE, SANDBOX, Limits, Stopped, Vm, VmPool
+from saros_lua.sandbox.pool import VmPool
+from saros_lua.sandbox.vm import HEADROOM, MAX_VALUE, SANDBOX, Limits, Stopped, Vm
 
 Call = Callable[..., Any]
 

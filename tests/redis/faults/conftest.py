@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from listeners import listening
 from workers import Worker
 
 import saros
@@ -232,11 +233,12 @@ class Proxy:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.cut:
-            writer.close()
             return
         upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self.target)
         self._writers |= {writer, upstream_writer}
         try:
+            if self.cut:  # meanwhile
+                return
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pump(reader, upstream_writer, writer, replies=False))
                 group.create_task(self._pump(upstream_reader, writer, upstream_writer, replies=True))
@@ -280,12 +282,7 @@ def proxied() -> Callable[[int], Any]:
     @contextlib.asynccontextmanager
     async def start(port: int) -> AsyncIterator[Proxy]:
         proxy = Proxy(port)
-        listening = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-        proxy.port = listening.sockets[0].getsockname()[1]
-        try:
+        async with listening(proxy.serve) as proxy.port:
             yield proxy
-        finally:
-            proxy.cut_all()
-            listening.close()
 
     return start

@@ -1,1 +1,1 @@
-"""What this process has leased: how it asks for tasks, keeps their leases, and gives them back."""
+"""Leases: how this process requests tasks, renews their leases, and gives them back."""

@@ -1,4 +1,4 @@
-"""Intake: what this process asks the scripts for, and what it makes of their replies."""
+"""Intake: the tasks that this process requests from the scripts, and the parsing of their replies."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from .prefetch import Prefetch
 log = logging.getLogger("saros.redis")
 
 TASK_LIMIT_S: Final = 600.0
-"""Nothing takes a workflow task longer than this, and no activity much longer than its own limit."""
+"""The longest duration of a workflow task; activities have their own limits."""
 KNOWN_RUNS: Final = 10_000
-"""Runs whose facts a worker remembers, so that the server need not send them again."""
+"""The number of runs whose facts a worker caches, so that the server need not send them again."""
 
 
 class Intake:
-    """Asks for tasks along with other scripts, and puts those of a reply into the buffers of `prefetch`."""
+    """Requests tasks along with other scripts, and puts the received ones into the buffers of `prefetch`."""
 
     def __init__(
         self, options: Options, partitions: Partitions, prefetch: Prefetch, leases: Leases, clock: RedisClock
@@ -48,14 +48,14 @@ class Intake:
         self._leases = leases
         self._clock = clock
         self._attempts = options.attempts
-        self._room = options.payload * COMMIT // 2  # what a task records besides its mail is to fit, too
+        self._room = options.payload * COMMIT // 2  # leaves room for what a task records besides its mail
         self._task_limit = max(TASK_LIMIT_S, 2 * options.lease)
         self._runs: OrderedDict[str, Run] = OrderedDict()
 
     def wanted(
         self, *, tasks: bool = True, activities: Iterable[tuple[str, ...]] | None = None, out: bool = True
     ) -> list[Any] | None:
-        """What this process would take along with a reply (see scripts/common/take.lua).
+        """Return the `wanted` of the tasks that a reply may bring (see scripts/common/take.lua), or None.
 
         :param activities: of the workers with these queues; by default of all.
         """
@@ -69,7 +69,7 @@ class Intake:
     def asking(
         self, runs: int = 0, activities: Mapping[tuple[str, ...], int] | None = None, out: int = 0
     ) -> list[Any]:
-        """The scripts' `wanted`: so much of each kind, of activities by the queues of a worker."""
+        """Return the scripts' `wanted`: the number of each kind, for activities by the queues of a worker."""
         rooms = {queues: room for queues, room in (activities or {}).items() if room}
         return [
             self._prefetch.consumer,
@@ -85,11 +85,11 @@ class Intake:
         ]
 
     async def absorb(self, partition: int, reply: Sequence[Any]) -> int:
-        """Keep what came along with a reply; gives how much it was."""
+        """Keep the tasks of a reply; return their number."""
         now, tasks, activities, out = reply
         micros = int(now)
         self._clock.heard(micros)
-        # What counts as leased must be in a buffer when anything here fails: nobody else would ever get it.
+        # Leased tasks must reach a buffer even if something here fails: no other worker would ever get them.
         failed: list[list[Any]] = []
         for entry, fields in out:
             try:
@@ -121,7 +121,7 @@ class Intake:
         return len(tasks) + len(activities) + len(out)
 
     async def _aside(self, partition: int, kind: str, stream: str, entry: bytes, why: Exception) -> None:
-        """Set something aside that no worker can read: a run waits until somebody releases it."""
+        """Set aside a task that no worker can read: a run waits until it is released."""
         await self._partitions.run(
             "aside", partition, [kind, stream, entry.decode(), f"it cannot be read: {why}"]
         )
@@ -138,7 +138,7 @@ class Intake:
     async def _run(self, partition: int, run_id: str, blob: bytes) -> Run:
         run = self._runs.pop(run_id, None)
         if run is None:
-            if not blob:  # forgotten here, and the server thought we knew it
+            if not blob:  # evicted here, although the server assumed that we have it
                 reply = await self._partitions.run("read", partition, ["run", run_id])
                 blob = bytes(reply)
             run = codec.read_run(blob)
@@ -155,7 +155,7 @@ class Intake:
         return ActivityLease(task, proof, now)
 
     def hold_own(self, partition: int, leases: Sequence[ActivityLease], entries: Sequence[bytes]) -> None:
-        """Keep the leases of activities that this process began within their workflow tasks."""
+        """Keep the leases of activities that this process started within their workflow tasks."""
         for lease, entry in zip(leases, entries, strict=True):
             if entry:
                 stream = self._keys.own(partition, lease.task.task_queue)
@@ -169,7 +169,7 @@ class Intake:
         return found
 
     def forget_tasks(self) -> None:
-        """Let all leases of workflow tasks end: the server was away, and the worker begins anew."""
+        """Drop all leases of workflow tasks: the server was unavailable, and the worker starts over."""
         self._prefetch.tasks.clear()
         for proof, place in self._leases.snapshot().items():
             if place.stream.startswith(self._keys.ready(place.partition, "")):
@@ -177,7 +177,7 @@ class Intake:
 
 
 _LOST = Error("the worker that ran it was lost", UNAVAILABLE)
-"""What an activity fails with whose workers were lost more often than its retry policy has attempts."""
+"""The error of an activity whose workers were lost more often than its retry policy allows."""
 
 
 def _until(task: ActivityTask) -> float:
@@ -186,7 +186,7 @@ def _until(task: ActivityTask) -> float:
 
 
 def _broken_activity(found: Sequence[Any], why: Exception) -> list[Any]:
-    """The error that an activity ends with which nobody can read, as the script "settle" takes it."""
+    """Return the error of an activity that cannot be read, as an argument of the script "settle"."""
     run_id, ref = found[0].decode(), int(found[2])
     error = Error(f"the activity cannot be read: {why}", INTERNAL, retryable=False)
     mail = Mail(DONE, ref, pack(Outcome(err=error_data(error))), run_id)

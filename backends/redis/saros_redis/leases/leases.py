@@ -1,11 +1,13 @@
-"""The leases that this process holds, and the threads that renew leases.
+"""The leases of this process, and the threads that renew them.
 
-Each thread has a connection of its own, so that code that blocks the event loop does not cost a lease.
+Each thread has its own connection, so code that blocks the event loop does not lose a lease.
 """
 
 from __future__ import annotations
 
 import abc
+import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -26,20 +28,20 @@ from ..server.scripts import script
 log = logging.getLogger("saros.redis")
 
 CHUNK: Final = 100
-"""Entries of one script that renews leases."""
+"""The number of leases that one script renews."""
 
 
 class Place(NamedTuple):
-    """Where the lease is: an entry of a stream of one partition."""
+    """The place of a lease: an entry in a stream of one partition."""
 
     partition: int
     stream: str
     entry: str
-    until: float  # of time.monotonic(): not renewed after that
+    until: float  # by time.monotonic(): not renewed after that
 
 
 class Leases:
-    """The leases of this process, by what proves them: a fence, a token, or `proof_of` an outbox entry."""
+    """The leases of this process, by their proof: a fence, a token, or `proof_of` an outbox entry."""
 
     def __init__(self) -> None:
         self._places: dict[str, Place] = {}
@@ -61,15 +63,15 @@ class Leases:
 
 
 def proof_of(entry: Outgoing) -> str:
-    """What proves the lease of an outbox entry."""
+    """Return the proof of the lease of an outbox entry."""
     return f"{entry.op} {entry.key}"
 
 
 class RenewalThread(abc.ABC):
-    """Renews something four times in a lease.
+    """A thread that renews something four times per lease.
 
     :param name: of the thread.
-    :param what: is renewed, as the log says it.
+    :param what: the thing that is renewed, for the log.
     :param client: a blocking redis-py client of its own.
     """
 
@@ -84,17 +86,20 @@ class RenewalThread(abc.ABC):
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Stop renewing; returns when the thread has ended or is stuck in a call to the server."""
+    async def stop(self) -> None:
+        """Stop renewing, even if the caller is cancelled. The thread closes its client.
+
+        Returns when the thread has ended or is stuck in a call to the server.
+        """
         self._stop.set()
-        self._thread.join(1.0)
+        await asyncio.to_thread(self._thread.join, 1.0)
 
     @abc.abstractmethod
     def renew(self) -> None:
         """Renew once."""
 
     def evaluate(self, name: str, tag: str, args: list[Any]) -> Any:
-        """Run a script, which the server may have forgotten."""
+        """Run a script, even if the server no longer has it cached."""
         found, blob = script(name), codec.pack_args(args)
         try:
             return self._client.execute_command("EVALSHA", found.sha, 1, tag, blob)
@@ -102,12 +107,12 @@ class RenewalThread(abc.ABC):
             return self._client.execute_command("EVAL", found.text, 1, tag, blob)
 
     def _run(self) -> None:
-        while not self._stop.wait(self._pause):
-            try:
-                self.renew()
-            except (redis.RedisError, *LOST, *BUSY) as exc:  # the thread must not end
-                log.warning("%s could not be renewed: %s", self._what, self._told(exc))
-        self._client.close()
+        with contextlib.closing(self._client):
+            while not self._stop.wait(self._pause):
+                try:
+                    self.renew()
+                except (redis.RedisError, *LOST, *BUSY) as exc:  # the thread must not end
+                    log.warning("%s could not be renewed: %s", self._what, self._told(exc))
 
     def _told(self, exc: Exception) -> Error:
         if isinstance(exc, (*LOST, *BUSY)) or not isinstance(exc, redis.RedisError):

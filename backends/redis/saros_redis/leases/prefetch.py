@@ -1,4 +1,4 @@
-"""Prefetch: what this process has leased and not yet handed to its workers."""
+"""Prefetch: tasks that this process has leased and not yet passed to its workers."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Buffer(Generic[T]):
         self._ahead = ahead
         self._waiting = 0  # the limit of the take that waits
         self._filled = asyncio.Event()
-        self.hungry = asyncio.Event()  # a take waits, and there is nothing
-        self.serving = False  # somebody takes at all
+        self.hungry = asyncio.Event()  # a take waits, and the buffer is empty
+        self.serving = False  # a worker takes at all
 
     def __len__(self) -> int:
         return len(self._items)
 
     def room(self) -> int:
-        """How many more items are welcome."""
+        """Return how many more items fit."""
         if not self.serving:
             return 0
         return max(0, max(self._ahead, self._waiting) - len(self._items))
@@ -50,7 +50,7 @@ class Buffer(Generic[T]):
             self._filled.set()
 
     async def take(self, limit: int) -> list[T]:
-        """Up to `limit` items; waits until there is one."""
+        """Return up to `limit` items; wait until there is at least one."""
         self.serving = True
         self._waiting = limit
         try:
@@ -67,7 +67,7 @@ class Buffer(Generic[T]):
         self._items.clear()
 
     def stop(self) -> None:
-        """Want nothing more; what waits stays leased until it is given back."""
+        """Accept nothing more; the remaining items stay leased until they are given back."""
         self.serving = False
         self.hungry.clear()
         self._items.clear()
@@ -90,22 +90,22 @@ class Prefetch:
         self.out: Buffer[Outgoing] = Buffer(BATCH)
 
     def buffer_of(self, kind: str, queues: tuple[str, ...] = ()) -> Buffer[Any]:
-        """The buffer of a kind; that of activities is the one of the worker with these queues."""
+        """Return the buffer of a kind; for activities, the buffer of the worker with these queues."""
         if kind == ACTIVITIES:
             return self.activities_of(queues)
         return self.tasks if kind == RUNS else self.out
 
     def activities_of(self, queues: Sequence[str]) -> Buffer[ActivityLease]:
-        """The buffer of a worker: each has its own, or a busy one would keep what another waits for."""
+        """Return the buffer of a worker. Each has its own, or a busy one would keep tasks that another could run."""
         return self.activities.setdefault(tuple(queues), Buffer(0))
 
     def put_activity(self, lease: ActivityLease) -> None:
-        """Give an activity to a worker of its task queue, to the one with the most room."""
+        """Pass an activity to the worker of its task queue with the most room."""
         found = [buffer for queues, buffer in self.activities.items() if lease.task.task_queue in queues]
         max(found, key=lambda buffer: buffer.room()).put([lease])
 
     def streams(self, partition: int) -> list[tuple[str, str, str]]:
-        """Kind, queue and name of each stream of a partition that this process reads."""
+        """Return kind, queue and name of each stream of a partition that this process reads."""
         keys = self._keys
         activity_queues = dict.fromkeys(queue for queues in self.activities for queue in queues)
         found = [(RUNS, queue, keys.ready(partition, queue)) for queue in self.queues]
@@ -114,5 +114,5 @@ class Prefetch:
         return [*found, (OUT, "", keys.out(partition))]
 
     def stream_names(self, partition: int) -> list[str]:
-        """The names of `streams`."""
+        """Return the names of `streams`."""
         return [stream for _kind, _queue, stream in self.streams(partition)]

@@ -1,4 +1,4 @@
-"""Readers: fetch what a waiting worker wants, and block on the server while there is nothing."""
+"""Readers: fetch tasks for waiting workers, and block on the server while there are none."""
 
 from __future__ import annotations
 
@@ -16,37 +16,34 @@ from saros.model.errors import Error
 
 from .. import errors
 from ..keys import ACTIVITIES, OUT, RUNS
-from ..options import Options
-from ..server.client import BLOCK_MS, BUSY, LOST, TIMEOUT_S, Client
-from ..server.partitions import Partitions
-from .intake import Intake
-from .leases import Leases, Renewer
-from .prefetch import Prefetch
+from ..server.client import BLOCK_MS, BUSY, LOST, TIMEOUT_S
+from .leases import Renewer
+from .worker import Worker
 
 log = logging.getLogger("saros.redis")
 
 PAUSE_S: Final = 0.1
 PAUSE_MAX_S: Final = 1.0
 QUIET_S: Final = 1.0
-"""How long a process that stops waits for replies to what it sent before."""
+"""How long a stopping process waits for replies to earlier commands."""
 ROUNDS: Final = 5
 
 
 class Reader:
-    """Fills one buffer of a process whenever its taker waits.
+    """Fills one buffer of a process whenever its worker waits.
 
     :param numbers: the partitions that one blocking read covers; in a cluster a reader has a single one.
     :param queues: of the worker that takes from the buffer, if it is one of activities.
     """
 
     def __init__(
-        self, readers: Readers, kind: str, numbers: Sequence[int], queues: tuple[str, ...] = ()
+        self, worker: Worker, kind: str, numbers: Sequence[int], queues: tuple[str, ...] = ()
     ) -> None:
-        self._options = readers.options
-        self._client = readers.client
-        self._partitions = readers.partitions
-        self._prefetch = readers.prefetch
-        self._intake = readers.intake
+        self._options = worker.options
+        self._client = worker.client
+        self._partitions = worker.partitions
+        self._prefetch = worker.prefetch
+        self._intake = worker.intake
         self._kind = kind
         self._numbers = numbers
         self._queues = queues
@@ -54,7 +51,7 @@ class Reader:
         self._connection = self._client.reader()
 
     async def run(self) -> None:
-        """Read until cancelled. While the server is away, try again with pauses."""
+        """Read until cancelled. While the server is unavailable, retry with pauses."""
         pause = PAUSE_S
         while True:
             await self._buffer.hungry.wait()
@@ -70,13 +67,13 @@ class Reader:
                 log.warning("%s; trying again in %.1f s", errors.unavailable(self._options, exc), pause)
             except redis.RedisError as exc:
                 log.warning("%s; trying again in %.1f s", errors.answered(self._options, exc), pause)
-            except Exception:  # a reader that ended would leave a worker that waits for ever
-                log.exception("what Redis gave could not be taken; trying again in %.1f s", pause)
+            except Exception:  # if the reader ended, its worker would wait forever
+                log.exception("a reply of Redis could not be processed; trying again in %.1f s", pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, PAUSE_MAX_S)
 
     async def _fetch(self) -> int:
-        """Take what is there; gives how much."""
+        """Take the available tasks; return their number."""
         found = 0
         for partition in self._numbers:
             wanted = self._wanted()
@@ -126,64 +123,57 @@ class Reader:
 class Readers:
     """The readers of a process that works, and the thread that renews its leases."""
 
-    def __init__(
-        self,
-        options: Options,
-        client: Client,
-        partitions: Partitions,
-        prefetch: Prefetch,
-        intake: Intake,
-        leases: Leases,
-    ) -> None:
-        self.options = options
-        self.client = client
-        self.partitions = partitions
-        self.prefetch = prefetch
-        self.intake = intake
-        self._leases = leases
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
         self._jobs: dict[tuple[str, tuple[str, ...]], list[Job[None]]] = {}
         self._renewer: Renewer | None = None
 
     def start(self, kind: str, queues: tuple[str, ...] = ()) -> None:
-        """Begin to fill the buffer of a kind (of activities: for these queues), unless that is done already."""
+        """Start filling the buffer of a kind (for activities, of these queues), unless that has been done."""
         if (kind, queues) in self._jobs:
             return
+        worker = self._worker
         if self._renewer is None:
-            tags, consumer = self.partitions.keys.tags, self.prefetch.consumer
-            self._renewer = Renewer(self._leases, self.client.threaded(), tags, consumer, self.options)
+            tags, consumer = worker.partitions.keys.tags, worker.prefetch.consumer
+            self._renewer = Renewer(worker.leases, worker.client.threaded(), tags, consumer, worker.options)
             self._renewer.start()
-        everything = list(range(self.partitions.keys.partitions))
-        shares = [[partition] for partition in everything] if self.options.cluster else [everything]
-        readers = [Reader(self, kind, numbers, queues) for numbers in shares]
+        everything = list(range(worker.partitions.keys.partitions))
+        shares = [[partition] for partition in everything] if worker.options.cluster else [everything]
+        readers = [Reader(worker, kind, numbers, queues) for numbers in shares]
         self._jobs[kind, queues] = [Job(reader.run(), f"the reader of {kind}") for reader in readers]
 
     async def leave(self, kind: str, queues: tuple[str, ...] = ()) -> None:
-        """Take nothing more of a kind (of activities: for these queues)."""
-        self.prefetch.buffer_of(kind, queues).stop()
+        """Stop taking tasks of a kind (for activities, of these queues)."""
+        self._worker.prefetch.buffer_of(kind, queues).stop()
         await end_all(self._jobs.pop((kind, queues), []), LIMIT_S, at_once=True)
 
     async def stop(self) -> None:
-        """Take nothing more, and hand what is still leased to other workers, who then need not wait for it."""
-        await self.leave(RUNS)
-        for queues in list(self.prefetch.activities):
-            await self.leave(ACTIVITIES, queues)
-        await self.leave(OUT)
+        """Stop taking tasks, and hand those still leased to other workers, so they need not wait for the lease."""
+        worker = self._worker
         renewer, self._renewer = self._renewer, None
+        try:
+            await self.leave(RUNS)
+            for queues in list(worker.prefetch.activities):
+                await self.leave(ACTIVITIES, queues)
+            await self.leave(OUT)
+        finally:
+            if renewer is not None:
+                await renewer.stop()
         if renewer is None:
             return
-        await asyncio.to_thread(renewer.stop)
-        # What comes along with a reply now would be leased, and known to nobody.
-        await self.client.quiet(QUIET_S)
-        with contextlib.suppress(Error):  # a server that is away has the leases end
-            for partition in range(self.partitions.keys.partitions):
+        # Tasks that come with a reply now would be leased, but lost.
+        await worker.client.quiet(QUIET_S)
+        with contextlib.suppress(Error):  # if the server is unavailable, the leases expire
+            for partition in range(worker.partitions.keys.partitions):
                 await self._give_back(partition)
-        self._leases.clear()
+        worker.leases.clear()
 
     async def _give_back(self, partition: int) -> None:
-        """Hand over until nothing is left: it may go to a read of ours that the server thinks still waits."""
-        args = [self.prefetch.consumer, self.prefetch.streams(partition)]
+        """Hand over until nothing is left: the server may still give tasks to a read that it believes is waiting."""
+        prefetch = self._worker.prefetch
+        args = [prefetch.consumer, prefetch.streams(partition)]
         for _ in range(ROUNDS):
-            if not int(await self.partitions.run("give_back", partition, args, 1.0)):
+            if not int(await self._worker.partitions.run("give_back", partition, args, 1.0)):
                 return
 
 

@@ -8,37 +8,25 @@ import logging
 from typing import Final
 
 from .. import codec
-from ..options import Options
-from ..server.client import Client
-from ..server.partitions import Partitions
-from .intake import Intake
-from .leases import Leases
-from .prefetch import BATCH, Prefetch
+from .prefetch import BATCH
+from .worker import Worker
 
 log = logging.getLogger("saros.redis")
 
 ORPHAN_S: Final = 1.2
-"""Longer than a reply is under way (see scripts/leases/orphans.lua)."""
+"""Longer than a reply is in transit (see scripts/leases/orphans.lua)."""
 AGAIN_S: Final = 0.1
-"""The next look when something was found: a lost worker leaves more than there is room for at once."""
+"""The next check after tasks were found: a lost worker may leave more than fit in one round."""
 
 
 class Reclaim:
-    def __init__(
-        self,
-        options: Options,
-        client: Client,
-        partitions: Partitions,
-        prefetch: Prefetch,
-        intake: Intake,
-        leases: Leases,
-    ) -> None:
-        self._options = options
-        self._client = client
-        self._partitions = partitions
-        self._prefetch = prefetch
-        self._intake = intake
-        self._leases = leases
+    def __init__(self, worker: Worker) -> None:
+        self._options = worker.options
+        self._client = worker.client
+        self._partitions = worker.partitions
+        self._prefetch = worker.prefetch
+        self._intake = worker.intake
+        self._leases = worker.leases
         self._suspects: set[str] = set()
 
     async def run(self) -> None:
@@ -51,19 +39,19 @@ class Reclaim:
                 async with asyncio.timeout(pause):
                     await client.lost.wait()
             if client.lost.is_set():
-                client.lost.clear()  # what is lost from now on is younger, and for the next time
+                client.lost.clear()  # leases lost from now on are younger, and left for the next round
                 await asyncio.sleep(ORPHAN_S)
                 await self._orphans()
             found = 0
             for partition in range(partitions.keys.partitions):
                 for note in await partitions.run(
                     "notes", partition, []
-                ):  # it ends an outage, which leases outlive
+                ):  # it ends an outage, during which leases stay valid
                     log.warning("Redis at %s: %s", self._options.url, codec.text(note))
                 found += await self._reclaim(partition)
 
     async def _reclaim(self, partition: int) -> int:
-        """Take over what has room here; gives how much."""
+        """Take over as many tasks as there is room for; return their number."""
         prefetch = self._prefetch
         activities = {queues: buffer.room() for queues, buffer in prefetch.activities.items()}
         serving = any(buffer.serving for buffer in prefetch.activities.values())
@@ -72,7 +60,7 @@ class Reclaim:
         self._suspects = {proof for proof in self._suspects if self._leases.get(proof) is not None}
         wanted = self._intake.asking(prefetch.tasks.room(), activities, prefetch.out.room() or BATCH)
         before = set(self._leases.snapshot())
-        # Time in which the server was away is not one in which workers were silent.
+        # An outage of the server does not count as silence of the workers.
         lease = int((self._options.lease + self._client.forgiven(self._options.lease / 2)) * 1000)
         got, suspects, requeued = await self._partitions.run(
             "reclaim", partition, [wanted, lease, bool(self._suspects), prefetch.queues]
@@ -85,7 +73,7 @@ class Reclaim:
         return count
 
     async def _orphans(self) -> None:
-        """Hand over leases whose replies were lost: the server thinks that we hold them."""
+        """Hand over leases whose replies were lost: the server assumes that we hold them."""
         prefetch = self._prefetch
         held: dict[tuple[int, str], list[str]] = {}
         for place in self._leases.snapshot().values():

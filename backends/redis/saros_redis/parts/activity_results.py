@@ -20,8 +20,8 @@ from .deadlines import Alarm
 
 
 class ActivityResults:
-    """:param alarm: hears of retries.
-    :param payload: how large a value may be, in bytes.
+    """:param alarm: is notified of retries.
+    :param payload: the largest value, in bytes.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class ActivityResults:
         await together(*(self._settle(partition, batch) for partition, batch in partitions.items()))
 
     def _fitting(self, result: Settled) -> Settled:
-        """The result, or the error that it is too large."""
+        """Return the result, or an error if it is too large."""
         try:
             limits.check(result.outcome, self._payload, "the result of an activity")
         except Error as error:
@@ -59,7 +59,7 @@ class ActivityResults:
                     if result.retry_in is not None:
                         self._alarm.set(sent + result.retry_in)
                 await self._intake.absorb(partition, more)
-        finally:  # without an answer, the leases end
+        finally:  # without an answer, the leases expire
             for result in results:
                 self._leases.drop(result.lease.token)
 

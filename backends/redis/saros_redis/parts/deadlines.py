@@ -1,4 +1,4 @@
-"""Deadlines: when to look next for those that are due."""
+"""Deadlines: finding and firing those that are due."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ..server.server_clock import RedisClock
 log = logging.getLogger("saros.redis")
 
 LIMIT = 50
-"""Deadlines per script: it must not hold the server for long."""
+"""Deadlines per script, which must not block the server for long."""
 _BACK, _DOUBT = 1, 2  # see scripts/timers/fire.lua
 DOUBT_NS = 6 * SECOND
-"""Workers that know the clock speak within this time: their longest pause after an outage is less."""
+"""Workers that know the clock report within this time: their longest pause after an outage is shorter."""
 PAUSE_S = 0.2
-"""Every worker looks this often: for deadlines that a client set, or a worker that is lost."""
+"""How often every worker checks for deadlines that a client or a lost worker set."""
 
 
 class Alarm:
@@ -70,8 +70,8 @@ class Deadlines:
         self._doubts: dict[int, int] = {}  # partition -> since when its clock may be wrong, by `steady_ns`
 
     async def run(self) -> None:
-        """Fire what is due, for all, until cancelled."""
-        following: int | None = 0  # look at once: nothing is known of the clock yet
+        """Fire the due deadlines of all executions, until cancelled."""
+        following: int | None = 0  # check at once: the clock is still unknown
         while True:
             mine = self._alarm.take()
             if mine is not None and (following is None or mine < following):
@@ -86,7 +86,7 @@ class Deadlines:
             following = await self._fire()
 
     async def _fire(self) -> int | None:
-        """Fire everything that is due; gives when the next deadline is, if there is any."""
+        """Fire everything that is due; return the time of the next deadline, if there is one."""
         nexts = [await self._fire_of(partition) for partition in range(self._partitions.keys.partitions)]
         return min((due for due in nexts if due is not None), default=None)
 
@@ -108,10 +108,12 @@ class Deadlines:
                 return steady.here(int(float(following))) if float(following) >= 0 else None
 
     async def _shift(self, partition: int, step: int, skew: str) -> None:
-        """Have it made up for that the server's clock was set, so that nothing is early or late by that."""
+        """Correct for a step of the server's clock, so that nothing is early or late by it."""
         if int(await self._partitions.run("shift", partition, [step, skew, list(self._streams(partition))])):
             if step:
                 log.warning("the server's clock was set by %+.1f s, which does not affect timers", step / 1e6)
         else:
             self._partitions.steady[partition].forget()
-            log.warning("this process has lost %.1f s; it goes by the server's clock", step / 1e6)
+            log.warning(
+                "this process was suspended for %.1f s; it now follows the server's clock", step / 1e6
+            )

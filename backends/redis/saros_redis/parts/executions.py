@@ -18,7 +18,7 @@ from ..server.partitions import Partitions
 PAGE = 2_000
 """Records of a history per reply."""
 READ_PATIENCE_S = 15.0
-"""Whoever waits for a result also waits for a server that restarts."""
+"""How long a client that waits for a result tolerates an outage of the server."""
 _REFUSED = {
     b"running": "is running",
     b"used": "was used before",
@@ -28,7 +28,7 @@ _REPLACED = pack(Outcome(err=ErrorData("terminated: replaced by a new start", "C
 
 
 class Executions:
-    """:param payload: how large a value may be, in bytes."""
+    """:param payload: the largest value, in bytes."""
 
     def __init__(self, partitions: Partitions, payload: int) -> None:
         self._partitions = partitions
@@ -95,7 +95,7 @@ class Executions:
         await self._run("watch", id, [id, pid, ""])
 
     async def release(self, id: str) -> bool:
-        """Have dead-lettered tasks of an execution tried again; False when it has none."""
+        """Retry the tasks of an execution that were set aside; return False if there are none."""
         return bool(await self._run("release", id, [id]))
 
     async def describe(self, id: str, run_id: str) -> Description | None:
@@ -139,4 +139,4 @@ class Executions:
 
 
 def _broken(id: str, why: Exception) -> Error:
-    return Error(f"what Redis holds of {id} cannot be read: {why}", INTERNAL, retryable=False)
+    return Error(f"the data of {id} in Redis cannot be read: {why}", INTERNAL, retryable=False)

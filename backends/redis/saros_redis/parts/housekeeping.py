@@ -1,4 +1,4 @@
-"""What each worker process does for all: deadlines, lost leases, retention."""
+"""Work that each worker process does for the whole installation: deadlines, lost leases, retention."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAUSE_S: Final = 0.2
 PAUSE_MAX_S: Final = 5.0
 TRIM_S: Final = 30.0
 TRIM_LIMIT: Final = 50
-"""Runs that one script forgets."""
+"""Closed runs that one script deletes."""
 
 
 class Housekeeping:
@@ -64,13 +64,13 @@ class Housekeeping:
             began = time.monotonic()
             try:
                 await loop()
-            except Exception as exc:  # whatever lies in the store, deadlines fire and leases are kept
-                if time.monotonic() - began > PAUSE_MAX_S:  # it went well for a while
+            except Exception as exc:  # bad data in the store must not stop deadlines and leases
+                if time.monotonic() - began > PAUSE_MAX_S:  # it worked for a while
                     pause = PAUSE_S
                 if isinstance(exc, Error):
                     log.warning("%s; trying again in %.1f s", exc, pause)
                 else:
-                    log.exception("what Redis gave could not be taken; trying again in %.1f s", pause)
+                    log.exception("a reply of Redis could not be processed; trying again in %.1f s", pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, PAUSE_MAX_S)
 

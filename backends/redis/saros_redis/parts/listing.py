@@ -49,7 +49,7 @@ class Listing:
             for fields, length in await self._partitions.run("describe", partition, ["", runs]):
                 try:
                     description = codec.description(fields, length)
-                except BROKEN:  # a list leaves out what nobody can read
+                except BROKEN:  # a list omits runs that cannot be read
                     continue
                 if matches(node, description):
                     yield description
@@ -75,12 +75,12 @@ async def _advance(
 
 
 def _scored(page: list[Any]) -> list[tuple[str, str]]:
-    """(run id, score) of a reply with scores."""
+    """Return the pairs (run id, score) of a reply with scores."""
     return [(codec.text(run), score.decode()) for run, score in zip(page[::2], page[1::2], strict=True)]
 
 
 def _index(condition: Condition) -> str | None:
-    """The index of exactly the runs (or some more) that fulfil a condition."""
+    """Return an index with all runs that satisfy a condition, and perhaps others."""
     if condition.operator != "=":
         return None
     if condition.field in ("status", "type"):

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from saros.interfaces.insight import ACTIVITY, WORKFLOW, Paused, Queue, Worker
-from saros.interfaces.pending import (
+from saros.interfaces.insight.pending import (
     Failure,
     Parked,
     Pending,

@@ -1,4 +1,4 @@
-"""Registered names. A name counts while its pid lives.
+"""Registered names. A name is valid while its pid is alive.
 
 A workflow lives while it runs. A process of some node lives while that node's store says so, again and again. That
 is done by the event loop, which code may block, so a node whose lease is good has longer: a thread keeps that.
@@ -20,9 +20,9 @@ from ..server.partitions import Partitions
 log = logging.getLogger("saros.redis")
 
 GONE = 1.5
-"""A process has gone after a silence of so many leases,"""
+"""A process counts as ended after a silence of this many leases,"""
 BUSY_S = 60.0
-"""or of so many seconds, while the lease of its node is good."""
+"""or of this many seconds while the lease of its node is valid."""
 
 
 class NameRegistry:
@@ -37,7 +37,9 @@ class NameRegistry:
         self._mine: dict[str, str] = {}  # names of this process's processes
         self._cursors: dict[int, int] = {}
         self._leaving: set[tuple[str, str]] = set()  # (name, pid): no longer valid, and not yet freed
-        self._order = asyncio.Lock()  # a process that ends at once must not free its name before it has it
+        self._order = (
+            asyncio.Lock()
+        )  # a process that ends at once must not free its name before it has registered it
         self._refreshing: Job[None] | None = None
 
     async def _name(self, verb: str, name: str, pid: str = "", old: str = "") -> str:
@@ -98,22 +100,22 @@ class NameRegistry:
         return await self._heard(name, owner, int(BUSY_S * 1e6)) and await self._good(pid.place)
 
     async def _heard(self, name: str, owner: str, micros: int) -> bool:
-        """Whether a process has said within that time that it has its name."""
+        """Whether a process has refreshed its name within that time."""
         args = ["heard", f"{name}\n{owner}", micros]
         return bool(await self._partitions.run("read", self._partitions.keys.partition(name), args))
 
     async def _good(self, node: str) -> bool:
-        """Whether the lease of a node is good."""
+        """Whether the lease of a node is valid."""
         return bool(
             await self._partitions.run("node", self._partitions.keys.partition(node), ["lives", node, ""])
         )
 
     def _gone(self) -> int:
-        """Microseconds. Nobody could refresh a name while the server was away."""
+        """Return microseconds. An outage of the server is added, because no one could refresh a name in it."""
         return int((GONE * self._lease + self._forgiven(self._lease / 2)) * 1e6)
 
     async def sweep(self) -> None:
-        """Free names whose pids have ended: those of one page of each partition's table."""
+        """Free the names of ended pids, in one page of each partition's table."""
         for partition, tag in enumerate(self._partitions.keys.tags):
             cursor = self._cursors.get(partition, 0)
             key = f"{tag}:names"

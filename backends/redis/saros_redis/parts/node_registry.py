@@ -1,7 +1,7 @@
-"""Nodes: which of them live, and mail between them.
+"""Nodes: which of them are alive, and the mail between them.
 
 A node lives while a thread of its process renews its lease, also when its event loop is busy. The lease ends by
-the server's clock. Mail is popped, so a lost reply loses it: who sent it sends it again.
+the server's clock. Mail is popped, so a lost reply loses it, and the sender sends it again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..server.partitions import Partitions
 log = logging.getLogger("saros.redis")
 
 LOOK_S = 2.0
-"""How often nodes that died are looked for, at most."""
+"""The shortest interval between two checks for dead nodes."""
 _SENT, _SILENT = 1, 2
 _read_mail = msgspec.json.Decoder(NodeMail).decode
 _watcher = msgspec.json.Decoder(Watcher).decode
@@ -42,7 +42,7 @@ class NodeRegistry:
         self._options = options
         self._client = client
         self._partitions = partitions
-        self._grace = options.lease / 2  # for nodes that were silent because the server was away
+        self._grace = options.lease / 2  # for nodes that were silent because the server was unavailable
         self._joined: dict[str, Pulse] = {}
         self._readers: dict[str, Any] = {}
 
@@ -111,11 +111,15 @@ class NodeRegistry:
         await self._run("forget", node)
 
     async def close(self) -> None:
-        for node, pulse in self._joined.items():
-            await asyncio.to_thread(pulse.stop)
-            with contextlib.suppress(Error):  # a server that is away has the lease end
-                await self._run("leave", node, patience=1.0)
-        self._joined.clear()
+        joined, self._joined = self._joined, {}
+        async with contextlib.AsyncExitStack() as stack:
+            for node, pulse in joined.items():
+                stack.push_async_callback(self._leave, node, pulse)
+
+    async def _leave(self, node: str, pulse: Pulse) -> None:
+        await pulse.stop()
+        with contextlib.suppress(Error):  # if the server is unavailable, the lease expires
+            await self._run("leave", node, patience=1.0)
 
 
 def _mail(item: bytes) -> NodeMail | None:
@@ -131,7 +135,7 @@ def _watch(field: bytes) -> tuple[str, Watcher] | None:
         pid, watcher = field.split(b"\n", 1)
         return pid.decode(), _watcher(watcher)
     except BROKEN as exc:
-        log.warning("who watches a node that died cannot be read: %s", exc)
+        log.warning("the watchers of a dead node cannot be read:  %s", exc)
         return None
 
 
@@ -147,4 +151,4 @@ class Pulse(RenewalThread):
     def renew(self) -> None:
         forgotten = self.evaluate("node", self._tag, ["join", self._node, int(self._lease * 1e6)])
         if int(forgotten):
-            log.warning("%s was silent for too long: others were told that it died", self._node)
+            log.warning("%s was silent for too long: other nodes take it for dead", self._node)

@@ -1,4 +1,4 @@
-"""The outbox: what is to be delivered is read (see `saros_redis.leases`), and taken out here."""
+"""The outbox: its entries are read in `saros_redis.leases`, and removed here once delivered."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ class Outbox:
             return  # given back, and delivered by another worker
         item = codec.mail_item(reply) if reply is not None else ""
         run_id = reply.run_id if reply is not None else ""
-        args = [place.entry, entry.id, run_id, item, entry.key]
+        args = [place.entry, entry.id, run_id, item, entry.key, entry.lane]
         await self._partitions.run("delivered", place.partition, args, self._partitions.patience)
-        self._leases.drop(proof_of(entry))  # without an answer it stays, for the outbox worker says it again
+        self._leases.drop(
+            proof_of(entry)
+        )  # without an answer the entry stays; the outbox worker repeats this

@@ -1,6 +1,6 @@
-"""Hearing of changes of runs through publish/subscribe.
+"""Notifications of changes to runs, through publish/subscribe.
 
-Messages may be lost, so a waiter looks at the state after it has subscribed, and again now and then.
+Messages may be lost, so a waiter checks the state after it has subscribed, and then from time to time.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Subscriptions:
         try:
             async with asyncio.timeout(LOOK_AGAIN_S):
                 await self._subscribe(channel)
-                # A server that is away for long ends the wait, and does not fail it.
+                # A long outage of the server ends the wait without an error.
                 status, count = await self._partitions.run(
                     "read", partition, ["state", run_id], 2 * LOOK_AGAIN_S
                 )
@@ -81,7 +81,7 @@ class Subscriptions:
             self._later("unsubscribe", channel, LEAVE_S)
 
     def _later(self, verb: str, channel: str, delay: float) -> None:
-        """Tell the server soon, along with other channels."""
+        """Subscribe soon, together with other channels."""
         self._has_channels.set()
         if not self._changes[verb]:
             asyncio.get_running_loop().call_later(delay, self._tell, verb)
@@ -103,7 +103,7 @@ class Subscriptions:
             log.debug("subscriptions are made again after the reconnect")
 
     async def _listen(self) -> None:
-        """Keep a connection that hears all channels that anybody waits for."""
+        """Keep a connection that is subscribed to all channels with waiters."""
         while True:
             try:
                 client = await self._listener()
@@ -112,17 +112,17 @@ class Subscriptions:
                     await self._hear(pubsub)
                 finally:
                     self._pubsub = None
-                    await self._sending.end()  # nobody may use it while it closes
+                    await self._sending.end()  # it must not be used while it closes
                     await disconnect(client, pubsub)
             except (*LOST, *BUSY, redis.RedisError) as exc:
                 log.info("the subscription was lost: %s", exc)
                 self._deaf = True
-            except Exception:  # without it, whoever waits would look at the state now and then only
+            except Exception:  # without it, waiters would only poll the state
                 log.exception("the subscription was lost")
                 self._deaf = True
             for confirmed in self._subscribed.values():
                 if not confirmed.done():
-                    confirmed.set_result(None)  # its waiter looks at the state, and again later
+                    confirmed.set_result(None)  # its waiter checks the state, and again later
             await asyncio.sleep(0.2)
 
     async def _hear(self, pubsub: object) -> None:
@@ -136,7 +136,7 @@ class Subscriptions:
         late = [channel for channel in self._subscribed if channel not in channels]
         if late:
             await source.subscribe(*late)
-        if self._deaf:  # what happened meanwhile nobody will tell
+        if self._deaf:  # changes in the meantime were not announced
             self._deaf = False
             for channel in list(self._waiting):
                 self._heard("message", channel)

@@ -21,13 +21,13 @@ from ..server.partitions import Partitions
 from .deadlines import Alarm
 
 REFUSED_NS: Final = 60 * SECOND
-"""How long a task is parked whose commit is too large."""
+"""How long a task is parked when its commit is too large."""
 
 
 class WorkflowTasks:
-    """:param alarm: hears of new deadlines.
+    """:param alarm: is notified of new deadlines.
     :param consumer: the name of this process in the consumer groups.
-    :param payload: how large a value may be, in bytes.
+    :param payload: the largest value, in bytes.
     """
 
     def __init__(
@@ -82,11 +82,11 @@ class WorkflowTasks:
                 await intake.absorb(partition, more)
         except Error:
             self._intake.forget_tasks()
-            for index in indexes:  # whoever commits gives up what it began, though this may be stored
+            for index in indexes:  # the caller drops what it began, although the commit may be stored
                 for lease in commits[index].leased:
                     self._leases.drop(lease.token)
             raise
-        finally:  # without an answer, the leases end
+        finally:  # without an answer, the leases expire
             for index in indexes:
                 self._leases.drop(commits[index].fence)
 
@@ -112,6 +112,6 @@ class WorkflowTasks:
         except Error:
             self._intake.forget_tasks()
             raise
-        finally:  # without an answer its lease ends, and another worker tries
+        finally:  # without an answer its lease expires, and another worker takes the task
             self._leases.drop(fence)
         self._alarm.set(steady_ns() + delay)

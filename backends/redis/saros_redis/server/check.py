@@ -1,4 +1,4 @@
-"""What is looked at before anything is stored: version, role, memory policy, persistence, permissions, partitions."""
+"""Checks of the server before any write: version, role, memory policy, persistence, permissions, partitions."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .scripts import script
 log = logging.getLogger("saros.redis")
 
 FORMAT = "1"
-"""Of what is stored; another one is refused."""
+"""The format of the stored data; data of any other format is refused."""
 
 
 async def check(client: Client, commands: Any) -> int:
-    """Look at the server and agree on the number of partitions, which is returned.
+    """Check the server and agree on the number of partitions, which is returned.
 
     :raises Error: UNAVAILABLE, PERMISSION_DENIED or INVALID, each naming the server.
     """
@@ -107,9 +107,9 @@ def _check_role(options: Options, info: dict[str, Any]) -> None:
         return
     master = f"{info.get('master_host')}:{info.get('master_port')}"
     raise Error(
-        f"Redis at {options.url} is a replica of {master}, and takes no writes",
+        f"Redis at {options.url} is a replica of {master}, and does not accept writes",
         UNAVAILABLE,
-        hint="use the address of the master; one that may change is found through Sentinel, with sentinel=",
+        hint="use the address of the master, or Sentinel (sentinel=) if the master may change",
     )
 
 
@@ -117,7 +117,7 @@ def _check_memory(options: Options, info: dict[str, Any]) -> None:
     policy = str(info.get("maxmemory_policy", "noeviction"))
     if policy != "noeviction":
         raise Error(
-            f"Redis at {options.url} has maxmemory-policy {policy} and would throw workflows away when it is full",
+            f"Redis at {options.url} has maxmemory-policy {policy} and would delete workflows when it is full",
             INVALID,
             retryable=False,
             hint="CONFIG SET maxmemory-policy noeviction, and in redis.conf",
@@ -141,7 +141,7 @@ def _check_persistence(options: Options, info: dict[str, Any]) -> None:
 
 
 async def _check_permissions(client: Client, commands: Any) -> None:
-    """Try what will be done. A script that is refused something half-way would leave half of it done."""
+    """Try the needed permissions. A script that is refused a command would leave half of its work done."""
     options = client.options
     tag = Keys(options.prefix, 1).tags[0]
     found = await commands.execute_command("EVAL", script("probe").text, 1, tag, codec.pack_args([]))

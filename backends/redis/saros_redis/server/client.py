@@ -7,6 +7,7 @@ each of which carries an id that makes a repetition harmless.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -28,15 +29,15 @@ from .sentinel import Follower
 log = logging.getLogger("saros.redis")
 
 TIMEOUT_S = 10.0
-"""For one reply to a command."""
+"""The timeout, in seconds, for one reply to a command."""
 QUICK_S = 1.0
-"""Who has no more patience than this does not wait longer for a reply, either: a worker that stops."""
+"""A caller with no more patience than this, such as a worker that stops, does not wait longer for a reply."""
 REPLICAS_MS = 1_000
 """Replicas get this long to confirm a write."""
 FSYNC_MS = 3_000
 """Disks get this long; with appendfsync everysec, the next sync is up to a second away."""
 BLOCK_MS = 2_000
-"""A blocking read asks again after this; what it cannot hear, such as a dead peer, it then notices."""
+"""The timeout of a blocking read; repeating it detects a dead peer, which sends nothing."""
 BACKOFF_S = 0.05
 BACKOFF_MAX_S = 1.0
 
@@ -47,7 +48,7 @@ BUSY = (
     redis.exceptions.TryAgainError,
     redis.exceptions.ClusterDownError,
     redis.exceptions.MasterDownError,
-    redis.exceptions.RedisClusterException,  # no node answers, or slots are not covered; it is no RedisError
+    redis.exceptions.RedisClusterException,  # no node answers, or slots are not covered; it is not a RedisError
 )
 
 WRITES = "notes"
@@ -62,7 +63,6 @@ class Client:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.lost = asyncio.Event()
-        self.calls = 0
         self._commands = connect(options)
         self._follower = Follower(self._commands, options.sentinel) if options.sentinel else None
         self._blocking: list[Any] = []
@@ -71,16 +71,16 @@ class Client:
         self._away = (
             0.0  # since when the server does not answer or takes no writes, of time.monotonic(); or 0
         )
-        self._refusing = False  # it answers, but takes no writes
+        self._refusing = False  # it answers, but refuses writes
         self._back = 0.0  # when it answered again, the last time
-        self._outage = 0.0  # for how long it was away, the last time
+        self._outage = 0.0  # for how long it was unavailable, the last time
 
     # --- scripts ----------------------------------------------------------------------------
 
     async def run(
         self, name: str, tag: str, args: Sequence[Any], patience: float = 3.0, known: int = -1
     ) -> Any:
-        """Run a script, again and again while the server is away, for `patience` seconds at most.
+        """Run a script, and retry while the server is unavailable, for at most `patience` seconds.
 
         :param known: the steady time (see scripts/common/base.lua).
         :raises Error: UNAVAILABLE.
@@ -121,11 +121,10 @@ class Client:
             self._outage, self._away = self._back - self._away, 0.0
 
     def forgiven(self, grace: float) -> float:
-        """How long, in seconds, nobody could renew a lease: the last outage, until `grace` seconds after its end."""
+        """For how many seconds no lease could be renewed: the last outage, until `grace` seconds after its end."""
         return self._outage if time.monotonic() - self._back < grace else 0.0
 
     async def _evaluate(self, found: Script, args: tuple[Any, ...], limit_s: float) -> Any:
-        self.calls += 1
         with anyio.fail_after(limit_s):
             try:
                 return await self._execute("EVALSHA", found.sha, 1, *args)
@@ -133,7 +132,7 @@ class Client:
                 return await self._execute("EVAL", found.text, 1, *args)
 
     async def command(self, *args: Any, patience: float = 3.0) -> Any:
-        """A command that only reads, or that may be repeated.
+        """Run a command that only reads, or that may be repeated.
 
         :raises Error: UNAVAILABLE.
         """
@@ -154,7 +153,7 @@ class Client:
     # --- together ---------------------------------------------------------------------------
 
     def _execute(self, *args: Any) -> Awaitable[Any]:
-        """Send a command along with all others of this turn of the event loop, on one connection."""
+        """Send a command with all others of this turn of the event loop, in one pipeline."""
         if self.options.cluster:
             reply: Awaitable[Any] = self._commands.execute_command(*args)
             return reply
@@ -201,7 +200,7 @@ class Client:
         return replies
 
     def _waits(self) -> list[tuple[Any, ...]]:
-        """What makes sure that all before it, also what others wrote and we saw, survives as `options` says.
+        """Return commands that make every earlier write, our own or one that we saw, survive as `options` says.
 
         The server waits for the last write of this connection, and a script that is sent again on another one,
         or that only reads, writes nothing there. So there is a write here.
@@ -216,7 +215,7 @@ class Client:
         return [("SET", mark_key(options.prefix), ""), wait]
 
     def _check_waits(self, replies: Sequence[Any]) -> None:
-        """What too few have does not count yet; it is sent again, which is harmless."""
+        """Refuse a write that too few replicas have; it is sent again, which is harmless."""
         for reply in replies:
             if isinstance(reply, BaseException):
                 if "UNBLOCKED" in str(reply):  # the server became a replica meanwhile
@@ -233,11 +232,11 @@ class Client:
 
     @property
     def commands(self) -> Any:
-        """The redis-py client of commands."""
+        """Return the redis-py client for commands."""
         return self._commands
 
     def reader(self) -> Any:
-        """A redis-py client for blocking reads; that of a cluster opens connections as it needs them."""
+        """Return a redis-py client for blocking reads; for a cluster it opens connections as it needs them."""
         if self.options.cluster:
             return self._commands
         client = connect(self.options, 1)
@@ -245,11 +244,11 @@ class Client:
         return self._following(client)
 
     async def listener(self) -> Any:
-        """A redis-py client to subscribe with; its user closes it."""
+        """Return a redis-py client for subscriptions; the caller closes it."""
         return self._following(await connect_listener(self.options, self._commands))
 
     def threaded(self) -> Any:
-        """A blocking redis-py client for a thread, which closes it."""
+        """Return a blocking redis-py client for a thread; the thread closes it."""
         return self._following(connect_thread(self.options))
 
     def _following(self, client: Any) -> Any:
@@ -259,12 +258,14 @@ class Client:
         return client
 
     async def quiet(self, seconds: float) -> None:
-        """Return when every command that was sent has its reply, or after so many seconds."""
+        """Return when every command that was sent has its reply, or after the given seconds."""
         await self._sending.wait(seconds)
 
     async def close(self) -> None:
-        if self._follower is not None:
-            await self._follower.close()
-        await self._sending.end()
-        for client in (*self._blocking, self._commands):
-            await disconnect(client)
+        """Close all connections, even if the caller is cancelled."""
+        async with contextlib.AsyncExitStack() as stack:
+            for client in (self._commands, *self._blocking):
+                stack.push_async_callback(disconnect, client)
+            stack.push_async_callback(self._sending.end)
+            if self._follower is not None:
+                stack.push_async_callback(self._follower.close)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import ssl
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,15 @@ from ..options import Options
 
 CONNECTIONS = 64
 CONNECT_S = 5.0
-"""For a connection, with the TLS handshake."""
+"""Seconds to connect, including the TLS handshake."""
 CLOSE_S = 2.0
-"""For the end of a connection; a peer that hangs must not hold whoever stops."""
+"""Seconds to close a connection; a peer that hangs must not block a process that stops."""
 SENTINEL_S = 1.0
-"""For a connection to one Sentinel, and for its answer; then the next one is asked."""
+"""Seconds to connect to one Sentinel and get its answer; then the next one is asked."""
 
 
 def connect(options: Options, connections: int = CONNECTIONS) -> Any:
-    """A client that never repeats anything by itself.
+    """Return a client that never repeats a command by itself.
 
     It has no socket timeout: redis-py would wrap its reads in wait_for, which loses cancellations.
     """
@@ -56,7 +57,7 @@ def connect(options: Options, connections: int = CONNECTIONS) -> Any:
 
 
 async def connect_listener(options: Options, commands: Any) -> Any:
-    """A client to subscribe with: in a cluster any node, for each hears what is published at the others."""
+    """Return a client for subscriptions: in a cluster, of any node, because every node receives all messages."""
     if not options.cluster:
         return connect(options, 1)
     await commands.initialize()
@@ -66,16 +67,21 @@ async def connect_listener(options: Options, commands: Any) -> Any:
 
 
 async def disconnect(client: Any, *subscriptions: Any) -> None:
-    """Close a client of `connect`, with its subscriptions and what it asked Sentinel through; also when cancelled."""
+    """Close a client of `connect`, with its subscriptions and its Sentinel connections; also when cancelled."""
     manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
     sentinels = manager.sentinels if manager is not None else ()
-    for each in (*subscriptions, client, *sentinels):
-        with move_on_after(CLOSE_S, shield=True):
-            await each.aclose()
+    async with AsyncExitStack() as stack:
+        for each in (*sentinels, client, *subscriptions):
+            stack.push_async_callback(_close, each)
+
+
+async def _close(client: Any) -> None:
+    with move_on_after(CLOSE_S, shield=True):
+        await client.aclose()
 
 
 def connect_thread(options: Options) -> Any:
-    """A blocking client for a thread, with a timeout."""
+    """Return a blocking client for a thread, with a timeout."""
     settings = {**_settings(options), "socket_timeout": 5.0}
     if options.cluster:
         node: Any = redis.cluster.ClusterNode
@@ -123,7 +129,7 @@ def _words(exc: OSError) -> str:
 
 
 def _unreadable(options: Options, name: str, path: str | None, why: str) -> Error:
-    return Error(f"{options.url}: {name}={path} is of no use: {why}", INVALID, retryable=False)
+    return Error(f"{options.url}: {name}={path} cannot be used: {why}", INVALID, retryable=False)
 
 
 def _settings(options: Options) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from .server_clock import Steady
 class Partitions:
     """Runs scripts and reads keys of partitions.
 
-    :param patience: how long a worker waits, in seconds, for the server to take what it did: as long as its lease.
-    :ivar steady: what this process knows of the steady clock of each partition.
+    :param patience: how long a worker tries, in seconds, to store its results: as long as its lease.
+    :ivar steady: the estimate of each partition's steady clock.
     """
 
     def __init__(self, client: Client, keys: Keys, patience: float) -> None:
@@ -29,7 +29,7 @@ class Partitions:
     async def run(self, name: str, partition: int, args: Sequence[Any], patience: float = 3.0) -> Any:
         """Run a script on a partition.
 
-        :param patience: how long to try again, in seconds, while the server is away.
+        :param patience: for how many seconds to retry while the server is unavailable.
         :raises Error: UNAVAILABLE.
         """
         known = self.steady[partition].known()

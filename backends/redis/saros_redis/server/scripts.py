@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Final, NamedTuple
 
 _COMMON: Final = ("base", "runs", "activities", "life", "take")
-"""What every script begins with, in this order."""
+"""The common code at the start of every script, in this order."""
 
 
 class Script(NamedTuple):

@@ -1,7 +1,7 @@
 """Following the master that Sentinel names.
 
-A client asks Sentinel only when it connects. A master that was replaced while it worked is not told so for about
-ten seconds, takes writes meanwhile, and loses them all. So connections to it are given up as soon as that is known.
+A client asks Sentinel only when it connects. A replaced master does not learn of that for about
+ten seconds, accepts writes in that time, and loses all of them. So clients drop their connections at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Follower:
         self._job: Job[None] | None = None
 
     def add(self, client: Any) -> None:
-        """Have a client follow, too; one of a thread as well."""
+        """Make another client follow the master, such as the blocking client of a thread."""
         self._clients.add(client)
 
     def start(self) -> None:
@@ -58,7 +58,7 @@ class Follower:
 
 
 async def _disconnect(client: Any) -> None:
-    """End the connections of a client, also those that are waiting for a reply. It connects again when used."""
+    """Close the connections of a client, even those that wait for a reply. It reconnects when it is used."""
     done = client.connection_pool.disconnect()
     if done is not None:
         await done

@@ -7,13 +7,13 @@ import time
 from saros.model.clock import RealClock, steady_ns
 
 STEP_NS = 100_000_000
-"""A server's clock that goes wrong by more than this was set; what is less drifts."""
+"""A larger step of a server's clock means that it was set; a smaller one is drift."""
 DRIFT = 1_000
-"""Clocks may differ in their pace by one part in so many."""
+"""Clocks may differ in rate by one part in this many."""
 
 
 class RedisClock(RealClock):
-    """The time of day is the server's, as its replies say."""
+    """The time of day of the server, taken from its replies."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,9 +22,9 @@ class RedisClock(RealClock):
     def heard(self, micros: int, sent: int | None = None) -> None:
         """Note the server's time, in microseconds since 1970, of a reply that just came.
 
-        It was under way for an unknown time, so it tells how late it is there at least.
+        The reply was in transit for an unknown time, so this is a lower bound for the server's time now.
 
-        :param sent: when the script was sent, by `steady_ns`: it tells how late it is at most.
+        :param sent: when the script was sent, by `steady_ns`; it gives the upper bound.
         """
         least = micros * 1_000 - steady_ns()
         self._offset = least if self._offset is None else max(self._offset, least)
@@ -36,7 +36,7 @@ class RedisClock(RealClock):
 
 
 class Steady:
-    """What this process knows of the steady clock of one partition, which is the server's as long as nobody sets it.
+    """The estimate of one partition's steady clock, which is the server's clock unless that is set.
 
     While a script is under way the server's clock must show a time between those of sending and hearing it.
     """
@@ -47,11 +47,11 @@ class Steady:
         self._heard = 0
 
     def known(self) -> int:
-        """The partition's steady time now, in microseconds, or somewhat less; -1 when it is not known yet."""
+        """Return the partition's steady time now, in microseconds, or slightly less; -1 while it is unknown."""
         return -1 if self._least is None else (steady_ns() + self._least) // 1_000
 
     def here(self, micros: int) -> int:
-        """When `known` gives that time (microseconds), by this process's clock (nanoseconds)."""
+        """Return when `known` reaches that time (microseconds), by this process's clock (nanoseconds)."""
         return micros * 1_000 - (self._least or 0)
 
     def heard(self, micros: int, sent: int) -> int:
@@ -73,5 +73,5 @@ class Steady:
         return 0
 
     def forget(self) -> None:
-        """Trust the server: this process has stood still, or its own clock goes wrong."""
+        """Adopt the server's time: this process was suspended, or its own clock is wrong."""
         self._least = None

@@ -108,7 +108,7 @@ def _load(path: str) -> Any:
             f"cannot make the payload codec {path}: {type(exc).__name__}: {exc}",
             INVALID,
             retryable=False,
-            hint=f"{CODEC} is package.module:callable, which gives a PayloadCodec",
+            hint=f"{CODEC} must be package.module:callable, which returns a PayloadCodec",
         ) from exc
 
 
@@ -162,7 +162,7 @@ async def watch_server(client: Client, target: Target) -> None:
             if error.status not in _AWAY:
                 continue  # it answers, if only that it does not tell
             if not away:
-                log.warning("%s; the worker goes on when it is back", rpc_error(error, target).message)
+                log.warning("%s; the worker continues when it is back", rpc_error(error, target).message)
             away = True
         else:
             if away:

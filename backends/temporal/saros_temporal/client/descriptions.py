@@ -52,6 +52,7 @@ _TEMPORAL_STATUS: Final = {
     TIMED_OUT: "TimedOut",
     CONTINUED: "ContinuedAsNew",
 }
+_NAMED: Final = {name: status for status, name in _TEMPORAL_STATUS.items()}
 _FIELDS: Final = {
     "status": "ExecutionStatus",
     "type": "WorkflowType",
@@ -61,6 +62,11 @@ _FIELDS: Final = {
     "start_time": "StartTime",
     "close_time": "CloseTime",
 }
+
+
+def status_named(name: str) -> str:
+    """The status that the server calls so."""
+    return _NAMED.get(name, RUNNING)
 
 
 def visibility_query(query: str) -> str:

@@ -45,7 +45,7 @@ def rpc_error(error: RPCError, target: Target, what: str = "") -> Error:
     if status == RPCStatusCode.INVALID_ARGUMENT:
         return Error(text, INVALID, retryable=False)
     if status == RPCStatusCode.RESOURCE_EXHAUSTED:
-        return Error(f"the Temporal server {target.address} has enough to do: {text}", RATE_LIMITED)
+        return Error(f"the Temporal server {target.address} is overloaded: {text}", RATE_LIMITED)
     return unreachable(target, text)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+import msgspec
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
@@ -16,9 +17,10 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client, WorkflowHistory
 
 from saros.interfaces.deployment import Deployment
-from saros.model.execution import RUNNING, HistoryPage, Run
+from saros.model.execution import RUNNING, HistoryPage, Parent, Pid, Run
 
 from ..wire.history_events import CLOSED, records
+from ..wire.payloads import TRACE
 
 
 class Source(Protocol):
@@ -43,7 +45,7 @@ class HistoryClient:
 
     async def page(self, start: int, wait: bool) -> HistoryPage:
         """See `saros.interfaces.backend.Backend.history`."""
-        events = await self._events()
+        events = await self.events()
         await self._decode(events)
         while True:
             found = records(events)
@@ -57,7 +59,7 @@ class HistoryClient:
 
     async def decoded(self) -> WorkflowHistory:
         """The history as Temporal knows it, its payloads as they were before the codec."""
-        events = await self._events()
+        events = await self.events()
         await self._decode(events)
         return WorkflowHistory(self._id, events)
 
@@ -81,7 +83,8 @@ class HistoryClient:
                 return "the workflow task timed out: no worker finished it in time"
         return None
 
-    async def _events(self) -> list[HistoryEvent]:
+    async def events(self) -> list[HistoryEvent]:
+        """All events of the run, as the server has them."""
         request = self._request()
         service = self._source.client.workflow_service
         events: list[HistoryEvent] = []
@@ -129,6 +132,8 @@ class HistoryClient:
         entry = deployment.registry.by_type(started.workflow_type.name)
         queue = started.task_queue.name
         place = self._source.worker_of(queue)
+        parent = started.parent_workflow_execution
+        trace = started.header.fields.get(TRACE)
         return Run(
             self._id,
             self._run_id,
@@ -137,9 +142,11 @@ class HistoryClient:
             "" if place == "default" else place,
             queue,
             event.event_time.ToNanoseconds(),
+            parent=Parent(str(Pid("", parent.workflow_id)), parent.run_id) if parent.run_id else None,
             attempt=started.attempt,
             first_run_id=started.first_execution_run_id,
             continued_from=started.continued_execution_run_id,
+            trace=msgspec.json.decode(trace.data, type=str) if trace is not None else "",
         )
 
 

@@ -30,6 +30,7 @@ from ..wire.payloads import (
     ANSWER,
     MAX_PAYLOAD,
     SENDER,
+    TRACE,
     decoded,
     encoded,
     payloads,
@@ -135,6 +136,9 @@ class Messages:
             if message.sender:
                 sender = await self._encoded([to_payload(pack(message.sender))])
                 signal.header.fields[SENDER].CopyFrom(sender[0])
+            if message.trace:
+                carrier = await self._encoded([to_payload(pack(message.trace))])
+                signal.header.fields[TRACE].CopyFrom(carrier[0])
         else:
             signal.signal_name = SIGNALS[op]
             content = [to_payload(body)]

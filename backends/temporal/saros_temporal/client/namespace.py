@@ -27,7 +27,7 @@ from ..wire.failures import CANCELED_ERROR, outcome_of, settled
 from ..wire.payloads import CANCELED_MEMO, decoded, to_json
 from ..wire.search_attributes import SearchAttributes, register
 from ..wire.start_requests import start_request
-from .descriptions import description, visibility_query, worker_of
+from .descriptions import description, status_named, visibility_query, worker_of
 from .errors import rpc_error
 from .history_client import HistoryClient
 from .messages import Messages, check_size
@@ -176,6 +176,34 @@ class Namespace:
                 yield await description(info, self.deployment, self.client.data_converter, place=place)
         except RPCError as error:
             raise self._listing_error(error, query) from error
+
+    async def page(self, query: str, limit: int, token: bytes) -> tuple[list[Description], bytes]:
+        """A page of a list in the server's order, and the token of the next one."""
+        listed = self.client.list_workflows(
+            visibility_query(query), page_size=limit, next_page_token=token or None
+        )
+        try:
+            await listed.fetch_next_page()
+        except RPCError as error:
+            raise self._listing_error(error, query) from error
+        found = [
+            await description(
+                each.raw_info,
+                self.deployment,
+                self.client.data_converter,
+                place=self.worker_of(each.raw_info.task_queue),
+            )
+            for each in listed.current_page or ()
+        ]
+        return found, listed.next_page_token or b""
+
+    async def counts(self, query: str) -> dict[str, int]:
+        """How many by status."""
+        try:
+            told = await self.client.count_workflows(f"{visibility_query(query)} GROUP BY ExecutionStatus")
+        except RPCError as error:
+            raise self._listing_error(error, query) from error
+        return {status_named(str(group.group_values[0])): group.count for group in told.groups}
 
     async def count(self, query: str) -> int:
         try:

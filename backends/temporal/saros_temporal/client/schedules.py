@@ -58,7 +58,7 @@ async def apply_schedules(namespaces: Namespaces, deployment: Deployment) -> Non
             except RPCError as error:
                 if error.status == RPCStatusCode.UNAVAILABLE:
                     raise
-                log.error("the schedule %s is not set up: the server says %s", entry.id, error.message)
+                log.error("the schedule %s could not be set up: %s", entry.id, error.message)
 
 
 def schedule_id(entry: Entry) -> str:

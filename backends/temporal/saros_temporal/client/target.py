@@ -51,7 +51,7 @@ def target_of(url: str, registry: Registry, entry: Entry | None = None) -> Targe
     parts = urlsplit(url)
     if parts.query or parts.fragment or parts.username:
         raise Error(
-            f"a Temporal URL has no user, password or options, as {without_secrets(url)} has",
+            f"a Temporal URL may not have a user, password or options, as {without_secrets(url)} has",
             INVALID,
             hint="write temporal://host:port/namespace, or temporal://",
         )
@@ -147,7 +147,7 @@ def api_key_of(entry: Entry, registry: Registry) -> str | None:
     if not key:
         raise _wrong(entry, path, "is empty")
     if not all(0x21 <= byte <= 0x7E for byte in key):
-        raise _wrong(entry, path, "is not an API key: it has characters that no key has")
+        raise _wrong(entry, path, "is not a valid API key: it has characters that no key may contain")
     return key.decode("ascii")
 
 

@@ -1,4 +1,4 @@
-"""Registered names, as executions that never run: the server sees to it that a name is taken once.
+"""Registered names, as executions that never run: the server ensures that a name is unique.
 
 Each is an execution with the id ``saros-name:<name>`` whose start is delayed for years, so that no worker ever
 gets it; its memo has the pid. The name of a workflow that has ended is free for whoever finds that out, and so
@@ -28,10 +28,10 @@ _YEARS_MS: Final = 10 * 365 * 86_400_000
 
 
 class NameBackend(NodeBackend, Protocol):
-    """What the name registry needs of its backend."""
+    """The part of the backend that the name registry uses."""
 
     async def runs(self, pid: Pid) -> bool:
-        """Whether a workflow runs."""
+        """Whether a workflow is running."""
         ...
 
 
@@ -44,9 +44,9 @@ class NameRegistry:
         self._own: dict[str, str] = {}  # of this node's processes
 
     async def register(self, name: str, pid: str) -> bool:
-        """False when another has the name.
+        """Register a name; return False when another pid has it.
 
-        :raises Error: NOT_FOUND when it is a process of a node that has died.
+        :raises Error: NOT_FOUND when the pid is a process of a dead node.
         """
         found = Pid.parse(pid)
         if found is not None and not found.is_workflow:
@@ -60,10 +60,10 @@ class NameRegistry:
         return True
 
     async def renew(self) -> None:
-        """Take the names of this node's processes again: others may have thought that the node had died."""
+        """Register the names of this node's processes again: others may have taken the node for dead."""
         for name, pid in list(self._own.items()):
             if not await self._take(name, pid):
-                log.warning("%s has lost its name %s: this node was not heard of for too long", pid, name)
+                log.warning("%s has lost its name %s: this node was unreachable for too long", pid, name)
 
     async def _take(self, name: str, pid: str) -> bool:
         options = StartOptions(
@@ -86,7 +86,7 @@ class NameRegistry:
         return False
 
     async def lookup(self, name: str) -> str | None:
-        """The pid that has a name."""
+        """Return the pid that has a name."""
         try:
             found = await self._backend.namespace.describe(_PREFIX + name)
         except Error as error:
@@ -113,7 +113,7 @@ class NameRegistry:
         return not await self._nodes.presence.alive(pid.place)
 
     async def unregister(self, name: str, pid: str) -> bool:
-        """Free a name (only if it is that pid's, when given); False when it was free."""
+        """Free a name (if a pid is given, only that pid's); return False when it was free."""
         self._own.pop(name, None)
         owner = await self.lookup(name)
         if owner is None or (pid and owner != pid):

@@ -1,6 +1,6 @@
-"""What one node asks of another.
+"""Requests of one node to another.
 
-Each node polls a task queue of its own. A request to another node is a small workflow on that queue, whose one local
+Each node polls its own task queue. A request to another node is a small workflow on that queue, whose one local
 activity is carried out there: it is kept by the server until the node takes it, is answered once, and given up when
 nobody takes it within `PATIENCE_S`.
 """
@@ -55,7 +55,7 @@ class NodeClient:
         return host is not None and pid.place == host.node
 
     async def ensure(self, node: str) -> bool:
-        """Have a node be present; False when it is dead."""
+        """Make another node present; return False when it is dead."""
         if await self.presence.alive(node):
             return True
         if node != self._host.node:
@@ -66,7 +66,7 @@ class NodeClient:
     # --- requests -----------------------------------------------------------------------------
 
     async def send(self, pid: Pid, op: str, body: Json, key: str) -> bool:
-        """Deliver a message to a process of another node; False when it, or its node, has ended."""
+        """Deliver a message to a process of another node; return False when the process or its node has ended."""
         if op != MESSAGE or self.is_own(pid):
             return False
         message = unpack(body, Message)
@@ -74,7 +74,7 @@ class NodeClient:
         return await self._request(pid.place, SEND, pack(Request(message.sender, key, send=send)), key)
 
     async def ask(self, pid: Pid, ask: Ask, asker: str, key: str) -> bool:
-        """Monitor, link, cancel or terminate a process of another node; False when it runs no more."""
+        """Monitor, link, cancel or terminate a process of another node; return False when it has ended."""
         if self.is_own(pid):
             return False
         watching = ask.verb in ("monitor", "link")
@@ -91,15 +91,15 @@ class NodeClient:
         return True
 
     async def ended(self, watcher: Pid, ended: str, outcome: Json, link: bool) -> None:
-        """Tell an actor of another node that one of ours has ended."""
+        """Notify an actor of another node that one of ours has ended."""
         end = End(str(watcher), ended, Raw(outcome), link)
         key = f"{ended}:{'link' if link else 'exit'}:{watcher}"
         await self._request(watcher.place, END, msgspec.json.encode(end), key)
 
     async def _request(self, node: str, name: str, body: Json, key: str) -> bool:
-        """Whether the node has carried a request out.
+        """Return whether the node has carried out a request.
 
-        :raises Error: what it failed with there, unless the process was not found.
+        :raises Error: the error of the request there, unless the process was not found.
         """
         outcome = await self._outcome(node, name, body, key or new_id())
         if outcome is None:
@@ -112,7 +112,7 @@ class NodeClient:
         raise values.to_error(error)
 
     async def _outcome(self, node: str, name: str, body: Json, key: str) -> Json | None:
-        """What a node answers; None when it does not."""
+        """Return a node's answer, or None when there is none."""
         client, id = self._backend.namespace.client, f"saros-request:{key}"
         try:
             try:
@@ -136,7 +136,7 @@ class NodeClient:
     # --- watches ------------------------------------------------------------------------------
 
     def _watch(self, pid: Pid, watcher: str, link: bool) -> None:
-        """Tell an actor of ours when the node of what it watches has died."""
+        """Notify an actor of ours when the node of its target has died."""
         node = pid.place
         watches = self._watched.get(node)
         if watches is None:
@@ -155,9 +155,9 @@ class NodeClient:
                 if await self.presence.alive(node):
                     continue
             except Error as error:
-                log.info("cannot ask whether the node %s lives: %s", node, error)
+                log.info("cannot check whether the node %s is alive: %s", node, error)
                 continue
-            log.warning("node %s has died; %d watchers are told", node, len(self._watched[node]))
+            log.warning("node %s has died; notifying %d watchers", node, len(self._watched[node]))
             for pid, watcher, link in sorted(self._watched[node]):
                 actor = self._host.get(watcher)
                 if actor is not None:

@@ -1,4 +1,4 @@
-"""How it is known that a node lives, and that it has died.
+"""Presence: how nodes learn that another node is alive or dead.
 
 A *node* is a process with actors (functions and processes). One that others rely on (it has registered a name, or
 another node watches one of its processes) is *present*: an execution ``saros-node:<node>`` with one activity, which
@@ -34,9 +34,9 @@ from ..wire.payloads import to_payload
 log = logging.getLogger("saros.temporal")
 
 PATIENCE_S: Final = 10.0
-"""A request that a node has not carried out after this is given up."""
+"""A request is given up when the node has not carried it out after this time."""
 LEASE_S: Final = 15.0
-"""A node that was not heard of for this long has died."""
+"""A node without heartbeats for this long counts as dead."""
 FAREWELL_S: Final = 2.0
 
 _ALIVE: Final = (
@@ -46,11 +46,11 @@ _ALIVE: Final = (
 
 
 class NodeBackend(Protocol):
-    """What a node needs of its backend."""
+    """The part of the backend that a node uses."""
 
     @property
     def namespace(self) -> Namespace:
-        """The namespace in which nodes meet."""
+        """The namespace that has the nodes."""
         ...
 
     @property
@@ -86,14 +86,14 @@ class NodeWorkflow:
 
 
 def own_host(backend: NodeBackend) -> Host:
-    """The process host of this node.
+    """Return the process host of this node.
 
-    :raises Error: INVALID when nobody can reach it.
+    :raises Error: INVALID when no other node can reach it.
     """
     host = backend.host
     if host is None:
         raise Error(
-            "this app was opened without workers, so nobody can reach its processes: they can neither have "
+            "this app was opened without workers, so other nodes cannot reach its processes: they can neither have "
             "names nor watch those of other nodes",
             INVALID,
             retryable=False,
@@ -102,7 +102,7 @@ def own_host(backend: NodeBackend) -> Host:
 
 
 class Presence:
-    """The presence of this node, and a look at that of others."""
+    """The presence of this node, and checks of the presence of others."""
 
     def __init__(self, backend: NodeBackend, lease: object = None) -> None:
         self._backend = backend
@@ -111,24 +111,27 @@ class Presence:
         self._arrived = asyncio.Event()
 
     async def close(self) -> None:
-        """Take leave, so that names are free at once."""
+        """Report the end of this node, so that its names are free at once."""
         if self._job is None:
             return
         self._job.cancel()
         farewell = self._backend.namespace.messages.terminate(
             _id(own_host(self._backend).node), "the node has ended"
         )
-        with contextlib.suppress(Error), move_on_after(FAREWELL_S, shield=True):  # the lease ends by itself
+        with (
+            contextlib.suppress(Error),
+            move_on_after(FAREWELL_S, shield=True),
+        ):  # the lease expires by itself
             await farewell
 
     async def be_present(self) -> None:
-        """Have others know that this node lives."""
+        """Make this node present, so that others know that it is alive."""
         if self._job is None:
             await self._begin()
         await self._arrived.wait()
 
     async def _begin(self) -> None:
-        """Start the presence, unless it runs."""
+        """Start the presence, unless it is running."""
         await self._backend.namespace.client.start_workflow(
             NodeWorkflow.run,
             args=[PRESENCE, RawValue(to_payload(b"null")), self.lease_s],
@@ -157,12 +160,12 @@ class Presence:
                     continue
                 break  # too late: the server gives the activity to this node again
         try:
-            await self._begin()  # or somebody has ended the execution
+            await self._begin()  # or a client has ended the execution
         except RPCError as error:
-            log.warning("others take this node for dead: %s", error)
+            log.warning("other nodes take this node for dead:  %s", error)
 
     async def alive(self, node: str) -> bool:
-        """Whether a node that was present still is."""
+        """Whether a node that was present is still alive."""
         handle = self._backend.namespace.client.get_workflow_handle(_id(node))
         try:
             found = (await handle.describe()).raw_description

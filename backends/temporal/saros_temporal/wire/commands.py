@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -15,13 +16,15 @@ from temporalio.bridge.proto.workflow_commands import (
     ScheduleLocalActivity,
     SignalExternalWorkflowExecution,
 )
+from temporalio.common import RetryPolicy as Policy
 
-from saros.model.errors import TIMEOUT
+from saros.model.clock import backoff
+from saros.model.errors import TIMEOUT, ErrorData
 from saros.model.raw import Raw
 from saros.model.records import CallOptions, Message, RetryPolicy, pack
 from saros.model.values import Json
 
-from .payloads import CONTEXT, SENDER, put_all, put_json
+from .payloads import CONTEXT, SENDER, TRACE, put_all, put_json
 
 NS: Final = 1_000_000_000
 """Nanoseconds of a second."""
@@ -38,7 +41,7 @@ _WAIT_CANCELLATION: Final = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 
 @lru_cache(maxsize=512)
 def activity(name: str, options: CallOptions, queue: str) -> ScheduleActivity:
-    """What all calls of a function with the same options have in common; shared, so copy it."""
+    """Return the part that all calls of a function with the same options share; copy it before changes."""
     common = ScheduleActivity(
         activity_type=name,
         activity_id=options.id,
@@ -75,19 +78,25 @@ def local_activity(name: str, options: CallOptions) -> ScheduleLocalActivity:
 
 
 def put_call(
-    target: ScheduleActivity | ScheduleLocalActivity, seq: int, args: Json | Raw, context: Json | Raw
+    target: ScheduleActivity | ScheduleLocalActivity,
+    seq: int,
+    args: Json | Raw,
+    context: Json | Raw,
+    trace: str = "",
 ) -> None:
-    """Write what is a call's own over what it has in common with others."""
+    """Fill in the fields that differ from call to call."""
     target.seq = seq
     if not target.activity_id:
         target.activity_id = str(seq)
     put_all(target.arguments, args)
     if context != b"{}":
         put_json(target.headers[CONTEXT], context)
+    if trace:
+        put_json(target.headers[TRACE], pack(trace))
 
 
 def put_backoff(target: ScheduleLocalActivity, backoff: DoBackoff) -> None:
-    """Go on with the attempt after a backoff that was too long for the worker to wait."""
+    """Continue with the attempt after a backoff that was too long for the worker to wait."""
     target.attempt = backoff.attempt
     target.original_schedule_time.CopyFrom(backoff.original_schedule_time)
 
@@ -102,6 +111,8 @@ def put_signal(target: SignalExternalWorkflowExecution, namespace: str, id: str,
     target.signal_name = message.topic
     put_all(target.args, message.payloads)
     put_json(target.headers[SENDER], pack(message.sender))
+    if message.trace:
+        put_json(target.headers[TRACE], pack(message.trace))
 
 
 # --- durations and policies -----------------------------------------------------------------------
@@ -109,17 +120,17 @@ def put_signal(target: SignalExternalWorkflowExecution, namespace: str, id: str,
 TIMEOUT_NAMES: Final = tuple(
     f"TemporalTimeout:{name}" for name in ("StartToClose", "Heartbeat", "ScheduleToClose")
 )
-"""What the kind Timeout is called among the error types of a retry policy."""
+"""The name of the kind Timeout among the error types of a retry policy."""
 
 
 def duration(ms: int) -> Duration:
-    """Milliseconds as a duration."""
+    """Convert milliseconds to a duration."""
     seconds, rest = divmod(ms, 1000)
     return Duration(seconds=seconds, nanos=rest * 1_000_000)
 
 
 def put_durations(target: message.Message, **ms: int) -> None:
-    """Write durations into the fields of these names; 0 leaves one out."""
+    """Write durations into the named fields; a duration of 0 is left out."""
     for field, value in ms.items():
         if value:
             getattr(target, field).CopyFrom(duration(value))
@@ -127,7 +138,7 @@ def put_durations(target: message.Message, **ms: int) -> None:
 
 @lru_cache(maxsize=256)
 def retry_policy(policy: RetryPolicy) -> TemporalRetryPolicy:
-    """Temporal's form of a policy; shared, so copy it."""
+    """Return a policy in Temporal's form; it is shared, so copy it before changes."""
     initial = policy.initial_interval or RetryPolicy().initial_interval
     names = set(policy.non_retryable_error_types)
     if TIMEOUT in names:
@@ -139,3 +150,18 @@ def retry_policy(policy: RetryPolicy) -> TemporalRetryPolicy:
         maximum_attempts=policy.maximum_attempts,
         non_retryable_error_types=sorted(names),
     )
+
+
+def next_attempt_s(policy: Policy | None, attempt: int, error: ErrorData) -> float | None:
+    """Seconds until the server makes another attempt of an activity, or None when it makes none."""
+    if policy is None or not error.may_retry():
+        return None
+    if policy.maximum_attempts and attempt >= policy.maximum_attempts:
+        return None
+    if error.kind in (policy.non_retryable_error_types or ()):
+        return None
+    initial = policy.initial_interval / timedelta(milliseconds=1)
+    longest = (
+        policy.maximum_interval / timedelta(milliseconds=1) if policy.maximum_interval else 100 * initial
+    )
+    return backoff(round(initial), policy.backoff_coefficient, round(longest), attempt) / 1000

@@ -1,4 +1,4 @@
-"""Errors both ways: Lua's structured errors are Temporal's application failures.
+"""Conversion of errors: Lua's structured errors are Temporal's application failures.
 
 The failure's type is the kind, its first detail the error's details, ``non_retryable`` what the kernel's
 retry rule says. What Temporal has no place for (retryable left open, stack, wrapping) is the second detail.
@@ -49,13 +49,13 @@ class _Extra(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="saros",
 
 
 class _Encoded(msgspec.Struct, frozen=True):
-    """A failure's text, when its converter encodes that."""
+    """The text of a failure, when its converter encodes it."""
 
     message: str = ""
 
 
 def failure(error: ErrorData, last: bool = False) -> Failure:
-    """The failure of a workflow, an update or a query; the server starts no other run after a `last` one."""
+    """Return the failure of a workflow, update or query; after a `last` one the server starts no other run."""
     found = Failure(message=_text(error), source="saros", stack_trace=error.stack or "")
     info = found.application_failure_info
     info.type = error.kind
@@ -66,12 +66,12 @@ def failure(error: ErrorData, last: bool = False) -> Failure:
 
 
 def to_failure(error: ErrorData) -> ApplicationError:
-    """The exception that fails an activity with `error`."""
+    """Return the exception that fails an activity with `error`."""
     return _exception(error, _extra(error), not error.may_retry())
 
 
 def refusal(error: ErrorData) -> ApplicationError:
-    """As `to_failure`, for what is given back at once although another worker could do it."""
+    """Like `to_failure`, for an activity that this worker gives back at once, although another could run it."""
     return _exception(error, _extra(error, error.retryable), True)
 
 
@@ -99,7 +99,7 @@ def _details(error: ErrorData, extra: _Extra) -> tuple[Json, Json]:
 
 
 def error_of(raised: BaseException) -> ErrorData:
-    """The error that an exception of Temporal's client is."""
+    """Convert an exception of Temporal's client to an error."""
     if isinstance(raised, FailureError) and raised.failure is not None:
         return error_in(raised.failure)
     if isinstance(raised, (CancelledError, asyncio.CancelledError)):
@@ -112,7 +112,7 @@ def error_of(raised: BaseException) -> ErrorData:
 
 
 def error_in(failure: Failure) -> ErrorData:
-    """The error that a failure is, or that it wraps."""
+    """Convert a failure to an error, or return the error that it wraps."""
     kind = failure.WhichOneof("failure_info")
     if kind == "application_failure_info":
         return _application(failure)
@@ -128,17 +128,17 @@ def error_in(failure: Failure) -> ErrorData:
 
 
 def outcome_of(raised: BaseException) -> Json:
-    """The `Outcome` of an exception of Temporal's client."""
+    """Return the `Outcome` of an exception of Temporal's client."""
     return pack(Outcome(err=error_of(raised)))
 
 
 def failed(failure: Failure) -> Json:
-    """The `Outcome` of a failure."""
+    """Return the `Outcome` of a failure."""
     return pack(Outcome(err=error_in(failure)))
 
 
 def resolved(result: ActivityResolution | ChildWorkflowResult) -> Json:
-    """The `Outcome` of an activity or a child that has ended."""
+    """Return the `Outcome` of an activity or a child that has ended."""
     status = result.WhichOneof("status")
     if status == "completed":
         done = result.completed
@@ -147,7 +147,7 @@ def resolved(result: ActivityResolution | ChildWorkflowResult) -> Json:
 
 
 def succeeded(payload: Payload | None) -> Json:
-    """The `Outcome` of a result, which is an error when the result is not JSON."""
+    """Return the `Outcome` of a result, or an error when the result is not JSON."""
     try:
         return outcome_ok(NULL if payload is None else to_json(payload))
     except Error as error:
@@ -155,12 +155,12 @@ def succeeded(payload: Payload | None) -> Json:
 
 
 def settled(value: RawValue | None) -> Json:
-    """The same of what Temporal's client gives."""
+    """Return the `Outcome` of a result from Temporal's client."""
     return succeeded(None if value is None else value.payload)
 
 
 def _message(failure: Failure) -> str:
-    """The text of a failure, which a codec may hide from the server."""
+    """Return the text of a failure, which a codec may hide from the server."""
     if failure.HasField("encoded_attributes"):
         try:
             return msgspec.json.decode(to_json(failure.encoded_attributes), type=_Encoded).message

@@ -1,4 +1,4 @@
-"""Temporal's events as Saros's records, so that histories read alike on every backend.
+"""Temporal's events as Saros's records, so that histories look the same on every backend.
 
 Workflow tasks and other bookkeeping of Temporal have no record; `ref` is the number of the event that
 scheduled something.
@@ -24,7 +24,7 @@ from saros.model.values import Json
 
 from .failures import error_in, failed
 from .operations import EVENTS, SIDE_EFFECT
-from .payloads import CANCELED_MEMO, SENDER, read_reason, to_json, user_name
+from .payloads import CANCELED_MEMO, SENDER, TRACE, read_reason, to_json, user_name
 
 Found = list[tuple[str, int, Json]]
 
@@ -39,11 +39,11 @@ CLOSED: Final = {
 
 
 def records(events: Iterable[HistoryEvent]) -> list[Record]:
-    """The records of a history, whose payloads are decoded already."""
+    """Return the records of a history whose payloads are decoded."""
     events = list(events)
     task_done = _E.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
     if not any(event.event_type == task_done or event.event_type in CLOSED for event in events):
-        return []  # nothing of it has run yet
+        return []  # it has not run yet
     reader = _Reader()
     found: list[Record] = []
     for event in events:
@@ -73,7 +73,7 @@ class _Reader:
         body: dict[str, Any] = {
             "target": call.activity_type.name,
             "args": _array(call.input.payloads),
-            "options": {"task_queue": call.task_queue.name},
+            "options": {"task_queue": call.task_queue.name, "id": call.activity_id},
         }
         return [("call", event.event_id, pack(body))]
 
@@ -103,13 +103,13 @@ class _Reader:
         op = EVENTS.get(signal.signal_name)
         if op is not None:
             return [(op, 0, _first(signal.input.payloads))]
-        sender = json.loads(_json(signal.header.fields.get(SENDER)))
+        sender, trace = (json.loads(_json(signal.header.fields.get(key))) for key in (SENDER, TRACE))
         body = {
             "topic": signal.signal_name,
             "sender": sender or "",
             "payloads": _array(signal.input.payloads),
         }
-        return [("message", 0, pack(body))]
+        return [("message", 0, pack({**body, "trace": trace} if trace else body))]
 
     def sent(self, event: HistoryEvent) -> Found:
         signal = event.signal_external_workflow_execution_initiated_event_attributes
@@ -132,7 +132,7 @@ class _Reader:
             name = str(data.get("activity_type", ""))
             if name == SIDE_EFFECT:
                 return [("side_effect", event.event_id, _first(marker.details["result"].payloads))]
-            body = pack({"target": name, "options": {"local": True}})
+            body = pack({"target": name, "options": {"local": True, "id": data.get("activity_id", "")}})
             if marker.HasField("failure"):
                 outcome = failed(marker.failure)
             else:
@@ -196,12 +196,12 @@ class _Reader:
 
 
 def _attributes(event: HistoryEvent) -> Any:
-    """What is specific to the event's type."""
+    """Return the attributes that are specific to the event's type."""
     return getattr(event, event.WhichOneof("attributes") or "")
 
 
 def _done(ref: str, result: str) -> Callable[[_Reader, HistoryEvent], Found]:
-    """Reads an event that settles what an earlier one began.
+    """Return a reader for an event that completes an earlier one.
 
     :param ref: the attribute with the number of that earlier event.
     :param result: ``payloads``, ``failure``, or the message of a fixed error.
@@ -223,7 +223,7 @@ def _done(ref: str, result: str) -> Callable[[_Reader, HistoryEvent], Found]:
 
 
 def _exit(result: str) -> Callable[[_Reader, HistoryEvent], Found]:
-    """Reads how a child has ended."""
+    """Read how a child has ended."""
     done = _done("initiated_event_id", result)
 
     def read(reader: _Reader, event: HistoryEvent) -> Found:

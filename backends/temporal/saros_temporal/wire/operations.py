@@ -1,6 +1,6 @@
 """The names of Saros's own operations on Temporal, and the arguments that they carry.
 
-These names are in histories: renaming one breaks the workflows that run.
+These names are in histories, so renaming one breaks running workflows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from saros.model.raw import Raw
 from saros.model.records import CANCEL, EXIT, LINK_DOWN, Ask, Send, Spawn
 
 PREFIX: Final = "saros."
-"""Activity types that start with this are Saros's own."""
+"""The prefix of Saros's own activity types."""
 
 # --- activities that a worker carries out for a workflow ------------------------------------------
 
@@ -72,7 +72,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class End(msgspec.Struct, frozen=True):
-    """The argument of `END`: an actor has ended, and `watcher` is an actor of the node that is told."""
+    """The argument of `END`: an actor has ended, and `watcher` is an actor of the notified node."""
 
     watcher: str
     ended: str
@@ -81,5 +81,9 @@ class End(msgspec.Struct, frozen=True):
 
 
 def node_queue(node: str) -> str:
-    """The task queue on which one node is asked about its actors."""
+    """Return the task queue for requests to a node about its actors."""
     return f"saros-node-{node.removeprefix('@')}"
+
+
+STACK_QUERY: Final = "__saros_stack"
+"""The query that gives a `saros.interfaces.insight.Stack`."""

@@ -1,7 +1,7 @@
 """Search attributes: registered when a worker starts, known by name and type, refused otherwise.
 
 An upsert of a name that the server does not know would fail the workflow's task again and again, so that
-question is asked before: the names and types that the server had when the worker started are the only ones.
+names are checked first, against the names and types that the server had when the worker started.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class SearchAttributes:
         self.known = None if known is None else dict(known)
 
     def refusals(self, search: Json | Raw) -> dict[str, str]:
-        """Which of these attributes the server would not take, and why."""
+        """Return which of these attributes the server would refuse, and why."""
         known = self.known
         if known is None:
             return {}
@@ -86,11 +86,11 @@ class SearchAttributes:
         return refused
 
     def upserts(self, search: Mapping[str, Raw]) -> dict[str, Payload]:
-        """What `refusals` let pass, as the server takes it; a null unsets the attribute."""
+        """Convert accepted attributes to the server's form; a null unsets the attribute."""
         return {name: self._payload(name, values.decode(raw)) for name, raw in search.items()}
 
     def encoded(self, search: Raw) -> dict[str, Payload]:
-        """The attributes of a start."""
+        """Return the attributes of a start."""
         found = values.decode(search) if search else {}
         return {name: self._payload(name, value) for name, value in found.items() if value is not None}
 
@@ -130,7 +130,7 @@ def _convert(key: SearchAttributeKey[Any], value: Any) -> Any:
 
 
 async def register(client: Client, wanted: Mapping[str, str]) -> SearchAttributes:
-    """Register the wanted attributes that are missing, and give all that the namespace has.
+    """Register the declared attributes that are missing, and return all that the namespace has.
 
     A server that does not allow it keeps what it has; workflows are then refused the missing names.
 

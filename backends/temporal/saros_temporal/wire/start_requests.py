@@ -24,7 +24,18 @@ from saros.model.timing import cron_of
 from saros.model.values import Json, members
 
 from .commands import put_durations, retry_policy
-from .payloads import CONTEXT, MESSAGES, SECRET, SENDER, encoded, memo_name, payloads, put_all, put_json
+from .payloads import (
+    CONTEXT,
+    MESSAGES,
+    SECRET,
+    SENDER,
+    TRACE,
+    encoded,
+    memo_name,
+    payloads,
+    put_all,
+    put_json,
+)
 from .search_attributes import SearchAttributes
 
 _CONFLICT: Final = {
@@ -75,6 +86,8 @@ async def start_request(
     _put_options(built, options, memo, search)
     _put_headers(headers, request.context, request.messages, pack(starter) if starter else b"")
     put_json(headers[SECRET], pack(os.urandom(32).hex()))
+    if request.trace:
+        put_json(headers[TRACE], pack(request.trace))
     built.input.payloads.extend(await encoded(converter, payloads(request.args)))
     plain = [*memo.values(), *headers.values()]
     for payload, item in zip(plain, await encoded(converter, plain), strict=True):

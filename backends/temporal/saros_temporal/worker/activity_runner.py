@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import logging
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
@@ -20,7 +21,9 @@ from temporalio.worker import (
     Interceptor,
 )
 
-from saros.interfaces.host import Attempt, Host
+from saros.interfaces.host import Attempt, Done, Host
+from saros.interfaces.observer import about_call, tell_failure
+from saros.interfaces.runtime import CallScope
 from saros.model import values
 from saros.model.errors import CANCELED as CANCELED_KIND
 from saros.model.errors import INVALID, Error, ErrorData
@@ -28,13 +31,16 @@ from saros.model.raw import Raw
 from saros.model.records import EMPTY, Call, Outcome
 from saros.model.values import Json, error_data
 
+from ..wire.commands import next_attempt_s
 from ..wire.failures import refusal, to_failure
 from ..wire.operations import HANDED_OVER, PREFIX
-from ..wire.payloads import CONTEXT, MAX_PAYLOAD, header, json_array_of, to_json, to_payload, too_large
+from ..wire.payloads import CONTEXT, MAX_PAYLOAD, TRACE, header, json_array_of, to_json, to_payload, too_large
 from .system_handlers import SystemHandlers
 
+log = logging.getLogger("saros.temporal")
+
 LISTEN_S: Final = 2.0
-"""How often an attempt without heartbeats of its own asks whether it has been cancelled."""
+"""How often an attempt without its own heartbeats checks whether it has been cancelled."""
 
 T = TypeVar("T")
 
@@ -46,7 +52,7 @@ async def saros_activity(args: Sequence[RawValue]) -> RawValue:
 
 
 class SarosInterceptor(Interceptor):
-    """Brings what a worker's activities need to them.
+    """Passes a worker's activities the objects that they need.
 
     :param local: the local activities that run in the worker.
     """
@@ -82,16 +88,20 @@ class _Inbound(ActivityInboundInterceptor):
                 return await self._system.answer(name, args)
             context = Raw(header(input.headers, CONTEXT, bytes(EMPTY)))
             call = Call(name, json_array_of(args), context)
+            trace = msgspec.json.decode(header(input.headers, TRACE, b'""'), type=str)
         except Error as error:
             raise refusal(error_data(error)) from error
-        return await _Run(self._host, call, info, self._local).result()
+        return await _Run(self._host, call, info, self._local, trace).result()
 
 
 class _Run:
     """One attempt of one function."""
 
-    def __init__(self, host: Host, call: Call, info: activity.Info, local: LocalActivities) -> None:
+    def __init__(
+        self, host: Host, call: Call, info: activity.Info, local: LocalActivities, trace: str
+    ) -> None:
         self._host = host
+        self._trace = trace
         self._local = local
         self._call = call
         self._info = info
@@ -104,10 +114,18 @@ class _Run:
     async def result(self) -> RawValue:
         attempt = self._start()
         canceled = not self._ended.done() and await self._wait(attempt)
-        return _settled(self._ended.result(), canceled)
+        outcome = msgspec.json.decode(self._ended.result(), type=Outcome)
+        if outcome.err is not None:
+            self._tell(outcome.err)
+        return _settled(outcome, canceled)
+
+    def _tell(self, error: ErrorData) -> None:
+        """Log a failure. Whether another attempt follows the server decides, by the same policy."""
+        delay = next_attempt_s(self._info.retry_policy, self._info.attempt, error)
+        tell_failure(log, self._call.target, _described(self._info), error, delay)
 
     async def _wait(self, attempt: Attempt) -> bool:
-        """Wait for the end; gives whether the attempt was cancelled before."""
+        """Wait for the end; return whether the attempt was cancelled before."""
         listening = self._listen()
         canceled = False
         try:
@@ -132,10 +150,20 @@ class _Run:
             raise refusal(error_data(error)) from error
         scope = host.attempts.scope(_described(self._info), self._call)
         scope.heartbeat = self._heartbeat
+        if log.isEnabledFor(logging.DEBUG):
+            about = about_call(scope, self._call.target)
+            log.debug("%s for %s starts", self._call.target, self._info.workflow_id, extra=about)
         try:
-            return host.attempts.start(entry, self._call, scope, self._done)
+            return host.attempts.start(entry, self._call, scope, self._observed(scope))
         except Error as error:
+            self._tell(error_data(error))
             raise to_failure(error_data(error)) from error
+
+    def _observed(self, scope: CallScope) -> Done:
+        observer = self._host.deployment.observer
+        if observer is None:
+            return self._done
+        return observer.attempt(self._call.target, scope, self._trace, self._done)
 
     def _done(self, outcome: Json) -> None:
         if not self._ended.done():
@@ -166,7 +194,7 @@ class _Run:
             self._context.copy().run(activity.heartbeat, *self._details)
 
     def _listen(self) -> Callable[[], None]:
-        """Send heartbeats for an attempt that promised none: only their answers say that it is cancelled."""
+        """Send heartbeats for an attempt that sends none: only their replies report a cancellation."""
         if self._info.is_local or self._info.heartbeat_timeout:
             return lambda: None
         timer: list[asyncio.TimerHandle] = []
@@ -180,7 +208,7 @@ class _Run:
 
 
 def _described(info: activity.Info) -> dict[str, Any]:
-    """What an activity's code is told about itself."""
+    """Return the information that an activity's code can read about itself."""
     found: dict[str, Any] = {
         "activity_id": info.activity_id,
         "attempt": info.attempt,
@@ -203,8 +231,7 @@ def _details_json(details: Any) -> Json:
     return values.encode(details)
 
 
-def _settled(outcome: Json, canceled: bool) -> RawValue:
-    found = msgspec.json.decode(outcome, type=Outcome)
+def _settled(found: Outcome, canceled: bool) -> RawValue:
     if found.err is None:
         size = len(found.ok)
         if size > MAX_PAYLOAD:
@@ -219,7 +246,7 @@ def _settled(outcome: Json, canceled: bool) -> RawValue:
 
 
 class LocalActivities:
-    """The local activities that run in one worker, and what becomes of them when it stops.
+    """The local activities that run in one worker, and their end when the worker stops.
 
     Temporal's SDK keeps a workflow task open for its local activities, and renews it, even while the worker stops. An
     activity that does not end would hold the worker, and its workflow, for as long. So when the grace is over, the
@@ -232,7 +259,7 @@ class LocalActivities:
         self.closed = False
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run one to its end.
+        """Run a local activity to its end.
 
         :raises ApplicationError: of the type `HANDED_OVER`, when they are closed.
         """
@@ -249,7 +276,7 @@ class LocalActivities:
         raise _handed_over()
 
     async def close(self, grace_s: float) -> None:
-        """After the grace, stop those that run, and let no other begin."""
+        """After the grace period, stop the running ones, and let no other start."""
         await asyncio.sleep(grace_s)
         self.closed = True
         for scope in tuple(self._running):
@@ -257,4 +284,4 @@ class LocalActivities:
 
 
 def _handed_over() -> ApplicationError:
-    return ApplicationError("its worker stops", type=HANDED_OVER, non_retryable=True)
+    return ApplicationError("its worker is stopping", type=HANDED_OVER, non_retryable=True)

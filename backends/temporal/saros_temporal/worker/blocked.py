@@ -1,6 +1,6 @@
-"""What a worker says before its process ends because a program has blocked it.
+"""The last words of a worker whose process ends because a program has blocked it.
 
-After the second time a workflow's tasks fail, until somebody releases it; see
+After the second time, the workflow's tasks fail until it is released; see
 `saros_temporal.workflow.workflow_input.check_blocked`.
 """
 
@@ -20,11 +20,11 @@ from saros.model.values import Json
 from ..wire.operations import HUNG
 from ..workflow.facts import WorkflowFacts
 
-PASSES: Final = "What it did passes to others when its timeouts are over."
+PASSES: Final = "Other workers take over its tasks when its timeouts expire."
 
 
 def note_of(facts: Facts) -> Json:
-    """What `last_words` has to know; empty when it could note nothing. Any thread may ask."""
+    """The facts that `last_words` needs; empty when nothing could be noted. Any thread may read them."""
     if isinstance(facts, WorkflowFacts):
         return msgspec.json.encode((facts.info.workflow_id, facts.info.run_id, ""))
     scope = scope_of(facts)
@@ -35,7 +35,7 @@ def note_of(facts: Facts) -> Json:
 
 
 def client_of(facts: Facts) -> Client | None:
-    """That of the worker on which a workflow runs."""
+    """Return the client of the worker on which a workflow runs."""
     return facts.env.client if isinstance(facts, WorkflowFacts) else None
 
 
@@ -49,9 +49,9 @@ async def last_words(note: Json, problem: str, client: Client | None) -> str:
     workflow_id, run_id, activity_id = msgspec.json.decode(note, type=tuple[str, str, str])
     if not activity_id:
         await client.get_workflow_handle(workflow_id, run_id=run_id).signal(HUNG, problem)
-        return "It is noted; after the second time the workflow waits to be released."
+        return "This was recorded; after the second time the workflow waits to be released."
     activity = client.get_async_activity_handle(
         workflow_id=workflow_id, run_id=run_id, activity_id=activity_id
     )
     await activity.fail(ApplicationError(f"{problem}, which was ended", type=INTERNAL, non_retryable=True))
-    return "The activity has failed with that error; all else passes to others."
+    return "The activity has failed with that error; other workers take over the rest."

@@ -1,4 +1,4 @@
-"""Saros's own activities: what workflows ask of a process (see `saros_temporal.workflow.system_activities`)."""
+"""Saros's own activities: requests of workflows to a process (see `saros_temporal.workflow.system_activities`)."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ from ..wire.payloads import raw_json, to_payload
 log = logging.getLogger("saros.temporal")
 
 ANSWERS: Final = 10_000
-"""Answers that are remembered, for requests that come again."""
+"""The number of remembered answers, for repeated requests."""
 
 
 class SystemBackend(Protocol):
-    """What these activities need of their backend."""
+    """The part of the backend that these activities use."""
 
     @property
     def nodes(self) -> NodeClient: ...
@@ -78,7 +78,7 @@ class SystemHandlers:
         self._answers: OrderedDict[str, Json] = OrderedDict()
 
     async def answer(self, name: str, args: Sequence[RawValue]) -> RawValue:
-        """Carry a request out; what the kernel refuses fails the activity."""
+        """Carry out a request; an error of the kernel fails the activity."""
         if name == SIDE_EFFECT:
             return args[0]
         host, backend = self._host, self._backend
@@ -100,14 +100,14 @@ class SystemHandlers:
             raise to_failure(error_data(error)) from error
 
     def _remember(self, key: str, answer: Json) -> None:
-        """Have a request that comes again get the same answer, and not be carried out twice."""
+        """Answer a repeated request as before, without carrying it out twice."""
         if key:
             self._answers[key] = answer
             if len(self._answers) > ANSWERS:
                 self._answers.popitem(last=False)
 
     async def _presence(self, backend: SystemBackend) -> None:
-        """Keep this node's presence, which never ends by itself."""
+        """Keep this node present, until cancelled."""
         if backend.nodes.presence.arrived(self._handle()):
             await backend.names.renew()
         activity.raise_complete_async()
@@ -138,7 +138,7 @@ async def _carry_out(name: str, request: Request, host: Host, backend: SystemBac
 
 
 def _is_elsewhere(sender: str, host: Host) -> bool:
-    """Whether a pid is that of an actor of another node."""
+    """Whether a pid belongs to an actor of another node."""
     pid = Pid.parse(sender)
     return pid is not None and not pid.is_workflow and pid.place != host.node
 
@@ -156,7 +156,7 @@ async def _for_node(name: str, body: Json, host: Host, backend: SystemBackend) -
 
 
 async def _monitor(request: Request, ask: Ask, host: Host, backend: SystemBackend) -> Json:
-    """The pid that the workflow watches. For an actor, its host reports the end."""
+    """Return the pid that the workflow watches. For an actor, its host reports the end."""
     dest = await host.resolve(ask.to)
     pid = Pid.parse(dest)
     if pid is not None and pid.is_workflow:

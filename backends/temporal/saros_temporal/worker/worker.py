@@ -31,9 +31,9 @@ from .workflow_runner import InlineExecutor, SarosRunner, SarosWorkflow
 log = logging.getLogger("saros.temporal")
 
 GRACE_S: Final = 10.0
-"""Seconds that running activities get when the worker stops; ``worker_stop_timeout`` says otherwise."""
+"""Seconds that running activities get when the worker stops, unless ``worker_stop_timeout`` is set."""
 SLACK_S: Final = 10.0
-"""Seconds that a worker's shutdown may take beyond that before it is given up."""
+"""Further seconds that a worker's shutdown may take before Saros gives up on it."""
 
 _DIRECT: Final = {
     "max_concurrent_workflow_task_execution_size": "max_concurrent_workflow_tasks",
@@ -61,7 +61,7 @@ _POLLERS: Final = {
 
 
 def worker_options(options: dict[str, Any]) -> dict[str, Any]:
-    """``worker_options`` of an entry as arguments of Temporal's `Worker`."""
+    """Convert ``worker_options`` of an entry to arguments of Temporal's `Worker`."""
     found: dict[str, Any] = {
         "graceful_shutdown_timeout": timedelta(seconds=GRACE_S),
         "default_heartbeat_throttle_interval": timedelta(seconds=LISTEN_S),
@@ -100,7 +100,7 @@ def worker_options(options: dict[str, Any]) -> dict[str, Any]:
 
 
 class ServedWorker(NamedTuple):
-    """One of Temporal's workers, its local activities, and the seconds that these get when it stops."""
+    """A worker of Temporal, its local activities, and the seconds that these get when it stops."""
 
     worker: Worker
     local: LocalActivities
@@ -186,8 +186,8 @@ async def serve(workers: Sequence[ServedWorker]) -> None:
             await asyncio.wait({job.task for job in (*running, *stopping)})
         if limit.cancelled_caught:
             log.error(
-                "the Temporal worker did not stop within %.0f s; what still runs is given back by the server "
-                "when its timeouts are over",
+                "the Temporal worker did not stop within %.0f s; the server retries its tasks "
+                "when their timeouts expire",
                 grace_s + SLACK_S,
             )
         await end_all((*running, *stopping, *closing), LIMIT_S, at_once=True)

@@ -48,27 +48,27 @@ class SarosWorkflow:
 
 
 class SarosRunner(WorkflowRunner):
-    """Makes the instances of one worker."""
+    """Creates the workflow instances of one worker."""
 
     def __init__(self, environment: Environment, codec: PayloadCodec | None) -> None:
         self._environment = environment
         self._codec_wants_context = isinstance(codec, WithSerializationContext)
 
     def prepare_workflow(self, defn: _Definition) -> None:
-        """Nothing to do: entries are checked when the app is loaded."""
+        """Do nothing: entries are checked when the app is loaded."""
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
         return Instance(self._environment, det, self._codec_wants_context)
 
 
 class InlineExecutor(ThreadPoolExecutor):
-    """Runs what it is given at once, in the thread that asks."""
+    """An executor that runs each call at once, in the calling thread."""
 
     def __init__(self) -> None:
         super().__init__(1)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """Gives a future of the running event loop, which `run_in_executor` hands on as it is."""
+        """Return a future of the running event loop, which `run_in_executor` passes on unchanged."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         try:
             future.set_result(fn(*args, **kwargs))
@@ -81,13 +81,13 @@ class InlineExecutor(ThreadPoolExecutor):
 
 
 def replay_exported(document: Any, deployment: Deployment) -> int:
-    """The number of events of a history that the app's code still matches.
+    """Replay a history, and return its number of events.
 
     :raises NonDeterminism: when it does not.
     :raises Error: when the code does not run.
     """
     history = WorkflowHistory.from_json("replay", json.dumps(document))
-    with ThreadPoolExecutor(1) as thread:  # the caller may have an event loop of its own
+    with ThreadPoolExecutor(1) as thread:  # the caller may have its own event loop
         thread.submit(asyncio.run, replay_history(history, deployment)).result()
     return len(history.events)
 
@@ -115,7 +115,7 @@ async def replay_history(history: WorkflowHistory, deployment: Deployment) -> No
 
 
 def _mismatch(type_name: str, failure: str) -> Error:
-    """What Temporal says lies in the dump of a structure: take the message out of it."""
+    """Extract Temporal's message from the dump of a structure."""
     told = _MESSAGE.search(failure)
     text = told.group(1).encode().decode("unicode_escape") if told else failure
     if "TMPRL1100" in text or "ondeterminism" in text:

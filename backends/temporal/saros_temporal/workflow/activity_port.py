@@ -37,8 +37,9 @@ class Activity:
     options: CallOptions
     queue: str = ""  # empty for a local activity
     context: Json | Raw = b"{}"
-    ref: int = 0  # of the command that it settles; if 0, `done` is called
+    ref: int = 0  # of the command that it settles, unless `done` does
     done: Callable[[Json], None] | None = None
+    lasts: bool = False  # the end of the workflow waits for it
     seq: int = 0  # 0 while it is not with Temporal
     sent: int = 0  # number of the workflow task that sent it
     timer: int = 0  # of the wait before the next attempt
@@ -50,9 +51,10 @@ class Activity:
 
 
 class ActivityState(Protocol):
-    """What activities need of their workflow; see `WorkflowState`."""
+    """The part of the workflow that activities use; see `WorkflowState`."""
 
     info: Info
+    trace: str
     task: int
     no_eager_activities: bool
     local_in_a_row: int
@@ -123,18 +125,18 @@ class ActivityPort:
             remote = command.schedule_activity
             remote.CopyFrom(activity(call.name, call.options, call.queue))
             remote.do_not_eagerly_execute = state.no_eager_activities or call.options.disable_eager_execution
-            put_call(remote, seq, call.args, call.context)
+            put_call(remote, seq, call.args, call.context, state.trace)
         else:
             local = command.schedule_local_activity
             local.CopyFrom(local_activity(call.name, call.options))
-            put_call(local, seq, call.args, call.context)
+            put_call(local, seq, call.args, call.context, state.trace)
             if backoff is not None:
                 put_backoff(local, backoff)
 
     # --- the end ------------------------------------------------------------------------------
 
     def resolved(self, job: ResolveActivity) -> Callable[[], None]:
-        """Hear how an activity ended, or that its next attempt is far off. Gives what carries on after it."""
+        """Note how an activity ended, or that its next attempt is far off. Return its continuation."""
         _check(job.result)
         call = self.pending.pop(job.seq)
         result, call.seq = job.result, 0
@@ -173,7 +175,7 @@ class ActivityPort:
             self.stop(call)
 
     def stop(self, call: Activity) -> None:
-        """Cancel an activity, wherever it is; its end is told as usual."""
+        """Cancel an activity in any state; its end is reported as usual."""
         if call.stopped:
             return
         call.stopped = True
@@ -184,19 +186,19 @@ class ActivityPort:
             self._stop_waiting(call)
         elif call.seq:
             if call.options.wait_for_cancellation and call.sent == self._state.task:
-                self._tell(call, CANCELED_OUTCOME)  # it never begins
+                self._tell(call, CANCELED_OUTCOME)  # it never starts
                 call.ref, call.done = 0, None
             self._request(call)
 
     def settled(self) -> bool:
-        """Whether the workflow may close: local activities that are under way are cancelled before.
+        """Whether the workflow may close: running local activities are cancelled first, unless they last.
 
         Otherwise one that ends at that moment would be recorded after the closing command, which the server
         refuses; the workflow's last task would fail again and again.
         """
         running = [call for call in self.pending.values() if not call.queue]
         for call in running:
-            if not call.stopped:
+            if not call.stopped and not call.lasts:
                 call.stopped = True
                 self._request(call)
         return not running
@@ -216,9 +218,9 @@ class ActivityPort:
     # --- breaks -------------------------------------------------------------------------------
 
     def _must_break(self) -> bool:
-        """Whether a local activity has to wait for another workflow task.
+        """Whether a local activity must wait for another workflow task.
 
-        Otherwise the task could go on and on, and the server would learn nothing of it.
+        Otherwise the task could continue without end, and the server would learn nothing of it.
         """
         if self._held:
             return True
@@ -238,10 +240,12 @@ class HandedOver(Error):
     """Fails a workflow task one of whose local activities has not ended before the worker did."""
 
     def __init__(self) -> None:
-        super().__init__("its worker stops; the next one begins its local activities anew", UNAVAILABLE)
+        super().__init__(
+            "its worker is stopping; the next one starts its local activities again", UNAVAILABLE
+        )
 
 
 def _check(result: ActivityResolution) -> None:
-    """:raises HandedOver: when it is not the activity that has ended, but its worker."""
+    """:raises HandedOver: when the activity ended only because its worker stops."""
     if result.failed.failure.application_failure_info.type == HANDED_OVER:
         raise HandedOver

@@ -1,4 +1,4 @@
-"""Child workflows: from the command that asks for one to its end."""
+"""Child workflows, from the command that starts one to its end."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from saros.model.text import cut, one_line
 from saros.model.values import Json
 
 from ..wire.failures import failed, resolved
-from ..wire.payloads import write_reason
+from ..wire.payloads import TRACE, put_json, write_reason
 from ..wire.start_requests import put_child
 from .workflow_state import Environment
 
 
 @dataclass(slots=True, eq=False)
 class Child:
-    """A child workflow, from the command that asks for it to its end."""
+    """A child workflow, from the command that starts it to its end."""
 
     ref: int
     spawn: Spawn
@@ -43,7 +43,7 @@ class Child:
     id: str = ""
     seq: int = 0  # 0 before it is started, and after it has ended
     canceled: bool = False
-    outlives: bool = False  # its cancellation is waited for, also when the program has ended
+    outlives: bool = False  # its cancellation is awaited, even after the program has ended
 
     @property
     def pid(self) -> str:
@@ -51,10 +51,11 @@ class Child:
 
 
 class ChildState(Protocol):
-    """What children need of their workflow; see `WorkflowState`."""
+    """The part of the workflow that children use; see `WorkflowState`."""
 
     info: Info
     pid: str
+    trace: str
 
     def add(self) -> WorkflowCommand: ...
 
@@ -72,7 +73,7 @@ class ChildState(Protocol):
 
 
 class ChildFacts(Protocol):
-    """What children need of the workflow's facts."""
+    """The part of the workflow's facts that children use."""
 
     def admit_attributes(self, search: Json) -> tuple[Json, str | None]: ...
 
@@ -80,7 +81,7 @@ class ChildFacts(Protocol):
 
 
 class ChildSystem(Protocol):
-    """What is done for children that Temporal's own cannot be."""
+    """Operations on workflows that cannot be children of Temporal."""
 
     def spawn(self, ref: int, spawn: Spawn) -> None: ...
 
@@ -146,7 +147,7 @@ class Children:
         self._start(child)
 
     def _spawn_process(self, ref: int, spawn: Spawn, target: Entry) -> None:
-        if spawn.exec:  # waiting for a function or process means calling it
+        if spawn.exec:  # awaiting a function or process means calling it
             self._activities.schedule(ref, Call(target.id, spawn.args, spawn.context))
             return
         self._system.spawn(ref, spawn)
@@ -166,7 +167,7 @@ class Children:
             or options.id_conflict_policy == "terminate_existing"
             or self._env.is_elsewhere(child.place)
         ):
-            self._reach(child)  # Temporal's children have none of these
+            self._reach(child)  # Temporal's children do not support these
             return
         self._seq += 1
         child.seq = self._seq
@@ -177,18 +178,20 @@ class Children:
         start.workflow_id = child.id
         start.task_queue = child.queue
         put_child(start, spawn, child.type_name, state.pid, self._env.search)
+        if state.trace or self._env.deployment.observer is not None:
+            put_json(start.headers[TRACE], pack(state.trace or state.info.run_id))
         self._facts.hand_on(start.headers, f"child {child.seq}")
         child.outlives = options.parent_close_policy == "abandon"
 
     def _reach(self, child: Child) -> None:
-        """Start a workflow that is not a child, or reach the one that runs already."""
+        """Start a workflow that is not a child, or join the one that is running."""
         self._refs.pop(child.ref, None)
         if child.spawn.exec:
             self._reached[child.ref] = child.pid
         self._system.start(child.ref, child.spawn, child.type_name, child.id, child.place, child.queue)
 
     def started(self, job: ResolveChildWorkflowExecutionStart) -> Callable[[], None]:
-        """Note whether a child has been started. Returns what tells the program."""
+        """Note whether a child has been started. Return the function that notifies the program."""
         child = self.pending[job.seq]
         status = job.WhichOneof("status")
         if status == "succeeded":
@@ -215,7 +218,7 @@ class Children:
             self._reach(child)
 
     def ended(self, job: ResolveChildWorkflowExecution) -> Callable[[], None]:
-        """Note how a child ended. Returns what tells the program."""
+        """Note how a child ended. Return the function that notifies the program."""
         child = self.pending.pop(job.seq)
         child.seq = 0
         return partial(self._ended, child, resolved(job.result))
@@ -235,7 +238,7 @@ class Children:
         self._state.settle(child.ref, outcome)
 
     def cancel(self, ref: int, reason: str) -> bool:
-        """Cancel an awaited child; False when `ref` does not name one."""
+        """Cancel an awaited child; return False when `ref` does not name one."""
         reached = self._reached.pop(ref, None)
         if reached is not None:
             self._system.cancel(ref, reached, reason)
@@ -257,11 +260,11 @@ class Children:
     # --- monitors -----------------------------------------------------------------------------
 
     def has_ended(self, pid: str) -> bool:
-        """Whether a pid is that of a child that has ended."""
+        """Whether a pid belongs to a child that has ended."""
         return self._monitored.get(pid, True) is None
 
     def monitor(self, ref: int, ask: Ask) -> bool:
-        """Monitor a child, or do so no longer; False when the pid is not that of a child."""
+        """Monitor or unmonitor a child; return False when the pid is not that of a child."""
         if ask.to not in self._monitored:
             return False
         if self._monitored[ask.to] is None and ask.verb == "monitor":
@@ -274,7 +277,7 @@ class Children:
 
 
 def exit_body(pid: str, outcome: Json) -> Json:
-    """The body of an EXIT event."""
+    """Return the body of an EXIT event."""
     end = msgspec.json.decode(outcome, type=Outcome)
     return pack(Exit(pid, end.ok, end.err))
 

@@ -1,11 +1,11 @@
-"""What a program asks in the middle of a run, answered from the workflow's history."""
+"""Facts that a program reads in the middle of a run, taken from the workflow's history."""
 
 from __future__ import annotations
 
 import hmac
 import os
 from collections.abc import MutableMapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from temporalio.api.common.v1 import Payload
@@ -22,7 +22,7 @@ from .workflow_state import Environment
 
 
 class FactState(Protocol):
-    """What facts need of their workflow; see `WorkflowState`."""
+    """The part of the workflow that facts use; see `WorkflowState`."""
 
     info: Info
     seed: int
@@ -36,22 +36,28 @@ class WorkflowFacts:
     def __init__(self, state: FactState, env: Environment) -> None:
         self.replaying = False
         self.name = ""  # of the entry and the execution, in logs
-        self.info = state.info
+        self.info = info = state.info
+        self.about: dict[str, Any] = {  # the fields of log records
+            "workflow_id": info.workflow_id,
+            "run_id": info.run_id,
+            "workflow_type": info.workflow_type,
+            "attempt": info.attempt,
+        }
         self.env = env
         self._state = state
         self._versions: dict[str, int] = {}
-        self._recorded: set[str] = set()  # patches whose markers the history has
+        self._recorded: set[str] = set()  # patches that have a marker in the history
         self._patches: dict[str, bool] = {}  # the answers so far, which never change
         self._reported = (0, 0)
-        self._own_length = 0  # events and bytes since the server last told
+        self._own_length = 0  # events and bytes since the last news from the server
         self._own_size = 0
         self._upserts = 0
-        self.given = ""  # random bits of whoever started this
-        self._secret = ""  # this run's, once they are asked for
+        self.given = ""  # random bits from the starter
+        self._secret = ""  # this run's, once they are needed
         self._secrets = 1  # the number of these
 
     def begin(self, replaying: bool, length: int, size: int) -> bool:
-        """Note the facts of an activation; returns whether it begins another workflow task."""
+        """Note the facts of an activation; return whether it begins another workflow task."""
         self.replaying = replaying
         if self._reported == (length, size):
             return False
@@ -60,7 +66,7 @@ class WorkflowFacts:
         return True
 
     def count(self, body: Json) -> None:
-        """Note an event or command: the server's numbers stand still until the next workflow task."""
+        """Count an event or command: the server's numbers do not change until the next workflow task."""
         self._own_length += 1
         self._own_size += len(body) + 32
 
@@ -75,7 +81,7 @@ class WorkflowFacts:
         self._recorded.add(id)
 
     def patched(self, id: str) -> bool:
-        """Whether this execution goes the way of a patch: what has passed this place without it never does."""
+        """Whether this execution follows a patch; one that has passed this place without it never does."""
         known = self._patches.get(id)
         if known is None:
             known = self._patches[id] = not self.replaying or id in self._recorded
@@ -86,7 +92,7 @@ class WorkflowFacts:
     def version_of(self, change_id: str, lowest: int, highest: int) -> tuple[int, bool]:
         """A change's version is the patch ``id#number``; no marker means the lowest.
 
-        A recorded version is told even when it lies outside, so that the program can refuse it by name.
+        A recorded version is returned even if it is out of range, so that the program can name it in its error.
         """
         known = self._versions.get(change_id)
         if known is None:
@@ -102,14 +108,14 @@ class WorkflowFacts:
         found = (id.removeprefix(f"{change_id}#") for id in self._recorded if id.startswith(f"{change_id}#"))
         return max((int(number) for number in found if number.removeprefix("-").isdecimal()), default=None)
 
-    settles_side_effects = True  # Temporal has no marker that is read at once; a local activity's is as good
+    settles_side_effects = True  # Temporal has no marker that is read at once; a local activity's will do
 
     def recorded(self, ref: int) -> Json | None:
         return None
 
     def log(self, level: str, message: str, fields: Json) -> None:
         if not self.replaying:
-            self.env.deployment.log(level, message, fields, self.name)
+            self.env.deployment.log(level, message, fields, self.name, self.about)
 
     def heartbeat(self, details: Json) -> None:
         raise Error("a workflow has no heartbeat; only activities do", INVALID, retryable=False)
@@ -129,7 +135,9 @@ class WorkflowFacts:
         elif not self._secret:
             marker = f"{_SECRET}{self._secrets}/"
             found = next((id for id in self._recorded if id.startswith(marker)), None)
-            if found is None and self.replaying:  # the code that ran here did not ask: no marker has a place
+            if (
+                found is None and self.replaying
+            ):  # the recorded code did not ask, so there is no place for a marker
                 self._secret = _derived(marker, self.info.run_id)
             else:
                 self._secret = os.urandom(32).hex() if found is None else found.removeprefix(marker)
@@ -137,17 +145,17 @@ class WorkflowFacts:
         return self._secret
 
     def hand_on(self, headers: MutableMapping[str, Payload], name: str) -> None:
-        """Give an execution that this one starts random bits of its own, if this one was given some."""
+        """Give random bits to an execution that this one starts, if this one was given some."""
         if self.given:
             put_json(headers[SECRET], pack(_derived(self.secret(), name)))
 
     def reseed(self) -> None:
-        """Forget the random bits: the run has been reset, and what comes now differs from what came then."""
+        """Drop the random bits: the run has been reset, and later values must differ from the earlier ones."""
         self._secret = ""
         self._secrets += 1
 
     def admit_attributes(self, search: Json) -> tuple[Json, str | None]:
-        """What the server takes decides only once: the refused names are a patch marker, which a replay finds."""
+        """Record the refused names as a patch marker, so that a replay decides as the first run did."""
         return admitted(search, {**self._refused_names(search), **refused_values(search)})
 
     def _refused_names(self, search: Json) -> dict[str, str]:

@@ -13,11 +13,14 @@ from temporalio.bridge.proto.workflow_activation import DoUpdate, QueryWorkflow
 from temporalio.bridge.proto.workflow_commands import QueryResult, UpdateResponse, WorkflowCommand
 from temporalio.workflow import Info
 
+from saros.interfaces.insight import Coroutine, Stack
+from saros.interfaces.program import Inspection
 from saros.model.errors import INVALID, NOT_FOUND, UNAVAILABLE, Error, ErrorData
-from saros.model.records import UPDATE, Answer, ContinueAsNew, HandlerCall, Inspection, Outcome, pack
+from saros.model.records import UPDATE, Answer, ContinueAsNew, HandlerCall, Outcome, pack
 from saros.model.values import Json, error_data
 
 from ..wire.failures import NEXT_RUN, failure, succeeded
+from ..wire.operations import STACK_QUERY
 from ..wire.payloads import ANSWER, json_array, put_json, to_payload
 from .activity_port import ActivityPort
 from .children import Children
@@ -29,7 +32,7 @@ from .workflow_state import Ending
 
 
 class UpdateState(Protocol):
-    """What updates need of their workflow; see `WorkflowState`."""
+    """The part of the workflow that updates use; see `WorkflowState`."""
 
     ending: Ending | None
 
@@ -41,7 +44,7 @@ class UpdateState(Protocol):
 
 
 class Updates:
-    """The updates of one workflow that it has not answered yet."""
+    """The pending updates of one workflow."""
 
     def __init__(self, state: UpdateState) -> None:
         self._state = state
@@ -50,9 +53,9 @@ class Updates:
         self._answer: Answer | None = None  # to that one
 
     def begin(self, job: DoUpdate) -> None:
-        """Have the program carry out an update.
+        """Let the program carry out an update.
 
-        It is accepted if its arguments are data. That the program's validator refuses is recorded as its
+        It is accepted if its arguments are data. A refusal of the program's validator is recorded as its
         answer: the validator is the program's code, and a replay has to run it at the same place.
         """
         state, instance = self._state, job.protocol_instance_id
@@ -79,7 +82,7 @@ class Updates:
             self._complete(instance, answer)
 
     def answer(self, answer: Answer) -> bool:
-        """Take the program's answer; False when it does not answer an update."""
+        """Accept the program's answer; return False when it does not answer an update."""
         instance = self._open.pop(answer.id, None)
         if instance is None:
             return False
@@ -90,9 +93,9 @@ class Updates:
         return True
 
     def end(self, unheard: set[str]) -> None:
-        """Reject what the workflow has not answered when it ends.
+        """Reject the updates that are pending when the workflow ends.
 
-        :param unheard: ids of updates that the program has not heard of, which the next run may.
+        :param unheard: ids of updates that the program has not received; the next run may carry them out.
         """
         for id, instance in self._open.items():
             error = ErrorData("the workflow ended before it answered the update", UNAVAILABLE)
@@ -117,7 +120,7 @@ class Updates:
 
 
 class Queried(Protocol):
-    """What queries need of their workflow."""
+    """The part of the workflow that queries use."""
 
     info: Info
     activities: ActivityPort
@@ -131,7 +134,7 @@ class Queried(Protocol):
 
 
 def answer_query(workflow: Queried, job: QueryWorkflow, response: QueryResult) -> None:
-    """Answer a query. Saros's own clients want an `Outcome`, because a failed query has room for a text only."""
+    """Answer a query. Saros's own clients expect an `Outcome`, because a failed query carries only a text."""
     response.query_id = job.query_id
     built_in = BUILT_IN.get(job.query_type)
     try:
@@ -152,11 +155,11 @@ def answer_query(workflow: Queried, job: QueryWorkflow, response: QueryResult) -
 
 
 def _stack_trace(workflow: Queried) -> Payload:
-    """Where the program's coroutines wait, and for what of Temporal's."""
+    """Return where the program's coroutines wait, and the pending items at Temporal."""
     stacks = [
         f"coroutine {number}, blocked:\n{stack}" for number, stack in enumerate(workflow.inspect().stacks, 1)
     ]
-    waits = list(_waits(workflow)) or ["no activity, timer, child or signal is under way"]
+    waits = list(_waits(workflow)) or ["no activity, timer, child or signal is pending"]
     return to_payload(pack("\n\n".join([*stacks, "\n".join(waits)])))
 
 
@@ -172,7 +175,7 @@ def _waits(workflow: Queried) -> Iterable[str]:
 
 
 def _metadata(workflow: Queried) -> Payload:
-    """A WorkflowMetadata, in the JSON of protobufs."""
+    """Return a WorkflowMetadata, in the JSON of protobufs."""
     found = workflow.inspect()
     definition = {
         "type": workflow.info.workflow_type,
@@ -191,12 +194,27 @@ def _named(names: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def _enhanced_stack_trace(workflow: Queried) -> Payload:
-    raise Error("Saros has no enhanced stack trace; ask for __stack_trace", INVALID, retryable=False)
+    raise Error("Saros has no enhanced stack trace; query __stack_trace", INVALID, retryable=False)
+
+
+def _stack(workflow: Queried) -> Payload:
+    """The same as data, for Saros's own clients."""
+    found = workflow.inspect()
+    names = {call.ref: f"activity {call.name}" for call in workflow.activities.pending.values()}
+    names |= {child.ref: f"the end of {child.type_name}" for child in workflow.children.pending.values()}
+    names |= dict.fromkeys(workflow.timers.refs, "a timer")
+    coroutines = [
+        Coroutine(stack.splitlines(), names.get(ref, "") if ref else "")
+        for stack, ref in zip(found.stacks, found.waits, strict=True)
+    ]
+    stack = Stack(coroutines, list(found.topics), list(found.queries), list(found.updates))
+    return to_payload(pack(stack))
 
 
 BUILT_IN: Final[dict[str, Callable[[Queried], Payload]]] = {
     "__stack_trace": _stack_trace,
     "__enhanced_stack_trace": _enhanced_stack_trace,
     "__temporal_workflow_metadata": _metadata,
+    STACK_QUERY: _stack,
 }
 """The queries of Temporal's own that every workflow answers: its UI and its CLI ask them."""

@@ -1,4 +1,4 @@
-"""The port of histories: what a workflow says about itself, down to its closing command."""
+"""The port of histories: attributes, answers and the closing command of a workflow."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from temporalio.bridge.proto.workflow_commands import WorkflowCommand
 from temporalio.workflow import Info
 
 from saros.model.errors import CANCELED, INVALID, ErrorData
+from saros.model.execution import CANCELED as STATUS_CANCELED
+from saros.model.execution import COMPLETED, CONTINUED, FAILED
 from saros.model.raw import Raw
 from saros.model.records import Answer, Attributes, ContinueAsNew, Message, VersionMark, pack
 from saros.model.values import Json
@@ -22,7 +24,7 @@ from .workflow_state import Ending, Environment
 
 
 class HistoryState(Protocol):
-    """What this port needs of its workflow; see `WorkflowState`."""
+    """The part of the workflow that this port uses; see `WorkflowState`."""
 
     info: Info
     ending: Ending | None
@@ -33,7 +35,7 @@ class HistoryState(Protocol):
 
 class UpdateAnswers(Protocol):
     def answer(self, answer: Answer) -> bool:
-        """Take the program's answer; False when it does not answer an update."""
+        """Accept the program's answer; return False when it does not answer an update."""
         ...
 
 
@@ -45,14 +47,14 @@ class SideEffects(Protocol):
 
 class Secrets(Protocol):
     def hand_on(self, headers: MutableMapping[str, Payload], name: str) -> None:
-        """Give an execution that this one starts random bits of its own."""
+        """Give random bits to an execution that this one starts."""
         ...
 
 
 class HistoryPort:
     """See `saros.interfaces.history.History`.
 
-    :attr starter: the JSON of the pid of whoever started the workflow, if known.
+    :attr starter: the JSON of the pid that started the workflow, if known.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class HistoryPort:
             self._answer = answer
 
     def take_answer(self) -> Answer | None:
-        """The program's answer to a query, if it has given one."""
+        """Return the program's answer to a query, if there is one."""
         answer, self._answer = self._answer, None
         return answer
 
@@ -89,12 +91,12 @@ class HistoryPort:
         self._upsert_memo({memo_name(name): item for name, item in upserts.memo.items()})
 
     def _upsert_memo(self, memo: dict[str, msgspec.Raw]) -> None:
-        """Change the memo, by the names that Temporal keeps; a null removes the key."""
+        """Change the memo, by Temporal's names; a null removes the key."""
         if memo:
             fields = self._state.add().modify_workflow_properties.upserted_memo.fields
             for name, item in memo.items():
                 put_json(fields[name], item)
-                if fields[name].data == b"[]":  # the server takes exactly this for a removal, too
+                if fields[name].data == b"[]":  # the server also treats exactly this as a removal
                     fields[name].data = b"[ ]"
 
     def version(self, mark: VersionMark) -> None:
@@ -116,8 +118,8 @@ class HistoryPort:
     def fail(self, error: ErrorData) -> None:
         self._state.ending = error
 
-    def close(self, ending: Ending, late: Sequence[Message]) -> None:
-        """Give the closing command.
+    def close(self, ending: Ending, late: Sequence[Message]) -> str:
+        """Append the closing command, and return the status that the run has then.
 
         :param late: mail that came after the program had closed.
         """
@@ -125,18 +127,21 @@ class HistoryPort:
         state = self._state
         if isinstance(ending, ContinueAsNew):
             self._continue(ending, late)
-            return
+            return CONTINUED
         if state.canceled and state.info.cron_schedule:
-            if isinstance(ending, bytes):  # the server would start it again, as after a failure
+            if isinstance(ending, bytes):  # the server would retry it, as after a failure
                 ending = CANCELED_ERROR
             self._cancel(ending)
-        elif isinstance(ending, bytes):
+            return STATUS_CANCELED
+        if isinstance(ending, bytes):
             put_json(state.add().complete_workflow_execution.result, ending)
-        elif state.canceled and ending.kind == CANCELED:
+            return COMPLETED
+        if state.canceled and ending.kind == CANCELED:
             self._cancel(ending)
-        else:
-            last = state.canceled and bool(state.info.retry_policy)
-            state.add().fail_workflow_execution.failure.CopyFrom(failure(ending, last))
+            return STATUS_CANCELED
+        last = state.canceled and bool(state.info.retry_policy)
+        state.add().fail_workflow_execution.failure.CopyFrom(failure(ending, last))
+        return FAILED
 
     def _continue(self, request: ContinueAsNew, late: Sequence[Message]) -> None:
         command = self._state.add().continue_as_new_workflow_execution

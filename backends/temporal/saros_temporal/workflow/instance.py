@@ -1,4 +1,4 @@
-"""A workflow instance as Temporal's worker has it: jobs in, commands out.
+"""A workflow instance for Temporal's worker: jobs in, commands out.
 
 There is no event loop: an activation is a list of jobs, most of which become an event of the program, and the
 program's commands become those of the completion.
@@ -7,6 +7,7 @@ program's commands become those of the completion.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,8 @@ from temporalio.converter import (
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.workflow import Info
 
+from saros.interfaces.observer import PARKED, Closed, Observer
+from saros.interfaces.store import OK
 from saros.model.text import one_line
 
 from .activity_port import HandedOver
@@ -44,10 +47,13 @@ _MISMATCHES: Final = frozenset({
 })  # fmt: skip
 
 
+_ENDING: Final = RemoveFromCache.EvictionReason.WORKFLOW_EXECUTION_ENDING
+
+
 class Instance(WorkflowInstance):
     """One run in the cache of a worker.
 
-    :param codec_wants_context: whether the payload codec wants to know to whom a payload belongs.
+    :param codec_wants_context: whether the payload codec uses the owner of a payload.
     """
 
     def __init__(self, env: Environment, det: WorkflowInstanceDetails, codec_wants_context: bool) -> None:
@@ -58,14 +64,35 @@ class Instance(WorkflowInstance):
         self.workflow = Workflow(env, det)
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
-        """Carry out an activation; whatever goes wrong fails the workflow task, and the workflow waits."""
+        """Carry out an activation; any error fails the workflow task, and the workflow waits."""
+        began = time.perf_counter()
         completion = WorkflowActivationCompletion()
         completion.successful.SetInParent()
         try:
             self._carry_out(act, completion)
         except Exception as error:  # of the code, or of what runs it
             self._fail(completion, error)
+        if self._env.deployment.observer is not None:
+            self._tell(self._env.deployment.observer, act, completion, time.perf_counter() - began)
         return completion
+
+    def _tell(
+        self,
+        observer: Observer,
+        act: WorkflowActivation,
+        completion: WorkflowActivationCompletion,
+        seconds: float,
+    ) -> None:
+        info, job = self._det.info, act.jobs[0] if len(act.jobs) == 1 else None
+        queue, name = info.task_queue, info.workflow_type
+        if job is None or not job.HasField("remove_from_cache"):
+            if act.is_replaying:
+                observer.replayed(queue, name, act.history_length, seconds)
+            else:
+                observer.taken(queue, name)
+                observer.task_ended(queue, name, PARKED if completion.HasField("failed") else OK, seconds)
+        elif self.workflow.ended and job.remove_from_cache.reason == _ENDING:  # the server has its end
+            observer.closed(Closed(info.workflow_id, info.run_id, name, queue, self.workflow.ended))
 
     def _carry_out(self, act: WorkflowActivation, completion: WorkflowActivationCompletion) -> None:
         workflow = self.workflow
@@ -93,6 +120,7 @@ class Instance(WorkflowInstance):
             info.workflow_type,
             info.workflow_id,
             one_line(str(error)),
+            extra=self.workflow.facts.about,
         )
         self.workflow.drop()
         told = completion.failed.failure
@@ -105,7 +133,7 @@ class Instance(WorkflowInstance):
     # --- jobs that are not events -----------------------------------------------------------------
 
     def _remove(self, job: RemoveFromCache) -> None:
-        """Drop the program. After a mismatch, which Temporal finds, sources are read anew."""
+        """Drop the program. After a mismatch found by Temporal, reload the sources."""
         self.workflow.drop()
         if job.reason in _MISMATCHES:
             self._env.refresh()
@@ -152,7 +180,7 @@ _JOBS: Final[dict[str, tuple[int, Job]]] = {
 
 
 def _serialization_context(workflow: Workflow, command: CommandInfo | None) -> SerializationContext:
-    """The activity or workflow for which a command's payloads are; this workflow for all others."""
+    """Return the activity or workflow to which a command's payloads go; this workflow for all others."""
     info = workflow.info
     if command is not None:
         seq = command.command_seq
@@ -175,7 +203,7 @@ def _serialization_context(workflow: Workflow, command: CommandInfo | None) -> S
 
 
 def _store_context(workflow: Workflow, command: CommandInfo | None) -> StorageDriverStoreContext | None:
-    """The workflow with which a command's payloads are kept, if not with this one: a child, the target of a
+    """Return the workflow that owns a command's payloads, if not this one: a child, the target of a
     signal, and for a result the parent.
     """
     if command is None:
@@ -198,7 +226,7 @@ def _store_context(workflow: Workflow, command: CommandInfo | None) -> StorageDr
 
 
 def _own_store_context(info: Info) -> StorageDriverStoreContext:
-    """The workflow itself."""
+    """Return the context of this workflow."""
     return StorageDriverStoreContext(
         StorageDriverWorkflowInfo(
             namespace=info.namespace, id=info.workflow_id, run_id=info.run_id, type=info.workflow_type
@@ -207,7 +235,7 @@ def _own_store_context(info: Info) -> StorageDriverStoreContext:
 
 
 def _target(workflow: Workflow, command: CommandInfo) -> str | None:
-    """The id of another workflow for which a command is."""
+    """Return the id of the other workflow that a command addresses."""
     seq = command.command_seq
     if command.command_type == CommandType.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION:
         child = workflow.children.pending.get(seq)

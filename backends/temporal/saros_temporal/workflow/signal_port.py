@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,7 @@ from .workflow_state import Environment
 
 @dataclass(slots=True, eq=False)
 class Signal:
-    """A message that is under way to another workflow."""
+    """A message in transit to another workflow."""
 
     ref: int
     send: Send
@@ -35,7 +36,7 @@ class Signal:
 
 
 class SignalState(Protocol):
-    """What signals need of their workflow; see `WorkflowState`."""
+    """The part of the workflow that signals use; see `WorkflowState`."""
 
     info: Info
     pid: str
@@ -78,6 +79,8 @@ class SignalPort:
         self._refs: dict[int, Signal] = {}  # whose command is not settled
         self._seq = 0
         self.pending: dict[int, Signal] = {}  # by number
+        # By target, those behind one in transit: the server carries out signals of the same task in any order.
+        self._lanes: dict[str, deque[Signal]] = {}
 
     def spawn(self, ref: int, spawn: Spawn) -> None:
         self._children.spawn(ref, spawn)
@@ -87,8 +90,8 @@ class SignalPort:
             self._activities.cancel(ref)  # a request to a process, which is an activity
 
     def settled(self) -> bool:
-        """Whether the workflow may close: its end would drop what is under way."""
-        return self._children.settled() and not self._system.telling
+        """Whether the workflow may close: its end would drop messages in transit."""
+        return not self._lanes and self._children.settled() and self._system.settled()
 
     # --- messages -----------------------------------------------------------------------------
 
@@ -108,7 +111,12 @@ class SignalPort:
             state.refuse(ref, not_found(send.to))
         else:
             signal = self._refs[ref] = Signal(ref, send, pid.id)
-            self._signal(signal)
+            behind = self._lanes.get(pid.id)
+            if behind is not None:
+                behind.append(signal)
+            else:
+                self._lanes[pid.id] = deque()
+                self._signal(signal)
 
     def tell(self, ref: int, send: Send) -> None:
         if self._state.fits(0, len(send.payloads)):
@@ -119,13 +127,14 @@ class SignalPort:
         self._seq += 1
         signal.seq = self._seq
         self.pending[signal.seq] = signal
-        message = Message(send.topic, state.pid, send.payloads)
+        run_id = state.info.run_id if self._env.deployment.observer is not None else ""
+        message = Message(send.topic, state.pid, send.payloads, trace=run_id)
         command = state.add().signal_external_workflow_execution
         command.seq = signal.seq
         put_signal(command, state.info.namespace, signal.target, message)
 
     def signaled(self, job: ResolveSignalExternalWorkflow) -> Callable[[], None]:
-        """Note whether a message has reached its workflow. Returns what tells the program."""
+        """Note whether a message has reached its workflow. Return the function that notifies the program."""
         signal = self.pending.pop(job.seq)
         signal.seq = 0
         outcome = b'{"ok":true}'
@@ -134,6 +143,11 @@ class SignalPort:
         return partial(self._settle, signal, outcome)
 
     def _settle(self, signal: Signal, outcome: Json) -> None:
+        behind = self._lanes[signal.target]
+        if behind:
+            self._signal(behind.popleft())
+        else:
+            del self._lanes[signal.target]
         self._refs.pop(signal.ref, None)
         self._state.news()
         self._state.settle(signal.ref, outcome)
@@ -142,7 +156,11 @@ class SignalPort:
         signal = self._refs.get(ref)
         if signal is None:
             return False
-        if signal.seq and not signal.canceled:
+        if signal in self._lanes[signal.target]:
+            self._lanes[signal.target].remove(signal)
+            del self._refs[ref]
+            self._state.settle(ref, CANCELED_OUTCOME)
+        elif signal.seq and not signal.canceled:
             self._state.add().cancel_signal_workflow.seq = signal.seq
         signal.canceled = True
         return True

@@ -29,7 +29,7 @@ _WATCH: Final = CallOptions(start_to_close_timeout=3650 * 86_400_000, heartbeat_
 
 
 class SystemState(Protocol):
-    """What they need of their workflow; see `WorkflowState`."""
+    """The part of the workflow that they use; see `WorkflowState`."""
 
     info: Info
     pid: str
@@ -40,7 +40,7 @@ class SystemState(Protocol):
 
 
 class SystemCalls(Protocol):
-    """What schedules activities, and cancels them."""
+    """The port that schedules and cancels activities."""
 
     def run(self, call: Activity) -> None: ...
 
@@ -61,7 +61,10 @@ class SystemActivities:
         self._log = log
         self._watches: dict[str, Activity] = {}
         self._starts: dict[int, str | None] = {}  # ref -> the reason to cancel it once it is started
-        self._tells: dict[str, deque[tuple[int, Send]]] = {}  # to processes: one at a time, for their order
+        self._tells: dict[
+            str, deque[tuple[int, Send]]
+        ] = {}  # to processes: one at a time, to keep their order
+        self._leaving = 0  # messages and requests in transit
 
     def ask(self, ref: int, ask: Ask) -> None:
         if ask.verb == "unmonitor":
@@ -77,10 +80,10 @@ class SystemActivities:
         elif ask.verb == "monitor":
             self._run(ASK, request, done=lambda outcome: self._monitor(ref, ask, outcome))
         else:
-            self._run(ASK, request, ref)
+            self._run(ASK, request, ref, lasts=True)
 
     def _monitor(self, ref: int, ask: Ask, outcome: Json) -> None:
-        """The target runs: watch it until it ends."""
+        """Watch a running target until it ends."""
         found = msgspec.json.decode(outcome, type=Outcome)
         if found.err is None:
             pid = msgspec.json.decode(found.ok, type=str) if bytes(found.ok).startswith(b'"') else ask.to
@@ -109,17 +112,16 @@ class SystemActivities:
     def send(self, ref: int, send: Send, pid: Pid | None) -> None:
         request = self._request(ref, send=send)
         if pid is None:
-            self._run(SEND, request, ref)
+            self._run(SEND, request, ref, lasts=True)
         else:
             self._on_node(ref, SEND, request, pid, send.to)
 
-    @property
-    def telling(self) -> bool:
-        """Whether a message to a process is under way: the end of the workflow would drop it."""
-        return bool(self._tells)
+    def settled(self) -> bool:
+        """Whether the workflow may close: its end would drop messages and requests in transit."""
+        return not self._tells and not self._leaving
 
     def tell(self, ref: int, send: Send) -> None:
-        """Send to a process, after what was sent to it before; nobody waits for the result."""
+        """Send to a process, after earlier messages to it; nothing waits for the result."""
         waiting = self._tells.get(send.to)
         if waiting is not None:
             waiting.append((ref, send))
@@ -148,7 +150,7 @@ class SystemActivities:
         self._run(SPAWN, self._request(ref, spawn=spawn), ref)
 
     def start(self, ref: int, spawn: Spawn, type_name: str, id: str, place: str, queue: str) -> None:
-        """Start a workflow that is not a child in Temporal's sense, or reach the one that runs already."""
+        """Start a workflow that is not a Temporal child, or join the one that is running."""
         worker = "" if place == "default" else place
         start = StartRequest(
             id, spawn.entry, type_name, worker, queue, spawn.args, spawn.context, spawn.options, spawn.messages,
@@ -175,7 +177,7 @@ class SystemActivities:
         self._run(START, self._request(ref, start=start), done=done)
 
     def cancel(self, ref: int, pid: str, reason: str) -> None:
-        """Cancel what the command `ref` has started."""
+        """Cancel the execution that the command `ref` has started."""
         if ref in self._starts:
             self._starts[ref] = reason
         else:
@@ -183,7 +185,7 @@ class SystemActivities:
             self._run(ASK, Request(self._state.pid, f"{self._key(ref)}:cancel", ask))
 
     def record(self, ref: int, value: Json) -> None:
-        """A local activity gives its argument back; a replay gets what it gave the first time."""
+        """Record a value: a local activity returns its argument, and a replay gets the recorded result."""
         self._activities.run(Activity(SIDE_EFFECT, b"[" + value + b"]", _LOCAL, ref=ref))
 
     # --- details ------------------------------------------------------------------------------
@@ -216,9 +218,28 @@ class SystemActivities:
         return Activity(name, b"[" + pack(request) + b"]", options, queue, ref=ref, done=done)
 
     def _run(
-        self, name: str, request: Request, ref: int = 0, done: Callable[[Json], None] | None = None
+        self,
+        name: str,
+        request: Request,
+        ref: int = 0,
+        done: Callable[[Json], None] | None = None,
+        *,
+        lasts: bool = False,
     ) -> None:
-        self._activities.run(self._activity(name, request, ref=ref, done=done))
+        call = self._activity(name, request, ref=ref, done=done)
+        self._activities.run(self._lasting(call) if lasts else call)
+
+    def _lasting(self, call: Activity) -> Activity:
+        """Let the end of the workflow wait for an activity."""
+        settle = call.done or (lambda outcome: self._state.settle(call.ref, outcome))
+
+        def done(outcome: Json) -> None:
+            self._leaving -= 1
+            settle(outcome)
+
+        self._leaving += 1
+        call.done, call.lasts = done, True
+        return call
 
     def _on_node(self, ref: int, name: str, request: Request, pid: Pid, dest: str) -> None:
         def done(outcome: Json) -> None:
@@ -227,10 +248,11 @@ class SystemActivities:
                 outcome = pack(Outcome(err=ErrorData(f"process {dest} not found", NOT_FOUND, False)))
             self._state.settle(ref, outcome)
 
-        self._activities.run(self._activity(name, request, _ON_NODE, node_queue(pid.place), done=done))
+        call = self._activity(name, request, _ON_NODE, node_queue(pid.place), done=done)
+        self._activities.run(self._lasting(call))
 
 
 def _inner(outcome: Json) -> Json:
-    """The result of a watch is an `Outcome` itself."""
+    """The result of a watch is itself an `Outcome`."""
     found = msgspec.json.decode(outcome, type=Outcome)
     return bytes(found.ok) if found.err is None and found.ok else outcome

@@ -1,4 +1,4 @@
-"""The port of timers: what waits at Temporal, by its number.
+"""The port of timers: those pending at Temporal, by number.
 
 Numbers are ids in the history. Activities, timers, children and signals each count from 1, in the order in which
 their commands are given.
@@ -21,7 +21,7 @@ MIN_TIMER_NS: Final = 1_000_000
 
 
 class TimerState(Protocol):
-    """What timers need of their workflow; see `WorkflowState`."""
+    """The part of the workflow that timers use; see `WorkflowState`."""
 
     def add(self) -> WorkflowCommand: ...
 
@@ -42,11 +42,16 @@ class TimerPort:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def refs(self) -> list[int]:
+        """The commands whose timers run."""
+        return list(self._refs)
+
     def start(self, ref: int, ns: int) -> None:
         self._refs[ref] = self.after(max(ns, MIN_TIMER_NS), partial(self._settle, ref))
 
     def after(self, ns: int, work: Callable[[], None]) -> int:
-        """Start a timer of the backend's own, and give its number."""
+        """Start a timer of the backend's own, and return its number."""
         self._seq += 1
         timer = self._state.add().start_timer
         timer.seq = self._seq
@@ -55,7 +60,7 @@ class TimerPort:
         return self._seq
 
     def fired(self, job: FireTimer) -> Callable[[], None] | None:
-        """Note that a timer has fired. Returns what carries on after it; None if it was stopped just now."""
+        """Note that a timer has fired. Return its continuation; None if it was just stopped."""
         return self._waiting.pop(job.seq, None)
 
     def _settle(self, ref: int) -> None:

@@ -1,10 +1,12 @@
-"""One workflow in the cache of a worker: its program, and the parts that carry out what the program asks.
+"""One workflow in the cache of a worker: its program, and the parts that carry out its commands.
 
-The program gets one job of an activation at a time. Activations are not units of history: what came in two of
+The program gets one job of an activation at a time. Activations are not units of history: jobs that came in two of
 them when the workflow ran (local activities) may come in one when it is replayed.
 """
 
 from __future__ import annotations
+
+import logging
 
 import msgspec
 from temporalio.bridge.proto.workflow_activation import (
@@ -16,7 +18,8 @@ from temporalio.bridge.proto.workflow_activation import (
 )
 from temporalio.worker import WorkflowInstanceDetails
 
-from saros.interfaces.program import Ports, Program, dispatch
+from saros.interfaces.observer import tell_closed
+from saros.interfaces.program import Inspection, Ports, Program, dispatch
 from saros.model.errors import INTERNAL, NOT_FOUND, Error, ErrorData
 from saros.model.records import (
     CANCEL,
@@ -28,7 +31,6 @@ from saros.model.records import (
     ContinueAsNew,
     Event,
     HandlerCall,
-    Inspection,
     Message,
     pack,
     unpack,
@@ -46,6 +48,8 @@ from .system_activities import SystemActivities
 from .timer_port import TimerPort
 from .workflow_input import event_of, read_start
 from .workflow_state import Environment, Sink, WorkflowState
+
+log = logging.getLogger("saros.temporal")
 
 
 class Workflow:
@@ -70,9 +74,10 @@ class Workflow:
         self._program: Program | None = None
         self._started = False
         self._running = False
+        self.ended = ""  # the status of the run, once it is closed
 
     def begin(self, act: WorkflowActivation, sink: Sink) -> None:
-        """Take the facts of an activation, and give commands to `sink` from here on."""
+        """Take the facts of an activation, and send commands to `sink` from here on."""
         next_task = self.facts.begin(act.is_replaying, act.history_length, act.history_size_bytes)
         self._state.begin(act, sink, next_task)
 
@@ -92,12 +97,16 @@ class Workflow:
         state, entry = self._state, self._env.workflow(self.info.workflow_type)
         self._started = True
         self.facts.name = f"{entry.id} {self.info.workflow_id}"
+        self.facts.about["entry"] = entry.id
+        if not self.facts.replaying:
+            log.debug("%s starts", self.facts.name, extra=self.facts.about)
         try:
             start = read_start(job, entry, state)
-        except Error as error:  # a starter in another language gave what is not valid data
+        except Error as error:  # a starter in another language sent invalid data
             state.ending = error_data(error)
             return
         self.facts.given = start.secret
+        state.trace = start.trace
         self._history.starter = start.starter
         self._program = self._env.program(entry, self.facts)
         state.queue[:0] = start.events
@@ -117,7 +126,7 @@ class Workflow:
             self._state.post(CANCEL, 0, pack(CancelRequest(sender, text)))
 
     def reseed(self, job: UpdateRandomSeed) -> None:
-        """Begin other random numbers: the run has been reset."""
+        """Start new random numbers: the run has been reset."""
         self._state.reseed(job.randomness_seed)
         self.facts.reseed()
 
@@ -150,9 +159,9 @@ class Workflow:
             self._running = False
 
     def query(self, name: str, args: Json) -> Answer:
-        """Ask the program.
+        """Query the program.
 
-        :raises Error: when the program fails over it; it is dropped, for it is of no further use.
+        :raises Error: when the program fails; it is then dropped.
         """
         if self._program is None:
             text = "the workflow has ended, and its program is gone; ask again"
@@ -169,17 +178,17 @@ class Workflow:
         return self._history.take_answer() or Answer("query")
 
     def answer(self, job: QueryWorkflow) -> None:
-        """Give the command that answers a query."""
+        """Append the command that answers a query."""
         answer_query(self, job, self._state.add().respond_to_query)
 
     def inspect(self) -> Inspection:
-        """What the program offers, and where it waits."""
+        """Return the program's handlers, and where it waits."""
         return Inspection() if self._program is None else self._program.inspect()
 
     # --- the end ------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Give the closing command, if the program has ended and nothing holds it back."""
+        """Append the closing command, if the program has ended and nothing delays it."""
         ending, queue = self._state.ending, self._state.queue
         if (
             ending is None
@@ -194,6 +203,8 @@ class Workflow:
         )
         self.updates.end({call.id for call in late_updates})
         late = [msgspec.json.decode(event.body, type=Message) for event in queue if event.op == MESSAGE]
-        self._history.close(ending, late)
+        self.ended = self._history.close(ending, late)
         if not self.facts.replaying:
+            failure = ending if isinstance(ending, ErrorData) else None
+            tell_closed(log, {"entry": self.info.workflow_type, **self.facts.about}, self.ended, failure)
             self.drop()  # a replay to the end is for a query, which is still to come

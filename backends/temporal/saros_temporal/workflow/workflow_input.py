@@ -1,4 +1,4 @@
-"""What reaches a workflow, as events: its start, and its signals."""
+"""The input of a workflow as events: its start, and its signals."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from saros.model.values import NULL, Json
 
 from ..wire.commands import NS
 from ..wire.operations import EVENTS, HUNG, MARKS, RELEASED
-from ..wire.payloads import CONTEXT, MESSAGES, SECRET, SENDER, header, json_array, to_json
+from ..wire.payloads import CONTEXT, MESSAGES, SECRET, SENDER, TRACE, header, json_array, to_json
 
 log = logging.getLogger("saros.temporal")
 
 
 class InputState(Protocol):
-    """What the reading of a start needs of its workflow; see `WorkflowState`."""
+    """The part of the workflow that reading a start uses; see `WorkflowState`."""
 
     info: Info
     pid: str
@@ -42,19 +42,20 @@ class InputState(Protocol):
 
 
 class StartInput(NamedTuple):
-    """What the start of a workflow brings.
+    """The content of a workflow's start.
 
     `starter` is the JSON of the pid of whoever started it, empty when it is not known; `secret` holds random bits of
-    whoever started it.
+    whoever started it, `trace` the carrier that it gave.
     """
 
     events: list[Event]
     starter: Json
     secret: str
+    trace: str
 
 
 def read_start(job: InitializeWorkflow, entry: Entry, state: InputState) -> StartInput:
-    """START, and the messages that the starter sent along.
+    """Return START and the messages that came with the start.
 
     :raises Error: INVALID for arguments that are not valid data.
     """
@@ -73,6 +74,8 @@ def read_start(job: InitializeWorkflow, entry: Entry, state: InputState) -> Star
         [Event(START, 0, pack(start), state.now), *mail],
         header(headers, SENDER, b""),
         msgspec.json.decode(header(headers, SECRET, b'""'), type=str),
+        # A cron schedule and a retry policy hand the headers on; a run that follows another has its own trace.
+        "" if state.info.continued_run_id else msgspec.json.decode(header(headers, TRACE, b'""'), type=str),
     )
 
 
@@ -103,7 +106,7 @@ def _search(info: Info) -> Raw | None:
 
 
 def check_blocked(jobs: Sequence[WorkflowActivationJob], id: str) -> None:
-    """Refuse what an activation of workflow `id` brings when it has blocked its workers.
+    """Refuse an activation of workflow `id` when the workflow has blocked its workers.
 
     Temporal gives a task whose worker has died to the next one, again and again. So before its process ends (see
     `saros_temporal.worker.blocked`) the worker sends the workflow the signal `HUNG`. It is in the activation that
@@ -121,7 +124,7 @@ def check_blocked(jobs: Sequence[WorkflowActivationJob], id: str) -> None:
 
 
 def event_of(job: SignalWorkflow, info: Info) -> tuple[str, int, Json] | None:
-    """The event that a signal is: op, ref and body; None for one that is dropped, since it is not valid data."""
+    """Return a signal as an event: op, ref and body; None if it is dropped because it is not valid data."""
     name = job.signal_name
     if name in MARKS:
         return None

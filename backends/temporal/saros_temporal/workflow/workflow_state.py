@@ -1,4 +1,4 @@
-"""What the workflows of one worker share, and what the parts of one workflow share."""
+"""The state shared by the workflows of a worker, and by the parts of a workflow."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ MAX_TASK: Final = 3_000_000
 """Bytes of payloads per workflow task; gRPC takes 4 MiB."""
 
 Ending = Json | ErrorData | ContinueAsNew
-"""How a program has ended: a result, an error, or the start of the next run."""
+"""The end of a program: a result, an error, or the start of the next run."""
 
 
 class Environment:
-    """What the workflows of one worker share.
+    """The state that the workflows of one worker share.
 
     :param worker: entry id of the worker, or ``""`` for an app without one.
     :param client: None in a replay of an exported history.
@@ -54,15 +54,15 @@ class Environment:
         )
 
     def is_elsewhere(self, worker: str) -> bool:
-        """Whether another worker has another client: no child or external signal of Temporal's gets there.
+        """Whether another worker has another client, which Temporal's children and external signals cannot reach.
 
-        The entries alone say so, so that a replay on another server comes to the same answer.
+        Only the entries decide this, so that a replay on another server gets the same answer.
         """
         return worker in self._elsewhere
 
     @property
     def place(self) -> str:
-        """The first part of the pids of this worker's workflows."""
+        """The prefix of the pids of this worker's workflows."""
         return self.worker or "default"
 
     def workflow(self, type_name: str) -> Entry:
@@ -73,14 +73,14 @@ class Environment:
             raise CodeError(f"cannot run {type_name}: {error.message}", where=error.where) from None
 
     def program(self, entry: Entry, facts: Facts) -> Program:
-        """A fresh program.
+        """Create a program.
 
         :raises CodeError: when its code cannot be loaded.
         """
         return self.deployment.program(entry, workflow=True, facts=facts)
 
     def refresh(self) -> None:
-        """Have sources read anew: a task has failed, and somebody may repair the code."""
+        """Reload the sources: a task has failed, and the code may have been repaired."""
         self.deployment.refresh()
 
 
@@ -91,9 +91,9 @@ class Sink(Protocol):
 
 
 class WorkflowState:
-    """The commands that a workflow gives, and the events that its program has not got yet.
+    """The commands of a workflow, and the events that its program has not received yet.
 
-    Each part of a workflow takes a Protocol with the few members that it needs.
+    Each part of a workflow uses it through a Protocol with the few members that it needs.
 
     :attr add: appends an empty command to the completion of the present activation.
     :param wake: called when there is an event.
@@ -105,19 +105,20 @@ class WorkflowState:
         self.info = det.info
         self.no_eager_activities = det.disable_eager_activity_execution
         self.pid = str(Pid(place, det.info.workflow_id))
+        self.trace = ""  # see `saros.model.execution.Run`
         self.seed = det.randomness_seed
         self.random = random.Random(self.seed)
-        self.now = 0  # ns since 1970, as the present activation sees it
-        self.task = 0  # number of the present workflow task, as far as this worker knows
-        self.local_in_a_row = 0  # local activities that have ended since the server last told anything
+        self.now = 0  # ns since 1970, at the current activation
+        self.task = 0  # number of the current workflow task, as far as this worker knows
+        self.local_in_a_row = 0  # local activities that have ended since the last news from the server
         self.queue: list[Event] = []
-        self.ending: Ending | None = None  # what the closing command says, once it is there
+        self.ending: Ending | None = None  # the content of the closing command, once known
         self.canceled = False
         self._wake = wake
         self._task_bytes = 0
 
     def begin(self, act: WorkflowActivation, sink: Sink, next_task: bool) -> None:
-        """Take the time of an activation, and give commands to `sink` from here on."""
+        """Take the time of an activation, and send commands to `sink` from here on."""
         self.add = sink.add
         time = act.timestamp
         self.now = time.seconds * NS + time.nanos
@@ -126,22 +127,22 @@ class WorkflowState:
             self._task_bytes = 0
 
     def uuid(self) -> str:
-        """A version 4 UUID, the same in every replay."""
+        """Return a version 4 UUID, the same in every replay."""
         return str(uuid.UUID(bytes=self.random.getrandbits(128).to_bytes(16, "big"), version=4))
 
     def reseed(self, seed: int) -> None:
-        """Begin another sequence of random numbers."""
+        """Start a new sequence of random numbers."""
         self.seed = seed
         self.random.seed(seed)
 
     def news(self) -> None:
-        """Note that the program gets something other than the end of a local activity."""
+        """Note that the program receives something other than the end of a local activity."""
         self.local_in_a_row = 0
 
     # --- events -------------------------------------------------------------------------------
 
     def post(self, op: str, ref: int, body: Json) -> None:
-        """Deliver an event, as soon as the program can take it."""
+        """Deliver an event as soon as the program can accept it."""
         self.queue.append(Event(op, ref, body, self.now))
         self._wake()
 
@@ -155,7 +156,7 @@ class WorkflowState:
         self.settle(ref, pack(Outcome(err=data)))
 
     def fits(self, ref: int, size: int) -> bool:
-        """Whether Temporal takes a command's payloads; if not, the command is settled with an error."""
+        """Whether Temporal accepts a command's payloads; if not, settle the command with an error."""
         text = ""
         used = self._task_bytes + size
         if size > MAX_PAYLOAD:
@@ -163,7 +164,7 @@ class WorkflowState:
         elif used > MAX_TASK:
             text = (
                 f"{used} bytes of arguments between two waits are too many for Temporal, whose limit is "
-                f"{MAX_TASK} bytes here; wait for some of the calls before making more"
+                f"{MAX_TASK} bytes here; wait for some of the calls before you make more"
             )
         else:
             self._task_bytes = used

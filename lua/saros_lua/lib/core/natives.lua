@@ -94,20 +94,26 @@ function rt.told(err, at)
   return at and at .. ": " .. text or text
 end
 
--- The user's frames of a coroutine (default: the running one), innermost first, one per line.
-function rt.traceback(co)
+-- The user's frames of a coroutine (default: the running one), innermost first, one per line: those outside of the
+-- function `from`, if it is given, and inside of the function `to`.
+function rt.traceback(co, from, to)
   local lines, n = {}, 0
+  local what = (from or to) and "Slnf" or "Sln"
   for level = co and 0 or 2, 200 do
     local info
     if co then
-      info = getinfo(co, level, "Sln")
+      info = getinfo(co, level, what)
     else
-      info = getinfo(level, "Sln")
+      info = getinfo(level, what)
     end
-    if not info or n == 30 then
+    if not info or n == 30 or to and info.func == to then
       break
     end
-    if byte(info.source) == 64 then
+    if from then
+      if info.func == from then
+        from = nil
+      end
+    elseif byte(info.source) == 64 then
       local name = info.what == "main" and "main chunk" or info.name or "function <line " .. info.linedefined .. ">"
       n = n + 1
       lines[n] = sub(info.source, 2) .. ":" .. info.currentline .. ": in " .. name

@@ -39,10 +39,14 @@ rt.each_program(function()
   handling = nil
 end)
 
--- The stack of an error that is made now: within a handler, of the error that it handles.
+local handled
+
+-- The stack of an error that is made now: within a handler, of the error that it handles. What is outside of the
+-- xpcall is the same as it was at the place of the error, and is looked at only here, as few handlers need it.
 function rt.error_stack()
   if handling and handling.thread == running() then
-    return handling.stack
+    local inside, outside = handling.stack, traceback(nil, handled)
+    return inside .. ((inside == "" or outside == "") and "" or "\n") .. outside
   end
   return traceback()
 end
@@ -56,7 +60,7 @@ end)
 local function notice(err)
   if not bounds.killed then
     err = told(err)
-    noticed_errors = { err = err, stack = traceback(), outer = noticed_errors }
+    noticed_errors = { err = err, stack = traceback(nil, nil, env.xpcall), outer = noticed_errors }
   end
   return err
 end
@@ -73,7 +77,7 @@ end
 
 -- Handlers run as ordinary code once the call has failed: where Lua runs them, at the place of the error, no
 -- hook would stop them.
-local function handled(handler, ok, ...)
+function handled(handler, ok, ...)
   if ok then
     return true, ...
   end

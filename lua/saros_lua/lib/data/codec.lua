@@ -2,7 +2,8 @@
 local rt = ...
 local raw = rt.raw
 local type, math_type = raw.type, raw.math.type
-local find, sub, concat, utf8_len = raw.string.find, raw.string.sub, raw.table.concat, raw.utf8.len
+local find, sub, byte, concat, utf8_len =
+  raw.string.find, raw.string.sub, raw.string.byte, raw.table.concat, raw.utf8.len
 local encoding, decoding = rt.library("json_encode"), rt.library("json_decode")
 
 local MAX_WIRE_DEPTH = 1000 -- more than any value has; a text from elsewhere must not exhaust the stack
@@ -28,15 +29,39 @@ local function text(bytes)
 end
 rt.text = text
 
+-- At most `most` bytes of a text, without a piece of a character at the end.
+local function beginning(bytes, most)
+  for _ = 1, 3 do
+    local following = byte(bytes, most + 1)
+    if following and following & 0xC0 == 0x80 then
+      most = most - 1
+    end
+  end
+  return sub(bytes, 1, most)
+end
+
+local MAX_ERROR_TEXT = 10000 -- as in saros/model/errors.py
+
+-- A text of an error, of which a long one is cut and tells its size.
+local function bounded(bytes)
+  local size = #bytes
+  local safe = text(size > MAX_ERROR_TEXT and beginning(bytes, MAX_ERROR_TEXT) or bytes)
+  if size <= MAX_ERROR_TEXT and #safe <= MAX_ERROR_TEXT then
+    return safe
+  end
+  local marker = "... (" .. size .. " bytes)"
+  return beginning(safe, MAX_ERROR_TEXT - #marker) .. marker
+end
+
 -- The fields of ErrorData are text: a message with odd bytes must not stop the error.
 function rt.wire.error(state)
   local wire = {
-    message = text(state.message),
-    kind = state.kind ~= "" and text(state.kind) or nil,
+    message = bounded(state.message),
+    kind = state.kind ~= "" and bounded(state.kind) or nil,
     retryable = state.retryable,
     details = state.details,
-    stack = state.stack and text(state.stack),
-    context = state.context and text(state.context),
+    stack = state.stack and bounded(state.stack),
+    context = state.context and bounded(state.context),
   }
   return wire, "$error"
 end

@@ -433,6 +433,17 @@ local function misnamed(verb, name, scope)
   end
 end
 
+-- A function of the registry that has only a name to tell.
+local function by_name(verb)
+  return function(name, scope)
+    local why = misnamed(verb, name, scope)
+    if why then
+      return rt.fail("Invalid", why)
+    end
+    return ask({ verb = verb, name = name })
+  end
+end
+
 process.registry = {
   LOCAL = LOCAL,
   GLOBAL = "global", -- is refused with a sentence
@@ -450,20 +461,8 @@ process.registry = {
     end
     return true
   end,
-  lookup = function(name, scope)
-    local why = misnamed("lookup", name, scope)
-    if why then
-      return rt.fail("Invalid", why)
-    end
-    return ask({ verb = "lookup", name = name })
-  end,
-  unregister = function(name, scope)
-    local why = misnamed("unregister", name, scope)
-    if why then
-      return rt.fail("Invalid", why)
-    end
-    return ask({ verb = "unregister", name = name })
-  end,
+  lookup = by_name("lookup"),
+  unregister = by_name("unregister"),
 }
 
 function process.upgrade(entry, ...)

@@ -17,7 +17,7 @@ def add_to(cli: typer.Typer, panel: str) -> None:
 
 
 def plugins(json: Json = False) -> None:
-    """List plugins: what each supplies, and which failed to load and why."""
+    """List plugins: what each supplies, and why any failed to load."""
     from saros.app.plugins import installed
 
     found = installed()

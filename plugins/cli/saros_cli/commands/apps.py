@@ -24,10 +24,10 @@ def add_to(cli: typer.Typer, panel: str) -> None:
 
 
 def check(app: AppPath, json: Json = False) -> None:
-    """Check an app: tells everything that is wrong in its YAML and its code, with file and line.
+    """Check an app: report every problem in its YAML and its code, with file and line.
 
-    The code is also read for what would fail where it runs: a field that a module lacks, a call of an entry that
-    the app lacks, a global that nobody assigns, a module that the entry does not list.
+    The command also reads the code for what would fail at run time: a missing field of a module, a call of a missing
+    entry, a global that is never assigned, a module that the entry does not list.
     """
     from saros.app.loading import check_app
     from saros.entries import AppError
@@ -76,15 +76,15 @@ def new(
     ],
     json: Json = False,
 ) -> None:
-    """Write a small app to begin with: a workflow that calls functions, sleeps and hears signals."""
+    """Write a small app to begin with: a workflow that calls functions, sleeps and receives signals."""
     from importlib.resources import files
 
     from saros.model.errors import ALREADY_EXISTS, Error
 
     if directory.exists() and not directory.is_dir():
-        raise Error(f'"{directory}" is a file', ALREADY_EXISTS, hint="give a new directory")
+        raise Error(f'"{directory}" is a file', ALREADY_EXISTS, hint="name a new directory")
     if directory.is_dir() and any(directory.iterdir()):
-        raise Error(f'the directory "{directory}" is not empty', ALREADY_EXISTS, hint="give a new directory")
+        raise Error(f'the directory "{directory}" is not empty', ALREADY_EXISTS, hint="name a new directory")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         written = _copy(files("saros_cli") / "template", directory)
@@ -109,7 +109,7 @@ def _copy(source: Traversable, target: Path) -> list[Path]:
 
 
 def schema() -> None:
-    """Print the JSON Schema of entries, for editors: completion and checks while one types."""
+    """Print the JSON Schema of entries, for completion and checks in editors."""
     import json
 
     from saros.app.plugins import installed

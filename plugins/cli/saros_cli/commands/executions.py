@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from saros.model.execution import Description
 
 PARKED = "parked"
-"""What an execution is called here whose workflow task waits for its code to be repaired; it is running."""
+"""The status shown for a running execution whose workflow task waits until its code is repaired."""
 _Query = Annotated[
     str,
     typer.Option(
@@ -31,7 +31,9 @@ _Query = Annotated[
 ]
 _Status = Annotated[
     str,
-    typer.Option("--status", metavar="STATUS", help="Such as running, parked or failed.", show_default=False),
+    typer.Option(
+        "--status", metavar="STATUS", help="A status, such as running, parked or failed.", show_default=False
+    ),
 ]
 
 
@@ -72,9 +74,9 @@ def list_(
                 await _expect_known_names(opened, query)
             if not wide:
                 return found, following, []
-            from .. import lookout
+            from .. import overview
 
-            return found, following, await lookout.waits_of(opened, found)
+            return found, following, await overview.waits_of(opened, found)
 
     found, following, waits = session.run(work())
     if json:
@@ -83,7 +85,7 @@ def list_(
             each["waits_for"] = said
         output.plain(told, compact=True)
     elif not found:
-        output.note("there is none")
+        output.note("no executions found")
     else:
         rows = [_row(description) for description in found]
         titles: tuple[str, ...] = ("ID", "TYPE", "STATUS", "STARTED", "TOOK")
@@ -128,7 +130,7 @@ async def _told(app: App, found: Description) -> Description:
 
 
 async def _selected(app: App, query: str, status: str) -> AsyncIterator[Description]:
-    """Runs, each with its problem if it has one, which not every backend tells in a list."""
+    """Yield runs, each with its problem if any; not every backend includes problems in a list."""
     from saros.model.execution import RUNNING
     from saros.model.query import selecting
 
@@ -139,13 +141,13 @@ async def _selected(app: App, query: str, status: str) -> AsyncIterator[Descript
 
 
 _LOOKED_AT = 100
-"""Executions in which a search attribute is looked for that selects none."""
+"""The number of newest executions to search for an attribute whose condition selected nothing."""
 
 
 async def _expect_known_names(app: App, query: str) -> None:
-    """Tell of search attributes in a query that none of the newest executions has.
+    """Note search attributes of a query that none of the newest executions has.
 
-    :raises Error: INVALID when one of theirs has nearly that name.
+    :raises Error: INVALID when one of their attributes has a similar name.
     """
     from saros.entries import did_you_mean
     from saros.model.errors import INVALID, Error
@@ -217,13 +219,13 @@ def describe(
     id: ExecutionId, run_id: RunId = "", app: ClientApp = None, backend: Backend = None, json: Json = False
 ) -> None:
     """Tell about an execution: what it waits for and likely why, or its result or its error."""
-    from .. import lookout
+    from .. import overview
 
-    async def work() -> tuple[Description, dict[str, Any], lookout.Insight, int]:
+    async def work() -> tuple[Description, dict[str, Any], overview.Insight, int]:
         async with session.client(backend, app) as opened:
             description = await opened.backend.describe(id, run_id)
             end = await _end(opened.get(id, description.run_id), description)
-            insight = await lookout.insight_of(opened, id, description.run_id)
+            insight = await overview.insight_of(opened, id, description.run_id)
             return description, end, insight, opened.clock.now()
 
     description, end, insight, now = session.run(work())
@@ -243,12 +245,12 @@ def describe(
     for title, values in zip(("search attribute", "memo"), attributes, strict=True):
         for key, value in values.items():
             output.line(f"{title:<18}{one_line(key)} = {json_visible(bytes(value).decode())}")
-    for line in lookout.pending_lines(insight, now):
+    for line in overview.pending_lines(insight, now):
         output.line(line)
 
 
 async def _end(handle: Handle, description: Description) -> dict[str, Any]:
-    """What an execution has given: its ``result``, or the ``error`` that it failed with."""
+    """Return the ``result`` of an execution, or its ``error``."""
     import msgspec
 
     from saros.model import values
@@ -267,7 +269,7 @@ def history(
     id: ExecutionId,
     run_id: RunId = "",
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the execution has ended.")
+        bool, typer.Option("--follow", "-f", help="Follow new events until the execution ends.")
     ] = False,
     app: ClientApp = None,
     backend: Backend = None,

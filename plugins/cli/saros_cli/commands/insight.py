@@ -15,7 +15,7 @@ from ..parameters import Backend, ClientApp, ExecutionId, Json, RunId
 if TYPE_CHECKING:
     from saros.app.app import App
 
-    from ..lookout import Overview
+    from ..overview import Overview
 
 
 def add_to(cli: typer.Typer, panel: str) -> None:
@@ -56,7 +56,7 @@ def stack(
 
 def workers(app: ClientApp = None, backend: Backend = None, json: Json = False) -> None:
     """List the processes that serve task queues."""
-    from .. import lookout
+    from .. import overview
 
     async def work() -> Any:
         async with session.client(backend, app) as opened:
@@ -68,12 +68,12 @@ def workers(app: ClientApp = None, backend: Backend = None, json: Json = False) 
     elif not found:
         output.note("no worker is there; `saros run APP` starts one")
     else:
-        output.table(lookout.WORKERS, lookout.worker_rows(found, now), {})
+        output.table(overview.WORKERS, overview.worker_rows(found, now), {})
 
 
 def queues(app: ClientApp = None, backend: Backend = None, json: Json = False) -> None:
     """List task queues: how many tasks wait, since when, and how many workers poll for them."""
-    from .. import lookout
+    from .. import overview
 
     async def work() -> Any:
         async with session.client(backend, app) as opened:
@@ -85,7 +85,7 @@ def queues(app: ClientApp = None, backend: Backend = None, json: Json = False) -
     elif not found:
         output.note("there is none")
     else:
-        output.table(lookout.QUEUES, lookout.queue_rows(found, now), {})
+        output.table(overview.QUEUES, overview.queue_rows(found, now), {})
 
 
 class Verb(enum.StrEnum):
@@ -108,7 +108,7 @@ def schedules(
     json: Json = False,
 ) -> None:
     """List schedules; or pause or resume one, or have it start its workflow now."""
-    from .. import lookout
+    from .. import overview
     from ..errors import WrongInput
 
     if verb is not Verb.LIST and not name:
@@ -135,7 +135,7 @@ def schedules(
     elif not found:
         output.note("there is none")
     else:
-        output.table(lookout.SCHEDULES, lookout.schedule_rows(found, now), {})
+        output.table(overview.SCHEDULES, overview.schedule_rows(found, now), {})
 
 
 def top(
@@ -146,14 +146,14 @@ def top(
     json: Json = False,
 ) -> None:
     """Watch queues, workers and failing activities, until Ctrl-C."""
-    from .. import lookout
+    from .. import overview
 
     async def work() -> None:
         import asyncio
 
         async with session.client(backend, app) as opened:
             if once or json:
-                _told(await lookout.overview(opened), json)
+                _told(await overview.overview(opened), json)
                 return
             await _live(opened, interval, asyncio.sleep)
 
@@ -161,12 +161,12 @@ def top(
 
 
 def _told(found: Overview, json: bool) -> None:
-    from .. import lookout
+    from .. import overview
 
     if json:
         output.plain(found, compact=True)
         return
-    for line in lookout.overview_lines(found):
+    for line in overview.overview_lines(found):
         output.line(line)
 
 
@@ -174,10 +174,10 @@ async def _live(app: App, interval: float, sleep: Any) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    from .. import lookout
+    from .. import overview
 
     with Live(console=output.console(), screen=True, auto_refresh=False) as live:
         while True:
-            lines = lookout.overview_lines(await lookout.overview(app))
+            lines = overview.overview_lines(await overview.overview(app))
             live.update(Text("\n".join(lines)), refresh=True)
             await sleep(interval)

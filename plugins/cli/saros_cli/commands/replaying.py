@@ -1,4 +1,4 @@
-"""`saros replay`: does the code still match histories?"""
+"""`saros replay`: check that the code still matches histories."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ def replay(
     app: AppPath,
     histories: Annotated[
         list[str],
-        typer.Argument(metavar="HISTORY...", help="Files of `saros history --json`.", show_default=False),
+        typer.Argument(
+            metavar="HISTORY...", help="Files written by `saros history --json`.", show_default=False
+        ),
     ],
     json: Json = False,
 ) -> None:
-    """Replay exported histories against the app's present code.
+    """Replay exported histories against the app's current code.
 
-    Exit status 1, and the first divergence of each history, when the code no longer matches.
+    If the code no longer matches, print the first divergence of each history and exit with status 1.
     """
     from saros.app.loading import load_app
     from saros.model.errors import Error, NonDeterminism
@@ -71,7 +73,7 @@ def _document(path: str) -> Any:
 
 
 def _replay(document: Any, deployment: Deployment) -> int:
-    """Replay a history of our own format, or of a backend's."""
+    """Replay a history in our own format, or in a backend's."""
     from saros.app.plugins import installed
     from saros.engine.replay import replay as replay_own
     from saros.model.presentation import FORMAT

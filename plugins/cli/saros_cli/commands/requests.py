@@ -59,21 +59,21 @@ def _with(
 
 
 SLOW_S = 5.0
-"""After how long without an answer people are told that none has come."""
+"""The time without an answer after which a note says so."""
 
 
 async def _answer(asking: Coroutine[Any, Any, Any], id: str, timeout: float | None) -> Any:
-    """What a worker answers.
+    """Wait for a worker's answer.
 
     :param timeout: seconds.
-    :raises Error: TIMEOUT when it has not in time.
+    :raises Error: TIMEOUT when no worker answers in time.
     """
     import asyncio
 
     from saros.model.background import Job
     from saros.model.errors import TIMEOUT, Error
 
-    hint = "does a worker run? `saros run APP` with the same --backend is one"
+    hint = "is a worker running? `saros run APP` with the same --backend starts one"
     job = Job(asking, f"the request to {id}")
     try:
         soon = SLOW_S if timeout is None else min(SLOW_S, timeout)
@@ -89,7 +89,7 @@ async def _answer(asking: Coroutine[Any, Any, Any], id: str, timeout: float | No
 
 
 def _said(text: str, json: bool, **told: Any) -> None:
-    """Tell that it is done: a sentence, or data."""
+    """Print that the request was carried out, as a sentence or as data."""
     if json:
         output.plain(told, compact=True)
     else:
@@ -101,13 +101,13 @@ def signal(
     topic: Annotated[str, typer.Argument(metavar="TOPIC", help="The topic.", show_default=False)],
     payload: Annotated[
         list[str] | None,
-        typer.Argument(metavar="JSON", help=f"What it says: {VALUE_HELP}", show_default=False),
+        typer.Argument(metavar="JSON", help=f"Its payloads: {VALUE_HELP}", show_default=False),
     ] = None,
     app: ClientApp = None,
     backend: Backend = None,
     json: Json = False,
 ) -> None:
-    """Send a message to a running execution."""
+    """Send a signal to a running execution."""
     payloads = inputs.value_list(payload or [], "argument")
     _with(backend, app, id, "", lambda handle: handle.signal(topic, *payloads))
     _said(f"sent {topic} to {id}", json, id=id, topic=topic, sent=True)
@@ -123,7 +123,7 @@ def query(
     backend: Backend = None,
     json: Json = False,
 ) -> None:
-    """Ask a running execution, and print the answer as JSON.
+    """Query a running execution, and print the answer as JSON.
 
     On memory and Redis the answer comes from the app's code, which runs here.
     """
@@ -138,7 +138,7 @@ def query(
             return await _answer(handle.query(name, *args), id, seconds)
         except CodeError as error:
             if app is None:
-                error.hint = error.hint or "give the app's directory: --app DIR"
+                error.hint = error.hint or "name the app's directory with --app DIR"
             raise
 
     output.data(_with(backend, app, id, run_id, work), compact=json)
@@ -153,7 +153,7 @@ def update(
     backend: Backend = None,
     json: Json = False,
 ) -> None:
-    """Have a running execution do something, and print what it answers as JSON."""
+    """Send an update to a running execution, and print its answer as JSON."""
     args = inputs.value_list(arguments or [], "argument")
     seconds = inputs.seconds(timeout)
 
@@ -176,13 +176,13 @@ def update(
 def cancel(
     id: ExecutionId, reason: Reason = "", app: ClientApp = None, backend: Backend = None, json: Json = False
 ) -> None:
-    """Ask a running execution to end; its code decides how."""
+    """Request the cancellation of a running execution; its code decides how to end."""
     _with(backend, app, id, "", lambda handle: handle.cancel(reason))
     _said(f"asked {id} to end", json, id=id, cancel_requested=True)
 
 
 def release(id: ExecutionId, app: ClientApp = None, backend: Backend = None, json: Json = False) -> None:
-    """Try a parked workflow task again at once, as after its code was repaired."""
+    """Try a parked workflow task again at once, for example after its code was repaired."""
     _with(backend, app, id, "", lambda handle: handle.release())
     _said(f"released {id}", json, id=id, released=True)
 
@@ -190,7 +190,7 @@ def release(id: ExecutionId, app: ClientApp = None, backend: Backend = None, jso
 def terminate(
     id: ExecutionId, reason: Reason = "", app: ClientApp = None, backend: Backend = None, json: Json = False
 ) -> None:
-    """End a running execution at once; its code has no say."""
+    """End a running execution at once; its code does not run again."""
     _with(backend, app, id, "", lambda handle: handle.terminate(reason))
     _said(f"ended {id}", json, id=id, terminated=True)
 

@@ -27,9 +27,9 @@ EXAMPLE = "Example: saros run examples/orders --backend redis://localhost"
 log = logging.getLogger("saros.run")
 
 WORKERS_S = 10.0
-"""What workers are given to stop, unless ``worker_stop_timeout`` says more."""
+"""The time that workers get to stop, unless ``worker_stop_timeout`` is longer."""
 STOP_S = 20.0
-"""So much more than its services and workers are given, this process may take to stop; then it is ended."""
+"""The time that this process gets to stop, beyond that of its services and workers, before it ends itself."""
 
 
 def add_to(cli: typer.Typer, panel: str) -> None:
@@ -53,7 +53,9 @@ def serve(
     ] = "",
     reload: Annotated[
         bool,
-        typer.Option("--reload", help="Load the app anew when a file of it changes; SIGHUP does so as well."),
+        typer.Option(
+            "--reload", help="Reload the app when one of its files changes; SIGHUP does so as well."
+        ),
     ] = False,
     backend: Backend = None,
     log_level: LogLevel = "info",
@@ -63,15 +65,27 @@ def serve(
         typer.Option(
             "--watchdog",
             metavar="TIME",
-            help="End this process, with status 86, when code of the app blocks it for so long; 0 for never.",
+            help="End this process with status 86 when code of the app blocks it for this long; 0 for never.",
         ),
     ] = "10s",
     wait: Annotated[
         str,
         typer.Option(
-            "--wait", metavar="TIME", help="Wait so long for a server that is not up yet; 0 to fail at once."
+            "--wait",
+            metavar="TIME",
+            help="The longest wait for a server that is not up yet; 0 to fail at once.",
         ),
     ] = "30s",
+    health: Annotated[
+        str,
+        typer.Option(
+            "--health",
+            metavar="ADDRESS",
+            envvar="SAROS_HEALTH",
+            help="Answer /healthz, /readyz and /metrics there, such as 127.0.0.1:9464.",
+            show_default=False,
+        ),
+    ] = "",
     console: Annotated[
         bool,
         typer.Option(
@@ -87,19 +101,31 @@ def serve(
 ) -> None:
     """Serve an app: its workers and services, until Ctrl-C or SIGTERM.
 
-    Work that has begun is finished first; a second Ctrl-C ends at once.
+    Running work finishes first; a second Ctrl-C ends at once.
     """
     if arguments and not run:
-        raise WrongInput("only --exec takes arguments", "argument 2", "name what to run: --exec ENTRY")
+        raise WrongInput("only --exec takes arguments", "argument 2", "name an entry with --exec ENTRY")
     if console:
         _with_console(no_services)
     args = inputs.value_list(arguments or [], "argument")
     logs.configure(log_level, as_json=log_json)
+    address = inputs.address(health, "--health") if health else None
     limits = inputs.seconds(watchdog, "--watchdog") or 0.0, inputs.seconds(wait, "--wait") or 0.0
     end = End()
     try:
         result = session.run(
-            _serve(session.target(backend), app, log_json, *limits, not no_services, end, run, args, reload)
+            _serve(
+                session.target(backend),
+                app,
+                log_json,
+                *limits,
+                not no_services,
+                end,
+                run,
+                args,
+                reload,
+                address,
+            )
         )
     finally:
         end.cancel()
@@ -122,7 +148,7 @@ def _with_console(no_services: bool) -> None:
 
 
 class End:
-    """Ends this process when it takes too long to stop, whatever holds it up."""
+    """Ends this process if it takes too long to stop, whatever the cause."""
 
     def __init__(self) -> None:
         self.limit_s = STOP_S
@@ -138,13 +164,13 @@ class End:
             self._timer.cancel()
 
     def _end(self) -> None:
-        log.error("this process has not stopped within %.0f s, and is ended", self.limit_s)
+        log.error("this process has not stopped within %.0f s, so it ends now", self.limit_s)
         logging.shutdown()
         os._exit(FAILURE)
 
 
 def _time_to_stop(app: App) -> float:
-    """The seconds that services and workers of an app are given, and what all else may take."""
+    """Return the seconds for services and workers of an app to stop, and for the rest of the process."""
     from saros.entries import parse_duration
 
     def longest(kind: str, path: str) -> float:
@@ -167,11 +193,14 @@ async def _serve(
     run: str,
     args: list[Any],
     reload: bool,
+    address: tuple[str, int] | None,
 ) -> Any:
     import asyncio
 
     from saros.app.loading import code_problems
     from saros.model.background import LIMIT_S, Job, end_all
+
+    from ..health import probes
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -190,14 +219,14 @@ async def _serve(
         loop.add_signal_handler(number, outdated.set if number == signal.SIGHUP else asked)
     try:
         patience = session.Wait(wait, stop)
-        async with session.app_on(
-            to, path, workers=True, services=services, watchdog=watchdog, wait=patience
-        ) as app:
+        opening = session.app_on(to, path, workers=True, services=services, watchdog=watchdog, wait=patience)
+        async with probes(address) as probed, opening as app:
             end.limit_s = _time_to_stop(app)
-            code_problems(app.deployment)  # compiles: a file that changes counts once the app is loaded anew
+            code_problems(app.deployment)  # compiles now: a changed file takes effect only on a reload
             _tell(app, to, log_json, services)
             tune_collector()
             workers = app.start_workers(services=services)
+            probed.app, probed.workers = app, workers
             reloads = Job(reloading.run(app, outdated, watched), "reloading")
             stopping = Job(stop.wait(), "the wait for a signal")
             work = Job(_run(app, run, args), run) if run else stopping
@@ -227,10 +256,10 @@ async def _run(app: App, run: str, args: list[Any]) -> Any:
 
 
 def tune_collector() -> None:
-    """Set Python's collector for a process that only serves: what is loaded now stays for good.
+    """Tune Python's garbage collector for a process that only serves.
 
-    Executions are freed by reference counting; the collector mostly walks them for nothing, so it comes less
-    often than by default. A program that embeds Saros decides for itself.
+    Everything loaded now stays for good. Reference counting frees executions, so the collector mostly walks them for
+    nothing; it runs less often than by default. A program that embeds Saros decides for itself.
     """
     gc.collect()
     gc.freeze()
@@ -238,7 +267,7 @@ def tune_collector() -> None:
 
 
 def _tell(app: App, to: session.Target, log_json: bool, services: bool) -> None:
-    """Say what is served."""
+    """Log what the process serves."""
     registry = app.registry
     served = {
         "app": str(registry.root),
@@ -260,4 +289,7 @@ def _tell(app: App, to: session.Target, log_json: bool, services: bool) -> None:
             if text:
                 print(f"{what:<12} {one_line(text)}", file=sys.stderr, flush=True)
     if to.in_process:
-        log.info("%s lives in this process only: no other command sees it, and nothing survives it", to.url)
+        log.info(
+            "%s lives in this process only: other commands cannot see it, and it ends with the process",
+            to.url,
+        )

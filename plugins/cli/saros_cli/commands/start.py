@@ -22,7 +22,7 @@ def add_to(cli: typer.Typer, panel: str) -> None:
 
 
 class Wanted(NamedTuple):
-    """What is to be started."""
+    """The workflow to start."""
 
     entry: str
     args: list[Any]
@@ -44,7 +44,10 @@ def start(
         typer.Option("--id", metavar="ID", help="The workflow's id; default: a new one.", show_default=False),
     ] = None,
     name: Annotated[
-        str, typer.Option("--name", metavar="NAME", help="Register it under a name.", show_default=False)
+        str,
+        typer.Option(
+            "--name", metavar="NAME", help="Register the workflow under a name.", show_default=False
+        ),
     ] = "",
     wait: Annotated[
         bool, typer.Option("--wait", "-w", help="Wait for the result, and show progress.")
@@ -65,11 +68,12 @@ def start(
     log_level: LogLevel = "",
     json: Json = False,
 ) -> None:
-    """Start a workflow: prints its pid, or with --wait its result.
+    """Start a workflow, and print its pid, or with --wait its result.
 
-    One of that --id that runs already is joined, and says so; -o id_conflict_policy=fail makes that an error.
+    If a workflow with that --id is already running, the command joins it and says so; with
+    -o id_conflict_policy=fail, that is an error.
 
-    On memory:// the workflow lives in this process, which therefore also runs it, and always waits.
+    On memory:// the workflow lives in this process, so the command also runs it and always waits.
     """
     seconds = inputs.seconds(timeout)
     wanted = Wanted(
@@ -86,7 +90,7 @@ def start(
 
     def interrupted() -> Interrupted:
         if to.in_process:
-            return Interrupted("interrupted; the workflow is gone with this process")
+            return Interrupted("interrupted; the workflow is lost with this process")
         if not started:
             return Interrupted("interrupted before the workflow was started")
         return Interrupted("interrupted; the workflow goes on", f"saros result {started[0].id}")
@@ -110,13 +114,13 @@ async def _start(
     quiet: bool,
     started: list[Handle],
 ) -> Any:
-    """The workflow's result, or its handle when nobody waits."""
+    """Return the workflow's result, or its handle if the command does not wait."""
     from ..progress import result_of
 
     async with session.app_on(to, path, workers=to.in_process) as app:
         entry = inputs.entry(app.deployment, wanted.entry, ["workflow"], "workflow")
         if to.in_process and not wait and not quiet:
-            output.note(f"{to.url} lives in this process only: waiting for the workflow as with --wait")
+            output.note(f"{to.url} lives in this process only, so this waits for the workflow as with --wait")
         handle = await app.start(
             entry.id,
             *wanted.args,
@@ -127,7 +131,7 @@ async def _start(
         )
         started.append(handle)
         if not handle.created and not (quiet and not wait):
-            output.note(f"{handle.id} is already running, joined; it keeps its own input")
+            output.note(f"{handle.id} is already running: joined it; it keeps its own input")
         if not wait and not to.in_process:
             return handle
         workers = app.start_workers() if to.in_process else None

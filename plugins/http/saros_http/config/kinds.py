@@ -41,7 +41,7 @@ _ADDR: Final = Text(
     pattern=r"(\[[0-9a-fA-F:.]+\]|[^\s:/]*):\d{1,5}",
     form='an address such as "127.0.0.1:8080" or ":8080"',
     required=True,
-    doc="host:port; port 0 is any free one.",
+    doc="host:port; port 0 means any free port.",
 )
 _PATH: Final = r"/[^\s?#]*"
 
@@ -49,7 +49,7 @@ TIMEOUTS: Final = Table(
     {
         "header": Duration(default="10s", positive=True, doc="For a client to send a request's head."),
         "read": Duration(default="30s", doc="For a client to send a request's body; 0 is off."),
-        "write": Duration(default="30s", doc="For a client to take what is written to it; 0 is off."),
+        "write": Duration(default="30s", doc="For a client to read a part of a response; 0 is off."),
         "idle": Duration(default="75s", positive=True, doc="Between the requests of a connection."),
         "request": Duration(default="60s", positive=True, doc="For a function to begin its response."),
         "shutdown": Duration(default="10s", doc="For running requests to end when the server stops."),
@@ -60,8 +60,10 @@ LIMITS: Final = Table(
     {
         "header": Number(whole=True, least=1024, default=64 << 10, doc="Bytes of a request's head."),
         "body": Number(whole=True, least=0, default=MAX_BODY, doc="Bytes of a request's body."),
-        "connections": Number(whole=True, least=1, default=10_000, doc="Open at once."),
-        "requests": Number(whole=True, least=1, default=1_000, doc="Under way at once; more get 503."),
+        "connections": Number(whole=True, least=1, default=10_000, doc="The most open connections."),
+        "requests": Number(
+            whole=True, least=1, default=1_000, doc="The most requests in progress; more get 503."
+        ),
     }
 )
 
@@ -102,7 +104,7 @@ _ROUTER: Final = Reference(kinds=(ROUTER,), doc="Default: the app's only router.
 
 
 def server_of(entry: Entry, registry: Registry) -> Entry | None:
-    """The server of a router or of static files."""
+    """Return the server of a router or of static files."""
     router = entry.get("meta.router")
     if router:
         found = registry.get(router)
@@ -115,7 +117,7 @@ def server_of(entry: Entry, registry: Registry) -> Entry | None:
 
 
 def router_of(entry: Entry, registry: Registry) -> Entry | None:
-    """The router of an endpoint."""
+    """Return the router of an endpoint."""
     router = entry.get("meta.router")
     if router:
         return registry.get(router)
@@ -131,13 +133,11 @@ def _check_router(entry: Entry, registry: Registry) -> Iterator[Problem]:
     for key in ("post_middleware", "post_options"):
         if entry.get(key):
             hint = "check in the function, or with token_auth"
-            yield entry.problem(
-                f"`{key}` is not supported, and to leave it out would let requests in", key, hint
-            )
+            yield entry.problem(f"`{key}` is not supported; ignoring it would let requests in", key, hint)
 
 
 def _check_middleware(entry: Entry) -> Iterator[Problem]:
-    """What is wrong with the middleware of a router, or of static files."""
+    """Yield the problems of the middleware of a router, or of static files."""
     names, options = entry.get("middleware", []), entry.get("options") or {}
     cors, limit = options.get("cors", {}), options.get("ratelimit", {})
     if cors.get("credentials") and "*" in cors.get("origins", ["*"]):
@@ -159,7 +159,7 @@ def _check_middleware(entry: Entry) -> Iterator[Problem]:
         try:
             ipaddress.ip_network(network, strict=False)
         except ValueError:
-            yield entry.problem(f"{network} is no network such as 10.0.0.0/8", "options.real_ip.trusted")
+            yield entry.problem(f"{network} is not a network such as 10.0.0.0/8", "options.real_ip.trusted")
 
 
 ROUTER_KIND: Final = Kind(
@@ -170,10 +170,12 @@ ROUTER_KIND: Final = Kind(
     fields={
         "prefix": Text(pattern=_PATH, form='a path such as "/api"', default="/"),
         "middleware": ListOf(Choice(MIDDLEWARE), doc="From the outermost to the innermost."),
-        "options": Options(doc="Of its middleware: tables by name, or flat such as cors.allow.origins."),
+        "options": Options(
+            doc="Options of its middleware: tables by name, or flat such as cors.allow.origins."
+        ),
         "post_middleware": ListOf(Text(), doc="Not supported."),
         "post_options": Data(doc="Not supported."),
-        "meta": Table({"server": _SERVER}, open=True, doc="Free-form; `server` says which http.service."),
+        "meta": Table({"server": _SERVER}, open=True, doc="Free-form; `server` names the http.service."),
     },
 )
 
@@ -181,7 +183,7 @@ _PARAM: Final = re.compile(r"\{([A-Za-z_]\w*)(\.\.\.)?\}")
 
 
 def full_path(entry: Entry, registry: Registry) -> str:
-    """The path of an endpoint with its router's prefix."""
+    """Return the path of an endpoint with its router's prefix."""
     router = router_of(entry, registry)
     prefix: str = router.get("prefix", "/") if router else "/"
     path: str = entry.get("path")
@@ -189,7 +191,7 @@ def full_path(entry: Entry, registry: Registry) -> str:
 
 
 def _well_formed(path: str) -> bool:
-    """Whether every parameter is a whole segment, and one that takes the rest is the last."""
+    """Return whether every parameter is a whole segment, and one that takes the rest is the last."""
     segments = [(segment, _PARAM.fullmatch(segment)) for segment in path.split("/")]
     if any(found is None and ("{" in segment or "}" in segment) for segment, found in segments):
         return False
@@ -229,7 +231,7 @@ def _check_endpoint(entry: Entry, registry: Registry) -> Iterator[Problem]:
 ENDPOINT_KIND: Final = Kind(
     ENDPOINT,
     role="config",
-    doc="What a function answers.",
+    doc="A path that a function answers.",
     check=_check_endpoint,
     fields={
         "method": Choice(METHODS, default="GET"),
@@ -237,10 +239,10 @@ ENDPOINT_KIND: Final = Kind(
         "func": Reference(
             roles=("function", "process"), runtimes=("lua",), required=True, doc="What answers."
         ),
-        "accepts": ListOf(Text(required=True), doc="Content types that a body may have; others get 415."),
+        "accepts": ListOf(Text(required=True), doc="Accepted content types of a body; others get 415."),
         "max_body": Number(whole=True, least=0, doc="Bytes; default: the server's limit."),
         "timeout": Duration(positive=True, doc="For the function to begin its response."),
-        "meta": Table({"router": _ROUTER}, open=True, doc="Free-form; `router` says which http.router."),
+        "meta": Table({"router": _ROUTER}, open=True, doc="Free-form; `router` names the http.router."),
     },
 )
 
@@ -260,12 +262,12 @@ STATIC_KIND: Final = Kind(
     fields={
         "path": Text(pattern=_PATH, form='a path such as "/static"', default="/"),
         "directory": Source(directory=True, required=True, doc="The directory, relative to this file."),
-        "index": Text(default="index.html", doc="What a directory's path gives."),
+        "index": Text(default="index.html", doc="The file for a directory's path."),
         "fallback": Text(doc="The file for paths that do not exist, such as index.html of a one-page app."),
         "cache_control": Text(default="no-cache", pattern=r"[\x20-\x7e]*", form="the value of a header"),
         "static_options": Table(
             {
-                "spa": Flag(doc="Give the index for paths that do not exist, as `fallback` does."),
+                "spa": Flag(doc="Serve the index for paths that do not exist, as `fallback` does."),
                 "index": Text(doc="As `index`."),
                 "cache": Text(
                     pattern=r"[\x20-\x7e]*", form="the value of a header", doc="As `cache_control`."
@@ -273,11 +275,11 @@ STATIC_KIND: Final = Kind(
             }
         ),
         "middleware": ListOf(Choice(MIDDLEWARE), doc="From the outermost to the innermost."),
-        "options": Options(doc="Of its middleware."),
+        "options": Options(doc="Options of its middleware."),
         "meta": Table(
             {"server": _SERVER, "router": Reference(kinds=(ROUTER,), doc="Its prefix and middleware apply.")},
             open=True,
-            doc="Free-form; `server` or `router` says where.",
+            doc="Free-form; `server` or `router` names the place.",
         ),
     },
 )

@@ -13,46 +13,48 @@ OPTIONS: Final[dict[str, dict[str, Field]]] = {
     "cors": {
         "origins": ListOf(
             Text(required=True),
-            doc="Who may ask, such as https://shop.example or *.shop.example; default: *.",
+            doc="Allowed origins, such as https://shop.example or *.shop.example; default: *.",
         ),
         "methods": _WORDS,
         "headers": _WORDS,
         "expose": ListOf(Text(required=True), doc="Response headers that scripts may read."),
         "credentials": Flag(),
-        "max_age": Duration(doc="For browsers to remember the answer; default: 10m."),
+        "max_age": Duration(doc="How long browsers cache the answer; default: 10m."),
     },
     "compress": {
         "min_size": Number(whole=True, least=0, doc="Bytes; default: 1024."),
         "level": Text(pattern="fastest|default|best|[1-9]", form="fastest, default, best, or 1 to 9"),
     },
     "ratelimit": {
-        "rate": Number(least=0.001, doc="Requests per second, of each client address; default: 10."),
+        "rate": Number(least=0.001, doc="Requests per second for each client; default: 10."),
         "requests": Number(whole=True, least=1, doc="Requests in each window, instead of a rate."),
         "window": Duration(positive=True, doc="Default: 1m."),
         "burst": Number(whole=True, least=1, doc="Default: 20, or as many as `requests` if that is less."),
         "key": Text(
             pattern=r"ip|header:[\w!#$%&'*+.^`|~-]+|query:[^\s&=]+",
             form="ip, header:NAME or query:NAME",
-            doc="What a client is known by; default: ip.",
+            doc="What identifies a client; default: ip.",
         ),
-        "max_entries": Number(whole=True, least=1, doc="Clients that are remembered; default: 10000."),
+        "max_entries": Number(
+            whole=True, least=1, doc="The most clients that are remembered; default: 10000."
+        ),
     },
     "real_ip": {
-        "trusted": ListOf(Text(required=True), doc="Networks of one's own proxies; default: loopback."),
-        "trust_all": Flag(doc="Take the address from anybody."),
+        "trusted": ListOf(Text(required=True), doc="Networks of your own proxies; default: loopback."),
+        "trust_all": Flag(doc="Accept the address from any client."),
         "header": Text(pattern=r"[\w!#$%&'*+.^`|~-]+", form="the name of a header"),
     },
     "timeout": {"after": Duration(positive=True, doc="For a function to begin its response; default: 30s.")},
     "token_auth": {
-        "tokens": ListOf(Text(required=True), doc="Such as ${env:API_TOKEN}."),
+        "tokens": ListOf(Text(required=True), doc="The valid tokens, such as ${env:API_TOKEN}."),
         "realm": Text(pattern=r"[^\"\\\r\n]+", form="a text without quotes"),
         "header_name": Text(pattern=r"[\w!#$%&'*+.^`|~-]+", form="the name of a header"),
-        "header_prefix": Text(doc="What comes before the token; default: Bearer."),
+        "header_prefix": Text(doc="The prefix of the token; default: Bearer."),
         "query_param": Text(required=True, doc="A parameter that may hold the token instead."),
         "cookie_name": Text(required=True, doc="A cookie that may hold the token instead."),
     },
 }
-"""By middleware and name; a duration as a number is milliseconds, but ``cors.max.age`` seconds."""
+"""By middleware and name. A duration given as a number is in milliseconds, except ``cors.max.age``: in seconds."""
 
 _OTHER_NAMES: Final = {
     ("cors", "allow_origins"): "origins",
@@ -63,16 +65,16 @@ _OTHER_NAMES: Final = {
     ("compress", "min_length"): "min_size",
     ("real_ip", "trusted_subnets"): "trusted",
 }
-_NO_LIMITS: Final = ("compress",)  # to ignore what is not understood loosens none
+_NO_LIMITS: Final = ("compress",)  # ignoring an unknown option here loosens no limit
 _IDLE: Final = (
     "ratelimit.cleanup_interval",
     "ratelimit.entry_ttl",
-)  # of no use: clients are forgotten by number
+)  # without effect: the number of clients decides which are dropped
 
 
 @dataclass(frozen=True)
 class Options(Field):
-    """The data holds them as tables, whichever way they are written."""
+    """The field of options. Its data is always tables, in whichever form they are written."""
 
     @property
     def expected(self) -> str:
@@ -86,7 +88,9 @@ class Options(Field):
             middleware, _, rest = str(key).partition(".")
             if middleware not in OPTIONS:
                 known = ", ".join(OPTIONS)
-                at.problem(f"{path}.{key}", f"`{path}.{key}` is of no middleware", f"those are {known}")
+                at.problem(
+                    f"{path}.{key}", f"`{path}.{key}` is not a middleware", f"the middlewares are {known}"
+                )
             elif rest:
                 _take(data, middleware, rest, item, f"{path}.{key}", at)
             elif isinstance(item, dict):
@@ -122,7 +126,7 @@ def _take(data: dict[str, Any], middleware: str, name: str, value: Any, path: st
             hint = f"known are {', '.join(options)}"
             at.problem(
                 path,
-                f"`{path}` is no option of {middleware}, and nothing is left out that sets a limit",
+                f"`{path}` is not an option of {middleware}; ignoring it might loosen a limit",
                 hint,
             )
         return
@@ -140,7 +144,7 @@ def _take(data: dict[str, Any], middleware: str, name: str, value: Any, path: st
 
 
 def _loosened(known: Field, value: Any) -> Any:
-    """The value that a text stands for: flat options are often written as texts."""
+    """Parse a text as the value it contains, because flat options are often written as texts."""
     if isinstance(known, Text) and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _VERIFY: Final = {
     "none": ssl.CERT_NONE,
-    "request": ssl.CERT_OPTIONAL,  # and what is given must be good
+    "request": ssl.CERT_OPTIONAL,  # a certificate that is sent must be valid
     "verify_if_given": ssl.CERT_OPTIONAL,
     "require": ssl.CERT_REQUIRED,
     "require_and_verify": ssl.CERT_REQUIRED,
@@ -26,11 +26,11 @@ _VERIFY: Final = {
 
 TLS: Final = Table(
     {
-        "mode": Text(doc="manual: with the certificate that is given; none: without TLS."),
-        "cert": Text(doc="Certificate chain: PEM, or a file, relative to the app directory."),
+        "mode": Text(doc="manual: use the given certificate; none: no TLS."),
+        "cert": Text(doc="Certificate chain: PEM, or a file relative to the app directory."),
         "key": Text(doc="Private key: PEM, or a file; default: in cert."),
         "key_password": Text(),
-        "client_ca": Text(doc="Certificates of those who may sign clients: PEM, or a file."),
+        "client_ca": Text(doc="Certificates of authorities for client certificates: PEM, or a file."),
         "client_auth": Choice(tuple(_VERIFY), doc="Default: require_and_verify with client_ca, else none."),
         "cert_file": Text(doc="As `cert`."),
         "key_file": Text(doc="As `key`."),
@@ -59,7 +59,7 @@ def check_tls(entry: Entry) -> Iterator[Problem]:
 
 
 def tls_context(app: App, entry: Entry) -> ssl.SSLContext | None:
-    """The TLS of a service, if it has any.
+    """Return the TLS context of a service, if it uses TLS.
 
     :raises Error: INVALID, when a certificate or key is missing or damaged.
     """
@@ -88,14 +88,14 @@ def tls_context(app: App, entry: Entry) -> ssl.SSLContext | None:
 
 
 def _pem(app: App, given: str) -> str:
-    """A PEM text: what is given, or the content of the file that it names."""
+    """Return a PEM text: the given one, or the content of the file that it names."""
     if given.lstrip().startswith("-----BEGIN"):
         return given
     return Path(app.registry.root, given.removeprefix("file://")).read_text("ascii")
 
 
 def _load(context: ssl.SSLContext, chain: str, password: str) -> None:
-    # The ssl module reads keys from files only: this one nobody else can read, and it is gone at once.
+    # The ssl module reads keys from files only. Nobody else can read this file, and it is deleted at once.
     descriptor, name = tempfile.mkstemp(suffix=".pem")
     try:
         with os.fdopen(descriptor, "w") as file:

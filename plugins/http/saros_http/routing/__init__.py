@@ -1,1 +1,1 @@
-"""From a request to its function or file, and back."""
+"""Routes a request to its function or file, and sends the response."""

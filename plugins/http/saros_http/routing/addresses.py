@@ -12,7 +12,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def address_of(text: str) -> Address | None:
-    """An address as proxies write it: with a port or brackets, IPv4 within IPv6; None when it is none."""
+    """Parse an address as proxies write it, with a port or brackets, or IPv4 within IPv6; None if it is not valid."""
     text = text.strip().strip('"')
     bracketed = re.fullmatch(r"\[([^\]]*)\](?::\d+)?", text)
     if bracketed:
@@ -28,9 +28,9 @@ def address_of(text: str) -> Address | None:
 
 
 def origin_of(scope: Scope, name: bytes, is_trusted: Callable[[Address], bool]) -> Address | None:
-    """The address nearest to us that is none of our proxies; what is left of it anybody may have written.
+    """Return the rightmost address that is not a trusted proxy: anybody may have written those to its left.
 
-    When all are our own, the first of them.
+    If all are trusted proxies, return the first one.
     """
     hops: list[str] = [
         hop for key, value in scope["headers"] if key == name for hop in value.decode("latin-1").split(",")
@@ -47,7 +47,7 @@ def origin_of(scope: Scope, name: bytes, is_trusted: Callable[[Address], bool]) 
 
 
 def _forwarded(hop: str) -> Address | None:
-    """The address of one element of a Forwarded header (RFC 7239)."""
+    """Return the address in one element of a Forwarded header (RFC 7239)."""
     for pair in hop.split(";"):
         key, _, value = pair.strip().partition("=")
         if key.lower() == "for":

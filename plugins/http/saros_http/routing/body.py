@@ -16,19 +16,19 @@ from ..problem import Disconnected, HttpError, Message, Receive, Scope, header_o
 
 MAX_FIELDS = 1000
 MAX_FILES = 100
-_TAIL = 4096  # bytes in which a form's last boundary must be
+_TAIL = 4096  # a form's last boundary must be within so many final bytes
 
 
 class Body:
-    """:param limit: bytes.
-    :param seconds: for all of it, from when it is first asked for; 0 for no limit.
+    """:param limit: the largest size in bytes.
+    :param seconds: the time limit for the whole body, counted from the first read; 0 for no limit.
     """
 
     def __init__(self, scope: Scope, receive: Receive, limit: int, seconds: float) -> None:
         self.length = _length(scope)
         if self.length is not None and self.length > limit:
             raise _too_large(limit)
-        self.ended = False  # whether all of it has come
+        self.ended = False  # whether all of it has been received
         self.on_end: Callable[[], None] | None = None
         self._scope = scope
         self._receive = receive
@@ -40,7 +40,7 @@ class Body:
         self._tail = b""  # of a form
 
     async def whole(self) -> bytes:
-        """What `read` has not taken, to the end; it stays there to be read.
+        """Return everything up to the end that `read` has not returned yet; `read` can still return it.
 
         :raises HttpError: 413 or 408.
         :raises Disconnected: when the client has gone.
@@ -50,7 +50,7 @@ class Body:
         return bytes(self._buffer)
 
     async def read(self, size: int) -> bytes:
-        """The next part, of at most `size` bytes; empty at the end. Raises as `whole` does."""
+        """Return the next part, of at most `size` bytes; empty at the end. Raises the same errors as `whole`."""
         while not self._buffer and not self.ended:
             await self._pull()
         data = bytes(self._buffer[:size])
@@ -58,9 +58,9 @@ class Body:
         return data
 
     async def form(self) -> dict[str, Any]:
-        """The fields and files of a form.
+        """Return the fields and files of a form.
 
-        :raises HttpError: 415 when it is no form, 400 when it is malformed; and as `whole` does.
+        :raises HttpError: 415 when the body is not a form, 400 when it is malformed; also the errors of `whole`.
         """
         content_type, options = parse_options_header(header_of(self._scope, b"content-type"))
         if content_type not in (b"multipart/form-data", b"application/x-www-form-urlencoded"):
@@ -77,7 +77,7 @@ class Body:
         except ClientDisconnect as exc:
             raise Disconnected from exc
         if b"boundary" in options and b"--%s--" % options[b"boundary"] not in self._tail:
-            raise HttpError(400, "The form is malformed.")  # it stops half-way
+            raise HttpError(400, "The form is malformed.")  # incomplete
         form: dict[str, Any] = {"values": {}, "files": {}, "size": self._total}
         for name, item in parsed.multi_items():
             if isinstance(item, UploadFile):
@@ -133,7 +133,7 @@ class Body:
 
 
 def text_or_bytes(data: bytes) -> str | bytes:
-    """What Lua gets as the same string: text crosses as it is, bytes as base64."""
+    """Return text if the data is UTF-8, else bytes. Lua gets the same string; bytes cross as base64."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -141,7 +141,7 @@ def text_or_bytes(data: bytes) -> str | bytes:
 
 
 def _length(scope: Scope) -> int | None:
-    """The bytes that a body has; None when only its end will tell."""
+    """Return the size of a body in bytes; None if it is not known before the end."""
     length = header_of(scope, b"content-length")
     if header_of(scope, b"transfer-encoding") is not None:
         return None

@@ -1,4 +1,4 @@
-"""An endpoint: brings a request to its function."""
+"""An endpoint passes a request to its function."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ from .body import Body, text_or_bytes
 from .exchange import Exchange
 
 INLINE: Final = 64 << 10
-"""Bytes of a body that goes to the function together with the head."""
+"""The largest body, in bytes, that goes to the function together with the head."""
 MAX_QUERY: Final = 1000
 PARAMS: Final = "saros.params"  # in a scope: names and values of the path's parameters, flat
+TRACE: Final = "saros.trace"  # in a scope: the carrier of the request, while somebody observes
 TIMEOUT: Final = "saros.timeout"  # in a scope: seconds of the middleware `timeout`
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class Settings(NamedTuple):
-    """What a server grants its requests; times in seconds, sizes in bytes."""
+    """A server's limits for its requests; times in seconds, sizes in bytes."""
 
     body: int
     read: float
@@ -44,7 +45,7 @@ class Settings(NamedTuple):
 
 
 def seconds(entry: Entry, path: str) -> float:
-    """A duration of an entry."""
+    """Return a duration of an entry in seconds."""
     return parse_duration(entry.get(path)) / 1e9
 
 
@@ -68,16 +69,17 @@ class Endpoint:
             info = await self._info(scope, body)
             limit = self._timeout or scope.get(TIMEOUT) or self._settings.request
             exchange = Exchange(scope, receive, send, body)
-            await exchange.run(self._app.host, self._function, info, {"request_id": scope[REQUEST_ID]}, limit)
+            context, trace = {"request_id": scope[REQUEST_ID]}, scope.get(TRACE, "")
+            await exchange.run(self._app.host, self._function, info, context, limit, trace)
         except HttpError as error:
             if exchange is not None and exchange.begun:
                 await exchange.cut()
             await send_problem(scope, send, error)
 
     async def _info(self, scope: Scope, body: Body) -> bytes:
-        """The head of the request, and its body if it is small, as JSON for the module `http`.
+        """Return the head of the request, and its body if it is small, as JSON for the module `http`.
 
-        Only what differs from a plain GET is there: Lua takes its time to read JSON.
+        It holds only what differs from a plain GET, because parsing JSON in Lua is slow.
         """
         info: dict[str, Any] = {
             "method": scope["method"],
@@ -93,7 +95,7 @@ class Endpoint:
             info["params"] = scope[PARAMS]
         if body.length == 0:
             return _encode(info)
-        info["length"] = -1 if body.length is None else body.length  # -1: only its end will tell
+        info["length"] = -1 if body.length is None else body.length  # -1: not known before its end
         media = (header_of(scope, b"content-type") or "").partition(";")[0].strip().lower()
         if self._accepts and media not in self._accepts:
             raise HttpError(415, f"The body must be {' or '.join(self._accepts)}.")
@@ -117,4 +119,4 @@ def _query(query: bytes) -> list[str]:
     return [text for pair in pairs for text in pair]
 
 
-__all__ = ["PARAMS", "TIMEOUT", "Disconnected", "Endpoint", "Settings", "seconds"]
+__all__ = ["PARAMS", "TIMEOUT", "TRACE", "Disconnected", "Endpoint", "Settings", "seconds"]

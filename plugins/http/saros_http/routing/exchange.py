@@ -1,4 +1,4 @@
-"""One request and its response, while the function of an endpoint runs for it."""
+"""One request and its response, while the function of an endpoint runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .body import Body, text_or_bytes
 log = logging.getLogger("saros.http")
 
 GRACE_S: Final = 5.0
-"""What a function gets to end in when its client has gone."""
+"""The time that a function gets to end after its client has disconnected."""
 
 _exchanges: dict[str, Exchange] = {}  # pid of the function -> its request
 _TIMED_OUT: Final = pack(Outcome(err=ErrorData("the request took too long", "Timeout", False)))
@@ -32,9 +32,9 @@ _GONE: Final = pack(Outcome(err=ErrorData("the client has gone", CANCELED, False
 
 
 async def answer(pid: str, args: list[Any]) -> Any:
-    """The service ``@http``: what a function asks about the request that it serves.
+    """Answer a call of the service ``@http``, by which a function uses the request that it serves.
 
-    :raises Error: INVALID when it serves none, CANCELED when the client has gone.
+    :raises Error: INVALID when it serves no request, CANCELED when the client has disconnected.
     """
     exchange = _exchanges.get(pid)
     if exchange is None:
@@ -43,14 +43,14 @@ async def answer(pid: str, args: list[Any]) -> Any:
 
 
 def responds(pid: str) -> None:
-    """Hear that what a function is about to give is the response that it made with `http.response`."""
+    """Note that a function is about to return the response that it made with `http.response`."""
     exchange = _exchanges.get(pid)
     if exchange is not None:
         exchange.responds = True
 
 
 def end_streams(host: Host) -> None:
-    """Ask the functions that send events to end: their clients come back, and would be waited for till then."""
+    """Cancel the functions that stream events: their clients reconnect, and the server would wait for them to end."""
     for exchange in list(_exchanges.values()):
         if exchange.host is host and exchange.sends_events:
             exchange.cancel()
@@ -67,8 +67,8 @@ class Exchange:
         self._send = send
         self._body = body
         self._gone = False
-        self._no_body = False  # a status that has none
-        self._writing: asyncio.Lock | None = None  # its coroutines may write at the same time
+        self._no_body = False  # a status without a body
+        self._writing: asyncio.Lock | None = None  # coroutines of the function may write at the same time
         self._attempt: Attempt | None = None
         self._ended: asyncio.Future[Json | HttpError] = asyncio.get_running_loop().create_future()
         self._watcher: Job[None] | None = None
@@ -77,15 +77,22 @@ class Exchange:
     # --- the function -----------------------------------------------------------------------
 
     async def run(
-        self, host: Host, entry: Entry, info: Json, context: Mapping[str, str], seconds: float
+        self,
+        host: Host,
+        entry: Entry,
+        info: Json,
+        context: Mapping[str, str],
+        seconds: float,
+        trace: str = "",
     ) -> None:
-        """Run the function and send what it answers.
+        """Run the function and send its response.
 
-        :raises HttpError: when it answered nothing that can be sent.
-        :raises Disconnected: when nobody is there to answer.
+        :raises HttpError: when there is no response that can be sent.
+        :raises Disconnected: when the client has disconnected.
         """
         call = Call(entry.id, context=msgspec.Raw(pack(context)))
         scope = host.attempts.scope({"http": msgspec.Raw(info)}, call)
+        scope.trace = trace
         _exchanges[scope.pid] = self
         self.host = host
         try:
@@ -115,7 +122,7 @@ class Exchange:
             self._ended.set_result(outcome)
 
     def _wait(self, seconds: float) -> None:
-        """See to it that the function ends: in time, and with its client."""
+        """Wait for the function; end it when its time is over or its client disconnects."""
         self._timers.append(asyncio.get_running_loop().call_later(seconds, self._too_late))
         if self._body.ended or self._body.length == 0:
             self._watch()
@@ -138,19 +145,19 @@ class Exchange:
         self._leave()
 
     def _leave(self) -> None:
-        """The client has gone."""
+        """Cancel the function, because the client has disconnected."""
         self._gone = True
         self.cancel()
 
     def cancel(self) -> None:
-        """Ask the function to end, and end it if it does not."""
+        """Cancel the function, and terminate it if it does not end."""
         if self._attempt is None or self._attempt.scope.canceled:
             return
         self._attempt.cancel()
         loop = asyncio.get_running_loop()
         self._timers.append(loop.call_later(GRACE_S, self._attempt.abandon, _GONE))
 
-    # --- what the function asks ---------------------------------------------------------------
+    # --- calls of the function ----------------------------------------------------------------
 
     async def ask(self, op: str, *args: Any) -> Any:
         try:
@@ -164,7 +171,7 @@ class Exchange:
             if op == "write":
                 return await self._write(*args)
         except HttpError as error:
-            if error.status in (408, 413):  # the connection is of no further use
+            if error.status in (408, 413):  # the connection cannot serve another request
                 self._settle(error)
                 if self._attempt is not None:
                     self._attempt.abandon(_GONE)
@@ -192,7 +199,7 @@ class Exchange:
         if data and not self._no_body:
             body = data.encode() if isinstance(data, str) else data
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
-        elif isinstance(head, dict):  # what sends the head on its way
+        elif isinstance(head, dict):  # sends the head
             await self._send({"type": "http.response.body", "body": b"", "more_body": True})
         return True
 
@@ -233,7 +240,7 @@ class Exchange:
         log.error("%s failed: %s [%s]%s", entry.id, one_line(text), self._scope[REQUEST_ID], stack)
 
     async def cut(self) -> None:
-        """Cut the connection: a response that has begun cannot be completed, and its client must know.
+        """Cut the connection, so that the client knows that the response is incomplete.
 
         :raises Disconnected: always.
         """
@@ -244,7 +251,7 @@ class Exchange:
 
 
 def _headers(table: Any) -> Headers:
-    # An empty table of Lua's is an empty list.
+    # Lua's empty table arrives as an empty list.
     pairs = table.items() if isinstance(table, dict) else ()
     return [
         (name.encode(), _bytes(item))
@@ -258,7 +265,7 @@ def _bytes(value: str | bytes) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """The value as the Lua module json writes it: whole numbers have no fraction."""
+    """Return the value as the Lua module json writes it: whole numbers have no fraction."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 53:
         return int(value)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What stands between a server and the endpoints of a router, or static files."""
+"""Middleware between a server and the endpoints of a router, or static files."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from .negotiation import takes_gzip
 Wrap = Callable[[Asgi], Asgi]
 
 MAX_CLIENTS: Final = 10_000
-"""Client addresses that a rate limit remembers."""
+"""The most clients that a rate limit remembers."""
 
 
 def chain(entry: Entry) -> Wrap:
-    """The middleware of a router or of static files; the first that it names is the outermost."""
+    """Return the middleware of a router or of static files; the first one in the entry is the outermost."""
     wraps = [_MAKERS[name](entry.get(f"options.{name}") or {}) for name in entry.get("middleware", [])]
 
     def wrap(app: Asgi) -> Asgi:
@@ -42,7 +42,7 @@ def chain(entry: Entry) -> Wrap:
 
 
 class _Cors(CORSMiddleware):
-    """Starlette's, with preflights that have no body, and refusals that are problems."""
+    """Starlette's middleware, except that preflight responses have no body and refusals are problems."""
 
     def preflight_response(self, request_headers: Any) -> Response:
         answer = super().preflight_response(request_headers=request_headers)
@@ -76,7 +76,7 @@ def _cors(options: dict[str, Any]) -> Wrap:
 
 
 def _origin_pattern(origin: str) -> str:
-    """``*.shop.example``, with or without a scheme, stands for all hosts below that one."""
+    """Return a pattern for an origin; ``*.shop.example``, with or without a scheme, matches all subdomains."""
     scheme, mark, host = origin.rpartition("://")
     start = re.escape(scheme + mark) if mark else "https?://"
     end = "" if re.search(r":\d+$", host) else r"(?::\d+)?"
@@ -97,7 +97,7 @@ def _compress(options: dict[str, Any]) -> Wrap:
             if takes_gzip(header_of(scope, b"accept-encoding")):
                 responder = GZipResponder(app, size, compresslevel=number)
             else:
-                responder = IdentityResponder(app, size)  # says that the answer varies
+                responder = IdentityResponder(app, size)  # adds the Vary header
             await responder(scope, receive, send)
 
         return layer
@@ -119,21 +119,23 @@ def _timeout(options: dict[str, Any]) -> Wrap:
 
 
 class Buckets:
-    """Token buckets, one for each client; the longest unused are forgotten first.
+    """Token buckets, one for each client; the least recently used are dropped first.
 
     :param rate: tokens per second.
-    :param burst: what a bucket holds.
-    :param most: clients that are remembered.
+    :param burst: the capacity of a bucket.
+    :param most: the most clients that are remembered.
     """
 
     def __init__(self, rate: float, burst: int, most: int = MAX_CLIENTS) -> None:
         self._rate = rate
         self._burst = burst
         self._most = most
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens left, when
+        self._buckets: OrderedDict[str, tuple[float, float]] = (
+            OrderedDict()
+        )  # client -> tokens left, and when
 
     def take(self, client: str, now: float) -> float:
-        """Take a token: 0.0, or the seconds until there is one."""
+        """Take a token and return 0.0, or return the seconds until there is one."""
         left, then = self._buckets.pop(client, (float(self._burst), now))
         left = min(float(self._burst), left + (now - then) * self._rate)
         wait = 0.0 if left >= 1.0 else (1.0 - left) / self._rate
@@ -167,7 +169,7 @@ def _ratelimit(options: dict[str, Any]) -> Wrap:
 
 
 def _client_key(strategy: str) -> Callable[[Scope], str]:
-    """What a client is known by; one that does not say it, by its address."""
+    """Return a function that returns a client's key; without the header or parameter, the key is its address."""
     kind, _, name = strategy.partition(":")
 
     def key(scope: Scope) -> str:
@@ -177,7 +179,7 @@ def _client_key(strategy: str) -> Callable[[Scope], str]:
             given = _parameter(scope, name)
         else:
             given = None
-        if given:  # as a digest: a client may write much
+        if given:  # as a digest, because a client may send a long text
             return f"{kind} {_digest(given.encode()).hex()}"
         address = address_of(scope["client"][0]) if scope.get("client") else None
         return str(address or "")
@@ -216,7 +218,7 @@ def _real_ip(options: dict[str, Any]) -> Wrap:
 
 
 def _token_auth(options: dict[str, Any]) -> Wrap:
-    # Digests are of one length, so that comparing tells nothing about that of the tokens.
+    # Digests have the same length, so that a comparison does not reveal the length of a token.
     known = [_digest(token.encode()) for token in options["tokens"]]
     challenge = {"WWW-Authenticate": f'Bearer realm="{options.get("realm", "saros")}"'}
     token_of = _token_reader(options)
@@ -225,7 +227,9 @@ def _token_auth(options: dict[str, Any]) -> Wrap:
         async def layer(scope: Scope, receive: Receive, send: Send) -> None:
             token = token_of(scope)
             given = _digest((token or "").encode("latin-1", "replace"))
-            matches = [hmac.compare_digest(given, digest) for digest in known]  # all, whichever it is
+            matches = [
+                hmac.compare_digest(given, digest) for digest in known
+            ]  # always compare with all of them
             if token is None or not any(matches):
                 await send_problem(scope, send, HttpError(401, "A valid token is needed.", challenge))
                 return
@@ -237,7 +241,7 @@ def _token_auth(options: dict[str, Any]) -> Wrap:
 
 
 def _token_reader(options: dict[str, Any]) -> Callable[[Scope], str | None]:
-    """Where a request has its token: a header, else a parameter or a cookie that is named for it."""
+    """Return a function that reads a request's token: from a header, else from the configured parameter or cookie."""
     header = options.get("header_name", "Authorization").lower().encode("latin-1")
     prefix = options.get("header_prefix", "Bearer" if header == b"authorization" else "").strip().lower()
 

@@ -1,4 +1,4 @@
-"""What a client takes: the quality values of its Accept headers (RFC 9110, 12.4 and 12.5)."""
+"""Content negotiation: the quality values of Accept headers (RFC 9110, 12.4 and 12.5)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _ANY_WEIGHT: Final = re.compile(r"(?:^|;)\s*q\s*=", re.IGNORECASE)
 
 
 def weights(header: str) -> dict[str, float]:
-    """The names of a header's list, in lower case, and how much each is wanted; 0 is not at all.
+    """Return the names in a header's list, in lower case, with their weights; 0 means not acceptable.
 
-    A name with a malformed weight is not wanted.
+    A name with a malformed weight is not acceptable.
     """
     result: dict[str, float] = {}
     for part in header.split(","):
@@ -25,7 +25,7 @@ def weights(header: str) -> dict[str, float]:
 
 
 def takes_gzip(header: str | None) -> bool:
-    """Whether the client of an Accept-Encoding header is best served with gzip."""
+    """Return whether a client with this Accept-Encoding header prefers gzip."""
     if not header:
         return False
     wanted = weights(header)

@@ -1,4 +1,4 @@
-"""Which resource a path names: literal segments before parameters, parameters before the rest of a path."""
+"""Finds the resource of a path: literal segments win over parameters, and parameters over the rest of a path."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _unquote(segment: str) -> str:
 class Part(NamedTuple):
     """One segment of a pattern: a text, a parameter, or a parameter that takes the rest."""
 
-    rank: int  # 0 text, 1 parameter, 2 rest: the lower, the more it says
+    rank: int  # 0 text, 1 parameter, 2 rest: the lowest wins
     text: str
 
 
@@ -44,11 +44,11 @@ class Pattern(NamedTuple):
 
     @property
     def literal(self) -> Segments | None:
-        """The segments of a pattern without parameters."""
+        """The segments of a pattern without parameters, else None."""
         return None if any(part.rank for part in self.parts) else tuple(part.text for part in self.parts)
 
     def match(self, segments: Segments) -> list[str] | None:
-        """Names and values of the parameters, flat; None when the path is another."""
+        """Return a flat list of the parameters' names and values; None if the path does not match."""
         rest = self.parts[-1].rank == 2
         if len(segments) < len(self.parts) or (len(segments) > len(self.parts) and not rest):
             return None
@@ -67,9 +67,9 @@ class Pattern(NamedTuple):
 
 
 class Resource:
-    """The methods of one path.
+    """A path with its methods.
 
-    :param app: what answers: the methods behind the router's middleware.
+    :param app: the ASGI app of the methods, behind the router's middleware.
     """
 
     def __init__(self, path: str, methods: dict[str, Asgi]) -> None:
@@ -81,7 +81,7 @@ class Resource:
         return method in self.methods or (method == "HEAD" and "GET" in self.methods)
 
     async def dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with the function of the method."""
+        """Answer with the app of the request's method."""
         method = scope["method"]
         found = self.methods.get(method)
         if found is None and method == "HEAD":
@@ -98,7 +98,7 @@ class Resource:
 
 
 def allowed(resources: Iterable[Resource]) -> set[str]:
-    """What a response's Allow says."""
+    """Return the methods for a response's Allow header."""
     methods = {"OPTIONS"}
     for resource in resources:
         methods |= resource.methods.keys()
@@ -120,7 +120,7 @@ class Routes:
         self._patterns.sort(key=lambda resource: [part.rank for part in resource.pattern.parts])
 
     def find(self, raw_path: str, method: str) -> tuple[Resource, list[str]]:
-        """The resource for a path as the client wrote it, and its parameters.
+        """Return the resource for a path as the client wrote it, and the path's parameters.
 
         :raises HttpError: 404.
         """

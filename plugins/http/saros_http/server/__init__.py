@@ -1,1 +1,1 @@
-"""The servers: connections, what every request passes first, the admin address."""
+"""The servers: connections, the layers that every request passes first, the admin address."""

@@ -1,4 +1,4 @@
-"""The admin address: is it alive, is it ready, what has it done."""
+"""The admin address: liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from saros import App
 from saros.model.errors import Error
 
 from ..problem import Receive, Scope, Send, send_whole
-from .metrics import Metrics
+from .metrics import CONTENT_TYPE, Metrics
 
 PATIENCE_S: Final = 2.0
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
-_METRICS: Final = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+_METRICS: Final = (b"content-type", CONTENT_TYPE.encode())
 
 
 class Admin:
     def __init__(self, app: App, metrics: Metrics) -> None:
-        self.ready = False  # whether the servers listen, and go on doing so
+        self.ready = False  # whether the servers listen and are not stopping
         self._app = app
         self._metrics = metrics
 
@@ -33,7 +33,9 @@ class Admin:
             reason = await self._unready()
             await send_whole(send, 503 if reason else 200, [_TEXT], (reason or "ready").encode() + b"\n")
         elif scope["path"] == "/metrics":
-            await send_whole(send, 200, [_METRICS], self._metrics.text().encode())
+            observer = self._app.deployment.observer
+            others = observer.metrics() if observer is not None else None
+            await send_whole(send, 200, [_METRICS], self._metrics.text() + (others[1] if others else b""))
         else:
             await send_whole(send, 404, [_TEXT], b"not found\n")
 

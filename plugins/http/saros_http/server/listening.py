@@ -1,4 +1,4 @@
-"""Where the servers of each opened app listen."""
+"""The addresses at which the servers of each opened app listen."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ def _future(app: App) -> asyncio.Future[dict[str, str]]:
 
 
 def announce(app: App, addresses: Mapping[str, str]) -> None:
-    """Note that all servers of `app` listen, and where."""
+    """Record the addresses of all servers of `app`, once they listen."""
     future = _future(app)
     if not future.done():
         future.set_result(dict(addresses))
 
 
 def withdraw(app: App) -> None:
-    """Note that the servers of `app` have stopped."""
+    """Record that the servers of `app` have stopped."""
     _addresses.pop(app, None)
 
 
 async def serving(app: App) -> dict[str, str]:
     """Wait until the servers of an app listen.
 
-    :return: id of each ``http.service`` -> its URL, such as ``http://127.0.0.1:8080``; its admin address is
-        under the id and ``#admin``.
-    :raises Exception: whatever stopped the app's workers or services before.
+    :return: the id of each ``http.service`` -> its URL, such as ``http://127.0.0.1:8080``; its admin address has
+        the id with ``#admin`` as key.
+    :raises Exception: the error that stopped the app's workers or services before.
     """
     workers = app.start_workers()
     future = _future(app)

@@ -1,67 +1,41 @@
-"""Counts of requests, in the text format of Prometheus."""
+"""Counts of requests, for Prometheus."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import Final
+
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
 
 BUCKETS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds, in seconds."""
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
-Labels = tuple[str, str, str, int]
-"""Server, method, route, status."""
-
+_LABELS: Final = ("server", "method", "route", "status")
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
 class Metrics:
-    """Of all servers of one app. Routes are patterns, so that clients cannot make labels."""
+    """The metrics of all servers of one app. The route label is a pattern, so that clients cannot create labels."""
 
     def __init__(self) -> None:
-        self.active = 0
-        self._counts: dict[Labels, list[int]] = {}  # by bucket, not cumulated
-        self._sums: dict[Labels, float] = {}
+        self._registry = registry = CollectorRegistry()
+        self.active = Gauge("saros_http_requests_active", "Requests in progress.", registry=registry)
+        self._ended = Counter("saros_http_requests", "Requests that have ended.", _LABELS, registry=registry)
+        self._durations = Histogram(
+            "saros_http_request_duration_seconds",
+            "From a request's head to the end of its response.",
+            _LABELS,
+            buckets=BUCKETS,
+            registry=registry,
+        )
 
     def note(self, server: str, method: str, route: str, status: int, seconds: float) -> None:
         """Note a request that has ended."""
-        labels = (server, method if method in _METHODS else "other", route, status)
-        counts = self._counts.get(labels)
-        if counts is None:
-            counts = self._counts[labels] = [0] * (len(BUCKETS) + 1)
-            self._sums[labels] = 0.0
-        counts[bisect_left(BUCKETS, seconds)] += 1
-        self._sums[labels] += seconds
+        labels = (server, method if method in _METHODS else "other", route, str(status))
+        self._ended.labels(*labels).inc()
+        self._durations.labels(*labels).observe(seconds)
 
-    def text(self) -> str:
+    def text(self) -> bytes:
         """All of them."""
-        lines = [
-            "# HELP saros_http_requests_active Requests under way.",
-            "# TYPE saros_http_requests_active gauge",
-            f"saros_http_requests_active {self.active}",
-            "# HELP saros_http_requests_total Requests that have ended.",
-            "# TYPE saros_http_requests_total counter",
-        ]
-        for labels, counts in self._counts.items():
-            lines.append(f"saros_http_requests_total{{{_labels(labels)}}} {sum(counts)}")
-        name = "saros_http_request_duration_seconds"
-        lines += [
-            f"# HELP {name} From a request's head to the end of its response.",
-            f"# TYPE {name} histogram",
-        ]
-        for labels, counts in self._counts.items():
-            total, text = 0, _labels(labels)
-            for bound, count in zip((*map(repr, BUCKETS), "+Inf"), counts, strict=True):
-                total += count
-                lines.append(f'{name}_bucket{{{text},le="{bound}"}} {total}')
-            lines.append(f"{name}_sum{{{text}}} {self._sums[labels]:.6f}")
-            lines.append(f"{name}_count{{{text}}} {total}")
-        return "\n".join(lines) + "\n"
-
-
-def _labels(labels: Labels) -> str:
-    server, method, route, status = labels
-    return f'server="{_quoted(server)}",method="{method}",route="{_quoted(route)}",status="{status}"'
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        return generate_latest(self._registry)

@@ -1,7 +1,7 @@
-"""HTTP/1.1 on the wire: llhttp parses and uvicorn serves; here are the limits that neither of them has.
+"""HTTP/1.1 on the wire: llhttp parses, uvicorn serves, and this module adds the limits that neither of them has.
 
-These are a limit for the bytes of a head, a time limit for whatever a client has begun and does not go on with,
-the exact framing of bodies, and refusals that are problems.
+These are a limit for the size of a head, a time limit for heads and bodies that stop half-way, the exact framing of
+bodies, and error responses that are problems.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from ..problem import TARGET, WIRE, problem_body
 from .wire import Wire
 
 DRAIN_S: Final = 5.0
-"""What a client gets to send the rest of a body that nobody reads, once it has its response."""
+"""The limits in time and size for the unread rest of a body, once the response was sent."""
 DRAIN_BYTES: Final = 1 << 20
 WAITING: Final = 64
-"""Requests of one connection that wait for their turn while more are read."""
+"""How many requests of one connection may queue before reading pauses."""
 
 _HOST: Final = re.compile(rb"[^\x00-\x20\x7f-\xff/?#@\\,]*")
 _ABSOLUTE: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _REQUEST_LINE: Final = re.compile(rb"[\w!#$%&'*+.^`|~-]+ \S+ HTTP/1\.[01]\r\n", re.ASCII)
-_VERSIONS: Final = ("0.0", "1.0", "1.1")  # the first while none was read
+_VERSIONS: Final = ("0.0", "1.0", "1.1")  # the first one: no version read yet
 
 
 class Phase(Enum):
     """What comes next from a client."""
 
-    IDLE = auto()  # nothing, until it has another request
+    IDLE = auto()  # nothing, until the next request
     HEAD = auto()
     BODY = auto()
 
 
 class RefusedError(Exception):
-    """Raised in a callback of the parser to end its work."""
+    """Raised in a callback of the parser to stop parsing."""
 
 
 class Flow(FlowControl):
-    """Reads no more while many requests wait for their turn, or a client could fill the memory with them."""
+    """Stops reading while many requests are queued, so that a client cannot fill the memory with them."""
 
     def __init__(self, transport: asyncio.Transport, may_read: Callable[[], bool]) -> None:
         super().__init__(transport)
@@ -69,12 +69,14 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.wire = Wire(transport, self._is_sending)
         self._phase = Phase.HEAD
-        self._size = 0  # bytes of the head that have come; or of a body that nobody reads
-        self._shared = False  # whether the latest bytes are also the end of the request before
-        self._latest = b""  # bytes that are being read
-        self._deaf = False  # whether what comes is no longer read
+        self._size = 0  # bytes received of the head, or of a body that nobody reads
+        self._shared = False  # whether the latest bytes also hold the end of the previous request
+        self._latest = b""  # the bytes being parsed
+        self._deaf = False  # whether further bytes are ignored
         self._refusal: tuple[int, str] | None = None
-        self._open: deque[RequestResponseCycle] = deque()  # without their whole response; the first one runs
+        self._open: deque[RequestResponseCycle] = (
+            deque()
+        )  # requests without a complete response; the first one runs
         self._timer: tuple[Phase, asyncio.TimerHandle] | None = None
         super().connection_made(self.wire)  # type: ignore[arg-type]
         self.flow = Flow(transport, lambda: len(self._open) < WAITING)
@@ -92,7 +94,7 @@ class Protocol(HttpToolsProtocol):
             cycle.message_event.set()
         super().connection_lost(exc)
 
-    # --- what comes -----------------------------------------------------------------------------
+    # --- input ----------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         if self._deaf or self.wire.is_closing():
@@ -130,7 +132,7 @@ class Protocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._phase is Phase.HEAD:  # and no trailer, which nobody asked for
+        if self._phase is Phase.HEAD:  # trailers are ignored
             self._count(len(name) + len(value) + 4)
             super().on_header(name, value.rstrip(b" \t"))
 
@@ -146,7 +148,7 @@ class Protocol(HttpToolsProtocol):
         if len(hosts) > 1 or (not hosts and version == "1.1"):
             raise self._refused(400, "A request has exactly one Host header.")
         if hosts and not _HOST.fullmatch(hosts[0]):
-            raise self._refused(400, "The Host header is no host.")
+            raise self._refused(400, "The Host header is not a valid host.")
         if codings and version != "1.1":
             raise self._refused(400, "Only HTTP/1.1 has a transfer encoding.")
         if codings and [coding.lower() for coding in codings] != [b"chunked"]:
@@ -159,7 +161,7 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._phase, self._size = Phase.BODY, 0
         self._open.append(self.cycle)
-        if self.parser.should_upgrade():  # what follows the request may be of another protocol
+        if self.parser.should_upgrade():  # the bytes after the request may be in another protocol
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
@@ -174,15 +176,15 @@ class Protocol(HttpToolsProtocol):
         self._watch()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: a client may ask for another protocol, and gets its answer in this one."""
+        """Do nothing: a client that asks for another protocol gets a response in this one."""
 
     def _is_sending(self) -> bool:
         return self._phase is Phase.BODY or self._size > 0 or bool(self._latest)
 
-    # --- patience ---------------------------------------------------------------------------------
+    # --- time limits ------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Have what a client has begun come to its end: a head, or a body that nobody waits for."""
+        """Limit the time for the rest of a head, or of a body that nobody waits for."""
         wanted = None if self._deaf or self._open or self._phase is Phase.IDLE else self._phase
         if self._timer is not None and self._timer[0] is not wanted:
             self._timer[1].cancel()
@@ -200,7 +202,7 @@ class Protocol(HttpToolsProtocol):
             self.wire.close()
 
     def timeout_keep_alive_handler(self) -> None:
-        if self.transport.get_write_buffer_size():  # a client that does not take its response
+        if self.transport.get_write_buffer_size():  # the client does not read its response
             self.transport.abort()
         else:
             super().timeout_keep_alive_handler()
@@ -212,7 +214,7 @@ class Protocol(HttpToolsProtocol):
         return RefusedError(detail)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what the parser does not take, or `_refused`."""
+        """Answer a request that the parser or `_refused` has rejected."""
         if self._refusal is not None:
             self._refuse(*self._refusal)
         elif _REQUEST_LINE.match(self._latest) and self._unknown_method():
@@ -220,7 +222,7 @@ class Protocol(HttpToolsProtocol):
         elif self._phase is Phase.HEAD and self.parser.get_http_version() not in _VERSIONS:
             self._refuse(505, "This server speaks HTTP/1.1.")
         else:
-            self._refuse(400, "This is no valid HTTP/1.1 request.")
+            self._refuse(400, "This is not a valid HTTP/1.1 request.")
 
     @staticmethod
     def _unknown_method() -> bool:
@@ -231,7 +233,7 @@ class Protocol(HttpToolsProtocol):
         self._watch()
         if self.wire.is_closing():
             return
-        mine = self._phase is Phase.BODY  # the fault is in the body of the latest request
+        mine = self._phase is Phase.BODY  # the error is in the body of the latest request
         if mine and not self._open:
             self.wire.close()
         elif mine and len(self._open) == 1:
@@ -241,7 +243,7 @@ class Protocol(HttpToolsProtocol):
             if not cycle.response_started:
                 self.wire.write(_refusal(status, detail))
             self.wire.close()
-        elif self._open:  # a response is under way: it is the last one
+        elif self._open:  # a response is in progress: make it the last one
             self._open[-2 if mine else -1].keep_alive = False
         else:
             self.wire.write(_refusal(status, detail))
@@ -262,11 +264,11 @@ def _refusal(status: int, detail: str) -> bytes:
 
 
 def configured(header_seconds: float, header_bytes: int, connections: int) -> type[Protocol]:
-    """The protocol of one server.
+    """Return the protocol class of one server.
 
-    :param header_seconds: for a request's head.
-    :param header_bytes: of a request's head.
-    :param connections: open at once; more are cut.
+    :param header_seconds: the time limit for a request's head.
+    :param header_bytes: the size limit of a request's head.
+    :param connections: the most open connections; the server closes further ones.
     """
 
     class Configured(Protocol):

@@ -1,4 +1,4 @@
-"""The servers of an app: built from its entries, and run beside its workers."""
+"""The servers of an app, which run beside its workers."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from .protocol import configured
 log = logging.getLogger("saros.http")
 
 SLACK_S = 5.0
-"""What a server may take to end, beyond the time that it gives running requests."""
+"""Seconds for a server to stop, beyond the time that running requests get."""
 
 
 class Server(uvicorn.Server):
-    """A server that leaves signals to whoever runs the app."""
+    """A server that leaves signal handling to the process that runs the app."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -47,7 +47,7 @@ class Server(uvicorn.Server):
 
 
 def routes_of(app: App, service: Entry) -> Routes:
-    """All that a service serves."""
+    """Return the routes of everything that a service serves."""
     registry = app.registry
     settings = Settings(
         service.get("limits.body"),
@@ -89,7 +89,7 @@ def _static(app: App, service: Entry, wraps: dict[str, Wrap]) -> Iterator[Resour
 
 
 def listen(entry: Entry, path: str, default_host: str) -> socket.socket:
-    """A socket that listens at an address of an entry.
+    """Return a socket that listens at an address of an entry.
 
     :raises Error: UNAVAILABLE, with the place in the YAML file.
     """
@@ -97,7 +97,7 @@ def listen(entry: Entry, path: str, default_host: str) -> socket.socket:
     host, _, port = addr.rpartition(":")
     host = host.strip("[]") or default_host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With its protocol given, asyncio turns Nagle's algorithm off for the connections.
+    # With an explicit protocol number, asyncio turns Nagle's algorithm off for the connections.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -110,7 +110,7 @@ def listen(entry: Entry, path: str, default_host: str) -> socket.socket:
         message = f"{entry.id} cannot listen at {addr}: {reason}"
         hint = None
         if isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE:
-            hint = "another process has the port; `saros run --no-services` runs workers only"
+            hint = "another process uses the port; `saros run --no-services` runs workers only"
         raise Error(message, UNAVAILABLE, retryable=False, where=entry.where(path), hint=hint) from exc
     return sock
 
@@ -137,7 +137,7 @@ def _server(gateway: Asgi, entry: Entry, context: ssl.SSLContext | None) -> Serv
 
 
 class Listener(NamedTuple):
-    """:param id: of the service; with ``#admin``, its admin address."""
+    """:param id: the service's id, with ``#admin`` for its admin address."""
 
     id: str
     url: str
@@ -146,14 +146,19 @@ class Listener(NamedTuple):
 
 
 def _listeners(app: App, admin: Admin, metrics: Metrics, opened: contextlib.ExitStack) -> Iterator[Listener]:
-    """Listen for each service and its admin address; `opened` gets the sockets."""
+    """Listen for each service and its admin address; `opened` closes the sockets."""
     for entry in app.registry.of_kind(SERVICE):
         if entry.get("lifecycle.auto_start") is False:
             continue
         context = tls_context(app, entry)
         limits = Limits(entry.get("limits.requests"), seconds(entry, "timeouts.write"))
         gateway = Gateway(
-            entry.id, routes_of(app, entry), metrics, limits, entry.get("access_log") is not False
+            entry.id,
+            routes_of(app, entry),
+            metrics,
+            limits,
+            entry.get("access_log") is not False,
+            app.deployment,
         )
         sock = opened.enter_context(listen(entry, "addr", "0.0.0.0"))
         url = _url(sock, "https" if context else "http")
@@ -175,7 +180,10 @@ async def serve(app: App) -> AsyncIterator[None]:
         listeners = list(_listeners(app, admin, metrics, opened))
         public = [listener for listener in listeners if not listener.id.endswith("#admin")]
         private = [listener for listener in listeners if listener.id.endswith("#admin")]
-        async with _running(private), _running(public):  # who asks for readiness hears of the end
+        async with (
+            _running(private),
+            _running(public),
+        ):  # readiness checks still get an answer while the servers stop
             for listener in listeners:
                 log.info("%s listens at %s", listener.id, listener.url)
             admin.ready = True
@@ -190,7 +198,7 @@ async def serve(app: App) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _running(listeners: list[Listener]) -> AsyncIterator[None]:
-    """Run servers; at the end take no new connections, and let running requests end."""
+    """Run servers; at the end, refuse new connections and let running requests finish."""
     servers = Jobs()
     for each in listeners:
         servers.start(each.server.serve(sockets=[each.socket]), f"the server {each.id}")

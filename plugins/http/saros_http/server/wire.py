@@ -1,4 +1,4 @@
-"""The transport of a connection, which holds back heads and closes without loss."""
+"""The transport of a connection. It holds back heads, and closes without losing the response."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 LINGER_S: Final = 2.0
-"""What a client that is still sending gets to take the last response, before the connection is cut."""
+"""The time that a client that is still sending gets to read the last response, before the connection is cut."""
 
 
 class Wire:
-    """A transport that can hold back what is written: a response's head then leaves together with its body.
+    """A transport that can hold back writes, so that a response's head leaves together with its body.
 
-    :param lingers: whether the client is in the middle of sending something when the connection is to be closed.
+    :param lingers: returns whether the client is still sending when the connection is to be closed.
     """
 
     def __init__(self, transport: asyncio.Transport, lingers: Callable[[], bool]) -> None:
@@ -41,21 +41,21 @@ class Wire:
         return self._last_call is not None or self._transport.is_closing()
 
     def close(self) -> None:
-        """Close the connection; what was written reaches the client, even when it is still sending."""
+        """Close the connection. Everything written reaches the client, even if it is still sending."""
         self.release()
         if self.is_closing():
             return
         if not self._lingers() or not self._transport.can_write_eof():
             self._transport.close()
             return
-        # To close a socket with unread bytes resets the connection, and the client may lose the response.
+        # Closing a socket with unread bytes resets the connection, and the client may lose the response.
         self.write = _nowhere
         self._transport.write_eof()
         self._transport.resume_reading()
         self._linger(self._transport.get_write_buffer_size())
 
     def _linger(self, before: int) -> None:
-        """Cut the connection when its client has taken nothing for a while."""
+        """Cut the connection when its client has read nothing for a while."""
 
         def end() -> None:
             left = self._transport.get_write_buffer_size()
@@ -72,4 +72,4 @@ class Wire:
 
 
 def _nowhere(data: bytes) -> None:
-    """Take what a response writes after its connection was closed."""
+    """Discard what a response writes after its connection was closed."""

@@ -8,7 +8,7 @@ import sys
 import textwrap
 from typing import Any
 
-from saros.model.clock import VirtualClock
+from saros_memory.virtual_clock import VirtualClock
 
 from .suite import Case, behaviour, eventually, refused
 

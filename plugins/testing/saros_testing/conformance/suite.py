@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from saros.model.clock import VirtualClock
 from saros.model.errors import Error
 from saros.model.execution import new_id
+from saros_memory.virtual_clock import VirtualClock
 
 from ..apps import lua_app
 from ..cases import TestApp, eventually, refused
@@ -34,8 +34,9 @@ _PARTS = (
     "options",
     "workflows",
     "surface",
-    "insight",
+    "looking",
     "together",
+    "logs",
 )
 
 
@@ -148,7 +149,8 @@ _SHARED: Final = [
     "monitors_end_with_their_run", "cooperative_cancel", "terminates", "execution_timeout",
     "workflow_retry", "no_orphans", "updates_continue", "continues", "queries", "updates", "side_effects",
     "work_changes_hands", "workers_share",
-    "messages_in_order",
+    "messages_in_order", "messages_across_runs", "messages_before_the_end",
+    "coroutines_send_before_the_end",
 ]
 # fmt: on
 TOGETHER: Final[list[Behaviour]] = [each for each in BEHAVIOURS if each.name in _SHARED]

@@ -128,3 +128,38 @@ async def process_control(case: Case) -> None:
     }
     app = await case.app(functions={"outer": outer}, processes=processes)
     assert await app.call("app:outer") == ["please", "EXIT", True, "NotFound"]
+
+
+@behaviour("§3", "a long text of an error is cut to 10,000 bytes and tells its size, wherever it comes from")
+async def errors_bounded(case: Case) -> None:
+    name = f"conformance_{case.id().replace('-', '_')}"
+    module = 'def fails():\n    raise ValueError("x" * 1_000_000)'
+    long = '("é"):rep(500000)'
+    main = f"""
+    local function told(_, err) return {{#err:message(), err:message():sub(-17), utf8.len(err:message()) ~= nil}} end
+    workflow.on_update("fails", function() error({long}) end)
+    process.inbox():receive()
+    local found = {{told(funcs.call("app:raises")), told(funcs.call("app:returns")), told(funcs.call("app:fails"))}}
+    found[4] = told(process.exec("app:child", "app:worker"))
+    return found
+    """
+    functions = {"raises": f"error({long}, 0)", "returns": f"return nil, errors.new({long})"}
+    app = await case.app(
+        main,
+        functions=functions,
+        workflows={"child": f"error({long}, 0)"},
+        python={"fails": f"{name}:fails"},
+        files={f"{name}.py": module},
+    )
+    handle = await app.start("app:main", id=case.id())
+    error = await refused(handle.update("fails"))
+    assert len(error.message.encode()) <= 10_000
+    assert error.message.endswith(" bytes)")
+    await handle.signal("go")
+    for size, end, whole in await handle.result():
+        assert 9_900 < size <= 10_000
+        assert end.endswith(" bytes)")
+        assert whole
+    failed = await app.fails("app:child", id=case.id())
+    assert len(failed.message.encode()) <= 10_000
+    assert failed.message.endswith("... (1000000 bytes)")

@@ -104,3 +104,77 @@ async def messages_in_order(case: Case) -> None:
     for each in (app, case.other(app)):
         order = await app.start("app:main", id=case.id())
         assert await each.call("app:hears", order.pid) == list(range(1, 31))
+
+
+@behaviour("§6", "the messages of a workflow to a process keep their order across its runs")
+async def messages_across_runs(case: Case) -> None:
+    main = """
+    local from = input.from or process.inbox():receive():from()
+    for n = input.sent + 1, input.sent + 3 do process.send(from, "n", n) end
+    if input.sent < 9 then require("workflow").continue_as_new({from = from, sent = input.sent + 3}) end
+    """
+    hears = """
+    process.send(input, "go")
+    local heard = {}
+    for n = 1, 12 do heard[n] = process.inbox():receive():payload():data() end
+    return heard
+    """
+    app = await case.app(main, functions={"hears": hears})
+    for each in (app, case.other(app)):
+        order = await app.start("app:main", {"sent": 0}, id=case.id())
+        assert await each.call("app:hears", order.pid) == list(range(1, 13))
+
+
+@behaviour("§6", "what was sent before an end arrives before the news of it")
+async def messages_before_the_end(case: Case) -> None:
+    main = """
+    local from = input or process.inbox():receive():from()
+    for n = 1, 4 do process.send(from, "n", n) end
+    if not input then require("workflow").continue_as_new(from) end
+    """
+    hears = """
+    local heard, inbox, events = {}, process.inbox(), process.events()
+    for each = 1, #input do
+      heard[each] = {}
+      process.monitor(input[each])
+      process.send(input[each], "go")
+      local ended = events:receive()
+      while true do
+        local found = channel.select{inbox:case_receive(), default = true}
+        if found.default then break end
+        table.insert(heard[each], found.value:payload():data())
+      end
+    end
+    return heard
+    """
+    app = await case.app(main, functions={"hears": hears})
+    for each in (app, case.other(app)):
+        orders = [await app.start("app:main", id=case.id()) for _ in range(2)]
+        heard = await each.call("app:hears", [order.pid for order in orders])
+        assert heard == [[1, 2, 3, 4, 1, 2, 3, 4]] * 2
+
+
+@behaviour("§6", "the end of a workflow does not overtake what its other coroutines send")
+async def coroutines_send_before_the_end(case: Case) -> None:
+    main = """
+    local from, done = process.inbox():receive():from(), channel.new(1)
+    for n = 1, 4 do coroutine.spawn(function() process.send(from, "n", n) end) end
+    coroutine.spawn(function() done:send(true) end)
+    done:receive()
+    """
+    hears = """
+    local heard, inbox, events = {}, process.inbox(), process.events()
+    process.monitor(input)
+    process.send(input, "go")
+    events:receive()
+    while true do
+      local found = channel.select{inbox:case_receive(), default = true}
+      if found.default then return heard end
+      table.insert(heard, found.value:payload():data())
+    end
+    """
+    app = await case.app(main, workflows={"hears": hears})
+    for each in (app, case.other(app)):
+        order = await app.start("app:main", id=case.id())
+        hearing = await each.start("app:hears", order.pid, id=case.id())
+        assert await hearing.result(60) == [1, 2, 3, 4]

@@ -24,8 +24,7 @@ from saros.interfaces.activities import ActivityLease, ActivityTask, Settled
 from saros.interfaces.backend import Backend
 from saros.interfaces.history import LAST, Close, Limit, NewRun, WorkflowTask, already_exists, withdrawn
 from saros.interfaces.insight import Paused, Queue, Worker, counted
-from saros.interfaces.nodes import LostNode, NodeMail
-from saros.interfaces.pending import (
+from saros.interfaces.insight.pending import (
     Failure,
     Parked,
     Pending,
@@ -34,7 +33,8 @@ from saros.interfaces.pending import (
     failure_of,
     pending_activity,
 )
-from saros.interfaces.signals import Child, Mail, Outgoing, farewell
+from saros.interfaces.nodes import LostNode, NodeMail
+from saros.interfaces.signals import Child, Mail, Outgoing, farewell, lane_of
 from saros.interfaces.store import CONFLICT, FENCED, OK, Commit
 from saros.interfaces.timers import TO_CLOSE, TO_RUN, TO_START, Deadline
 from saros.model.clock import Handle, RealClock
@@ -167,6 +167,7 @@ class DictStore:
         self._newest: dict[str, Execution] = {}  # by workflow id
         self._names: dict[str, str] = {}
         self._outbox: list[Outgoing] = []
+        self._lanes: set[str] = set()  # those with an entry that is not delivered yet
         self._withdrawn: set[tuple[str, str]] = set()
         self._workers: dict[str, tuple[int, Worker]] = {}  # by id, with when they are forgotten
         self._paused: dict[str, Paused] = {}
@@ -282,7 +283,8 @@ class DictStore:
 
     def _tell(self, run: Run, op: str, body: Json, key: str, to: Watcher | None = None) -> None:
         key = f"{run.run_id}:{key}"
-        self._outbox.append(Outgoing(run.id, run.run_id, str(run.pid), 0, op, body, key, to))
+        lane = lane_of(run.id, to.pid) if to else ""
+        self._outbox.append(Outgoing(run.id, run.run_id, str(run.pid), 0, op, body, key, to, lane))
         self._changed()
 
     def _end(self, of: Execution, status: str, op: str, outcome: Json, then: NewRun | None = None) -> None:
@@ -456,12 +458,19 @@ class DictStore:
 
     async def outbox(self, limit: int) -> list[Outgoing]:
         def find() -> list[Outgoing]:
-            found, self._outbox = self._outbox[:limit], self._outbox[limit:]
+            found: list[Outgoing] = []
+            for entry in self._outbox:
+                if len(found) < limit and entry.lane not in self._lanes:
+                    found.append(entry)
+                    self._lanes.update({entry.lane} - {""})
+            self._outbox = [entry for entry in self._outbox if entry not in found]
             return found
 
         return await self._until(find)
 
     async def delivered(self, entry: Outgoing, reply: Mail | None) -> None:
+        self._lanes.discard(entry.lane)
+        self._changed()
         if reply is not None:
             await self.post(entry.id, reply)
 

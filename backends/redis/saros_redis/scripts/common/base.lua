@@ -123,11 +123,46 @@ local function set_run_aside(run, why)
   note("run " .. run .. (ok and " is set aside: " or " cannot be read: ") .. why)
 end
 
+-- Outbox entries: {id, run, pid, ref, op, body, key, watcher, lane}.
+local function put_out(entry)
+  call("XADD", tag .. ":out", "*", "i", entry[1], "r", entry[2], "p", entry[3], "f", entry[4], "o", entry[5],
+    "b", entry[6], "k", entry[7], "t", entry[8], "l", entry[9])
+end
+
+-- One entry of a lane is in the stream at a time. The others wait in the lane's list, behind an empty text for it.
+local function send_out(entry)
+  local lane = entry[9] ~= "" and key("l", entry[9])
+  if lane and call("LLEN", lane) > 0 then
+    call("RPUSH", lane, cmsgpack.pack(entry))
+    return
+  end
+  if lane then
+    call("RPUSH", lane, "")
+  end
+  put_out(entry)
+end
+
+-- The entry of a lane that was under way has left the stream for good.
+local function advance(lane)
+  if lane == "" then
+    return
+  end
+  lane = key("l", lane)
+  call("LPOP", lane)
+  local following = call("LINDEX", lane, 0)
+  if following then
+    call("LSET", lane, 0, "")
+    put_out(cmsgpack.unpack(following))
+  end
+end
+
 -- An entry of a stream that cannot be what it says.
 local function set_entry_aside(stream, entry, fields, why)
   call("XADD", tag .. ":aside", "MAXLEN", "~", 1000, "*", "stream", stream, "entry", entry, "why", why,
     unpack(fields, 1, math.min(#fields, 40)))
-  drop_entry(stream, entry)
+  if drop_entry(stream, entry) == 1 and fields[17] == "l" then -- of the outbox
+    advance(fields[18])
+  end
   note("entry " .. entry .. " of " .. stream .. " cannot be read, and is in " .. tag .. ":aside now: " .. why)
 end
 

@@ -40,7 +40,7 @@ local function part(id, run, pid)
     local policy, child = string.match(children[index + 1], "^(%S+) (.*)$")
     local verb = policy == "terminate" and "terminate" or "cancel"
     local body = cjson.encode({verb = verb, to = "|" .. child, reason = "the parent has ended", request = request})
-    send_out({id, run, pid, 0, "ask", body, request .. ":" .. verb, ""})
+    send_out({id, run, pid, 0, "ask", body, request .. ":" .. verb, "", ""})
   end
   call("DEL", key("ch", run))
 end
@@ -49,7 +49,9 @@ end
 local function tell(id, run, pid, outcome)
   local watchers = call("HGETALL", key("w", id))
   for index = 1, #watchers, 2 do
-    send_out({id, run, pid, 0, "exit", outcome, run .. ":end:" .. watchers[index], watchers[index + 1]})
+    local field, watcher = watchers[index], watchers[index + 1]
+    local lane = id .. ">" .. string.match(field, "^[^\n]*")
+    send_out({id, run, pid, 0, "exit", outcome, run .. ":end:" .. field, watcher, lane})
   end
   call("DEL", key("w", id))
 end

@@ -90,12 +90,6 @@ local function wake(run)
   end
 end
 
--- An outbox entry: {id, run, pid, ref, op, body, key, watcher}.
-local function send_out(entry)
-  call("XADD", tag .. ":out", "*", "i", entry[1], "r", entry[2], "p", entry[3], "f", entry[4], "o", entry[5],
-    "b", entry[6], "k", entry[7], "t", entry[8])
-end
-
 -- Search attributes: {name, JSON, terms}; the terms, one a line, are what equality can look up.
 local function index_terms(run, start, name, terms, add)
   for term in string.gmatch(terms, "[^\n]+") do

@@ -1,7 +1,8 @@
--- {entry, id, run id, reply or "", key}: take an entry out of the outbox; its sender gets the reply.
+-- {entry, id, run id, reply or "", key, lane}: take an entry out of the outbox; its sender gets the reply.
 local id, only, reply = input[2], input[3], input[4]
-if drop_entry(tag .. ":out", input[1]) == 1 and reply ~= "" then
-  local run = running(id)
+if drop_entry(tag .. ":out", input[1]) == 1 then
+  advance(input[6])
+  local run = reply ~= "" and running(id)
   if run and (only == "" or only == run) and not seen(id, "reply:" .. input[5]) then
     enqueue(run, reply)
   end

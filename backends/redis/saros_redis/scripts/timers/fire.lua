@@ -34,7 +34,7 @@ local function fire(kind, run, ref, item)
     end_run(run, "timed_out", "time_out", item)
   elseif kind == "again" then
     local id, pid = unpack(call("HMGET", key("m", run), "id", "pid"))
-    send_out({id, run, pid, 0, "time_out", item, run .. ":time_out", ""})
+    send_out({id, run, pid, 0, "time_out", item, run .. ":time_out", "", ""})
   elseif kind == "retry" then
     queue_activity(run, ref, item)
   else

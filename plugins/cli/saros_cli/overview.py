@@ -9,7 +9,7 @@ import msgspec
 
 from saros.insight.reasons import activity_waits, reason, span, waits_in_short
 from saros.interfaces.insight import Queue, Schedule, Stack, Worker
-from saros.interfaces.pending import Pending
+from saros.interfaces.insight.pending import Pending
 from saros.model.errors import NOT_FOUND, Error
 from saros.model.execution import RUNNING
 from saros.model.text import json_visible, one_line
@@ -63,7 +63,7 @@ def queue_rows(queues: Sequence[Queue], now: int) -> list[tuple[str, ...]]:
 
 
 def schedule_rows(schedules: Sequence[Schedule], now: int) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for each in schedules:
         state = "active"
         if each.paused is not None:
@@ -90,7 +90,7 @@ async def insight_of(app: App, id: str, run_id: str) -> Insight:
     handle = app.get(id, run_id)
     pending = await handle.pending()
     stack = None
-    if pending.status == RUNNING and pending.parked is None:
+    if pending.status == RUNNING and pending.parked is None and pending.task is None:
         try:
             stack = await handle.stack()
         except Error:  # this client has not its app, or not the right version
@@ -187,10 +187,11 @@ async def overview(app: App) -> Overview:
 def overview_lines(found: Overview) -> list[str]:
     counts = ", ".join(f"{count} {status}" for status, count in sorted(found.counts.items())) or "none"
     lines = [f"executions: {counts}", ""]
+    failing: list[tuple[str, ...]] = [(each.id, each.said) for each in found.failing[:SHOWN]]
     for titles, rows in (
         (QUEUES, queue_rows(found.queues, found.time)),
         (WORKERS, worker_rows(found.workers, found.time)),
-        (("EXECUTION", "FAILING"), [(each.id, each.said) for each in found.failing[:SHOWN]]),
+        (("EXECUTION", "FAILING"), failing),
     ):
         lines += [*aligned(titles, rows), ""]
     return lines[:-1]

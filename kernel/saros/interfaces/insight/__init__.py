@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from ..model.execution import Description
+from ...model.execution import Description
 from .pending import Pending
 
 WORKFLOW: Final = "workflow"

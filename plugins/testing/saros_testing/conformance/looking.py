@@ -7,7 +7,7 @@ from typing import Any
 
 from saros.app.app import App
 from saros.insight.reasons import reason
-from saros.interfaces.pending import Pending
+from saros.interfaces.insight.pending import Pending
 from saros.model.errors import INVALID, NOT_FOUND
 from saros.model.timing import SECOND
 
@@ -236,9 +236,14 @@ async def schedules(case: Case) -> None:
     plan = {"workflow": "app:main", "cron": "0 0 1 1 *"}
     app = await case.app(SCHEDULED, entries=({"name": "yearly", "kind": "schedule", **plan},))
 
-    async def told() -> Any:
-        return next(each for each in await app.app.schedules() if each.id == "app:yearly")
+    async def known() -> bool:
+        return [each.id for each in await app.app.schedules()] == ["app:yearly"]
 
+    async def told() -> Any:
+        (found,) = await app.app.schedules()
+        return found
+
+    await eventually(known, "a worker has set the schedule up", WAITS_S)
     with case.still(app):
         first = await told()
         assert (first.workflow, first.paused, first.last) == ("app:main", None, [])

@@ -1,6 +1,6 @@
-"""A process that has the backend note that a worker is blocked, and prints a sentence on what comes of it.
+"""A process in which the backend records that a worker is blocked; it prints a sentence that says what happens next.
 
-`saros.app.watching` starts it, and gives it JSON on stdin; it must not load the backend itself.
+`saros_watchdog.watching` starts it with JSON on stdin, because that process must not load the backend itself.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import os
 import sys
 from typing import Any
 
-from ..model.text import cut, one_line
-from .loading import load_app
-from .plugins import installed
+from saros.app.loading import load_app
+from saros.app.plugins import installed
+from saros.model.text import cut, one_line
 
 
 async def noted(given: dict[str, Any]) -> str:
-    """Open the backend as the worker did, and have it note the execution that blocks it."""
+    """Open the backend as the worker did, and have it record the execution that blocks the worker."""
     plugins = installed()
     backend = plugins.backend(given["url"]).make(given["url"], given["options"])
     await backend.open(load_app(given["app"], plugins, given["env"]))
@@ -30,10 +30,10 @@ async def noted(given: dict[str, Any]) -> str:
 def main() -> None:
     try:
         print(asyncio.run(noted(json.load(sys.stdin))))
-    except Exception as exc:  # the worker ends all the same
+    except Exception as exc:  # the worker is ended anyway
         print(one_line(cut(f"The backend could not note it: {type(exc).__name__}: {exc}")))
     sys.stdout.flush()
-    os._exit(0)  # the worker waits for the end, and nothing of this process is left to be cleaned up
+    os._exit(0)  # the worker waits for this exit, and there is nothing to clean up
 
 
 if __name__ == "__main__":

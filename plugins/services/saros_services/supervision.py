@@ -1,10 +1,9 @@
 """Supervision: keeps the processes of ``process.service`` entries running.
 
-A service whose process fails is started again after a delay that grows with each failure in a row. One whose process
-ends normally has done its work; one that fails with an error that is not retryable has failed for good. (A crash,
-which is of kind Internal, is neither: who supervises wants it to be started again.) A process that ran for longer
-than `stable_threshold` before it failed had recovered: its failures are counted anew. While it runs, the process is
-registered under the id of the service.
+A service whose process fails is restarted after a delay that grows with each failure in a row. A service is not
+restarted if its process ends normally, or fails with an error that is not retryable. (A crash, of kind Internal,
+is restarted all the same.) If a process ran for longer than `stable_threshold` before it failed, the count of
+failures starts again. While it runs, the process is registered under the id of the service.
 """
 
 from __future__ import annotations
@@ -16,20 +15,20 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from ..entries import Entry, parse_duration
-from ..model import values
-from ..model.background import together
-from ..model.clock import Handle, backoff
-from ..model.errors import CANCELED, INTERNAL, TIMEOUT, CodeError, Error, ErrorData
-from ..model.records import CANCEL, EMPTY, NO_ARGS, CancelRequest, Outcome, pack
-from ..model.values import Json, error_data
-from ..processes import Actor, ProcessHost
+from saros.entries import Entry, parse_duration
+from saros.model import values
+from saros.model.background import together
+from saros.model.clock import Handle, backoff
+from saros.model.errors import CANCELED, INTERNAL, TIMEOUT, CodeError, Error, ErrorData
+from saros.model.records import CANCEL, EMPTY, NO_ARGS, CancelRequest, Outcome, pack
+from saros.model.values import Json, error_data
+from saros.processes import Actor, ProcessHost
 
 log = logging.getLogger("saros.services")
 
 
 class Restart(msgspec.Struct, frozen=True):
-    """When a failed process starts again; times in nanoseconds, 0 attempts means no limit."""
+    """When a failed process is restarted; times in nanoseconds, 0 attempts means no limit."""
 
     max_attempts: int
     initial_delay: int
@@ -49,7 +48,7 @@ class Restart(msgspec.Struct, frozen=True):
         )
 
     def delay(self, failures: int) -> int:
-        """The wait after so many failures in a row."""
+        """The wait after this many failures in a row."""
         delay = backoff(self.initial_delay, self.backoff_factor, self.max_delay, failures)
         return round(delay * random.uniform(1 - self.jitter, 1 + self.jitter)) if self.jitter else delay
 
@@ -57,14 +56,14 @@ class Restart(msgspec.Struct, frozen=True):
 class Service:
     """One supervised process.
 
-    :param changed: called when its process has begun, and when it is given up.
+    :param changed: called when its process has begun, and when the service is given up.
     """
 
     def __init__(self, host: ProcessHost, entry: Entry, changed: Callable[[], None]) -> None:
         self.entry = entry
         self.actor: Actor | None = None
         self.failures = 0  # in a row
-        self.begun = False  # its process has run once, and did not fail at once
+        self.begun = False  # whether its process has run once without failing at once
         self.given_up = False
         self._host = host
         self._changed = changed
@@ -78,7 +77,7 @@ class Service:
         self._stopped = asyncio.Event()
 
     def start(self) -> None:
-        """Start the process; a failure counts as one of the process."""
+        """Start the process; a failure to start counts as a failure of the process."""
         self._timer = None
         self._began = self._host.clock.steady()
         args = self.entry.get("input")
@@ -94,14 +93,14 @@ class Service:
                 name=self.entry.id,
             )
         except Error as error:
-            self._host.deployment.refresh()  # somebody may have repaired the code by the next time
+            self._host.deployment.refresh()  # the code may be repaired before the next start
             self._failed(
                 error_data(error), final=error.retryable is False and not isinstance(error, CodeError)
             )
         else:
             actor.awaited = True
             log.info("%s started (%s)", self.entry.id, process.id)
-            # Its code runs for the first time in the loop's next round, before this is called.
+            # Its code first runs in the loop's next iteration, before this callback.
             asyncio.get_running_loop().call_soon(self._has_begun, actor)
 
     def _has_begun(self, actor: Actor) -> None:
@@ -109,7 +108,7 @@ class Service:
             return  # it has ended
         took = self._host.clock.steady() - self._began
         if took > self._start_limit:
-            late = f"its start took {took / 1e9:g} s, and may take {self._start_limit / 1e9:g} s"
+            late = f"its start took {took / 1e9:g} s; the limit is {self._start_limit / 1e9:g} s"
             actor.end(pack(Outcome(err=ErrorData(late, TIMEOUT))))
         else:
             self._note(begun=True)
@@ -137,18 +136,20 @@ class Service:
         self.failures += 1
         limit = self._restart.max_attempts
         if final:
-            log.error("%s is given up, for its error is not retryable: %s", self.entry.id, error.message)
+            log.error(
+                "%s is not restarted, because its error is not retryable: %s", self.entry.id, error.message
+            )
             self._note(given_up=True)
         elif limit and self.failures > limit:
-            log.error("%s is given up after %d restarts: %s", self.entry.id, limit, error.message)
+            log.error("%s does not restart after %d restarts: %s", self.entry.id, limit, error.message)
             self._note(given_up=True)
         else:
             delay = self._restart.delay(self.failures)
-            log.warning("%s failed, and starts again in %g s: %s", self.entry.id, delay / 1e9, error.message)
+            log.warning("%s failed; it restarts in %g s: %s", self.entry.id, delay / 1e9, error.message)
             self._timer = clock.call_after(delay, self.start)
 
     async def stop(self, limit: int) -> None:
-        """Ask the process to end, and end it after `limit` nanoseconds."""
+        """Ask the process to end, and kill it after `limit` nanoseconds."""
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
@@ -169,7 +170,7 @@ _OVERDUE = ErrorData("the service was stopped, and its process did not end in ti
 
 
 class Supervisor:
-    """The services of an app, each started after those that it depends on and stopped before them."""
+    """The services of an app. Each starts after those that it depends on, and stops before them."""
 
     def __init__(self, host: ProcessHost) -> None:
         self._clock = host.clock
@@ -179,7 +180,7 @@ class Supervisor:
         self._waiting: list[Service] = []
 
     def start(self) -> None:
-        """Start what starts by itself, each service as soon as those that it depends on have begun."""
+        """Start the services that start automatically, each as soon as its dependencies have begun."""
         self._waiting = [each for each in self.services.values() if each.entry.get("lifecycle.auto_start")]
         self._start_ready()
 
@@ -193,7 +194,7 @@ class Supervisor:
             ]
             lost = next((other for other in missing if other.given_up), None)
             if lost is not None:
-                log.error("%s does not start, for it depends on %s", service.entry.id, lost.entry.id)
+                log.error("%s does not start, because it depends on %s", service.entry.id, lost.entry.id)
                 service.given_up = True  # for those that depend on it, which come later
             elif missing:
                 self._waiting.append(service)
@@ -206,10 +207,10 @@ class Supervisor:
         return [self.services[id] for id in ids if id in self.services]
 
     async def stop(self) -> None:
-        """Stop the services side by side, each once those that depend on it have stopped.
+        """Stop the services concurrently, each one after the services that depend on it.
 
-        All have stopped within the longest `stop_timeout`: of what is left of it, a service gets an equal share with
-        each of those that have to stop after it, one after another.
+        All stop within the longest `stop_timeout`: a service and the services that must stop after it, one after
+        another, share the remaining time equally.
         """
         self._waiting = []
         if not self.services:
@@ -235,16 +236,16 @@ class Supervisor:
         return [service.entry for service in self.services.values()]
 
     def _depths(self) -> Mapping[str, int]:
-        """How many services stop one after another, from each one on: itself, and those that it depends on."""
+        """For each service, how many stop one after another from it on: itself and its dependencies."""
         depths: dict[str, int] = {}
-        for id, service in self.services.items():  # each comes after those that it depends on
+        for id, service in self.services.items():  # dependencies come first
             needed = [depths[other.entry.id] for other in self._of(service.entry.dependencies)]
             depths[id] = 1 + max(needed, default=0)
         return depths
 
 
 def in_order(entries: Iterable[Entry]) -> list[Entry]:
-    """Entries such that each comes after those that it depends on; otherwise in the given order."""
+    """Sort entries so that each comes after its dependencies; otherwise keep the given order."""
     waiting = {entry.id: entry for entry in entries}
     result: list[Entry] = []
 

@@ -1,10 +1,11 @@
-"""A small process beside a worker, for what the worker's own threads cannot see: code that keeps Python's lock.
+"""A small process beside a worker that notices what the worker's own threads cannot: code that holds Python's lock.
 
-While C code holds the lock (a regular expression that never ends, a fault in an extension), no thread of Python's
-runs, that of `saros.app.watchdog` neither. So the worker writes into shared memory what it runs, and its watchdog a
-beat. When the beats stop while something runs, this process says so, has the backend note it, and kills the worker.
+While C code holds the lock (a regular expression that never ends, a fault in an extension), no Python thread runs,
+including that of `saros_watchdog.watchdog`. Therefore the worker writes into shared memory what it runs, and its
+watchdog counts beats there. If the beats stop while something runs, this process prints that, has the backend record
+it, and kills the worker.
 
-It runs as a script, without site-packages, and imports no more than it needs until then.
+It runs as a script, without site-packages, and imports only what it needs.
 """
 
 from __future__ import annotations
@@ -22,24 +23,24 @@ from typing import Any, Final
 
 SLOT: Final = 2048
 LOOP_SLOTS: Final = 8
-"""For activations within each other on the event loop; the others are for threads."""
+"""How many slots are for nested activations on the event loop; the others are for threads."""
 SLOTS: Final = 256
 HEAD: Final = 64
 SIZE: Final = HEAD + SLOT * SLOTS
-"""Of the shared memory: a counter of beats, then the slots, each a length and JSON of that length."""
+"""Bytes of the shared memory: a counter of beats, then the slots, each a length and JSON of that length."""
 WORDS_S: Final = 20.0
-"""What noting it may take, with the start of a process."""
+"""How long recording may take, including the start of a process."""
 TRACE_S: Final = 2.0
 TICK_HZ: Final = os.sysconf("SC_CLK_TCK")
 
 
 def tick_s(silence_s: float) -> float:
-    """Seconds between two beats."""
+    """Return the seconds between two beats."""
     return min(0.5, silence_s / 5)
 
 
 def busy_slots(memory: Any) -> list[dict[str, Any]]:
-    """What the worker runs: the activations of the loop from the outermost to the innermost, then threads."""
+    """What the worker runs: the event loop's activations from the outermost to the innermost, then threads."""
     found = []
     for at in range(HEAD, SIZE, SLOT):
         size = int.from_bytes(memory[at : at + 4], "little")
@@ -49,7 +50,7 @@ def busy_slots(memory: Any) -> list[dict[str, Any]]:
 
 
 class _Threads:
-    """The threads of a process, as far as the system tells of them."""
+    """The threads of a process, as far as the system reports them."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -60,9 +61,9 @@ class _Threads:
         self.used, self._last = {}, {}
 
     def lived(self, passed: float) -> float:
-        """How much of `passed` seconds counts: none while it is stopped, only its CPU time while it wants to run.
+        """How much of `passed` seconds counts: none while the process is stopped; only CPU time while it is runnable.
 
-        So a machine that is slow or overloaded ends nobody.
+        So a slow or overloaded machine does not get a worker killed.
         """
         try:
             names = os.listdir(f"/proc/{self._pid}/task")
@@ -86,13 +87,13 @@ class _Threads:
         return min(passed, used) if wants else passed
 
     def _stopped(self) -> bool:
-        """Where there is no /proc."""
+        """Return whether the process is stopped, on systems without /proc."""
         asked = ["ps", "-o", "state=", "-p", str(self._pid)]
         return subprocess.run(asked, capture_output=True, text=True, check=False).stdout[:1] == "T"
 
 
 def culprit(running: list[dict[str, Any]], used: dict[int, float], silent: float) -> dict[str, Any] | None:
-    """Whoever holds the lock: the thread that works, or the only one that can be it."""
+    """The activation that holds the lock: that of the thread that uses CPU time, or the only candidate."""
     busiest = max(used, key=lambda thread: used[thread], default=0)
     if used.get(busiest, 0.0) > silent / 2:
         own = [each for each in running if each["thread"] == busiest]
@@ -101,7 +102,7 @@ def culprit(running: list[dict[str, Any]], used: dict[int, float], silent: float
 
 
 def place(trace: str, ident: int, root: str) -> str:
-    """File and line of the app's innermost code of a thread, in what `faulthandler` has written; or nothing."""
+    """File and line of a thread's innermost app code in the output of `faulthandler`; empty if there is none."""
     for part in re.split(r"\n(?=\S)", trace):
         head = re.match(r"(?:Current thread|Thread) 0x([0-9a-f]+)", part)
         if head and int(head[1], 16) == ident:
@@ -126,7 +127,7 @@ class Watching:
             if select.select([0], [], [], tick)[0] and not os.read(0, 1):
                 return
             now = time.monotonic()
-            # After a pause of this process, too, or of the machine, nothing is to blame for the time.
+            # After a pause of this process, too, or of the machine, no activation is to blame for the time.
             passed, last = min(now - last, 2 * tick), now
             heard, beats = beats, bytes(self._memory[:8])
             running = busy_slots(self._memory) if beats == heard else []
@@ -141,7 +142,7 @@ class Watching:
 
     def _end(self, running: list[dict[str, Any]], used: dict[int, float], silent: float) -> None:
         found = culprit(running, used, silent)
-        told = "What it held passes to others when its leases end."
+        told = "Other workers take over its tasks when its leases end."
         if found is None:
             names = ", ".join(each["name"] for each in running[:3])
             more = f" and {len(running) - 3} others" if len(running) > 3 else ""
@@ -168,19 +169,19 @@ class Watching:
         return place(text, ident, os.path.realpath(self._given["root"]))
 
     def _noted(self, note: str, problem: str) -> str:
-        """Have another process note it (`saros.app.noting`), which may load the backend."""
+        """Record it in another process (`saros_watchdog.noting`), which may load the backend."""
         if not note:
             return str(self._given["lost"])
         given = json.dumps({**self._given, "note": note, "problem": problem})
-        argv = [sys.executable, "-m", "saros.app.noting"]
+        argv = [sys.executable, "-m", "saros_watchdog.noting"]
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(self._given["path"])}
         try:
             done = subprocess.run(
                 argv, input=given, capture_output=True, text=True, env=env, timeout=WORDS_S, check=False
             )
         except (OSError, subprocess.TimeoutExpired):
-            return "The backend could not note it in time."
-        return done.stdout.strip() or "The backend could not note it."
+            return "The backend could not record it in time."
+        return done.stdout.strip() or "The backend could not record it."
 
 
 def _watch() -> None:

@@ -6,10 +6,10 @@ from typing import Final
 
 import msgspec
 
-from ..model.raw import ABSENT
-from ..model.text import cut
-from ..model.values import Json
-from .activities import ActivityTask
+from ...model.raw import ABSENT
+from ...model.text import cut
+from ...model.values import Json
+from ..activities import ActivityTask
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):

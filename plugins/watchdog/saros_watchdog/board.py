@@ -1,4 +1,4 @@
-"""What a worker shows to the process that watches it (see `saros.app.watching`)."""
+"""Memory in which a worker shows its state to the process that watches it (see `saros_watchdog.watching`)."""
 
 from __future__ import annotations
 
@@ -13,42 +13,43 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..model.text import cut, one_line
+from saros.model.text import cut, one_line
+
 from . import watching
 from .watching import HEAD, LOOP_SLOTS, SIZE, SLOT, SLOTS
+
+if TYPE_CHECKING:
+    from saros.app.hookspecs import Guarded
 
 log = logging.getLogger("saros")
 
 
-class Elsewhere(NamedTuple):
-    """How another process opens the same backend, to note that this one is blocked.
+class _Shown(msgspec.Struct):
+    """The content of a slot, as JSON.
 
-    :ivar note: what `Backend.noted` needs to know there of the execution of some `Facts`; any thread asks.
-    :ivar lost: what is said where there is nothing to note.
+    :ivar note: the data about the execution for `Backend.noted`.
     """
 
-    url: str
-    options: Mapping[str, Any]
-    app: str
-    env: Mapping[str, str] | None
-    root: str
-    note: Callable[[Any], bytes]
-    lost: str
+    name: str
+    thread: int
+    ident: int
+    note: str
 
 
 class Board:
-    """Memory that is shared with the watching process, which runs until `close`.
+    """Memory shared with the watching process, which runs until `close`. It is an `ActivationObserver`.
 
     :raises OSError: when that process cannot be started.
     """
 
-    def __init__(self, silence_s: float, elsewhere: Elsewhere) -> None:
-        self._note = elsewhere.note
+    def __init__(self, guarded: Guarded) -> None:
+        backend = guarded.backend
+        self._note = backend.note
         self._beats = 0
         self._signal = 0  # see `_traced`
         self._free = list(range(LOOP_SLOTS, SLOTS))
@@ -62,17 +63,23 @@ class Board:
                 argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=fds
             )
         given = {
-            **{"silence": silence_s, "url": elsewhere.url, "options": dict(elsewhere.options)},
-            **{"app": elsewhere.app, "env": elsewhere.env and dict(elsewhere.env), "root": elsewhere.root},
-            **{"lost": elsewhere.lost, "path": [each for each in sys.path if each], "signal": self._traced()},
+            "silence": guarded.silence_s,
+            "url": guarded.url,
+            "options": dict(guarded.options),
+            "app": guarded.path,
+            "env": guarded.env and dict(guarded.env),
+            "root": guarded.root,
+            "lost": backend.lost,
+            "path": [each for each in sys.path if each],
+            "signal": self._traced(),
         }
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has failed, and said why
+        with contextlib.suppress(BrokenPipeError):  # the process has failed, and printed why
             self._process.stdin.write(json.dumps(given, default=str).encode() + b"\n")
             self._process.stdin.flush()
 
     def _traced(self) -> int:
-        """A signal on which this process writes where its threads are, without Python's lock; 0 for none."""
+        """Return a signal that makes this process write its threads' stacks without Python's lock; 0 for none."""
         number = getattr(signal, "SIGRTMAX", 0)
         if not number or signal.getsignal(number) is not signal.SIG_DFL:
             return 0
@@ -81,18 +88,43 @@ class Board:
         return self._signal
 
     def beat(self) -> None:
-        """Say that a thread of Python's runs."""
+        """Record that a Python thread can run."""
         self._beats += 1
         self._memory[:8] = self._beats.to_bytes(8, "little")
 
+    def begun(self, depth: int, facts: Any) -> None:
+        if depth < LOOP_SLOTS:
+            self.show(depth, facts)
+
+    def ended(self, depth: int) -> None:
+        if depth < LOOP_SLOTS:
+            self.clear(depth)
+
+    @contextlib.contextmanager
+    def aside(self, facts: Any) -> Iterator[None]:
+        if not self._free:
+            yield
+            return
+        slot = self._free.pop()
+        self.show(slot, facts)
+        try:
+            yield
+        finally:
+            self.clear(slot)
+            self._free.append(slot)
+
     def show(self, slot: int, facts: Any) -> None:
-        """Say what this thread runs from now on."""
-        note = self._note(facts).decode()
-        name = one_line(cut(facts.name))
-        shown = [name, threading.get_native_id(), threading.get_ident(), note]
-        data = msgspec.json.encode(dict(zip(("name", "thread", "ident", "note"), shown, strict=True)))
-        if len(data) > SLOT - 4:  # a long id: it is named, and its lease ends by itself
-            data = msgspec.json.encode({"name": name, "thread": shown[1], "ident": shown[2], "note": ""})
+        """Show what this thread runs from now on."""
+        shown = _Shown(
+            one_line(cut(facts.name)),
+            threading.get_native_id(),
+            threading.get_ident(),
+            self._note(facts).decode(),
+        )
+        data = msgspec.json.encode(shown)
+        if len(data) > SLOT - 4:  # a long id: show only the name, and let the lease expire
+            shown.note = ""
+            data = msgspec.json.encode(shown)
         at = HEAD + slot * SLOT
         self._memory[at + 4 : at + 4 + len(data)] = data
         self._memory[at : at + 4] = len(data).to_bytes(4, "little")
@@ -100,17 +132,6 @@ class Board:
     def clear(self, slot: int) -> None:
         at = HEAD + slot * SLOT
         self._memory[at : at + 4] = b"\0\0\0\0"
-
-    def take(self) -> int | None:
-        """A slot for a thread, if one is free."""
-        try:
-            return self._free.pop()
-        except IndexError:
-            return None
-
-    def give_back(self, slot: int) -> None:
-        self.clear(slot)
-        self._free.append(slot)
 
     def close(self) -> None:
         """End the watching process."""

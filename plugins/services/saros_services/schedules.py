@@ -1,10 +1,10 @@
 """Schedules: starts workflows of ``schedule`` entries through any `Backend`.
 
-Every worker process runs one, and they need not know of each other: the workflow of an occurrence has an id
-that is made of the schedule's id and the occurrence's time, and an id starts once, ever. Which runs of a
-schedule go on, for the overlap policy, is asked of the backend: they bear the search attribute `MARK`.
+Every worker process runs one, without coordination: the id of an occurrence's workflow consists of the schedule's
+id and the occurrence's time, and each id starts only once. For the overlap policy, the backend is queried for
+the schedule's open runs, which have the search attribute `MARK`.
 
-Occurrences that pass while no worker runs are left out. So are those that pass while all are asleep, but for
+Occurrences that pass while no worker runs are skipped. So are those that pass while all machines sleep, except
 the newest.
 """
 
@@ -14,25 +14,25 @@ import asyncio
 import logging
 from collections import deque
 
-from ..entries import Entry
-from ..insight.occurrences import MARK, Occurrences, name_of, start_request
-from ..interfaces.backend import Backend
-from ..interfaces.deployment import Deployment
-from ..model.background import Job
-from ..model.clock import Handle
-from ..model.errors import ALREADY_EXISTS, NOT_FOUND, UNAVAILABLE, Error
-from ..model.execution import Description, Pid
-from ..model.records import CANCEL, Ask, CancelRequest, pack
-from ..model.timing import SECOND
+from saros.entries import Entry
+from saros.insight.occurrences import MARK, Occurrences, name_of, start_request
+from saros.interfaces.backend import Backend
+from saros.interfaces.deployment import Deployment
+from saros.model.background import Job
+from saros.model.clock import Handle
+from saros.model.errors import ALREADY_EXISTS, NOT_FOUND, UNAVAILABLE, Error
+from saros.model.execution import Description, Pid
+from saros.model.records import CANCEL, Ask, CancelRequest, pack
+from saros.model.timing import SECOND
 
 log = logging.getLogger("saros.schedules")
 
 PAUSE_NS = SECOND
-"""The wait before a backend that could not be reached is asked again."""
+"""The wait before a retry if the backend could not be reached."""
 
 
 class Schedule:
-    """One schedule entry. It notes occurrences when they are due, and a task of its own starts them in order."""
+    """One schedule entry. It notes occurrences when they are due; a background job starts them in order."""
 
     def __init__(self, deployment: Deployment, backend: Backend, entry: Entry) -> None:
         self.entry = entry
@@ -51,18 +51,20 @@ class Schedule:
         self._job = Job(self._run(), f"the schedule {self.entry.id}")
 
     async def stop(self) -> None:
-        """Stop; what it has started goes on."""
+        """Stop the schedule; workflows that it has started continue."""
         if self._timer is not None:
             self._timer.cancel()
         if self._job is not None:
             await self._job.end()
 
-    # --- when -------------------------------------------------------------------------------
+    # --- timing -----------------------------------------------------------------------------
 
     def _wait(self) -> None:
         time = self._occurrences.after(self._backend.clock.now())
         if time is None:
-            log.warning("%s has no time left at which it could be due", self.entry.id)
+            log.warning(
+                "%s will never be due again: its cron expression matches no future time", self.entry.id
+            )
             return
         self._timer = self._backend.clock.call_on_date(time, lambda: self._note(time))
 
@@ -74,7 +76,7 @@ class Schedule:
         self._noted.set()
         self._wait()
 
-    # --- what -------------------------------------------------------------------------------
+    # --- starting ---------------------------------------------------------------------------
 
     async def _run(self) -> None:
         clock = self._backend.clock
@@ -83,10 +85,10 @@ class Schedule:
             self._noted.clear()
             while self._due:
                 running, away, time = None, False, self._due[0]
-                clock.busy(1)  # virtual time stands still until the occurrence has been seen to
+                clock.busy(1)  # virtual time must not pass until the occurrence is handled
                 try:
                     running = await self._see_to(time)
-                except Exception as error:  # the schedule goes on with its next occurrence
+                except Exception as error:  # the schedule continues with its next occurrence
                     away = self._failed(error, time)
                 finally:
                     clock.busy(-1)
@@ -96,7 +98,7 @@ class Schedule:
                     await self._end_of(running)
 
     def _failed(self, error: Exception, time: int) -> bool:
-        """Whether to try again, since only the server is away."""
+        """Log a failure; True if the start should be retried, because only the server is away."""
         if isinstance(error, Error) and error.kind == UNAVAILABLE:
             log.warning("%s: %s; trying again", self.entry.id, error)
             return True
@@ -110,7 +112,7 @@ class Schedule:
             self._due.popleft()
 
     async def _see_to(self, time: int) -> Description | None:
-        """Start an occurrence or leave it out; or return the run that must end before."""
+        """Start an occurrence or skip it, or return the run that must end first."""
         id = f"{self.entry.id}-{name_of(time)}"
         if self.entry.id in await self._backend.paused():
             log.info("%s is left out: the schedule is paused", id)
@@ -120,7 +122,7 @@ class Schedule:
         if running is None:
             await self._start(id)
         elif self._overlap == "skip":
-            log.info("%s is left out: %s still runs", id, running.id)
+            log.info("%s is skipped: %s is still running", id, running.id)
         else:
             await self._stop_other(running)
             return running
@@ -128,7 +130,7 @@ class Schedule:
         return None
 
     async def _running(self, own: str) -> Description | None:
-        """A run of this schedule that goes on, other than the occurrence's own."""
+        """A running run of this schedule, other than the occurrence's own."""
         query = f"status = 'running' and {MARK} = '{self.entry.id}'"
         async for found in self._backend.executions(query):
             if found.id != own:
@@ -146,9 +148,9 @@ class Schedule:
     async def _end_of(self, running: Description) -> None:
         try:
             await self._backend.result(running.id, running.run_id)
-        except Exception as error:  # whether it still runs is asked again
+        except Exception as error:  # the caller checks again whether it is running
             if not isinstance(error, Error):
-                log.exception("%s: the end of %s could not be awaited", self.entry.id, running.id)
+                log.exception("%s: waiting for the end of %s failed", self.entry.id, running.id)
             elif error.kind == NOT_FOUND:
                 return
             await self._pause()
@@ -166,10 +168,12 @@ class Schedule:
         try:
             await self._backend.start(start_request(self._deployment, self.entry, id))
         except Error as error:
-            if error.kind != ALREADY_EXISTS:  # another worker was first
+            if error.kind != ALREADY_EXISTS:  # another worker has started it
                 raise
         else:
             log.info("%s started", id)
+            if self._deployment.observer is not None:
+                self._deployment.observer.fired(self.entry.id)
 
 
 class Scheduler:

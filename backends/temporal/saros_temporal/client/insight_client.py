@@ -1,0 +1,243 @@
+"""What people may ask of a namespace: what is pending, who works, how long queues are, and schedules."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from temporalio.api.enums.v1 import EventType, PendingActivityState, PendingWorkflowTaskState, TaskQueueType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.api.workflowservice.v1 import (
+    DescribeTaskQueueRequest,
+    DescribeTaskQueueResponse,
+    DescribeWorkflowExecutionRequest,
+    DescribeWorkflowExecutionResponse,
+)
+from temporalio.client import (
+    ScheduleActionExecutionStartWorkflow,
+    ScheduleActionResult,
+    ScheduleDescription,
+    ScheduleHandle,
+    ScheduleOverlapPolicy,
+)
+from temporalio.service import RPCError
+
+from saros.entries import Entry
+from saros.insight.occurrences import spec_of
+from saros.insight.open_commands import OpenCommands
+from saros.interfaces.insight import ACTIVITY, WORKFLOW, Paused, Queue, Schedule, ScheduleRun, Worker
+from saros.interfaces.insight.pending import (
+    Failure,
+    Parked,
+    Pending,
+    PendingActivity,
+    PendingChild,
+    PendingTask,
+)
+from saros.model.execution import RUNNING, Description
+from saros.model.raw import Raw
+from saros.model.records import CALL
+
+from ..wire.failures import error_in
+from ..wire.history_events import records
+from ..wire.payloads import decoded, to_json
+from .history_client import HistoryClient
+from .namespace import Namespace
+from .schedules import schedule_id
+
+RUNS: Final = 5
+TRIGGERED_S: Final = 20.0
+"""How long the server may take to start what a schedule is to start now."""
+_KINDS: Final = {
+    WORKFLOW: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    ACTIVITY: TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+}
+
+
+class InsightClient:
+    """Temporal does not tell the version of Saros, the app or the slots of workers, nor the task queues that
+    no worker of this app serves; a paused schedule does not tell since when.
+    """
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        self._client = namespace.client
+
+    # --- one execution ------------------------------------------------------------------------
+
+    async def pending(self, description: Description) -> Pending:
+        """What is under way in a run."""
+        found = Pending(description.id, description.run_id, description.status, description.task_queue)
+        if found.status != RUNNING:
+            return found
+        request = DescribeWorkflowExecutionRequest(namespace=self._client.namespace)
+        request.execution.workflow_id, request.execution.run_id = found.id, found.run_id
+        try:
+            told = await self._client.workflow_service.describe_workflow_execution(request, retry=True)
+            events = await HistoryClient(self._namespace, found.id, found.run_id).events()
+        except RPCError as error:
+            raise self._namespace.error(error, found.id) from error
+        commands = OpenCommands(found.run_id)
+        commands.hear(records(events))
+        commands.add_to(found)
+        found.children = [
+            PendingChild(each.initiated_id, each.workflow_id, each.workflow_type_name, each.run_id, RUNNING)
+            for each in told.pending_children
+        ]
+        scheduled = {
+            each.activity_task_scheduled_event_attributes.activity_id: each
+            for each in events
+            if each.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
+        }
+        for info in told.pending_activities:
+            event = scheduled.get(info.activity_id)
+            command = commands.commands.get(event.event_id) if event is not None else None
+            if event is not None and command is not None and command.op == CALL:
+                found.activities.append(await self._activity(info, event))
+        self._add_task(told, found, description.problem)
+        return found
+
+    async def _activity(self, info: PendingActivityInfo, event: HistoryEvent) -> PendingActivity:
+        attributes = event.activity_task_scheduled_event_attributes
+        found = PendingActivity(
+            event.event_id,
+            info.activity_type.name,
+            attributes.task_queue.name,
+            info.activity_id,
+            max(info.attempt, 1),
+            event.event_time.ToNanoseconds(),
+        )
+        waits = info.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
+        if not waits:
+            found.started = info.last_started_time.ToNanoseconds()
+            found.worker = info.last_worker_identity
+        elif info.attempt > 1:
+            found.next_attempt = info.scheduled_time.ToNanoseconds()
+        found.canceled = info.state == PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED
+        if info.HasField("last_failure"):
+            error = error_in(info.last_failure)
+            found.failure = Failure(error.message, error.kind)
+        if info.heartbeat_details.payloads:
+            payload = (await decoded(self._client.data_converter, info.heartbeat_details.payloads))[0]
+            found.heartbeat = Raw(to_json(payload))
+            found.heartbeat_time = info.last_heartbeat_time.ToNanoseconds()
+        return found
+
+    def _add_task(self, told: DescribeWorkflowExecutionResponse, found: Pending, problem: str | None) -> None:
+        if not told.HasField("pending_workflow_task"):
+            return
+        task = told.pending_workflow_task
+        since = task.original_scheduled_time.ToNanoseconds() or task.scheduled_time.ToNanoseconds()
+        if task.attempt > 1 and problem:
+            following = task.scheduled_time.ToNanoseconds() or None
+            found.parked = Parked(problem, task.attempt - 1, since, following)
+        found.task = PendingTask(found.task_queue, since, max(task.attempt, 1))
+        if task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED:
+            found.task.started = task.started_time.ToNanoseconds()
+
+    # --- workers ------------------------------------------------------------------------------
+
+    async def _task_queue(self, name: str, kind: str) -> DescribeTaskQueueResponse:
+        request = DescribeTaskQueueRequest(
+            namespace=self._client.namespace,
+            task_queue=TaskQueue(name=name),
+            task_queue_type=_KINDS[kind],
+            report_stats=True,
+        )
+        try:
+            return await self._client.workflow_service.describe_task_queue(request, retry=True)
+        except RPCError as error:
+            raise self._namespace.error(error, "") from error
+
+    async def workers(self, queues: Sequence[str]) -> list[Worker]:
+        """Those that poll these task queues."""
+        found: dict[str, Worker] = {}
+        for name in queues:
+            for kind in _KINDS:
+                for poller in (await self._task_queue(name, kind)).pollers:
+                    pid, _, host = poller.identity.partition("@")
+                    worker = found.setdefault(
+                        poller.identity,
+                        Worker(poller.identity, poller.identity, host, int(pid) if pid.isdigit() else 0),
+                    )
+                    if name not in worker.task_queues:
+                        worker.task_queues.append(name)
+                    heard = poller.last_access_time.ToNanoseconds()
+                    worker.heard = max(worker.heard or 0, heard)
+        return list(found.values())
+
+    async def queues(self, names: Sequence[str], now: int) -> list[Queue]:
+        found = []
+        for name in names:
+            for kind in _KINDS:
+                told = await self._task_queue(name, kind)
+                queue = Queue(name, kind, pollers=len({poller.identity for poller in told.pollers}))
+                if told.HasField("stats"):
+                    queue.waiting = told.stats.approximate_backlog_count
+                    if queue.waiting:
+                        queue.oldest = now - told.stats.approximate_backlog_age.ToNanoseconds()
+                found.append(queue)
+        return found
+
+    # --- schedules ----------------------------------------------------------------------------
+
+    def _schedule(self, entry: Entry) -> ScheduleHandle:
+        return self._client.get_schedule_handle(schedule_id(entry))
+
+    async def _described(self, entry: Entry) -> ScheduleDescription:
+        try:
+            return await self._schedule(entry).describe()
+        except RPCError as error:
+            raise self._namespace.error(error, entry.id) from error
+
+    async def schedule(self, entry: Entry) -> Schedule:
+        told = await self._described(entry)
+        state = told.schedule.state
+        last = [_run_of(action) for action in reversed(told.info.recent_actions)]
+        changed = told.info.last_updated_at or told.info.created_at
+        return Schedule(
+            entry.id,
+            entry.get("workflow"),
+            spec_of(entry),
+            entry.get("overlap") or "skip",
+            last[:RUNS],
+            [int(time.timestamp()) * 10**9 for time in told.info.next_action_times[:RUNS]],
+            Paused(int(changed.timestamp() * 1e6) * 1_000, state.note or "") if state.paused else None,
+        )
+
+    async def pause(self, entry: Entry, reason: str) -> None:
+        try:
+            await self._schedule(entry).pause(note=reason)
+        except RPCError as error:
+            raise self._namespace.error(error, entry.id) from error
+
+    async def resume(self, entry: Entry) -> None:
+        try:
+            await self._schedule(entry).unpause(note="")
+        except RPCError as error:
+            raise self._namespace.error(error, entry.id) from error
+
+    async def trigger(self, entry: Entry) -> str:
+        """Gives the id of the workflow, once the server has started it."""
+        before = (await self._described(entry)).info.num_actions
+        try:
+            await self._schedule(entry).trigger(overlap=ScheduleOverlapPolicy.ALLOW_ALL)
+        except RPCError as error:
+            raise self._namespace.error(error, entry.id) from error
+        async with asyncio.timeout(TRIGGERED_S):
+            while True:
+                told = (await self._described(entry)).info
+                if told.num_actions > before:
+                    return _run_of(told.recent_actions[-1]).id
+                await asyncio.sleep(0.1)
+
+
+def _run_of(result: ScheduleActionResult) -> ScheduleRun:
+    action = result.action
+    if not isinstance(action, ScheduleActionExecutionStartWorkflow):
+        raise TypeError("a schedule of Saros starts workflows, and nothing else")
+    time = int(result.started_at.timestamp() * 1e6) * 1_000
+    return ScheduleRun(action.workflow_id, action.first_execution_run_id, time)

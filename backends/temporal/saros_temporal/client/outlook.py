@@ -1,0 +1,143 @@
+"""`Insight` on Temporal: over the namespaces of an app."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import msgspec
+
+from saros.entries import Entry
+from saros.interfaces.deployment import Deployment
+from saros.interfaces.insight import Page, Paused, Queue, Schedule, Stack, Worker
+from saros.interfaces.insight.pending import Pending
+from saros.model.clock import Clock
+from saros.model.errors import INVALID, NOT_FOUND, Error
+from saros.model.execution import RUNNING
+from saros.model.records import pack
+
+from ..wire.operations import STACK_QUERY
+from .insight_client import InsightClient
+from .namespace import Namespace
+from .namespaces import Namespaces
+
+
+class TemporalInsight:
+    """See `saros.interfaces.insight.Insight`.
+
+    Lists are in the order of the server: without an index that sorts, those that run come first, newest first, and
+    then those that have ended, the last ended first. A stack is asked of a worker, which must poll the task queue.
+    """
+
+    clock: Clock
+
+    @property
+    def deployment(self) -> Deployment:
+        raise NotImplementedError
+
+    @property
+    def namespaces(self) -> Namespaces:
+        raise NotImplementedError
+
+    async def pending(self, id: str, run_id: str = "") -> Pending:
+        namespace = await self.namespaces.find(id, run_id)
+        return await InsightClient(namespace).pending(await namespace.describe(id, run_id))
+
+    async def stack(self, id: str, run_id: str = "") -> Stack:
+        namespace = await self.namespaces.find(id, run_id)
+        if (await namespace.describe(id, run_id)).status != RUNNING:
+            return Stack()
+        found = await namespace.messages.query(id, STACK_QUERY, b"[]", run_id)
+        return msgspec.json.decode(found, type=Stack)
+
+    # --- lists --------------------------------------------------------------------------------
+
+    async def page(self, query: str = "", limit: int = 100, cursor: str = "") -> Page:
+        """One namespace after the other."""
+        number, token = _read(cursor)
+        spaces = self.namespaces.all
+        if number >= len(spaces):
+            raise _bad_cursor()
+        items, following = await spaces[number].page(query, limit, token)
+        if following:
+            return Page(items, _cursor(number, following))
+        return Page(items, _cursor(number + 1, b"") if number + 1 < len(spaces) else "")
+
+    async def counts(self, query: str = "") -> dict[str, int]:
+        found: dict[str, int] = {}
+        for namespace in self.namespaces.all:
+            for status, count in (await namespace.counts(query)).items():
+                found[status] = found.get(status, 0) + count
+        return found
+
+    # --- workers ------------------------------------------------------------------------------
+
+    def _queues_of(self, namespace: Namespace) -> list[str]:
+        registry = self.deployment.registry
+        queues = [registry.task_queue(worker) for worker in namespace.workers]
+        return sorted(set(queues or registry.task_queues()))
+
+    async def workers(self) -> list[Worker]:
+        spaces = self.namespaces.all
+        return [w for each in spaces for w in await InsightClient(each).workers(self._queues_of(each))]
+
+    async def queues(self) -> list[Queue]:
+        spaces, now = self.namespaces.all, self.clock.now()
+        return [q for each in spaces for q in await InsightClient(each).queues(self._queues_of(each), now)]
+
+    # --- schedules ----------------------------------------------------------------------------
+
+    def _client(self, entry: Entry) -> InsightClient:
+        worker = self.deployment.registry.worker_of(entry)
+        return InsightClient(self.namespaces.of_worker(worker))
+
+    def _entry(self, id: str) -> Entry:
+        entry = self.deployment.registry.get(id)
+        if entry is None or entry.kind != "schedule":
+            raise Error(f"the app has no schedule {id}", NOT_FOUND, retryable=False)
+        return entry
+
+    async def schedules(self) -> list[Schedule]:
+        """Those of the app that a worker has set up on the server."""
+        found = []
+        for entry in self.deployment.registry.of_kind("schedule"):
+            try:
+                found.append(await self._client(entry).schedule(entry))
+            except Error as error:
+                if error.kind != NOT_FOUND:
+                    raise
+        return found
+
+    async def paused(self) -> dict[str, Paused]:
+        return {each.id: each.paused for each in await self.schedules() if each.paused is not None}
+
+    async def pause(self, schedule: str, reason: str = "") -> None:
+        entry = self._entry(schedule)
+        await self._client(entry).pause(entry, reason)
+
+    async def resume(self, schedule: str) -> None:
+        entry = self._entry(schedule)
+        await self._client(entry).resume(entry)
+
+    async def trigger(self, schedule: str) -> str:
+        entry = self._entry(schedule)
+        return await self._client(entry).trigger(entry)
+
+
+def _cursor(number: int, token: bytes) -> str:
+    return base64.urlsafe_b64encode(pack([number, token])).decode()
+
+
+def _read(cursor: str) -> tuple[int, bytes]:
+    if not cursor:
+        return 0, b""
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=tuple[int, bytes])
+    except (ValueError, msgspec.MsgspecError):
+        raise _bad_cursor() from None
+
+
+def _bad_cursor() -> Any:
+    return Error(
+        "this is no cursor of a list; take the one that the page before gave", INVALID, retryable=False
+    )

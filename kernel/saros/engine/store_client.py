@@ -1,0 +1,167 @@
+"""The executions of a store, as clients see them: starts, results, lists, histories, queries and updates."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from ..insight.store_insight import StoreInsight
+from ..interfaces.deployment import Deployment
+from ..interfaces.history import LAST, UNTIL_CLOSED
+from ..interfaces.program import Inspection
+from ..interfaces.signals import Mail
+from ..interfaces.store import Store
+from ..model import values
+from ..model.clock import Clock
+from ..model.errors import CANCELED as KIND_CANCELED
+from ..model.errors import INVALID, NOT_FOUND, TIMEOUT, UNAVAILABLE, Error, ErrorData
+from ..model.execution import (
+    CANCELED,
+    RUNNING,
+    HistoryPage,
+    Started,
+    StartRequest,
+    new_id,
+)
+from ..model.presentation import export_history
+from ..model.records import (
+    ANSWER,
+    COMPLETE,
+    FAIL,
+    QUERY,
+    UPDATE,
+    Answer,
+    Event,
+    HandlerCall,
+    Outcome,
+    outcome_ok,
+    pack,
+    unpack,
+)
+from ..model.search import check_search
+from ..model.values import Json
+from . import runs
+from .live import load
+from .runs import under_its_name
+
+QUERY_S = 10.0
+"""How long the first task of a run may take, when a query waits for it."""
+
+
+class StoreClient(StoreInsight):
+    """The part of `StoreBackend` that needs no workers here."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
+        self._deployment: Deployment | None = None
+
+    @property
+    def deployment(self) -> Deployment:
+        if self._deployment is None:
+            raise RuntimeError("the backend is not open")
+        return self._deployment
+
+    async def start(self, request: StartRequest) -> Started:
+        if request.options.search_attributes:
+            why = check_search(bytes(request.options.search_attributes))
+            if why:
+                raise Error(why, INVALID, retryable=False)
+        if self._deployment is not None:
+            self._deployment.registry.check_namespace(request.options, request.worker)
+        request = await under_its_name(self.store, request)
+        return await self.store.start(runs.first(request, self.clock.now()), request)
+
+    async def result(self, id: str, run_id: str = "") -> Json:
+        while True:
+            page = await self.history(id, run_id, LAST)
+            run_id = page.run.run_id
+            if page.status == RUNNING:
+                await self.store.changed(id, run_id, UNTIL_CLOSED)
+            elif page.next_run_id:
+                run_id = page.next_run_id
+            else:
+                return _outcome(page)
+
+    async def export(self, id: str, run_id: str = "") -> Any:
+        page = await self.history(id, run_id)
+        return export_history(page)
+
+    async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
+        """Replays the history here: no worker is needed, nothing is recorded, and ended runs answer too."""
+        page = await self._begun(id, run_id, name)
+        live = load(page.run, self.deployment, page.records)
+        try:
+            body = pack(HandlerCall("query", name, msgspec.Raw(args)))
+            outputs = live.program.advance([Event(QUERY, 0, body, live.time)])
+        finally:
+            live.close()
+        (command,) = [command for command in outputs[0] if command.op == ANSWER]
+        return _answered(unpack(command.body, Answer))
+
+    async def inspected(self, id: str, run_id: str) -> Inspection:
+        """Replays the history here, too."""
+        page = await self.history(id, run_id)
+        if not page.records:
+            return Inspection()
+        live = load(page.run, self.deployment, page.records)
+        try:
+            return live.program.inspect()
+        finally:
+            live.close()
+
+    async def _begun(self, id: str, run_id: str, name: str) -> HistoryPage:
+        """The history of a run, once its first task is done: before, it knows no queries."""
+        page = await self.history(id, run_id)
+        try:
+            async with asyncio.timeout(QUERY_S):
+                while not page.records and page.status == RUNNING:
+                    await self.store.changed(id, page.run.run_id, 0)
+                    page = await self.history(id, page.run.run_id)
+        except TimeoutError:
+            text = f"no worker has answered the query {name} of {id}; does one serve its task queue?"
+            raise Error(text, TIMEOUT) from None
+        return page
+
+    async def update(self, id: str, name: str, args: Json) -> Json:
+        call = HandlerCall(new_id(), name, msgspec.Raw(args))
+        page = await self.history(id)
+        length = page.start + len(page.records)
+        run_id = page.run.run_id
+        if not await self.store.post(id, Mail(UPDATE, 0, pack(call), key=call.id)):
+            raise Error(f"{id} has ended; only running executions are updated", NOT_FOUND, retryable=False)
+        heard = False
+        while True:
+            page = await self.history(id, run_id, length, wait=True)
+            length = page.start + len(page.records)
+            for record in page.records:
+                if record.op == UPDATE:
+                    heard = heard or unpack(record.body, HandlerCall).id == call.id
+                elif record.op == ANSWER:
+                    answer = unpack(record.body, Answer)
+                    if answer.id == call.id:
+                        return _answered(answer)
+            if page.status == RUNNING:
+                continue
+            if heard or not page.next_run_id:
+                raise Error(f"{id} ended before it answered the update {name}", UNAVAILABLE)
+            run_id, length = page.next_run_id, 0  # what a run has not heard of, the next one does
+
+
+def _outcome(page: HistoryPage) -> Json:
+    last = page.records[-1]
+    if last.op == COMPLETE and page.status == CANCELED:  # a cron schedule that came to its end
+        return pack(Outcome(err=ErrorData("canceled", KIND_CANCELED, False)))
+    if last.op == COMPLETE:
+        return outcome_ok(last.body)
+    if last.op == FAIL:
+        return b'{"err":' + last.body + b"}"
+    return last.body  # ended from outside, with an Outcome
+
+
+def _answered(answer: Answer) -> Json:
+    if answer.err is not None:
+        raise values.to_error(answer.err)
+    return bytes(answer.ok) if answer.ok else values.NULL

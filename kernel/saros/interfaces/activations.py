@@ -1,0 +1,95 @@
+"""The activations of this process: which code of entries runs now, for a guard that watches over it.
+
+A runtime reports to `watch` when an activation begins and ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from contextlib import AbstractContextManager
+from typing import Any, Final, Protocol
+
+
+class ActivationObserver(Protocol):
+    """Hears of each activation as it happens; `facts` have the name for messages."""
+
+    def begun(self, depth: int, facts: Any) -> None:
+        """Hear that an activation has begun on the event loop, within `depth` others."""
+        ...
+
+    def ended(self, depth: int) -> None:
+        """Hear that it has ended."""
+        ...
+
+    def aside(self, facts: Any) -> AbstractContextManager[None]:
+        """Give a context within which a thread other than that of the event loop runs something."""
+        ...
+
+
+class Watch:
+    """The activations that run in this process: mostly none or one, inside of it those that it causes."""
+
+    def __init__(self) -> None:
+        self.running: list[Any] = []  # the `Facts` of their programs
+        self.moves = 0  # how often anything happened
+        self.observer: ActivationObserver | None = None
+
+    def begin(self, facts: Any) -> None:
+        self.running.append(facts)
+        self.moves += 1
+        if self.observer is not None:
+            self.observer.begun(len(self.running) - 1, facts)
+
+    def end(self) -> None:
+        self.running.pop()
+        self.moves += 1
+        if self.observer is not None:
+            self.observer.ended(len(self.running))
+
+    def aside(self, facts: Any) -> AbstractContextManager[None]:
+        """Within: this thread, which is not that of the event loop, runs something."""
+        return contextlib.nullcontext() if self.observer is None else self.observer.aside(facts)
+
+    def alive(self) -> None:
+        """Hear that the present activation has got further."""
+        self.moves += 1
+
+
+watch: Final = Watch()
+
+
+class Watched:
+    """A coroutine, each of whose steps on the event loop is an activation.
+
+    :param facts: with the name for messages.
+    """
+
+    def __init__(self, work: Any, facts: Any) -> None:
+        self._work, self._facts = work, facts
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self
+
+    def __iter__(self) -> Watched:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        watch.begin(self._facts)
+        try:
+            return self._work.send(value)
+        finally:
+            watch.end()
+
+    def throw(self, *raised: Any) -> Any:
+        watch.begin(self._facts)
+        try:
+            return self._work.throw(*raised)
+        finally:
+            watch.end()
+
+    def close(self) -> None:
+        self._work.close()

@@ -1,0 +1,79 @@
+"""Carriers and ids: which trace and span a run, an activity or a sender has.
+
+The ids of what is written from histories are hashes of run ids. So whoever writes a span gives it the same id, and
+what happens while a run goes on can name the run's span, though that is written at the end.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from typing import Final
+
+from opentelemetry.sdk.trace.sampling import Decision, Sampler
+from opentelemetry.trace import SpanContext, TraceFlags
+
+from saros.model.execution import Run
+
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+
+
+def trace_id_of(run_id: str) -> int:
+    """The id of the trace that begins with a run."""
+    return int.from_bytes(sha256(f"trace:{run_id}".encode()).digest()[:16], "big") or 1
+
+
+def span_id_of(run_id: str, activity_id: str = "") -> int:
+    """The id of the span of a run, or of an activity of it."""
+    return int.from_bytes(sha256(f"span:{run_id}:{activity_id}".encode()).digest()[:8], "big") or 1
+
+
+def read(carrier: str) -> SpanContext | None:
+    """The span that a W3C ``traceparent`` names; None when the text is none."""
+    found = _TRACEPARENT.fullmatch(carrier)
+    if found is None:
+        return None
+    context = SpanContext(int(found[1], 16), int(found[2], 16), True, TraceFlags(int(found[3], 16)))
+    return context if context.is_valid else None
+
+
+def written(context: SpanContext) -> str:
+    """A span as a ``traceparent``."""
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
+
+
+class Contexts:
+    """:param sampler: decides about traces that begin with a run."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+
+    def of(self, carrier: str, run_id: str, activity_id: str = "") -> SpanContext:
+        """The span of a run, or of an activity of it.
+
+        :param carrier: see `saros.model.execution.Run.trace`; empty when the trace begins with this run.
+        """
+        given = read(carrier)
+        if given is not None:
+            trace_id, flags = given.trace_id, given.trace_flags
+        else:
+            trace_id = trace_id_of(carrier or run_id)
+            sampled = (
+                self._sampler.should_sample(None, trace_id, "run").decision == Decision.RECORD_AND_SAMPLE
+            )
+            flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
+        return SpanContext(trace_id, span_id_of(run_id, activity_id), True, flags)
+
+    def of_run(self, run: Run) -> SpanContext:
+        """The span of a run. One that continues another has a trace of its own, which links to the other's."""
+        return self.of("" if run.continued_from else run.trace, run.run_id)
+
+    def parent_of(self, run: Run) -> SpanContext | None:
+        """The span that a run's span is a part of."""
+        own = self.of_run(run)
+        if run.continued_from or not run.trace:
+            return None
+        given = read(run.trace)
+        if run.parent is not None and run.parent.run_id:
+            return SpanContext(own.trace_id, span_id_of(run.parent.run_id), True, own.trace_flags)
+        return given

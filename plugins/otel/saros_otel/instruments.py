@@ -1,0 +1,128 @@
+"""The metrics: their names, types and units. Those that Temporal's SDKs have as well are named and typed as there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple
+
+from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
+
+LATENCIES: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
+"""Upper bounds of buckets, in seconds."""
+
+Labels = Mapping[str, str]
+
+
+class Metric(NamedTuple):
+    """:param type: ``counter``, ``histogram`` (of seconds) or ``gauge``.
+    :param labels: what its values are told apart by.
+    """
+
+    name: str
+    type: str
+    text: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def exposed(self) -> tuple[str, ...]:
+        """The names of its series in Prometheus."""
+        if self.type == "counter":
+            return (f"{self.name}_total",)
+        if self.type == "histogram":
+            return tuple(f"{self.name}_seconds_{part}" for part in ("bucket", "sum", "count"))
+        return (self.name,)
+
+
+_TASK: Final = ("task_queue", "workflow_type")
+
+METRICS: Final = (
+    Metric("saros_request", "counter", "Requests of clients.", ("operation",)),
+    Metric("saros_request_failure", "counter", "Those that failed.", ("operation", "error_kind")),
+    Metric("saros_request_latency", "histogram", "How long they took.", ("operation",)),
+    Metric("saros_workflow_task_taken", "counter", "Workflow tasks that workers have taken.", _TASK),
+    Metric("saros_workflow_task_execution_latency", "histogram", "From taking a task to its commit.", _TASK),
+    Metric("saros_workflow_task_execution_failed", "counter", "Tasks that failed: parked.", _TASK),
+    Metric("saros_workflow_task_replay_latency", "histogram", "How long replays took.", _TASK),
+    Metric("saros_replayed_events", "counter", "Events that were replayed.", _TASK),
+    Metric(
+        "saros_commit_refused", "counter", "Commits of which another worker was first.", (*_TASK, "reason")
+    ),
+    Metric("saros_workflow_completed", "counter", "Runs that completed.", _TASK),
+    Metric("saros_workflow_failed", "counter", "Runs that failed.", _TASK),
+    Metric("saros_workflow_canceled", "counter", "Runs that were cancelled.", _TASK),
+    Metric("saros_workflow_terminated", "counter", "Runs that a client here terminated.", _TASK),
+    Metric("saros_workflow_timed_out", "counter", "Runs that took too long.", _TASK),
+    Metric("saros_workflow_continue_as_new", "counter", "Runs that continued as new.", _TASK),
+    Metric(
+        "saros_activity_schedule_to_start_latency",
+        "histogram",
+        "From scheduling an activity to its first attempt.",
+        ("task_queue", "activity_type"),
+    ),
+    Metric(
+        "saros_activity_execution_latency",
+        "histogram",
+        "How long attempts took.",
+        ("task_queue", "activity_type"),
+    ),
+    Metric(
+        "saros_activity_execution_failed",
+        "counter",
+        "Attempts that failed.",
+        ("task_queue", "activity_type", "error_kind"),
+    ),
+    Metric("saros_activity_running", "gauge", "Attempts under way."),
+    Metric(
+        "saros_delivered",
+        "counter",
+        "Messages, starts and requests of workflows that were delivered.",
+        ("operation",),
+    ),
+    Metric("saros_delivery_failure", "counter", "Those that failed.", ("operation", "error_kind")),
+    Metric("saros_schedule_fired", "counter", "Workflows that schedules have started here.", ("schedule",)),
+    Metric(
+        "saros_http_request_latency",
+        "histogram",
+        "From a request to the end of its answer.",
+        ("server", "method", "route", "status"),
+    ),
+    Metric("saros_sticky_cache_size", "gauge", "Live workflows that this worker keeps."),
+)
+"""All of them."""
+
+
+class Instruments:
+    """The instruments of one meter, by the names of `METRICS`."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._gauges: dict[str, dict[tuple[tuple[str, str], ...], Callable[[], float]]] = {}
+        self._counters: dict[str, Counter] = {}
+        self._histograms: dict[str, Histogram] = {}
+        for metric in METRICS:
+            if metric.type == "counter":
+                self._counters[metric.name] = meter.create_counter(metric.name, "", metric.text)
+            elif metric.type == "histogram":
+                self._histograms[metric.name] = meter.create_histogram(
+                    metric.name, "s", metric.text, explicit_bucket_boundaries_advisory=LATENCIES
+                )
+            else:
+                self._gauges[metric.name] = {}
+                meter.create_observable_gauge(metric.name, [self._observing(metric.name)], "", metric.text)
+
+    def count(self, name: str, labels: Labels, number: int = 1) -> None:
+        self._counters[name].add(number, labels)
+
+    def record(self, name: str, labels: Labels, seconds: float) -> None:
+        self._histograms[name].record(max(seconds, 0.0), labels)
+
+    def measure(self, name: str, labels: Labels, value: Callable[[], float]) -> None:
+        """Ask `value` each time; what no metric here is called is left out."""
+        known = self._gauges.get(name)
+        if known is not None:
+            known[tuple(sorted(labels.items()))] = value
+
+    def _observing(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def observe(options: CallbackOptions) -> Iterable[Observation]:
+            return [Observation(value(), dict(labels)) for labels, value in list(self._gauges[name].items())]
+
+        return observe
