@@ -17,7 +17,7 @@ from .notices import Notice, failure
 from .view import execution_link, link, payload
 
 if TYPE_CHECKING:
-    from .application import Console
+    from .desk import Desk
 
 ANSWER_S: Final = 15.0
 """How long an answer to a query or an update is waited for."""
@@ -37,7 +37,7 @@ def json_list(text: str, what: str) -> list[Any]:
     return found
 
 
-async def _done(console: Console, fields: dict[str, str]) -> tuple[str, str]:
+async def _done(console: Desk, fields: dict[str, str]) -> tuple[str, str]:
     """Carry out an action on an execution; gives a sentence, and what it answered."""
     handle, action, id = console.app.get(fields.get("id", "")), fields.get("action", ""), fields.get("id", "")
     reason, name = fields.get("reason", ""), fields.get("name", "").strip()
@@ -70,7 +70,7 @@ async def _done(console: Console, fields: dict[str, str]) -> tuple[str, str]:
     raise Refused(400, "there is no such action")
 
 
-async def act(console: Console, request: Request) -> Response:
+async def act(console: Desk, request: Request) -> Response:
     fields = await console.guard.form(request)
     what = f"{fields.get('action', '')} {fields.get('name', '')} {fields.get('id', '')}"
     try:
@@ -84,7 +84,7 @@ async def act(console: Console, request: Request) -> Response:
     return RedirectResponse(execution_link(fields.get("id", ""), notice=key), 303)
 
 
-async def start_form(console: Console, request: Request) -> Response:
+async def start_form(console: Desk, request: Request) -> Response:
     like = request.query_params.get("like", "")
     given = {"entry": request.query_params.get("entry", ""), "args": "[]", "id": ""}
     if like:
@@ -94,13 +94,13 @@ async def start_form(console: Console, request: Request) -> Response:
 
 
 def _form(
-    console: Console, request: Request, given: dict[str, str], problem: Any, status: int = 200
+    console: Desk, request: Request, given: dict[str, str], problem: Any, status: int = 200
 ) -> Response:
     workflows = sorted(entry.id for entry in console.app.registry.of_role("workflow"))
     return console.render(request, "start.html", status, given=given, problem=problem, workflows=workflows)
 
 
-async def start(console: Console, request: Request) -> Response:
+async def start(console: Desk, request: Request) -> Response:
     fields = await console.guard.form(request)
     given = {name: fields.get(name, "") for name in ("entry", "args", "id")}
     what = f"start {given['entry']} {given['id']}"
@@ -115,7 +115,7 @@ async def start(console: Console, request: Request) -> Response:
     return RedirectResponse(execution_link(handle.id, notice=console.notify(Notice(said))), 303)
 
 
-async def schedule(console: Console, request: Request) -> Response:
+async def schedule(console: Desk, request: Request) -> Response:
     fields = await console.guard.form(request)
     app, id, action = console.app, fields.get("id", ""), fields.get("action", "")
     try:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from importlib import resources
-from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -18,27 +15,18 @@ from saros import App
 from saros.model.errors import NOT_FOUND, UNAVAILABLE, Error
 
 from . import actions, bulk, live, overview, run_page, runs
+from .desk import Desk
 from .guard import COOKIE, Guard, Refused, protect, read_form
 from .notices import Notice, failure
-from .view import environment
 
-Page = Callable[["Console", Request], Awaitable[Response]]
-
-KEPT_NOTICES: Final = 100
+Page = Callable[[Desk, Request], Awaitable[Response]]
 
 
-class Console:
-    """:ivar asgi: what a server serves.
-
-    :ivar ending: whether that server is about to stop.
-    """
+class Console(Desk):
+    """:ivar asgi: what a server serves."""
 
     def __init__(self, app: App, *, read_only: bool = False, token: str = "", local: bool = True) -> None:
-        self.app = app
-        self.guard = Guard(token, read_only=read_only, local=local)
-        self.ending: Callable[[], bool] = lambda: False
-        self._pages = environment()
-        self._notices: OrderedDict[str, Notice] = OrderedDict()
+        super().__init__(app, Guard(token, read_only=read_only, local=local))
         get, post = ["GET"], ["POST"]
         table: list[tuple[str, Page, list[str]]] = [
             ("/", runs.page, get),
@@ -83,39 +71,12 @@ class Console:
 
         return answer
 
-    def notify(self, notice: Notice) -> str:
-        """Keep a notice for the next page, and give the key that its URL names it by."""
-        key = secrets.token_urlsafe(9)
-        self._notices[key] = notice
-        while len(self._notices) > KEPT_NOTICES:
-            self._notices.popitem(last=False)
-        return key
 
-    def fragment(self, template: str, **values: Any) -> str:
-        return self._pages.get_template(template).render(
-            read_only=self.guard.read_only, csrf=self.guard.csrf, now=self.app.clock.now(), **values
-        )
-
-    def render(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-        """A page."""
-        theme = request.cookies.get("saros_theme", "")
-        html = self.fragment(
-            template,
-            backend=self.app.backend.url,
-            path=request.url.path,
-            theme=theme if theme in ("dark", "light") else "",
-            notice=self._notices.get(request.query_params.get("notice", "")),
-            has_app=bool(list(self.app.registry.of_role("workflow"))),
-            **values,
-        )
-        return HTMLResponse(html, status)
-
-
-async def _missing(console: Console, request: Request) -> Response:
+async def _missing(console: Desk, request: Request) -> Response:
     raise Refused(404, "there is no such page", "go back to the executions")
 
 
-async def _login(console: Console, request: Request) -> Response:
+async def _login(console: Desk, request: Request) -> Response:
     guard = console.guard
     if request.method == "POST":
         guard.check_site(request)

@@ -15,7 +15,7 @@ from .guard import Refused, note
 from .notices import failure
 
 if TYPE_CHECKING:
-    from .application import Console
+    from .desk import Desk
 
 MOST: Final = 1_000
 """Executions that one go may act on."""
@@ -23,7 +23,7 @@ SAMPLE: Final = 10
 ACTIONS: Final = ("cancel", "terminate", "release")
 
 
-async def _shown(console: Console, request: Request, query: str, status: int = 200, **more: Any) -> Response:
+async def _shown(console: Desk, request: Request, query: str, status: int = 200, **more: Any) -> Response:
     selected = selecting(query, RUNNING)
     values = {"problem": None, "results": None, "action": "cancel", **more}
     page = await console.app.backend.page(selected, SAMPLE)
@@ -33,13 +33,13 @@ async def _shown(console: Console, request: Request, query: str, status: int = 2
     )
 
 
-async def form(console: Console, request: Request) -> Response:
+async def form(console: Desk, request: Request) -> Response:
     if console.guard.read_only:
         raise Refused(403, "this console is read-only", "start it without --read-only to act")
     return await _shown(console, request, request.query_params.get("q", ""))
 
 
-async def _selected(console: Console, query: str) -> list[Description]:
+async def _selected(console: Desk, query: str) -> list[Description]:
     found: list[Description] = []
     cursor = ""
     while len(found) <= MOST:
@@ -51,7 +51,7 @@ async def _selected(console: Console, query: str) -> list[Description]:
     return found
 
 
-async def carry_out(console: Console, request: Request) -> Response:
+async def carry_out(console: Desk, request: Request) -> Response:
     fields = await console.guard.form(request)
     query, action = fields.get("q", ""), fields.get("action", "")
     if action not in ACTIONS:

@@ -15,7 +15,7 @@ from saros.model.errors import Error
 from . import run_page, runs
 
 if TYPE_CHECKING:
-    from .application import Console
+    from .desk import Desk
 
 LOOK_S: Final = 0.8
 """Between two looks at the backend, while somebody has the page open."""
@@ -24,7 +24,7 @@ ANEW: Final = 12
 
 
 def _stream(
-    console: Console, sign: Callable[[], Awaitable[bytes]], make: Callable[[], Awaitable[str]]
+    console: Desk, sign: Callable[[], Awaitable[bytes]], make: Callable[[], Awaitable[str]]
 ) -> Response:
     async def events() -> AsyncIterator[str]:
         last, looks = b"", 0
@@ -44,7 +44,7 @@ def _stream(
     return StreamingResponse(events(), media_type="text/event-stream")
 
 
-async def executions(console: Console, request: Request) -> Response:
+async def executions(console: Desk, request: Request) -> Response:
     view = runs.View(request)
 
     async def sign() -> bytes:
@@ -57,7 +57,7 @@ async def executions(console: Console, request: Request) -> Response:
     return _stream(console, sign, make)
 
 
-async def execution(console: Console, request: Request) -> Response:
+async def execution(console: Desk, request: Request) -> Response:
     async def make() -> str:
         return console.fragment("run_live.html", **await run_page.contents(console, request))
 

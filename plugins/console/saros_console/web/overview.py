@@ -8,19 +8,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 if TYPE_CHECKING:
-    from .application import Console
+    from .desk import Desk
 
 
-async def workers(console: Console, request: Request) -> Response:
+async def workers(console: Desk, request: Request) -> Response:
     app = console.app
     return console.render(request, "workers.html", workers=await app.workers(), queues=await app.queues())
 
 
-async def schedules(console: Console, request: Request) -> Response:
+async def schedules(console: Desk, request: Request) -> Response:
     return console.render(request, "schedules.html", schedules=await console.app.schedules())
 
 
-async def entries(console: Console, request: Request) -> Response:
+async def entries(console: Desk, request: Request) -> Response:
     registry = console.app.registry
     workflows = {entry.id for entry in registry.of_role("workflow")}
     return console.render(

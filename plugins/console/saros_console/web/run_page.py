@@ -18,7 +18,7 @@ from .chart import chart
 from .guard import Refused
 
 if TYPE_CHECKING:
-    from .application import Console
+    from .desk import Desk
 
 EVENTS: Final = 100
 """Events on a page."""
@@ -35,14 +35,14 @@ def _which(request: Request) -> tuple[str, str, int]:
     return given["id"], given.get("run", ""), int(start)
 
 
-async def signature(console: Console, request: Request) -> bytes:
+async def signature(console: Desk, request: Request) -> bytes:
     """What changes when there is something new to show."""
     id, run_id, _ = _which(request)
     backend = console.app.backend
     return msgspec.json.encode((await backend.describe(id, run_id), await backend.pending(id, run_id)))
 
 
-async def contents(console: Console, request: Request) -> dict[str, Any]:
+async def contents(console: Desk, request: Request) -> dict[str, Any]:
     """What the live part of the page shows.
 
     :raises Error: NOT_FOUND.
@@ -84,7 +84,7 @@ async def contents(console: Console, request: Request) -> dict[str, Any]:
     }
 
 
-async def _end(console: Console, id: str, run_id: str, status: str) -> tuple[str, Any]:
+async def _end(console: Desk, id: str, run_id: str, status: str) -> tuple[str, Any]:
     """What an execution has given: its result, or the error that it failed with."""
     if status in (RUNNING, CONTINUED):
         return "", None
@@ -94,11 +94,11 @@ async def _end(console: Console, id: str, run_id: str, status: str) -> tuple[str
         return "error", error_data(error)
 
 
-async def page(console: Console, request: Request) -> Response:
+async def page(console: Desk, request: Request) -> Response:
     return console.render(request, "run.html", **await contents(console, request))
 
 
-async def export(console: Console, request: Request) -> Response:
+async def export(console: Desk, request: Request) -> Response:
     """The whole history, as `saros replay` reads it."""
     id, run_id, _ = _which(request)
     body = msgspec.json.encode(await console.app.backend.export(id, run_id))

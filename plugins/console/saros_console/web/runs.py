@@ -17,7 +17,7 @@ from .guard import Refused
 from .notices import failure
 
 if TYPE_CHECKING:
-    from .application import Console
+    from .desk import Desk
 
 SHOWN: Final = 50
 PARKED: Final = "parked"
@@ -40,7 +40,7 @@ class View:
             raise Refused(400, "there is no such status", f"it is one of {', '.join(STATUSES)}")
 
 
-async def _special(console: Console, view: View) -> Page:
+async def _special(console: Desk, view: View) -> Page:
     backend = console.app.backend
     found: list[Description] = []
     for run in (await backend.page(selecting(view.query, RUNNING), LOOKED_AT)).items:
@@ -58,7 +58,7 @@ async def _special(console: Console, view: View) -> Page:
     return Page(found)
 
 
-async def contents(console: Console, view: View) -> dict[str, Any]:
+async def contents(console: Desk, view: View) -> dict[str, Any]:
     """What the live part of the page shows.
 
     :raises Error: INVALID for a bad query or cursor.
@@ -90,7 +90,7 @@ async def contents(console: Console, view: View) -> dict[str, Any]:
     }
 
 
-async def page(console: Console, request: Request) -> Response:
+async def page(console: Desk, request: Request) -> Response:
     view = View(request)
     fields = sorted(set(FIELDS.values()))
     try:

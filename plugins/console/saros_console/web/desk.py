@@ -1,0 +1,57 @@
+"""What all pages have in common: the app, the guard, templates and notices."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from saros import App
+
+from .guard import Guard
+from .notices import Notice
+from .view import environment
+
+KEPT_NOTICES: Final = 100
+
+
+class Desk:
+    """:ivar ending: whether the server is about to stop."""
+
+    def __init__(self, app: App, guard: Guard) -> None:
+        self.app = app
+        self.guard = guard
+        self.ending: Callable[[], bool] = lambda: False
+        self._pages = environment()
+        self._notices: OrderedDict[str, Notice] = OrderedDict()
+
+    def notify(self, notice: Notice) -> str:
+        """Keep a notice for the next page, and give the key that its URL names it by."""
+        key = secrets.token_urlsafe(9)
+        self._notices[key] = notice
+        while len(self._notices) > KEPT_NOTICES:
+            self._notices.popitem(last=False)
+        return key
+
+    def fragment(self, template: str, **values: Any) -> str:
+        return self._pages.get_template(template).render(
+            read_only=self.guard.read_only, csrf=self.guard.csrf, now=self.app.clock.now(), **values
+        )
+
+    def render(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """A page."""
+        theme = request.cookies.get("saros_theme", "")
+        html = self.fragment(
+            template,
+            backend=self.app.backend.url,
+            path=request.url.path,
+            theme=theme if theme in ("dark", "light") else "",
+            notice=self._notices.get(request.query_params.get("notice", "")),
+            has_app=bool(list(self.app.registry.of_role("workflow"))),
+            **values,
+        )
+        return HTMLResponse(html, status)
