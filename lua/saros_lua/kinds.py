@@ -1,4 +1,4 @@
-"""The kinds of entries that are written in Lua, and what the module env reads."""
+"""The kinds of entries that are written in Lua, and the variables that the module env reads."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _SOURCE: Final = Source(required=True, doc="The Lua file, relative to this one."
 _METHOD: Final = Text(
     pattern=r"\S+",
     form="a name",
-    doc="What to run in the source's table; absent: the source gives the function.",
+    doc="The function to run in the table that the source returns; absent: the source returns the function.",
 )
 _MODULES: Final = ListOf(Text(required=True), doc="The modules that the code may require.")
 _IMPORTS: Final = MapOf(
-    Reference(runtimes=("lua",)), doc="Alias, as in require(alias), and the entry it gives."
+    Reference(runtimes=("lua",)), doc="Alias, as in require(alias), and the entry that it loads."
 )
 
 _CODE: Final = {"source": _SOURCE, "modules": _MODULES, "imports": _IMPORTS}
@@ -83,8 +83,8 @@ ENV_VARIABLE: Final = Kind(
         "variable": Text(
             pattern=r"[^=\s]+", form="the name of a variable", doc="In the environment; default: the name."
         ),
-        "default": Data(doc="What it is where the environment does not have it."),
-        "read_only": Flag(default=True, doc="It is so in any case."),
+        "default": Data(doc="The value if the environment does not have it."),
+        "read_only": Flag(default=True, doc="Variables are always read-only."),
         "storage": Ignored(Text(), "variables come from the process environment"),
     },
 )

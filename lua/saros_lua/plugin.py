@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 _ABSENT = {
     "io": "io is not available: do it in an activity (a function.python or function.lua entry)"
     " and call that with funcs.call",
-    "debug": "debug is not available: an error tells its stack with err:stack(), and print goes to the log",
+    "debug": "debug is not available: err:stack() returns the stack of an error, and print goes to the log",
     "package": "package is not available: list what you need under modules: or imports: of the entry,"
     " and require it",
 }
-"""What touching the globals says (lib/core/globals.lua)."""
+"""The messages of globals that are not available (lib/core/globals.lua)."""
 
 
 def _make(registry: Registry, modules: Mapping[str, Module]) -> LuaRuntime:

@@ -16,9 +16,9 @@ from .modules.hash import derive
 from .sandbox.vm import Stopped, Vm
 
 Source = tuple[int, bytes, bytes, bytes, bytes, bytes]
-"""Its number, bytecode, method, usable modules and imports (a line each, ``alias=id``), id of the entry.
+"""A source as Lua gets it: number, bytecode, method, usable modules, imports (a line each, ``alias=id``), entry id.
 
-No two sources ever have the same number, so VMs may keep what they were told of it."""
+No two sources ever have the same number, so VMs may cache by it."""
 
 _COMMANDS = (
     *("call", "timer", "rescind", "spawn", "send", "ask", "attrs", "version", "side_effect", "answer"),
@@ -33,7 +33,7 @@ _HINTS = {
 
 
 class ProgramRuntime(Protocol):
-    """What a program needs of the runtime that made it."""
+    """The part of the runtime that a program needs."""
 
     def entry(self, id: str) -> Entry | None: ...
 
@@ -92,7 +92,7 @@ class LuaProgram:
         return Error(message, INTERNAL, retryable=False, where=self._entry.where(), hint=hint)
 
     def load(self) -> None:
-        """Load the entry's code, and run nothing but the top level of its source.
+        """Load the entry's code; run only the top level of its source.
 
         :raises CodeError: when there is no function to run, or the source fails.
         """
@@ -102,7 +102,7 @@ class LuaProgram:
                 raise self._failed("code", failure.decode(errors="replace"))
 
     def probe(self, name: str, field: str) -> tuple[str, str]:
-        """What a global of the entry's code, or a field of it, is (see rt.probe), while none of the code runs."""
+        """Describe a global of the entry's code or a field of it (see rt.probe), without running the code."""
         assert self._vm is not None
         kind, said = self._vm.call(self._vm.fn("probe"), name.encode(), field.encode())
         return kind.decode(), said.decode(errors="replace")
@@ -127,7 +127,7 @@ class LuaProgram:
             else:
                 self._runtime.give_back(vm)
 
-    # --- what rt.host(name, ...) asks ---------------------------------------------------------
+    # --- the functions behind rt.host(name, ...) ---------------------------------------------------------
 
     def _answer(self, name: str, *args: Any) -> Any:
         answer = _ANSWERS.get(name)
@@ -191,7 +191,7 @@ _ANSWERS: dict[str, Callable[..., Any]] = {
 
 
 def _outputs(flat: tuple[Any, ...], events: Sequence[Event]) -> list[Sequence[Command]]:
-    """Commands per event, from the flat ``n, op, ref, body, ..., n, ...`` that Lua returns."""
+    """Return the commands per event, from the flat ``n, op, ref, body, ..., n, ...`` that Lua returns."""
     outputs: list[Sequence[Command]] = []
     at, end = 0, len(flat)
     while at < end:

@@ -1,4 +1,4 @@
-"""The Lua runtime of one app: entries' code, compiled once, and the modules that it may require."""
+"""The Lua runtime of one app: the code of its entries, compiled once, and the modules that it may require."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class LuaRuntime:
         try:
             elsewhere = {name for other in others for name in assigned(other)}
             return list(findings(self, entry, elsewhere, complete=complete))
-        except OSError:  # told by `check`
+        except OSError:  # `check` reports it
             return []
 
     def refresh(self) -> None:
-        """Read sources anew: a parked execution goes on when its code has been repaired."""
+        """Read the sources again: a parked execution goes on once its code has been repaired."""
         self._sources.clear()
 
     def program(self, entry: Entry, *, workflow: bool, facts: Facts, trace: bool = False) -> LuaProgram:
@@ -72,7 +72,7 @@ class LuaRuntime:
         self._pool.give_back(vm)
 
     def _chunk(self, name: str) -> bytes:
-        """Bytecode of a chunk of the library, or of a module that a plugin supplies."""
+        """Return the bytecode of a chunk of the library, or of a module that a plugin supplies."""
         found = self._chunks.get(name)
         if found is None:
             source = None if name in chunk_files() else self._plugged.get(name)
@@ -84,7 +84,7 @@ class LuaRuntime:
         return self.registry.get(id)
 
     def source(self, entry: Entry, *, workflow: bool) -> Source:
-        """An entry's code, for a workflow's program or another.
+        """Return an entry's code, for a workflow or for another program.
 
         :raises CodeError: for a missing file or bad syntax, with file:line.
         """
@@ -116,12 +116,12 @@ class LuaRuntime:
         )
 
     def usable(self, entry: Entry) -> set[str]:
-        """The modules and imports that an entry lists and may have."""
+        """Return the modules and imports that an entry lists and may use."""
         workflow = entry.role == "workflow"
         return {*entry.imports, *(name for name in entry.modules if self._may_require(name, workflow))}
 
     def name_of(self, path: Path) -> str:
-        """How errors call a source."""
+        """Return the name of a source in errors."""
         try:
             return str(path.relative_to(self._root.parent))
         except ValueError:
@@ -132,7 +132,7 @@ class LuaRuntime:
         return module is not None and (module.workflows if workflow else module.functions)
 
     def refusal(self, name: str, entry_id: str, *, workflow: bool) -> Error:
-        """Why an entry's code may not require a module."""
+        """Return the reason why an entry's code may not require a module."""
         module = self.modules.get(name)
         entry = self.registry.get(entry_id)
         if module is None:

@@ -24,6 +24,7 @@ PLUGINS = (
     "saros_python",
     "saros_redis",
     "saros_services",
+    "saros_sql",
     "saros_temporal",
     "saros_watchdog",
 )

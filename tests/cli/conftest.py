@@ -22,7 +22,7 @@ class Result(NamedTuple):
 
     @property
     def json(self) -> Any:
-        """What was printed, which must be one JSON text and nothing else."""
+        """The output, which must be a single JSON text."""
         return msgspec.json.decode(self.out)
 
 
@@ -110,7 +110,7 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., str]:
-    """``write({"_index.yaml": ...})`` writes an app, and gives its path as seen from the working directory."""
+    """``write({"_index.yaml": ...})`` writes an app, and returns its path relative to the working directory."""
 
     def app(files: dict[str, str], name: str = "app") -> str:
         root = tmp_path / name
@@ -124,5 +124,5 @@ def write(tmp_path: Path) -> Callable[..., str]:
 
 @pytest.fixture
 def shop(write: Callable[..., str]) -> str:
-    """An app in which everything is right."""
+    """An app without problems."""
     return write({"_index.yaml": INDEX, "order.lua": ORDER, "approval.lua": APPROVAL, "charge.lua": CHARGE})

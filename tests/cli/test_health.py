@@ -68,6 +68,7 @@ def test_the_server_is_bounded(free_port: int, monkeypatch: pytest.MonkeyPatch) 
 def test_run_answers_probes(cli: Any, shop: str, free_port: int) -> None:
     paths = [path for path in sys.path if path]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "SAROS_HEALTH": f":{free_port}"}
+    env.pop("OTEL_SDK_DISABLED", None)
     command = [sys.executable, "-m", "saros", "run", shop]
     served = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=env)
 

@@ -54,7 +54,7 @@ def test_start_with_json_prints_the_result_only(cli: Any, shop: str) -> None:
 
 
 def test_a_failed_workflow_tells_kind_message_and_details(cli: Any, shop: str) -> None:
-    result = cli("start", shop, "app:order", "{}", "--backend", SKIP, "--json")
+    result = cli("start", shop, "app:order", "{}", "--backend", SKIP, "--json", "--log-level", "error")
     assert result.status == 1
     assert result.out == ""
     assert result.err.splitlines() == ["error: Invalid: no amount", 'details: {"field":"amount"}']

@@ -1,11 +1,11 @@
 """``pytest tests/conformance --backend all`` runs the suite on every installed backend.
 
 ``--backend`` takes a scheme, a URL, several of them with commas, or ``all``. The URL of a scheme comes from the
-fixture ``SCHEME_url`` (with what is no letter or digit as ``_``), to be defined in a ``conftest.py`` above this
-directory or in a plugin of pytest, such as one that comes with the backend. Without one, a backend that lives in
-its process is opened as ``SCHEME://``, and any other is skipped. ``memory`` is tested on real and on virtual time.
-A server that is given by its URL serves one process of tests at a time: do not use ``-n`` then.
-``--write-table`` writes what came out to ``docs/conformance.md``.
+fixture ``SCHEME_url`` (with ``_`` for other characters than letters and digits), defined in a ``conftest.py`` above
+this directory or in a pytest plugin, such as one that comes with the backend. Without it, the suite opens a backend
+that lives in its process as ``SCHEME://``, and skips any other. ``memory`` is tested in real and in virtual time.
+A server given by its URL serves one test process at a time, so do not use ``-n`` with it.
+``--write-table`` writes the results to ``docs/conformance.md``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _outcomes: dict[tuple[str, str], tuple[str, str]] = {}  # (behaviour, scheme) ->
 
 
 def chosen(option: str) -> list[str]:
-    """The schemes or URLs under test. A backend of several schemes is tested by its first."""
+    """Return the schemes or URLs under test. A backend with several schemes is tested by its first one."""
     if option != "all":
         return option.split(",")
     first: dict[Any, str] = {}
@@ -51,7 +51,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def url(target: str, behaviour: Behaviour, request: pytest.FixtureRequest) -> str:
-    """The URL of the backend under test; skips, with its reason, what the backend cannot do."""
+    """The URL of the backend under test; skips behaviours that the backend cannot support, with its reason."""
     scheme, is_url, _ = target.partition("://")
     plugin: BackendPlugin = installed().backend(target if is_url else f"{scheme}://")
     for need in behaviour.needs:
@@ -70,12 +70,12 @@ def url(target: str, behaviour: Behaviour, request: pytest.FixtureRequest) -> st
 
 @pytest.fixture
 def shared_url(url: str) -> str:
-    """A URL at which several deployments meet."""
+    """A URL that several deployments share."""
     if not installed().backend(url).in_process:
         return url
     scheme, _, rest = url.partition("://")
     if scheme != "memory":
-        pytest.skip(f"nobody else can open what {scheme} holds")
+        pytest.skip(f"no other deployment can share the executions of {scheme}")
     return f"memory://together-{next(_numbers)}{rest}"
 
 

@@ -87,7 +87,7 @@ def blocks(page: Path) -> list[Block]:
             else:
                 lines.append(line)
         elif match := FENCE.match(bare):
-            assert not match["rest"], f"{page.name}:{number}: {bare} is no fence that this test knows"
+            assert not match["rest"], f"{page.name}:{number}: {bare} is not a fence that this test knows"
             opened, lines = (match["language"], match["title"] or "", number), []
         elif comment := HINT.fullmatch(bare):
             hint = comment["words"]

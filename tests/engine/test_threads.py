@@ -140,7 +140,7 @@ def test_a_thread_that_nobody_waits_for_takes_no_slot(
             assert await order.result(20) == "done"
 
     run(scenario())
-    assert "app:block goes on in its thread" in caplog.text
+    assert "app:block is still running in its thread" in caplog.text
 
 
 @pytest.mark.parametrize("near", ["false", "true"])

@@ -1,4 +1,4 @@
-"""Apps are written from tables of file name and text."""
+"""Writes apps from tables of file names and texts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def lines(problems: Iterable[Problem]) -> list[str]:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[Mapping[str, str] | str], Path]:
-    """Writes files below the app directory; a text alone is `_index.yaml`. Lua sources a to c are there."""
+    """Writes files below the app directory; a single text is `_index.yaml`. Lua sources a to c exist already."""
 
     def write(files: Mapping[str, str] | str) -> Path:
         app = tmp_path / "app"
@@ -60,7 +60,7 @@ def app(write: Callable[[Mapping[str, str] | str], Path]) -> Load:
 
 @pytest.fixture
 def problems(app: Load) -> Fail:
-    """Writes an app that cannot be loaded, and gives the reasons."""
+    """Writes an app that cannot be loaded, and returns the reasons."""
 
     def problems(files: Mapping[str, str] | str, **options: object) -> list[Problem]:
         with pytest.raises(AppError) as caught:

@@ -297,19 +297,19 @@ ENTRIES = {
         "- {name: t, kind: schedule, workflow: f, every: 1500ms}",
         [
             "app:p: the schedule has neither `cron` nor `every` (app/_index.yaml:4)"
-            ' | write for instance cron: "0 9 * * 1-5", or every: 15m',
+            ' | write for example cron: "0 9 * * 1-5", or every: 15m',
             "app:q: the schedule has both `cron` and `every` (app/_index.yaml:5)"
-            ' | write for instance cron: "0 9 * * 1-5", or every: 15m',
+            ' | write for example cron: "0 9 * * 1-5", or every: 15m',
             'app:r: `cron`: "often" is not a cron expression that can be used: it does not have five fields'
             " (app/_index.yaml:6)"
             ' | give minute, hour, day of month, month and day of week, as in "0 9 * * 1-5"',
             'app:r: `timezone` is unknown: "Mars/Base" (app/_index.yaml:6)'
-            ' | give a name such as "Europe/Berlin"',
+            ' | write a name such as "Europe/Berlin"',
             'app:s: `workflow` must name a workflow, but "app:p" is a schedule (app/_index.yaml:7)',
             "app:s: `every` must be a duration of more than zero such as"
             ' "30s", or a number of milliseconds, not 0 (app/_index.yaml:7)',
             "app:t: `every` is not a whole number of seconds: 1500ms (app/_index.yaml:8)"
-            " | give for instance 15m, or 30s",
+            " | write for example 15m or 30s",
         ],
     ),
 }
@@ -433,8 +433,8 @@ def test_kinds_and_modules_of_other_runtimes_are_told_once(write: Callable[[str]
     warnings = [warning.message for warning in caught.value.rest.warnings]
     assert [text.partition(":")[0].partition(";")[0] for text in warnings] == [
         '`version` is "2.0"',
-        'the kind "ns.definition" means nothing here',
-        'the kind "ns.dependency" means nothing here',
+        'the kind "ns.definition" has no meaning here',
+        'the kind "ns.dependency" has no meaning here',
     ]
 
 

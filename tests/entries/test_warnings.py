@@ -10,11 +10,11 @@ from .conftest import HOST, Load, lines
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        ("metod: main", "app:x: `metod` means nothing to a function.lua (app/_index.yaml:5)"),
-        ("pool: {sizes: 1}", "app:x: `pool.sizes` means nothing to a function.lua (app/_index.yaml:5)"),
+        ("metod: main", "app:x: `metod` is not a known key of a function.lua (app/_index.yaml:5)"),
+        ("pool: {sizes: 1}", "app:x: `pool.sizes` is not a known key of a function.lua (app/_index.yaml:5)"),
         (
             "meta: {temporal: {activity: {locale: true}}}",
-            "app:x: `meta.temporal.activity.locale` means nothing to a function.lua (app/_index.yaml:5)",
+            "app:x: `meta.temporal.activity.locale` is not a known key of a function.lua (app/_index.yaml:5)",
         ),
     ],
 )
@@ -66,7 +66,7 @@ def test_options_without_an_effect_are_warnings_where_they_switch_something_on(a
 
 def test_unknown_keys_of_a_file_are_warnings(app: Load) -> None:
     registry = app(f"namespace: app\nimports: 1\nx-own: 2\nentries:\n{HOST}\n")
-    assert lines(registry.warnings) == ["`imports` means nothing here (app/_index.yaml:2)"]
+    assert lines(registry.warnings) == ["`imports` is not a known key here (app/_index.yaml:2)"]
 
 
 def test_meta_is_free_form(app: Load) -> None:

@@ -1,4 +1,4 @@
-"""Serves apps of a few lines on a free port, from a thread of their own, to plain clients."""
+"""Serves small apps on a free port, from a separate thread, to plain clients."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Site:
             raise self._failure
 
     def on_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine where the app lives."""
+        """Run a coroutine on the app's event loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
     @property
@@ -76,7 +76,7 @@ class Site:
         return parts.hostname or "", parts.port or 0
 
     def raw(self, *parts: bytes) -> bytes:
-        """Send bytes, and give all that comes until the server closes."""
+        """Send bytes, and return everything received until the server closes."""
         with socket.create_connection(self.address, timeout=20) as sock:
             for part in parts:
                 sock.sendall(part)
@@ -151,7 +151,7 @@ def write(
 
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """``serve(routes, ...)`` writes and serves an app (see `write`); ``serve(path=...)`` one that is there."""
+    """``serve(routes, ...)`` writes and serves an app (see `write`); ``serve(path=...)`` an existing one."""
     with contextlib.ExitStack() as stack:
 
         def start(

@@ -82,7 +82,7 @@ def test_loggers_add_fields_and_names_and_leave_the_first_alone(run):
     ("call", "text"),
     [
         ('logger.info("dot")', "logger:info"),
-        ("logger:info(nil)", "wants a text"),
+        ("logger:info(nil)", "expects a string"),
         ('logger:info("m", 7)', "table of fields"),
         ('logger:info("m", {1, 2})', "fields have names"),
         ('logger:info("m", {f = print})', "function"),

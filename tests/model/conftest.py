@@ -1,4 +1,4 @@
-"""A redis-server, and how much the model tests did, at the end of the report."""
+"""A redis-server, and a summary of the model tests' work at the end of the report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture
 def stepped_redis_port(own_clock: Any, tmp_path: Path) -> Iterator[int]:
-    """That of a server whose clock can be set."""
+    """The URL of a server with a settable clock."""
     folder = tmp_path / "redis"
     folder.mkdir()
     with serving(folder, own_clock.environment) as port:
@@ -44,7 +44,7 @@ def serving(folder: Path, environment: dict[str, str]) -> Iterator[int]:
         deadline = time.monotonic() + 20
         while not answers(port):
             if time.monotonic() > deadline:
-                raise RuntimeError(f"redis-server does not start: {(folder / 'log').read_text()}")
+                raise RuntimeError(f"redis-server did not start: {(folder / 'log').read_text()}")
             time.sleep(0.01)
         yield port
     finally:

@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 
 class Receiver:
-    """:ivar spans: what has been exported, as OTLP's messages."""
+    """:ivar spans: the exported spans, as OTLP messages."""
 
     def __init__(self) -> None:
         self.spans: list[Any] = []
@@ -47,9 +47,14 @@ class Receiver:
         self._thread.join()
 
 
+@pytest.fixture(autouse=True)
+def observed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OTEL_SDK_DISABLED", raising=False)
+
+
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """Traces of apps that are opened from now on go there."""
+    """A receiver for the traces of apps that open from now on."""
     found = Receiver()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{found.url}/v1/traces")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")

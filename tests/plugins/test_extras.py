@@ -94,7 +94,7 @@ def test_saros_plugins_lists_what_it_supplies(plugins: Plugins) -> None:
     [
         ("Crème brûlée, 2 pieces!", "creme-brulee-2-pieces"),
         ("…", [INVALID, "slug.make: no letter or digit is left"]),
-        (5, [INVALID, "slug.make wants a text, not a number"]),
+        (5, [INVALID, "slug.make expects a string, not a number"]),
     ],
 )
 def test_the_module(plugins: Plugins, tmp_path: Path, text: Any, slug: Any) -> None:

@@ -15,7 +15,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "backends" / "redis.md"
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """The server that all tests share which do nothing to it."""
+    """The server shared by all tests that do not disturb it."""
     started = RedisServer(tmp_path_factory.mktemp("redis"))
     started.start()
     yield started
@@ -55,7 +55,7 @@ def _maker(folder: Path, kind: type[RedisServer]) -> Iterator[Any]:
 
 @pytest.fixture
 def new_server(tmp_path: Path) -> Iterator[Any]:
-    """Makes servers with options of their own."""
+    """Starts servers with given options."""
     yield from _maker(tmp_path, RedisServer)
 
 
@@ -71,7 +71,7 @@ def new_valkey(tmp_path: Path, valkey_class: type[RedisServer]) -> Iterator[Any]
 
 @pytest.fixture(scope="session")
 def acl() -> Any:
-    """Gives the documented command for a user, for another prefix and name."""
+    """Returns the documented command for a user, with another prefix and name."""
     found = re.search(r"^ACL SETUSER shop on >secret (.*)$", DOCS.read_text(), re.MULTILINE)
     assert found is not None
     rules = found[1]

@@ -45,14 +45,14 @@ def until(served: subprocess.Popen[str], text: str) -> list[str]:
 def test_run_waits_for_a_server_that_is_not_up_yet(own_server: Any, app_path: Path) -> None:
     own_server.kill()
     with run(app_path, own_server.url(), "--wait", "60s") as served:
-        lines = [*until(served, "waiting for it"), *until(served, "waiting for it")]
+        lines = [*until(served, "trying again for at most"), *until(served, "trying again for at most")]
         own_server.start()
         lines += until(served, "task queues")
         served.send_signal(signal.SIGTERM)
         rest = served.communicate(timeout=BOUND_S)[1]
     assert served.returncode == 0
     assert "Traceback" not in "".join(lines) + rest
-    waits = [line for line in lines if "waiting for it" in line]
+    waits = [line for line in lines if "trying again for at most" in line]
     assert all("cannot reach Redis at localhost" in line for line in waits)
 
 
@@ -61,14 +61,14 @@ def test_run_does_not_wait_when_it_is_told_so(own_server: Any, app_path: Path) -
     with run(app_path, own_server.url(), "--wait", "0") as served:
         rest = served.communicate(timeout=BOUND_S)[1]
     assert served.returncode == 1
-    assert "waiting for it" not in rest
+    assert "trying again for at most" not in rest
     assert "cannot reach Redis" in rest
 
 
 def test_sigterm_ends_the_wait(own_server: Any, app_path: Path) -> None:
     own_server.kill()
     with run(app_path, own_server.url(), "--wait", "10m") as served:
-        until(served, "waiting for it")
+        until(served, "trying again for at most")
         served.send_signal(signal.SIGTERM)
         served.communicate(timeout=BOUND_S)
     assert served.returncode == 1

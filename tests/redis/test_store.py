@@ -272,7 +272,7 @@ def test_closed_runs_are_forgotten_after_their_time(server: Any) -> None:
             with server.client() as redis:
                 keys = [key.decode() for key in redis.scan_iter("{forgets:0}:*")]
             kinds = {key.split(":")[2] for key in keys}
-            assert kinds <= {"m", "e", "i", "x", "ready", "act", "out"}, keys
+            assert kinds <= {"m", "e", "i", "x", "ready", "act", "out", "queues"}, keys
             assert sum(key.split(":")[2] in "mehicd" for key in keys) == 3
 
     asyncio.run(main())

@@ -1,7 +1,7 @@
 """The examples of the user's guide to workflows, and how they are run.
 
-`app/` holds each of them, unchanged. Some are whole sources, some lines out of one: those get what is missing
-(the modules' locals, a table with `main`) on the first line and after the last, so that lines keep their numbers.
+`app/` holds each of them, unchanged. Some are whole sources, some only lines of one: the fixture adds the missing
+parts (the modules' locals, a table with `main`) on the first line and after the last, so that line numbers stay.
 """
 
 from __future__ import annotations
@@ -58,18 +58,18 @@ class Guide:
         return (EXAMPLES / name).read_text("utf-8")
 
     def source(self, name: str) -> str:
-        """A source that defines `main`."""
+        """Return a source that defines `main`."""
         text = self.example(name)
         if "return { main" in text:
             return text
         return f"{self.HEAD}{text}\nreturn {{ main = main }}\n"
 
     def lines_of(self, name: str, result: str = "nil") -> str:
-        """A source whose `main` runs an example's lines and returns `result`."""
+        """Return a source whose `main` runs an example's lines and returns `result`."""
         return f"{self.MAIN_HEAD}{self.example(name)}\nreturn {result}{self.TAIL}"
 
     def app(self, path: Path, name: str, text: str, **parts: Any) -> TestApp:
-        """An app whose workflow `name` has this source, and which has every activity that examples call."""
+        """Open an app whose workflow `name` has this source, with every activity that the examples call."""
         workflows = {name: text, **parts.pop("workflows", {})}
         functions = {**ACTIVITIES, **parts.pop("functions", {})}
         return TestApp(lua_app(path, workflows=workflows, functions=functions, **parts))
@@ -77,7 +77,7 @@ class Guide:
     def run(
         self, path: Path, name: str, text: str, *args: Any, messages: Any = (), **parts: Any
     ) -> tuple[Any, list[str]]:
-        """The result of a workflow, and its history, which replays."""
+        """Return the result of a workflow, and its history, after a replay."""
 
         async def scenario() -> tuple[Any, list[str]]:
             async with asyncio.timeout(30), self.app(path, name, text, **parts) as app:

@@ -1,4 +1,4 @@
-"""Processes whose clock can be set while they run: a library that is loaded before libc's own functions."""
+"""Sets the clock of running processes, by a library that is loaded before libc."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SOURCE = Path(__file__).with_name("set_clock.c")
 
 
 def build(folder: Path) -> Path | None:
-    """The library, built in that folder; None where there is no C compiler."""
+    """Build the library in a folder, and return its path; None without a C compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
         return None
@@ -24,10 +24,10 @@ def build(folder: Path) -> Path | None:
 class Clock:
     """The time of day of the processes that run with `environment`.
 
-    Programs that ask the kernel themselves, as those in Go do, do not heed it.
+    It has no effect on programs that call the kernel directly, such as those in Go.
 
-    :param library: what `build` gave.
-    :param file: where the clock is kept; each has its own.
+    :param library: the result of `build`.
+    :param file: the file that holds the clock; each clock needs its own.
     """
 
     def __init__(self, library: Path, file: Path) -> None:
@@ -38,11 +38,11 @@ class Clock:
 
     @classmethod
     def inherited(cls) -> Clock | None:
-        """That of this process, if whoever started it gave it one."""
+        """Return the clock of this process, if its parent set one."""
         library, file = os.environ.get("LD_PRELOAD"), os.environ.get("CLOCK_STEP")
         return cls(Path(library), Path(file)) if library and file else None
 
     def set(self, seconds: float) -> None:
-        """Set it that much before or (below zero) behind the machine's."""
+        """Set it ahead of, or (if negative) behind, the machine's clock."""
         with self._file.open("r+b") as file:  # the processes have it mapped
             file.write(struct.pack("q", round(seconds * 1e9)))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import abc
+import asyncio
 import contextlib
 import itertools
 import os
+import random
 import resource
 import shutil
 import signal
@@ -13,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +24,37 @@ START_S = 60.0
 
 
 def free_port() -> int:
-    """One that leaves room for the port of the cluster bus, 10,000 higher."""
+    """Return a free port below those that the kernel gives to outgoing connections.
+
+    A port of that range could be taken again before the server listens, by a test that runs beside this one. The port
+    of a cluster bus, 10,000 higher, is possible too.
+    """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port < 55_000:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
             return port
+
+
+def is_temporal(address: str) -> bool:
+    """Return whether a Temporal server answers: its port opens before its services are ready."""
+    from temporalio.client import Client
+
+    async def connect() -> bool:
+        try:
+            await Client.connect(address)
+        except RuntimeError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(1) as pool:  # the caller may run an event loop
+        return pool.submit(asyncio.run, connect()).result()
 
 
 class Server(abc.ABC):
     """A server process.
 
-    :ivar environment: of the process, besides that of this one.
+    :ivar environment: additional environment variables of the process.
     """
 
     def __init__(self, folder: Path, *options: str) -> None:
@@ -55,10 +76,10 @@ class Server(abc.ABC):
         return False
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the server, and wait until it answers."""
         with (self.folder / "log").open("ab") as log:
             environment = {**os.environ, **self.environment}
-            # With signals as Python has them: a file that reaches its limit is an error, and not the end.
+            # Keep Python's signal settings: a file that reaches its limit is an error, and does not kill the process.
             self._process = subprocess.Popen(
                 self.command(), stdout=log, stderr=log, env=environment, restore_signals=False
             )
@@ -66,7 +87,7 @@ class Server(abc.ABC):
         while not self.answers():
             if time.monotonic() > deadline or self._process.poll() is not None:
                 self.kill()
-                raise RuntimeError(f"the server does not start: {(self.folder / 'log').read_text()}")
+                raise RuntimeError(f"the server did not start: {(self.folder / 'log').read_text()}")
             time.sleep(0.01)
 
     @property
@@ -78,7 +99,7 @@ class Server(abc.ABC):
         if self._process is not None:
             if self._process.poll() is None:
                 self._process.send_signal(number)
-                self._process.send_signal(signal.SIGCONT)  # one that is paused ends, too
+                self._process.send_signal(signal.SIGCONT)  # a paused process must end, too
             self._process.wait()
             self._process = None
 
@@ -89,13 +110,13 @@ class Server(abc.ABC):
         self.process.send_signal(signal.SIGCONT)
 
     def limit_files(self, size: int | None) -> None:
-        """Have its disk full for files of that size, in bytes; None: there is room again."""
+        """Simulate a full disk for files of this size in bytes; None ends it."""
         hard = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE)[1]
         resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
 
 
 class RedisServer(Server):
-    """A redis-server of its own, with an append-only file unless told otherwise."""
+    """A separate redis-server, by default with an append-only file."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         super().__init__(folder, *options)
@@ -130,20 +151,20 @@ class RedisServer(Server):
         return redis.Redis(port=self.port)
 
     def is_replicated(self) -> bool:
-        """Whether a replica has everything. Since 7.2, WAIT asks only for what its own connection sent."""
+        """Return whether a replica has all writes. Since 7.2, WAIT covers only the writes of its own connection."""
         with self.client() as client:
             client.publish("replicated", "")
             return bool(client.wait(1, 100))
 
     def url(self, **options: object) -> str:
-        """A URL with a prefix of its own."""
+        """Return a URL with a separate prefix."""
         options.setdefault("prefix", f"t{os.getpid()}-{next(PREFIXES)}")
         query = "&".join(f"{name}={value}" for name, value in options.items())
         return f"redis://localhost:{self.port}/0?{query}"
 
 
 class ValkeyServer(RedisServer):
-    """The newest kind of server, which also has WAITAOF."""
+    """The newest server, which also supports WAITAOF."""
 
     @staticmethod
     def find() -> str:
@@ -154,6 +175,9 @@ class ValkeyServer(RedisServer):
 
 class TemporalServer(Server):
     """A Temporal dev server that keeps its data in a file."""
+
+    def answers(self) -> bool:
+        return super().answers() and is_temporal(f"127.0.0.1:{self.port}")
 
     def command(self) -> list[str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

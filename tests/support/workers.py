@@ -1,4 +1,4 @@
-"""Worker processes, to be killed."""
+"""Worker processes that tests can kill."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ async def main():
 
 asyncio.run(main())
 """
-"""`FIRST` in its environment is code that runs before anything else."""
+"""The worker's script. The environment variable `FIRST` holds code that runs first."""
 
 
 class Worker:
     """A worker process.
 
-    :param env: of the process, besides that of this one.
-    :param log: where it logs to; by default that of this process.
+    :param env: additional environment variables of the process.
+    :param log: the file for its log; default: the log of this process.
     """
 
     def __init__(self, app: Path, url: str, env: Mapping[str, str], log: Path | None = None) -> None:
@@ -53,9 +53,9 @@ class Worker:
         self.process.send_signal(number)
 
     def end(self, number: int = signal.SIGKILL, seconds: float = 30) -> int:
-        """End it with a signal; gives its exit code.
+        """End it with a signal, and return its exit code.
 
-        :raises TimeoutExpired: it goes on for that long.
+        :raises TimeoutExpired: when it does not end in time.
         """
         if self.process.poll() is None:
             self.process.send_signal(number)

@@ -151,12 +151,12 @@ def test_select_waits_for_timers_and_messages_alike(everywhere: Run) -> None:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("channel.new(-1)", "channel.new wants a capacity of 0 or more"),
-        ("channel.new('1')", "channel.new wants a capacity of 0 or more"),
-        ("channel.new(1.5)", "channel.new wants a capacity of 0 or more"),
-        ("channel.select(5)", "channel.select wants a table of cases"),
-        ("channel.select{}", "channel.select without a case would block for ever"),
-        ("channel.select{channel.new(0)}", "channel.select: item 1 is no case"),
+        ("channel.new(-1)", "channel.new expects a capacity of 0 or more"),
+        ("channel.new('1')", "channel.new expects a capacity of 0 or more"),
+        ("channel.new(1.5)", "channel.new expects a capacity of 0 or more"),
+        ("channel.select(5)", "channel.select expects a table of cases"),
+        ("channel.select{}", "channel.select without cases would block for ever"),
+        ("channel.select{channel.new(0)}", "channel.select: item 1 is not a case"),
         ("channel.new(0).receive()", "expected a channel; call it as channel:receive()"),
         ("channel.new(0).send({}, 1)", "expected a channel; call it as channel:send()"),
         ("local ch = channel.new(0) ch:close() ch:send(1)", "send on a closed channel"),

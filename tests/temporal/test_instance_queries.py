@@ -72,7 +72,8 @@ def test_the_metadata_names_what_the_program_offers(start: Start) -> None:
     assert definition.type == "app:flow"
     names = [item.name for item in definition.query_definitions]
     assert names == [
-        "__enhanced_stack_trace", "__stack_trace", "__temporal_workflow_metadata", "endless", "state",
+        "__enhanced_stack_trace", "__saros_stack", "__stack_trace", "__temporal_workflow_metadata",
+        "endless", "state",
     ]  # fmt: skip
     assert [item.name for item in definition.update_definitions] == ["never", "quick", "slow"]
     assert [item.name for item in definition.signal_definitions] == ["approve"]
@@ -94,7 +95,7 @@ end""")
     assert "waits for 1 timer" in text
     assert "has the child app:flow" in text
     run.act(query("__enhanced_stack_trace"))
-    assert "ask for __stack_trace" in answered(run).failed.message
+    assert "query __stack_trace" in answered(run).failed.message
 
 
 def responses(run: Run) -> list[tuple[str, str]]:

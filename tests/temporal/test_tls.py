@@ -162,7 +162,7 @@ def test_what_is_wrong_with_a_connection(
         ),
         ("type: api_key, api_key_file: gone.txt", "cannot read auth.api_key_file gone.txt: No such file"),
         ("type: api_key, api_key_file: empty.txt", "auth.api_key_file empty.txt is empty"),
-        ("type: api_key, api_key: 'två ord'", "auth.api_key is not an API key"),
+        ("type: api_key, api_key: 'två ord'", "auth.api_key is not a valid API key"),
     ],
 )
 def test_files_are_looked_at_before_connecting(

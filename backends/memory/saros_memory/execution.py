@@ -1,4 +1,4 @@
-"""One run in memory: history, inbox, and what is under way."""
+"""One run in memory: its history, its inbox, and its commands under way."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from saros.model.values import Json, readable
 class OpenActivity:
     """An activity that has not settled.
 
-    `token` is that of the attempt that runs, if one does; `closes` is when it is closed, by the steady clock.
+    `token` is the running attempt's token, if any; `closes` is the time of its close by the steady clock.
     The other times are for people, by the store's clock.
     """
 
@@ -103,23 +103,23 @@ class Execution:
 
     def __init__(self, run: Run, mails: Iterable[Mail], watchers: Iterable[Watcher], began: int) -> None:
         self.run = run
-        self.began = began  # when the first run was started, by the steady clock
+        self.began = began  # the steady clock's time at which the first run was started
         self.status = RUNNING
         self.records: list[Record] = []
         self.size = 0
         self.inbox: deque[Mail] = deque(mails)
         self.watchers = list(watchers)
-        self.joined: set[str] = set()  # start requests that met it when it ran
-        self.children: dict[int, Child] = {}  # by the command that started each
+        self.joined: set[str] = set()  # start requests that found it running
+        self.children: dict[int, Child] = {}  # by the command that started them
         self.activities: dict[int, OpenActivity] = {}
         self.timers: dict[int, list[Handle]] = {}
         self.alarms: list[Handle] = []
         self.search: dict[str, msgspec.Raw] = {}
         self.memo: dict[str, msgspec.Raw] = {}
         self.queued = False  # waits for a worker
-        self.delayed = False  # may not run yet
-        self.starting: Handle | None = None  # what ends the delay before its first task
-        self.fence = ""  # of the worker that runs it
+        self.delayed = False  # whether a delay keeps it from running
+        self.starting: Handle | None = None  # ends the delay before its first task
+        self.fence = ""  # the worker that runs it
         self.failures = 0
         self.problem: str | None = None
         # For people, by the store's clock:
@@ -144,7 +144,7 @@ class Execution:
         self.memo = upserted(self.memo, attributes.memo)
 
     def watch(self, watcher: Watcher) -> None:
-        """Tell a watcher of the end; one that waits for no command is told once."""
+        """Tell a watcher about the end; a watcher that no command waits for is told once."""
         self.unwatch("" if watcher.ref else watcher.pid)
         self.watchers.append(watcher)
 
@@ -152,7 +152,7 @@ class Execution:
         self.watchers = [w for w in self.watchers if w.pid != pid or w.ref]
 
     def clear(self, ref: int) -> None:
-        """Stop whatever waits under `ref`."""
+        """Stop the work that waits under `ref`."""
         for handle in self.timers.pop(ref, ()):
             handle.cancel()
 
@@ -172,7 +172,7 @@ class Execution:
         self.problem = None
 
     def check_reuse(self, request: StartRequest) -> None:
-        """Refuse to start an id again whose last run has ended, if the request's reuse policy says so.
+        """Refuse to reuse the id of a closed execution if the request's reuse policy says so.
 
         :raises Error: ALREADY_EXISTS.
         """

@@ -1,7 +1,7 @@
 """Registers ``memory://``: everything in this process, for laptops and tests.
 
 memory://             a store of its own
-memory://name         a store that everybody in this process who says the same name shares
+memory://name         a store that all users of the same name in this process share
 memory://?time=skip   virtual time: when nothing can run, the clock jumps to the next timer
 """
 
@@ -24,9 +24,9 @@ _shared: dict[str, tuple[Any, Clock]] = {}
 
 
 def make(url: str, options: Mapping[str, Any]) -> Backend:
-    """A backend for a ``memory://`` URL.
+    """Return a backend for a ``memory://`` URL.
 
-    :raises Error: INVALID for options that it does not know.
+    :raises Error: INVALID for unknown options.
     """
     from saros.engine import StoreBackend
     from saros.model.clock import RealClock

@@ -1,4 +1,4 @@
-"""Named queues that one reader may wait on together."""
+"""Named queues; one reader may wait for several."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Queues(Generic[T]):
                 return
 
     async def take(self, names: Sequence[str], limit: int) -> list[T]:
-        """Up to `limit` items of these queues; blocks until there is one."""
+        """Return up to `limit` items of these queues; block until there is one."""
         while True:
             items: list[T] = []
             for name in names:
@@ -45,7 +45,7 @@ class Queues(Generic[T]):
             try:
                 await future
             except asyncio.CancelledError:
-                if not future.cancelled():  # it was woken, too late: the next reader is to look instead
+                if not future.cancelled():  # woken too late: wake the next reader instead
                     for name in names:
                         if self._queues[name]:
                             self._wake(name)
@@ -57,11 +57,11 @@ class Queues(Generic[T]):
 
 
 class Outbox:
-    """Hands out entries, of each lane one at a time."""
+    """A queue that hands out one entry of each lane at a time."""
 
     def __init__(self) -> None:
         self._ready: Queues[Outgoing] = Queues()
-        self._lanes: dict[str, deque[Outgoing]] = {}  # those with an entry under way -> the entries behind it
+        self._lanes: dict[str, deque[Outgoing]] = {}  # lanes with an entry under way -> the entries behind it
 
     def put(self, entry: Outgoing) -> None:
         behind = self._lanes.get(entry.lane)

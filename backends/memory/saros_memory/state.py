@@ -1,4 +1,4 @@
-"""The state of the store, and how it changes. A change is atomic, because its code never suspends."""
+"""The state of the store and its changes. A change is atomic, because its code never suspends."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from .execution import Execution, OpenActivity
 from .queues import Outbox, Queues
 
 KEEP_CLOSED = 10_000
-"""Closed runs that are kept for `describe`, `list` and `history`; the oldest go first."""
+"""How many closed runs are kept for `describe`, `list` and `history`; the oldest are dropped first."""
 
 
 class State:
     """Everything in memory: executions, queues and names.
 
-    :param touch: tells a virtual clock that something happened.
+    :param touch: notes activity on a virtual clock.
     """
 
     def __init__(self, url: str, clock: Clock, touch: Callable[[], None] = lambda: None) -> None:
@@ -53,7 +53,7 @@ class State:
         self._ready: Queues[Execution] = Queues()
         self._activities: Queues[ActivityTask] = Queues()
         self._outbox = Outbox()
-        self._nodes: set[str] = set()  # that listen
+        self._nodes: set[str] = set()  # the nodes that listen
         self._node_mail: Queues[NodeMail] = Queues()
         self._fences = itertools.count(1)
         self._workers: dict[str, tuple[int, Worker]] = {}  # and until when they count, by the steady clock
@@ -62,7 +62,7 @@ class State:
         self._waiters: dict[str, list[tuple[int, asyncio.Future[None]]]] = defaultdict(list)
 
     def _join(self, old: Execution, request: StartRequest) -> Started | None:
-        """Meet a running execution by the conflict policy; None when it was terminated to make room."""
+        """Apply the conflict policy to a running execution; return None when it was terminated to make room."""
         options = request.options
         policy = options.id_conflict_policy
         if policy == "fail" or options.execution_error_when_already_started:
@@ -129,7 +129,7 @@ class State:
         self._schedule(execution)
 
     def _made(self, id: str, request: str) -> Execution | None:
-        """The execution that a start request made; a request that has yet to be carried out is withdrawn."""
+        """Return the execution that a start request made; withdraw a request that was not carried out yet."""
         execution = self._current.get(id)
         if execution is not None and execution.run.request_id == request:
             return execution
@@ -235,7 +235,7 @@ class State:
         execution.timers.setdefault(task.ref, []).append(handle)
 
     def _ask_activity(self, execution: Execution, ref: int) -> None:
-        """Cancel an activity whose own end counts: an attempt that runs hears of it with its next heartbeat."""
+        """Cancel an activity but wait for its own end: a running attempt learns of it with its next heartbeat."""
         activity = execution.activities.get(ref)
         if activity is None:
             return
@@ -248,7 +248,7 @@ class State:
     def _end(
         self, execution: Execution, status: str, op: str, outcome: Json, following: NewRun | None = None
     ) -> None:
-        """Close from outside, with a record that no program wrote."""
+        """Close a run from outside, with a record that no program wrote."""
         execution.append([Record(op, 0, outcome, self.clock.now())])
         self._close(execution, Close(status, outcome, following))
         self._notify(execution)
@@ -275,7 +275,7 @@ class State:
         following.joined = old.joined
 
     def _tell(self, execution: Execution, outcome: Json) -> None:
-        """Let watchers know of the end."""
+        """Tell the watchers about the end."""
         run = execution.run
         pid = str(run.pid)
         for number, watcher in enumerate(execution.watchers):
@@ -284,7 +284,7 @@ class State:
             self._outbox.put(Outgoing(run.id, run.run_id, pid, 0, EXIT, outcome, key, watcher, lane))
 
     def _part(self, execution: Execution) -> None:
-        """Have the children of a run end as their policies say: those that it has asked for, started or not."""
+        """End the children of a run as their policies say, whether they have started or not."""
         for child in execution.children.values():
             self._outbox.put(farewell(execution.run, child))
         execution.children.clear()

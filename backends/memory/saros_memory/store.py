@@ -1,4 +1,4 @@
-"""The in-memory store: one process, one event loop, nothing on disk. What it holds ends with the process.
+"""The in-memory store: one process, one event loop, nothing on disk. Its content ends with the process.
 
 Its methods never suspend half-way, so each of them is atomic.
 """
@@ -37,7 +37,7 @@ BATCH = 100
 
 
 def _named(lost: list[str]) -> str:
-    """Ids of running workflows, as many as fit into a line."""
+    """Return the number of running workflows and their ids, as many as fit into a line."""
     what = f"{len(lost)} running workflow{'' if len(lost) == 1 else 's'}"
     return what + (f" ({', '.join(lost[:5])}{', ...' if len(lost) > 5 else ''})" if lost else "")
 
@@ -46,16 +46,16 @@ class MemoryStore(Lookout):
     """See `saros.interfaces.store.Store`."""
 
     shared = False
-    """Whether others in this process may open it again."""
+    """Whether others in this process may open the store again."""
 
     async def open(self) -> None:
         pass
 
     async def run(self) -> None:
-        await asyncio.Event().wait()  # deadlines fire by the clock, and no lease is ever lost
+        await asyncio.Event().wait()  # deadlines fire by the clock, and no lease is ever lost here
 
     async def close(self) -> None:
-        """Say what ends with this store, unless others in this process share it."""
+        """Log which workflows end with this store, unless others in this process share it."""
         lost = [execution.run.id for execution in self._runs.values() if execution.running]
         if lost and not self.shared:
             log.warning("%s ends, and with it %s", self.url, _named(lost))
@@ -201,7 +201,7 @@ class MemoryStore(Lookout):
         execution.delayed = True
         if delay < 0:
             return  # it waits to be released
-        # By the machine's clock, also when the store's is virtual: repairing code takes real time.
+        # The real clock, even if the store's clock is virtual: repairing code takes real time.
         execution.alarms.append(asyncio.get_running_loop().call_later(delay / 1e9, self._wake, execution))
 
     # --- activities --------------------------------------------------------------------------
@@ -268,7 +268,7 @@ class MemoryStore(Lookout):
         try:
             return await self._node_mail.take((node,), BATCH)
         except asyncio.CancelledError:
-            self._nodes.discard(node)  # it listens no more
+            self._nodes.discard(node)  # it has stopped listening
             raise
 
     async def watch_node(self, pid: str, watcher: Watcher) -> None:

@@ -13,9 +13,9 @@ from saros.model.clock import LONGEST, CallQueue, Handle, tell_failure
 class VirtualClock:
     """A clock that jumps to the next waiting call whenever nothing can run. Between jumps it stands still.
 
-    "Nothing can run" means: no work is noted with `busy`, and for a millisecond and then for `HOPS` rounds of the
-    event loop nothing happened. The rounds are what counts on a machine that is so busy that a millisecond is over
-    before what was ready has had its turn.
+    "Nothing can run" means that no work is noted with `busy`, and that nothing has happened for a millisecond and
+    then for `HOPS` rounds of the event loop. The rounds matter on a busy machine, where a millisecond can pass
+    before ready callbacks have had their turn.
     """
 
     IDLE_S = 0.001
@@ -28,7 +28,7 @@ class VirtualClock:
         self._busy = 0
         self._held = 0
         self._activity = 0
-        self._checking: asyncio.AbstractEventLoop | None = None  # in which a look is under way
+        self._checking: asyncio.AbstractEventLoop | None = None  # the event loop of the check under way
         self._settled: list[asyncio.Future[None]] = []
 
     def now(self) -> int:
@@ -59,7 +59,7 @@ class VirtualClock:
     def _watch(self) -> None:
         if not self._busy and (self._settled or (not self._held and self._queue.first() is not None)):
             loop = asyncio.get_running_loop()
-            if self._checking is not loop:  # what another one was about ended with it
+            if self._checking is not loop:  # the check of another event loop ended with it
                 self._checking = loop
                 loop.call_later(self.IDLE_S, self._look, self._activity, self.HOPS)
 
@@ -76,7 +76,7 @@ class VirtualClock:
             self._idle()
 
     def _idle(self) -> None:
-        """Nothing can run: tell those who wait for that, or jump."""
+        """Tell those who wait until nothing can run, or jump."""
         if self._settled:
             waiters, self._settled = self._settled, []
             for waiter in waiters:
@@ -121,11 +121,11 @@ class VirtualClock:
 
     @property
     def activity(self) -> int:
-        """Changes whenever something happens."""
+        """A number that changes with every activity."""
         return self._activity
 
     def settled(self) -> asyncio.Future[None]:
-        """A future that completes when nothing more can run until the clock moves."""
+        """Return a future that completes when nothing more can run until the clock moves."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._settled.append(waiter)
         self._watch()

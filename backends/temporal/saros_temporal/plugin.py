@@ -3,8 +3,8 @@
 temporal://host:port/namespace   that server
 temporal://                      the server of the app's ``temporal.client`` entry
 
-With an explicit address, the ``auth``, ``tls`` and timing keys of the app's client entry still hold. In an app with
-several, the URL means that of the first worker; the others keep theirs.
+With an explicit address, the ``auth``, ``tls`` and timing keys of the app's client entry still apply. In an app with
+several client entries, the URL replaces the address of the first worker's entry; the others keep theirs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from saros.interfaces.backend import Backend
 
 
 def make(url: str, options: Mapping[str, Any]) -> Backend:
-    """A backend for a ``temporal://`` URL.
+    """Return a backend for a ``temporal://`` URL.
 
     :raises Error: INVALID when the URL is not valid.
     """

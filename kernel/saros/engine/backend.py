@@ -91,12 +91,15 @@ class StoreBackend(StoreClient):
         self.workflow_worker = WorkflowWorker(
             self.store, host.deployment, host.attempts, queues, activities, cache_size(host.deployment)
         )
+        self._measure(host.deployment, self.workflow_worker, activities)
+        announcer = self._announcer(host, queues, activities)
+        await self._keep_running(announcer.announce, once=True)  # its tasks never seem to have no worker
         loops = {
             "the store's housekeeping": self.store.run,
             "the outbox worker": outbox.run,
             "the workflow worker": self.workflow_worker.run,
             "the watch of other nodes": nodes.bury,
-            "the announcement of this worker": self._announcer(host, queues, activities).run,
+            "the announcement of this worker": announcer.run,
         }
         serving = [Job(self._keep_running(loop), name) for name, loop in loops.items()]
         taking = [Job(self._keep_running(loop), "the activity worker") for loop in activities.loops]
@@ -116,6 +119,20 @@ class StoreBackend(StoreClient):
                 await end_all(reversed([*serving[1:], *taking]), STOP_S)
                 await outbox.close()
                 await serving[0].end(STOP_S)  # the store's own work hands over what is left
+
+    def _measure(
+        self, deployment: Deployment, workflows: WorkflowWorker, activities: ActivityWorkers
+    ) -> None:
+        """Let whoever observes ask how busy this worker is."""
+        observer = deployment.observer
+        if observer is None:
+            return
+        used, free = "saros_worker_task_slots_used", "saros_worker_task_slots_available"
+        observer.measure(used, {"worker_type": "WorkflowWorker"}, lambda: workflows.slots.used)
+        observer.measure(used, {"worker_type": "ActivityWorker"}, lambda: activities.slots.used)
+        observer.measure(
+            free, {"worker_type": "ActivityWorker"}, lambda: activities.slots.total - activities.slots.used
+        )
 
     def _announcer(self, host: Host, queues: tuple[str, ...], activities: ActivityWorkers) -> Announcer:
         deployment = host.deployment

@@ -1,4 +1,4 @@
-"""What regular and local activities share: the attempt's info, its limits, and whether another attempt follows."""
+"""The parts that regular and local activities share: the attempt's info, its limits, and the retry decision."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ log = logging.getLogger("saros.engine")
 
 
 def id_of(task: ActivityTask) -> str:
-    """What ``activity.info()`` calls an activity."""
+    """Return the activity id that ``activity.info()`` returns."""
     return task.call.options.id or str(task.ref)
 
 
 def call_info(
     workflow_id: str, run_id: str, workflow_type: str, ref: int, queue: str, attempt: int, scheduled: int
 ) -> dict[str, Any]:
-    """What ``activity.info()`` returns; `scheduled_time` is in nanoseconds since 1970."""
+    """Return the result of ``activity.info()``; `scheduled_time` is in nanoseconds since 1970."""
     return {
         "activity_id": str(ref),
         "attempt": attempt,
@@ -97,14 +97,14 @@ def limit_heartbeat(attempt: Attempt, options: CallOptions) -> None:
 
 
 def timeout_error(timeout_type: str, ms: int) -> ErrorData:
-    """The error for the caller of an activity when one of its four timeouts (in milliseconds) has passed."""
+    """Return the error for the caller of an activity after one of its four timeouts (in milliseconds)."""
     details = pack({"timeout_type": timeout_type})
     limit = f"{ms / 1000:g} s"
     return ErrorData(f"{timeout_type} timeout of {limit} exceeded", TIMEOUT, False, msgspec.Raw(details))
 
 
 class _AttemptTimeout(bytes):
-    """The `Outcome` of an attempt that took too long: final for its caller, but its own policy retries it."""
+    """Return the `Outcome` of an attempt that timed out: final for its caller, but its own policy retries it."""
 
 
 def attempt_timeout(timeout_type: str, ms: int) -> Json:
@@ -112,7 +112,7 @@ def attempt_timeout(timeout_type: str, ms: int) -> Json:
 
 
 def retry_after(task: ActivityTask, outcome: Json) -> int | None:
-    """Nanoseconds until another attempt follows one with this `Outcome`, or None; a failure is told."""
+    """Return the nanoseconds until the attempt after one with this `Outcome`, or None; log a failure."""
     failure = failure_of(outcome)
     delay = next_delay_ms(task.call.options, failure, task.attempt)
     if failure is not None:
@@ -129,7 +129,7 @@ def tell_attempt(task: ActivityTask, failure: ErrorData, delay: int | None = Non
 def next_delay_ms(
     options: CallOptions, failure: ErrorData | None, attempt: int, elapsed_ns: int = 0
 ) -> int | None:
-    """Milliseconds until the attempt after number `attempt`, or None when the last outcome stands.
+    """Return the milliseconds until the attempt after number `attempt`, or None if the last outcome stands.
 
     :param elapsed_ns: since the activity was scheduled, if the store does not keep track of it (see `Settled`).
     """
@@ -141,12 +141,12 @@ def next_delay_ms(
     delay = policy.delay_ms(attempt)
     total = options.schedule_to_close_timeout
     if total and elapsed_ns + delay * MS >= total * MS:
-        return None  # it could not start in time
+        return None  # the next attempt could not start in time
     return delay
 
 
 def failure_of(outcome: Json) -> ErrorData | None:
-    """The error in an `Outcome`, if any, as the retry policy of its activity sees it."""
+    """Return the error in an `Outcome`, if any, as the retry policy of its activity sees it."""
     if outcome.startswith(b'{"ok"') or outcome == b"{}":
         return None
     error = msgspec.json.decode(outcome, type=Outcome).err
@@ -156,21 +156,21 @@ def failure_of(outcome: Json) -> ErrorData | None:
 
 
 STOPPED = pack(Outcome(err=ErrorData("its worker stopped before it had ended", UNAVAILABLE)))
-"""The outcome of an attempt whose worker stops: like that of a lost worker, it is no error of the function's."""
+"""The outcome of an attempt whose worker stops. As with a lost worker, it is not an error of the function."""
 
 
 def verdict(lease: ActivityLease, outcome: Json) -> Settled:
-    """What a store is to keep of the end of an attempt: its outcome, and whether another attempt follows."""
+    """Return the end of an attempt for the store: its outcome, and whether another attempt follows."""
     task = lease.task
     try:
-        if outcome is STOPPED:  # like a lost worker: no error of the function's
+        if outcome is STOPPED:  # as with a lost worker, not an error of the function
             most = task.call.options.retry_policy.maximum_attempts
             return Settled(lease, outcome, None if most and task.attempt >= most else 0)
         return Settled(lease, outcome, retry_after(task, outcome))
-    except Exception as raised:  # an error of ours: the activity must not wait for ever
-        log.exception("the end of %s for %s makes no sense", task.call.target, task.id)
+    except Exception as raised:  # a bug in Saros must not make the activity wait forever
+        log.exception("could not process the outcome of %s for %s", task.call.target, task.id)
         error = ErrorData(
-            f"the end of {task.call.target} makes no sense: {error_of(raised).message}",
+            f"could not process the outcome of {task.call.target}: {error_of(raised).message}",
             INTERNAL,
             False,
         )

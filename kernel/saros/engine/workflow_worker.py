@@ -126,6 +126,8 @@ class WorkflowWorker:
         if live is not None and (live.length > task.length or live.version != self.deployment.version):
             live.close()  # it has run further than the history, or its code is older than the app's
             live = None
+        if self.deployment.observer is not None and task.length > 0:
+            self.deployment.observer.cached(task.run.task_queue, task.run.type, live is not None)
         if live is None:
             if task.length == 0:
                 live = Live(task.run, self.deployment)

@@ -1,7 +1,7 @@
 """Entries: the YAML of an application, read and checked.
 
 A kind of entry is declared once, with `Kind` and the field types; the declaration checks entries, fills
-in defaults and makes the JSON Schema for editors. `load` gives a `Registry`, or raises an `AppError`
+in defaults and makes the JSON Schema for editors. `load` returns a `Registry`, or raises an `AppError`
 that names every problem of the app at once.
 """
 

@@ -12,7 +12,7 @@ from .problems import BAD
 
 @dataclass(frozen=True)
 class Reference(Field):
-    """Another entry: a full id, or a bare name in the same namespace. The data holds the full id.
+    """A reference to another entry: a full id, or a bare name in the same namespace. The data holds the full id.
 
     :param kinds: the kinds that it may have; empty for all.
     :param roles: the roles that it may have; empty for all.
@@ -29,7 +29,7 @@ class Reference(Field):
 
     @property
     def target(self) -> str:
-        """What it must name, as in "is <a workflow>"."""
+        """What the reference must name, as in "is <a workflow>"."""
         if self.kinds:
             return f"a {' or '.join(self.kinds)}"
         noun = " or ".join(self.roles) or "entry"
@@ -118,7 +118,7 @@ class MapOf(Field):
 
 @dataclass(frozen=True)
 class Table(Field):
-    """Nested keys. An unknown one is a warning, unless the table is `open`."""
+    """A mapping of nested keys. An unknown key is a warning, unless the table is `open`."""
 
     keys: Mapping[str, Field] = field(default_factory=dict)
     open: bool = False
@@ -138,7 +138,7 @@ class Table(Field):
                 if not self.open:
                     at.unknown(prefix + key, key, self.keys)
                 data[key] = item
-            elif item is not None:  # `key:` with nothing behind it is the same as no key
+            elif item is not None:  # `key:` without a value is the same as no key
                 clean = known.read(item, prefix + key, at)
                 if clean is not BAD:
                     data[key] = clean
@@ -156,7 +156,7 @@ class Table(Field):
             data[key] = default
 
     def fallback(self) -> Any:
-        """The nested defaults, or ``None`` if there are none."""
+        """Return the nested defaults, or ``None`` if there are none."""
         defaults = {key: known.fallback() for key, known in self.keys.items()}
         return {key: value for key, value in defaults.items() if value is not None} or None
 
@@ -172,7 +172,7 @@ class Table(Field):
 
 @dataclass(frozen=True)
 class Ignored(Field):
-    """A key that other tools know and that has no effect here; a value that switches something on is a warning."""
+    """A key that other tools read and that has no effect here; a value that switches something on is a warning."""
 
     item: Field
     why: str

@@ -1,4 +1,4 @@
-"""The kinds that exist whatever language an app is written in."""
+"""The kinds that exist in every app, whatever its language."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _NAME: Final = re.compile(r"\w[\w.-]*")
 
 @dataclass(frozen=True, eq=False)
 class Draft:
-    """An entry whose id and kind are known, and nothing else."""
+    """An entry of which only the id and the kind are known."""
 
     id: str
     namespace: str
@@ -42,20 +42,20 @@ class Draft:
 class Document:
     """One YAML document of an app.
 
-    :param label: how problems call its file.
+    :param label: the file's name in problems.
     """
 
     def __init__(self, root: Node, file: Path, label: str, env: Mapping[str, str]) -> None:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
-        self.complete = True  # whether it is known which entries there are
+        self.complete = True  # whether all entries of the document are known
         self._root = root
         self._file = file
         self._label = label
         self._env = env
 
     def drafts(self) -> Iterator[Draft]:
-        """The entries; none, without a problem, when the document is of another kind of YAML."""
+        """Yield the entries; none, without a problem, when the document is some other YAML."""
         if not isinstance(self._root, MappingNode):
             return
         nodes = {key.value: value for key, value in self._root.value if isinstance(key, ScalarNode)}
@@ -74,7 +74,7 @@ class Document:
             yield from self._list(nodes["entries"], namespace)
 
     def _header(self, single: bool) -> Tree:
-        """The keys of the file itself; what entries and anchors hold is left for later."""
+        """Check the keys of the file itself; the content of entries and anchors is checked later."""
         nothing = ScalarNode("tag:yaml.org,2002:null", "", self._root.start_mark, self._root.end_mark)
         pairs = [
             (key, value if key.value in _OWN else nothing)
@@ -93,7 +93,7 @@ class Document:
             if key not in _HEADER and not key.startswith("x-"):
                 where = f"{self._label}:{tree.lines[key]}"
                 self.warnings.append(
-                    Problem(f"`{key}` means nothing here", where, hint=did_you_mean(key, _HEADER))
+                    Problem(f"`{key}` is not a known key here", where, hint=did_you_mean(key, _HEADER))
                 )
         return tree
 
@@ -135,7 +135,7 @@ class Document:
         self._report_faults(tree, entry_id)
         if not name_known:
             self.complete = False
-        # An entry without a kind is declared all the same: references to it are not to blame.
+        # An entry without a kind is still declared: references to it are not at fault.
         kind_known = self._is_text(tree, "kind", kind, entry_id)
         if name_known:
             yield Draft(entry_id, namespace, name, kind if kind_known else "", tree, self._file, self._label)
@@ -169,7 +169,7 @@ class AppFiles:
     """An app directory.
 
     :param path: as the user gave it.
-    :raises AppError: when it is no directory.
+    :raises AppError: when it is not a directory.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -177,20 +177,20 @@ class AppFiles:
         try:
             self.root = given.resolve()
         except (OSError, RuntimeError, ValueError) as error:
-            raise AppError([Problem(f'"{given}" is no path of an app: {error}')]) from error
+            raise AppError([Problem(f'"{given}" is not a valid path of an app: {error}')]) from error
         if not self.root.is_dir():
             raise AppError([_no_directory(given)])
-        # Relative paths stay as given, so that terminals and editors find the file from here.
+        # Relative paths stay as given, so that terminals and editors find the file from the current directory.
         self._shown = self.root.name if given.is_absolute() else os.path.normpath(given)
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
 
     def label(self, file: Path) -> str:
-        """How errors call a file below the root."""
+        """Return the name of a file below the root, as errors show it."""
         return Path(self._shown, os.path.relpath(file, self.root)).as_posix()
 
     def yaml_files(self) -> Iterator[Path]:
-        """All YAML files in a stable order; not hidden ones, such as an editor's locks and a Mac's companions."""
+        """Yield all YAML files in a stable order, without hidden ones such as the lock files of editors."""
         for folder, folders, files in os.walk(self.root, onerror=self._unreadable):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             here = Path(folder)
@@ -201,7 +201,7 @@ class AppFiles:
                     yield here / name
 
     def locate(self, file: Path, source: str, directory: bool) -> Path | str:
-        """What `source` names, relative to a YAML file; a text says what is wrong with it."""
+        """Return the path that `source` names, relative to a YAML file, or a sentence that says why it is wrong."""
         noun = "directory" if directory else "file"
         try:
             path = Path(os.path.normpath(file.parent / source))

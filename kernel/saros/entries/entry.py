@@ -20,14 +20,14 @@ class Entry:
     """One entry, read and checked.
 
     :param id: ``namespace:name``.
-    :param kind: name of its kind, such as ``workflow.lua``.
+    :param kind: the name of its kind, such as ``workflow.lua``.
     :param role: what it is to the rest of the app (see `Kind`).
-    :param runtime: who runs its code; empty if it has none.
+    :param runtime: the runtime that runs its code; empty if it has no code.
     :param data: its keys besides ``name`` and ``kind``: defaults filled in, ``${env:…}`` resolved, references
         as full ids, durations as given. ``meta`` is always there.
     :param file: the YAML file.
-    :param line: where the entry begins in it.
-    :param label: how errors call the file.
+    :param line: the line where the entry begins.
+    :param label: the file's name in errors.
     :param lines: dotted path of each key -> line.
     :param paths: dotted path of each key that names a file or directory of the app -> where that is.
     """
@@ -50,12 +50,12 @@ class Entry:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What the entry says about itself."""
+        """The entry's `meta`."""
         meta: dict[str, Any] = self.data["meta"]
         return meta
 
     def get(self, path: str, default: Any = None) -> Any:
-        """The value at a dotted path such as ``meta.temporal.workflow.name``."""
+        """Return the value at a dotted path such as ``meta.temporal.workflow.name``."""
         value: Any = self.data
         for key in path.split("."):
             if not isinstance(value, dict) or key not in value:
@@ -64,13 +64,13 @@ class Entry:
         return value
 
     def where(self, path: str | None = None) -> str:
-        """``file:line`` of the entry, or of the key at a dotted path (if absent, of the nearest above it)."""
+        """Return ``file:line`` of the entry, or of the key at a dotted path (if absent, of its nearest parent)."""
         return f"{self.label}:{nearest_line(self.lines, path or '')}"
 
     def problem(
         self, message: str, path: str | None = None, hint: str | None = None, *, warning: bool = False
     ) -> Problem:
-        """A problem with this entry, at the key at `path`."""
+        """Return a problem with this entry, at the key at `path`."""
         return Problem(message, self.where(path), self.id, hint, warning)
 
     @property
@@ -80,23 +80,23 @@ class Entry:
 
     @property
     def method(self) -> str | None:
-        """What to run in the table that the source gives; ``None``: the source gives the function itself."""
+        """The function to run in the table that the source returns; ``None`` if the source returns a function."""
         method: str | None = self.data.get("method")
         return method
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """The modules that it may require."""
+        """The modules that the code may require."""
         return tuple(self.data.get("modules", ()))
 
     @property
     def imports(self) -> dict[str, str]:
-        """Alias -> id of the entry that ``require(alias)`` gives."""
+        """Alias -> id of the entry that ``require(alias)`` returns."""
         return dict(self.data.get("imports", {}))
 
     @property
     def type_name(self) -> str:
-        """The name under which a workflow is started: its id, or what its meta says."""
+        """The type name of a workflow: the name in its `meta`, else its id."""
         name: str = self.get("meta.temporal.workflow.name", self.id) if self.role == "workflow" else self.id
         return name
 
@@ -117,12 +117,12 @@ class Entry:
 
     @cached_property
     def local(self) -> bool:
-        """Whether it runs as a local activity."""
+        """Whether the entry runs as a local activity."""
         return self.get("meta.temporal.activity.local") is True
 
 
 def nearest_line(lines: Mapping[str, int], path: str) -> int:
-    """Line of the key at `path`, or of the nearest one above it; ``""`` is the whole."""
+    """Return the line of the key at `path`, or of its nearest parent; ``""`` is the whole entry."""
     while path and path not in lines:
         path = path.rpartition(".")[0]
     return lines[path]

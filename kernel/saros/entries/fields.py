@@ -1,4 +1,4 @@
-"""What every key has in common, and the keys that hold a single value.
+"""The base class of fields, and the fields that hold a single value.
 
 A kind is declared with fields; the same declarations check entries and make their JSON Schema.
 """
@@ -19,7 +19,7 @@ from .problems import BAD, listing
 
 
 class Target(Protocol):
-    """What a reference may name; see `Reference`."""
+    """The entries that a reference may name; see `Reference`."""
 
     @property
     def kinds(self) -> tuple[str, ...]: ...
@@ -32,25 +32,25 @@ class Target(Protocol):
 
 
 class Place(Protocol):
-    """What a field needs of the entry that is being read."""
+    """The part of the entry being read that a field needs."""
 
     def problem(self, path: str, message: str, hint: str | None = None) -> None:
         """Report that the value at `path` cannot be used."""
 
     def unknown(self, path: str, key: str, known: Collection[str]) -> None:
-        """Warn of a key that nothing reads."""
+        """Warn about a key that nothing reads."""
 
     def ignored(self, path: str, why: str) -> None:
-        """Warn of a key that is known and has no effect."""
+        """Warn about a known key that has no effect."""
 
     def loose(self, path: str) -> str | None:
-        """The text in the file, if the key decides on its type: ``${env:…}``, or an unquoted ``yes``."""
+        """Return the text in the file, if the field decides on its type: ``${env:…}``, or an unquoted ``yes``."""
 
     def refer(self, path: str, reference: str, to: Target) -> object:
-        """The full id of the entry that `reference` names, or `BAD`."""
+        """Return the full id of the entry that `reference` names, or `BAD`."""
 
     def locate(self, path: str, source: str, directory: bool) -> bool:
-        """Find the file that `source` names; ``False`` if that was reported."""
+        """Find the file that `source` names; return ``False`` after reporting a problem."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,46 +69,46 @@ class Field(ABC):
     @property
     @abstractmethod
     def expected(self) -> str:
-        """What the value must be, as in "`x` must be <expected>"."""
+        """The expected value, as in "`x` must be <expected>"."""
 
     @abstractmethod
     def accept(self, value: Any, path: str, at: Place) -> Any:
-        """The value as the entry's data holds it.
+        """Return the value as the entry's data holds it.
 
-        `BAD` if it was reported, `NotImplemented` if it does not fit.
+        Return `BAD` if a problem was reported, `NotImplemented` if the value does not fit.
         """
 
     @abstractmethod
     def shape(self) -> dict[str, Any]:
-        """The JSON Schema of the value."""
+        """Return the JSON Schema of the value."""
 
     def from_text(self, text: str) -> Any:
-        """The value that a text out of the environment stands for."""
+        """Return the value of a string from the environment."""
         return text
 
     def read(self, value: Any, path: str, at: Place) -> Any:
-        """The value as the entry's data holds it, or `BAD` if it was reported to `at`."""
+        """Return the value as the entry's data holds it, or `BAD` after reporting a problem to `at`."""
         if value is BAD:
             return BAD
         loose = at.loose(path) if isinstance(value, str) else None
         clean = self.accept(value if loose is None else self.from_text(value), path, at)
         if clean is NotImplemented:
-            # What comes out of the environment may be a secret.
+            # A value from the environment may be a secret.
             shown = f"what {loose} holds" if loose and "${" in loose else _shown(value)
             at.problem(path, f"`{path}` must be {self.expected}, not {shown}", self.advice(value))
             return BAD
         return clean
 
     def advice(self, value: Any) -> str | None:
-        """A hint for a value that does not fit."""
+        """Return a hint for a value that does not fit."""
         return None
 
     def fallback(self) -> Any:
-        """A copy of the default, or ``None``."""
+        """Return a copy of the default, or ``None``."""
         return copy.deepcopy(self.default)
 
     def schema(self) -> dict[str, Any]:
-        """The JSON Schema of the key."""
+        """Return the JSON Schema of the key."""
         result = self.shape()
         if self.doc:
             result["description"] = self.doc
@@ -134,12 +134,12 @@ def _shown(value: Any) -> str:
 
 
 ENV_SCHEMA: Final = {"type": "string", "pattern": r"\$\{env:[A-Za-z_][A-Za-z0-9_]*(\|[^}]*)?\}"}
-"""What any text may hold instead of its value."""
+"""The form of a reference to the environment, which any string may hold instead of its value."""
 
 
 @dataclass(frozen=True)
 class Text(Field):
-    """A text. `pattern` must match all of it; `form` says in words what it means."""
+    """A string. `pattern` must match all of it; `form` describes the pattern in words."""
 
     pattern: str | None = None
     form: str = "a text"
@@ -169,7 +169,7 @@ class Text(Field):
 
 @dataclass(frozen=True)
 class Flag(Field):
-    """``true`` or ``false``; unquoted, ``yes``, ``no``, ``on`` and ``off`` will do as well."""
+    """``true`` or ``false``; unquoted ``yes``, ``no``, ``on`` and ``off`` are accepted too."""
 
     @property
     def expected(self) -> str:

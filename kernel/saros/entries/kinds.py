@@ -64,7 +64,7 @@ ACTIVITY_META: Final = Table(
     open=True,
     doc="Free-form; `temporal.activity` says where it runs as an activity.",
 )
-"""The `meta` of what workflows may call."""
+"""The `meta` of entries that workflows may call."""
 
 POOL: Final = Table(
     {
@@ -81,7 +81,7 @@ _NO_META: Final = Table({}, open=True, doc="Free-form.")
 
 
 def no_problems(entry: Entry, registry: Registry) -> Iterable[Problem]:
-    """The check of a kind that its keys describe completely."""
+    """The default check: the keys describe the kind completely."""
     return ()
 
 
@@ -89,13 +89,13 @@ def no_problems(entry: Entry, registry: Registry) -> Iterable[Problem]:
 class Kind:
     """A kind of entry.
 
-    :param name: as entries give it, such as ``workflow.lua``.
-    :param role: what its entries are to the rest of the app.
-    :param runtime: who runs its code; empty if it has none.
+    :param name: its name in entries, such as ``workflow.lua``.
+    :param role: the part that its entries play in the app.
+    :param runtime: the runtime that runs its code; empty if it has no code.
     :param fields: its keys, besides ``name`` and ``kind``. ``meta`` and, for services and configuration,
         ``lifecycle`` are there even if they are not listed.
     :param doc: one sentence for editors and documentation.
-    :param check: what the keys alone cannot say. Called with a registry of valid entries, once the
+    :param check: a check beyond single keys. It is called with a registry of valid entries, once the
         entry itself and all that it refers to are valid.
     """
 
@@ -108,7 +108,7 @@ class Kind:
 
     @cached_property
     def table(self) -> Table:
-        """All keys, as one table."""
+        """Return all keys as one table."""
         keys = dict(self.fields)
         keys.setdefault("meta", _NO_META)
         if self.role in ("service", "config"):
@@ -116,7 +116,7 @@ class Kind:
         return Table(keys)
 
     def schema(self) -> dict[str, Any]:
-        """The JSON Schema of its entries' keys."""
+        """Return the JSON Schema of its entries' keys."""
         result = self.table.schema()
         result["type"] = "object"
         if self.doc:
@@ -125,7 +125,7 @@ class Kind:
 
 
 def by_name(kinds: Iterable[Kind]) -> dict[str, Kind]:
-    """Name -> kind.
+    """Return a mapping of names to kinds.
 
     :raises Error: of kind ``AlreadyExists``, when two have the same name.
     """
@@ -142,9 +142,9 @@ def by_name(kinds: Iterable[Kind]) -> dict[str, Kind]:
 
 
 def json_schema(kinds: Iterable[Kind]) -> dict[str, Any]:
-    """A JSON Schema (draft 2020-12) that accepts every file of entries which `load` accepts.
+    """Return a JSON Schema (draft 2020-12) that accepts every file of entries that `load` accepts.
 
-    What goes beyond one file (references, sources) only `load` can check, and unknown keys are
+    Only `load` can check references and sources, which go beyond one file. Unknown keys are
     allowed because they are warnings.
     """
     known = by_name(kinds)

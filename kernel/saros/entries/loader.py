@@ -18,7 +18,7 @@ from .registry import AppError, Registry
 from .yamlfile import compose
 
 _PLUGINS: Final = {"http": "saros-http"}
-"""First word of a kind -> the plugin that supplies it, for hints."""
+"""The first word of a kind -> the plugin that supplies it, for hints."""
 
 
 def load(
@@ -28,13 +28,13 @@ def load(
     known_modules: Collection[str] | None = None,
     absent: Mapping[str, str] | None = None,
 ) -> Registry:
-    """Reads and checks all entries of an app.
+    """Read and check all entries of an app.
 
     :param path: the app directory.
     :param kinds: the kinds that entries may have.
     :param env: what ``${env:NAME}`` refers to; default: the environment.
     :param known_modules: names that ``modules`` may list; ``None`` leaves that unchecked.
-    :param absent: what is said of names that a language has elsewhere.
+    :param absent: hints about names that the language has elsewhere.
     :raises AppError: with all problems at once.
     """
     return _Loading(AppFiles(path), by_name(kinds), os.environ if env is None else env).load(
@@ -53,7 +53,7 @@ class _Loading:
         self.faulty: set[str] = set()  # ids of entries that have a problem
         self.told: set[str] = set()  # unknown kinds
         self.references: dict[str, set[str]] = {}
-        self.complete = True  # whether it is known which entries there are
+        self.complete = True  # whether all entries are known
 
     def load(self, known_modules: Collection[str] | None, absent: Mapping[str, str]) -> Registry:
         for file in self.files.yaml_files():
@@ -79,7 +79,7 @@ class _Loading:
         return Registry(self.files.root, entries, warnings)
 
     def declare(self, document: Document) -> None:
-        """Takes note of the ids and kinds of a document's entries."""
+        """Record the ids and kinds of a document's entries."""
         for draft in document.drafts():
             first = self.drafts.setdefault(draft.id, draft)
             if first is not draft:
@@ -93,7 +93,7 @@ class _Loading:
         self.complete = self.complete and document.complete
 
     def unknown_kind(self, draft: Draft) -> None:
-        """Kinds of other runtimes are told once, for their first entry."""
+        """Report kinds of other runtimes once, for their first entry."""
         kind, where = draft.kind, f"{draft.label}:{draft.tree.lines['kind']}"
         self.faulty.add(draft.id)
         foreign = rules.foreign_kind(kind)
@@ -102,7 +102,7 @@ class _Loading:
             return
         self.told.add(kind)
         if descriptive:
-            message = f'the kind "{kind}" means nothing here: its entries are left out'
+            message = f'the kind "{kind}" has no meaning here: its entries are skipped'
             self.warnings.append(Problem(message, where, draft.id, warning=True))
         elif foreign:
             message, hint = foreign
@@ -111,7 +111,7 @@ class _Loading:
             self.report(Problem(f'the kind "{kind}" is unknown', where, draft.id, self.kind_hint(kind)))
 
     def read(self) -> dict[str, Entry]:
-        """The entries of known kinds."""
+        """Read the entries of known kinds."""
         declared = Declared(self.drafts, self.kinds, self.complete)
         entries = {}
         for draft in self.drafts.values():
@@ -144,7 +144,7 @@ class _Loading:
             self.report(problem)
 
     def check_each(self, entries: Mapping[str, Entry]) -> None:
-        """The kinds' own checks, which may rely on valid entries only."""
+        """Run the kinds' own checks, which see valid entries only."""
         valid = self.valid(entries)
         registry = Registry(self.files.root, valid)
         for entry in valid.values():
@@ -152,7 +152,7 @@ class _Loading:
                 (self.warnings if problem.warning else self.problems).append(problem)
 
     def valid(self, entries: Mapping[str, Entry]) -> dict[str, Entry]:
-        """The entries that have no problem, nor refer to one that has."""
+        """Return the entries that have no problem and refer to none that has one."""
         valid = {entry_id: entry for entry_id, entry in entries.items() if entry_id not in self.faulty}
         while lost := [entry_id for entry_id in valid if not self.references[entry_id] <= valid.keys()]:
             for entry_id in lost:
@@ -178,7 +178,7 @@ _FIRST_ENTRY: Final = (
 
 
 SHORT = 4
-"""Characters: what is shorter is no secret, and part of many words."""
+"""The least number of characters of a secret; shorter text is part of many words."""
 
 
 class Used(Mapping[str, str]):

@@ -1,4 +1,4 @@
-"""What is wrong with an application, told all at once."""
+"""The problems of an application, reported all at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 BAD: Final = object()
-"""Stands for a value that was reported as a problem, so that nothing more is said about it."""
+"""Replaces a value that was reported as a problem, so that it is not reported again."""
 
 _PLACE = re.compile(r"(.*?):(\d+)(?::(\d+))?$", re.DOTALL)
 
@@ -22,7 +22,7 @@ class Problem(msgspec.Struct, frozen=True):
     :param where: ``file:line`` or ``file:line:column``; empty when there is no such place.
     :param entry: id of the entry, if the mistake is in one.
     :param hint: what to do about it.
-    :param warning: it is odd, but no reason not to run.
+    :param warning: whether the app can run nevertheless.
     """
 
     message: str
@@ -36,7 +36,7 @@ class Problem(msgspec.Struct, frozen=True):
         return f"{text} ({self.where})" if self.where else text
 
     def position(self) -> tuple[str, int, int]:
-        """File, line and column, to sort by."""
+        """Return file, line and column as a sort key."""
         place = _PLACE.match(self.where)
         if place is None:
             return self.where, 0, 0
@@ -44,17 +44,17 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Sorted by file, line and column, without repetitions."""
+    """Return the problems sorted by file, line and column, without repetitions."""
     return sorted(dict.fromkeys(problems), key=Problem.position)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A hint that names the nearest of `known`, or ``None`` if none is near."""
+    """Return a hint that names the nearest of `known`, or ``None`` if none is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f'did you mean "{near[0]}"?' if near else None
 
 
 def listing(words: Sequence[str], last: str) -> str:
-    """``"a", "b" or "c"``."""
+    """Return a list in words: ``"a", "b" or "c"``."""
     quoted = [f'"{word}"' for word in words]
     return f" {last} ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)

@@ -14,13 +14,13 @@ from .kinds import Kind
 from .problems import BAD, Problem, did_you_mean, listing
 from .registry import full_id
 
-_MOST_SEARCHES: Final = 50  # looking for near ids is slow, and so many of them help nobody
+_MOST_SEARCHES: Final = 50  # looking for similar ids is slow, and so many hints help nobody
 
 
 class Declared:
-    """The entries that an app declares, for references to be checked against.
+    """The entries that an app declares, against which references are checked.
 
-    :param complete: whether that are all; ``False`` when some file could not be read.
+    :param complete: ``False`` when some file could not be read.
     """
 
     def __init__(self, drafts: Mapping[str, Draft], kinds: Mapping[str, Kind], complete: bool) -> None:
@@ -33,7 +33,7 @@ class Declared:
         self._hints: dict[str, str | None] = {}
 
     def misfit(self, entry_id: str, to: Target) -> str | None:
-        """What an entry is, if it is not what the reference needs."""
+        """Return what the entry is, if it is not what the reference needs."""
         kind = self.kinds.get(self.drafts[entry_id].kind)
         if kind is None:  # reported already
             return None
@@ -45,7 +45,7 @@ class Declared:
         return None if fits else f"is a {kind.name}"
 
     def hint(self, entry_id: str) -> str | None:
-        """What may have been meant by the id of an entry that does not exist."""
+        """Return a hint for the id of an entry that does not exist."""
         if entry_id not in self._hints:
             self._hints[entry_id] = self._search(entry_id) if len(self._hints) < _MOST_SEARCHES else None
         return self._hints[entry_id]
@@ -75,7 +75,7 @@ class Reading:
         self._paths: dict[str, Path] = {}
 
     def entry(self) -> Entry:
-        """The entry, without the keys that are reported."""
+        """Return the entry, without the keys that have a problem."""
         draft, kind = self._draft, self._kind
         data = kind.table.read(draft.tree.value, "", self)
         data.setdefault("meta", {})
@@ -96,10 +96,10 @@ class Reading:
         )
 
     def _tell_words(self, data: object) -> None:
-        """Warn of ``no`` and the like where they are texts: whoever wrote them may think of YAML 1.1."""
+        """Warn about ``no`` and the like where they are strings: in YAML 1.1 they are booleans."""
         for path, word in self._draft.tree.words.items():
             if _at_path(data, path) == word:
-                hint = "write true or false if you mean that; quotes tell that you do not"
+                hint = "write true or false if you mean that; write quotes if you do not"
                 self.warnings.append(self._at(path, f'`{path}` is the text "{word}"', hint))
 
     def problem(self, path: str, message: str, hint: str | None = None) -> None:
@@ -107,7 +107,7 @@ class Reading:
 
     def unknown(self, path: str, key: str, known: Collection[str]) -> None:
         hint = did_you_mean(key, known)
-        self.warnings.append(self._at(path, f"`{path}` means nothing to a {self._kind.name}", hint))
+        self.warnings.append(self._at(path, f"`{path}` is not a known key of a {self._kind.name}", hint))
 
     def ignored(self, path: str, why: str) -> None:
         self.warnings.append(self._at(path, f"`{path}` has no effect: {why}", None))
@@ -143,7 +143,7 @@ class Reading:
 
 
 def _at_path(data: object, path: str) -> object:
-    """The value at a dotted path; None where there is none, as where a key has dots itself."""
+    """Return the value at a dotted path; None where there is none, for example because a key contains dots."""
     for key in path.split("."):
         if isinstance(data, dict):
             data = data.get(key)

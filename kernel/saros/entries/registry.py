@@ -1,4 +1,4 @@
-"""All entries of an application, or why it has none."""
+"""All entries of an application, or the reasons why it cannot be loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Registry:
 
     :param root: the app directory.
     :param entries: id -> entry, in the order of files and lines.
-    :param warnings: what is odd, but no reason not to run.
+    :param warnings: problems with which the app can run nevertheless.
     """
 
     def __init__(self, root: Path, entries: Mapping[str, Entry], warnings: Sequence[Problem] = ()) -> None:
@@ -29,27 +29,27 @@ class Registry:
         self.warnings: list[Problem] = list(warnings)
 
     def get(self, entry_id: str) -> Entry | None:
-        """The entry with this full id."""
+        """Return the entry with this full id."""
         return self.entries.get(entry_id)
 
     def resolve(self, reference: str, namespace: str) -> Entry | None:
-        """What a reference in an entry of `namespace` names: a full id, or a name of the same namespace."""
+        """Return the entry that a reference in `namespace` names: a full id, or a name in the same namespace."""
         return self.entries.get(full_id(reference, namespace))
 
     def of_kind(self, kind: str) -> list[Entry]:
-        """All entries of a kind."""
+        """Return all entries of a kind."""
         return [entry for entry in self.entries.values() if entry.kind == kind]
 
     def of_role(self, role: str) -> list[Entry]:
-        """All entries of a role."""
+        """Return all entries of a role."""
         return [entry for entry in self.entries.values() if entry.role == role]
 
     def by_type(self, type_name: str) -> Entry | None:
-        """The workflow with this type name."""
+        """Return the workflow with this type name."""
         return self._types.get(type_name)
 
     def worker_of(self, entry: Entry) -> str:
-        """Id of the worker that runs an entry: its own, else the app's only one, else ``""``.
+        """Return the id of the worker that runs an entry: its own, else the app's only one, else ``""``.
 
         ``""`` stands for the worker of an app that declares none. A schedule without a worker has its
         workflow's.
@@ -61,7 +61,7 @@ class Registry:
         return self._workers[0].id if len(self._workers) == 1 else ""
 
     def client_of(self, worker: str) -> Entry | None:
-        """The Temporal client of a worker: its own, else the app's only one.
+        """Return the Temporal client of a worker: its own, else the app's only one.
 
         :raises Error: of kind ``NotFound``, when there is no such worker.
         """
@@ -72,7 +72,7 @@ class Registry:
         return clients[0] if len(clients) == 1 else None
 
     def task_queue(self, worker: str) -> str:
-        """Name of a worker's task queue; of the worker ``""``, ``default``.
+        """Return the name of a worker's task queue; for the worker ``""``, ``default``.
 
         :raises Error: of kind ``NotFound``, when there is no such worker.
         """
@@ -90,7 +90,7 @@ class Registry:
         return entry
 
     def workflow(self, id: str) -> Entry:
-        """The workflow with that entry id or type name.
+        """Return the workflow with that entry id or type name.
 
         :raises Error: NOT_FOUND or INVALID.
         """
@@ -104,7 +104,7 @@ class Registry:
         return entry
 
     def callable(self, id: str) -> Entry:
-        """The function (or process) that a call names.
+        """Return the function (or process) that a call names.
 
         :raises Error: NOT_FOUND or INVALID.
         """
@@ -118,7 +118,7 @@ class Registry:
         return entry
 
     def worker_and_queue(self, entry: Entry, host: str) -> tuple[str, str]:
-        """The worker and the task queue for a workflow that is started on `host`.
+        """Return the worker and the task queue for a workflow that is started on `host`.
 
         A host is a worker's entry id, "@" for the worker that the entry names, or a task queue.
 
@@ -143,7 +143,7 @@ class Registry:
     def check_namespace(self, options: StartOptions, worker: str, actual: str = "default") -> None:
         """Check that the option ``namespace`` of a start, if any, names where the worker works.
 
-        :param actual: that namespace's own name, which its client entry may not tell.
+        :param actual: the namespace in use, which the client entry need not name.
         :raises Error: INVALID, naming both.
         """
         if not options.namespace:
@@ -159,7 +159,7 @@ class Registry:
             )
 
     def activity_queue(self, entry: Entry | None, options: CallOptions, caller_queue: str) -> str:
-        """The task queue on which a workflow's call runs."""
+        """Return the task queue on which a workflow's call runs."""
         if options.task_queue:
             return options.task_queue
         if entry is not None and entry.worker:
@@ -167,13 +167,13 @@ class Registry:
         return caller_queue
 
     def is_local(self, entry: Entry | None, options: CallOptions) -> bool:
-        """Whether a workflow's call runs inside the workflow's own task."""
+        """Return whether a workflow's call runs inside the workflow's own task."""
         if entry is None or options.task_queue:
             return False
         return entry.local if options.local is None else options.local
 
     def task_queues(self) -> tuple[str, ...]:
-        """The task queues that this app's workers serve."""
+        """Return the task queues that this app's workers serve."""
         workers = self.of_kind(WORKER)
         queues = [self.task_queue(worker.id) for worker in workers]
         return tuple(dict.fromkeys(queues)) or (DEFAULT_TASK_QUEUE,)
@@ -194,14 +194,14 @@ class Registry:
 
 
 def full_id(reference: str, namespace: str) -> str:
-    """``namespace:name`` of a reference in an entry of `namespace`."""
+    """Return the ``namespace:name`` of a reference in an entry of `namespace`."""
     return reference if ":" in reference else f"{namespace}:{reference}"
 
 
 class AppError(Error):
     """An application cannot be loaded; `problems` holds every reason, sorted by file and line.
 
-    Its text has one line per problem. With a single one, `where` and `hint` are those of the problem.
+    The message has one line per problem. With a single problem, `where` and `hint` are the problem's.
 
     :param rest: the app without the entries that have a problem, and its warnings, as far as it was read.
     """

@@ -1,4 +1,4 @@
-"""What entries must be to each other, and the kinds and modules that only other runtimes have."""
+"""Rules between entries, and the kinds and modules that only other runtimes have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .problems import Problem, did_you_mean, listing
 
 
 def one_type_one_workflow(entries: Collection[Entry]) -> Iterator[Problem]:
-    """Two workflows may not be started by the same name."""
+    """Check that no two workflows have the same type name."""
     first: dict[str, Entry] = {}
     for entry in entries:
         if entry.role != "workflow":
@@ -25,7 +25,7 @@ def one_type_one_workflow(entries: Collection[Entry]) -> Iterator[Problem]:
 
 
 def every_workflow_has_a_worker(entries: Collection[Entry]) -> Iterator[Problem]:
-    """With several workers, each workflow names one."""
+    """Check that each workflow names a worker if there are several."""
     workers = [entry.id for entry in entries if entry.kind == WORKER]
     if len(workers) < 2:
         return
@@ -41,7 +41,7 @@ def every_workflow_has_a_worker(entries: Collection[Entry]) -> Iterator[Problem]
 def modules_exist(
     entries: Collection[Entry], known: Collection[str], absent: Mapping[str, str]
 ) -> Iterator[Problem]:
-    """`modules` lists what the runtimes have; modules of other runtimes are told once."""
+    """Check that `modules` lists known modules; report modules of other runtimes once."""
     told: set[str] = set()
     for entry in entries:
         for index, name in enumerate(entry.modules):
@@ -62,7 +62,7 @@ def modules_exist(
 
 
 def every_worker_has_a_client(entries: Collection[Entry]) -> Iterator[Problem]:
-    """With several Temporal clients, each worker names one."""
+    """Check that each worker names a Temporal client if there are several."""
     clients = [entry.id for entry in entries if entry.kind == CLIENT]
     if len(clients) < 2:
         return
@@ -76,7 +76,7 @@ def every_worker_has_a_client(entries: Collection[Entry]) -> Iterator[Problem]:
 
 
 def no_import_cycles(entries: Mapping[str, Entry]) -> Iterator[Problem]:
-    """Libraries do not import each other in a circle."""
+    """Check that libraries do not import each other in a circle."""
     libraries = {entry_id: entry for entry_id, entry in entries.items() if entry.role == "library"}
     graph = {
         entry_id: [target for target in entry.imports.values() if target in libraries]
@@ -87,7 +87,7 @@ def no_import_cycles(entries: Mapping[str, Entry]) -> Iterator[Problem]:
 
 
 def no_dependency_cycles(entries: Mapping[str, Entry]) -> Iterator[Problem]:
-    """Services do not wait for each other in a circle."""
+    """Check that services do not wait for each other in a circle."""
     graph = {
         entry_id: [target for target in entry.dependencies if target in entries]
         for entry_id, entry in entries.items()
@@ -102,7 +102,7 @@ def _circle(entries: Mapping[str, Entry], circle: Sequence[str], what: str, path
 
 
 def circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
-    """One circle for each edge that closes one, in the order of the graph; every target must be in it."""
+    """Yield one circle per edge that closes one, in the order of the graph, which must hold every target."""
     done: set[str] = set()
     for start in graph:
         trail: list[str] = []
@@ -138,22 +138,22 @@ _WORDS: Final = {
     "security": _SECURITY, "template": _TEMPLATES, "templates": _TEMPLATES, "registry": _REGISTRY,
     "exec": _PROGRAMS,
 }  # fmt: skip
-"""A module, or the first word of a kind: what it is for."""
+"""A module, or the first word of a kind -> its purpose."""
 
 META: Final = "ns"
-"""First word of kinds that only describe their namespace."""
+"""The first words of kinds that only describe their namespace."""
 
 _INSTEAD: Final = "do it in a function.python entry, and call that with funcs.call; see docs/coming.md"
 
 
 def foreign_kind(kind: str) -> tuple[str, str] | None:
-    """Message and hint for a kind of another runtime; ``None`` for any other."""
+    """Return message and hint for a kind of another runtime, or ``None``."""
     what = _WORDS.get(kind.partition(".")[0])
     return None if what is None else (f'the kind "{kind}" is outside of Saros, which has no {what}', _INSTEAD)
 
 
 def foreign_module(name: str) -> tuple[str, str] | None:
-    """The same for a module."""
+    """Return message and hint for a module of another runtime, or ``None``."""
     what = _WORDS.get(name)
     return (
         None if what is None else (f'the module "{name}" is outside of Saros, which has no {what}', _INSTEAD)

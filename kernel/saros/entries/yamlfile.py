@@ -23,11 +23,11 @@ _TEXT_TAGS: Final = frozenset({f"{_TAG}str", f"{_TAG}timestamp", f"{_TAG}value",
 _MERGE: Final = f"{_TAG}merge"
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _LARGEST: Final = 2**63  # integers have 64 bits
-_MOST_DIGITS: Final = 100  # so many are too large already
+_MOST_DIGITS: Final = 100  # longer numbers are too large in any case
 
 
 def _core() -> Any:
-    """A loader that takes plain scalars for what YAML 1.2 says (its core schema, and ``1_000``)."""
+    """Return a loader that reads plain scalars by YAML 1.2 (its core schema, and ``1_000``)."""
     fastest: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times as fast
     loader: Any = type("Loader", (fastest,), {"yaml_implicit_resolvers": {}})
     for tag, pattern, first in (
@@ -60,7 +60,7 @@ class Tree:
     :param lines: dotted path of each key and list item -> line.
     :param loose: paths of texts whose type is for the key to say (``yes``, or what came out of
         ``${env:NAME}``) -> the text in the file.
-    :param words: those of them that were booleans in YAML 1.1.
+    :param words: the paths of values that were booleans in YAML 1.1.
     :param faults: line, message and hint of what is wrong with the YAML itself.
     """
 
@@ -70,9 +70,9 @@ class Tree:
         self.words: dict[str, str] = {}
         self.faults: list[tuple[int, str, str | None]] = []
         self._env = env
-        self._open: set[int] = set()  # nodes that are being read: an alias to one of them is endless
+        self._open: set[int] = set()  # nodes being read: an alias to one of them never ends
         self._count = 0
-        self._spent = False  # said once, an endless expansion is left alone
+        self._spent = False  # an endless expansion is reported once
         self.value: Any = self._read(node, "")
 
     def _read(self, node: Node, path: str) -> Any:
@@ -99,7 +99,7 @@ class Tree:
         return data
 
     def _fill(self, data: dict[str, Any], node: MappingNode, path: str) -> None:
-        """Puts in what is not there yet; the keys of ``<<`` come after those that stand beside it."""
+        """Add the keys that are not there yet; the keys of ``<<`` come after those beside it."""
         first: dict[str, int] = {}
         merged: list[Node] = []
         for key_node, value_node in node.value:
@@ -164,7 +164,7 @@ class Tree:
                     return BAD
                 number = float(digits)
                 return self._too_large(node, text) if math.isinf(number) else number
-            plain = re.fullmatch(r"[-+]?[0-9]+", digits)  # a leading zero says nothing
+            plain = re.fullmatch(r"[-+]?[0-9]+", digits)  # a leading zero has no meaning
             whole = int(digits[:_MOST_DIGITS], 10 if plain else 0)
             return whole if -_LARGEST <= whole < _LARGEST else self._too_large(node, text)
         except ValueError:
@@ -212,19 +212,19 @@ class Tree:
 
 
 def shown(text: str) -> str:
-    """A text in a message."""
+    """Return a text as messages show it."""
     return text if len(text) <= 40 else text[:37] + "..."
 
 
 def line_of(node: Node) -> int:
-    """Line of a node in its file, from 1."""
+    """Return the line of a node in its file, from 1."""
     return int(node.start_mark.line) + 1
 
 
 def compose(file: Path, label: str) -> Iterator[Node | Problem]:
-    """The documents of a file, or the reason why there are none.
+    """Yield the documents of a file, or the reason why it cannot be read.
 
-    :param label: how problems call the file.
+    :param label: the file's name in problems.
     """
     try:
         text = file.read_bytes().decode("utf-8-sig")
@@ -250,7 +250,7 @@ def compose(file: Path, label: str) -> Iterator[Node | Problem]:
 
 
 def _too_deep(text: str) -> bool:
-    """Whether composing would exhaust the C stack, which libyaml's binding does not guard."""
+    """Return whether composing would exhaust the C stack, which libyaml's binding does not guard."""
     if text.count("[") + text.count("{") < _MANY_BRACKETS and not _NESTED_ITEMS.search(text):
         return False
     try:

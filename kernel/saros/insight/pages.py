@@ -35,8 +35,7 @@ async def page_of(
     place = _read(cursor) if cursor else None
     if place is not None:
         # Up to the end of that microsecond: servers keep starts more, or less, precisely.
-        until = dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(microseconds=place.time + 1)
-        query = both(query, f"start_time <= '{until.isoformat()}'")
+        query = both(query, f"start_time <= '{_moment(place.time + 1).isoformat()}'")
     items: list[Description] = []
     async for found in executions(query):
         if place is not None and _given(found, place):
@@ -60,11 +59,17 @@ def _next(items: list[Description], before: _Place | None) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(_Place(time, runs))).decode().rstrip("=")
 
 
+def _moment(us: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(microseconds=us)
+
+
 def _read(cursor: str) -> _Place:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        return msgspec.json.decode(text, type=_Place)
-    except (ValueError, msgspec.MsgspecError):
+        place = msgspec.json.decode(text, type=_Place)
+        _moment(place.time + 1)  # only a forged one is of a time that no calendar has
+        return place
+    except (ValueError, OverflowError, msgspec.MsgspecError):
         raise Error(
-            "this is no cursor of a list; take the one that the page before gave", INVALID, retryable=False
+            "this is not a valid cursor; use the one from the previous page", INVALID, retryable=False
         ) from None

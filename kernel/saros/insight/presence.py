@@ -52,7 +52,7 @@ def app_hash(root: Path) -> str:
 
 
 class Announcer:
-    """Announces one worker until cancelled, and takes it back then.
+    """Announces one worker: call `announce` before it takes tasks, and `run` until it stops.
 
     :param slots: asked at each beat.
     :param version: of the app's code in this process: when it changes, the files are hashed anew.
@@ -83,15 +83,18 @@ class Announcer:
             started=now,
         )
 
+    async def announce(self) -> None:
+        if self._version() != self._hashed:
+            self._hashed = self._version()
+            self._worker.app = await asyncio.to_thread(app_hash, self._root)
+        self._worker.slots = self._slots()
+        await self._store.beat(self._worker, int(3 * BEAT_S * SECOND))
+
     async def run(self) -> None:
         try:
             while True:
-                if self._version() != self._hashed:
-                    self._hashed = self._version()
-                    self._worker.app = await asyncio.to_thread(app_hash, self._root)
-                self._worker.slots = self._slots()
-                await self._store.beat(self._worker, int(3 * BEAT_S * SECOND))
                 await asyncio.sleep(BEAT_S)
+                await self.announce()
         finally:
             with move_on_after(PARTING_S, shield=True):
                 await self._part()

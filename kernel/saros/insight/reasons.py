@@ -44,8 +44,8 @@ def reason(pending: Pending, now: int, queues: Iterable[Queue] = (), stack: Stac
         _children(pending),
     ):
         if found:
-            return found
-    return _waits(pending, now, stack)
+            return one_line(found)
+    return one_line(_waits(pending, now, stack))
 
 
 def _parked(pending: Pending, now: int) -> str:
@@ -110,15 +110,22 @@ def activity_waits(activity: PendingActivity, now: int) -> str:
     if failed:
         said = f"{name} has failed {'once' if failed == 1 else f'{failed} times'}{last}; "
         if activity.started is not None:
-            return said + f"attempt {activity.attempt} runs since {span(now - activity.started)}"
+            runs = f"attempt {activity.attempt} runs since {span(now - activity.started)}"
+            return said + runs + _asked(activity)
         if activity.next_attempt is not None and activity.next_attempt > now:
             return said + f"next attempt in {span(activity.next_attempt - now)}"
         return said + f"attempt {activity.attempt} waits for a worker of task queue {activity.task_queue}"
     if activity.started is not None:
         whose = f" on {activity.worker}" if activity.worker else ""
-        return f"{name} runs since {span(now - activity.started)}{whose}{_beat(activity, now)}"
+        return f"{name} runs since {span(now - activity.started)}{whose}{_beat(activity, now)}" + _asked(
+            activity
+        )
     since = f" since {span(now - activity.scheduled)}" if activity.scheduled else ""
     return f"{name} waits for a worker of task queue {activity.task_queue}{since}"
+
+
+def _asked(activity: PendingActivity) -> str:
+    return "; it was asked to end, and has not ended yet" if activity.canceled else ""
 
 
 def _beat(activity: PendingActivity, now: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Final
@@ -38,22 +39,22 @@ RUNS: Final = 5
 """Last runs of a schedule, and next times, that are told."""
 
 
-class StoreInsight:
+class StoreInsight(abc.ABC):
     """See `saros.interfaces.insight.Insight`; for a backend over a store."""
 
     store: Store
     clock: Clock
 
     @property
-    def deployment(self) -> Deployment:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def deployment(self) -> Deployment: ...
 
+    @abc.abstractmethod
     async def inspected(self, id: str, run_id: str) -> Inspection:
         """What a replay of a run shows."""
-        raise NotImplementedError
 
-    async def start(self, request: StartRequest) -> Started:
-        raise NotImplementedError
+    @abc.abstractmethod
+    async def start(self, request: StartRequest) -> Started: ...
 
     # --- one execution ----------------------------------------------------------------------
 
@@ -80,15 +81,19 @@ class StoreInsight:
             raise Error(f"nothing of {id} is parked", NOT_FOUND, retryable=False)
 
     async def pending(self, id: str, run_id: str = "") -> Pending:
-        found = await self.store.pending(id, run_id)
-        if found is None:
-            raise _unknown(id)
+        found = await self._of_store(id, run_id)
         if found.status == RUNNING:
             (await self._open_commands(found)).add_to(found)
             for child in found.children[:CHILDREN]:
                 told = await self.store.describe(child.id)
                 if told is not None:
                     child.run_id, child.status = told.run_id, told.status
+        return found
+
+    async def _of_store(self, id: str, run_id: str) -> Pending:
+        found = await self.store.pending(id, run_id)
+        if found is None:
+            raise _unknown(id)
         return found
 
     async def _open_commands(self, pending: Pending) -> OpenCommands:
@@ -102,7 +107,7 @@ class StoreInsight:
             start += len(page.records)
 
     async def stack(self, id: str, run_id: str = "") -> Stack:
-        pending = await self.pending(id, run_id)
+        pending = await self._of_store(id, run_id)
         if pending.status != RUNNING:
             return Stack()
         commands = await self._open_commands(pending)

@@ -1,4 +1,4 @@
-"""The activations of this process: which code of entries runs now, for a guard that watches over it.
+"""The activations of this process, which show a guard what entry code runs now.
 
 A runtime reports to `watch` when an activation begins and ends.
 """
@@ -15,20 +15,20 @@ class ActivationObserver(Protocol):
     """Hears of each activation as it happens; `facts` have the name for messages."""
 
     def begun(self, depth: int, facts: Any) -> None:
-        """Hear that an activation has begun on the event loop, within `depth` others."""
+        """Called when an activation has begun on the event loop, within `depth` others."""
         ...
 
     def ended(self, depth: int) -> None:
-        """Hear that it has ended."""
+        """Called when it has ended."""
         ...
 
     def aside(self, facts: Any) -> AbstractContextManager[None]:
-        """Give a context within which a thread other than that of the event loop runs something."""
+        """Return a context within which a thread other than that of the event loop runs something."""
         ...
 
 
 class Watch:
-    """The activations that run in this process: mostly none or one, inside of it those that it causes."""
+    """The activations that run in this process: usually none or one, with those that it causes nested inside."""
 
     def __init__(self) -> None:
         self.running: list[Any] = []  # the `Facts` of their programs
@@ -48,11 +48,11 @@ class Watch:
             self.observer.ended(len(self.running))
 
     def aside(self, facts: Any) -> AbstractContextManager[None]:
-        """Within: this thread, which is not that of the event loop, runs something."""
+        """Mark the context as an activation in a thread other than that of the event loop."""
         return contextlib.nullcontext() if self.observer is None else self.observer.aside(facts)
 
     def alive(self) -> None:
-        """Hear that the present activation has got further."""
+        """Note that the current activation has made progress."""
         self.moves += 1
 
 
@@ -60,9 +60,9 @@ watch: Final = Watch()
 
 
 class Watched:
-    """A coroutine, each of whose steps on the event loop is an activation.
+    """A coroutine whose every step on the event loop is an activation.
 
-    :param facts: with the name for messages.
+    :param facts: hold the name for messages.
     """
 
     def __init__(self, work: Any, facts: Any) -> None:

@@ -51,7 +51,31 @@ class Span(Protocol):
         ...
 
 
-class Observer(Protocol):
+class WorkflowTaskObserver(Protocol):
+    """Hears of workflow tasks. Times are seconds."""
+
+    def taken(self, queue: str, workflow: str) -> None:
+        """A worker has taken a workflow task."""
+        ...
+
+    def cached(self, queue: str, workflow: str, hit: bool) -> None:
+        """A worker still had the program of a run that goes on, or had not, and replays its history."""
+        ...
+
+    def replayed(self, queue: str, workflow: str, events: int, seconds: float) -> None:
+        """A worker has replayed so many events of a history."""
+        ...
+
+    def task_ended(self, queue: str, workflow: str, result: str, seconds: float) -> None:
+        """A workflow task has ended: `PARKED`, or as `saros.interfaces.store` says."""
+        ...
+
+    def closed(self, closed: Closed) -> None:
+        """A run has ended."""
+        ...
+
+
+class Observer(WorkflowTaskObserver, Protocol):
     """What a plugin gives in `saros_observers`. Times are seconds."""
 
     def client(self, call: str, id: str, workflow: str, trace: str) -> Span:
@@ -74,22 +98,6 @@ class Observer(Protocol):
 
         :param trace: the carrier of the run that scheduled it (see `Run.trace`).
         """
-        ...
-
-    def taken(self, queue: str, workflow: str) -> None:
-        """A worker has taken a workflow task."""
-        ...
-
-    def replayed(self, queue: str, workflow: str, events: int, seconds: float) -> None:
-        """A worker has replayed so many events of a history."""
-        ...
-
-    def task_ended(self, queue: str, workflow: str, result: str, seconds: float) -> None:
-        """A workflow task has ended: `PARKED`, or as `saros.interfaces.store` says."""
-        ...
-
-    def closed(self, closed: Closed) -> None:
-        """A run has ended."""
         ...
 
     def delivered(self, op: str, error: str) -> None:

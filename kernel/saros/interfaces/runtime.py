@@ -35,11 +35,26 @@ class CallScope:
         self.caller = caller
         self.entry = ""  # the running entry, if it is not a program
         self.trace = ""  # the carrier for what it causes, while somebody observes
+        self.on_enter: list[
+            Callable[[], object]
+        ] = []  # sets context variables for the code, while somebody observes
         self.canceled = False
         self.blocking = False  # cancellation cannot interrupt the running code, which must check `canceled`
         self.on_queue: Callable[[bool], None] = _unasked
         self._on_cancel: list[Callable[[], None]] = []
         self._follows: Callable[[], None] | None = None
+
+    def enter(self) -> None:
+        """Make this the scope of the present context, in which the code of a function is about to run.
+
+        What observers set for the function for which it runs holds here, too.
+        """
+        current.set(self)
+        scope = self
+        while not scope.on_enter and scope.caller is not None:
+            scope = scope.caller
+        for call in scope.on_enter:
+            call()
 
     def cancel(self) -> None:
         """Tell the attempt that it is cancelled. The code decides how it ends."""

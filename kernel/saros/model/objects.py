@@ -97,7 +97,7 @@ def error_form(error: Error, details: Raw, why: str = "") -> ErrorData:
 
 
 def text_of(value: Any) -> str:
-    """Text that can cross a boundary, of whatever somebody put where text should be. It raises nothing."""
+    """Convert any object to text that can cross a boundary. Never raises."""
     try:
         return str(value).encode(errors="backslashreplace").decode()
     except BaseException as raised:  # its __str__ may do anything
@@ -107,7 +107,7 @@ def text_of(value: Any) -> str:
 
 
 def stands_for(value: Any) -> Any:
-    """The data that an object represents, which may hold more such objects; the object itself if it is not data."""
+    """Return the data that an object represents, which may hold more such objects; other objects are unchanged."""
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, int):  # a subclass, as in the cases below
@@ -128,7 +128,7 @@ def stands_for(value: Any) -> Any:
 
 
 def _of_struct(value: msgspec.Struct) -> dict[str, Any] | list[Any]:
-    """What msgspec would write and read: fields by their encoded names, with the tag."""
+    """Return a struct's fields as msgspec writes them: by their encoded names, with the tag."""
     config = value.__struct_config__
     fields = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
     given = {name: getattr(value, field) for field, name in fields}
@@ -142,6 +142,6 @@ def _of_struct(value: msgspec.Struct) -> dict[str, Any] | list[Any]:
 
 
 def _is_model(value: Any) -> bool:
-    """True if a value is a model of pydantic, which need not be installed."""
+    """Return whether a value is a pydantic model, without importing pydantic."""
     pydantic = sys.modules.get("pydantic")
     return pydantic is not None and isinstance(value, pydantic.BaseModel)

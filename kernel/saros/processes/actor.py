@@ -40,16 +40,16 @@ from .ports import ActorHost, UnderWay, ports_of
 log = logging.getLogger("saros")
 
 ROUNDS = 100
-"""How often an actor runs in a row when what it asks for is there at once; after that, others have a turn."""
+"""How often an actor runs in a row while its requests are met at once; then others have a turn."""
 
 KEYS = 1_000
-"""Keys of messages that an actor remembers."""
+"""How many message keys an actor remembers."""
 
 
 class Actor:
-    """Runs a program, and is its `Facts`.
+    """A running program and its `Facts`.
 
-    :param done: called with the outcome when the program has ended, for whatever reason.
+    :param done: called with the outcome when the program has ended for any reason.
     """
 
     def __init__(self, host: ActorHost, pid: str, entry: Entry, scope: CallScope, done: Done) -> None:
@@ -59,21 +59,21 @@ class Actor:
         self.scope = scope
         scope.entry = entry.id
         self.ended = False
-        self.watchers: dict[str, str] = {}  # pids that hear of the end as EXIT -> the run of a workflow
-        self.links: set[str] = set()  # pids that hear of an abnormal end as LINK_DOWN
-        self.awaited = True  # whoever started it waits for its end
+        self.watchers: dict[str, str] = {}  # pids that get the end as EXIT -> the run of a workflow
+        self.links: set[str] = set()  # pids that get an abnormal end as LINK_DOWN
+        self.awaited = True  # whether its starter waits for its end
         self._done = done
         self._mailbox: deque[Event] = deque()
         self._begun = False
         self._running = False
-        self.asked = 0  # by the steady clock: when the program gave its last commands
+        self.asked = 0  # the steady clock's time of the program's last commands
         self._under_way = UnderWay(self)
         self._received: OrderedDict[str, None] = OrderedDict()  # keys of messages
         self._program = host.deployment.program(entry, workflow=False, facts=self)
         scope.on_cancel(lambda: self.deliver(CANCEL, 0, pack(CancelRequest())))
 
     def begin(self, args: msgspec.Raw, context: msgspec.Raw, messages: tuple[Json, ...] = ()) -> None:
-        """Deliver START, and messages that the code finds when it first looks."""
+        """Deliver START, and messages that are there when the code first looks."""
         info = msgspec.Raw(pack(self.scope.info))
         start = Start(args, context, info, self.pid, self.entry.id)
         first = [Event(START, 0, pack(start))] + [Event(MESSAGE, 0, body) for body in messages]
@@ -82,7 +82,7 @@ class Actor:
         self._pump()
 
     def deliver(self, op: str, ref: int, body: Json) -> None:
-        """Put an event into the mailbox, and run the program unless it runs already."""
+        """Put an event into the mailbox, and run the program unless it is running."""
         if self.ended:
             return
         self._mailbox.append(Event(op, ref, body))
@@ -90,7 +90,7 @@ class Actor:
             self._pump()
 
     def receive(self, message: Message) -> None:
-        """Deliver a message, unless one with its key came before: a worker that was lost may have delivered it."""
+        """Deliver a message unless its key is known: a lost worker may have delivered it before."""
         if message.key in self._received:
             return
         if message.key:
@@ -122,7 +122,7 @@ class Actor:
                             return
         except Error as error:
             self.end(pack(Outcome(err=error_data(error))))
-        except Exception as raised:  # an error of ours: whoever waits for the end must hear of it
+        except Exception as raised:  # an internal error: those who wait for the end must get it
             log.exception("%s failed", self.entry.id)
             self.end(pack(Outcome(err=error_of(raised))))
         finally:
@@ -132,7 +132,7 @@ class Actor:
             asyncio.get_running_loop().call_soon(self._pump)
 
     def end(self, outcome: Json) -> None:
-        """End at once with an `Outcome`, whatever the program still wants."""
+        """End at once with an `Outcome`, whatever the program still does."""
         if self.ended:
             return
         self.ended = True
@@ -142,7 +142,7 @@ class Actor:
         self._done(outcome)
 
     def upgrade(self, request: ContinueAsNew) -> None:
-        """Go on with a fresh program, keeping pid, mail, watchers and name."""
+        """Go on with a fresh program; keep the pid, the mail, the watchers and the name."""
         name = request.entry or self.entry.id
         entry = self.host.deployment.registry.get(name)
         if entry is None:
@@ -168,13 +168,13 @@ class Actor:
         self.begin(request.args, request.context, messages)
 
     def heard(self) -> bool:
-        """Whether somebody hears of its end."""
+        """Whether anybody watches for its end."""
         return self.awaited or bool(self.watchers or self.links)
 
     def watched_end(self, sender: str, outcome: Json, link: bool) -> None:
-        """Hear that a monitored or linked peer has ended.
+        """Handle the end of a monitored or linked peer.
 
-        A link tells of a normal end only where the peer is a workflow.
+        A link reports a normal end only if the peer is a workflow.
         """
         end = msgspec.json.decode(outcome, type=Outcome)
         op = LINK_DOWN if link and end.err is not None else EXIT
@@ -209,7 +209,7 @@ class Actor:
 
     def heartbeat(self, details: Json) -> None:
         if self.scope.heartbeat is None:
-            raise Error("this call is no activity of a workflow, so nobody hears its heartbeat", INVALID)
+            raise Error("this call is not an activity of a workflow, so it has no heartbeat", INVALID)
         self.scope.heartbeat(details)
 
     def is_canceled(self) -> bool:

@@ -24,26 +24,28 @@ _CANCELED = pack(Outcome(err=ErrorData("canceled", CANCELED, False)))
 
 
 class Attempt:
-    """One attempt that is under way. Its `done` is called exactly once, whichever way it ends."""
+    """One attempt that is under way. It calls its `done` exactly once, however it ends."""
 
     def __init__(self, attempts: Attempts, scope: CallScope, done: Done) -> None:
         self.scope = scope
         self._attempts = attempts
         self._done: Done | None = done
         self._limits: dict[str, Handle] = {}
-        self._wanted: dict[str, tuple[int, Callable[[], Json]]] = {}  # the limits' milliseconds and outcomes
-        self._waits = False  # the code cannot begin yet
+        self._wanted: dict[
+            str, tuple[int, Callable[[], Json]]
+        ] = {}  # milliseconds and outcomes of the limits
+        self._waits = False  # whether the code still has to wait before it begins
         scope.on_queue = self._queued
         self._task: asyncio.Task[None] | None = None
         self._actor: Actor | None = None
 
     @property
     def running(self) -> bool:
-        """Whether it has not settled yet."""
+        """Whether the attempt has not settled yet."""
         return self._done is not None
 
     def finish(self, outcome: Json) -> None:
-        """Settle with an `Outcome`; the first one counts."""
+        """Settle with an `Outcome`; only the first one counts."""
         done, self._done = self._done, None
         if done is None:
             return
@@ -64,9 +66,9 @@ class Attempt:
             self._task.cancel()
 
     def cancel(self) -> None:
-        """Ask the code to end: a Lua function hears CANCEL, an async Python function is cancelled.
+        """Ask the code to end: a Lua function gets CANCEL, an async Python function is cancelled.
 
-        A Python function in a thread has to ask itself; its own end counts.
+        A Python function in a thread must check for cancellation itself; only its own end counts.
         """
         if self.scope.canceled:
             return
@@ -75,9 +77,9 @@ class Attempt:
             self._task.cancel()
 
     def limit(self, name: str, ms: int, outcome: Callable[[], Json]) -> None:
-        """(Re)arm a time limit, after which the attempt is abandoned with `outcome()`.
+        """Arm or rearm a time limit, after which the attempt is abandoned with `outcome()`.
 
-        It counts from now on, or from when the code begins, if that has to wait.
+        The limit starts now, or when the code begins, if the code still has to wait.
         """
         old = self._limits.pop(name, None)
         if old is not None:
@@ -102,7 +104,7 @@ class Attempt:
         actor.begin(call.args, call.context)
 
     def run_task(self, work: Callable[[], Awaitable[Json]]) -> None:
-        """Run a function, which is real work from now on: virtual time stands still before its limits are armed."""
+        """Run a function as real work: virtual time stands still before its limits are armed."""
         clock = self._attempts.clock
         clock.busy(1)
         self._task = asyncio.get_running_loop().create_task(self._run(work))
@@ -115,25 +117,25 @@ class Attempt:
     async def _run(self, work: Callable[[], Awaitable[Json]]) -> None:
         try:
             self.finish(outcome_ok(await work()))
-        except BaseException as raised:  # a function may raise anything; its caller gets it as an error
+        except BaseException as raised:  # a function may raise anything; the caller gets it as an error
             if isinstance(raised, GeneratorExit) and asyncio._get_running_loop() is None:
-                raise  # the loop has closed, and drops what still waits
+                raise  # the loop has closed and drops pending callbacks
             self.finish(_outcome_of(raised, self.scope.canceled))
 
 
 def _outcome_of(raised: BaseException, canceled: bool) -> Json:
-    """What an attempt ends with whose code raised something, perhaps what usually ends a task or a process."""
+    """Return the outcome of code that raised, even if it raised what usually ends a task or a process."""
     if isinstance(raised, asyncio.CancelledError):
         if canceled:
             return _CANCELED
         task = asyncio.current_task()
-        if task is not None and task.cancelling():  # by whoever stops this process; or it cancelled itself
+        if task is not None and task.cancelling():  # because the process stops, or the code cancelled itself
             return pack(Outcome(err=ErrorData("its task was cancelled", UNAVAILABLE)))
     return pack(Outcome(err=error_of(raised)))
 
 
 class AttemptHost(Protocol):
-    """What attempts need of the process host."""
+    """The part of the process host that attempts need."""
 
     @property
     def node(self) -> str: ...
@@ -160,9 +162,9 @@ class Attempts:
         self._numbers = itertools.count(1)
 
     def scope(self, info: dict[str, Any], call: Call, caller: CallScope | None = None) -> CallScope:
-        """The surroundings of a new attempt, with a fresh pid.
+        """Return the environment of a new attempt, with a fresh pid.
 
-        :param caller: of the function that makes the call.
+        :param caller: the scope of the function that makes the call.
         """
         pid = f"{self._host.node}|f{next(self._numbers)}"
         context = {} if call.context is EMPTY else values.decode(call.context)

@@ -1,4 +1,4 @@
-"""The process host: starts and ends every actor of this process. How they reach each other is `Peers`."""
+"""The process host: it starts and ends every actor of this process. `Peers` connects actors with each other."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ from .peers import Peers
 log = logging.getLogger("saros")
 
 FAREWELL_S = 5.0
-"""How long closing waits for a backend to hear of the ends of this node's actors."""
+"""How long closing waits until the backend knows that this node's actors have ended."""
 
 Followed = tuple[Actor, asyncio.Future[Json]]
 _DEFAULT_LIMIT = CallOptions().start_to_close_timeout
 
 
 class ProcessHost(Peers):
-    """:param backend: where workflows live; actors start, signal, monitor and cancel them through it."""
+    """:param backend: runs the workflows; actors start, signal, monitor and cancel them through it."""
 
     def __init__(self, deployment: Deployment, backend: Backend, clock: Clock) -> None:
         super().__init__(backend)
@@ -79,7 +79,7 @@ class ProcessHost(Peers):
     async def run(self, entry_id: str, args: list[Any], context: dict[str, Any] | None = None) -> Any:
         """Call a function and return its value.
 
-        :raises Error: what the function failed with.
+        :raises Error: the function's own error.
         """
         call = Call(
             entry_id, msgspec.Raw(values.encode_args(args)), msgspec.Raw(values.encode(context or {}))
@@ -93,7 +93,7 @@ class ProcessHost(Peers):
             raise
 
     def call(self, call: Call, caller: CallScope | None, done: Done) -> Callable[[], None]:
-        """Call a function or a module's service; returns what cancels it. `caller` is the scope of the calling actor.
+        """Call a function or a module's service for the actor whose scope is `caller`; return what cancels the call.
 
         `done` may be called at once.
         """
@@ -131,27 +131,27 @@ class ProcessHost(Peers):
         async def run() -> Json:
             try:
                 return values.encode(await service(caller.pid if caller else "", args))
-            except Error as error:  # it may quote what it was given
+            except Error as error:  # the message may quote its arguments
                 error.message = sentence(error.message)
                 raise
 
         return self.later(run(), done)
 
     def later(self, request: Coroutine[Any, Any, Json], done: Done) -> Callable[[], None]:
-        """Run a coroutine that gives JSON; `done` gets its outcome. Returns what cancels it."""
+        """Run a coroutine that returns JSON; `done` gets its outcome. Return a function that cancels it."""
 
         async def work() -> None:
             try:
                 outcome = outcome_ok(await request)
             except GeneratorExit:
-                raise  # the loop has closed, and drops what still waits
-            except BaseException as raised:  # becomes the caller's error
+                raise  # the loop has closed and drops pending callbacks
+            except BaseException as raised:  # reported to the caller
                 if isinstance(raised, asyncio.CancelledError) and job.cancelled():
                     return
                 outcome = pack(Outcome(err=error_of(raised)))
             done(outcome)
 
-        self.clock.busy(1)  # before it begins: until then virtual time would go on
+        self.clock.busy(1)  # set before the task begins: until then virtual time would go on
         job = self._jobs.start(work(), "a request of a process")
         job.task.add_done_callback(lambda task: self.clock.busy(-1))
         return job.cancel
@@ -159,7 +159,7 @@ class ProcessHost(Peers):
     # --- spawning ---------------------------------------------------------------------------
 
     async def spawn(self, spawn: Spawn, parent: str | None) -> Json:
-        """Start a workflow or a process; gives its pid, or with `exec` its result (as JSON)."""
+        """Start a workflow or a process; return its pid, or with `exec` its result (as JSON)."""
         entry = self.deployment.registry.get(spawn.entry) or self.deployment.registry.by_type(spawn.entry)
         if entry is None:
             raise Error(f"the app has no entry {one_line(cut(spawn.entry))}", NOT_FOUND, retryable=True)
@@ -200,7 +200,7 @@ class ProcessHost(Peers):
             return value_of(await end)
 
     def follow(self, entry: Entry, spawn: Spawn, watcher: Watcher | None = None) -> Followed:
-        """Start a process; gives also what will have its outcome."""
+        """Start a process; return its pid and a future of its outcome."""
         if entry.role not in ("process", "function"):
             raise Error(f"{entry.id} is a {entry.kind}, which cannot be spawned", INVALID, retryable=False)
         self.check_host(entry, spawn.host)
@@ -221,7 +221,7 @@ class ProcessHost(Peers):
         name: str = "",
         monitor: bool = True,
     ) -> Actor:
-        """Start a process (or reach the one that has the name already, which gets the messages).
+        """Start a process. If a process already has the name, send it the messages instead.
 
         :raises Error: when the code cannot be loaded.
         """
@@ -246,7 +246,7 @@ class ProcessHost(Peers):
         return actor
 
     def check_host(self, entry: Entry, host: str) -> None:
-        """:raises Error: when `host` is none on which a process of `entry` may start now."""
+        """:raises Error: when a process of `entry` cannot start on `host` now."""
         found = self.deployment.registry.resolve(host, entry.namespace)
         if found is None:
             raise Error(f"there is no process host {one_line(cut(host))}", NOT_FOUND, retryable=False)
@@ -262,14 +262,14 @@ class ProcessHost(Peers):
         return sum(1 for actor in self._actors.values() if actor.entry.role == "process")
 
     def outdated(self) -> None:
-        """Tell the actors that the app was loaded anew; those that are upgradable hear OUTDATED."""
+        """Tell the actors that the app was reloaded; upgradable ones get OUTDATED."""
         for actor in list(self._actors.values()):
             actor.deliver(OUTDATED, 0, EMPTY)
 
     # --- life -------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """End every actor, tell who watches them, and wait for what still runs."""
+        """End every actor, tell its watchers, and wait for the work that still runs."""
         self._closing = True
         requests = list(self._jobs)
         for job in requests:
@@ -286,6 +286,6 @@ class ProcessHost(Peers):
 
 
 def _promise() -> tuple[asyncio.Future[Json], Done]:
-    """What will have an outcome, and what gives it one."""
+    """Return a future of an outcome, and the function that sets it."""
     future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
     return future, lambda outcome: None if future.done() else future.set_result(outcome)

@@ -1,4 +1,4 @@
-"""How the actors of this process and all other executions reach each other: messages, requests, news of an end."""
+"""Messages, requests and exit notices between the actors of this process and all other executions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger("saros")
 class Peers:
     """The actors of this process, by pid and by name.
 
-    :param backend: where all other executions are reached.
+    :param backend: the backend that reaches all other executions.
     """
 
     clock: Clock
@@ -33,7 +33,7 @@ class Peers:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self._actors: dict[str, Actor] = {}
-        self._names: dict[str, str] = {}  # of this node's actors, which end with this process
+        self._names: dict[str, str] = {}  # names of this node's actors, which end with this process
         self._closing = False
         self._jobs = Jobs()
 
@@ -41,7 +41,7 @@ class Peers:
         return self._actors.get(pid)
 
     def forget(self, actor: Ended, outcome: Json) -> None:
-        """Take an ended actor out, free its names, tell its watchers."""
+        """Remove an ended actor, free its names, and notify its watchers."""
         self._actors.pop(actor.pid, None)
         for name in [name for name, pid in self._names.items() if pid == actor.pid]:
             del self._names[name]
@@ -69,7 +69,7 @@ class Peers:
     # --- messages ---------------------------------------------------------------------------
 
     def send_here(self, send: Send, sender: str, key: str = "", trace: str = "") -> bool:
-        """Deliver to an actor of this node at once; False when `send.to` is none."""
+        """Deliver to an actor of this node at once; return False if `send.to` is not one."""
         target = self._actors.get(send.to) or self._actors.get(self._names.get(send.to, ""))
         if target is None:
             return False
@@ -91,13 +91,13 @@ class Peers:
         return b"true"
 
     def _trace(self, pid: str | None) -> str:
-        """The carrier of an actor of this process."""
+        """Return the carrier of an actor of this process."""
         actor = self._actors.get(pid or "")
         return actor.scope.carrier if actor is not None else ""
 
     async def resolve(self, dest: str) -> str:
-        """The pid that a destination is, or that of what has it as its name, or else as its workflow id; the
-        destination itself when there is none.
+        """Resolve a destination, which is a pid, a registered name or a workflow id, to a pid. Return the
+        destination itself if it cannot be resolved.
         """
         if Pid.parse(dest) is not None:
             return dest
@@ -107,7 +107,7 @@ class Peers:
         try:
             return (await self.backend.describe(dest)).pid
         except Error as error:
-            if error.kind in (NOT_FOUND, INVALID):  # INVALID: no backend has such an id
+            if error.kind in (NOT_FOUND, INVALID):  # INVALID: the backend does not allow such an id
                 return dest
             raise
 
@@ -121,7 +121,7 @@ class Peers:
         return await read(self, ask)
 
     async def ask(self, ask: Ask, asker: str, key: str = "") -> Json:
-        """Carry out a request about another execution; gives a pid or true as JSON."""
+        """Carry out a request about another execution, and return a pid or true as JSON."""
         if ask.verb == "register":
             return await self._register(ask)
         if ask.verb == "lookup":
@@ -178,7 +178,7 @@ class Peers:
 
 
 def _crash(actor: Ended, error: ErrorData) -> str:
-    """What is told of a failure that nobody hears of: entry, pid, message and the line of the code."""
+    """Describe a failure that nobody monitors, for the log: entry, pid, message and the line of the code."""
     place = (error.stack or "").partition(": ")[0]
     line = f" ({place})" if place and not error.message.startswith(place) else ""
     return f"{actor.entry.id} {actor.pid} failed, and nobody monitors it: {error.message}{line}"

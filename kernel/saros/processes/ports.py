@@ -1,4 +1,4 @@
-"""The four ports of an actor: what its program commands happens at once, in this process."""
+"""The four ports of an actor: its program's commands are carried out at once, in this process."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Ended(Protocol):
 
 
 class ActorHost(Protocol):
-    """What an actor may ask of the process host."""
+    """The part of the process host that actors use."""
 
     @property
     def clock(self) -> Clock: ...
@@ -58,11 +58,11 @@ class ActorHost(Protocol):
     def deployment(self) -> Deployment: ...
 
     def call(self, call: Call, caller: CallScope, done: Done) -> Callable[[], None]:
-        """Call a function or a module's service for the actor whose scope is `caller`; returns what cancels it."""
+        """Call a function or a module's service for the actor whose scope is `caller`; return what cancels it."""
         ...
 
     def later(self, request: Coroutine[Any, Any, Json], done: Done) -> Callable[[], None]:
-        """Run a coroutine that gives JSON; `done` gets its outcome. Returns what cancels it."""
+        """Run a coroutine that returns JSON; `done` gets its outcome. Return a function that cancels it."""
         ...
 
     async def spawn(self, spawn: Spawn, parent: str | None) -> Json: ...
@@ -76,12 +76,12 @@ class ActorHost(Protocol):
     async def read(self, ask: Ask) -> Json: ...
 
     def forget(self, actor: Ended, outcome: Json) -> None:
-        """Take out an actor that has ended."""
+        """Remove an actor that has ended."""
         ...
 
 
 class Owner(Protocol):
-    """The actor whose ports these are."""
+    """The actor to which these ports belong."""
 
     @property
     def pid(self) -> str: ...
@@ -94,7 +94,7 @@ class Owner(Protocol):
 
     @property
     def asked(self) -> int:
-        """When the program gave its last commands, by the steady clock."""
+        """The steady clock's time of the program's last commands."""
         ...
 
     def deliver(self, op: str, ref: int, body: Json) -> None: ...
@@ -105,20 +105,20 @@ class Owner(Protocol):
 
 
 class UnderWay:
-    """Commands that are under way, and what cancels each."""
+    """The commands under way, each with the function that cancels it."""
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._cancels: dict[int, Callable[[], None]] = {}
 
     def begin(self, ref: int, start: Callable[[Done], Callable[[], None]]) -> None:
-        """Start something that settles the command `ref`; `start` gives what cancels it."""
+        """Start work that settles the command `ref`; `start` returns a function that cancels it."""
 
         def done(outcome: Json) -> None:
             self._cancels.pop(ref, None)
             self._owner.deliver(DONE, ref, outcome)
 
-        self._cancels[ref] = _nothing  # `done` takes it away when it is called at once
+        self._cancels[ref] = _nothing  # `done` removes it when it is called at once
         cancel = start(done)
         if ref in self._cancels:
             self._cancels[ref] = cancel
@@ -199,13 +199,13 @@ class ActorSignals:
 
 
 class ActorHistory:
-    """The history port. An actor has no history, so all that counts is how its program ends."""
+    """The history port. An actor has no history; only the end of its program matters."""
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
 
     def attributes(self, upserts: Attributes) -> None:
-        pass  # `Facts.admit_attributes` and the module rules keep these three from functions and processes
+        pass  # `Facts.admit_attributes` and the module rules keep functions and processes from these three
 
     def version(self, mark: VersionMark) -> None:
         pass
@@ -214,7 +214,7 @@ class ActorHistory:
         pass
 
     def answer(self, answer: Answer) -> None:
-        raise Error(f"{self._owner.pid} answered a query, but only workflows are asked", INTERNAL)
+        raise Error(f"{self._owner.pid} answered a query, but only workflows get queries", INTERNAL)
 
     def continue_as_new(self, request: ContinueAsNew) -> None:
         self._owner.upgrade(request)

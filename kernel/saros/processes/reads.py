@@ -1,4 +1,4 @@
-"""What functions and processes may ask of workflows: how one stands, what has happened to it, queries, updates."""
+"""What functions and processes may read from workflows: description, history, queries and updates."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ HISTORY: Final = "history"
 QUERY: Final = "query"
 UPDATE: Final = "update"
 READS: Final = frozenset({DESCRIBE, HISTORY, QUERY, UPDATE})
-"""Verbs of `Ask` that only actors may use, because the answers are never recorded."""
+"""The verbs of `Ask` that only actors may use, because the answers are never recorded."""
 
 
 class ReadHost(Protocol):
-    """What a read needs of the process host."""
+    """The part of the process host that a read needs."""
 
     @property
     def clock(self) -> Clock: ...
@@ -38,13 +38,15 @@ class ReadHost(Protocol):
 
 
 async def read(host: ReadHost, ask: Ask) -> Json:
-    """Read from the workflow `ask.to`, which is given by its pid, a registered name, or its id.
+    """Read from the workflow `ask.to`: a pid, a registered name, or a workflow id.
 
-    :raises Error: NOT_FOUND, INVALID when it is no workflow, or what a handler of a query or update failed with.
+    :raises Error: NOT_FOUND, INVALID when it is not a workflow, or the error of the handler of a query or update.
     """
     pid = Pid.parse(await host.resolve(ask.to)) or Pid("", ask.to)
     if not pid.is_workflow:
-        raise Error(f"{ask.to} is no workflow, so it answers no process.{ask.verb}", INVALID, retryable=False)
+        raise Error(
+            f"{ask.to} is not a workflow, so it cannot answer process.{ask.verb}", INVALID, retryable=False
+        )
     if ask.verb == QUERY:
         return await host.backend.query(pid.id, ask.name, bytes(ask.args))
     if ask.verb == UPDATE:
@@ -70,10 +72,10 @@ async def _describe(host: ReadHost, id: str) -> Json:
 
 
 async def _history(host: ReadHost, id: str, cursor: str) -> Json:
-    """The events after a cursor; waits until there are any, or until the workflow has ended."""
+    """Return the events after a cursor; wait until there are any, or until the workflow has ended."""
     run_id, _, number = cursor.rpartition("@")
     if cursor and not (run_id and number.isascii() and number.isdigit()):
-        raise Error(f"{shown(cursor)} is no cursor of process.history", INVALID, retryable=False)
+        raise Error(f"{shown(cursor)} is not a valid cursor of process.history", INVALID, retryable=False)
     with waiting(host.clock):
         page = await host.backend.history(id, run_id, int(number or 0), wait=True)
     opened: dict[int, Record] = {}
@@ -88,7 +90,7 @@ async def _history(host: ReadHost, id: str, cursor: str) -> Json:
 
 
 def _next(page: HistoryPage) -> str | None:
-    """Where to go on; None after the last event of a workflow that has ended."""
+    """Return where to go on; None after the last event of a workflow that has ended."""
     if page.status == RUNNING:
         return f"{page.run.run_id}@{page.start + len(page.records)}"
     return f"{page.next_run_id}@0" if page.next_run_id else None

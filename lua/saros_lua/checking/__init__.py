@@ -1,1 +1,1 @@
-"""What can be said of an entry's code before it runs, for `saros check` and for editors."""
+"""Checks of an entry's code before it runs, for `saros check` and for editors."""

@@ -1,4 +1,4 @@
-"""Checks that the source of an entry holds its method, by loading it as a program would."""
+"""Check that the source of an entry holds its method, by loading it as a program does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..program import LuaProgram
 
 
 class NoFacts:
-    """Nothing runs, so nothing is asked; what is logged while loading is dropped."""
+    """Facts for code that does not run: nothing is called, and log records are dropped."""
 
     replaying = True
     settles_side_effects = False

@@ -23,7 +23,7 @@ _VARIABLE: Final = re.compile(r"(?:local )?(\w+) = \{\}")
 class Field(NamedTuple):
     name: str
     optional: bool
-    text: str  # its type, and what it is
+    text: str  # its type and description
 
 
 class Function(NamedTuple):
@@ -49,19 +49,19 @@ class Class(NamedTuple):
 
 
 def modules() -> list[str]:
-    """Names of the modules that have definitions."""
+    """Return the names of the modules that have definitions."""
     return sorted(path.stem for path in TYPES.glob("*.lua") if path.stem != "globals")
 
 
 def read(name: str) -> str:
-    """The definitions of a module, or those of ``globals``."""
+    """Return the definitions of a module, or those of ``globals``."""
     return (TYPES / f"{name}.lua").read_text("utf-8")
 
 
 def parse(text: str) -> list[Class]:
-    """The classes of a definition file; that of the module itself comes first.
+    """Return the classes of a definition file; the class of the module itself comes first.
 
-    :raises ValueError: for a function of something that is no class.
+    :raises ValueError: for a function of something that is not a class.
     """
     classes: list[Class] = []
     variables: dict[str, Class] = {}

@@ -1,4 +1,4 @@
-"""`saros types`: makes an editor with the Lua language server know the surface."""
+"""`saros types`: describes the Lua surface to editors that use the Lua language server."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def types(
 def write(directory: Path, modules: list[Module]) -> list[Path]:
     """Write the definitions of the surface and of plugins' modules, and the settings of the language server.
 
-    :return: what was written.
-    :raises Error: INVALID when there are settings that cannot be read; no write was made then.
+    :return: the files that were written.
+    :raises Error: INVALID when existing settings cannot be read; then nothing is written.
     """
     from . import definitions
 
@@ -58,7 +58,7 @@ def write(directory: Path, modules: list[Module]) -> list[Path]:
 
 
 def _settings(path: Path, modules: list[str]) -> dict[str, Any]:
-    """The settings in a file, with ours among them; others stay."""
+    """Return the settings of a file with ours added; others stay."""
     settings: dict[str, Any] = {}
     if path.exists():
         try:
@@ -66,7 +66,7 @@ def _settings(path: Path, modules: list[str]) -> dict[str, Any]:
         except (OSError, ValueError) as error:
             raise Error(f"{path} cannot be read: {error}", INVALID, hint="repair or remove it") from error
         if not isinstance(found, dict):
-            raise Error(f"{path} holds no JSON object", INVALID, hint="repair or remove it")
+            raise Error(f"{path} does not hold a JSON object", INVALID, hint="repair or remove it")
         settings = found
     settings["runtime.version"] = "Lua 5.4"
     settings["runtime.builtin"] = dict.fromkeys(("debug", "io", "package"), "disable")

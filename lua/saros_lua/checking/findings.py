@@ -1,4 +1,4 @@
-"""What is wrong with an entry's code as far as reading it can tell (see `reading`)."""
+"""The faults in an entry's code that reading it can find (see `reading`)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STARTS: Final = frozenset(
 
 
 class CheckedRuntime(Protocol):
-    """What reading an entry's code needs of its runtime."""
+    """The part of the runtime that reading an entry's code needs."""
 
     @property
     def registry(self) -> Registry: ...
@@ -44,13 +44,13 @@ class CheckedRuntime(Protocol):
 
 
 class _Surface:
-    """What the code of an entry has: asked of a VM that runs none of it."""
+    """The names that an entry's code can use, looked up in a VM that does not run the code."""
 
     def __init__(self, runtime: CheckedRuntime, entry: Entry) -> None:
         self._program = runtime.program(entry, workflow=entry.role == "workflow", facts=NoFacts())
 
     def probe(self, name: str, field: str = "") -> tuple[str, str]:
-        """The type of a global, or of a module's field, and what is said when it is touched."""
+        """Return the type of a global or of a module's field, and the message of the error on access."""
         kind, said = self._program.probe(name, field)
         return kind, said
 
@@ -64,10 +64,10 @@ class _Surface:
 def findings(
     runtime: CheckedRuntime, entry: Entry, elsewhere: Collection[str], *, complete: bool
 ) -> Iterator[Problem]:
-    """What is wrong for certain.
+    """Yield the certain faults.
 
     :param elsewhere: globals that other sources of the app assign.
-    :param complete: whether the app has no entries but those that are known.
+    :param complete: whether all entries of the app are known.
     """
     yield from _modules(runtime, entry)
     source = entry.source_path
@@ -88,13 +88,13 @@ def findings(
 
 
 def assigned(entry: Entry) -> set[str]:
-    """The globals that an entry's source assigns."""
+    """Return the globals that an entry's source assigns."""
     code = None if entry.source_path is None else read(entry.source_path.read_bytes())
     return set() if code is None else code.assigned
 
 
 def _modules(runtime: CheckedRuntime, entry: Entry) -> Iterator[Problem]:
-    """Modules that are listed by what may not have them."""
+    """Yield a problem for each listed module that the entry may not use."""
     if entry.role == "library":
         return
     for index, name in enumerate(entry.modules):
@@ -124,19 +124,19 @@ class _Findings:
         self._code = code
         self._surface = surface
         self._assigned = {*code.assigned, *elsewhere}
-        # Other entries may run other functions of the same file: what one of them lists is not missing.
+        # Other entries may run other functions of the same file: a module that one of them lists is not missing.
         entries = [
             other for other in runtime.registry.entries.values() if other.source_path == entry.source_path
         ]
         self._listed = {name for other in entries for name in runtime.usable(other)}
-        # What the code asks for, or hands on, may be missing: it may well know.
+        # The code may know that a value is missing if it tests the value or passes it on.
         self._unsure = {use.path for use in code.uses if use.tested}
         self._unsure |= {
             use.path for use in code.uses if len(use.path) == 1 and not (use.called or use.indexed)
         }
 
     def of(self, use: Use) -> Iterator[tuple[str, str]]:
-        """What is wrong at one place: message and hint."""
+        """Yield the faults at one place: message and hint."""
         name = use.path[0]
         if name in self._entry.imports:
             return
@@ -169,7 +169,7 @@ class _Findings:
             if module is None:
                 yield (
                     f"the global {name} is never assigned",
-                    "a local function is known only below the line that declares it",
+                    "a local function is visible only below the line that declares it",
                 )
             elif name not in self._entry.modules:
                 yield f'module "{name}" is not listed by {self._entry.id}', "add it to the entry's modules"
@@ -187,7 +187,7 @@ class _Findings:
             yield f"{module} has no field {field}", did_you_mean(field, self._surface.fields(module)) or ""
 
     def _target(self, path: Path, id: str) -> Iterator[tuple[str, str]]:
-        """Literal ids of entries that the app lacks, or that cannot be called so."""
+        """Yield the literal ids of entries that the app lacks, or that cannot be called this way."""
         registry: Any = self._runtime.registry
         if ":" not in id or (path not in _FUNCTIONS and path not in _STARTS):
             return

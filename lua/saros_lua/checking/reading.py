@@ -1,7 +1,7 @@
-"""What Lua code mentions: names that are no local variables, modules and their fields, calls by literal ids.
+"""The names in Lua code: globals, modules and their fields, calls by literal ids.
 
-Found by reading, not by running, so it is only told what is certain: a variable that is assigned twice is no
-module, and what the code tests before use may be missing.
+They are found by reading, not by running, so only certain facts count: a variable that is assigned twice is not
+a module, and a value that the code tests before use may be missing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tree_sitter
 import tree_sitter_lua
 
 Path = tuple[str, ...]
-"""A global or a module and the fields behind it: ``("funcs", "call")``."""
+"""A global or a module, then its fields: ``("funcs", "call")``."""
 
 _SILENT: Final = frozenset({"goto_statement", "label_statement", "attribute", "comment", "string", "number"})
 _TESTS: Final = frozenset({"and", "or", "==", "~=", "not"})
@@ -22,26 +22,26 @@ _SCOPES: Final = frozenset({"block", "do_statement", "while_statement", "if_stat
 
 
 class Use(NamedTuple):
-    """One place. `called` and `indexed` say what is done with the value there, which fails for nil."""
+    """One place in the code. `called` and `indexed` tell how it uses the value; both fail for nil."""
 
     path: Path
     line: int
     called: bool
     indexed: bool
-    tested: bool  # whether it is nil is asked there
-    text: str | None = None  # the first argument of a call, if that is a literal text
-    required: bool = False  # the path begins with a module that ``require`` gave, not with a global
+    tested: bool  # whether the code tests it for nil there
+    text: str | None = None  # the first argument of a call, if that is a literal string
+    required: bool = False  # the path begins with a module that ``require`` returned, not with a global
 
 
 class Code(NamedTuple):
     uses: list[Use]
     assigned: set[str]  # globals that the code assigns
     own_fields: set[Path]  # fields that it assigns to modules and globals
-    opaque: bool  # it handles its globals as a table, so nothing is certain about them
+    opaque: bool  # it uses its globals as a table, so nothing is certain about them
 
 
 class _Variable:
-    """A local variable, and what it holds for certain."""
+    """A local variable and its value, if that is certain."""
 
     def __init__(self, path: Path | None = None, required: bool = False) -> None:
         self.path = path
@@ -58,7 +58,7 @@ def _parser() -> tree_sitter.Parser:
 
 
 def read(source: bytes) -> Code | None:
-    """What a source mentions; None when it cannot be read."""
+    """Return the names that a source mentions; None when it cannot be read."""
     source = source.removeprefix(b"\xef\xbb\xbf")
     tree = _parser().parse(b"--" + source if source.startswith(b"#") else source)
     return None if tree.root_node.has_error else _Reader(tree.root_node).code()
@@ -89,7 +89,7 @@ class _Reader:
         self._scopes[-1][name] = variable or _Variable()
 
     def _resolve(self, node: tree_sitter.Node) -> tuple[_Variable | None, Path, bool] | None:
-        """The local variable (if any), the path and whether a module begins it; None: nobody knows."""
+        """Return the local variable (if any), the path, and whether a module begins it; None if unknown."""
         if node.type == "identifier":
             name = _text(node)
             variable = self._local(name)
@@ -107,7 +107,7 @@ class _Reader:
         return None if module is None else (None, (module,), True)
 
     def _required(self, node: tree_sitter.Node) -> str | None:
-        """The module of ``require("name")``."""
+        """Return the module of ``require("name")``."""
         if node.type != "function_call":
             return None
         name = node.child_by_field_name("name")
@@ -273,7 +273,7 @@ def _names(node: tree_sitter.Node | None) -> Iterator[tree_sitter.Node]:
 
 
 def _literal(call: tree_sitter.Node) -> str | None:
-    """The first argument of a call, if it is a plain text."""
+    """Return the first argument of a call, if it is a plain string."""
     arguments = call.child_by_field_name("arguments")
     first = arguments.named_children[0] if arguments is not None and arguments.named_children else None
     content = first.child_by_field_name("content") if first is not None and first.type == "string" else None
@@ -282,7 +282,7 @@ def _literal(call: tree_sitter.Node) -> str | None:
 
 
 def _tested(node: tree_sitter.Node) -> bool:
-    """Whether the code asks for the value, as in ``if json then``, ``x == nil`` or ``type(x)``."""
+    """Return whether the code tests the value, as in ``if json then``, ``x == nil`` or ``type(x)``."""
     parent = node.parent
     while parent is not None and parent.type == "parenthesized_expression":
         node, parent = parent, parent.parent

@@ -1,4 +1,4 @@
-"""The modules of the surface: what ``require`` finds in Lua code, without plugins."""
+"""The modules of the surface, which ``require`` finds in Lua code without plugins."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ _JWT: Final = {"crypto_jwt_sign": _jwt_sign, "crypto_jwt_open": _jwt_open}
 _HTTP: Final = {"http_client": _http_client, "http_batch": _http_batch, "http_stream": _http_stream}
 
 SURFACE: Final[tuple[Module, ...]] = (
-    # Globals, which may be required as well.
+    # Globals, which can be required as well.
     _module("process"),
     _module("channel"),
     _module("payload", host=payload.HOST),
     _module("errors"),
     _module("funcs"),
-    _module("workflow", functions=False, instead="an activity tells of itself with activity.info()"),
+    _module("workflow", functions=False, instead="activities use activity.info()"),
     _module("time", host=time.HOST),
     _module("ctx"),
     _module("json", host=json.HOST),
@@ -86,5 +86,5 @@ SURFACE: Final[tuple[Module, ...]] = (
     _module("crypto", host={**crypto.HOST, **_JWT}, services=crypto.SERVICES),
     _module("env", workflows=False, host=env.HOST, instead=_READ),
     _module("http_client", workflows=False, services=_HTTP, instead=_IO),
-    _module("activity", workflows=False, instead="a workflow tells of itself with workflow.info()"),
+    _module("activity", workflows=False, instead="workflows use workflow.info()"),
 )

@@ -16,7 +16,7 @@ from saros.model.errors import INTERNAL, INVALID, Error
 
 from .hash import keyed_digest
 
-# A worker's other programs wait meanwhile: these take some 50 ms. More is done in a thread.
+# The worker's other programs wait meanwhile: these rounds take some 50 ms. More rounds run in a thread.
 MAX_ROUNDS: Final = {"sha256": 100_000, "sha512": 50_000}
 MAX_THREAD_ROUNDS: Final = 1_000_000
 _DIGEST_SIZES: Final = {"sha256": 32, "sha512": 64}
@@ -30,12 +30,12 @@ def encrypt(cipher: bytes, key: bytes, nonce: bytes, data: bytes, aad: bytes) ->
 def decrypt(cipher: bytes, key: bytes, nonce: bytes, data: bytes, aad: bytes) -> bytes:
     """Return the plaintext.
 
-    :raises Error: INTERNAL, not retryable, when any part is not what `encrypt` saw or made.
+    :raises Error: INTERNAL, not retryable, when any part differs from those of `encrypt`.
     """
     try:
         return _cipher(cipher, key).decrypt(nonce, data, aad)
     except (InvalidTag, ValueError) as exc:  # ValueError: too short to hold a nonce
-        message = "decryption failed: the key or aad is another, or the data is damaged"
+        message = "decryption failed: the key or aad differs, or the data is damaged"
         raise Error(message, INTERNAL, retryable=False) from exc
 
 
@@ -54,7 +54,7 @@ def derive(algorithm: bytes, password: bytes, salt: bytes, iterations: int, leng
 
 
 async def derive_in_thread(pid: str, args: list[Any]) -> bytes:
-    """Do the same beside the event loop; the arguments are those of `derive`, as values.
+    """Do the same in a thread; the arguments are those of `derive`, as values.
 
     :raises Error: INVALID, not retryable, when it would take more than `MAX_THREAD_ROUNDS`.
     """

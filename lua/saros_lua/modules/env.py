@@ -43,7 +43,7 @@ def host(registry: Registry | None = None) -> dict[str, HostFunction]:
         return value
 
     def get_all() -> bytes:
-        """Return all names, but ids, and values in turn, each with a zero byte behind it."""
+        """Return names (without ids) and values in turn, each with a zero byte behind it."""
         names = {name for name in declared if b":" not in name} | set(os.environb)
         values = [(name, value_of(name)) for name in sorted(names)]
         return b"".join(b"%b\0%b\0" % (name, value) for name, value in values if value is not None)

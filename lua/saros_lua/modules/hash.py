@@ -24,13 +24,13 @@ def keyed_digest(algorithm: bytes, data: bytes, key: bytes, raw: bool) -> bytes:
 
 
 def decode_base64(text: bytes) -> bytes:
-    """Return what a text in the standard alphabet, with padding, stands for; line ends are skipped.
+    """Decode a text in the standard alphabet, with padding; line ends are skipped.
 
     :raises Error: INVALID, not retryable.
     """
     text = text.translate(None, b"\r\n")
     try:
-        if len(text) % 4 or text.endswith(b"==="):  # what even the strict mode lets pass
+        if len(text) % 4 or text.endswith(b"==="):  # even the strict mode accepts these
             raise binascii.Error("Incorrect padding")
         return binascii.a2b_base64(text, strict_mode=True)
     except binascii.Error as exc:
@@ -40,7 +40,7 @@ def decode_base64(text: bytes) -> bytes:
 def derive(secret: bytes, draw: int, count: int) -> bytes:
     """Return `count` bytes of the stream of a secret: HMAC-SHA-512 of the numbers of the draw and the block.
 
-    Nobody who lacks the secret can tell them, nor any others from them.
+    Without the secret, nobody can predict them, or derive others from them.
     """
     blocks = range(-(-count // 64))
     return b"".join([hmac.digest(secret, b"%d.%d" % (draw, block), "sha512") for block in blocks])[:count]

@@ -25,7 +25,7 @@ from .http_request import (
     without_secrets,
 )
 
-MAX_BODY: Final = 8 << 20  # bytes; a program's memory has room for it three times over
+MAX_BODY: Final = 8 << 20  # bytes; a program's memory has room for three of them
 AT_ONCE: Final = 20  # of a batch
 MAX_REDIRECTS: Final = 10
 
@@ -33,7 +33,7 @@ MAX_REDIRECTS: Final = 10
 async def request(pid: str, args: list[Any]) -> dict[str, Any]:
     """Make a request; `args` are method, URL and options (`timeout` in milliseconds).
 
-    :raises Error: INVALID for arguments, TIMEOUT and UNAVAILABLE (both retryable) for failures of the network,
+    :raises Error: INVALID for arguments, TIMEOUT and UNAVAILABLE (both retryable) for network failures,
         INTERNAL for a response that is too large, is damaged, or redirects without end.
     """
     options = args[2] or {}
@@ -49,7 +49,7 @@ async def request(pid: str, args: list[Any]) -> dict[str, Any]:
 
 
 async def batch(pid: str, args: list[Any]) -> list[dict[str, Any]]:
-    """Make several requests at once; `args` are lists as of `request`.
+    """Make several requests at once; each item of `args` is a list like the `args` of `request`.
 
     :return: for each ``{"ok": response}`` or ``{"err": ...}``. All bodies together have the limit of one.
     """
@@ -73,7 +73,7 @@ async def batch(pid: str, args: list[Any]) -> list[dict[str, Any]]:
 
 
 class Stream:
-    """A response that is read in parts. Whoever asks for one holds it with a call of its own."""
+    """A response that is read in parts. The program holds it with a call of its own."""
 
     def __init__(self) -> None:
         self.head: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
@@ -83,7 +83,7 @@ class Stream:
         self._total = 0
 
     async def hold(self, outgoing: httpx.Request, options: dict[str, Any]) -> None:
-        """Make the request, and keep the response until this is cancelled, or its time is over."""
+        """Make the request, and keep the response until this is cancelled or the timeout is over."""
         self._outgoing, self._options = outgoing, options
         self._limit = stream_limit(options)
         self._deadline = asyncio.get_running_loop().time() + options.get("timeout", DEFAULT_TIMEOUT) / 1000
@@ -97,7 +97,7 @@ class Stream:
             self.head.cancel()
 
     async def read(self, size: int) -> str | bytes | None:
-        """The next part, of at most `size` bytes; None at the end. Raises as `request` does."""
+        """Return the next part, at most `size` bytes; None at the end. Raises the errors of `request`."""
         async with self._reading, _failures(self._outgoing, self._options, self._deadline):
             if not self._open and not self._buffer:
                 raise invalid("the stream is closed")
@@ -111,13 +111,13 @@ class Stream:
         return text_or_bytes(data) if data else None
 
 
-_streams: dict[tuple[str, int], Stream] = {}  # by the pid and the number that its program gave it
+_streams: dict[tuple[str, int], Stream] = {}  # by the program's pid and its number for the stream
 
 
 async def stream(pid: str, args: list[Any]) -> Any:
-    """What a program asks about its streamed responses: `args` are an operation, a number, and more.
+    """Handle a program's operations on streamed responses: `args` are an operation, a number, and more.
 
-    ``hold`` makes a request and keeps its response; ``head`` and ``read`` are asked beside it.
+    ``hold`` makes a request and keeps its response; ``head`` and ``read`` are called meanwhile.
 
     :raises Error: as `request`; INVALID for a stream that is closed.
     """
@@ -139,7 +139,7 @@ async def stream(pid: str, args: list[Any]) -> Any:
         except asyncio.CancelledError:
             if not found.head.cancelled():
                 raise
-            raise invalid("there was no response") from None  # why is the outcome of its hold
+            raise invalid("there was no response") from None  # the outcome of its `hold` has the reason
     return await found.read(*more)
 
 
@@ -147,7 +147,7 @@ async def stream(pid: str, args: list[Any]) -> Any:
 async def _failures(
     outgoing: httpx.Request, options: dict[str, Any], deadline: float | None = None
 ) -> AsyncIterator[None]:
-    """Give an exchange its time, and say what went wrong in our own errors."""
+    """Limit the time of an exchange, and turn its failures into Saros errors."""
     where = f"{outgoing.method} {without_secrets(outgoing.url)}"
     timeout = options.get("timeout", DEFAULT_TIMEOUT)
     if deadline is None:
@@ -168,7 +168,7 @@ async def _failures(
 
 @contextlib.asynccontextmanager
 async def _response(outgoing: httpx.Request, options: dict[str, Any]) -> AsyncIterator[httpx.Response]:
-    """The response, its body still to be read."""
+    """Yield the response before its body is read."""
     async with contextlib.AsyncExitStack() as stack:
         if options.get("tls") or options.get("unix_socket") is not None:
             transport = await asyncio.to_thread(own_transport, options)
@@ -204,12 +204,12 @@ def _too_large(outgoing: httpx.Request, limit: int) -> Error:
 
 
 def _canonical(name: str) -> str:
-    # Tables know no case-insensitive keys: names are always written like Content-Type.
+    # Keys of tables are case-sensitive: names are always written like Content-Type.
     return "-".join(part.capitalize() for part in name.split("-"))
 
 
 def text_of(data: bytes) -> str:
-    """The text of a header: UTF-8, and what is no valid UTF-8 is ISO-8859-1."""
+    """Return the text of a header: UTF-8, or ISO-8859-1 where it is not valid UTF-8."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -217,8 +217,8 @@ def text_of(data: bytes) -> str:
 
 
 def text_or_bytes(body: bytes) -> str | bytes:
-    """What Lua gets as the same string."""
-    # Bytes cross as base64: quicker than a text with much that JSON escapes.
+    """Return the value that Lua receives as the same string."""
+    # Bytes cross as base64: faster than text with many JSON escapes.
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -233,11 +233,11 @@ _clients: dict[asyncio.AbstractEventLoop, tuple[httpx.AsyncClient, AsyncGenerato
 
 def _new_client(**more: Any) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        # Cookies of one execution are not another's.
+        # Executions do not share cookies.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=True,
         max_redirects=MAX_REDIRECTS,
-        timeout=None,  # each request has a deadline for the whole of it
+        timeout=None,  # each request has one deadline for everything
         **more,
     )
 
@@ -255,7 +255,7 @@ async def _client_of_this_loop() -> httpx.AsyncClient:
 async def _close_with_loop(
     loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient
 ) -> AsyncGenerator[None, None]:
-    """Closes the client when its loop shuts down: a loop then closes the generators that it has begun."""
+    """Close the client when its loop shuts down: the loop then closes the generators that have begun."""
     try:
         yield
     finally:

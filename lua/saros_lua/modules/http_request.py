@@ -1,4 +1,4 @@
-"""A request of the http_client module: built from what Lua gives, or refused with what is wrong."""
+"""Requests of the http_client module: built from Lua's arguments, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import httpx
 from saros.model.errors import INVALID, Error
 
 DEFAULT_TIMEOUT: Final = 30_000  # milliseconds
-MOST_BODY: Final = 32 << 20  # bytes that a response in one piece may have at most
+MOST_BODY: Final = 32 << 20  # the most bytes of a response in one piece
 OPTIONS: Final = (
     *("auth", "body", "cookies", "files", "form", "headers", "max_response_body"),
     *("query", "stream", "timeout", "tls", "unix_socket"),
@@ -31,12 +31,12 @@ _FORM: Final = "application/x-www-form-urlencoded"
 
 
 def build(method: Any, url: Any, options: Any) -> httpx.Request:
-    """Return the request that the arguments ask for.
+    """Return the request that the arguments describe.
 
     :raises Error: INVALID, not retryable.
     """
     if not isinstance(method, str) or not _METHOD.fullmatch(method):
-        raise invalid(f"{method!r} is no HTTP method")
+        raise invalid(f"{method!r} is not a valid HTTP method")
     options = options or {}
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:
@@ -45,7 +45,7 @@ def build(method: Any, url: Any, options: Any) -> httpx.Request:
     content, files = options.get("body"), _files(options)
     data: dict[str, list[bytes]] | None = None
     if content is not None and not isinstance(content, (str, bytes)):
-        raise invalid("body must be a text; json.encode makes one of a table")
+        raise invalid("body must be a string; json.encode makes one of a table")
     if content is not None and ("form" in options or files):
         raise invalid(f"give either body or {'files' if files else 'form'}")
     if files:
@@ -70,7 +70,7 @@ def build(method: Any, url: Any, options: Any) -> httpx.Request:
 
 
 def body_limit(options: dict[str, Any], default: int) -> int:
-    """The bytes that a response may have.
+    """Return how many bytes a response may have.
 
     :raises Error: INVALID.
     """
@@ -83,7 +83,7 @@ def body_limit(options: dict[str, Any], default: int) -> int:
 
 
 def stream_limit(options: dict[str, Any]) -> int | None:
-    """The bytes that a streamed response may have; None for any number.
+    """Return how many bytes a streamed response may have; None for any number.
 
     :raises Error: INVALID.
     """
@@ -94,11 +94,11 @@ def stream_limit(options: dict[str, Any]) -> int | None:
 
 
 def own_transport(options: dict[str, Any]) -> httpx.AsyncHTTPTransport | None:
-    """A transport for requests that must not share connections: with TLS options, or to a Unix socket.
+    """Return a transport for requests that must not share connections: with TLS options, or to a Unix socket.
 
-    It may take some milliseconds, for certificates are read.
+    This may take some milliseconds, because it reads certificates.
 
-    :raises Error: INVALID, when they cannot be used.
+    :raises Error: INVALID, when the options cannot be used.
     """
     tls, socket = _tls(options), options.get("unix_socket")
     if socket is not None and (not isinstance(socket, str) or not socket or "\0" in socket):
@@ -115,7 +115,7 @@ def _context(tls: dict[str, Any]) -> ssl.SSLContext:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if "cert" in tls:
-            # The ssl module reads keys from files only: this one nobody else can read, and it is gone at once.
+            # The ssl module reads keys from files only. Nobody else can read this file, and it is deleted at once.
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder, "chain.pem")
                 file.write_text(f"{tls['cert']}\n{tls.get('key', '')}")
@@ -137,9 +137,9 @@ def _tls(options: dict[str, Any]) -> dict[str, Any]:
             what = (
                 "true or false"
                 if wanted is bool
-                else "a text"
+                else "a string"
                 if name == "server_name"
-                else "a text in PEM form"
+                else "a string in PEM form"
             )
             raise invalid(f"tls.{name} must be {what}")
     if "key" in tls and "cert" not in tls:
@@ -148,7 +148,7 @@ def _tls(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _files(options: dict[str, Any]) -> list[tuple[str, tuple[str, bytes, str]]]:
-    """The files of an upload, as httpx wants them."""
+    """Return the files of an upload, as httpx expects them."""
     given = options.get("files") or []
     if not isinstance(given, list):
         raise invalid(
@@ -160,10 +160,10 @@ def _files(options: dict[str, Any]) -> list[tuple[str, tuple[str, bytes, str]]]:
             raise invalid(f"files[{number}] must be a table of {', '.join(_FILE)}")
         name, content = file.get("name"), file.get("content")
         if not isinstance(name, str) or not name or not isinstance(content, (str, bytes)):
-            raise invalid(f"files[{number}] needs a name and a content, both texts")
+            raise invalid(f"files[{number}] needs a name and a content, both strings")
         filename, media = file.get("filename", name), file.get("content_type", "application/octet-stream")
         if not isinstance(filename, str) or not isinstance(media, str) or _CONTROL.search(media.encode()):
-            raise invalid(f"files[{number}]: filename and content_type must be texts")
+            raise invalid(f"files[{number}]: filename and content_type must be strings")
         files.append((name, (filename, content.encode() if isinstance(content, str) else content, media)))
     return files
 
@@ -172,9 +172,9 @@ def _headers(options: dict[str, Any]) -> list[tuple[bytes, bytes]]:
     headers = _pairs(options, "headers")
     for name, value in headers:
         if not _NAME.fullmatch(name):
-            raise invalid(f"{name!r} is no name of a header")
+            raise invalid(f"{name!r} is not a valid header name")
         if _CONTROL.search(value):
-            raise invalid(f"the header {name} must be a text without line breaks or control characters")
+            raise invalid(f"the header {name} must be a string without line breaks or control characters")
         if value != value.strip(b" \t"):
             raise invalid(f"the header {name} must not begin or end with a blank")
     if not any(name.lower() == "user-agent" for name, _ in headers):
@@ -184,7 +184,7 @@ def _headers(options: dict[str, Any]) -> list[tuple[bytes, bytes]]:
     for name, value in _pairs(options, "cookies"):
         if not _NAME.fullmatch(name) or not _COOKIE.fullmatch(value):
             raise invalid(
-                f"cookies.{name} is no cookie: blanks, quotes, commas and semicolons must be encoded"
+                f"cookies.{name} is not a valid cookie: blanks, quotes, commas and semicolons must be encoded"
             )
         cookies.append(name.encode() + b"=" + value)
     if cookies:
@@ -196,10 +196,10 @@ def _url(url: Any, options: dict[str, Any]) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, TypeError) as exc:
-        raise invalid(f"{url!r} is no URL: {exc}") from exc
+        raise invalid(f"{url!r} is not a valid URL: {exc}") from exc
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise invalid(
-            f"{without_secrets(parsed)!r} is no URL of the form http://host/path or https://host/path"
+            f"{without_secrets(parsed)!r} is not a URL of the form http://host/path or https://host/path"
         )
     query = urlencode(_pairs(options, "query")).encode()
     if query:
@@ -222,7 +222,7 @@ def _authorization(options: dict[str, Any]) -> list[tuple[str, bytes]]:
 
 
 def _pairs(options: dict[str, Any], name: str) -> list[tuple[str, bytes]]:
-    """The names and values of an option; a list stands for a name that occurs several times."""
+    """Yield the names and values of an option; a list repeats its name."""
     table = options.get(name) or {}
     if not isinstance(table, dict):
         raise invalid(f"{name} must be a table with names as keys")
@@ -240,14 +240,14 @@ def _scalar(value: Any, path: str) -> bytes:
         return b"true" if value else b"false"
     if isinstance(value, (str, int, float)):
         return str(value).encode()
-    raise invalid(f"{path} must be a text, a number or a boolean")
+    raise invalid(f"{path} must be a string, a number or a boolean")
 
 
 def without_secrets(url: httpx.URL) -> str:
-    """A URL for messages."""
+    """Return a URL as messages show it."""
     return str(url.copy_with(userinfo=b"", query=None, fragment=None))
 
 
 def invalid(message: str) -> Error:
-    """What is wrong with the arguments."""
+    """Return the error for faulty arguments."""
     return Error(f"http_client: {message}", INVALID, retryable=False)

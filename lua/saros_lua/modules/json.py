@@ -44,9 +44,9 @@ _LIST_OF_SCHEMAS: Final = frozenset({"allOf", "anyOf", "items", "oneOf", "prefix
 def validate(schema: bytes, from_table: bool, data: bytes, loose: bool) -> None:
     """Check JSON data against a JSON Schema.
 
-    :param schema: its JSON.
+    :param schema: the schema's JSON.
     :param from_table: the schema was written as a Lua table, where ``{}`` is an empty map or an empty list.
-    :param loose: the same of the data: take ``[]`` for ``{}`` where only that matches.
+    :param loose: the same for the data: read ``[]`` as ``{}`` where only that matches.
     :raises Error: INVALID, not retryable: a bad schema, data that is not JSON, a mismatch, or too much work.
     """
     checker = _checker(schema, from_table)
@@ -64,7 +64,7 @@ def validate(schema: bytes, from_table: bool, data: bytes, loose: bool) -> None:
 
 
 def _errors(validator: Any, value: Any, size: int) -> list[Any]:
-    """Return what is wrong; only the first fault of large data, for each takes some 10 µs to describe."""
+    """Return the faults; for large data only the first, because each takes some 10 µs to describe."""
     if size <= _ALL_FAULTS:
         return list(validator.iter_errors(value))
     try:
@@ -130,7 +130,7 @@ def _keyword(key: str, item: Any) -> Any:
 
 
 def _with_maps(value: Any, errors: list[Any]) -> Any:
-    """Return the data with ``{}`` for every ``[]`` that is refused as such, not for its length."""
+    """Return the data with ``{}`` for every ``[]`` that is refused because of its type, not its length."""
     for error in errors:
         path = list(error.instance_path)
         if not error.schema_path or error.schema_path[-1] not in _KINDS:
@@ -172,9 +172,9 @@ def quote(text: bytes) -> bytes | None:
 
 
 def text_of(literal: bytes) -> bytes:
-    """Return the text that a JSON string stands for.
+    """Return the text of a JSON string.
 
-    :raises Error: INVALID, not retryable, when it is none.
+    :raises Error: INVALID, not retryable, when it is not a JSON string.
     """
     try:
         return msgspec.json.decode(literal, type=str).encode()

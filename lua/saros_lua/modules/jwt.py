@@ -22,13 +22,13 @@ from .hash import keyed_digest
 _ALGORITHMS: Final[dict[str, Any]] = get_default_algorithms()
 _DIGESTS: Final = {"HS256": b"sha256", "HS384": b"sha384", "HS512": b"sha512"}
 _CURVES: Final = {"ES256": "secp256r1", "ES384": "secp384r1"}
-_RSA_BITS: Final = (2048, 8192)  # RFC 7518 asks for the least; the most takes some 50 ms
+_RSA_BITS: Final = (2048, 8192)  # RFC 7518 requires the least; the most takes some 50 ms
 
 
 def sign(algorithm: bytes, key: bytes, header: bytes, claims: bytes) -> bytes:
     """Return the token of a header and claims, both JSON texts. The same arguments give the same token.
 
-    :raises Error: INVALID, not retryable, when the key is none for the algorithm.
+    :raises Error: INVALID, not retryable, when the key does not fit the algorithm.
     """
     name = algorithm.decode()
     signed = _to_base64url(header) + b"." + _to_base64url(claims)
@@ -38,8 +38,8 @@ def sign(algorithm: bytes, key: bytes, header: bytes, claims: bytes) -> bytes:
 def open_token(algorithm: bytes, key: bytes, token: bytes) -> bytes:
     """Return the claims of a token as JSON text.
 
-    :raises Error: INTERNAL, not retryable, when it is no token, is signed by another algorithm (``none``
-        included) or key, or has header fields that may not be ignored; INVALID when the key is none for the
+    :raises Error: INTERNAL, not retryable, when it is not a token, is signed by another algorithm (``none``
+        included) or key, or has header fields that may not be ignored; INVALID when the key does not fit the
         algorithm.
     """
     name = algorithm.decode()
@@ -67,7 +67,7 @@ def open_token(algorithm: bytes, key: bytes, token: bytes) -> bytes:
     try:
         msgspec.json.decode(claims, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise _refused(f"has claims that are no JSON object: {exc}") from exc
+        raise _refused(f"has claims that are not a JSON object: {exc}") from exc
     return claims
 
 
@@ -81,7 +81,7 @@ def _signature(name: str, key: bytes, signed: bytes) -> bytes:
         made: bytes = _ALGORITHMS[name].sign(signed, prepared)
         return made
     digest = _ALGORITHMS[name].hash_alg()
-    try:  # a workflow has to sign alike again (RFC 6979); PyJWT draws a random number for each signature
+    try:  # a replay must produce the same signature (RFC 6979); PyJWT draws a random number for each signature
         der = prepared.sign(signed, ec.ECDSA(digest, deterministic_signing=True))
     except UnsupportedAlgorithm as exc:
         raise _unfit(name, "this build of the library cryptography has an OpenSSL older than 3.2") from exc
@@ -90,17 +90,19 @@ def _signature(name: str, key: bytes, signed: bytes) -> bytes:
 
 @functools.lru_cache(maxsize=16)
 def _prepared(name: str, key: bytes) -> Any:
-    """The key object of a PEM text; of HS algorithms the key itself, unless it is a PEM text.
+    """Return the key object of a PEM text; for HS algorithms the key itself, unless it is a PEM text.
 
-    A public key as the secret of HS256 would let everybody sign.
+    With a public key as the secret of HS256, everybody could sign.
     """
     try:
         prepared = _ALGORITHMS[name].prepare_key(key)
     except (InvalidKeyError, ValueError, TypeError, UnsupportedAlgorithm):
         if name in _DIGESTS:
-            raise _unfit(name, "it is the secret of both sides, and this is a key pair's") from None
+            raise _unfit(
+                name, "it needs a secret that both sides share, and this is a key of a key pair"
+            ) from None
         kind = "an RSA" if name.startswith("RS") else "an elliptic curve"
-        raise _unfit(name, f"it is the PEM text of {kind} key, without a password") from None
+        raise _unfit(name, f"it needs the PEM text of {kind} key, without a password") from None
     if name.startswith("RS"):
         least, most = _RSA_BITS
         if not least <= prepared.key_size <= most:
@@ -111,7 +113,7 @@ def _prepared(name: str, key: bytes) -> Any:
 
 
 def _unfit(name: str, why: str) -> Error:
-    return Error(f"crypto.jwt: the key is none for {name}: {why}", INVALID, retryable=False)
+    return Error(f"crypto.jwt: the key does not fit {name}: {why}", INVALID, retryable=False)
 
 
 def _refused(why: str) -> Error:

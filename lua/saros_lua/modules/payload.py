@@ -12,14 +12,14 @@ from saros.interfaces.module import HostFunction
 from saros.model import values
 from saros.model.errors import INTERNAL, Error
 
-MAX_YAML: Final = 16384  # bytes; a worker's other programs wait for up to some 50 ms meanwhile
+MAX_YAML: Final = 16384  # bytes; the worker's other programs wait up to some 50 ms meanwhile
 MAX_NODES: Final = 20_000  # of a YAML document
 MAX_MERGED: Final = 20  # maps of one merge key
 _Dumper: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Bounds what merge keys unfold to: each may double the one before."""
+    """A loader that limits the expansion of merge keys: each may double the one before."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         for key, value in node.value:
@@ -34,11 +34,11 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         super().flatten_mapping(node)
         if len(node.value) > MAX_YAML:
             raise yaml.constructor.ConstructorError(
-                None, None, "merge keys unfold to too much", node.start_mark
+                None, None, "merge keys expand to too much", node.start_mark
             )
 
 
-#: Characters outside ASCII that end lines: PyYAML does not write them so that it reads the same.
+#: Characters outside ASCII that end lines: PyYAML does not write them in a form that it reads back.
 _LINE_ENDS: Final = tuple(character.encode() for character in "\x85\u2028\u2029")
 
 
@@ -59,7 +59,7 @@ def to_msgpack(wire: bytes) -> bytes:
 def from_yaml(text: bytes) -> bytes:
     """Return the JSON of the value of a YAML document.
 
-    :raises Error: INTERNAL, not retryable, for what is not YAML or not data.
+    :raises Error: INTERNAL, not retryable, for text that is not YAML, or not data.
     """
     _check_size(text, "YAML")
     return _read(text, _load_yaml, "YAML")
@@ -77,13 +77,13 @@ def _check_size(text: bytes, what: str) -> None:
 
 
 def _check_nodes(value: Any) -> None:
-    """Refuse a value whose aliases unfold to more than `MAX_NODES`."""
+    """Refuse a value whose aliases expand to more than `MAX_NODES`."""
     waiting, count = [value], 0
     while waiting:
         node = waiting.pop()
         count += 1
         if count + len(waiting) > MAX_NODES:
-            raise _failed(f"its aliases unfold to more than {MAX_NODES} values")
+            raise _failed(f"its aliases expand to more than {MAX_NODES} values")
         if isinstance(node, dict):
             waiting += node.values()
         elif isinstance(node, list):
@@ -93,7 +93,7 @@ def _check_nodes(value: Any) -> None:
 def from_msgpack(data: bytes) -> bytes:
     """Return the JSON of the value of a MessagePack text.
 
-    :raises Error: INTERNAL, not retryable, for what is not MessagePack or not data.
+    :raises Error: INTERNAL, not retryable, for text that is not MessagePack, or not data.
     """
     return _read(data, msgspec.msgpack.decode, "MessagePack")
 
@@ -110,7 +110,7 @@ def _read(data: bytes, parse: Callable[[bytes], Any], name: str) -> bytes:
 
 
 def _data(value: Any) -> Any:
-    """Return a value with its errors as maps, for formats that know no errors."""
+    """Return a value with its errors as maps, for formats that have no errors."""
     if isinstance(value, dict):
         return {key: _data(item) for key, item in value.items()}
     if isinstance(value, list):

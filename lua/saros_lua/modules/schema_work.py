@@ -1,6 +1,6 @@
-"""How much work it is to check a value against a JSON Schema: an upper bound, found before it is done.
+"""The work to check a value against a JSON Schema: an upper bound, computed before the check.
 
-References make small schemas large: each may double the work of the one before, and the library that checks cannot
+References make small schemas large: each may double the work of the one before, and the validating library cannot
 be interrupted.
 """
 
@@ -17,7 +17,7 @@ MAX_SCHEMAS: Final = 5000
 """Subschemas of one schema: compiling them takes some 3 µs each, and reporting a fault some 10 µs each."""
 MAX_STEPS: Final = 5_000_000
 """Subschema by value: some 10 ns each."""
-_MAX_PAIRS: Final = 30_000  # that are counted one by one
+_MAX_PAIRS: Final = 30_000  # at most so many are counted one by one
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 _LISTS: Final = ("allOf", "anyOf", "oneOf")
 _SINGLE: Final = ("not", "if", "then", "else")
@@ -43,7 +43,7 @@ def check_work(schema: Any, count: int, refers: bool, value: Any, size: int) -> 
     """Refuse a check that would take too long.
 
     :param count: subschemas of `schema`.
-    :param refers: whether it has references, or keywords that look at others' results.
+    :param refers: whether it has references, or keywords that use the results of others.
     :param size: bytes of the value's JSON.
     :raises Error: INVALID, not retryable.
     """
@@ -81,7 +81,7 @@ class _Counter:
         return total
 
     def _beside(self, schema: dict[str, Any]) -> Iterator[Any]:
-        """The subschemas that look at the same value."""
+        """Yield the subschemas that apply to the same value."""
         for key in _LISTS:
             parts = schema.get(key)
             if isinstance(parts, list):
@@ -109,7 +109,7 @@ class _Counter:
             elif isinstance(node, dict) and step in node:
                 node = node[step]
             else:
-                return True  # it leads elsewhere: the library says so
+                return True  # a reference to another document: the library reports it
         return node
 
 
@@ -127,7 +127,7 @@ def _anchors(root: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _inside(schema: dict[str, Any], value: Any) -> Iterator[tuple[Any, Any]]:
-    """The subschemas that look at parts of the value, with those parts."""
+    """Yield the subschemas that apply to parts of the value, with those parts."""
     if isinstance(value, dict):
         named, patterns = schema.get("properties"), schema.get("patternProperties")
         for key, item in value.items():

@@ -1,8 +1,8 @@
 """Host side of the time module: time zones.
 
-The answers depend on nothing but their arguments and the installed time zone database (the system's, else
-the package ``tzdata``), so that workers with the same database agree; and a change to the database reaches
-a process when it starts anew, never in the middle.
+The results depend only on the arguments and the installed time zone database (the system's, else
+the package ``tzdata``), so workers with the same database agree. A change to the database reaches
+a process only when it restarts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from saros.model.text import shown
 
 _NAME: Final = re.compile(r"(?=.{1,200}$)[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST, _LAST = -(2**62), 2**62  # beginning and end of time, in seconds since 1970
+_FIRST, _LAST = -(2**62), 2**62  # the first and last instant, in seconds since 1970
 _WEEK, _YEAR = 7 * 86400, 400 * 86400  # a stride between two changes of the clocks; more than any year
 _ERA: Final = 146097 * 86400  # the calendar, days of the week included, repeats every 400 years
 _ERA_START: Final = 13569465600  # the year 2400: later instants are moved back into this era
@@ -50,7 +50,7 @@ class Zone:
     """One zone of the database.
 
     :param data: the contents of its TZif file (RFC 8536).
-    :raises ValueError: when it is none; also `LookupError` and `struct.error`.
+    :raises ValueError: when it is not one; also `LookupError` and `struct.error`.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -67,7 +67,7 @@ class Zone:
         return recent
 
     def offset_of(self, abbreviation: bytes, local: int) -> int | None:
-        """Return the offset that an abbreviation stands for.
+        """Return the offset of an abbreviation.
 
         :param local: seconds since 1970 as the zone's own clock shows them; the meaning in force then is
             preferred to one of another time.
@@ -99,7 +99,7 @@ class Zone:
         return self._kinds[0]
 
     def _find_by_rules(self, at: int) -> Span:
-        # zoneinfo knows the yearly rules but does not tell when they change the clocks: walk and bisect.
+        # zoneinfo applies the yearly rules but does not say when they change the clocks: walk and bisect.
         here, oldest = self._sign(at), self._at[-1]
         first, last = oldest, _LAST
         for near in range(at, max(oldest, at - _YEAR), -_WEEK):
@@ -164,7 +164,7 @@ def _read(name: str) -> bytes | None:
 
 
 def _local() -> Zone:
-    """The host's zone, found as Go finds it: TZ, /etc/localtime, else UTC."""
+    """Return the host's zone, found like in Go: TZ, /etc/localtime, else UTC."""
     name = os.environ.get("TZ")
     if name is None:
         path = Path("/etc/localtime")
@@ -212,7 +212,7 @@ def time_span(name: bytes, at: int) -> Span:
 
 
 def time_abbreviation(name: bytes, abbreviation: bytes, local: int) -> int | None:
-    """Return the offset that an abbreviation such as ``CEST`` stands for in a zone; see `Zone.offset_of`.
+    """Return the offset of an abbreviation such as ``CEST`` in a zone; see `Zone.offset_of`.
 
     :raises Error: NOT_FOUND, not retryable.
     """

@@ -1,1 +1,1 @@
-"""Where user code runs: the VM, its bytecode, and the checks that are put into it."""
+"""The sandbox of user code: the VM, the bytecode, and the checks that are put into it."""

@@ -1,4 +1,4 @@
-"""The format in which Lua 5.4 dumps functions: reading and writing it."""
+"""Reading and writing the format in which Lua 5.4 dumps functions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ _NUMBERS: Final = 16  # bytes that follow: a sample integer and a sample float
 SHORT_TEXT: Final = 0x04
 _LONG_TEXT, _FLOAT, _INTEGER = 0x14, 0x13, 0x03
 _MAX_UPVALUES: Final = 255
-_ABSOLUTE, _MAX_DELTAS = -0x80, 128  # in the line numbers: "look it up", and how often that is due
-_NAME: Final = b"(check)"  # of the upvalue; no name that a program could have
+_ABSOLUTE, _MAX_DELTAS = (
+    -0x80,
+    128,
+)  # in the line numbers: "look it up", and the most steps between two of these
+_NAME: Final = b"(check)"  # of the upvalue; no program can have such a name
 
 
 class TooLarge(Exception):
-    """A function leaves no room for the checks; its only argument is the line where it begins."""
+    """A function leaves no room for the checks; the only argument is the line where the function begins."""
 
 
 def read(bytecode: bytes) -> Function:
@@ -27,7 +30,7 @@ def read(bytecode: bytes) -> Function:
     :raises ValueError: when it is not bytecode of Lua 5.4.
     """
     if not bytecode.startswith(_HEADER):
-        raise ValueError("this is no bytecode of Lua 5.4")
+        raise ValueError("this is not bytecode of Lua 5.4")
     return _read(_Reader(bytecode, len(_HEADER) + _NUMBERS + 1), bytecode[: len(_HEADER) + _NUMBERS])
 
 
@@ -70,7 +73,7 @@ class Function:
     source: bytes | None
     first_line: int
     last_line: int
-    shape: bytes  # number of parameters, whether it has more
+    shape: bytes  # number of parameters, and whether it is variadic
     registers: int
     code: list[int]
     constants: list[tuple[int, bytes]]  # kind, and the value's bytes
@@ -81,7 +84,7 @@ class Function:
     names: list[bytes | None]  # of the upvalues
     head: bytes = b""  # of the dump, of a main function
     check: int = -1  # the upvalue of the check
-    checked: bool = False  # whether it, or a function within it, has something to check
+    checked: bool = False  # whether it, or a function within it, needs checks
     assigned: set[int] = field(
         default_factory=set
     )  # the upvalues to which it, or a function within it, assigns

@@ -17,14 +17,14 @@ from .instrument import TooLarge, instrument
 SANDBOX: Final = ("natives", "bounds", "sandbox", "objects", "pairs", "globals")
 
 _STRIPPED: Final = frozenset({*SANDBOX, "boot"})
-"""Chunks without line numbers, as are those of the room ``stdlib``: what their functions raise for their caller
+"""Chunks without line numbers, like those of the room ``stdlib``: errors that their functions raise for the caller
 must not mention them."""
 
 _MAX_SOURCE: Final = 4 << 20  # bytes
 _MAX_MEMORY: Final = 256 << 20  # bytes; for compiling one source
 _MESSAGE: Final = re.compile(r"^.*?:(\d+): (.*)$", re.DOTALL)
 
-# `false, message` for what is wrong with the source: an error would carry a traceback, as would some messages of
+# `false, message` for faults in the source: an error would carry a traceback, as would some messages of
 # `load` outside a protected call.
 _COMPILER: Final = rb"""
 local load, dump, pcall = load, string.dump, pcall
@@ -39,7 +39,7 @@ end
 
 
 def _compile(source: bytes, name: bytes, *, strip: bool) -> tuple[bool, bytes]:
-    """Compile in a VM of its own: nothing that a source does to it outlives the call."""
+    """Compile in a fresh VM: nothing that a source does to the VM outlives the call."""
     builder = lupa.LuaRuntime(
         encoding=None, register_eval=False, register_builtins=False, max_memory=_MAX_MEMORY
     )
@@ -63,7 +63,7 @@ def library_chunk(name: str) -> bytes:
 def compile_library(source: bytes, name: str, *, strip: bool = False) -> bytes:
     """Return the bytecode of a chunk of the library, or of a module (`saros.interfaces.module.Module.source`).
 
-    :param name: what its frames are called in stack traces, after ``saros/``.
+    :param name: the name of its frames in stack traces, after ``saros/``.
 
     :raises Error: INTERNAL, when it does not compile.
     """

@@ -1,12 +1,12 @@
-"""Checks that are put into the bytecode of user code, for what no hook and no library function sees.
+"""Checks in the bytecode of user code, for operations that no hook and no library function sees.
 
-The virtual machine joins texts and stores metamethods by itself, so user code is given a call of a check, the
+The virtual machine concatenates and stores metamethods by itself, so user code gets calls of a check, the
 second upvalue of its main function, at two places:
 
-* after a concatenation, ``check(text)``, which takes note of long texts (bounds.lua);
+* after a concatenation, ``check(text)``, which records long strings (bounds.lua);
 * before ``__call`` or ``__mode`` is stored, ``check(t, key, value)``: Lua obeys both in C, where nothing could
-  stop them (objects.lua). A key that is computed is compared first, which costs two instructions; one that was
-  calculated is most likely a number, which costs one. The variable of a numeric loop is always a number.
+  stop them (objects.lua). A key that is not constant is compared first, which costs two instructions; a result of
+  arithmetic is most likely a number, which costs one. The variable of a numeric loop is always a number.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _SETTABUP, _SETTABLE, _SETFIELD, _SELF, _ADDI = 15, 16, 18, 20, 21
 _CONCAT, _JMP, _EQK, _CALL, _FORLOOP, _FORPREP, _CLOSURE, _EXTRAARG = 53, 56, 60, 68, 73, 74, 79, 82
 _FIELDS: Final = frozenset({_SETFIELD, _SETTABUP})
 _BACKWARD: Final = frozenset({_FORLOOP, 77})  # and TFORLOOP
-_FORWARD: Final = {_FORPREP: 1, 75: 0}  # and TFORPREP: instructions beyond the target that Bx tells
+_FORWARD: Final = {_FORPREP: 1, 75: 0}  # and TFORPREP: instructions beyond the target in Bx
 _ARITHMETIC: Final = frozenset(
     {*range(_ADDI, 46), 49, 50, 52}
-)  # ADDI to SHR, UNM, BNOT, LEN: most give numbers
+)  # ADDI to SHR, UNM, BNOT, LEN: most results are numbers
 _MM: Final = frozenset(
     {46, 47, 48}
 )  # MMBIN, MMBINI, MMBINK: they store in the register of what precedes them
@@ -78,7 +78,7 @@ def _check(function: Function) -> None:
 
 
 def _study(function: Function) -> None:
-    """Find out what is to be checked, and which upvalues are assigned to."""
+    """Find the instructions to check and the upvalues that are assigned to."""
     for instruction in function.code:
         op, b = instruction & 0x7F, instruction >> 16 & 0xFF
         if op == _SETUPVAL:
@@ -95,11 +95,11 @@ def _study(function: Function) -> None:
         }
 
 
-# --- what is known of a key -------------------------------------------------------------------------
+# --- what is known about a key -------------------------------------------------------------------------
 
 
 def _stores(instruction: int, register: int) -> bool:
-    """Whether an instruction may store in a register."""
+    """Return whether an instruction may store in a register."""
     op, a = instruction & 0x7F, instruction >> 7 & 0xFF
     if op in _NO_STORE:
         return False
@@ -110,7 +110,7 @@ def _stores(instruction: int, register: int) -> bool:
 
 
 def _closure_assigns(function: Function, instruction: int, register: int) -> bool:
-    """Whether an instruction makes a closure that assigns to a register."""
+    """Return whether an instruction makes a closure that assigns to a register."""
     if instruction & 0x7F != _CLOSURE:
         return False
     inner = function.inner[instruction >> 15]
@@ -121,7 +121,7 @@ def _closure_assigns(function: Function, instruction: int, register: int) -> boo
 
 
 def _counted(function: Function) -> set[int]:
-    """The stores whose key is the variable of a numeric loop that nothing else assigns to."""
+    """Return the stores whose key is the variable of a numeric loop that nothing else assigns to."""
     found: set[int] = set()
     for at, instruction in enumerate(function.code):
         if instruction & 0x7F == _FORPREP:
@@ -153,12 +153,12 @@ class _Pieces:
         }
         self.before: dict[int, list[int]] = {}
         self.after: dict[int, list[int]] = {}
-        self.aside: dict[int, list[int]] = {}  # of an instruction that is reached from its piece before
+        self.aside: dict[int, list[int]] = {}  # by the instruction that is reached from the piece before it
         self._build()
 
     def _build(self) -> None:
         counted = _counted(self._function)
-        calculated: set[int] = set()  # registers that arithmetic has given a value last: a guess
+        calculated: set[int] = set()  # registers whose last value comes from arithmetic: a guess
         for at, instruction in enumerate(self._function.code):
             op, a, b = instruction & 0x7F, instruction >> 7 & 0xFF, instruction >> 16 & 0xFF
             if op == _CONCAT:
@@ -170,7 +170,7 @@ class _Pieces:
                 key = _abc(_MOVE, self._free + 2, b)
                 call = self._call(_abc(_MOVE, self._free + 1, a), key, self._value(instruction))
                 if b in calculated:
-                    # With a number, ADDI skips the jump that is to come here.
+                    # With a number, ADDI skips the jump that is about to come.
                     self.before[at] = [_abc(_ADDI, self._free, b, _ZERO)]
                     self.aside[at] = self._compared(b, call)
                 else:
@@ -200,7 +200,7 @@ class _Pieces:
         return [
             _abc(_EQK, key, first, k=1),
             _jump(2),
-            _abc(_EQK, key, second),  # other than the first, this jumps when they differ
+            _abc(_EQK, key, second),  # unlike the first, this one jumps when they differ
             _jump(len(call)),
             *call,
         ]
@@ -244,7 +244,7 @@ def _led(function: Function, by: int) -> int:
 
 
 def _moved(function: Function, instruction: int, at: int, now: int, places: list[int]) -> int:
-    """Return an instruction that stood at `at` and stands at `now`, with its jump led to the same place."""
+    """Return an instruction that stood at `at` and stands at `now`, with its jump to the same target."""
     op = instruction & 0x7F
     if op == _JMP:
         return _led(function, places[at + 1 + (instruction >> 7) - _MAX_J] - now - 1)

@@ -1,4 +1,4 @@
-"""VMs that are used again."""
+"""A pool of VMs that are used again."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ KEEP_BYTES: Final = 4 << 20
 
 
 class VmPool:
-    """VMs for programs to come: those that a program has left are renewed. Not for several threads at once.
+    """VMs for later programs, renewed after each program. Not thread-safe.
 
-    :param size: how many VMs are kept of each kind, for workflows and for others.
+    :param size: how many VMs of each kind are kept: for workflows, and for other programs.
     """
 
     def __init__(
@@ -29,16 +29,16 @@ class VmPool:
         self._idle: dict[bool, list[Vm]] = {True: [], False: []}  # of workflows, of others
 
     def take(self, workflow: bool, *, source: int = 0, trace: bool = False) -> Vm:
-        """A VM with a fresh environment, for a source of that number; set its `host`."""
+        """Return a VM with a fresh environment, for the source of that number; the caller sets its `host`."""
         idle = self._idle[workflow]
         if trace or not idle:
             return Vm(workflow=workflow, limits=self._limits, trace=trace, boot=self._boot)
-        vm = idle.pop()  # the one that is most likely to be in the processor's caches
+        vm = idle.pop()  # the one most likely to be in the processor's caches
         vm.renew(source)
         return vm
 
     def give_back(self, vm: Vm) -> None:
-        """Take a VM whose program has ended; one that grew, or that nobody needs, is freed."""
+        """Take back a VM whose program has ended; free it if it grew large or the pool is full."""
         vm.host = None
         idle = self._idle[vm.workflow]
         if len(idle) < self._size and vm.memory <= KEEP_BYTES and not vm.trace and not vm.spoiled:

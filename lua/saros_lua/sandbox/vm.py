@@ -3,7 +3,7 @@
 Rules that keep the process alive (each has a test):
 
 * Python objects never reach user code, and Python's exceptions never cross Lua.
-* What crosses is bytes, int, float, bool or None. Anything pushed into Lua is pushed outside its
+* Only bytes, int, float, bool and None cross. Values are pushed into Lua outside its
   protected calls, so there must be room for it: the hard memory limit lies `HEADROOM` above the soft
   one that stops user code, and no single value may be larger than `MAX_VALUE`.
 * A VM that was stopped (budget, memory) is dropped; nothing in it runs again.
@@ -25,7 +25,7 @@ from .chunks import SANDBOX, compile_user, library_chunk
 
 __all__ = ["CORE", "SANDBOX", "Limits", "Stopped", "Vm", "compile_user"]
 
-#: All that every program needs, in order of loading; other chunks are loaded when first required.
+#: The chunks that every program needs, in order of loading; other chunks are loaded when first required.
 CORE: Final = (*SANDBOX, "errors", "scheduler", "codec", "program", "facts", "require", "funcs")
 
 MAX_VALUE: Final = 16 << 20  # bytes
@@ -39,7 +39,7 @@ Host = Callable[..., Any]
 
 
 class Limits(NamedTuple):
-    """What one activation (the delivery of one event) may use."""
+    """The limits of one activation (the delivery of one event)."""
 
     instructions: int = 20_000_000  # of the VM
     milliseconds: int = 150  # of CPU time of the thread; on a slow machine up to five times as much
@@ -50,7 +50,7 @@ DEFAULT_LIMITS: Final = Limits()
 
 
 class Stopped(Error):
-    """User code exceeded a limit; its VM is of no further use.
+    """User code exceeded a limit; its VM cannot be used any more.
 
     :ivar reason: ``budget``, ``memory`` or ``stack``.
     """
@@ -65,7 +65,10 @@ def _no_attributes(_obj: object, name: object, _setting: bool) -> NoReturn:
 
 
 def _pushable(value: Any) -> Any:
-    """Return a value as Lua gets it, or raise `Error` when it must not be pushed."""
+    """Return a value as Lua gets it.
+
+    :raises Error: when the value must not be pushed.
+    """
     if value is None or value is True or value is False or type(value) is float:
         return value
     if isinstance(value, str):
@@ -82,7 +85,7 @@ def _pushable(value: Any) -> Any:
 
 
 class _Bridge:
-    """What Lua holds of Python. It must not refer to the VM: a cycle through Lua is never collected."""
+    """The Python functions that Lua holds. It must not refer to the VM: a cycle through Lua is never collected."""
 
     def __init__(self, host: Host | None) -> None:
         self.host = host
@@ -100,19 +103,19 @@ class _Bridge:
         return (ok, *rest) if ok else (ok, None, rest[-1] if rest else None)
 
     def clock(self) -> float | None:
-        """CPU time of this thread, in seconds; None when the host was interrupted meanwhile."""
+        """Return the CPU time of this thread, in seconds; None when the host was interrupted meanwhile."""
         try:
             return thread_time()
-        except BaseException as exc:  # a signal's handler ran
+        except BaseException as exc:  # a signal handler raised
             self.interrupt = exc
             return None
 
     def _answer(self, fn: Host | None, name: bytes, args: Iterable[Any]) -> tuple[Any, ...]:
-        """Call `fn`; no exception may leave, for Lua code could catch it and see our stack."""
+        """Call `fn` and let no exception out: Lua code could catch it and see the stack of the host."""
         text = name.decode(errors="replace")
         try:
             if fn is None:
-                raise Error(f"nothing answers the host function {text} here", INTERNAL, retryable=False)
+                raise Error(f"the host function {text} is not available here", INTERNAL, retryable=False)
             value = fn(text, *args)
             values = value if isinstance(value, tuple) else (value,)
             answer = (True, *[_pushable(item) for item in values])
@@ -132,12 +135,12 @@ class _Bridge:
 class Vm:
     """One sandbox.
 
-    :param workflow: whether workflow code runs in it, so that all has to be deterministic.
-    :param host: answers ``rt.host(name, ...)``; may be set later as `host`.
-    :param trace: whether programs note which line issued which command.
+    :param workflow: whether it runs workflow code, so that everything must be deterministic.
+    :param host: is called for ``rt.host(name, ...)``; may be set later as `host`.
+    :param trace: whether programs record which line issued which command.
     :param boot: the library chunks to run at once.
 
-    A `Vm` whose host refers back to it is freed by `close` only.
+    Only `close` frees a `Vm` whose host refers back to it.
     """
 
     def __init__(
@@ -184,11 +187,11 @@ class Vm:
         self._renew = self.rt[b"renew"]
 
     def renew(self, source: int = 0) -> None:
-        """Forget the program that ran here and make room for another: a new environment, a new budget.
+        """Drop the program that ran here and prepare for another: a new environment, a new budget.
 
-        Only for a VM that was never stopped.
+        Call it only for a VM that was never stopped.
 
-        :param source: number of the source that the next program runs.
+        :param source: the number of the source that the next program runs.
         """
         self._bridge.host = None
         self._bridge.loaders = {"library": library_chunk}
@@ -204,7 +207,7 @@ class Vm:
 
     @property
     def loaders(self) -> dict[str, Callable[..., Any]]:
-        """kind -> function(text, ...) behind ``rt.host_load(kind, text, ...)``; ``library`` is there."""
+        """Kind -> function(text, ...) behind ``rt.host_load(kind, text, ...)``; ``library`` is always there."""
         return self._bridge.loaders
 
     @property
@@ -214,7 +217,7 @@ class Vm:
 
     @property
     def memory(self) -> int:
-        """Bytes that the VM uses."""
+        """The memory that the VM uses, in bytes."""
         return int(self._lua.get_memory_used(total=True))
 
     def call(self, fn: Any, *args: Any) -> Any:
@@ -222,20 +225,20 @@ class Vm:
 
         Several results come as a tuple. The budget starts anew.
 
-        :raises Stopped: when the code used too much.
-        :raises Error: INVALID when an argument is too large; INTERNAL when the library raised.
+        :raises Stopped: when the code exceeds a limit.
+        :raises Error: INVALID when an argument is too large; INTERNAL when the library raises.
         """
         pushed = [_pushable(arg) for arg in args]
         return self.call_with(fn, sum(len(arg) + 64 for arg in pushed if isinstance(arg, bytes)), pushed)
 
     def call_with(self, fn: Any, size: int, args: Sequence[Any]) -> Any:
-        """The same for arguments that are known to be bytes of `size` in all, 64-bit integers, or None."""
+        """Do the same for arguments that are known to be bytes (`size` in all), 64-bit integers, or None."""
         if size > MAX_VALUE:
             raise Error(f"{size} bytes of arguments are too large for Lua", INVALID, retryable=False)
         return self._run(self._enter, thread_time(), fn, *args, need=size)
 
     def fn(self, name: str) -> Any:
-        """The library function ``rt.<name>``."""
+        """Return the library function ``rt.<name>``."""
         return self.rt[name.encode()]
 
     def close(self) -> None:
@@ -269,7 +272,7 @@ class Vm:
         if rt is not None:
             try:
                 reason, message = rt[b"killed"]()
-            except (lupa.LuaError, TypeError):  # it was not stopped
+            except (lupa.LuaError, TypeError):  # the VM was not stopped
                 reason = None
             if reason is not None:
                 raise Stopped(reason.decode(), message.decode(errors="replace")) from None

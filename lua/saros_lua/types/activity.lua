@@ -1,6 +1,6 @@
 ---@meta activity
 
---- What a function may know and tell while it runs as an activity.
+--- Information and heartbeats of a function that runs as an activity.
 ---@class activity
 local activity = {}
 
@@ -10,20 +10,20 @@ local activity = {}
 ---@field workflow_id string
 ---@field task_queue string
 ---@field scheduled_time integer Nanoseconds since 1970.
----@field heartbeat_details? any What the last attempt recorded.
+---@field heartbeat_details? any The details that the last attempt recorded.
 
---- INVALID when this is no activity.
+--- Information about the current attempt; INVALID when the function does not run as an activity.
 ---@return saros.ActivityInfo? info
 ---@return saros.Error? err
 function activity.info() end
 
---- Tell that the activity lives; the details reach the next attempt.
+--- Report that the activity is alive; the details reach the next attempt.
 ---@param details? any
 ---@return true? ok
 ---@return saros.Error? err
 function activity.heartbeat(details) end
 
---- Whether the workflow no longer wants the result.
+--- Whether the workflow has cancelled the call.
 ---@return boolean
 function activity.is_canceled() end
 

@@ -9,7 +9,7 @@ local base64 = {}
 ---@return saros.Error? err
 function base64.encode(data) end
 
---- INVALID for what is not base64.
+--- Decode; INVALID when the string is not base64.
 ---@param text string
 ---@return string? data
 ---@return saros.Error? err

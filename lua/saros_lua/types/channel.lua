@@ -18,7 +18,7 @@ function Channel:send(value) end
 ---@return boolean ok
 function Channel:receive() end
 
---- Close the channel: receivers wake with `nil, false`, senders raise. A second time does nothing.
+--- Close the channel: receivers wake with `nil, false`, senders raise. Closing again does nothing.
 function Channel:close() end
 
 --- A case of `channel.select` that sends.
@@ -34,17 +34,17 @@ function Channel:case_receive() end
 ---@class saros.ChannelCase: userdata
 
 ---@class saros.Selected
----@field channel? saros.Channel The very channel of the case that took effect.
----@field value? any What was received.
+---@field channel? saros.Channel The channel of the case that took effect.
+---@field value? any The value that was received.
 ---@field ok boolean `false` when the channel was closed.
 ---@field default? boolean `true` when nothing was ready.
 
---- A channel with room for `capacity` values; 0 (the default) makes senders meet receivers.
+--- Make a channel with room for `capacity` values; with 0 (the default), each sender waits for a receiver.
 ---@param capacity? integer
 ---@return saros.Channel
 function channel.new(capacity) end
 
---- Exactly one case takes effect; among several that are ready, the first listed. With `default = true` it never blocks.
+--- Wait until one case takes effect; if several are ready, the first one listed wins. With `default = true` it never blocks.
 ---@param cases saros.ChannelCase[]|{default: boolean?}
 ---@return saros.Selected
 function channel.select(cases) end

@@ -42,7 +42,7 @@ function hmac.sha256(key, data) end
 ---@return saros.Error? err
 function hmac.sha512(key, data) end
 
---- What comes out is nonce, ciphertext and tag.
+--- Encrypt; returns nonce, ciphertext and tag in one string.
 ---@class saros.CryptoEncrypt
 local encrypt = {}
 
@@ -60,7 +60,7 @@ function encrypt.aes(data, key, aad) end
 ---@return saros.Error? err
 function encrypt.chacha20(data, key, aad) end
 
---- INTERNAL when key, data or aad are not those that were encrypted.
+--- Decrypt; INTERNAL when key, data or aad differ from those of the encryption.
 ---@class saros.CryptoDecrypt
 local decrypt = {}
 
@@ -89,7 +89,7 @@ local jwt = {}
 ---@return saros.Error? err
 function jwt.encode(claims, key, algorithm) end
 
---- The claims of a token whose signature (and, unless `check_times` is false, `exp` and `nbf`) are right. Those of RS and ES algorithms want the public key in PEM.
+--- The claims of a token whose signature (and, unless `check_times` is false, `exp` and `nbf`) are valid. RS and ES algorithms need the public key in PEM.
 ---@param token string
 ---@param key string
 ---@param algorithm? "HS256"|"HS384"|"HS512"
@@ -98,7 +98,7 @@ function jwt.encode(claims, key, algorithm) end
 ---@return saros.Error? err
 function jwt.verify(token, key, algorithm, check_times) end
 
---- A key from a password.
+--- Derive a key from a password.
 ---@param password string
 ---@param salt string
 ---@param iterations integer
@@ -108,7 +108,7 @@ function jwt.verify(token, key, algorithm, check_times) end
 ---@return saros.Error? err
 function crypto.pbkdf2(password, salt, iterations, key_length, algorithm) end
 
---- Compare in a time that does not depend on where the texts differ.
+--- Compare two strings in a time that does not depend on where they differ.
 ---@param a string
 ---@param b string
 ---@return boolean? same

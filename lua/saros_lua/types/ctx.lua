@@ -1,10 +1,10 @@
 ---@meta ctx
 
---- Context values, which flow on to all that is called or spawned below.
+--- Context values, which flow on to everything that is called or spawned from here.
 ---@class ctx
 local ctx = {}
 
---- A value; NOT_FOUND when there is none.
+--- The value of a key; NOT_FOUND if there is none.
 ---@param key string
 ---@return any value
 ---@return saros.Error? err

@@ -4,7 +4,7 @@
 ---@class env
 local env = {}
 
---- A variable; NOT_FOUND when it is not set and its entry, if any, has no default.
+--- The value of a variable; NOT_FOUND when it is not set and no entry gives a default.
 ---@param name string Its name in the environment, or the id or name of its entry.
 ---@return string? value
 ---@return saros.Error? err

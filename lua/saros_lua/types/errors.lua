@@ -15,11 +15,11 @@
 ---@field UNKNOWN "" The kind of an error that has none.
 errors = {}
 
---- An error: sealed userdata. `tostring(err)` shows context and message; `..` joins it to texts.
+--- An error: sealed userdata. `tostring(err)` shows context and message; `..` joins it to strings.
 ---@class saros.Error: userdata
 local Error = {}
 
---- What went wrong, without context.
+--- The message, without context.
 ---@return string
 function Error:message() end
 
@@ -27,15 +27,15 @@ function Error:message() end
 ---@return string
 function Error:kind() end
 
---- Whether a retry may help: `true`, `false`, or `nil` when nobody said (then the kind decides).
+--- Whether a retry may help: `true`, `false`, or `nil` when it was not set (then the kind decides).
 ---@return boolean?
 function Error:retryable() end
 
---- A copy of the details, or `nil` when there are none.
+--- A copy of the details, or `nil` if there are none.
 ---@return table?
 function Error:details() end
 
---- Where the error was made, a line per frame.
+--- The stack where the error was made, one line per frame.
 ---@return string
 function Error:stack() end
 
@@ -45,19 +45,19 @@ function Error:stack() end
 ---@field retryable? boolean
 ---@field details? table Data; empty details become `nil`.
 
---- A new error: from a text, from fields, or from a kind and a text. Raises when a field has the wrong type.
+--- Make an error from a message, from fields, or from a kind and a message. Raises when a field has the wrong type.
 ---@overload fun(kind: string, message: string): saros.Error
 ---@param what string|saros.ErrorFields
 ---@return saros.Error
 function errors.new(what) end
 
---- The same error with a context in front: kind, message, retryable and details stay.
+--- Put a context in front of an error; kind, message, retryable and details stay the same.
 ---@param err saros.Error|string
 ---@param context string
 ---@return saros.Error
 function errors.wrap(err, context) end
 
---- Whether a value is an error of a kind; `false` for all that is no error.
+--- Whether a value is an error of that kind; `false` for values that are not errors.
 ---@param value any
 ---@param kind string
 ---@return boolean

@@ -4,10 +4,10 @@
 ---@class funcs
 local funcs = {}
 
---- A Go-style text such as `"1h30m"`, a `saros.Duration`, or a number: nanoseconds, but milliseconds inside options.
+--- A Go-style string such as `"1h30m"`, a `saros.Duration`, or a number: nanoseconds, but milliseconds inside options.
 ---@alias saros.DurationLike string|number|saros.Duration
 
---- How failed attempts are tried again.
+--- How failed attempts are retried.
 ---@class saros.RetryPolicy
 ---@field initial_interval? saros.DurationLike Default: 1 s.
 ---@field backoff_coefficient? number Default: 2.
@@ -24,10 +24,10 @@ local funcs = {}
 ---@field ["activity.id"]? string
 ---@field ["activity.task_queue"]? string A worker elsewhere, in any language.
 ---@field ["activity.wait_for_cancellation"]? boolean
----@field ["activity.local"]? boolean Run inside of the workflow's own task.
+---@field ["activity.local"]? boolean Run inside the workflow's own task.
 ---@field ["activity.disable_eager_execution"]? boolean On Temporal: the call goes through the task queue even where its worker has a free slot.
 ---@field ["activity.retry_policy"]? saros.RetryPolicy
----@field timeout? saros.DurationLike Outside of workflows.
+---@field timeout? saros.DurationLike Outside workflows only.
 
 --- Call a function and wait for its result.
 ---@param id string namespace:name
@@ -73,7 +73,7 @@ function Executor:call(id, ...) end
 ---@return saros.Error? err
 function Executor:async(id, ...) end
 
---- The result of a call that goes on.
+--- The future result of a call.
 ---@class saros.Future: userdata
 local Future = {}
 
@@ -91,7 +91,7 @@ function Future:is_complete() end
 ---@return boolean
 function Future:is_canceled() end
 
---- `nil, nil` while the call goes on.
+--- The result of a completed call; `nil, nil` while the call is under way.
 ---@return saros.Payload? payload
 ---@return saros.Error? err
 function Future:result() end
@@ -100,7 +100,7 @@ function Future:result() end
 ---@return boolean failed
 function Future:error() end
 
---- Cancel the call; `false` when it is complete already.
+--- Cancel the call; `false` when it is already complete.
 ---@return boolean
 function Future:cancel() end
 

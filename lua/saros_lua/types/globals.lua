@@ -2,12 +2,12 @@
 
 -- What Lua's own libraries have besides Lua 5.4's.
 
---- Run `fn(...)` in a coroutine of its own, beside this one.
+--- Run `fn(...)` in a new coroutine, concurrently with this one.
 ---@param fn fun(...: any)
 ---@param ... any
 function coroutine.spawn(fn, ...) end
 
---- An empty table with room for items and keys.
+--- Make an empty table with room for items and keys.
 ---@param narr integer
 ---@param nhash? integer
 ---@return table

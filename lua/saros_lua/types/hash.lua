@@ -56,13 +56,13 @@ function hash.hmac_sha256(data, key, raw) end
 ---@return saros.Error? err
 function hash.hmac_sha512(data, key, raw) end
 
---- FNV-1a of 32 bits, an integer.
+--- The 32-bit FNV-1a hash, an integer.
 ---@param data string
 ---@return integer? sum
 ---@return saros.Error? err
 function hash.fnv32(data) end
 
---- FNV-1a of 64 bits, an integer.
+--- The 64-bit FNV-1a hash, an integer.
 ---@param data string
 ---@return integer? sum
 ---@return saros.Error? err

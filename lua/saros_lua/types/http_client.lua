@@ -7,7 +7,7 @@ local http_client = {}
 ---@class saros.HttpOptions
 ---@field headers? table<string, string|string[]> A list sends a header several times. Text is UTF-8.
 ---@field body? string json.encode makes one of a table.
----@field query? table<string, any> Added to the URL; a list stands for a name that occurs several times.
+---@field query? table<string, any> Added to the URL; a list repeats the name.
 ---@field form? table<string, any> Sent urlencoded; with `files`, as the other fields of the form.
 ---@field files? saros.HttpFile[] Sent as multipart/form-data.
 ---@field cookies? table<string, string>
@@ -26,7 +26,7 @@ local http_client = {}
 
 ---@class saros.HttpTls
 ---@field ca? string Certificates to trust instead of the system's, as PEM.
----@field cert? string One's own certificate, as PEM.
+---@field cert? string The client's certificate, as PEM.
 ---@field key? string Its private key, as PEM; default: in `cert`.
 ---@field server_name? string The name that the server's certificate must have.
 ---@field insecure_skip_verify? boolean Accept any certificate.
@@ -41,7 +41,7 @@ local http_client = {}
 ---@field url string Where the response came from, after redirects.
 ---@field stream? saros.HttpStream
 
---- UNAVAILABLE for failures of the network, TIMEOUT when it takes too long; both are retryable.
+--- Send a request; UNAVAILABLE for network failures, TIMEOUT when it takes too long; both are retryable.
 ---@param method string
 ---@param url string
 ---@param options? saros.HttpOptions
@@ -85,20 +85,20 @@ function http_client.delete(url, options) end
 ---@return saros.Error? err
 function http_client.head(url, options) end
 
---- Up to 100 requests at once, each `{method, url, options?}`: responses and errors, both by position; `errors` is
+--- Send up to 100 requests at once, each `{method, url, options?}`; returns responses and errors by position. `errors` is
 --- nil when there are none. `nil, err` when the list cannot be used.
 ---@param requests table[]
 ---@return saros.HttpResponse[]? responses
 ---@return saros.Error[]|saros.Error|nil errors
 function http_client.request_batch(requests) end
 
---- A text as it is written in a query: `a b&c` is `a+b%26c`.
+--- Encode a string for a query: `a b&c` becomes `a+b%26c`.
 ---@param text string
 ---@return string? encoded
 ---@return saros.Error? err
 function http_client.encode_uri(text) end
 
---- The text that encode_uri made this of.
+--- Decode the result of encode_uri.
 ---@param text string
 ---@return string? decoded
 ---@return saros.Error? err
@@ -108,13 +108,13 @@ function http_client.decode_uri(text) end
 ---@class saros.HttpStream: userdata
 local stream = {}
 
---- The next part, of at most `size` bytes (65536); nil at the end.
+--- Read the next part, at most `size` bytes (default: 65536); nil at the end.
 ---@param size? integer
 ---@return string? part
 ---@return saros.Error? err
 function stream:read(size) end
 
---- Lets the response go.
+--- Release the response and its connection.
 ---@return boolean ok
 function stream:close() end
 

@@ -4,13 +4,13 @@
 ---@class json
 local json = {}
 
---- A value as JSON; an empty table is `[]`, and `10 / 2` is `5`. INTERNAL for what JSON cannot hold.
+--- Encode a value as JSON; an empty table is `[]`, and `10 / 2` is `5`. INTERNAL for values that JSON cannot hold.
 ---@param value any
 ---@return string? text
 ---@return saros.Error? err
 function json.encode(value) end
 
---- The value of a JSON text; INVALID when it is empty, INTERNAL when it is malformed.
+--- Decode a JSON string; INVALID when it is empty, INTERNAL when it is malformed.
 ---@param text string
 ---@return any value
 ---@return saros.Error? err
@@ -23,7 +23,7 @@ function json.decode(text) end
 ---@return saros.Error? err
 function json.validate(schema, data) end
 
---- Whether a JSON text matches a schema.
+--- Whether a JSON string matches a schema.
 ---@param schema table|string|boolean
 ---@param text string
 ---@return boolean valid

@@ -25,7 +25,7 @@ function logger:error(message, fields) end
 ---@return saros.Logger
 function logger:with(fields) end
 
---- A logger with a name, or with a further part of it; INVALID when the name is empty.
+--- A logger with a name; a logger that has one appends the new part. INVALID when the name is empty.
 ---@param name string
 ---@return saros.Logger? logger
 ---@return saros.Error? err

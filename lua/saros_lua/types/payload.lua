@@ -16,15 +16,15 @@ payload = {}
 ---@field GOLANG "golang/any"
 ---@field ERROR "golang/error"
 
---- A payload; sealed userdata. Inside values it crosses boundaries as what it stands for.
+--- A payload; sealed userdata. Inside a value that crosses a boundary, it becomes its own value.
 ---@class saros.Payload: userdata
 local Payload = {}
 
---- The data: a Lua value, or a text in the payload's format.
+--- The data: a Lua value, or a string in the payload's format.
 ---@return any
 function Payload:data() end
 
---- A copy of the value that the payload stands for.
+--- A copy of the payload's value.
 ---@return any value
 ---@return saros.Error? err
 function Payload:unmarshal() end
@@ -33,13 +33,13 @@ function Payload:unmarshal() end
 ---@return string
 function Payload:get_format() end
 
---- The same value in another format; fails with INTERNAL.
+--- Convert the value to another format; INTERNAL when that is not possible.
 ---@param format string
 ---@return saros.Payload? payload
 ---@return saros.Error? err
 function Payload:transcode(format) end
 
---- A payload of a value; a payload is one already.
+--- Make a payload of a value; a payload is returned as it is.
 ---@param value any
 ---@return saros.Payload
 function payload.new(value) end

@@ -6,19 +6,19 @@
 ---@field registry saros.Registry
 process = {}
 
---- A pid (a text), a registered name, or the id of a workflow.
+--- A pid (a string), a registered name, or the id of a workflow.
 ---@alias saros.Destination string
 
 --- Kinds of events.
 ---@class saros.EventKinds
 ---@field EXIT "EXIT" A monitored or linked peer has ended.
----@field CANCEL "CANCEL" Somebody asks this execution to end.
+---@field CANCEL "CANCEL" This execution is asked to end.
 ---@field LINK_DOWN "LINK_DOWN" A linked peer has failed, and links are trapped.
 ---@field OUTDATED "OUTDATED" The code has changed.
 
 ---@class saros.Event
 ---@field kind "EXIT"|"CANCEL"|"LINK_DOWN"|"OUTDATED"
----@field from string The pid that it comes from.
+---@field from string The pid of the sender.
 ---@field result? {value: any, error: saros.Error?} Of EXIT and LINK_DOWN.
 ---@field error? saros.Error The same as `result.error`.
 ---@field reason? string Of CANCEL.
@@ -34,19 +34,19 @@ function Message:topic() end
 ---@return string
 function Message:from() end
 
---- A payload per value that was sent; one of `nil` when none was.
+--- One payload per value that was sent; one payload of `nil` if there was none.
 ---@return saros.Payload ...
 function Message:payload() end
 
---- Own pid.
+--- This execution's pid.
 ---@return string
 function process.pid() end
 
---- Entry id and instance.
+--- This execution's entry id and instance.
 ---@return string
 function process.id() end
 
---- Send a message; NOT_FOUND when the destination is unknown or has ended. In a workflow, what goes to a process or
+--- Send a message; NOT_FOUND when the destination is unknown or has ended. A workflow's message to a process or
 --- function is accepted at once. Topics that begin with `@` are reserved.
 ---@param dest saros.Destination
 ---@param topic string
@@ -66,13 +66,13 @@ function process.inbox() end
 ---@return saros.Error? err
 function process.listen(topic, options) end
 
---- Stop listening: the topic's later messages are dropped, until it is listened to again. `false` when it is no
---- listener's channel.
+--- Stop listening: later messages on the topic are dropped until it is listened to again. `false` when the channel is
+--- not a listener's.
 ---@param channel saros.Channel
 ---@return boolean
 function process.unlisten(channel) end
 
---- The channel of events (`saros.Event`). Whoever has asked for it is not cancelled cooperatively, nor any longer.
+--- The channel of events (`saros.Event`). Code that has called this handles CANCEL itself: its blocking calls are not, or no longer, cancelled.
 ---@return saros.Channel
 function process.events() end
 
@@ -84,7 +84,7 @@ function process.events() end
 ---@return saros.Error? err
 function process.spawn(entry, host, ...) end
 
---- As `spawn`; its end arrives as EXIT.
+--- Like `spawn`; the end arrives as EXIT.
 ---@param entry string
 ---@param host string
 ---@param ... any
@@ -92,7 +92,7 @@ function process.spawn(entry, host, ...) end
 ---@return saros.Error? err
 function process.spawn_monitored(entry, host, ...) end
 
---- As `spawn`, and linked. Not in workflows.
+--- Like `spawn`, and linked. Not in workflows.
 ---@param entry string
 ---@param host string
 ---@param ... any
@@ -100,7 +100,7 @@ function process.spawn_monitored(entry, host, ...) end
 ---@return saros.Error? err
 function process.spawn_linked(entry, host, ...) end
 
---- As `spawn`, linked and monitored. Not in workflows.
+--- Like `spawn`, linked and monitored. Not in workflows.
 ---@param entry string
 ---@param host string
 ---@param ... any
@@ -116,7 +116,7 @@ function process.spawn_linked_monitored(entry, host, ...) end
 ---@return saros.Error? err
 function process.exec(entry, host, ...) end
 
---- An immutable spawner: each method gives a new one.
+--- An immutable spawner: each `with_` method returns a new one.
 ---@class saros.Spawner: userdata
 local Spawner = {}
 
@@ -130,13 +130,13 @@ function Spawner:with_context(values) end
 ---@return saros.Error? err
 function Spawner:with_options(options) end
 
---- A name that it is registered under; while it runs, the name reaches it.
+--- Register the new execution under a name, which reaches it while it runs.
 ---@param name string
 ---@return saros.Spawner? spawner
 ---@return saros.Error? err
 function Spawner:with_name(name) end
 
---- A message that it finds before all others; repeatable.
+--- Send a message that the new execution finds before all others; repeatable.
 ---@param topic string
 ---@param ... any
 ---@return saros.Spawner? spawner
@@ -181,7 +181,7 @@ function Spawner:exec(entry, host, ...) end
 --- Options of a start; each key also with the prefix `temporal.`. Unknown keys are ignored; numbers are milliseconds (in http_client: seconds).
 ---@class saros.StartOptions
 ---@field ["workflow.id"]? string
----@field ["workflow.namespace"]? string The one that the worker works for; another is INVALID.
+---@field ["workflow.namespace"]? string The worker's namespace; any other is INVALID.
 ---@field ["workflow.task_queue"]? string
 ---@field ["workflow.execution_timeout"]? saros.DurationLike
 ---@field ["workflow.run_timeout"]? saros.DurationLike
@@ -194,7 +194,7 @@ function Spawner:exec(entry, host, ...) end
 ---@field ["workflow.memo"]? table
 ---@field ["workflow.search_attributes"]? table
 ---@field ["workflow.start_delay"]? saros.DurationLike
----@field ["workflow.enable_eager_start"]? boolean On Temporal: a worker of this process may begin it without the trip through the task queue.
+---@field ["workflow.enable_eager_start"]? boolean On Temporal: a worker of this process may start it without a trip through the task queue.
 ---@field ["workflow.parent_close_policy"]? "terminate"|"abandon"|"request_cancel"
 ---@field ["workflow.wait_for_cancellation"]? boolean
 
@@ -210,7 +210,7 @@ function process.with_context(values) end
 ---@return saros.Error? err
 function process.with_options(options) end
 
---- Hear of the end of an execution as EXIT.
+--- Get the end of an execution as EXIT.
 ---@param dest saros.Destination
 ---@return true? ok
 ---@return saros.Error? err
@@ -221,7 +221,7 @@ function process.monitor(dest) end
 ---@return saros.Error? err
 function process.unmonitor(dest) end
 
---- Fail together: when one of the two fails, so does the other. Not in workflows.
+--- Link two executions: when one of them fails, so does the other. Not in workflows.
 ---@param dest saros.Destination
 ---@return true? ok
 ---@return saros.Error? err
@@ -232,7 +232,7 @@ function process.link(dest) end
 ---@return saros.Error? err
 function process.unlink(dest) end
 
---- Ask an execution to end: it gets CANCEL, and what blocks it fails with CANCELED unless it has asked for events.
+--- Ask an execution to end: it gets CANCEL, and its blocking calls fail with CANCELED unless it has called `events`.
 ---@param dest saros.Destination
 ---@param reason? string
 ---@return true? ok
@@ -245,20 +245,20 @@ function process.cancel(dest, reason) end
 ---@return saros.Error? err
 function process.terminate(dest) end
 
---- How a workflow stands. In functions and processes only.
+--- Describe a workflow. In functions and processes only.
 ---@param dest saros.Destination
 ---@return table? description
 ---@return saros.Error? err
 function process.describe(dest) end
 
---- What has happened to a workflow since a cursor; waits for more. In functions and processes only.
+--- The events of a workflow since a cursor; waits for more. In functions and processes only.
 ---@param dest saros.Destination
 ---@param cursor? string
 ---@return {events: table[], cursor: string?, status: string}? history
 ---@return saros.Error? err
 function process.history(dest, cursor) end
 
---- Ask a handler of a workflow's `workflow.on_query`. In functions and processes only.
+--- Call a query handler of a workflow (`workflow.on_query`). In functions and processes only.
 ---@param dest saros.Destination
 ---@param name string
 ---@param ... any
@@ -266,7 +266,7 @@ function process.history(dest, cursor) end
 ---@return saros.Error? err
 function process.query(dest, name, ...) end
 
---- Have a handler of a workflow's `workflow.on_update` do something, and wait for what it returns. An update that is not
+--- Call an update handler of a workflow (`workflow.on_update`) and wait for its result. An update that is not
 --- valid fails with the error of its validator. In functions and processes only.
 ---@param dest saros.Destination
 ---@param name string
@@ -278,13 +278,13 @@ function process.update(dest, name, ...) end
 ---@return {trap_links: boolean, upgradable: boolean}
 function process.get_options() end
 
---- With `trap_links`, a failing peer gives LINK_DOWN instead of failing this execution; with `upgradable`, it hears OUTDATED when its code is loaded anew. What is absent stays as it is.
+--- With `trap_links`, a failing peer causes LINK_DOWN instead of failing this execution; with `upgradable`, this execution gets OUTDATED when its code is reloaded. Absent options keep their values.
 ---@param options {trap_links?: boolean, upgradable?: boolean}
 ---@return true? ok
 ---@return saros.Error? err
 function process.set_options(options) end
 
---- Start over with the code of another entry (`nil`: of the same), keeping pid, name, mail and watchers.
+--- Start over with the code of another entry (`nil`: the same entry); pid, name, mail and watchers stay.
 ---@param entry? string
 ---@param ... any
 ---@return nil
@@ -297,7 +297,7 @@ function process.upgrade(entry, ...) end
 ---@field GLOBAL "global" INVALID: there is no such scope.
 local Registry = {}
 
---- Give a pid (default: the own) a name; ALREADY_EXISTS when another has it.
+--- Register a name for a pid (default: this execution's); ALREADY_EXISTS when another pid has it.
 ---@param name string
 ---@param pid? string
 ---@param scope? string

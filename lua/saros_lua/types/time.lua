@@ -1,6 +1,6 @@
 ---@meta time
 
---- Times, durations, locations, and waits, which are durable in workflows.
+--- Times, durations and locations; sleeps and timers, which are durable in workflows.
 ---@class time
 ---@field NANOSECOND 1 Nanoseconds.
 ---@field MICROSECOND 1000 Nanoseconds.
@@ -46,18 +46,18 @@
 ---@field localtz saros.Location In workflows UTC.
 local time = {}
 
---- The present time; in a workflow that of the workflow.
+--- The current time; in a workflow, the workflow's own time.
 ---@return saros.Time
 function time.now() end
 
---- Seconds since 1970, and nanoseconds.
+--- Make a time from seconds and nanoseconds since 1970.
 ---@param sec integer
 ---@param nsec? integer
 ---@return saros.Time? time
 ---@return saros.Error? err
 function time.unix(sec, nsec) end
 
---- A date and time of day; values out of range are normalised, as in Go.
+--- Make a time from a date and a time of day; values out of range are normalised, as in Go.
 ---@param year integer
 ---@param month integer
 ---@param day integer
@@ -70,7 +70,7 @@ function time.unix(sec, nsec) end
 ---@return saros.Error? err
 function time.date(year, month, day, hour, minute, second, nanosecond, location) end
 
---- The time that a text tells, by a layout of Go: how `Mon Jan 2 15:04:05 MST 2006` would be written.
+--- Parse a time by a Go layout, which shows how `Mon Jan 2 15:04:05 MST 2006` is written.
 ---@param layout string
 ---@param text string
 ---@param location? saros.Location
@@ -95,13 +95,13 @@ function time.load_location(name) end
 ---@return saros.Error? err
 function time.fixed_zone(name, offset_seconds) end
 
---- Wait.
+--- Sleep for a duration.
 ---@param d saros.DurationLike
 ---@return true? ok
 ---@return saros.Error? err
 function time.sleep(d) end
 
---- A channel that gets one time when the duration is over.
+--- A channel that gets one time after the duration.
 ---@param d saros.DurationLike
 ---@return saros.Channel? channel
 ---@return saros.Error? err
@@ -117,7 +117,7 @@ function time.timer(d) end
 ---@return saros.Error? err
 function time.ticker(d) end
 
---- A point in time, of a nanosecond; sealed userdata that compares, adds and subtracts.
+--- A point in time with nanosecond precision; sealed userdata that compares, adds and subtracts.
 ---@class saros.Time: userdata
 ---@operator add(saros.DurationLike): saros.Time
 ---@operator sub(saros.DurationLike): saros.Time
@@ -128,13 +128,13 @@ local Time = {}
 ---@return saros.Error? err
 function Time:add(d) end
 
---- How much later it is than another.
+--- The duration from another time to this one.
 ---@param other saros.Time
 ---@return saros.Duration? duration
 ---@return saros.Error? err
 function Time:sub(other) end
 
---- Normalises like Go.
+--- Add years, months and days; normalises like Go.
 ---@param years integer
 ---@param months? integer
 ---@param days? integer
@@ -154,7 +154,7 @@ function Time:after(other) end
 ---@return boolean
 function Time:equal(other) end
 
---- The time as text, by a layout of Go.
+--- Format the time by a Go layout.
 ---@param layout string
 ---@return string? text
 ---@return saros.Error? err
@@ -206,7 +206,7 @@ function Time:nanosecond() end
 ---@return integer
 function Time:weekday() end
 
---- 1 is the first of January.
+--- 1 is January 1.
 ---@return integer
 function Time:year_day() end
 
@@ -239,7 +239,7 @@ function Time:round(d) end
 ---@return saros.Error? err
 function Time:truncate(d) end
 
---- A span of whole nanoseconds; `tostring` gives Go's form.
+--- A span of whole nanoseconds; `tostring` returns Go's form.
 ---@class saros.Duration: userdata
 ---@operator add(saros.Duration): saros.Duration
 ---@operator sub(saros.Duration): saros.Duration
@@ -285,17 +285,17 @@ function Timer:channel() end
 ---@return saros.Channel
 function Timer:response() end
 
---- A stopped timer never fires; `false` when it did already.
+--- Stop the timer, which then never fires; `false` when it has already fired.
 ---@return boolean
 function Timer:stop() end
 
---- Start it anew; gives whether it was running.
+--- Restart the timer; returns whether it was running.
 ---@param d saros.DurationLike
 ---@return boolean? running
 ---@return saros.Error? err
 function Timer:reset(d) end
 
---- Fires again and again.
+--- Fires repeatedly.
 ---@class saros.Ticker: userdata
 local Ticker = {}
 

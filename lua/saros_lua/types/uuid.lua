@@ -4,33 +4,33 @@
 ---@class uuid
 local uuid = {}
 
---- From time and a random node.
+--- Version 1, from the time and a random node.
 ---@return string
 function uuid.v1() end
 
---- Random.
+--- Version 4, random.
 ---@return string
 function uuid.v4() end
 
---- From time, in order.
+--- Version 7, from the time; later ones sort after earlier ones.
 ---@return string
 function uuid.v7() end
 
---- From a namespace (a UUID) and a name, by MD5.
+--- Version 3, from a namespace (a UUID) and a name, with MD5.
 ---@param namespace string
 ---@param name string
 ---@return string? uuid
 ---@return saros.Error? err
 function uuid.v3(namespace, name) end
 
---- From a namespace (a UUID) and a name, by SHA-1.
+--- Version 5, from a namespace (a UUID) and a name, with SHA-1.
 ---@param namespace string
 ---@param name string
 ---@return string? uuid
 ---@return saros.Error? err
 function uuid.v5(namespace, name) end
 
---- Whether a value is a UUID; never an error.
+--- Whether a value is a UUID; never fails.
 ---@param text any
 ---@return boolean
 function uuid.validate(text) end

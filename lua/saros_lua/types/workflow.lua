@@ -1,6 +1,6 @@
 ---@meta workflow
 
---- What only workflow code can do.
+--- Functions for workflow code only.
 ---@class workflow
 local workflow = {}
 
@@ -22,7 +22,7 @@ local workflow = {}
 ---@return saros.WorkflowInfo
 function workflow.info() end
 
---- The version of a change for this execution: max for new ones, min for those that passed this point before it existed.
+--- The version of a change for this execution: max for new executions, min for those that passed this point before the change.
 ---@param change_id string
 ---@param min_supported integer
 ---@param max_supported integer
@@ -62,18 +62,18 @@ function workflow.exec(id, ...) end
 ---@return saros.Error? err
 function workflow.continue_as_new(...) end
 
---- Answer queries. The handler may neither block nor change anything.
+--- Register a query handler, which may neither block nor change anything.
 ---@param name string
 ---@param fn fun(...: any): any
 function workflow.on_query(name, fn) end
 
---- Answer updates. The validator refuses by raising or by returning false.
+--- Register an update handler. The validator rejects an update by raising an error or by returning false.
 ---@param name string
 ---@param fn fun(...: any): any
 ---@param validator? fun(...: any): any
 function workflow.on_update(name, fn, validator) end
 
---- Run `fn` once and record its value; a replay hears the recorded one.
+--- Run `fn` once and record its value; a replay gets the recorded value.
 ---@generic T
 ---@param fn fun(): T
 ---@return T

@@ -186,7 +186,7 @@ def _json_hint(text: str) -> str:
         return 'JSON needs double quotes; put single quotes around it for the shell: \'{"id": "1"}\''
     if stripped[0].isalpha():
         return f"a text needs quotes: '\"{stripped}\"'" if len(stripped) < 40 else "a text needs quotes"
-    return 'put the whole in single quotes for the shell: \'{"id": "1"}\''
+    return 'put single quotes around it for the shell: \'{"id": "1"}\''
 
 
 def address(text: str, where: str) -> tuple[str, int]:

@@ -173,7 +173,9 @@ async def overview(app: App) -> Overview:
     for run in page.items:
         try:
             pending = await app.get(run.id, run.run_id).pending()
-        except Error:  # it is gone
+        except Error as error:
+            if error.kind != NOT_FOUND:  # it has gone meanwhile
+                raise
             continue
         failing += [
             Failing(run.id, each.entry, each.attempt, activity_waits(each, now))

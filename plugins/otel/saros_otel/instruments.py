@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final, NamedTuple
 
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
@@ -11,6 +12,8 @@ LATENCIES: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 """Upper bounds of buckets, in seconds."""
 
 Labels = Mapping[str, str]
+Key = tuple[tuple[str, str], ...]
+"""Labels, sorted."""
 
 
 class Metric(NamedTuple):
@@ -34,6 +37,7 @@ class Metric(NamedTuple):
 
 
 _TASK: Final = ("task_queue", "workflow_type")
+_QUEUE: Final = ("task_queue", "task_type")
 
 METRICS: Final = (
     Metric("saros_request", "counter", "Requests of clients.", ("operation",)),
@@ -87,6 +91,18 @@ METRICS: Final = (
         ("server", "method", "route", "status"),
     ),
     Metric("saros_sticky_cache_size", "gauge", "Live workflows that this worker keeps."),
+    Metric("saros_sticky_cache_hit", "counter", "Workflow tasks that went on with a live workflow.", _TASK),
+    Metric("saros_sticky_cache_miss", "counter", "Workflow tasks that replayed a history first.", _TASK),
+    Metric("saros_worker_task_slots_used", "gauge", "Tasks under way in this worker.", ("worker_type",)),
+    Metric(
+        "saros_worker_task_slots_available",
+        "gauge",
+        "Attempts that this worker could run besides.",
+        ("worker_type",),
+    ),
+    Metric("saros_task_queue_depth", "gauge", "Tasks that no worker has yet.", _QUEUE),
+    Metric("saros_task_queue_age", "gauge", "Seconds that the oldest of them has waited.", _QUEUE),
+    Metric("saros_task_queue_pollers", "gauge", "Workers that ask for tasks of the queue.", _QUEUE),
 )
 """All of them."""
 
@@ -120,6 +136,10 @@ class Instruments:
         known = self._gauges.get(name)
         if known is not None:
             known[tuple(sorted(labels.items()))] = value
+
+    def replace(self, name: str, values: Mapping[Key, float]) -> None:
+        """Set a gauge to these values, by their sorted labels, in place of all that it had."""
+        self._gauges[name] = {labels: partial(float, value) for labels, value in values.items()}
 
     def _observing(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(options: CallbackOptions) -> Iterable[Observation]:

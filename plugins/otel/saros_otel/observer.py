@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from anyio import to_thread
 from opentelemetry import trace as api
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode
@@ -21,12 +21,13 @@ from saros.interfaces.backend import Backend
 from saros.interfaces.observer import PARKED, Closed, Done, Span
 from saros.interfaces.runtime import CallScope
 from saros.interfaces.store import OK
-from saros.model.background import Jobs
+from saros.model.background import Job, Jobs
 from saros.model.errors import Error
 from saros.model.execution import CONTINUED
 from saros.model.records import Outcome
 from saros.model.values import Json
 
+from .backlog import follow_queues
 from .carriers import Contexts, read, written
 from .histories import Histories
 from .instruments import Instruments
@@ -77,6 +78,7 @@ class OtelObserver:
         tracers: tuple[TracerProvider, SpanProcessor | None],
         meters: tuple[MeterProvider, CollectorRegistry | None],
     ) -> None:
+        self._backend = backend
         self._tracers, self._processor = tracers
         self._meters, self._registry = meters
         self._tracer = self._tracers.get_tracer("saros") if self._processor is not None else None
@@ -84,6 +86,7 @@ class OtelObserver:
         self._histories = Histories(backend, self._contexts, self._tracers.resource)
         self._instruments = Instruments(self._meters.get_meter("saros"))
         self._jobs = Jobs()
+        self._queues: Job[None] | None = None
         self._free = asyncio.Semaphore(AT_ONCE)
         self._written: OrderedDict[str, None] = OrderedDict()  # runs
         self._running = 0
@@ -136,6 +139,8 @@ class OtelObserver:
         span = self._attempt_span(entry, info, trace)
         if span is not None:
             scope.trace = written(span.get_span_context())
+            within = api.set_span_in_context(span)
+            scope.on_enter.append(lambda: attach(within))
         if info.get("attempt") == 1:
             waited = time.time() - info.get("scheduled_time", 0) / 1e9
             self._instruments.record("saros_activity_schedule_to_start_latency", labels, waited)
@@ -170,6 +175,10 @@ class OtelObserver:
 
     def taken(self, queue: str, workflow: str) -> None:
         self._instruments.count("saros_workflow_task_taken", _task(queue, workflow))
+
+    def cached(self, queue: str, workflow: str, hit: bool) -> None:
+        name = "saros_sticky_cache_hit" if hit else "saros_sticky_cache_miss"
+        self._instruments.count(name, _task(queue, workflow))
 
     def replayed(self, queue: str, workflow: str, events: int, seconds: float) -> None:
         labels = _task(queue, workflow)
@@ -226,7 +235,13 @@ class OtelObserver:
 
         return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self._registry)
 
+    def follow_queues(self) -> None:
+        """Measure the backend's task queues from now on."""
+        self._queues = Job(follow_queues(self._backend, self._instruments), "measuring task queues")
+
     async def close(self) -> None:
+        if self._queues is not None:
+            await self._queues.end()
         await self._jobs.wait(LAST_S)
         await self._jobs.end()
         await to_thread.run_sync(self._shut_down)
@@ -239,9 +254,12 @@ class OtelObserver:
 def make(backend: Backend, wanted: Wanted) -> OtelObserver:
     """An observer that exports what is wanted."""
     about = resource()
-    return OtelObserver(
+    made = OtelObserver(
         backend, tracing(wanted.traces, about), metering(wanted.metrics, wanted.scraped, about)
     )
+    if wanted.metrics or wanted.scraped:
+        made.follow_queues()
+    return made
 
 
 def _task(queue: str, workflow: str) -> dict[str, str]:

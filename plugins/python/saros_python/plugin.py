@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from saros import hookimpl
 from saros.app.hookspecs import RuntimePlugin
 from saros.interfaces.activations import Watched, watch
-from saros.interfaces.runtime import CallScope, current
+from saros.interfaces.runtime import CallScope
 from saros.model import values
 from saros.model.errors import CodeError
 
@@ -59,7 +59,7 @@ class PythonFunctions:
     async def call(self, entry: Entry, args: Raw, scope: CallScope) -> Json:
         function, signature, is_async = self._callable(entry)
         arguments = values.decode(args)
-        current.set(scope)
+        scope.enter()
         scope.entry = entry.id
         if is_async:
             result = await Watched(function(*signature.converted(arguments)), scope)

@@ -1,4 +1,4 @@
-"""Applications made by tests: a few Lua texts instead of a directory of files."""
+"""Applications written by tests, from a few Lua texts instead of a directory of files."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ TIMEOUT_S = 30.0
 
 
 async def refused(request: Awaitable[object]) -> Error:
-    """The error that a request fails with.
+    """Return the error that a request fails with.
 
         error = await refused(order.signal("late"))
         assert error.kind == "NotFound"
@@ -43,11 +43,11 @@ async def refused(request: Awaitable[object]) -> Error:
 async def eventually(
     check: Callable[[], bool | Awaitable[bool]], what: str = "the condition", limit_s: float = 20.0
 ) -> None:
-    """Wait until a condition holds, which is looked at again and again.
+    """Check a condition repeatedly until it holds.
 
-    :param what: what it is, for the message.
-    :param limit_s: real seconds to wait at most.
-    :raises AssertionError: when it did not come true.
+    :param what: the condition in words, for the message.
+    :param limit_s: the longest wait, in real seconds.
+    :raises AssertionError: when it does not come true in time.
     """
     deadline = time.monotonic() + limit_s
     while True:
@@ -60,7 +60,7 @@ async def eventually(
 
 
 class TestApp:
-    """An app that is opened with workers; on virtual time, unless the URL says otherwise.
+    """An app opened with workers, on virtual time unless the URL says otherwise.
 
         async with TestApp("examples/orders") as app:
             order = await app.start("app:order_workflow", {"id": "1"}, id="order-1")
@@ -71,7 +71,7 @@ class TestApp:
     :param url: of the backend.
     :param services: also serve its supervised processes, schedules and HTTP. Tests that run at the same time
         cannot open the same port.
-    :param fakes: callables (sync or async) that run in the place of functions, by entry id.
+    :param fakes: callables (sync or async) that replace functions, by entry id.
     """
 
     __test__ = False  # for pytest: no test class
@@ -113,12 +113,12 @@ class TestApp:
         return await self.app.start(entry, *args, **options)
 
     async def run(self, entry: str, *args: Any, timeout: float = TIMEOUT_S, **options: Any) -> Any:
-        """Start a workflow and give its result."""
+        """Start a workflow and return its result."""
         handle = await self.app.start(entry, *args, **options)
         return await handle.result(timeout=timeout)
 
     async def fails(self, entry: str, *args: Any, timeout: float = TIMEOUT_S, **options: Any) -> Error:
-        """Start a workflow that must fail, and give its error."""
+        """Start a workflow that must fail, and return its error."""
         handle = await self.app.start(entry, *args, **options)
         return await refused(handle.result(timeout=timeout))
 
@@ -127,17 +127,17 @@ class TestApp:
         return await self.app.call(entry, *args, context=context)
 
     async def replay(self, id: str) -> int:
-        """Replay the history of an execution against the app's code, and give its number of events.
+        """Replay the history of an execution against the app's code, and return its number of events.
 
         :raises NonDeterminism: when the code no longer matches.
         """
         return replay(await self.app.get(id).export(), self.app.deployment)
 
     async def pass_time(self, duration: str | float) -> None:
-        """Let exactly so much time pass, of virtual time at once: what is due in the meantime happens.
+        """Let exactly this much time pass; virtual time jumps. Everything due in the meantime happens.
 
         :param duration: such as ``"36h"``, or milliseconds.
-        :raises Error: INVALID, when it is none or less than nothing.
+        :raises Error: INVALID, when it is not a duration, or negative.
         """
         ns = parse_duration(duration)
         if ns < 0:

@@ -1,4 +1,4 @@
-"""Functions that a test puts in the place of an app's own."""
+"""Functions with which a test replaces those of an app."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from saros.entries import Entry
 from saros.interfaces.deployment import Deployment
-from saros.interfaces.runtime import CallScope, current
+from saros.interfaces.runtime import CallScope
 from saros.model import values
 from saros.model.raw import Raw
 from saros.model.values import Json
@@ -27,13 +27,13 @@ class Fakes:
         pass
 
     async def call(self, entry: Entry, args: Raw, scope: CallScope) -> Json:
-        current.set(scope)
+        scope.enter()
         result = self._callables[entry.id](*values.decode(args))
         return values.encode(await result if inspect.isawaitable(result) else result)
 
 
 def put_in(deployment: Deployment, callables: Mapping[str, Callable[..., Any]]) -> None:
-    """Have callables run in the place of functions (or processes) of the app.
+    """Replace functions (or processes) of the app by callables.
 
     :raises Error: NOT_FOUND or INVALID, when an id names no function of the app.
     """

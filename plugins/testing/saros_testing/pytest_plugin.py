@@ -1,4 +1,4 @@
-"""The plugin of pytest that comes with Saros: the fixture `saros_app`, for tests without ``async``."""
+"""The pytest plugin of Saros: the fixture `saros_app`, for tests without ``async``."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TIMEOUT_S = 30.0
 WORK_S = 1.0
-"""Functions under way get this long, in real time, to do something more before a method returns without them."""
+"""The real time that running functions get for further work before a method returns without waiting for them."""
 
 
 class Execution:
-    """A workflow under test: what `saros.Handle` does, without ``await``. Virtual time moves in `result` only."""
+    """A workflow under test: the methods of `saros.Handle` without ``await``. Only `result` moves virtual time."""
 
     def __init__(self, app: RunningApp, handle: Handle) -> None:
         self._app = app
@@ -33,7 +33,7 @@ class Execution:
         self.id = handle.id
 
     def result(self, timeout: float = TIMEOUT_S) -> Any:
-        """Wait for the end, and give the result.
+        """Wait for the end, and return the result.
 
         :raises Error: what the workflow failed with.
         """
@@ -62,15 +62,15 @@ class Execution:
         self._app.at_once(self.handle.terminate(reason))
 
     def describe(self) -> Description:
-        """How it stands."""
+        """Describe the workflow."""
         return self._app.at_once(self.handle.describe())
 
     def history(self) -> list[Line]:
-        """What has happened, as readable lines."""
+        """Return the history as readable lines."""
         return self._app.at_once(self.handle.history())
 
     def replay(self) -> int:
-        """Replay what has happened against the code; gives the number of events.
+        """Replay the history against the code, and return the number of events.
 
         :raises NonDeterminism: when the code is not deterministic.
         """
@@ -80,8 +80,8 @@ class Execution:
 class RunningApp:
     """An app under test. Everything in it moves only while one of these methods runs.
 
-    Its virtual clock moves in `run`, `call`, `pass_time`, `run_until` and `Execution.result` only. Each method
-    returns when all that has to happen at that time has happened.
+    Its virtual clock moves only in `run`, `call`, `pass_time`, `run_until` and `Execution.result`. Each method
+    returns when everything due at that time has happened.
     """
 
     def __init__(self, app: TestApp, runner: asyncio.Runner) -> None:
@@ -95,7 +95,7 @@ class RunningApp:
             self._clock.stop()
 
     def run_until(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine in the app's event loop; virtual time goes on as far as it has to."""
+        """Run a coroutine in the app's event loop; virtual time advances as far as needed."""
         return _run(self._runner, work, self._in_time)
 
     def at_once(self, work: Coroutine[Any, Any, T]) -> T:
@@ -126,14 +126,12 @@ class RunningApp:
             result = await work
         settled.cancel()
         if scope.cancelled_caught:
-            raise Error(
-                "this waits for time to pass, which it does in pass_time only", TIMEOUT, retryable=False
-            )
+            raise Error("this waits for time to pass; only pass_time lets it pass", TIMEOUT, retryable=False)
         await self._settle()
         return result
 
     async def _settle(self) -> None:
-        """Let happen what has to happen now; functions that take long, or wait for the test itself, go on."""
+        """Wait until everything due now has happened; slow functions, and those that wait for the test, go on."""
         import anyio
 
         assert self._clock is not None
@@ -149,7 +147,7 @@ class RunningApp:
         return Execution(self, self.at_once(self.app.start(entry, *args, **options)))
 
     def run(self, entry: str, *args: Any, timeout: float = TIMEOUT_S, **options: Any) -> Any:
-        """Start a workflow, and give its result.
+        """Start a workflow, and return its result.
 
         :raises Error: what it failed with.
         """
@@ -167,7 +165,7 @@ class RunningApp:
         return Execution(self, self.app.app.get(id))
 
     def pass_time(self, duration: str | float) -> None:
-        """Let exactly so much time pass: what is due in the meantime happens.
+        """Let exactly this much time pass; everything due in the meantime happens.
 
         :param duration: such as ``"36h"``, or milliseconds.
         """
@@ -210,7 +208,7 @@ def saros_app() -> Iterator[SarosApp]:
 def _opened(path: str | Path, url: str, options: Mapping[str, Any]) -> Iterator[RunningApp]:
     from .cases import TestApp
 
-    # A factory of loops keeps the runner from changing what asyncio.get_event_loop() gives to others.
+    # With a loop factory, the runner does not change the result of asyncio.get_event_loop() elsewhere.
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         app = TestApp(path, url, **options)
         runner.run(app.__aenter__())

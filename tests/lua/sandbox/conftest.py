@@ -1,4 +1,4 @@
-"""Runs snippets of user code in a VM that has the sandbox and the scheduler, and nothing else."""
+"""Runs snippets of user code in a VM with only the sandbox and the scheduler."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ return {
 
 
 class Ran(NamedTuple):
-    """How a snippet ended (ok, error, budget, memory), the error's text and what was printed."""
+    """The outcome of a snippet (ok, error, budget, memory), the error's text and the output."""
 
     outcome: str
     message: str
@@ -69,14 +69,14 @@ def run_code(source: str, vm: Vm | None = None, *, workflow: bool = True) -> Ran
 
 
 def printed_by(source: str, *, workflow: bool = True) -> str:
-    """What a snippet that ends well prints."""
+    """Return the output of a snippet that ends well."""
     ran = run_code(source, workflow=workflow)
     assert ran.outcome == "ok", ran.message
     return ran.printed
 
 
 def raised_by(source: str, *, workflow: bool = True) -> str:
-    """The text of the error that a snippet raises."""
+    """Return the text of the error that a snippet raises."""
     ran = run_code(source, workflow=workflow)
     assert ran.outcome == "error", ran
     return ran.message

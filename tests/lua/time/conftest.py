@@ -1,4 +1,4 @@
-"""Runs snippets that use the time module, in a real VM, and plays the driver to them."""
+"""Runs snippets that use the time module in a real VM, and acts as their driver."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ BOOT = (*CORE, *(name for name in ("facts", "require") if name not in CORE))
 
 
 class Driver:
-    """One execution of a snippet, which has `time` at hand in its line 1.
+    """One execution of a snippet, which has `time` as a local in its line 1.
 
-    :ivar now: the time that the next event brings, in nanoseconds since 1970.
-    :ivar commands: what the program asked for so far: (op, ref, body).
-    :ivar result: what the snippet returned, once it has.
+    :ivar now: the time of the next event, in nanoseconds since 1970.
+    :ivar commands: the program's commands so far: (op, ref, body).
+    :ivar result: the result of the snippet, once it has returned.
     """
 
     def __init__(self, code: str, *, workflow: bool = True) -> None:
@@ -40,7 +40,7 @@ class Driver:
         self._deliver("done", ref)
 
     def cancel(self) -> None:
-        """Ask the program to end, as whoever started it may."""
+        """Cancel the program."""
         self._deliver("cancel")
 
     def _deliver(self, op: str, ref: int = 0) -> None:
@@ -69,7 +69,7 @@ def drive() -> Callable[..., Driver]:
 
 @pytest.fixture
 def evaluate() -> Callable[..., Any]:
-    """``evaluate(code, workflow=False)`` returns what a snippet that does not block returns."""
+    """``evaluate(code, workflow=False)`` returns the result of a snippet that does not block."""
 
     def run(code: str, *, workflow: bool = False) -> Any:
         driver = Driver(code, workflow=workflow)

@@ -33,7 +33,7 @@ HOST = {**json.HOST, **payload.HOST, **digests.HOST}
 
 @pytest.fixture(scope="session")
 def lua() -> Callable[..., Any]:
-    """``lua(source, *args)`` returns what the source returns; its ``...`` is rt and the arguments."""
+    """``lua(source, *args)`` returns the result of the source; its ``...`` is rt and the arguments."""
     vm = Vm(workflow=True, host=lambda name, *args: HOST[name](*args))
     kit = compile_library(KIT, "kit")
     vm.loaders["library"] = lambda name: kit if name == "kit" else library_chunk(name)

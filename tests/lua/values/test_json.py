@@ -109,9 +109,9 @@ def sorted_keys(value: Any) -> Any:
 @pytest.mark.parametrize(
     ("source", "kind", "message"),
     [
-        ("''", "Invalid", "json.decode wants a text that is not empty"),
-        ("5", "Invalid", "json.decode wants a text, not a number"),
-        ("nil", "Invalid", "json.decode wants a text, not a nil"),
+        ("''", "Invalid", "json.decode expects a non-empty string"),
+        ("5", "Invalid", "json.decode expects a string, not a number"),
+        ("nil", "Invalid", "json.decode expects a string, not a nil"),
         ("'{\"a\" 1}'", "Internal", "not valid JSON: expected ':' at line 1, column 6"),
         (r"'[1,\n  x]'", "Internal", "not valid JSON: an unexpected character at line 2, column 3"),
         ("' '", "Internal", "not valid JSON: the text ends too early at line 1, column 2"),
@@ -170,7 +170,7 @@ def test_data_that_matches(run: Any, source: str) -> None:
         ("json.validate(false, 1)", "data does not match the schema"),
         (f"json.validate({ORDER}, nil)", "data is required"),
         (f"json.validate_string({ORDER}, nil)", "data is required"),
-        (f"json.validate_string({ORDER}, 5)", "json.validate_string wants a JSON text, not a number"),
+        (f"json.validate_string({ORDER}, 5)", "json.validate_string expects a JSON string, not a number"),
         (f"json.validate_string({ORDER}, '{{')", "data is not valid JSON"),
         (f"json.validate_string({ORDER}, '')", "data is not valid JSON"),
         ("json.validate_string({type = 'object'}, '[]')", '[] is not of type "object"'),

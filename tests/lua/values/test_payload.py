@@ -149,7 +149,7 @@ def test_between_two_texts(run: Any) -> None:
             r"payload.new('\255'):transcode(F.STRING)",
             "the bytes are not UTF-8 text; use payload.format.BYTES",
         ),
-        ("payload.new(1):transcode(F.ERROR)", "a number is no error"),
+        ("payload.new(1):transcode(F.ERROR)", "a number is not an error"),
         ("payload.new({f = print}):transcode(F.JSON)", "value.f is a function, which JSON cannot hold"),
         (
             "payload.new({f = print}):transcode(F.YAML)",

@@ -56,7 +56,7 @@ async def gate(n):
 """
 
 WORKFLOWS = {
-    # n squares one after another: a lost or doubled step changes the sum
+    # n squares, one after another: a lost or repeated step changes the sum
     "steps": """
         local sum = 0
         for i = 1, input do
@@ -77,7 +77,7 @@ WORKFLOWS = {
         return a + b + x:data() + y:data()
     """,
     "slow": 'return funcs.call("app:traced", input.n, input.seconds)',
-    # three local calls, of which the last is under way for a while
+    # three local calls, of which the last takes a while
     "near": """
         local near = funcs.new():with_options({["activity.local"] = true})
         local sum = 0
@@ -92,7 +92,7 @@ WORKFLOWS = {
     "nap": 'time.sleep(input) return "slept"',
     "blocks": 'return funcs.call("app:block_loop", input)',
     "poisoned": 'return funcs.call("app:deadly", input)',
-    # counts what it gets, and starts over after every 5 messages
+    # counts its messages, and continues as new after every 5
     "counts": """
         local workflow = require("workflow")
         local total = input.total
@@ -131,7 +131,7 @@ def worker(app_path: Path) -> Iterator[Callable[..., Worker]]:
 
 @pytest.fixture
 def trace(app_path: Path) -> Callable[[], list[tuple[int, int]]]:
-    """What ran: process and number of each call of `app:traced` and `app:gate`."""
+    """Returns process and number of each call of `app:traced` and `app:gate`."""
 
     def read() -> list[tuple[int, int]]:
         file = app_path / "trace"
@@ -142,7 +142,7 @@ def trace(app_path: Path) -> Callable[[], list[tuple[int, int]]]:
 
 
 async def waiting(store: Any, stream: str) -> int:
-    """How many entries of a stream nobody has leased."""
+    """Return the number of entries of a stream that nobody has leased."""
     command = store._client.command
     groups = await command("XINFO", "GROUPS", stream) if await command("EXISTS", stream) else []
     leased = sum(int(dict(zip(group[::2], group[1::2], strict=True))[b"pending"]) for group in groups)
@@ -150,7 +150,7 @@ async def waiting(store: Any, stream: str) -> int:
 
 
 async def abandon(app_path: Path, url: str) -> None:
-    """Lease whatever there is to do, and be gone without a word."""
+    """Lease all waiting tasks, and vanish."""
     async with saros.open(app_path, backend=url, workers=False) as app:
         backend: Any = app.backend
         store = backend.store
@@ -163,19 +163,19 @@ async def abandon(app_path: Path, url: str) -> None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.3):
                         await take(["main"], 64)
-        store._readers._renewer.stop()
-        store._readers._renewer = None  # or closing would hand over what it holds
+        await store._readers._renewer.stop()
+        store._readers._renewer = None  # otherwise closing would give back its leases
 
 
 @pytest.fixture
 def abandoned(app_path: Path) -> Callable[[str], Any]:
-    """Has all tasks that wait leased to a worker that is lost: `await abandoned(url)`."""
+    """Leases all waiting tasks to a worker that is lost: `await abandoned(url)`."""
     return lambda url: abandon(app_path, url)
 
 
 @pytest.fixture
 def workflows_only(app_path: Path) -> Callable[[str], Any]:
-    """A worker of this process that takes no calls: `async with workflows_only(url)`."""
+    """A worker in this process that runs no activities: `async with workflows_only(url)`."""
 
     async def nothing(*args: Any) -> Any:
         await asyncio.Event().wait()
@@ -223,8 +223,8 @@ class Proxy:
 
     def __init__(self, port: int) -> None:
         self.target = port
-        self.loss = 0.0  # of replies; the connection goes with them
-        self.torn = False  # a lost reply breaks off in its middle
+        self.loss = 0.0  # the share of lost replies; each also closes its connection
+        self.torn = False  # whether a lost reply breaks off half-way
         self.cut = False
         self.lost = 0
         self._random = random.Random(5)
@@ -277,7 +277,7 @@ class Proxy:
 
 @pytest.fixture
 def proxied() -> Callable[[int], Any]:
-    """`async with proxied(port) as proxy`: a proxy before a server of this machine."""
+    """`async with proxied(port) as proxy`: a proxy in front of a local server."""
 
     @contextlib.asynccontextmanager
     async def start(port: int) -> AsyncIterator[Proxy]:

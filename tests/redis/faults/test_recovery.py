@@ -113,7 +113,7 @@ def test_names_of_a_dead_node_are_free_after_its_lease(server: Any, tmp_path: Pa
         await asyncio.sleep(1.2)  # code blocks the event loop, and a thread keeps the node
         assert await alive.lookup("till") == "@dead|1"
         pulse = dead._nodes._joined.pop("@dead")
-        await asyncio.to_thread(pulse.stop)
+        await pulse.stop()
 
         async def free() -> bool:
             return await alive.lookup("till") is None

@@ -32,7 +32,7 @@ log = logging.getLogger("saros.temporal")
 CODEC: Final = "SAROS_TEMPORAL_CODEC"
 """The environment variable that names a payload codec."""
 CHECK_S: Final = 5.0
-"""How often a worker asks whether the server is there."""
+"""The interval at which a worker checks that the server is reachable."""
 
 _MISMATCH: Final = re.compile(
     r"'run_id': '([^']*)'.*?message: \"(\[TMPRL1100\] (?:[^\"\\]|\\.)*)\"", re.DOTALL
@@ -42,7 +42,7 @@ _NOISE: Final = ("gRPC call ", "activity_failure_include_heartbeat")
 
 
 async def connect(target: Target, converter: DataConverter) -> Client:
-    """A connected client, whose namespace exists.
+    """Connect a client, and check that its namespace exists.
 
     :raises Error: UNAVAILABLE, NOT_FOUND or PERMISSION_DENIED, naming server, namespace or certificate.
     """
@@ -74,7 +74,7 @@ async def connect(target: Target, converter: DataConverter) -> Client:
 
 @cache
 def _guard_exit() -> None:
-    """Give the bridge's threads a moment at exit: one that still resolves a future then aborts the process."""
+    """Give the bridge's threads a moment at exit: a thread that still resolves a future would abort the process."""
     atexit.register(time.sleep, 0.1)
 
 
@@ -82,7 +82,7 @@ def _guard_exit() -> None:
 
 
 def data_converter(options: Mapping[str, Any]) -> DataConverter:
-    """The data converter of a backend: the SDK's default one, with the payload codec of the options.
+    """Return the data converter of a backend: the SDK's default one, with the payload codec of the options.
 
     A codec (compression, encryption) is any `temporalio.converter.PayloadCodec`. The option ``codec`` holds one, or
     ``SAROS_TEMPORAL_CODEC`` names a ``package.module:callable`` that makes one.
@@ -103,25 +103,25 @@ def _load(path: str) -> Any:
     module, _, name = path.partition(":")
     try:
         return getattr(importlib.import_module(module), name)()
-    except Exception as exc:  # a stranger's code, and any mistake in its name
+    except Exception as exc:  # a user's code, and any mistake in its name
         raise Error(
             f"cannot make the payload codec {path}: {type(exc).__name__}: {exc}",
             INVALID,
             retryable=False,
-            hint=f"{CODEC} must be package.module:callable, which returns a PayloadCodec",
+            hint=f"{CODEC} must be package.module:callable, and the callable must return a PayloadCodec",
         ) from exc
 
 
 # --- what the SDK logs ----------------------------------------------------------------------------
 #
-# The SDK's core writes to stdout by itself, and repeats itself for each of its pollers while the server is away. Its
-# Python part logs each failed attempt of a function with a traceback of its own frames, although the function's
-# error is a result like others, which the workflow gets.
+# The SDK's core writes to stdout by itself, and repeats itself for each of its pollers while the server is
+# unavailable. Its Python part logs each failed attempt of a function with a traceback of SDK frames, although the
+# error is an ordinary result for the workflow.
 
 
 @cache
 def prepare_runtime() -> None:
-    """Have the SDK log to the logger ``temporalio``; a runtime that somebody has set before stays."""
+    """Make the SDK log to the logger ``temporalio``; a runtime that was set before stays."""
     core = logging.getLogger("temporalio.core")
     core.addFilter(_said_by_core)
     forwarding = LogForwardingConfig(core, append_target_to_name=False, prepend_target_on_message=False)
@@ -140,7 +140,7 @@ def _said_by_core(record: logging.LogRecord) -> bool:
     if text.startswith("Failing workflow task"):
         mismatch = _MISMATCH.search(text)
         if mismatch is None:
-            return False  # what this process has failed it has logged itself
+            return False  # this process has logged its own failures itself
         record.msg = f"the workflow task of the run {mismatch[1]} failed: {mismatch[2]}"
     return not any(noise in text for noise in _NOISE)
 
@@ -152,7 +152,7 @@ def _said_of_activities(record: logging.LogRecord) -> bool:
 
 
 async def watch_server(client: Client, target: Target) -> None:
-    """Say once that the server is away, and once that it is back; until cancelled."""
+    """Until cancelled, log once when the server becomes unavailable, and once when it is back."""
     away = False
     while True:
         await asyncio.sleep(CHECK_S)
@@ -160,7 +160,7 @@ async def watch_server(client: Client, target: Target) -> None:
             await client.service_client.check_health(timeout=timedelta(seconds=CHECK_S))
         except RPCError as error:
             if error.status not in _AWAY:
-                continue  # it answers, if only that it does not tell
+                continue  # the server answers, even though it refuses
             if not away:
                 log.warning("%s; the worker continues when it is back", rpc_error(error, target).message)
             away = True

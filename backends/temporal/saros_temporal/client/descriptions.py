@@ -65,12 +65,12 @@ _FIELDS: Final = {
 
 
 def status_named(name: str) -> str:
-    """The status that the server calls so."""
+    """Return the status for a status of the server."""
     return _NAMED.get(name, RUNNING)
 
 
 def visibility_query(query: str) -> str:
-    """A list query in Temporal's words.
+    """Translate a list query into Temporal's syntax.
 
     :raises Error: INVALID for a bad query.
     """
@@ -90,7 +90,7 @@ _OPPOSITE: Final = {"=": "!=", "!=": "=", "<": ">=", "<=": ">", ">": "<=", ">=":
 
 
 def _condition(condition: Condition) -> str:
-    """A condition in SQL, in which a missing value fulfils neither a comparison nor its opposite."""
+    """Return a condition in SQL, where a missing value satisfies neither a comparison nor its negation."""
     name = _FIELDS.get(condition.field, f"`{condition.name}`")
     op, negated, field = condition.operator, condition.negated, condition.field
     if op == "null":
@@ -128,7 +128,7 @@ async def description(
     *,
     place: str,
 ) -> Description:
-    """The description that Temporal gives of an execution. `place` is its worker."""
+    """Convert Temporal's description of an execution. `place` is its worker."""
     type_name = info.type.name
     entry = deployment.registry.by_type(type_name)
     queue = info.task_queue or queue
@@ -157,7 +157,7 @@ async def description(
 
 
 def worker_of(deployment: Deployment, queue: str, workers: Iterable[str] | None = None) -> str:
-    """The worker (of `workers`) that serves a task queue, as the first part of a pid."""
+    """Return the worker (of `workers`) that serves a task queue, as the first part of a pid."""
     registry = deployment.registry
     if workers is None:
         workers = [worker.id for worker in registry.of_kind("temporal.worker")]

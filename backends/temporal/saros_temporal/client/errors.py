@@ -1,4 +1,4 @@
-"""Why a server cannot be reached, or refuses: one sentence, made from the debug texts of the SDK."""
+"""Errors for unreachable servers and refused requests: one sentence, made from the SDK's debug texts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TLS_HINT: Final = "check `tls` and the certificate files of the temporal.client
 
 
 def rpc_error(error: RPCError, target: Target, what: str = "") -> Error:
-    """The error that a refused or failed request is."""
+    """Return the error for a refused or failed request."""
     status, text = error.status, error.message
     if status == RPCStatusCode.NOT_FOUND and "amespace" in text:
         return Error(
@@ -59,12 +59,12 @@ def _denied(target: Target, text: str) -> Error:
 
 
 def no_answer(target: Target) -> Error:
-    """There is a server, or a firewall, that says nothing."""
+    """Return the error for a server, or a firewall, that does not answer."""
     return unreachable(target, f"no answer within {target.timeout_s:g} s")
 
 
 def unreachable(target: Target, text: str) -> Error:
-    """:param text: what the SDK says."""
+    """:param text: the SDK's message."""
     where = f"the Temporal server {target.address} (namespace {target.namespace})"
     status = _STATUS.search(text)
     if status and status[1] in ("PermissionDenied", "Unauthenticated"):
@@ -84,7 +84,7 @@ def unreachable(target: Target, text: str) -> Error:
 
 
 def _certificate(text: str) -> tuple[str, str] | None:
-    """What is wrong with the server's certificate, and what to do."""
+    """Return the problem with the server's certificate, and a hint."""
     if "UnknownIssuer" in text or "BadSignature" in text:
         return (
             "its certificate is from an authority that this client does not trust",
@@ -111,7 +111,7 @@ def _certificate(text: str) -> tuple[str, str] | None:
 
 
 def _closed(target: Target, where: str) -> Error:
-    """The server hangs up: with TLS 1.3, that is how it refuses a client's certificate."""
+    """Return the error for a closed connection: with TLS 1.3, a server refuses a client's certificate this way."""
     tls = target.tls
     if tls is False:
         hint = (

@@ -24,7 +24,7 @@ from ..wire.payloads import TRACE
 
 
 class Source(Protocol):
-    """Where histories come from: a namespace."""
+    """The source of histories: a namespace."""
 
     @property
     def client(self) -> Client: ...
@@ -58,20 +58,20 @@ class HistoryClient:
         return HistoryPage(self._run(events[0]), start, found[start:], status, following)
 
     async def decoded(self) -> WorkflowHistory:
-        """The history as Temporal knows it, its payloads as they were before the codec."""
+        """Return the history in Temporal's format, with decoded payloads."""
         events = await self.events()
         await self._decode(events)
         return WorkflowHistory(self._id, events)
 
     async def attempt(self) -> int:
-        """The number of the run among those of its retry policy, from 1: only its first event has it."""
+        """Return the run's attempt number under its retry policy, from 1; only its first event has it."""
         request = self._request()
         request.maximum_page_size = 1
         response = await self._source.client.workflow_service.get_workflow_execution_history(request)
         return response.history.events[0].workflow_execution_started_event_attributes.attempt
 
     async def problem(self) -> str | None:
-        """Why the last workflow task failed."""
+        """Return why the last workflow task failed."""
         client = self._source.client
         request = GetWorkflowExecutionHistoryReverseRequest(namespace=client.namespace, maximum_page_size=20)
         request.execution.workflow_id, request.execution.run_id = self._id, self._run_id
@@ -84,7 +84,7 @@ class HistoryClient:
         return None
 
     async def events(self) -> list[HistoryEvent]:
-        """All events of the run, as the server has them."""
+        """Return all events of the run, as the server has them."""
         request = self._request()
         service = self._source.client.workflow_service
         events: list[HistoryEvent] = []
@@ -99,7 +99,7 @@ class HistoryClient:
         return events
 
     async def _newer(self, known: int) -> list[HistoryEvent]:
-        """Events after the known ones, when there are any."""
+        """Return the events after the known ones, if any."""
         request = self._request()
         request.wait_new_event = True
         service = self._source.client.workflow_service
@@ -151,7 +151,7 @@ class HistoryClient:
 
 
 def _payloads(message: Message) -> Iterator[Payload]:
-    """Every payload anywhere in a message."""
+    """Yield every payload anywhere in a message."""
     for field, value in message.ListFields():
         if field.message_type is None:
             continue
@@ -169,7 +169,7 @@ def _payloads(message: Message) -> Iterator[Payload]:
 
 
 def _status(event: HistoryEvent) -> tuple[str, str]:
-    """The status of a run whose last event this is, and the run that follows it."""
+    """Return the status of a run that ends with this event, and the run that follows it."""
     status = CLOSED.get(event.event_type, RUNNING)
     if status == RUNNING:
         return RUNNING, ""

@@ -1,4 +1,4 @@
-"""What people may ask of a namespace: what is pending, who works, how long queues are, and schedules."""
+"""Reads the state of a namespace: pending work, workers, queue lengths and schedules."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from .schedules import schedule_id
 
 RUNS: Final = 5
 TRIGGERED_S: Final = 20.0
-"""How long the server may take to start what a schedule is to start now."""
+"""The time for the server to start the workflow of a triggered schedule."""
 _KINDS: Final = {
     WORKFLOW: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     ACTIVITY: TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
@@ -69,7 +69,7 @@ class InsightClient:
     # --- one execution ------------------------------------------------------------------------
 
     async def pending(self, description: Description) -> Pending:
-        """What is under way in a run."""
+        """Return the pending operations of a run."""
         found = Pending(description.id, description.run_id, description.status, description.task_queue)
         if found.status != RUNNING:
             return found
@@ -153,7 +153,7 @@ class InsightClient:
             raise self._namespace.error(error, "") from error
 
     async def workers(self, queues: Sequence[str]) -> list[Worker]:
-        """Those that poll these task queues."""
+        """Return the workers that poll these task queues."""
         found: dict[str, Worker] = {}
         for name in queues:
             for kind in _KINDS:
@@ -221,7 +221,7 @@ class InsightClient:
             raise self._namespace.error(error, entry.id) from error
 
     async def trigger(self, entry: Entry) -> str:
-        """Gives the id of the workflow, once the server has started it."""
+        """Return the id of the workflow, once the server has started it."""
         before = (await self._described(entry)).info.num_actions
         try:
             await self._schedule(entry).trigger(overlap=ScheduleOverlapPolicy.ALLOW_ALL)

@@ -45,18 +45,18 @@ from .errors import rpc_error
 from .target import Target
 
 UPDATES: Final = 20
-"""How often an update is sent at most, when the run that it meets continues as new."""
+"""The most times that an update is sent when its run continues as new."""
 QUERY_S: Final = 10.0
 """How long a worker may take to answer a query."""
 _UNANSWERED: Final = (
     RPCStatusCode.DEADLINE_EXCEEDED,
     RPCStatusCode.CANCELLED,
-    RPCStatusCode.FAILED_PRECONDITION,  # no worker was seen lately
+    RPCStatusCode.FAILED_PRECONDITION,  # no worker has polled recently
 )
 
 
 class Messages:
-    """:param runs: whether an execution runs."""
+    """:param runs: returns whether an execution is running."""
 
     def __init__(self, client: Client, target: Target, runs: Callable[[str], Awaitable[bool]]) -> None:
         self._client = client
@@ -109,7 +109,7 @@ class Messages:
                     raise values.to_error(data) from error
                 key = new_id()
             except RPCError as error:
-                # A task that met the end of its run is dropped, with the updates that it had heard of.
+                # A task that arrives after the end of its run is dropped, with the updates that it carried.
                 if attempt == UPDATES or error.status != RPCStatusCode.UNAVAILABLE:
                     raise self._error(error, id) from error
                 if not await self._runs(id):  # also raises when the server is not there
@@ -117,7 +117,7 @@ class Messages:
         raise AssertionError("unreachable")
 
     async def send(self, id: str, op: str, body: Json, key: str = "", run_id: str = "") -> bool:
-        """Signal a workflow, or only that run of it; False when it does not run."""
+        """Signal a workflow, or a given run of it; return False if it is not running."""
         if op == CANCEL:
             request = unpack(body, CancelRequest)
             return await self.cancel(id, write_reason(request.sender, request.reason), key)
@@ -151,9 +151,9 @@ class Messages:
         return await encoded(self._client.data_converter, items)
 
     async def release(self, id: str) -> None:
-        """Let a workflow that has blocked its workers run again.
+        """Release a workflow that has blocked its workers.
 
-        :raises Error: NOT_FOUND when it does not run, or no task of it has failed.
+        :raises Error: NOT_FOUND when it is not running, or none of its tasks has failed.
         """
         handle = self._handle(id)
         try:
@@ -165,7 +165,7 @@ class Messages:
             raise self._error(error, id) from error
 
     async def cancel(self, id: str, reason: str, key: str) -> bool:
-        """Ask a workflow to end; False when it does not run."""
+        """Request the cancellation of a workflow; return False if it is not running."""
         request = RequestCancelWorkflowExecutionRequest(
             namespace=self._client.namespace,
             workflow_execution=WorkflowExecution(workflow_id=id),
@@ -177,7 +177,7 @@ class Messages:
         return await self._request(service.request_cancel_workflow_execution(request, retry=True), id)
 
     async def terminate(self, id: str, reason: str) -> bool:
-        """End a workflow at once; False when it does not run."""
+        """Terminate a workflow; return False if it is not running."""
         request = TerminateWorkflowExecutionRequest(
             namespace=self._client.namespace,
             workflow_execution=WorkflowExecution(workflow_id=id),
@@ -188,7 +188,7 @@ class Messages:
         return await self._request(service.terminate_workflow_execution(request, retry=True), id)
 
     async def _request(self, call: Any, id: str) -> bool:
-        """Whether a request found a running execution."""
+        """Return whether a request found a running execution."""
         try:
             await call
         except RPCError as error:
@@ -200,7 +200,7 @@ class Messages:
 
 
 def check_size(*items: Json | msgspec.Raw) -> None:
-    """:raises Error: INVALID for more than the server would take; its own words do not say what to do."""
+    """:raises Error: INVALID for more than the server accepts; the server's own message does not say what to do."""
     size = sum(len(item) for item in items)
     if size > MAX_PAYLOAD:
         raise Error(too_large(size), INVALID, retryable=False)

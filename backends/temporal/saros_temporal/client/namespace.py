@@ -1,4 +1,4 @@
-"""The executions of one namespace: starting them, and asking the server about them."""
+"""The executions of one namespace: starts them, and queries the server about them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from .target import Target
 class Namespace:
     """The executions of one namespace, as one client sees them.
 
-    :param workers: entry ids of the workers that work for it.
+    :param workers: the entry ids of its workers.
     :param wanted: the search attributes that its client entries declare, with their types.
     """
 
@@ -58,11 +58,11 @@ class Namespace:
         self.messages = Messages(client, target, self.runs)
 
     async def register(self) -> None:
-        """Register the search attributes, and learn what the namespace has."""
+        """Register the search attributes, and read those of the namespace."""
         self.search = await register(self.client, self.wanted)
 
     def worker_of(self, queue: str) -> str:
-        """The worker that serves a task queue here, as the first part of a pid."""
+        """Return the worker that serves a task queue here, as the first part of a pid."""
         return worker_of(self.deployment, queue, self.workers)
 
     async def start(self, request: StartRequest) -> Started:
@@ -93,7 +93,7 @@ class Namespace:
         return Started(request.id, response.run_id, pid, response.started)
 
     async def _send_all(self, request: StartRequest) -> bool:
-        """Give the messages of a start to the workflow that ran already; False when it has just ended."""
+        """Send a start's messages to the workflow that was already running; return False if it has just ended."""
         for number, message in enumerate(request.messages):
             key = f"{request.request_id}:{number}"
             if not await self.messages.send(request.id, MESSAGE, pack(message), key):
@@ -104,10 +104,10 @@ class Namespace:
         return self.client.get_workflow_handle(id, run_id=run_id or None, result_type=RawValue)
 
     def error(self, error: RPCError, id: str) -> Error:
-        """The error of a failed request about an execution."""
+        """Return the error for a failed request about an execution."""
         return rpc_error(error, self.target, f"workflow {id}")
 
-    # --- looking ------------------------------------------------------------------------------
+    # --- reading ------------------------------------------------------------------------------
 
     async def result(self, id: str, run_id: str = "") -> Json:
         try:
@@ -120,7 +120,7 @@ class Namespace:
             raise self.error(error, id) from error
 
     async def _canceled(self, id: str) -> Json:
-        """The `Outcome` of a cancelled run: its error is in the memo."""
+        """Return the `Outcome` of a cancelled run, whose error is in the memo."""
         found = (await self._handle(id).describe()).raw_description.workflow_execution_info
         payload = found.memo.fields.get(CANCELED_MEMO)
         if payload is None:
@@ -148,7 +148,7 @@ class Namespace:
         return described
 
     async def knows(self, id: str, run_id: str = "") -> bool:
-        """Whether the namespace has such an execution."""
+        """Return whether the namespace has this execution."""
         try:
             await self._handle(id, run_id).describe()
         except RPCError as error:
@@ -159,7 +159,7 @@ class Namespace:
         return True
 
     async def runs(self, id: str) -> bool:
-        """Whether an execution runs."""
+        """Return whether an execution is running."""
         try:
             return (await self.describe(id)).status == RUNNING
         except Error as error:
@@ -168,7 +168,7 @@ class Namespace:
             raise
 
     async def listed(self, query: str) -> AsyncGenerator[Description, None]:
-        """Newest first."""
+        """Yield executions, newest first."""
         try:
             async for found in self.client.list_workflows(visibility_query(query)):
                 info = found.raw_info
@@ -178,7 +178,7 @@ class Namespace:
             raise self._listing_error(error, query) from error
 
     async def page(self, query: str, limit: int, token: bytes) -> tuple[list[Description], bytes]:
-        """A page of a list in the server's order, and the token of the next one."""
+        """Return a page of a list in the server's order, and the token of the next page."""
         listed = self.client.list_workflows(
             visibility_query(query), page_size=limit, next_page_token=token or None
         )
@@ -198,7 +198,7 @@ class Namespace:
         return found, listed.next_page_token or b""
 
     async def counts(self, query: str) -> dict[str, int]:
-        """How many by status."""
+        """Return the number of executions by status."""
         try:
             told = await self.client.count_workflows(f"{visibility_query(query)} GROUP BY ExecutionStatus")
         except RPCError as error:
@@ -223,7 +223,7 @@ class Namespace:
             raise self.error(error, id) from error
 
     async def export(self, id: str, run_id: str = "") -> Any:
-        """Temporal's own JSON, as its CLI and UI export it; payloads are decoded."""
+        """Return Temporal's own JSON, as its CLI and UI export it, with decoded payloads."""
         try:
             return json.loads((await HistoryClient(self, id, run_id).decoded()).to_json())
         except RPCError as error:

@@ -1,7 +1,7 @@
-"""The namespaces of an app: one connection for each namespace that its workers work for.
+"""The namespaces of an app, with one connection for each namespace that its workers serve.
 
-The *default* one is that of the app's first worker. It is what a URL replaces, where the names of
-``process.registry`` are kept, and what a client without an app has.
+The *default* namespace is that of the app's first worker. A URL replaces it, it keeps the names of
+``process.registry``, and a client without an app uses it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _REMEMBERED: Final = 10_000
 
 
 class _Place:
-    """A target, and what of the app belongs to it."""
+    """A target, and the parts of the app that belong to it."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -35,7 +35,7 @@ class _Place:
 
 
 def _places(url: str, deployment: Deployment) -> list[_Place]:
-    """Where an app's workers work, the default first; clients of one namespace share a connection."""
+    """Return the targets of an app's workers, the default first; clients of one namespace share a connection."""
     registry = deployment.registry
     workers = registry.of_kind("temporal.worker")
     clients = registry.of_kind("temporal.client")
@@ -65,7 +65,7 @@ def _places(url: str, deployment: Deployment) -> list[_Place]:
 
 
 class Namespaces:
-    """:param found: the default first."""
+    """:param found: the namespaces, the default first."""
 
     def __init__(self, found: list[Namespace]) -> None:
         self.all = found
@@ -77,11 +77,11 @@ class Namespaces:
         return self.all[0]
 
     def of_worker(self, worker: str) -> Namespace:
-        """Where a worker's workflows are; of an unknown one, the default."""
+        """Return the namespace of a worker's workflows; for an unknown worker, the default."""
         return self._of_worker.get(worker, self.default)
 
     def started(self, started: Started, where: Namespace) -> None:
-        """Remember where an execution was started."""
+        """Remember the namespace in which an execution was started."""
         if len(self.all) == 1:
             return
         for key in (started.id, started.run_id):
@@ -91,7 +91,7 @@ class Namespaces:
             self._started.popitem(last=False)
 
     async def find(self, id: str, run_id: str = "", place: str = "") -> Namespace:
-        """Where an execution is: that of its worker, that where it was started, else the first that has it."""
+        """Return the namespace of an execution: that of its worker, that of its start, or the first that has it."""
         if len(self.all) == 1:
             return self.default
         known = self._of_worker.get(place) or self._started.get(run_id or id)
@@ -103,7 +103,7 @@ class Namespaces:
         return self.default
 
     async def list(self, query: str) -> AsyncIterator[Description]:
-        """The executions of all namespaces, newest first."""
+        """Yield the executions of all namespaces, newest first."""
         async with AsyncExitStack() as stack:
             heads: list[tuple[Description, AsyncIterator[Description]]] = []
             for each in self.all:
@@ -125,7 +125,7 @@ async def _advance(
 
 
 async def connected(url: str, deployment: Deployment, converter: DataConverter) -> Namespaces:
-    """Connect to all that an app works for.
+    """Connect to all namespaces of an app.
 
     :raises Error: see `saros_temporal.client.target.target_of` and `saros_temporal.client.connection.connect`.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import base64
 from typing import Any
 
@@ -22,7 +23,7 @@ from .namespace import Namespace
 from .namespaces import Namespaces
 
 
-class TemporalInsight:
+class TemporalInsight(abc.ABC):
     """See `saros.interfaces.insight.Insight`.
 
     Lists are in the order of the server: without an index that sorts, those that run come first, newest first, and
@@ -32,12 +33,12 @@ class TemporalInsight:
     clock: Clock
 
     @property
-    def deployment(self) -> Deployment:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def deployment(self) -> Deployment: ...
 
     @property
-    def namespaces(self) -> Namespaces:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def namespaces(self) -> Namespaces: ...
 
     async def pending(self, id: str, run_id: str = "") -> Pending:
         namespace = await self.namespaces.find(id, run_id)
@@ -53,7 +54,7 @@ class TemporalInsight:
     # --- lists --------------------------------------------------------------------------------
 
     async def page(self, query: str = "", limit: int = 100, cursor: str = "") -> Page:
-        """One namespace after the other."""
+        """List one namespace after the other."""
         number, token = _read(cursor)
         spaces = self.namespaces.all
         if number >= len(spaces):
@@ -98,7 +99,7 @@ class TemporalInsight:
         return entry
 
     async def schedules(self) -> list[Schedule]:
-        """Those of the app that a worker has set up on the server."""
+        """Yield the app's schedules that a worker has set up on the server."""
         found = []
         for entry in self.deployment.registry.of_kind("schedule"):
             try:
@@ -138,6 +139,4 @@ def _read(cursor: str) -> tuple[int, bytes]:
 
 
 def _bad_cursor() -> Any:
-    return Error(
-        "this is no cursor of a list; take the one that the page before gave", INVALID, retryable=False
-    )
+    return Error("this is not a valid cursor; use the one from the previous page", INVALID, retryable=False)

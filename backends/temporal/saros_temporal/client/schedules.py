@@ -1,7 +1,7 @@
 """``schedule`` entries as Temporal's own Schedules.
 
-Each worker process brings them up to date when it starts: the id of a schedule is ``saros:`` and the entry's
-id. A schedule whose entry is gone stays, since another app may own it; `temporal schedule delete` ends it.
+Each worker process updates them when it starts. The id of a schedule is ``saros:`` and the entry's id. A
+schedule whose entry was deleted stays, because another app may own it; `temporal schedule delete` removes it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _OVERLAP: Final = {
 
 
 async def apply_schedules(namespaces: Namespaces, deployment: Deployment) -> None:
-    """Create or update the schedules of an app, each where its workflow's worker works."""
+    """Create or update the schedules of an app, each in the namespace of its workflow's worker."""
     for entry in deployment.registry.of_kind("schedule"):
         if entry.get("lifecycle.auto_start") is not False:
             where = namespaces.of_worker(deployment.registry.worker_of(entry))
@@ -62,12 +62,12 @@ async def apply_schedules(namespaces: Namespaces, deployment: Deployment) -> Non
 
 
 def schedule_id(entry: Entry) -> str:
-    """The id of an entry's schedule."""
+    """Return the id of an entry's schedule."""
     return f"saros:{entry.id}"
 
 
 def schedule_of(entry: Entry, deployment: Deployment) -> Schedule:
-    """What an entry asks for."""
+    """Return the schedule that an entry describes."""
     registry = deployment.registry
     target = deployment.registry.workflow(entry.data["workflow"])
     queue = registry.task_queue(registry.worker_of(entry))
@@ -87,7 +87,7 @@ def schedule_of(entry: Entry, deployment: Deployment) -> Schedule:
 
 
 def calendars(cron: Cron) -> list[ScheduleCalendarSpec]:
-    """The same times as calendars: two, when a day counts that matches either day field."""
+    """Convert to calendars: two of them if a day may match either of the day fields."""
     either = [(cron.days, set(range(7))), (set(range(1, 32)), cron.weekdays)]
     return [
         ScheduleCalendarSpec(
@@ -116,7 +116,7 @@ async def _apply(client: Client, entry: Entry, schedule: Schedule) -> None:
             raise
 
     def changed(found: ScheduleUpdateInput) -> ScheduleUpdate | None:
-        schedule.state = found.description.schedule.state  # whoever paused it had a reason
+        schedule.state = found.description.schedule.state  # a paused schedule stays paused
         return ScheduleUpdate(schedule)
 
     await client.get_schedule_handle(schedule_id(entry)).update(changed)

@@ -1,4 +1,4 @@
-"""Where to connect, and how: what a URL or a ``temporal.client`` entry says."""
+"""The target of a connection, from a URL or a ``temporal.client`` entry."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ADDRESS: Final = re.compile(r"(?:[^\s:/\[\]]+|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})"
 
 
 class Target(NamedTuple):
-    """Where to connect, and how."""
+    """The address, namespace and credentials of a connection."""
 
     address: str
     namespace: str
@@ -44,7 +44,7 @@ class Target(NamedTuple):
 
 
 def target_of(url: str, registry: Registry, entry: Entry | None = None) -> Target:
-    """What a URL means for an app; what it leaves out is the client entry's.
+    """Return the target of a URL for an app; the client entry supplies what the URL omits.
 
     :raises Error: INVALID when the URL is not valid or a file cannot be read.
     """
@@ -90,17 +90,17 @@ def _seconds(entry: Entry, path: str, default: float) -> float:
 
 
 def seconds(value: Any) -> float:
-    """Seconds of a duration of an entry, which is a text or milliseconds; 0 for none."""
+    """Return the seconds of an entry's duration, which is a text or milliseconds; 0 if it is missing."""
     return parse_duration(value) / 1e9 if value else 0.0
 
 
 # --- certificates, keys and API keys ---------------------------------------------------------------
 #
-# They are checked before they are sent anywhere, because the SDK's own errors name neither the file nor the mistake.
+# They are checked before use, because the SDK's own errors name neither the file nor the mistake.
 
 
 def tls_of(entry: Entry, registry: Registry) -> bool | TLSConfig:
-    """What a client entry says about TLS; any ``auth`` switches it on.
+    """Return the TLS settings of a client entry; any ``auth`` enables TLS.
 
     :raises Error: INVALID, naming the key and the file.
     """
@@ -132,9 +132,9 @@ def tls_of(entry: Entry, registry: Registry) -> bool | TLSConfig:
 
 
 def api_key_of(entry: Entry, registry: Registry) -> str | None:
-    """The API key of a client entry.
+    """Return the API key of a client entry.
 
-    :raises Error: INVALID when there is none, or a header cannot carry it.
+    :raises Error: INVALID when it is missing, or not valid in a header.
     """
     if entry.get("auth.type") != "api_key":
         return None

@@ -1,9 +1,9 @@
-"""Payloads: Temporal's ``json/plain`` is the plain JSON of `saros.model.values`, so most values pass through unread.
+"""Payloads. Temporal's ``json/plain`` is the plain JSON of `saros.model.values`, so most values pass unparsed.
 
-Two plain things have Temporal's own encodings, as every SDK writes them: nil is ``binary/null``, and a
-string of bytes that is a whole argument or result is ``binary/plain``. Bytes and errors *within* a value have
-none: such a payload is wire JSON, and says so in its metadata (`WIRE`), never in its text. Other SDKs read it
-as the objects that stand for them; what they send has no such metadata, and every key of it is just a key.
+Two values have Temporal's own encodings, as every SDK writes them: nil is ``binary/null``, and a byte string
+that is a whole argument or result is ``binary/plain``. Bytes and errors *within* a value have no such encoding:
+the payload is wire JSON, and its metadata (`WIRE`) says so, never its text. Other SDKs read bytes and errors as
+the objects that represent them; payloads from other SDKs lack this metadata, so every key in them is only a key.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ JSON_PLAIN: Final = b"json/plain"
 WIRE: Final = "saros-wire"
 """Metadata of a payload whose text is wire JSON."""
 MAX_PAYLOAD: Final = 1_500_000
-"""Bytes; the server refuses 2 MiB, and a workflow that tries it is stuck."""
+"""The largest payload in bytes; the server refuses 2 MiB, and a workflow that tries to send it is stuck."""
 
 CONTEXT: Final = "saros-context"
 SENDER: Final = "saros-sender"
@@ -41,17 +41,17 @@ other, random bits (in hexadecimal) of which those of runs are made; the carrier
 the client wants an `Outcome` as its answer, because a failed query has room for a text only."""
 
 CANCELED_MEMO: Final = "saros.canceled"
-"""Memo: the error with which a workflow was cancelled, for which Temporal's closing event has no room."""
+"""The memo key of a cancelled workflow's error, for which Temporal's closing event has no room."""
 _OWN: Final = "saros."
 
 
 def memo_name(name: str) -> str:
-    """The name under which Temporal keeps what a user calls so: it is never one of Saros's own."""
+    """Return Temporal's name for a user's memo key, which never collides with one of Saros's own."""
     return _OWN + name if name.startswith(_OWN) else name
 
 
 def user_name(kept: str) -> str:
-    """What a user calls the memo that Temporal keeps under a name, which is not `CANCELED_MEMO`."""
+    """Return the user's key of a memo from its name in Temporal, which is not `CANCELED_MEMO`."""
     return kept.removeprefix(_OWN)
 
 
@@ -62,7 +62,7 @@ _bytes = msgspec.json.Decoder(dict[str, str])
 
 
 def put_json(payload: Payload, json: Json | Raw) -> None:
-    """Make an empty payload that of a wire JSON text."""
+    """Fill an empty payload with a wire JSON text."""
     data = bytes(json)
     if data == NULL or not data:
         payload.metadata[ENCODING] = b"binary/null"
@@ -82,7 +82,7 @@ def put_json(payload: Payload, json: Json | Raw) -> None:
 
 
 def to_payload(json: Json | Raw) -> Payload:
-    """The payload of a wire JSON text."""
+    """Return the payload of a wire JSON text."""
     payload = Payload()
     put_json(payload, json)
     return payload
@@ -102,7 +102,7 @@ def put_all(target: PayloadList, array: Json | Raw) -> None:
 
 
 def to_json(payload: Payload) -> Json:
-    """The wire JSON of a payload.
+    """Return the wire JSON of a payload.
 
     :raises Error: INVALID for encodings other than JSON, and for bad JSON.
     """
@@ -127,19 +127,19 @@ def to_json(payload: Payload) -> Json:
 
 
 def raw_values(array: Json | Raw) -> list[RawValue]:
-    """One raw value per item of a JSON array."""
+    """Return one raw value per item of a JSON array."""
     if array == b"[]":
         return []
     return [RawValue(to_payload(item)) for item in _array.decode(array)]
 
 
 def payloads(array: Json | Raw) -> list[Payload]:
-    """One payload per item of a JSON array."""
+    """Return one payload per item of a JSON array."""
     return [to_payload(item) for item in _array.decode(array)]
 
 
 def json_array(items: Iterable[Payload]) -> Raw:
-    """The JSON array of payloads.
+    """Return the JSON array of payloads.
 
     :raises Error: see `to_json`.
     """
@@ -147,7 +147,7 @@ def json_array(items: Iterable[Payload]) -> Raw:
 
 
 def json_array_of(args: Sequence[RawValue]) -> Raw:
-    """The JSON array of raw values.
+    """Return the JSON array of raw values.
 
     :raises Error: see `to_json`.
     """
@@ -155,7 +155,7 @@ def json_array_of(args: Sequence[RawValue]) -> Raw:
 
 
 def raw_json(value: RawValue | None) -> Json:
-    """The JSON of a raw value, or null when there is none.
+    """Return the JSON of a raw value, or null if there is none.
 
     :raises Error: see `to_json`.
     """
@@ -163,7 +163,7 @@ def raw_json(value: RawValue | None) -> Json:
 
 
 def header(headers: Mapping[str, Payload], key: str, default: Json) -> Json:
-    """The JSON in a header, or `default`.
+    """Return the JSON in a header, or `default`.
 
     :raises Error: see `to_json`.
     """
@@ -172,7 +172,7 @@ def header(headers: Mapping[str, Payload], key: str, default: Json) -> Json:
 
 
 def too_large(size: int) -> str:
-    """What to say about a value that Temporal would not take."""
+    """Return the message about a value that Temporal would refuse."""
     return (
         f"a value of {size} bytes is too large for Temporal, whose limit is {MAX_PAYLOAD} bytes here; "
         "store it elsewhere and pass a reference"
@@ -185,12 +185,12 @@ _BY: Final = re.compile(r"\s?\[by ([^\]]+)\]$")
 
 
 def write_reason(sender: str, reason: str) -> str:
-    """The reason of a cancel request: Temporal has room for one text, so it also says who asks (``why [by pid]``)."""
+    """Return the reason of a cancel request, with the sender (``why [by pid]``): Temporal stores one text."""
     return f"{reason} [by {sender}]".strip() if sender else reason
 
 
 def read_reason(text: str) -> tuple[str, str]:
-    """The sender and the reason in what `write_reason` made."""
+    """Return the sender and the reason from a text of `write_reason`."""
     found = _BY.search(text)
     return (found.group(1), text[: found.start()]) if found else ("", text)
 
@@ -199,12 +199,12 @@ def read_reason(text: str) -> tuple[str, str]:
 
 
 async def encoded(converter: DataConverter, items: Sequence[Payload]) -> list[Payload]:
-    """Payloads as the codec makes them."""
+    """Encode payloads with the codec."""
     codec = converter.payload_codec
     return await codec.encode(items) if codec is not None and items else list(items)
 
 
 async def decoded(converter: DataConverter, items: Sequence[Payload]) -> list[Payload]:
-    """Payloads as they were before the codec."""
+    """Decode payloads with the codec."""
     codec = converter.payload_codec
     return await codec.decode(items) if codec is not None and items else list(items)

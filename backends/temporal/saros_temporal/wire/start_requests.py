@@ -1,4 +1,4 @@
-"""Start requests: how Temporal is asked to start a workflow, a child workflow or the next run of one."""
+"""Requests to start a workflow, a child workflow, or the next run of one."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _CHILD_WAIT_CANCELLATION: Final = ChildWorkflowCancellationType.WAIT_CANCELLATIO
 async def start_request(
     request: StartRequest, namespace: str, identity: str, converter: DataConverter, search: SearchAttributes
 ) -> StartWorkflowExecutionRequest:
-    """The request that starts a workflow; its payloads are encoded already.
+    """Return the request that starts a workflow; its payloads are already encoded.
 
     :raises Error: INVALID for values that are not valid data.
     """
@@ -101,7 +101,7 @@ async def start_request(
 def put_child(
     target: StartChildWorkflowExecution, spawn: Spawn, type_name: str, parent: str, search: SearchAttributes
 ) -> None:
-    """Write the start of a child, except for its number and its place."""
+    """Write the start command of a child, except for its number and its place."""
     options = spawn.options
     target.workflow_type = type_name
     put_all(target.input, spawn.args)
@@ -124,17 +124,17 @@ def put_continuation(
     late: Sequence[Message],
     starter: Json,
 ) -> None:
-    """Write the start of the next run, which gets the arguments, the context and all mail that nobody has read.
+    """Write the start command of the next run, which gets the arguments, the context and all unread mail.
 
-    :param late: mail that came after the program had closed.
-    :param starter: the JSON of the pid of whoever started the workflow, if known.
+    :param late: mail that arrived after the program had closed.
+    :param starter: the pid that started the workflow, as JSON, if known.
     """
     target.workflow_type = type_name
     put_all(target.arguments, request.args)
     _put_headers(target.headers, request.context, [*request.mail, *late], starter)
 
 
-# --- common to them -------------------------------------------------------------------------------
+# --- shared ---------------------------------------------------------------------------------------
 
 
 def _put_options(

@@ -61,6 +61,7 @@ class Instance(WorkflowInstance):
         self._det = det
         self._codec_wants_context = codec_wants_context
         self._store = _own_store_context(det.info)
+        self._replays = False  # the workflow task under way began with a replay
         self.workflow = Workflow(env, det)
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
@@ -86,9 +87,16 @@ class Instance(WorkflowInstance):
         info, job = self._det.info, act.jobs[0] if len(act.jobs) == 1 else None
         queue, name = info.task_queue, info.workflow_type
         if job is None or not job.HasField("remove_from_cache"):
+            starts = any(job.HasField("initialize_workflow") for job in act.jobs)
             if act.is_replaying:
+                if starts:
+                    observer.cached(queue, name, False)
+                self._replays = True
                 observer.replayed(queue, name, act.history_length, seconds)
             else:
+                if not starts and not self._replays:
+                    observer.cached(queue, name, True)
+                self._replays = False
                 observer.taken(queue, name)
                 observer.task_ended(queue, name, PARKED if completion.HasField("failed") else OK, seconds)
         elif self.workflow.ended and job.remove_from_cache.reason == _ENDING:  # the server has its end

@@ -1,9 +1,9 @@
--- Boots a VM: gets the core chunks as name, bytecode, name, bytecode... and returns rt.
+-- Boots a VM: takes the core chunks as name, bytecode, name, bytecode... and returns rt.
 --
 -- A VM runs one program after the other; rt.renew() makes room for the next. The core chunks run once, and
--- no function of theirs is ever made again; the same holds for a chunk that begins with rt.lasting(), once a
--- program has needed it. So that nothing outlives its program:
---   * what user code can change is made anew: its environment, and every table of functions in it;
+-- their functions are never made again; the same holds for a chunk that begins with rt.lasting(), once a
+-- program has needed it. To keep anything from outliving its program:
+--   * everything that user code can change is made anew: its environment, and every table of functions in it;
 --   * such a chunk initialises the state of a program in rt.each_program(fn), and gives the objects that it
 --     makes places of their own (objects.lua);
 --   * all other chunks run anew in every program that needs them; what they add to rt, and to the tables that
@@ -32,14 +32,14 @@ local function copy(t)
 end
 rt.copy = copy
 
--- What each program gets afresh ------------------------------------------------------------------------
+-- The fresh state of each program ------------------------------------------------------------------------
 
 local begins = {} -- functions, in order of their chunks
 local kept = { [rt] = {} } -- table -> the fields that it has at the start of a program
 local lasting -- while a lasting chunk runs: kept table -> the fields that it had before
 local changed -- whether another chunk has run in this program, which may have added to them
 
--- Has fn called at the start of each program, and, unless it is still to come, for this one.
+-- Calls fn at the start of each program, and at once if this program has already started.
 function rt.each_program(fn)
   if booting or lasting then
     begins[#begins + 1] = fn
@@ -57,7 +57,7 @@ function rt.keep(t)
   return t
 end
 
--- What was added to the kept tables is there for the programs to come, too.
+-- Keeps the additions to the kept tables for later programs, too.
 local function keep_changes(before)
   for t, fields in next, kept do
     local old = before[t] or {}
@@ -106,7 +106,7 @@ local function load_chunk(name)
   return chunk_of(name, bytecode)
 end
 
--- Says, at the start of a chunk, that it runs once for all programs of this VM.
+-- Declares, at the start of a chunk, that it runs once for all programs of this VM.
 function rt.lasting()
   if not booting then
     lasting = {}
@@ -144,7 +144,7 @@ local function run_chunk(name)
   lasting = nil
   local fine, module = pcall(run_and_keep, name, outer, env)
   lasting = outer
-  if not fine then -- user code may leave next to no stack; what has run half serves no other program
+  if not fine then -- user code may leave almost no stack; a chunk that failed half-way is unfit for other programs
     rt.spoiled, rt.env = true, env
     error(module, 0)
   end
@@ -178,7 +178,7 @@ function rt.library(name)
   return module
 end
 
--- Code of users ----------------------------------------------------------------------------------------
+-- User code ----------------------------------------------------------------------------------------
 
 local KEPT = 16
 local sources, n_sources = {}, 0 -- number -> source, which any program of this VM may run
@@ -194,7 +194,7 @@ function rt.compile_user(bytecode, env)
   return fn
 end
 
--- Keeps a source for the programs to come, which are told its number.
+-- Keeps a source for later programs, which know its number.
 function rt.add_source(number, source)
   if n_sources == KEPT then
     sources, n_sources = {}, 0
@@ -202,7 +202,7 @@ function rt.add_source(number, source)
   sources[number], n_sources = source, n_sources + 1
 end
 
--- The main function of a source. What a program runs twice it gets twice: the two may have different
+-- The main function of a source. A program that runs it twice gets two functions, which may have different
 -- environments.
 function rt.main_of(source, env)
   local main = not used[source] and source.main
@@ -218,7 +218,7 @@ function rt.main_of(source, env)
   return main
 end
 
--- Lets go of the program's environment.
+-- Drops the program's environment.
 local function forget_env()
   local nothing
   local function empty()
@@ -239,13 +239,13 @@ local function answered(ok, ...)
   return ok, ...
 end
 
-local CROSSING = 1000 -- instructions that a call of the host costs at the least
-local costs = { -- of those that take longer
+local CROSSING = 1000 -- the fewest instructions that a host call costs
+local costs = { -- of host calls that take longer
   log = 4000, time_span = 30000, time_abbreviation = 30000, crypto_jwt_open = 5000, crypto_jwt_sign = 5000,
   json_validate = 20000, source = 20000,
 }
 
--- Instructions that a call costs: its bytes are read, or worked on, once or twice.
+-- The instructions that a host call costs: it reads or processes its bytes once or twice.
 local function cost_of(name, ...)
   local cost = costs[name] or CROSSING
   for i = 1, select("#", ...) do
@@ -257,13 +257,13 @@ local function cost_of(name, ...)
   return cost
 end
 
--- Texts of the host are long for user code, too.
+-- Long strings from the host count as long for user code, too.
 local function received(ok, ...)
   rt.noted((...))
   return ok, ...
 end
 
--- What Python returns is pushed outside any protected call: the head-room above the limit is for it.
+-- Python's results are pushed outside any protected call: the headroom above the limit is for them.
 -- One host function: true, value... or false, kind, message.
 function rt.host(name, ...)
   rt.charge(cost_of(name, ...))
@@ -286,8 +286,8 @@ end
 local GARBAGE = 256 -- KiB that programs may leave before it is collected
 local limit = 0
 
--- Looking for garbage costs as much as ten programs, so it is left alone for a while. The sandbox starts the
--- collector for a program that makes much.
+-- A collection costs as much as ten programs, so garbage is left alone for a while. The sandbox starts the
+-- collector for a program that makes much garbage.
 local function clean()
   collectgarbage("stop")
   if collectgarbage("count") > limit then
@@ -296,7 +296,7 @@ local function clean()
   end
 end
 
--- Drops all that the last program made, and prepares the next one, whose source has that number.
+-- Drops everything that the last program made, and prepares the next one, whose source has that number.
 function rt.renew(source_number)
   loaded = {}
   forget_env()

@@ -1,9 +1,9 @@
 -- How user code is bounded: instructions, time and memory. The rules are in docs/sandbox.md.
 --
--- A hook runs every `step` instructions of every coroutine and takes them off the fuel; what does a lot in one
--- instruction is charged for it before it runs. When the fuel is gone the execution is *killed*: the hook
--- raises at every instruction from then on, and whatever could catch an error raises again. A killed VM is of
--- no further use; the host asks rt.killed() and drops it.
+-- A hook runs every `step` instructions of every coroutine and takes them off the fuel; an instruction that does
+-- much work is charged before it runs. When the fuel is gone the execution is *killed*: the hook
+-- raises at every instruction from then on, and every function that catches errors raises again. A killed VM
+-- cannot be used any more; the host calls rt.killed() and drops it.
 local rt = ...
 local error, type, collectgarbage = error, type, collectgarbage
 local clock, format, find = os.clock, string.format, string.find
@@ -11,8 +11,8 @@ local sethook, gethook = debug.sethook, debug.gethook
 local byte, running = string.byte, coroutine.running
 local where, host_clock = rt.where, rt.host_clock
 
--- lupa looks up the global `debug` outside any protected call whenever Python calls Lua, so it has to
--- be plainly absent. Nothing of Python may be reachable either.
+-- lupa looks up the global `debug` outside any protected call whenever Python calls Lua, so it must be
+-- absent. No Python object may be reachable either.
 debug, python, package.loaded.python = nil, nil, nil
 
 local STEP = 1000 -- instructions between two hooks
@@ -23,20 +23,20 @@ local COLLECT = 1024 -- KiB; until a VM uses that much, its garbage is left alon
 
 local budget, memory_limit, seconds = rt.budget, rt.memory_limit / 1024, rt.milliseconds / 1000
 local fuel = budget
-local look_at = budget -- what is left of the fuel when the clock is looked at next
+local look_at = budget -- the fuel that is left when the clock is checked next
 local started -- CPU time of this thread when the activation began
-local deadline -- CPU time of the process at which the thread's is looked at
+local deadline -- CPU time of the process at which the thread's CPU time is checked
 local killed, killed_text, killed_place -- a VM that was killed runs no other program
 local collecting
 local step, looks = STEP, LOOKS
-local heaviest, heavy_size = 0, 0 -- the text that takes longest to handle: its weight and size
+local heaviest, heavy_size = 0, 0 -- the string that takes longest to handle: its weight and size
 local hook
 
--- What other chunks look at often: `killed`, and `closer`, whether hooks have to run more often than usual.
+-- State that other chunks read often: `killed`, and `closer`: whether hooks must run more often than usual.
 local state = {}
 rt.bounds = state
 
--- Has the hook run in the running coroutine as often as it has to now. (The main thread runs the library.)
+-- Sets the hook of the running coroutine to the rate that is due now. (The main thread runs the library.)
 local function arm()
   local _, main = running()
   if not main then
@@ -44,7 +44,7 @@ local function arm()
   end
 end
 
--- The hook of what was killed, at each instruction. It is short, for a full stack may have many closers to run.
+-- The hook of a killed execution, at each instruction. It is short, because a full stack may have many closers to run.
 local function dead()
   error(STOPPED, 0)
 end
@@ -72,8 +72,8 @@ local function kill_over_budget()
   kill("budget", format(text, budget))
 end
 
--- Looks at what a call has caught. An error that may have been raised in the hook itself, for want of stack, left
--- the code that raised it without a hook: such a program does not go on.
+-- Checks an error that a call has caught. If the hook itself may have raised it, for lack of stack, the code runs
+-- without a hook from then on: such a program does not go on.
 function rt.died(err)
   if killed then
     kill()
@@ -96,7 +96,7 @@ local function reserve(bytes)
   if collectgarbage("count") + extra > memory_limit then
     local before = collectgarbage("count")
     collectgarbage("collect")
-    fuel = fuel - before * 50 // 1 -- a full collection is work too, or it could be provoked for ever
+    fuel = fuel - before * 50 // 1 -- a full collection costs fuel too, or code could provoke collections for ever
     if collectgarbage("count") + extra > memory_limit then
       kill_memory()
     end
@@ -104,12 +104,12 @@ local function reserve(bytes)
 end
 rt.reserve = reserve
 
--- The time of this thread; the host was interrupted when there is none.
+-- The CPU time of this thread; nil means that the host was interrupted.
 local function thread_time()
   return host_clock() or rt.interrupt()
 end
 
-local MOST = 5 -- times as slow as a machine may be that gets more time
+local MOST = 5 -- how many times more time a slow machine gets at most
 
 -- How much slower this machine is, at this moment, than one that runs an instruction in 6 ns: the best of a few
 -- looks, for something else may disturb one. Lua counts the instructions here, too, but calls no hook, which may
@@ -129,8 +129,8 @@ local function slowness()
   return best < 1 and 1 or best
 end
 
--- Whether the activation has had its time, of which a slow machine gives more: the same work passes everywhere. Asking for the time of the thread takes long, so the clock of the
--- process, which is never behind it, is looked at first.
+-- Whether the activation has used up its time; a slow machine allows more, so that the same work passes everywhere.
+-- Reading the thread's clock takes long, so the clock of the process, which is never behind it, comes first.
 local function is_late()
   local now = clock()
   if deadline and now <= deadline then
@@ -201,10 +201,10 @@ local function main_hook()
 end
 sethook(main_hook, "", STEP)
 
--- Has the clock be looked at: for what may take long, but seldom does.
+-- Makes the clock be checked soon: for calls that may take long, but seldom do.
 rt.look = check
 
--- Charges for work that is done within one instruction, before it is done.
+-- Charges for the work of one instruction before it is done.
 local function charge(instructions)
   fuel = fuel - instructions
   if fuel <= 0 or killed or instructions >= STEP then
@@ -213,11 +213,11 @@ local function charge(instructions)
 end
 rt.charge = charge
 
--- Texts that take long ------------------------------------------------------------------------------
+-- Long strings ------------------------------------------------------------------------------
 
-local LIGHT = 256 * 1024 -- what any text up to this weight costs is within the rate of the hooks
+local LIGHT = 256 * 1024 -- the cost of a string up to this weight is within the rate of the hooks
 local QUICK = 4096 -- bytes; too short to weigh
-local MAX_ZEROS = 4 << 20 -- bytes of a text that has zero bytes, for it is compared from one to the next
+local MAX_ZEROS = 4 << 20 -- bytes of a string with zero bytes, because Lua compares it from one zero byte to the next
 
 local function watch_closer(weight, size)
   if weight > LIGHT and weight > heaviest then
@@ -226,14 +226,14 @@ local function watch_closer(weight, size)
     if step < 4 then
       step, looks = 4, 1
     end
-    if look_at < fuel - looks * step then -- as was due with longer steps
+    if look_at < fuel - looks * step then -- as was due with the longer steps
       look_at = fuel - looks * step
     end
     arm()
   end
 end
 
--- Takes note that a call gives many values: each that passes them on copies them.
+-- Records that a call returns many values: each further call that passes them on copies them.
 function rt.noted_values(count)
   charge(count)
   if count > 4096 then
@@ -241,8 +241,8 @@ function rt.noted_values(count)
   end
 end
 
--- The operators of Lua (==, <, .., arithmetic) and many of its functions handle a whole text in one instruction.
--- While there are long ones, the hook runs more often.
+-- The operators of Lua (==, <, .., arithmetic) and many of its functions handle a whole string in one instruction.
+-- While there are long strings, the hook runs more often.
 local function weigh(text, size)
   local weight = size
   if find(text, "\0", 1, true) then
@@ -253,7 +253,7 @@ local function weigh(text, size)
   watch_closer(weight, size)
 end
 
--- Takes note of a text that a program has got or made; gives it back.
+-- Records a string that a program got or made, and returns it.
 local function noted(text)
   if type(text) == "string" then
     local size = #text
@@ -265,7 +265,7 @@ local function noted(text)
 end
 rt.noted = noted
 
--- The same for one that was made by joining others, which was not charged for before.
+-- The same for a concatenation, which was not charged before.
 function rt.joined(text)
   if type(text) == "string" and #text > QUICK then
     local size = #text
@@ -279,11 +279,11 @@ function rt.joined(text)
 end
 
 function rt.refuse_zeros(size)
-  error("a text with zero bytes may have at most " .. MAX_ZEROS .. " bytes, and this would have " .. size, 0)
+  error("a string with zero bytes may have at most " .. MAX_ZEROS .. " bytes, and this would have " .. size, 0)
 end
 rt.MAX_ZEROS = MAX_ZEROS
 
--- What the bytecode of users calls (instrument.py): with the result of a concatenation, or with what is indexed, a
+-- The function that user bytecode calls (instrument.py): with the result of a concatenation, or with what is indexed, a
 -- key that may be one of those that Lua itself obeys, and the value that is to be stored there.
 function rt.check(a, key, value)
   if key == nil then
@@ -297,13 +297,13 @@ end
 
 -- Coroutines ----------------------------------------------------------------------------------------
 
--- Has a coroutine be watched, which costs STEP, for it has that many instructions before its hook runs first.
+-- Sets the hook of a coroutine. This costs STEP, because the hook first runs after that many instructions.
 function rt.watch(co)
   charge(STEP)
   sethook(co, hook, "", step)
 end
 
--- Before a coroutine goes on: those that were started before there were long texts have to be watched closer.
+-- Before a coroutine goes on: coroutines older than the first long string need the higher rate.
 function rt.before_resume(co)
   if heaviest > 0 and type(co) == "thread" then
     sethook(co, hook, "", step)
@@ -335,7 +335,7 @@ function rt.enter(now, fn, ...)
   return fn(...)
 end
 
--- Whether the activation has only begun: the first of its events need not start the clock again.
+-- Whether the activation has only begun: its first event need not start the clock again.
 function rt.refuel_after(events)
   if events > 0 then
     rt.refuel()

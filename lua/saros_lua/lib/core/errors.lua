@@ -66,12 +66,12 @@ local function make(state)
 end
 rt.error = make
 
--- What a surface function returns when its caller did something wrong that no retry mends.
+-- The results of a surface function after a caller's mistake, which no retry can correct.
 function rt.fail(kind, message)
   return nil, make({ kind = kind, message = message, retryable = false })
 end
 
--- The object for anything that was raised: a structured error as it is, all else as kind Internal.
+-- The error object of a raised value: a structured error as it is, anything else as kind Internal.
 function rt.as_error(raised, stack)
   if get(raised) then
     return raised
@@ -136,7 +136,7 @@ function errors.new(a, b)
     return make({ kind = a, message = checked("message", b, "string", 2) })
   end
   if rt.env.type(a) ~= "table" then
-    raw.error("errors.new wants a text or a table, not a " .. rt.env.type(a), 2)
+    raw.error("errors.new expects a string or a table, not a " .. rt.env.type(a), 2)
   end
   local details = checked("details", a.details, "table", 2)
   if details ~= nil then
@@ -160,12 +160,12 @@ end
 
 function errors.wrap(err, context)
   if type(context) ~= "string" then
-    raw.error("errors.wrap wants a context text as its second argument", 2)
+    raw.error("errors.wrap expects a context string as its second argument", 2)
   end
   local state = get(err)
   if not state then
     if type(err) ~= "string" then
-      raw.error("errors.wrap wants an error or a text, not a " .. rt.env.type(err), 2)
+      raw.error("errors.wrap expects an error or a string, not a " .. rt.env.type(err), 2)
     end
     return make({ message = err, context = context })
   end
@@ -188,7 +188,7 @@ end
 function errors.call_stack(err)
   local state = get(err)
   if not state then
-    return rt.fail("Invalid", "errors.call_stack wants an error, not a " .. rt.env.type(err))
+    return rt.fail("Invalid", "errors.call_stack expects an error, not a " .. rt.env.type(err))
   end
   local frames = {}
   for source, line, name in raw.string.gmatch(state.stack or "", "([^\n:]+):(%d+):? ?i?n? ?([^\n]*)") do

@@ -1,10 +1,10 @@
--- What the driver answers in the middle of a run, and the run's own random numbers.
+-- Facts that the driver supplies in the middle of a run, and the run's own random numbers.
 local rt = ...
 local raw = rt.raw
 local unpack = raw.string.unpack
 local EFFECT = rt.EFFECT
 
--- Version of a change, and whether a command records it; nil, nil, why when the task must fail.
+-- The version of a change, and whether a command records it; nil, nil, why when the task must fail.
 function rt.facts_version(change_id, lowest, highest)
   local ok, version, record = rt.host("version", change_id, lowest, highest)
   if not ok then
@@ -13,8 +13,8 @@ function rt.facts_version(change_id, lowest, highest)
   return version, record
 end
 
--- The recorded JSON of the side effect that comes next, or nil when it is new; and whether a done event
--- tells what is recorded instead.
+-- The recorded JSON of the next side effect, or nil when it is new; and whether a done event
+-- brings the recorded value instead.
 function rt.facts_side_effect()
   local ok, recorded, settles = rt.host("recorded", rt.next_ref())
   if not ok then
@@ -23,7 +23,7 @@ function rt.facts_side_effect()
   return recorded, settles
 end
 
--- Those of these search attributes (JSON) that can be stored, and why the others cannot.
+-- The search attributes (JSON) that can be stored, and why the others cannot.
 function rt.facts_attributes(search)
   local ok, kept, why = rt.host("admit_attributes", search)
   if not ok then
@@ -40,8 +40,8 @@ rt.print = function(text)
 end
 
 -- Random numbers. Those of uuid and crypto are derived from 256 bits of the operating system that are recorded
--- with the run, so that nobody who knows an id can tell them; math.random has a seed of the same origin.
-local draws -- how often they were taken from
+-- with the run, so that nobody can derive them from an id; math.random has a seed of the same origin.
+local draws -- how many draws there were
 
 rt.each_program(function()
   draws = 0
@@ -71,7 +71,7 @@ function rt.random_bytes(n)
   return bytes
 end
 
--- Seeds math.random of this execution; `text` is what no other run has.
+-- Seeds math.random of this execution; `text` is unique to the run.
 function rt.seed_from(text)
   local hash = 0xCBF29CE484222325 -- FNV-1a
   for i = 1, #text do
@@ -80,9 +80,9 @@ function rt.seed_from(text)
   rt.seed(hash, #text)
 end
 
--- Begins a side effect: its random numbers are the system's, for what it gives is recorded, and it may do
--- nothing that a replay, which does not run it, would miss. What it counts it counts in rt.happening. The function that this gives ends it, and goes on
--- with the random numbers of the run.
+-- Begins a side effect. Its random numbers are the system's, because its result is recorded, and its counters
+-- are in rt.happening. It may do nothing that a replay, which does not run it, would miss. The returned function
+-- ends it and goes on with the random numbers of the run.
 function rt.random_apart()
   if rt.answering then
     rt.refuse_query()

@@ -1,4 +1,4 @@
--- The rest of what user code sees: print, require, and helpful errors for what is not there.
+-- The other globals of user code: print, require, and helpful errors for missing names.
 local rt = ...
 local raw, env = rt.raw, rt.env
 local error, select = raw.error, raw.select
@@ -47,7 +47,7 @@ function env.select(n, ...)
   return rt.finish(raw.pcall(select, n, ...))
 end
 
--- Without a base this is what arithmetic does with a text; see `weigh` in bounds.lua.
+-- Without a base, this converts a string like arithmetic does; see `weigh` in bounds.lua.
 function env.tonumber(value, base)
   if base == nil then
     return tonumber(value)
@@ -82,7 +82,7 @@ local function no_require(name)
   error("require('" .. rt.shown(name) .. "') is not possible here", 2)
 end
 
--- Lua's own generator is seeded by the run. User code has it to itself: see rt.random_bytes.
+-- Lua's own generator is seeded by the run and used by user code only: see rt.random_bytes.
 local randomseed = raw.math.randomseed
 local seed_a, seed_b
 
@@ -102,7 +102,7 @@ rt.each_program(function()
   end
 end)
 
--- What is not there --------------------------------------------------------------------------------
+-- Missing names --------------------------------------------------------------------------------
 
 local ACTIVITY = "do it in an activity (a function.python or function.lua entry) and call that with funcs.call"
 local CODE = "code comes from entries: put shared code into a library.lua entry and require it"
@@ -111,15 +111,15 @@ rt.ACTIVITY = ACTIVITY
 
 local instead = {
   io = ACTIVITY,
-  debug = "an error tells its stack with err:stack(), and print goes to the log",
+  debug = "err:stack() returns the stack of an error, and print goes to the log",
   load = CODE, loadstring = CODE, loadfile = CODE, dofile = CODE,
   package = MODULES,
   collectgarbage = "the runtime looks after memory",
 }
 
--- A global that nobody has assigned: what the source imports; one of the surface; a module that it lists; else
--- an error for what is known to be missing. What is listed is not kept among the globals, which other
--- sources of the program share: each sees what it lists itself.
+-- An unassigned global: an import of the source, a module of the surface, or a module that the source lists; an
+-- error for names known to be missing. Listed modules are not stored in the globals, which other
+-- sources of the program share: each source sees only its own list.
 local function unassigned(source, require, name)
   if source.imports[name] then
     return require(name)
@@ -135,7 +135,7 @@ local function unassigned(source, require, name)
   end
   local hint = instead[name]
   if hint then
-    error(name .. " is not available: " .. hint, 2) -- whoever tail-called this
+    error(name .. " is not available: " .. hint, 2) -- the code that tail-called this
   end
 end
 
@@ -146,7 +146,7 @@ local GLOBALS = {
   __metatable = false,
 }
 
--- The environment of a program: a copy, for user code may change it.
+-- The environment of a program: a copy, because user code may change it.
 local NOTHING = { modules = {}, imports = {} }
 rt.each_program(function()
   rt.own, rt.require = NOTHING, no_require
@@ -155,7 +155,7 @@ rt.each_program(function()
   rt.env = setmetatable(own, GLOBALS)
 end)
 
--- Each comes with the library chunk of its name, when it is first used.
+-- Each is loaded on first use, from the library chunk of its name.
 for _, name in raw.ipairs({ "errors", "channel", "payload", "process", "math", "os", "utf8" }) do
   lazy[name] = function()
     return rt.library(name)
@@ -165,7 +165,7 @@ end
 local string_meta = raw.getmetatable("")
 string_meta.__metatable = false
 
--- `string` and `table` are large, and not every program uses them. The methods of texts are those of the
+-- `string` and `table` are large, and not every program uses them. Strings have the methods of the
 -- user's `string`; the metatable itself is out of reach.
 function lazy.string()
   rt.library("search") -- adds to it
@@ -190,7 +190,7 @@ rt.each_program(function()
   string_meta.__index = first_method -- until the program has its `string`
 end)
 
--- Environment of a required entry: the same globals, and what that entry lists itself.
+-- The environment of a required entry: the same globals, and the modules that the entry lists itself.
 function rt.new_env(source, require)
   local shared = rt.env
   return setmetatable({ require = require, _G = shared }, {

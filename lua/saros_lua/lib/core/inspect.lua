@@ -1,4 +1,4 @@
--- What a program offers and where its coroutines wait, for who looks at it from outside.
+-- Shows outsiders a program's handlers and where its coroutines wait.
 local rt = ...
 rt.lasting()
 local raw = rt.raw

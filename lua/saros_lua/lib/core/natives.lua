@@ -1,5 +1,5 @@
--- The first chunk of a VM, run in Lua's real globals: rt.raw, which is all of Lua that the library may
--- use, and what looks at the frames of user code. User code never sees the real globals; it gets rt.env.
+-- The first chunk of a VM, run in Lua's real globals: rt.raw, the part of Lua that the library may
+-- use, and functions that read the frames of user code. User code never sees the real globals; it gets rt.env.
 local rt = ...
 local byte, sub, upper, concat, load = string.byte, string.sub, string.upper, table.concat, load
 local getinfo, tointeger = debug.getinfo, math.tointeger
@@ -15,10 +15,10 @@ rt.raw = {
   coroutine_running = coroutine.running, coroutine_status = coroutine.status, coroutine_yield = coroutine.yield,
   string = string, table = table, math = math, utf8 = utf8, os = os,
 }
-rt.lazy = rt.keep({}) -- name of a global -> what makes it on first use
+rt.lazy = rt.keep({}) -- name of a global -> the function that makes it on first use
 
--- Texts are compared and numbers are written as the locale says: other than in C, the same code would do
--- something else, and JSON have commas in its numbers.
+-- Lua compares strings and writes numbers by the locale: outside the C locale, the same code would behave
+-- differently, and JSON would have commas in its numbers.
 for _, category in ipairs({ "collate", "numeric" }) do
   local locale = os.setlocale(nil, category)
   if locale ~= "C" and locale ~= "POSIX" and sub(locale, 1, 2) ~= "C." then
@@ -27,11 +27,11 @@ for _, category in ipairs({ "collate", "numeric" }) do
   end
 end
 
--- Where a user's code is: library chunks are named "=...", files of the app "@...".
+-- The place of user code: library chunks are named "=...", files of the app "@...".
 local function where()
   local level = 2
   local info = getinfo(level, "Sl")
-  while info and level < 200 do -- each level takes longer than the one before
+  while info and level < 200 do -- each level takes longer to find than the one before
     if byte(info.source) == 64 then
       return sub(info.source, 2) .. ":" .. info.currentline
     end
@@ -41,7 +41,7 @@ local function where()
 end
 rt.where = where
 
--- Where that is; when a tail call has taken the frame away: where the function begins that the task runs.
+-- The current place; if a tail call has removed the frame: where the task's function begins.
 local function place()
   local found = where()
   if found then
@@ -62,7 +62,7 @@ local function placed(message)
   return at and at .. ": " .. message or message
 end
 
--- What the library raises, it raises where the user's code is; level 0 adds no place.
+-- Library errors are raised at the place of the user's code; level 0 adds no place.
 function rt.raw.error(message, level)
   if level ~= 0 and type(message) == "string" then
     message = placed(message)
@@ -70,20 +70,20 @@ function rt.raw.error(message, level)
   error(message, 0)
 end
 
--- The user's `error`. A tail call has taken its caller's frame away; then the nearest place of user code counts.
+-- The user's `error`. If a tail call has removed the caller's frame, the nearest place of user code counts.
 function rt.user_error(message, level)
   if type(message) == "string" and level ~= 0 then
     local info = getinfo((tointeger(level) or 1) + 1, "Sl")
     if info and byte(info.source) == 64 then
       message = info.short_src .. ":" .. info.currentline .. ": " .. message
     elseif tointeger(level or 1) == 1 and getinfo(1, "t").istailcall then
-      message = placed(message) -- otherwise C has called, as in `pcall(error, text)`, which has no place in Lua either
+      message = placed(message) -- otherwise C made the call, as in `pcall(error, text)`, which has no place in Lua either
     end
   end
   error(message, 0)
 end
 
--- An error that a library function let out unnoticed, at the place of the user's code.
+-- An error that escaped from a library function, at the place of the user's code.
 function rt.told(err, at)
   local text = err == "invalid key to 'next'" and err
     or type(err) == "string" and sub(err, 1, 6) == "?:-1: " and sub(err, 7)
@@ -94,7 +94,7 @@ function rt.told(err, at)
   return at and at .. ": " .. text or text
 end
 
--- The user's frames of a coroutine (default: the running one), innermost first, one per line: those outside of the
+-- The user's frames of a coroutine (default: the running one), innermost first, one per line: those outside the
 -- function `from`, if it is given, and inside of the function `to`.
 function rt.traceback(co, from, to)
   local lines, n = {}, 0

@@ -1,8 +1,8 @@
 -- Runtime objects (channels, errors, times...): tables that pass for sealed userdata, and the basic
 -- functions that keep up the appearance: type, tostring, rawget, setmetatable...
 --
--- The state of an object is in it, under a key that only its class has. What could show that key to
--- user code (next, pairs, rawget...) refuses objects.
+-- An object holds its state under a key that only its class has. Functions that could show that key to
+-- user code (next, pairs, rawget...) refuse objects.
 local rt = ...
 local raw, env = rt.raw, rt.env
 local type, error, rawget, rawset, rawlen = raw.type, raw.error, raw.rawget, raw.rawset, raw.rawlen
@@ -18,14 +18,14 @@ rt.hidden_keys = hidden
 local made -- objects, counted: the order of objects as keys
 
 local gsub, byte, sub, format = raw.string.gsub, raw.string.byte, raw.string.sub, raw.string.format
-local CUT = 200 -- characters of a value that a message shows, as in plain.py
+local CUT = 200 -- characters of a value in a message, as in plain.py
 
 local ESCAPES = { ["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r" }
 local function escape(char)
   return ESCAPES[char] or format("\\x%02x", byte(char))
 end
 
--- A value of a user's within a message: on one line, without control characters, and cut.
+-- A user's value as messages show it: on one line, without control characters, and cut.
 function rt.shown(value)
   local text = env.tostring(value)
   local size = #text
@@ -48,7 +48,7 @@ local function show(self)
 end
 
 -- A class: new(state) -> object, get(object) -> state or nil. `meta` may add metamethods. An object that
--- outlives programs is given its place in the order, which must not hang on when it was made: new(state, -1).
+-- outlives programs gets a fixed place in the order, because its creation time varies: new(state, -1).
 function rt.class(name, methods, meta)
   local key = {}
   local mt = meta or {}
@@ -72,7 +72,7 @@ function rt.class(name, methods, meta)
   end
 end
 
--- Name of an object's class, and its state; nil for all else.
+-- The name of an object's class, and its state; nil for other values.
 function rt.class_of(value)
   local mt = metatable(value)
   local name = classes[mt]
@@ -94,7 +94,7 @@ function env.type(value)
   return kind
 end
 
--- A table, function or coroutine is named by a number that it gets when its name is first asked for:
+-- A table, function or coroutine gets a number as its name when the name is first needed:
 -- addresses differ from run to run.
 local WEAK = { __mode = "k" }
 local names, named
@@ -103,7 +103,7 @@ function rt.name_number(value)
   return names[value]
 end
 
--- What a side effect counts for itself; see facts.lua.
+-- A side effect's own counters; see facts.lua.
 function rt.new_effect()
   return { named = named }
 end
@@ -135,7 +135,7 @@ function env.tostring(value)
   end
   local number = names[value]
   local effect = not number and rt.happening
-  if effect then -- a replay does not run a side effect: what gets a name there loses it
+  if effect then -- a replay does not run a side effect: names given there are lost
     number = effect[value] or effect.named + 1
     effect[value], effect.named = number, raw.math.max(number, effect.named)
   elseif not number then
@@ -152,7 +152,7 @@ local function want_table(value, name)
   end
 end
 
--- Chains of tables that call each other are followed by Lua in C, where nothing could stop them.
+-- Lua follows chains of callable tables in C, where nothing could stop it.
 local function want_callable(value, level)
   if type(value) ~= "function" then
     error("__call must be a function, not a " .. env.type(value), level)
@@ -183,7 +183,7 @@ function env.rawlen(value)
   return rawlen(value)
 end
 
-local approved -- metatables that have been looked at
+local approved -- metatables that have been checked
 
 rt.each_program(function()
   made, named = 0, 0
@@ -192,8 +192,8 @@ end)
 
 local NO_WEAK = "weak tables (__mode) are not available in workflow code: what they hold would differ in a replay"
 
--- The collector follows weak keys again and again, in C, until it finds no more. So they are taken for strong
--- ones, which only a program that runs for long can tell.
+-- The collector follows weak keys again and again, in C, until it finds no more. So they are treated as
+-- strong, which only a long-running program can notice.
 local function approve_mode(mode, level)
   if rt.workflow then
     error(NO_WEAK, level)
@@ -218,7 +218,7 @@ end
 -- The table in which Lua stores what is assigned to t[key]: it follows __newindex from table to table. nil where a
 -- function takes the assignment.
 function rt.target(t, key)
-  for _ = 1, 2000 do -- Lua itself gives up then
+  for _ = 1, 2000 do -- Lua itself gives up after that many
     local mt = metatable(t)
     local handler = mt and rawget(mt, "__newindex")
     if handler == nil or type(t) == "table" and rawget(t, key) ~= nil then
@@ -230,14 +230,14 @@ function rt.target(t, key)
   end
 end
 
--- Before __call or __mode is stored in a table: what is a metatable already keeps to the rules.
+-- Before __call or __mode is stored in a table: a table that is already a metatable must keep the rules.
 function rt.before_store(t, key, value)
   if t == nil or value == nil or not approved[t] then
     return
   elseif key == "__call" then
     want_callable(value, 4)
   elseif not approve_mode(value, 4) then
-    error("__mode = 'k' is to be set before the table is used as a metatable", 3)
+    error("__mode = 'k' must be set before the table is used as a metatable", 3)
   end
 end
 
@@ -258,4 +258,4 @@ function env.setmetatable(t, mt)
   return setmetatable(t, mt)
 end
 
-env.getmetatable = getmetatable -- Lua's own: it heeds __metatable, unlike raw.getmetatable
+env.getmetatable = getmetatable -- Lua's own: it respects __metatable, unlike raw.getmetatable

@@ -42,9 +42,9 @@ function rt.history()
   return length, size
 end
 
-rt.EFFECT = {} -- what rt.answering is while the function of a side effect runs
+rt.EFFECT = {} -- the value of rt.answering while the function of a side effect runs
 
--- While a query is answered, nothing happens that a replay, which is not asked, would not do.
+-- A replay does not answer queries, so a query handler may do nothing that a replay would miss.
 function rt.refuse_query()
   if rt.answering == rt.EFFECT then
     raw.error("a side effect only computes a value: it may not call, send, sleep or start anything", 0)
@@ -56,7 +56,7 @@ local function command(op, body)
   if rt.answering then
     rt.refuse_query()
   elseif not out then
-    block() -- for good: the source is only being checked, and nobody is asked for anything
+    block() -- for good: the source is only being checked, and no command is carried out
   end
   seq = seq + 1
   out[len + 1], out[len + 2], out[len + 3] = op, seq, body
@@ -104,7 +104,7 @@ function rt.pack(what, ...)
   return "[" .. raw.table.concat(parts, ",") .. "]"
 end
 
--- The context that flows on to what is called or spawned here, as JSON; `extra` values win.
+-- The context that flows on to calls and spawns, as JSON; `extra` values win.
 function rt.context_json(extra)
   if not extra then
     if not context_text then
@@ -131,7 +131,7 @@ function rt.forget(ref)
   settlers[ref] = nil
 end
 
--- Cancels a command that is under way; `of` is its op. Returns false when it was done already.
+-- Cancels a command that is under way; `of` is its op. Returns false when it was already done.
 function rt.rescind(ref, of)
   if not settlers[ref] then
     return false
@@ -156,7 +156,7 @@ function rt.unwrap(outcome)
 end
 
 -- Blocks until the command, whose op is `of`, is done: value, nil or nil, err. A cooperative cancellation rescinds
--- the command; with `patient` its own end is waited for all the same. Calls ended() when it has ended itself.
+-- the command; with `patient`, the wait goes on until the command ends by itself. Calls ended() when it does.
 function rt.await(ref, of, patient, ended)
   local task = current()
   task.awaits = ref
@@ -178,7 +178,7 @@ function rt.await(ref, of, patient, ended)
   return rt.unwrap(outcome)
 end
 
--- Gives a command and awaits it, unless the execution is cancelled: value, nil or nil, err.
+-- Issues a command and awaits it, unless the execution is cancelled: value, nil or nil, err.
 function rt.perform(op, body, patient, ended)
   local refused = rt.refusal()
   if refused then
@@ -191,7 +191,7 @@ local function stay()
   return false
 end
 
--- Gives a command and awaits it, even if the execution is cancelled.
+-- Issues a command and awaits it, even if the execution is cancelled.
 function rt.insist(op, body)
   local ref, task = command(op, body), current()
   task.awaits = ref
@@ -201,7 +201,7 @@ function rt.insist(op, body)
   return rt.unwrap(block(stay))
 end
 
--- Gives a command and awaits it, also once the execution is cancelled: a word to others is no work of its own.
+-- Issues a command and awaits it, even once the execution is cancelled: messages must still reach others.
 function rt.request(op, body)
   if rt.refusing() then
     return rt.insist(op, body)
@@ -250,14 +250,14 @@ local function fail(err, stack)
   close("fail", json)
 end
 
--- Fails the program from outside of its coroutines, as when a linked peer has failed.
+-- Fails the program from outside its coroutines, for example when a linked peer has failed.
 function rt.end_with(err)
   if not rt.closed then
     fail(err)
   end
 end
 
--- A module may gather the results itself and set rt.conclude(result, err), which then gives them.
+-- A module may collect the results itself and set rt.conclude(result, err), which then reports them.
 local function finish(...)
   local result, err = ...
   if rt.conclude then
@@ -293,7 +293,7 @@ function rt.continue_as_new(entry, context, ...)
   block()
 end
 
--- Fails the workflow task, not the workflow: the driver parks it until code or limits are put right.
+-- Fails the workflow task, not the workflow: the driver parks it until the code or the limits are corrected.
 function rt.abort(reason, message)
   rt.failed = { reason, message }
   rt.closed = true
@@ -304,7 +304,7 @@ end
 
 -- op -> function(body, ref); those of messages and other executions come with the process module
 local on = raw.setmetatable(rt.keep({}), {
-  __index = function(handlers, op) -- what few programs need comes with other chunks
+  __index = function(handlers, op) -- handlers that few programs need come with other chunks
     rt.library((op == "query" or op == "update") and "handlers" or "process")
     return raw.rawget(handlers, op)
   end,
@@ -326,7 +326,7 @@ function on.start(body)
   end)
 end
 
--- The app has been loaded anew. Only the process module knows whether the code wants to hear of it.
+-- The app has been reloaded. Only the process module knows whether the code asked for OUTDATED.
 function on.outdated()
   if rt.outdated then
     rt.outdated()
@@ -360,8 +360,8 @@ local function run()
 end
 rt.run_ready = run
 
--- Loads the entry's code without running its function: nil, or why that fails. A source that asks others for
--- something, such as a call at its top level, is loaded as far as that.
+-- Loads the entry's code without running its function: nil, or why that fails. A source that issues
+-- a command at its top level, such as a call, is loaded up to that point.
 function rt.try_load()
   rt.start, rt.pid, rt.context = { entry = "", secret = "" }, "", {}
   rt.seed_from("")
@@ -382,7 +382,7 @@ function rt.advance(history_length, history_size, ...)
   length, size = history_length, history_size
   local told = clock()
   for i = 1, n, 4 do
-    if clock() - told > 0.5 then -- a replay may take long, as long as it gets on
+    if clock() - told > 0.5 then -- a replay may take long, as long as it makes progress
       told = clock()
       rt.host("alive")
     end

@@ -4,7 +4,7 @@ local raw = rt.raw
 local type, error = raw.type, raw.error
 local gmatch = raw.string.gmatch
 
--- Modules that need no listing: they are globals, too, and made on first use.
+-- Modules that need not be listed: they are globals, too, and made on first use.
 local ALWAYS = { process = true, channel = true, payload = true, errors = true }
 for name in raw.next, ALWAYS do
   rt.lazy[name] = function()
@@ -13,7 +13,7 @@ for name in raw.next, ALWAYS do
 end
 local PLAIN = { string = true, table = true, math = true, coroutine = true, utf8 = true, os = true }
 
-local loaded -- entry id -> what its source gave (for imports)
+local loaded -- entry id -> the value that its source returned (for imports)
 local loading -- entry id -> true while its source runs
 local require_for
 
@@ -40,7 +40,7 @@ local function fetch(id)
   return source
 end
 
--- What an import of a source gives.
+-- The value of an import.
 local function import(source, alias)
   local id = source.imports[alias]
   local value = loaded[id]
@@ -65,7 +65,7 @@ end
 function require_for(source)
   return function(module)
     if type(module) ~= "string" then
-      error("require wants the name of a module, not a " .. rt.env.type(module), 2)
+      error("require expects the name of a module, not a " .. rt.env.type(module), 2)
     end
     if source.imports[module] then
       return import(source, module)
@@ -89,8 +89,8 @@ local function look(name, field)
   return value[field]
 end
 
--- For reading code that does not run: the type of a global or of a field of it, or "error" and what touching it
--- says; for the field "*", the names of all.
+-- For checking code without running it: the type of a global or of a field of it, or "error" and the message on
+-- access; for the field "*", the names of all fields.
 function rt.probe(name, field)
   if not rt.own.bytecode then
     local source = rt.own_source or fetch("")
@@ -111,7 +111,7 @@ function rt.probe(name, field)
   return rt.env.type(value), ""
 end
 
--- The function that an entry runs; raises a text when its source does not hold it.
+-- The function that an entry runs; raises a string when the source does not hold it.
 function rt.load_entry()
   local source = rt.own_source or fetch("")
   rt.own, rt.require = source, require_for(source)

@@ -1,4 +1,4 @@
--- The functions that have to know how user code is bounded (bounds.lua): pcall, xpcall, coroutine.*
+-- The functions that must know the limits of user code (bounds.lua): pcall, xpcall, coroutine.*
 local rt = ...
 local pcall, xpcall, type, select = pcall, xpcall, type, select
 local setmetatable, rawequal = setmetatable, rawequal
@@ -19,7 +19,7 @@ rt.BLOCK = BLOCK
 local env = {}
 rt.env = env
 
--- What a call gave that catches. It does not come here with a success once the execution was killed: the hook of
+-- The results of a call that catches errors. After a kill no successful call gets here: the hook of
 -- its coroutine raises at each instruction then.
 local function caught(ok, ...)
   if ok then
@@ -41,8 +41,8 @@ end)
 
 local handled
 
--- The stack of an error that is made now: within a handler, of the error that it handles. What is outside of the
--- xpcall is the same as it was at the place of the error, and is looked at only here, as few handlers need it.
+-- The stack for an error that is made now: within a handler, the stack of the error that it handles. The frames
+-- outside the xpcall have not changed since the error; they are read only here, because few handlers need them.
 function rt.error_stack()
   if handling and handling.thread == running() then
     local inside, outside = handling.stack, traceback(nil, handled)
@@ -51,7 +51,7 @@ function rt.error_stack()
   return traceback()
 end
 
-local noticed_errors -- those that xpcall is about to catch, and the stacks at their places; the newest first
+local noticed_errors -- the errors that xpcall is about to catch, with the stacks at their places; the newest first
 
 rt.each_program(function()
   noticed_errors = nil
@@ -65,7 +65,7 @@ local function notice(err)
   return err
 end
 
--- The stack at the place of an error. Meanwhile closers may have run, which catch errors of their own.
+-- The stack at the place of an error. Meanwhile closers may have run and caught errors of their own.
 local function stack_of(err)
   local found = noticed_errors
   while found and not rawequal(found.err, err) do
@@ -97,7 +97,7 @@ function env.xpcall(fn, handler, ...)
   return handled(handler, xpcall(fn, notice, ...))
 end
 
--- Errors that a C function raised have no position when a wrapper called it. These are given that of
+-- Errors of a C function have no position when a wrapper called it. They get the position of
 -- the user's code. For: return finish(pcall(fn, ...)).
 local function finish(ok, ...)
   if ok then
@@ -118,7 +118,7 @@ local function finish(ok, ...)
 end
 rt.finish = finish
 
--- For functions whose time is that of reading their first argument.
+-- For functions whose time is the time to read their first argument.
 function rt.linear(fn)
   return function(s, ...)
     if type(s) == "string" then
@@ -133,7 +133,7 @@ function rt.linear(fn)
   end
 end
 
--- The same as `finish`, charging for a large text that was made.
+-- The same as `finish`; also charges for a large string that was made.
 function rt.charged_result(ok, result, ...)
   if ok and type(result) == "string" and #result > 1024 then
     charge(#noted(result) // 16)
@@ -141,7 +141,7 @@ function rt.charged_result(ok, result, ...)
   return finish(ok, result, ...)
 end
 
--- For an error that is a user's own and stays as it is.
+-- For a user's own error, which stays as it is.
 function rt.pass(...)
   local ok, err = caught(...)
   if not ok then
@@ -161,7 +161,7 @@ end
 local WEAK = { __mode = "k" }
 local tasks -- the scheduler's own coroutines
 local busy -- users' coroutines in which a library call blocks
-local overflown -- users' coroutines that ran out of stack, by error: it may have hit the hook, which is then off
+local overflown -- users' coroutines that ran out of stack, by error: if it hit the hook, the hook is off
 
 rt.each_program(function()
   tasks, busy, overflown = setmetatable({}, WEAK), setmetatable({}, WEAK), setmetatable({}, WEAK)
@@ -180,7 +180,7 @@ local function noticed(ok, ...)
   return ok, ...
 end
 
--- For the scheduler: a task that ran out of memory or stack has to stop the execution.
+-- For the scheduler: a task that ran out of memory or stack must stop the execution.
 function raw.coroutine_resume(co, ...)
   if bounds.closer then
     before_resume(co)
@@ -188,7 +188,7 @@ function raw.coroutine_resume(co, ...)
   return noticed(resume(co, ...))
 end
 
--- Looks at the error of a coroutine.
+-- Checks the error of a coroutine.
 local function fell(co, err)
   died(err)
   if type(err) == "string" and find(err, "stack overflow", 1, true) then
@@ -196,7 +196,7 @@ local function fell(co, err)
   end
 end
 
--- A blocking library call inside a user's coroutine yields BLOCK, which blocks the whole task: it is
+-- A blocking library call inside a user's coroutine yields BLOCK, which blocks the whole task: BLOCK is
 -- passed outward to the scheduler, and the coroutine goes on when the task does.
 local function block_in(co)
   busy[co] = true
@@ -220,7 +220,7 @@ local function resumed(co, ok, ...)
   return ok, ...
 end
 
--- Closes a coroutine. What runs then is user code, with the hook on, for no hook of this coroutine has failed.
+-- Closes a coroutine. This runs user code with the hook on, because no hook of this coroutine has failed.
 local function closed(co)
   stop_if_killed()
   if overflown[co] then
@@ -247,7 +247,7 @@ local function wrapped(co, ok, ...)
       err = late
     end
   end
-  lua_error(err, 2) -- as Lua: a place only where user code has called
+  lua_error(err, 2) -- like Lua: a place only if user code made the call
 end
 
 local function want_thread(co, name)

@@ -1,7 +1,7 @@
 -- The scheduler: runs the coroutines of one execution until all are blocked.
 --
--- A *task* is a coroutine of user code. A blocking operation registers its task with whatever will wake
--- it and calls rt.block(); everything else of the surface (channels, futures, timers, inboxes) is built
+-- A *task* is a coroutine of user code. A blocking operation registers its task where it will be woken
+-- and calls rt.block(); the rest of the surface (channels, futures, timers, inboxes) is built
 -- on block and wake. Python is crossed once per activation: events in, commands out (see program.lua).
 local rt = ...
 local raw = rt.raw
@@ -15,9 +15,9 @@ local blocked -- task id -> task
 local last_id
 local current -- the task that is running
 local cancelled -- why nothing may block any more: an error, or nil
-local refusals -- how many blocking calls were refused for that
+local refusals -- how many blocking calls were refused for that reason
 
--- Code that ignores its cancellation is ended after so many blocking calls that were refused.
+-- Code that ignores its cancellation is ended after this many refused blocking calls.
 local PATIENCE = 1000
 
 rt.each_program(function()
@@ -38,8 +38,8 @@ function rt.current()
   return current
 end
 
--- Why a call that blocks is refused: the execution is cancelled cooperatively; or nil. What a query runs is not
--- refused, for it may not block at all.
+-- The error of a refused blocking call when the execution is cancelled cooperatively, else nil. Query handlers
+-- are exempt, because they may not block at all.
 function rt.refusal()
   if not cancelled or rt.answering then
     return nil
@@ -52,7 +52,7 @@ function rt.refusal()
   return cancelled
 end
 
--- Whether calls that block are refused.
+-- Whether blocking calls are refused.
 function rt.refusing()
   return cancelled ~= nil
 end
@@ -78,7 +78,7 @@ function rt.block(on_cancel)
   return task.a, task.b, task.c
 end
 
--- Starts fn(...) as a task of its own; it runs after the running one blocks.
+-- Starts fn(...) as a new task; it runs after the running task blocks.
 function rt.spawn(fn, ...)
   last_id = last_id + 1
   local task = { id = last_id, co = rt.spawn_thread(fn) }
@@ -155,7 +155,7 @@ local function blocked_tasks()
 end
 rt.blocked_tasks = blocked_tasks
 
--- Delivers a cooperative cancellation to every task that is blocked now, and to what would block later.
+-- Delivers a cooperative cancellation to every blocked task, and to later blocking calls.
 function rt.cancel_blocked(err)
   cancelled = cancelled or err
   local tasks = blocked_tasks()
@@ -169,14 +169,14 @@ function rt.cancel_blocked(err)
 end
 rt.CANCELLED = {}
 
--- From now on the code may block again, although it was cancelled: it looks after that itself.
+-- Lets the code block again after a cancellation: from now on it handles the cancellation itself.
 function rt.take_cancellation()
   cancelled = nil
 end
 
 rt.env.coroutine.spawn = function(fn, ...)
   if raw.type(fn) ~= "function" then
-    raw.error("coroutine.spawn wants a function, not a " .. rt.env.type(fn), 2)
+    raw.error("coroutine.spawn expects a function, not a " .. rt.env.type(fn), 2)
   end
   rt.spawn(fn, ...).fn = fn
 end

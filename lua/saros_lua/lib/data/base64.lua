@@ -6,7 +6,7 @@ local type = rt.raw.type
 local function converter(name)
   return function(value)
     if type(value) ~= "string" then
-      return rt.fail("Invalid", "base64." .. name .. " wants a text, not a " .. rt.env.type(value))
+      return rt.fail("Invalid", "base64." .. name .. " expects a string, not a " .. rt.env.type(value))
     end
     local ok, result, why = rt.host("base64_" .. name, value)
     if not ok then

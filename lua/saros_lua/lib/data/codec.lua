@@ -6,13 +6,13 @@ local find, sub, byte, concat, utf8_len =
   raw.string.find, raw.string.sub, raw.string.byte, raw.table.concat, raw.utf8.len
 local encoding, decoding = rt.library("json_encode"), rt.library("json_decode")
 
-local MAX_WIRE_DEPTH = 1000 -- more than any value has; a text from elsewhere must not exhaust the stack
+local MAX_WIRE_DEPTH = 1000 -- more than any value has; foreign JSON must not exhaust the stack
 
--- class -> function(state, object): the value that crosses for an object, and the reserved key it goes
--- under, if any. An object of a class without one cannot cross.
+-- class -> function(state, object): the value that crosses for an object, and its reserved key,
+-- if any. An object of a class without such a function cannot cross.
 rt.wire = rt.keep(rt.wire or {})
 
--- The bytes as text: what is not UTF-8 becomes U+FFFD.
+-- The bytes as text: invalid UTF-8 becomes U+FFFD.
 local function text(bytes)
   local parts, n, pos = {}, 0, 1
   local length, bad = utf8_len(bytes)
@@ -29,7 +29,7 @@ local function text(bytes)
 end
 rt.text = text
 
--- At most `most` bytes of a text, without a piece of a character at the end.
+-- At most `most` bytes of a text, cut between characters.
 local function beginning(bytes, most)
   for _ = 1, 3 do
     local following = byte(bytes, most + 1)
@@ -42,7 +42,7 @@ end
 
 local MAX_ERROR_TEXT = 10000 -- as in saros/model/errors.py
 
--- A text of an error, of which a long one is cut and tells its size.
+-- A text of an error; a long text is cut and states its size.
 local function bounded(bytes)
   local size = #bytes
   local safe = text(size > MAX_ERROR_TEXT and beginning(bytes, MAX_ERROR_TEXT) or bytes)
@@ -70,12 +70,12 @@ local function a(word)
   return (find(word, "^[aeiou]") and "an " or "a ") .. word
 end
 
--- Whether a table is one that the runtime made, not data.
+-- Whether a table is an object of the runtime, not data.
 function rt.is_object(x)
   return rt.class_of(x) ~= nil or type(x) == "userdata"
 end
 
--- For an object that may cross: true, the value that crosses, its reserved key; else false, what it is.
+-- For an object that may cross: true, the value that crosses, its reserved key; else false, a description.
 function rt.wire_object(object)
   local name, state = rt.class_of(object)
   local hook = rt.wire[name]
@@ -106,8 +106,8 @@ local encode = encoding.encoder({
   end,
 })
 
--- The JSON of a value. Raises a text that names the part that is not data; `path` is what the value itself
--- is called there.
+-- The JSON of a value. Raises a string that names the part that is not data; `path` is the name of the
+-- value itself.
 function rt.encode(value, path)
   local kind = type(value)
   if kind == "string" and #value <= 16384 and not find(value, '["\\\0-\31\128-\255]') then
@@ -135,7 +135,7 @@ local function is_error_data(value)
     and optional(value.context, "string")
 end
 
--- What an object with one reserved key stands for; nil when it is just an object.
+-- The value of an object with one reserved key; nil for an ordinary object.
 local function revive(key, value)
   if key == "$bin" and type(value) == "string" then
     local ok, bytes = rt.host("base64_decode", value)
@@ -148,7 +148,7 @@ local function revive(key, value)
   return nil
 end
 
--- The value of a JSON text. Raises a text when it is not JSON.
+-- The value of a JSON text. Raises a string when the text is not JSON.
 rt.decode = decoding.decoder(MAX_WIRE_DEPTH, revive)
 
 -- The length of an array that was decoded, nulls included.

@@ -1,4 +1,4 @@
--- The crypto module. The arithmetic is the host's; random bits are the execution's own, so that
+-- The crypto module. The host does the arithmetic; random bits come from the execution, so that
 -- workflows replay them.
 local rt = ...
 rt.lasting()
@@ -24,7 +24,7 @@ local function host(...)
   return result, nil
 end
 
--- What is wrong with a value that must be a text, as a message, or nil.
+-- The message for a value that is not a suitable string, or nil.
 local function wrong(what, value, may_be_empty)
   if type(value) ~= "string" then
     return what .. " must be a text, not a " .. env_type(value)
@@ -45,7 +45,7 @@ local crypto = { random = {}, hmac = {}, encrypt = {}, decrypt = {}, jwt = {} }
 function crypto.random.bytes(length)
   local n = count_of(length, MAX_RANDOM)
   if not n then
-    return invalid("random.bytes wants a length of 1 to " .. MAX_RANDOM)
+    return invalid("random.bytes expects a length of 1 to " .. MAX_RANDOM)
   end
   return rt.random_bytes(n), nil
 end
@@ -57,9 +57,9 @@ function crypto.random.string(length, charset)
     charset = ALPHANUMERIC
   end
   if not n then
-    return invalid("random.string wants a length of 1 to " .. MAX_RANDOM)
+    return invalid("random.string expects a length of 1 to " .. MAX_RANDOM)
   elseif type(charset) ~= "string" or charset == "" or find(charset, "[\x80-\xff]") or #charset > 256 then
-    return invalid("random.string wants a charset of 1 to 256 ASCII characters")
+    return invalid("random.string expects a charset of 1 to 256 ASCII characters")
   end
   local size, chars, made = #charset, {}, 0
   local limit = 256 - 256 % size
@@ -124,7 +124,7 @@ function crypto.pbkdf2(password, salt, iterations, key_length, algorithm)
   local work = rounds * ((length + block - 1) // block)
   if work > 1000000 then
     return invalid("pbkdf2: " .. work .. " rounds (iterations x blocks of the key); the limit is 1000000")
-  elseif work > most and not rt.workflow then -- it takes long, so the host does it beside its other work
+  elseif work > most and not rt.workflow then -- it takes long, so the host does it in a thread
     local args, err = rt.pack("argument", algorithm, password, salt, rounds, length)
     if not args then
       return nil, err
@@ -186,7 +186,7 @@ local function algorithm_of(name)
   return nil, "the algorithm is HS256, HS384, HS512, RS256, RS384, RS512, ES256 or ES384, not " .. rt.shown(name)
 end
 
--- A copy of a table as the text of a JSON object; or nil, err.
+-- A table as the text of a JSON object; or nil, err.
 local function object(what, values, leave_out)
   local copy = {}
   for key, value in next, values do
@@ -202,10 +202,10 @@ local function object(what, values, leave_out)
   return rt.library("json").encode(copy)
 end
 
--- `claims._header` holds fields of the header and is no claim.
+-- `claims._header` holds fields of the header and is not a claim.
 function crypto.jwt.encode(claims, key, algorithm)
   if env_type(claims) ~= "table" then
-    return invalid("jwt.encode wants a table of claims, not a " .. env_type(claims))
+    return invalid("jwt.encode expects a table of claims, not a " .. env_type(claims))
   end
   local fields = claims._header
   local name, why = algorithm_of(algorithm)
@@ -254,9 +254,9 @@ function crypto.jwt.verify(token, key, algorithm, check_times)
   end
   local exp, nbf, now = claims.exp, claims.nbf, rt.now() / 1e9
   if exp ~= nil and (type(exp) ~= "number" or now >= exp) then
-    return rt.fail("Internal", type(exp) == "number" and "the token has expired" or "the token's exp is no number")
+    return rt.fail("Internal", type(exp) == "number" and "the token has expired" or "the token's exp is not a number")
   elseif nbf ~= nil and (type(nbf) ~= "number" or now < nbf) then
-    return rt.fail("Internal", type(nbf) == "number" and "the token is not valid yet" or "the token's nbf is no number")
+    return rt.fail("Internal", type(nbf) == "number" and "the token is not valid yet" or "the token's nbf is not a number")
   end
   return claims, nil
 end

@@ -5,7 +5,7 @@ rt.lasting()
 return {
   get = function(name)
     if rt.raw.type(name) ~= "string" or name == "" then
-      return rt.fail("Invalid", "env.get wants the name of a variable, a text that is not empty")
+      return rt.fail("Invalid", "env.get expects the name of a variable, a non-empty string")
     end
     local ok, value, why = rt.host("env_get", name)
     if not ok then

@@ -7,7 +7,7 @@ local byte = raw.string.byte
 local env_type = rt.env.type
 
 local function not_text(name, what, value)
-  return rt.fail("Invalid", "hash." .. name .. " wants " .. what .. ", a text, not a " .. env_type(value))
+  return rt.fail("Invalid", "hash." .. name .. " expects " .. what .. ", a string, not a " .. env_type(value))
 end
 
 local function host(...)
@@ -39,7 +39,7 @@ for i = 1, #ALGORITHMS do
   end
 end
 
--- FNV-1a. The integers of Lua wrap at 64 bits, as the algorithm wants.
+-- FNV-1a. The integers of Lua wrap at 64 bits, as the algorithm requires.
 local function fnv(name, offset, prime, mask)
   return function(data)
     if type(data) ~= "string" then

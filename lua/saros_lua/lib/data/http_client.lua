@@ -1,4 +1,4 @@
--- The http_client module; the requests are made by the services of its name.
+-- The http_client module; the host's services of that name make the requests.
 local rt = ...
 rt.lasting()
 local raw = rt.raw
@@ -9,7 +9,7 @@ rt.library("duration")
 
 local SECOND, MILLISECOND = 1000000000, 1000000
 local MOST = 7 * 24 * 3600 * SECOND
-local PART = 64 * 1024 -- bytes that stream:read gives when it is not told how many
+local PART = 64 * 1024 -- bytes that stream:read returns by default
 
 local streams -- of this execution: how many there were
 
@@ -17,12 +17,12 @@ rt.each_program(function()
   streams = 0
 end)
 
--- The options as the services want them: a copy, with the timeout in milliseconds; or nil, why.
+-- The options as the host functions expect them: a copy, with the timeout in milliseconds; or nil, why.
 local function request_of(options)
   if options == nil then
     return {}
   elseif env_type(options) ~= "table" then
-    return nil, "wants a table of options, not a " .. env_type(options)
+    return nil, "expects a table of options, not a " .. env_type(options)
   end
   local request = {}
   for key, value in next, options do
@@ -70,7 +70,7 @@ new_stream, stream_of = rt.class("http_client.stream", {
     if size == nil then
       size = PART
     elseif raw.math.type(size) ~= "integer" or size < 1 then
-      return rt.fail("Invalid", "stream:read wants a number of bytes, an integer of 1 or more")
+      return rt.fail("Invalid", "stream:read expects a number of bytes, an integer of 1 or more")
     end
     if state.closed then
       return rt.fail("Invalid", "the stream is closed")
@@ -85,7 +85,7 @@ new_stream, stream_of = rt.class("http_client.stream", {
     return part, err
   end,
 
-  -- Lets the response go; closing again does nothing.
+  -- Releases the response; closing again does nothing.
   close = function(self)
     local state = stream_state(self, "close")
     rt.rescind(state.hold, "call")
@@ -126,9 +126,9 @@ end
 -- The arguments of a request as they are sent; nil, why.
 local function checked(name, method, url, options)
   if type(method) ~= "string" or method == "" then
-    return nil, "http_client.request wants a method, such as GET, as its first argument"
+    return nil, "http_client.request expects a method, such as GET, as its first argument"
   elseif type(url) ~= "string" or url == "" then
-    return nil, "http_client." .. name .. " wants a URL, a text that is not empty"
+    return nil, "http_client." .. name .. " expects a URL, a non-empty string"
   end
   local request, why = request_of(options)
   if not request then
@@ -162,11 +162,11 @@ end
 
 local MAX_BATCH = 100
 
--- Makes several requests at once, each {method, url, options?}: responses and errors, both by position; no
--- errors at all are nil. nil, err when the list itself cannot be used.
+-- Makes several requests at once, each {method, url, options?}: responses and errors, both by position; the
+-- errors are nil if there are none. nil, err when the list itself cannot be used.
 function http_client.request_batch(requests)
   if env_type(requests) ~= "table" or #requests == 0 or #requests > MAX_BATCH then
-    return rt.fail("Invalid", "http_client.request_batch wants a list of 1 to " .. MAX_BATCH .. " requests")
+    return rt.fail("Invalid", "http_client.request_batch expects a list of 1 to " .. MAX_BATCH .. " requests")
   end
   local list = {}
   for i = 1, #requests do
@@ -206,14 +206,14 @@ end
 -- A text as it is written in a query: blanks are +, and all but letters, digits and - _ . ~ is %XX.
 function http_client.encode_uri(text)
   if type(text) ~= "string" then
-    return rt.fail("Invalid", "http_client.encode_uri wants a text, not a " .. env_type(text))
+    return rt.fail("Invalid", "http_client.encode_uri expects a string, not a " .. env_type(text))
   end
   return (gsub(gsub(text, "[^%w%-_.~ ]", escaped), " ", "+"))
 end
 
 function http_client.decode_uri(text)
   if type(text) ~= "string" then
-    return rt.fail("Invalid", "http_client.decode_uri wants a text, not a " .. env_type(text))
+    return rt.fail("Invalid", "http_client.decode_uri expects a string, not a " .. env_type(text))
   end
   local rest = gsub(text, "%%%x%x", "")
   if find(rest, "%", 1, true) then

@@ -1,15 +1,15 @@
 -- The json module: plain JSON for the outside world, and JSON Schema (lua-surface §10).
 --
--- Unlike the wire codec it knows no reserved keys: "$bin" and "$error" are keys like others.
+-- Unlike the wire codec, it has no reserved keys: "$bin" and "$error" are keys like others.
 local rt = ...
 rt.lasting()
 local raw = rt.raw
 local type, pcall, utf8_len = raw.type, raw.pcall, raw.utf8.len
 local encoding, decoding = rt.library("json_encode"), rt.library("json_decode")
 
-local MAX_DEPTH = 128 -- what is decoded can also be encoded, and cross a boundary
+local MAX_DEPTH = 128 -- decoded values can also be encoded, and cross a boundary
 
--- An error is written as the fields that its methods give; other objects as they cross a boundary.
+-- An error is written as the fields that its methods return; other objects as they cross a boundary.
 local function stand_in(object)
   local state = rt.error_state(object)
   if not state then
@@ -20,7 +20,7 @@ local function stand_in(object)
   return true, { message = rt.text(message), kind = kind, retryable = state.retryable, details = state.details }
 end
 
--- `whole`: floats that are whole numbers are written as integers, as people and other tools write them.
+-- `whole`: floats that are whole numbers are written as integers, like other tools do.
 local function encoder(whole)
   return encoding.encoder({
     is_object = rt.is_object,
@@ -56,16 +56,16 @@ function json.encode(value)
   return written(encode(value))
 end
 
--- The same, with 3 and 3.0 kept apart: for payloads, which come back as they were.
+-- The same, but 3 and 3.0 stay different: payloads come back unchanged.
 function rt.exact_json(value)
   return written(exact(value))
 end
 
 function json.decode(text)
   if type(text) ~= "string" then
-    return rt.fail("Invalid", "json.decode wants a text, not a " .. rt.env.type(text))
+    return rt.fail("Invalid", "json.decode expects a string, not a " .. rt.env.type(text))
   elseif text == "" then
-    return rt.fail("Invalid", "json.decode wants a text that is not empty")
+    return rt.fail("Invalid", "json.decode expects a non-empty string")
   end
   local length, bad = utf8_len(text)
   if not length then
@@ -78,7 +78,7 @@ function json.decode(text)
   return value, nil
 end
 
--- The JSON of a schema that is given as a table or a text; nil, err.
+-- The JSON of a schema, which is a table or a string; nil, err.
 local function schema_text(schema)
   local kind = rt.env.type(schema)
   if kind == "string" then
@@ -93,7 +93,7 @@ local function schema_text(schema)
   return text
 end
 
--- `loose`: an empty table in the data is taken for a list or for an object, whichever the schema asks for.
+-- `loose`: an empty table in the data counts as a list or as an object, as the schema requires.
 local function check(schema, text, loose)
   local schema_json, err = schema_text(schema)
   if not schema_json then
@@ -122,7 +122,7 @@ function json.validate_string(schema, text)
   if text == nil then
     return false, invalid("data is required")
   elseif type(text) ~= "string" then
-    return false, invalid("json.validate_string wants a JSON text, not a " .. rt.env.type(text))
+    return false, invalid("json.validate_string expects a JSON string, not a " .. rt.env.type(text))
   end
   return check(schema, text, false)
 end

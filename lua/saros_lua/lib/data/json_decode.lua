@@ -1,7 +1,7 @@
 -- JSON text to Lua values: the fast core under the wire codec and the json module.
 --
 -- A null in an object drops its key. A null in an array leaves a hole, and the array's length is
--- remembered; a table that was {} is remembered too. So both cross again as what they were.
+-- remembered; so is a table that was {}. Both cross again unchanged.
 local rt = ...
 rt.lasting()
 local raw = rt.raw
@@ -20,11 +20,11 @@ local ESCAPES = {
 
 local json = {}
 
--- table -> EMPTY_OBJECT, or {hole, hole, ..., n = length, count = items that are there}
+-- table -> EMPTY_OBJECT, or {hole, hole, ..., n = length, count = items that are not null}
 local shapes = raw.setmetatable({}, { __mode = "k" })
 local EMPTY_OBJECT = {}
 
--- How `t` was decoded, when it is an array with nulls or {}, and its keys are still the same:
+-- How `t` was decoded, if it is an array with nulls or {}, and its keys are unchanged:
 -- the length of the array, or false for {}. Nil for all other tables.
 function json.shape(t)
   local shape = shapes[t]
@@ -51,16 +51,16 @@ function json.shape(t)
   return count == shape.count and n or nil
 end
 
--- The length of an array, the nulls that it was decoded with included.
+-- The length of an array, including the nulls with which it was decoded.
 function json.length(t)
   return json.shape(t) or rawlen(t)
 end
 
--- Makes decode(text) -> value, which raises a text that says what is wrong, and where.
---   limit: levels of nesting that are accepted
---   revive(key, value): what an object stands for whose only key starts with "$"; nil: itself
+-- Makes decode(text) -> value, which raises a string that says what is wrong, and where.
+--   limit: the accepted levels of nesting
+--   revive(key, value): the value of an object whose only key starts with "$"; nil: the object itself
 function json.decoder(limit, revive)
-  local text -- what is being read; readers get a position and return what they read and the next position
+  local text -- the text being read; readers take a position and return a value and the next position
 
   local function malformed(pos, what)
     local lines, start, break_at = 1, 0, find(text, "\n", 1, true)
@@ -78,7 +78,7 @@ function json.decoder(limit, revive)
     return match(text, "^[ \t\r\n]*()", pos)
   end
 
-  -- One \u escape, or the pair of them that makes one character; pos is that of its "u".
+  -- One \u escape, or the pair that makes one character; pos is the position of its "u".
   local function unicode(pos)
     local hex = match(text, "^%x%x%x%x", pos + 1)
     if not hex then
@@ -95,7 +95,7 @@ function json.decoder(limit, revive)
     return utf8_char(0x10000 + ((code - 0xD800) << 10) + (tonumber(low, 16) - 0xDC00)), pos + 11
   end
 
-  -- Where a string that begins at pos ends, when that is far away, else nil.
+  -- The end of a string that begins at pos if it is far away, else nil.
   local function far_end(pos)
     local stop = find(text, '"', pos, true)
     while stop and stop > pos and byte(text, stop - 1) == 92 do
@@ -103,7 +103,7 @@ function json.decoder(limit, revive)
       while first > pos and byte(text, first - 1) == 92 do
         first = first - 1
       end
-      if first < pos or (stop - first) % 2 == 0 then -- the backslashes stand for themselves
+      if first < pos or (stop - first) % 2 == 0 then -- the backslashes escape each other
         break
       end
       stop = find(text, '"', stop + 1, true)
@@ -111,7 +111,7 @@ function json.decoder(limit, revive)
     return stop and stop - pos > LONG and stop or nil
   end
 
-  -- A long string is read by the host, which is quicker than a pattern.
+  -- The host reads long strings: it is faster than a pattern.
   local function long_text(pos, stop)
     local ok, content, why = rt.host("json_text_of", sub(text, pos - 1, stop))
     if not ok then
@@ -120,7 +120,7 @@ function json.decoder(limit, revive)
     return content, stop + 1
   end
 
-  -- A string with escapes; pos is that of its first character.
+  -- A string with escapes; pos is the position of its first character.
   local function escaped(pos)
     local parts, n = {}, 0
     while true do

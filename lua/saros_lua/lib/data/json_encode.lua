@@ -14,7 +14,7 @@ local shape_of = rt.library("json_decode").shape
 
 local MAX_DEPTH = 128
 local LONG = 16384 -- bytes
-local MAX_KEY = 65536 -- bytes, as json_decode.lua has it
+local MAX_KEY = 65536 -- bytes, as in json_decode.lua
 local MAX_KNOWN = 1000 -- keys whose JSON is kept
 local MAX_BUFFER = 4096 -- pieces; a longer buffer is not kept
 local SPECIAL = '["\\\0-\31\128-\255]' -- a string without any of these is written as it is
@@ -34,8 +34,8 @@ local function quote(text)
   return '"' .. gsub(text, '["\\\0-\31]', escapes) .. '"'
 end
 
--- A finite float. It has a point or an exponent, so that it does not come back as an integer; but a whole
--- number has none if `whole` asks for that.
+-- A finite float. It has a point or an exponent, so that it does not come back as an integer; with `whole`,
+-- whole numbers have neither.
 local function float(value, whole)
   local text, digits = value .. "", 14
   while tonumber(text) ~= value do
@@ -50,7 +50,7 @@ local function float(value, whole)
   return text
 end
 
--- What is wrong with a table that is neither a list nor a map; no order of keys shows in it.
+-- The fault of a table that is neither a list nor a map; it does not depend on the order of the keys.
 local function misshapen(t)
   local text, number, other, items
   for key in next, t do
@@ -101,7 +101,7 @@ end
 -- {what =, table = ?, part, part, ...}, whose parts are the path from the innermost outwards.
 local function worker(policy)
   local buffer, keys, whole = {}, {}, policy.whole
-  local heads, tails, known = {}, {}, 0 -- '{"key":' and ',"key":' of the keys that were seen
+  local heads, tails, known = {}, {}, 0 -- '{"key":' and ',"key":' of known keys
   local put
 
   local function refuse(what, t)
@@ -109,7 +109,7 @@ local function worker(policy)
   end
 
   local function within(fault, t, part)
-    if fault.table == t then -- a cycle is named by its outermost table
+    if fault.table == t then -- a cycle is reported at its outermost table
       for i = #fault, 1, -1 do
         fault[i] = nil
       end
@@ -133,7 +133,7 @@ local function worker(policy)
     return n + 1
   end
 
-  -- The host writes long strings, for it is quicker. What is too large for it would take long here, too.
+  -- The host writes long strings, because it is faster. Strings too large for it would take long here, too.
   local function put_long(n, text)
     local ok, quoted = rt.host("json_quote", text)
     if not ok and quoted == "Invalid" then
@@ -257,7 +257,7 @@ local function worker(policy)
     return put_list(n, t, length, depth, base)
   end
 
-  -- What the runtime made: an error, a time, a channel...; `tag` is the reserved key it goes under.
+  -- An object of the runtime: an error, a time, a channel...; `tag` is its reserved key.
   local function put_object(n, object, depth, base)
     local known_object, value, tag = policy.object(object)
     if not known_object then
@@ -329,7 +329,7 @@ local json = {}
 -- Makes encode(value) -> text, or nil, path, what: the path ("items[3].price") of what cannot be
 -- written, and what it is ("a function"). The policy says:
 --   is_object(x): whether a table with a metatable is an object of the runtime
---   object(x): true, the value that stands for it, a reserved key ?; or false, what it is
+--   object(x): true, the value to write for it, a reserved key ?; or false, a description
 --   binary(bytes), not_finite(what): JSON; or nil, what it is
 --   whole ?: whether floats that are whole numbers are written as integers
 --   guard(key) ?: the key to write instead, for one that starts with "$" and is alone in its map
@@ -337,7 +337,7 @@ function json.encoder(policy)
   local idle
   return function(value)
     local encode = idle or worker(policy)
-    idle = nil -- a hook of the policy may encode something while this works
+    idle = nil -- a hook of the policy may encode something meanwhile
     local text, fault = encode(value)
     idle = encode
     if text then

@@ -32,7 +32,7 @@ local function merged(base, added)
   return all
 end
 
--- The JSON object of some fields; raises at the caller of the method that calls this.
+-- The JSON object of some fields; raises at the caller of the method that calls this function.
 local function to_json(fields, method)
   if next(fields) == nil then
     return "{}"
@@ -51,11 +51,11 @@ for i = 1, #LEVELS do
   logger[level] = function(self, message, fields)
     local own = fields_of(self, level)
     if type(message) ~= "string" then
-      raw.error("logger:" .. level .. " wants a text, not a " .. env_type(message) .. "; use tostring", 2)
+      raw.error("logger:" .. level .. " expects a string, not a " .. env_type(message) .. "; use tostring", 2)
     elseif fields == nil then
       fields = own
     elseif env_type(fields) ~= "table" then
-      raw.error("logger:" .. level .. " wants a table of fields, not a " .. env_type(fields), 2)
+      raw.error("logger:" .. level .. " expects a table of fields, not a " .. env_type(fields), 2)
     elseif next(own) ~= nil then
       fields = merged(own, fields)
     end
@@ -69,7 +69,7 @@ end
 logger["with"] = function(self, fields)
   local own = fields_of(self, "with")
   if env_type(fields) ~= "table" then
-    raw.error("logger:with wants a table of fields, not a " .. env_type(fields), 2)
+    raw.error("logger:with expects a table of fields, not a " .. env_type(fields), 2)
   end
   return new(merged(own, rt.decode(to_json(fields, "with"))))
 end
@@ -77,7 +77,7 @@ end
 function logger.named(self, name)
   local own = fields_of(self, "named")
   if type(name) ~= "string" or name == "" then
-    return rt.fail("Invalid", "logger:named wants a name, a text that is not empty")
+    return rt.fail("Invalid", "logger:named expects a name, a non-empty string")
   end
   local outer = own[NAME]
   if type(outer) == "string" then

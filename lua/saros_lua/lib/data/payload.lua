@@ -1,4 +1,4 @@
--- The payload global: a value together with the format it is in (lua-surface §4).
+-- The payload global: a value together with its format (lua-surface §4).
 local rt = ...
 rt.lasting()
 local raw = rt.raw
@@ -72,7 +72,7 @@ local texts = {
   },
 }
 
--- What the payload stands for, as a Lua value; or nil, err.
+-- The payload's value, as a Lua value; or nil, err.
 local function value_of(state)
   local text = texts[state.format]
   if text then
@@ -104,7 +104,7 @@ local function written(value, format)
     if rt.error_state(value) then
       return true, value
     end
-    return false, failed("a " .. rt.env.type(value) .. " is no error")
+    return false, failed("a " .. rt.env.type(value) .. " is not an error")
   end
   local text = plain_text(value)
   if not text then
@@ -132,7 +132,7 @@ function methods.get_format(self)
   return self_of(self, "get_format").format
 end
 
--- A copy of the value that the payload stands for.
+-- A copy of the payload's value.
 function methods.unmarshal(self)
   local state = self_of(self, "unmarshal")
   local value, err = value_of(state)
@@ -173,7 +173,7 @@ new, get = rt.class("payload", methods, {
   end,
 })
 
--- In a value that crosses a boundary a payload is the value that it stands for.
+-- Inside a value that crosses a boundary, a payload becomes its own value.
 function rt.wire.payload(_, object)
   local value, err = value_of(get(object))
   if err then
@@ -182,7 +182,7 @@ function rt.wire.payload(_, object)
   return value
 end
 
--- A payload of a value; a payload is one already.
+-- Makes a payload of a value; returns a payload as it is.
 function rt.payload_new(value)
   if get(value) then
     return value

@@ -1,4 +1,4 @@
--- The uuid module (RFC 9562). Random bits and time are the execution's own, so workflows replay them.
+-- The uuid module (RFC 9562). Random bits and time come from the execution, so workflows replay them.
 local rt = ...
 rt.lasting()
 local raw = rt.raw
@@ -55,7 +55,7 @@ local function checked(what, text)
     return bytes
   end
   local got = type(text) == "string" and '"' .. rt.shown(sub(text, 1, 64)) .. '"' or "a " .. env_type(text)
-  return rt.fail("Invalid", what .. " wants a UUID, not " .. got)
+  return rt.fail("Invalid", what .. " expects a UUID, not " .. got)
 end
 
 local function hashed(version, algorithm, namespace, name)
@@ -64,7 +64,7 @@ local function hashed(version, algorithm, namespace, name)
   if not bytes then
     return nil, err
   elseif type(name) ~= "string" then
-    return rt.fail("Invalid", what .. " wants a name, a text, not a " .. env_type(name))
+    return rt.fail("Invalid", what .. " expects a name, a string, not a " .. env_type(name))
   end
   local ok, digest, why = rt.host("hash_digest", algorithm, bytes .. name, true)
   if not ok then
@@ -89,7 +89,7 @@ end
 
 local uuid = {}
 
--- node: made up once per execution; last_step: each step is used once;
+-- node: drawn once per execution; last_step: each step is used once;
 -- last_ms, count: within a millisecond the 12 bits after the time count on, so that UUIDs stay in order.
 local own
 
@@ -101,7 +101,7 @@ function uuid.v1()
   local state = rt.happening or own
   if not state.node then
     local sequence, first, rest = unpack("c2Bc5", rt.random_bytes(8))
-    state.node = sequence .. char(first | 1) .. rest -- the odd bit: no network card has this number
+    state.node = sequence .. char(first | 1) .. rest -- the lowest bit is set: no network card has such an address
   end
   local step = rt.now() // 100 + STEPS_TO_1970
   if state.last_step and step <= state.last_step then

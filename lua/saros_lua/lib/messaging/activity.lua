@@ -1,4 +1,4 @@
--- The activity module: what a function may know and tell while it runs as an activity.
+-- The activity module: information and heartbeats of a function that runs as an activity.
 local rt = ...
 rt.lasting()
 local raw = rt.raw
@@ -18,10 +18,10 @@ function activity.info()
   if not is_activity() then
     return outside("info")
   end
-  return rt.decode(rt.encode(rt.start.info, "info")), nil -- a copy, the caller's to change
+  return rt.decode(rt.encode(rt.start.info, "info")), nil -- a copy, which the caller may change
 end
 
--- Tells that the activity is alive; `details` reach the next attempt as info().heartbeat_details.
+-- Reports that the activity is alive; `details` reach the next attempt as info().heartbeat_details.
 function activity.heartbeat(details)
   if not is_activity() then
     return outside("heartbeat")

@@ -94,14 +94,14 @@ local function enqueue(ch, side, op)
     q = queue()
     ch[side] = q
   end
-  while q.first <= q.last and q[q.first].group.done do -- what a select in a loop leaves behind
+  while q.first <= q.last and q[q.first].group.done do -- left behind by a select in a loop
     q[q.first] = nil
     q.first = q.first + 1
   end
   push(q, op)
 end
 
--- Blocks until one operation of the group takes effect; returns it and what it got.
+-- Blocks until one operation of the group takes effect; returns the operation and its results.
 local function wait(group)
   local op, value, ok = block(function()
     group.done = true
@@ -201,13 +201,13 @@ end
 
 local function select(cases)
   if rt.env.type(cases) ~= "table" then
-    error("channel.select wants a table of cases", 2)
+    error("channel.select expects a table of cases", 2)
   end
   local list, n = {}, #cases
   for i = 1, n do
     local case = case_of(cases[i])
     if not case then
-      error("channel.select: item " .. i .. " is no case; make it with case_receive() or case_send(v)", 2)
+      error("channel.select: item " .. i .. " is not a case; make it with case_receive() or case_send(v)", 2)
     end
     list[i] = case
   end
@@ -226,7 +226,7 @@ local function select(cases)
     return { default = true, ok = true }
   end
   if n == 0 then
-    error("channel.select without a case would block for ever", 2)
+    error("channel.select without cases would block for ever", 2)
   end
   local group, task = {}, current()
   for i = 1, n do
@@ -241,7 +241,7 @@ local function select(cases)
   return result(op.case, value, ok)
 end
 
--- For the library: non-blocking, and never failing on a closed channel.
+-- For the library: does not block, and does not fail on a closed channel.
 function rt.channel_new(capacity)
   return new({ first = 1, last = 0, capacity = capacity, closed = false })
 end
@@ -258,7 +258,7 @@ function rt.channel_close(self)
   close(get(self))
 end
 
--- The unread items of a channel that `keep(value)` does not want to keep are removed and returned.
+-- Removes and returns the unread items of a channel for which `keep(value)` is false.
 function rt.channel_extract(self, wanted)
   local ch = get(self)
   local taken, kept = {}, {}
@@ -288,7 +288,7 @@ return {
       capacity = 0
     end
     if raw.math.type(capacity) ~= "integer" or capacity < 0 then
-      error("channel.new wants a capacity of 0 or more", 2)
+      error("channel.new expects a capacity of 0 or more", 2)
     end
     return rt.channel_new(capacity)
   end,

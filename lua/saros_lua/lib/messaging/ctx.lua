@@ -5,7 +5,7 @@ local raw = rt.raw
 local type = raw.type
 local env_type = rt.env.type
 
--- What user code gets is a copy: changing it must not change what flows on from here.
+-- User code gets a copy: its changes must not reach the values that flow on from here.
 local function copy(value)
   if env_type(value) == "table" then
     return rt.decode(rt.encode(value, "context"))
@@ -18,7 +18,7 @@ local ctx = {}
 function ctx.get(key)
   if type(key) ~= "string" or key == "" then
     local got = key == "" and "an empty text" or "a " .. env_type(key)
-    return rt.fail("Invalid", "ctx.get wants a key, a text that is not empty, not " .. got)
+    return rt.fail("Invalid", "ctx.get expects a key, a non-empty string, not " .. got)
   end
   local value = rt.context[key]
   if value == nil then

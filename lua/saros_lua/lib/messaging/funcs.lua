@@ -9,7 +9,7 @@ local env_type = rt.env.type
 local EMPTY = {}
 local base = { options = EMPTY }
 local MAX_NAME = 1000 -- bytes
-local taken = {} -- activity ids of a workflow's calls; that of a cancelled call is never free again
+local taken = {} -- activity ids of a workflow's calls; the id of a cancelled call is never free again
 
 -- Starts the call; returns its command ref, or nil, err.
 local function start(state, id, ...)
@@ -46,7 +46,7 @@ local function start(state, id, ...)
   return rt.command("call", body .. "}")
 end
 
--- A call has ended itself.
+-- A call has ended by itself.
 local function ended(state)
   if state.options.id then
     taken[state.options.id] = nil
@@ -146,7 +146,7 @@ end
 new_executor, executor_of = rt.class("executor", {
   with_context = function(self, values)
     if env_type(values) ~= "table" then
-      return rt.fail("Invalid", "with_context wants a table, not a " .. env_type(values))
+      return rt.fail("Invalid", "with_context expects a table, not a " .. env_type(values))
     end
     local ok, json = raw.pcall(encode, values, "context")
     if not ok then
@@ -158,7 +158,7 @@ new_executor, executor_of = rt.class("executor", {
   end,
   with_options = function(self, given)
     if env_type(given) ~= "table" then
-      return rt.fail("Invalid", "with_options wants a table, not a " .. env_type(given))
+      return rt.fail("Invalid", "with_options expects a table, not a " .. env_type(given))
     end
     local options = rt.library("options")
     local wire, why = options.activity(given)

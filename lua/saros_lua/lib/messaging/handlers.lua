@@ -1,11 +1,11 @@
--- Queries and updates: workflow.on_query and workflow.on_update hold handlers, clients ask them.
+-- Queries and updates: workflow.on_query and workflow.on_update register handlers, and clients call them.
 local rt = ...
 rt.lasting()
 local raw = rt.raw
 local pcall, unpack = raw.pcall, raw.table.unpack
 local encode, decode, command, run_ready = rt.encode, rt.decode, rt.command, rt.run_ready
 
--- Runs a handler as a task, and answer(value, err) with what it returned or raised.
+-- Runs a handler as a task, then calls answer(value, err) with its result or error.
 function rt.run_handler(fn, args, answer)
   local n = rt.length(args)
   local task = rt.spawn(function()
@@ -31,7 +31,7 @@ function rt.answer(id, value, err)
   command("answer", '{"id":' .. encode(id, "id") .. ',"' .. (err ~= nil and "err" or "ok") .. '":' .. json .. "}")
 end
 
--- What is asked of nobody.
+-- Answers a request that has no handler.
 local function unknown(kind, asked)
   local message = "there is no " .. kind .. " " .. rt.shown(asked.name) .. "; define it with workflow.on_" .. kind .. "(name, fn)"
   return rt.answer(asked.id, nil, rt.error({ kind = "NotFound", message = message, retryable = false }))
@@ -44,7 +44,7 @@ function rt.on.query(body)
     return unknown("query", query)
   end
   if rt.closed then
-    rt.drop_ready() -- what was left when the program ended does not go on
+    rt.drop_ready() -- tasks that were left when the program ended do not go on
   end
   local answered = false
   rt.answering = query.id -- commands are refused meanwhile
@@ -65,7 +65,7 @@ local function answer_later(id)
   end
 end
 
--- An update: its validator may refuse it; then its handler runs like any coroutine, and may block.
+-- An update: its validator may reject it; otherwise its handler runs like any coroutine, and may block.
 function rt.on.update(body)
   local update = decode(body)
   local args = update.args or {}

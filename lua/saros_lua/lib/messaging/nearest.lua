@@ -1,10 +1,10 @@
--- Which known name a misspelt one was meant to be.
+-- The known name that a misspelt name probably means.
 local rt = ...
 rt.lasting()
 local raw = rt.raw
 local byte, gsub, lower = raw.string.byte, raw.string.gsub, raw.string.lower
 
-local ALIKE = 0.8 -- of the letters, in the same order: "maxattempts" is like "maximum_attempts"
+local ALIKE = 0.8 -- share of the letters in the same order: "maxattempts" is like "maximum_attempts"
 local LONGEST = 100
 
 local function letters(name)

@@ -11,7 +11,7 @@ local MAX_MS = 100 * 366 * 86400000 -- a hundred years
 local MAX_NAME = 1000 -- bytes of an id or of a name
 rt.library("duration")
 
--- Each reader returns the wire value, or nil and what is wanted instead.
+-- Each reader returns the wire value, or nil and a description of the expected value.
 local function milliseconds(value)
   local ns, why = rt.duration.parse_ns(value, MS)
   if not ns then
@@ -92,7 +92,7 @@ local function one_of(...)
   end
 end
 
-local retry_policy -- a reader too
+local retry_policy -- also a reader
 
 local ACTIVITY = {
   start_to_close_timeout = milliseconds,
@@ -162,7 +162,7 @@ local function no_option(key, meant)
   return "there is no option " .. rt.shown(key) .. hint
 end
 
--- The option that a key without a known prefix is a slip of, or nil when the key is nobody's.
+-- The option that a key without a known prefix misspells, or nil if there is none.
 local function slip(key, mine)
   if key == "timeout" then -- has no prefix
     return nil
@@ -172,7 +172,7 @@ local function slip(key, mine)
       return (mine == ACTIVITY and "activity." or "workflow.") .. name
     end
   end
-  if #key < 6 then -- so short a name is like too many
+  if #key < 6 then -- so short a name resembles too many others
     return nil
   end
   local nearest = rt.library("nearest")
@@ -184,7 +184,7 @@ local function slip(key, mine)
   return nearest(key, mine == ACTIVITY and ACTIVITIES or WORKFLOWS)
 end
 
--- The name of the option of `mine` that a key is, or nil; and what is wrong with a key that should be one.
+-- The name of the option in `mine` for a key, or nil; and a message about a key that is probably misspelt.
 local function named(key, mine)
   local rest = sub(key, 1, 9) == "temporal." and sub(key, 10) or key
   local group = GROUPS[sub(rest, 1, 9)]
@@ -202,8 +202,8 @@ local function named(key, mine)
   end
 end
 
--- Reads the options of `given` into a new table. What is wrong: nil, message, of the first key in order of
--- their names.
+-- Reads the options of `given` into a new table; or nil, message for the first faulty key in order of
+-- the names.
 local function read(given, readers, name_of, into)
   local keys = {}
   for key in next, given do
@@ -267,7 +267,7 @@ function options.workflow(given)
   return read(given, WORKFLOW, named, {})
 end
 
--- Options of an execution itself, as of process.set_options, in a new table; nil, message.
+-- The options of an execution itself, as for process.set_options, in a new table; nil, message.
 function options.own(given, readers)
   local names = names_of(readers, "")
   return read(given, readers, function(key)
@@ -280,7 +280,7 @@ function options.own(given, readers)
 end
 options.boolean = boolean
 
--- A copy of a, and b's entries over it.
+-- A copy of a with b's entries on top.
 function options.merge(a, b)
   local merged = {}
   for key, value in next, a do

@@ -12,10 +12,10 @@ local UNBOUNDED = raw.math.maxinteger
 
 -- Messages -----------------------------------------------------------------------------------------
 
-local inbox -- channel of all that has no listener; made with the first message or inbox()
+local inbox -- channel of messages without a listener; made with the first message or inbox()
 local listeners -- topic -> {channel, messages = true?}
 local topics -- listener channel -> topic
-local unwanted -- topics that were listened to, and are not any more
+local unwanted -- topics that are no longer listened to
 
 rt.library("channel")
 rt.library("payload")
@@ -36,7 +36,7 @@ new_message, message_of = rt.class("message", {
   from = function(self)
     return message_of(self).from
   end,
-  -- One payload per value that was sent; a message that was sent without any has one of nil.
+  -- One payload per value that was sent; a message without values has one payload of nil.
   payload = function(self)
     local state = message_of(self)
     if not state.objects then
@@ -85,7 +85,7 @@ function rt.on.message(body)
   route(decode(body))
 end
 
--- What the program listens to: topic -> listener.
+-- The topics that the program listens to: topic -> listener.
 function rt.topics()
   return listeners
 end
@@ -133,8 +133,8 @@ end
 -- Events: EXIT, CANCEL, LINK_DOWN ------------------------------------------------------------------
 
 local events -- the channel; queued into from the first event on
-local expects_exit -- pid -> true when its end will be told, until then it has not ended for this program; then false
-local asked -- whether the code has ever asked for it
+local expects_exit -- pid -> true while its end is still to be reported, then false
+local asked -- whether the code has ever called events()
 local options
 
 rt.each_program(function()
@@ -163,9 +163,9 @@ function rt.on.exit(body)
   rt.channel_offer(event_channel(), event)
 end
 
--- Note that the end of an execution that this one has started will be told as EXIT.
+-- Records that the end of an execution started here will be reported as EXIT.
 function rt.expect_exit(pid)
-  if expects_exit[pid] == nil then -- it may be told before the start has given the pid
+  if expects_exit[pid] == nil then -- EXIT may arrive before the start has returned the pid
     expects_exit[pid] = true
   end
 end
@@ -193,7 +193,7 @@ function rt.on.cancel(body)
   end
 end
 
--- The app has been loaded anew, and this program runs the code of before.
+-- The app has been reloaded, and this program runs the old code.
 function rt.outdated()
   if options.upgradable then
     rt.channel_offer(event_channel(), { kind = "OUTDATED", from = "" })
@@ -212,7 +212,7 @@ end
 
 local function ask_true(verb, dest, reason)
   if not text(dest) then
-    return rt.fail("Invalid", "process." .. verb .. " wants a pid, a name or a workflow id")
+    return rt.fail("Invalid", "process." .. verb .. " expects a pid, a name or a workflow id")
   end
   local _, err = ask({ verb = verb, to = dest, reason = reason })
   if err then
@@ -233,9 +233,9 @@ end
 
 function process.send(dest, topic, ...)
   if not text(dest) then
-    return rt.fail("Invalid", "process.send wants a pid, a name or a workflow id as its first argument")
+    return rt.fail("Invalid", "process.send expects a pid, a name or a workflow id as its first argument")
   elseif not text(topic) then
-    return rt.fail("Invalid", "process.send wants a topic as its second argument")
+    return rt.fail("Invalid", "process.send expects a topic as its second argument")
   elseif sub(topic, 1, 1) == "@" then
     return rt.fail("Invalid", "the topic " .. rt.shown(topic) .. " is reserved: topics of your own do not start with @")
   end
@@ -248,7 +248,7 @@ function process.send(dest, topic, ...)
     if expects_exit[dest] == false then
       return rt.fail("NotFound", "process " .. rt.shown(dest) .. " not found")
     end
-    command("tell", body) -- a handler that answers whoever asked is not overtaken by the next message
+    command("tell", body) -- awaited, so that the next message cannot overtake this one
     return true
   end
   local expected = expects_exit[dest]
@@ -265,7 +265,7 @@ end
 
 function process.listen(topic, opts)
   if not text(topic) or sub(topic, 1, 1) == "@" then
-    return rt.fail("Invalid", "process.listen wants a topic that does not start with @")
+    return rt.fail("Invalid", "process.listen expects a topic that does not start with @")
   end
   local listener = listeners[topic]
   if listener then
@@ -276,7 +276,7 @@ function process.listen(topic, opts)
   listener = { channel = rt.channel_new(UNBOUNDED), messages = messages }
   listeners[topic] = listener
   topics[listener.channel] = topic
-  if inbox then -- what came before anybody listened
+  if inbox then -- messages that came before the listener
     local function mine(message)
       return message_of(message).topic == topic
     end
@@ -349,9 +349,9 @@ end
 -- Whether this code may read from workflow `dest`: true, or nil, err.
 local function may_read(verb, dest)
   if rt.workflow then
-    return rt.fail("Invalid", "process." .. verb .. " is for functions; a workflow learns of others by monitor and messages")
+    return rt.fail("Invalid", "process." .. verb .. " is for functions; a workflow watches others with monitor and messages")
   elseif not text(dest) then
-    return rt.fail("Invalid", "process." .. verb .. " wants the pid, name or id of a workflow")
+    return rt.fail("Invalid", "process." .. verb .. " expects the pid, name or id of a workflow")
   end
   return true
 end
@@ -361,30 +361,30 @@ local function read(verb, dest, cursor)
   if not ok then
     return nil, err
   elseif cursor ~= nil and not text(cursor) then
-    return rt.fail("Invalid", "process." .. verb .. " wants a cursor that it gave before, or nil")
+    return rt.fail("Invalid", "process." .. verb .. " expects a cursor that it returned before, or nil")
   end
   return ask({ verb = verb, to = dest, name = cursor })
 end
 
--- How a workflow stands: {id, run_id, status, start_time, search_attributes, result, error, ...}.
+-- Describes a workflow: {id, run_id, status, start_time, search_attributes, result, error, ...}.
 function process.describe(dest)
   return read("describe", dest)
 end
 
--- What has happened to a workflow since a cursor (nil: since its start): {events, cursor, status}. Waits for
--- more; the cursor is nil once the workflow has ended and all of it was told.
+-- The events of a workflow since a cursor (nil: since its start): {events, cursor, status}. Waits for
+-- more; the cursor is nil once the workflow has ended and all events were returned.
 function process.history(dest, cursor)
   return read("history", dest, cursor)
 end
 
--- Has a handler of a workflow answer: one of workflow.on_query or of workflow.on_update.
+-- Calls a handler of a workflow, of workflow.on_query or workflow.on_update.
 local function asking(verb)
   return function(dest, name, ...)
     local ok, err = may_read(verb, dest)
     if not ok then
       return nil, err
     elseif not text(name) then
-      return rt.fail("Invalid", "process." .. verb .. " wants the name of a handler as its second argument")
+      return rt.fail("Invalid", "process." .. verb .. " expects the name of a handler as its second argument")
     end
     local args, failure = rt.pack("argument", ...)
     if not args then
@@ -402,10 +402,10 @@ function process.get_options()
   return { trap_links = options.trap_links, upgradable = options.upgradable }
 end
 
--- Options that are absent stay as they are.
+-- Absent options keep their values.
 function process.set_options(opts)
   if env.type(opts) ~= "table" then
-    return rt.fail("Invalid", "process.set_options wants a table, not a " .. env.type(opts))
+    return rt.fail("Invalid", "process.set_options expects a table, not a " .. env.type(opts))
   end
   local library = rt.library("options")
   local read, why = library.own(opts, { trap_links = library.boolean, upgradable = library.boolean })
@@ -420,10 +420,10 @@ end
 
 local LOCAL = "local"
 
--- What is wrong with a name and the scope that it is for, or nil.
+-- The fault in a name or its scope, or nil.
 local function misnamed(verb, name, scope)
   if not text(name) then
-    return "process.registry." .. verb .. " wants a name"
+    return "process.registry." .. verb .. " expects a name"
   elseif scope ~= nil and scope ~= LOCAL then
     return "process.registry."
       .. verb
@@ -433,7 +433,7 @@ local function misnamed(verb, name, scope)
   end
 end
 
--- A function of the registry that has only a name to tell.
+-- A registry function that takes only a name.
 local function by_name(verb)
   return function(name, scope)
     local why = misnamed(verb, name, scope)
@@ -446,11 +446,11 @@ end
 
 process.registry = {
   LOCAL = LOCAL,
-  GLOBAL = "global", -- is refused with a sentence
+  GLOBAL = "global", -- refused with an error that explains why
   register = function(name, pid, scope)
     local why = misnamed("register", name, scope)
     if not why and pid ~= nil and not text(pid) then
-      why = "process.registry.register wants a pid, not a " .. env.type(pid)
+      why = "process.registry.register expects a pid, not a " .. env.type(pid)
     end
     if why then
       return rt.fail("Invalid", why)
@@ -467,7 +467,7 @@ process.registry = {
 
 function process.upgrade(entry, ...)
   if entry ~= nil and not text(entry) then
-    return rt.fail("Invalid", "process.upgrade wants an entry id, or nil for the same entry")
+    return rt.fail("Invalid", "process.upgrade expects an entry id, or nil for the same entry")
   end
   return rt.continue_as_new(entry, rt.context_json(), ...)
 end

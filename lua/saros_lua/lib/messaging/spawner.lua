@@ -1,4 +1,4 @@
--- Immutable spawners: process.spawn*, process.exec, workflow.call and what with_* builds on them.
+-- Immutable spawners: process.spawn*, process.exec, workflow.call and their with_* methods.
 local rt = ...
 rt.lasting()
 local raw = rt.raw
@@ -26,9 +26,9 @@ end
 -- The common part of every form: {"entry":...,"host":... as JSON; or nil, err.
 local function body_of(state, form, entry, host, ...)
   if not text(entry) then
-    return rt.fail("Invalid", "process." .. form .. " wants an entry id as its first argument")
+    return rt.fail("Invalid", "process." .. form .. " expects an entry id as its first argument")
   elseif not text(host) then
-    return rt.fail("Invalid", "process." .. form .. " wants a worker or a process host as its second argument")
+    return rt.fail("Invalid", "process." .. form .. " expects a worker or a process host as its second argument")
   end
   if state.options.error then
     return rt.fail("Invalid", state.options.error)
@@ -39,7 +39,7 @@ local function body_of(state, form, entry, host, ...)
   end
   local monitor = FORMS[form]
   if rt.workflow and form == "spawn" then
-    monitor = ',"monitor":true' -- a workflow hears of every child's end
+    monitor = ',"monitor":true' -- a workflow gets the end of every child
   end
   local parts = { '{"entry":', encode(entry, "entry"), ',"host":', encode(host, "host"), ',"args":', args, monitor }
   local context = rt.context_json(state.context)
@@ -86,7 +86,7 @@ end
 
 local function with_options(state, given)
   if env_type(given) ~= "table" then
-    return rt.fail("Invalid", "with_options wants a table, not a " .. env_type(given))
+    return rt.fail("Invalid", "with_options expects a table, not a " .. env_type(given))
   end
   local wire, why = options.workflow(given)
   if not wire then
@@ -97,7 +97,7 @@ end
 
 local function with_context(state, values)
   if env_type(values) ~= "table" then
-    return rt.fail("Invalid", "with_context wants a table, not a " .. env_type(values))
+    return rt.fail("Invalid", "with_context expects a table, not a " .. env_type(values))
   end
   local ok, json = raw.pcall(encode, values, "context")
   if not ok then
@@ -115,13 +115,13 @@ local methods = {
   end,
   with_name = function(self, name)
     if not text(name) then
-      return rt.fail("Invalid", "with_name wants a name")
+      return rt.fail("Invalid", "with_name expects a name")
     end
     return with(get(self), "name", name)
   end,
   with_message = function(self, topic, ...)
     if not text(topic) or raw.string.sub(topic, 1, 1) == "@" then
-      return rt.fail("Invalid", "with_message wants a topic that does not start with @")
+      return rt.fail("Invalid", "with_message expects a topic that does not start with @")
     end
     local payloads, err = rt.pack("payload", ...)
     if not payloads then

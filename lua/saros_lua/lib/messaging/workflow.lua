@@ -37,11 +37,11 @@ end)
 function workflow.version(change_id, lowest, highest)
   local integer = raw.math.tointeger
   if type(change_id) ~= "string" or change_id == "" or raw.string.find(change_id, "#", 1, true) then
-    raw.error("workflow.version wants a change id, a text without '#', as its first argument", 2)
+    raw.error("workflow.version expects a change id, a string without '#', as its first argument", 2)
   end
   lowest, highest = integer(lowest), integer(highest)
   if not lowest or not highest or lowest > highest then
-    raw.error("workflow.version wants two whole numbers, min_supported <= max_supported", 2)
+    raw.error("workflow.version expects two whole numbers, min_supported <= max_supported", 2)
   end
   local version = versions[change_id]
   if not version then
@@ -79,11 +79,11 @@ end
 
 function workflow.attrs(given)
   if env_type(given) ~= "table" then
-    return rt.fail("Invalid", "workflow.attrs wants {search = {...}, memo = {...}}")
+    return rt.fail("Invalid", "workflow.attrs expects {search = {...}, memo = {...}}")
   end
   for key in raw.next, given do
     if key ~= "search" and key ~= "memo" then
-      return rt.fail("Invalid", "workflow.attrs wants {search = {...}, memo = {...}} and nothing else")
+      return rt.fail("Invalid", "workflow.attrs expects {search = {...}, memo = {...}} and nothing else")
     end
   end
   local search, why = attributes(given.search, "search")
@@ -99,7 +99,7 @@ function workflow.attrs(given)
   if why then
     return rt.fail("Invalid", why)
   end
-  -- What can be stored is stored also when the rest cannot: callers often ignore the error.
+  -- Store the valid attributes even if others are invalid: callers often ignore the error.
   search, why = rt.facts_attributes(search)
   if not why or search ~= "{}" or memo ~= "{}" then
     rt.command("attrs", '{"search":' .. search .. ',"memo":' .. memo .. "}")
@@ -119,8 +119,8 @@ function workflow.continue_as_new(...)
   return rt.continue_as_new(nil, rt.context_json(), ...)
 end
 
--- What fn gives, or raises, as the JSON of an outcome, which is recorded. It runs behind the border of a C
--- function, which nothing can yield over: a replay would not wait there.
+-- The result or error of fn as the JSON of an outcome, which is recorded. fn runs inside a C call, which cannot
+-- yield: a replay would not wait there.
 local function happens(fn)
   local value
   local fine, raised = protected(raw.string.gsub, "x", "x", function()
@@ -141,10 +141,10 @@ end
 
 function workflow.side_effect(fn)
   if type(fn) ~= "function" then
-    raw.error("workflow.side_effect wants a function", 2)
+    raw.error("workflow.side_effect expects a function", 2)
   end
   local recorded, settles = rt.facts_side_effect()
-  -- A replay does not call fn again: whatever random numbers it takes, those that follow are the same.
+  -- A replay does not call fn again, so fn must not use up random numbers of the run.
   local restore = rt.random_apart()
   if not recorded then
     local ok, json = raw.pcall(happens, fn)
@@ -169,9 +169,9 @@ end
 
 local function handler(kind, name, fn)
   if type(name) ~= "string" or name == "" then
-    raw.error("workflow.on_" .. kind .. " wants a name as its first argument", 3)
+    raw.error("workflow.on_" .. kind .. " expects a name as its first argument", 3)
   elseif type(fn) ~= "function" then
-    raw.error("workflow.on_" .. kind .. " wants a function as its second argument", 3)
+    raw.error("workflow.on_" .. kind .. " expects a function as its second argument", 3)
   end
 end
 

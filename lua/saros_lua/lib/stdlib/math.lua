@@ -1,4 +1,4 @@
--- `math` for user code: Lua's, and what 5.1 to 5.3 had besides. Seeded by the run in workflows.
+-- `math` for user code: Lua's own, and the functions that only 5.1 to 5.3 had. In workflows the run seeds it.
 local rt = ...
 rt.lasting()
 local raw = rt.raw
@@ -31,7 +31,7 @@ function math.cosh(x)
 end
 
 function math.tanh(x)
-  if x > 20 or x < -20 then -- a double knows no difference
+  if x > 20 or x < -20 then -- a double cannot hold the difference
     return x > 0 and 1.0 or -1.0
   end
   local e = exp(-2 * x)
@@ -59,14 +59,14 @@ end
 
 if rt.workflow then
   local random, randomseed = raw.math.random, raw.math.randomseed
-  local times -- that randomseed was called without arguments
+  local times -- how many times randomseed was called without arguments
 
   rt.each_program(function()
     times = 0
   end)
 
   function math.random(...)
-    if rt.answering and not rt.happening then -- the code would draw another number next than in a replay
+    if rt.answering and not rt.happening then -- the next number would differ from that of a replay
       rt.refuse_query()
     end
     return rt.finish(pcall(random, ...))

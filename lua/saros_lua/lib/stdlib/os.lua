@@ -37,7 +37,7 @@ end
 local function from_table(t)
   local day = days(field(t, "year"), field(t, "month"), field(t, "day"))
   local seconds = day * 86400 + field(t, "hour", 12) * 3600 + field(t, "min", 0) * 60 + field(t, "sec", 0)
-  for name, value in next, date_fields(seconds) do -- Lua puts the fields in order, too
+  for name, value in next, date_fields(seconds) do -- Lua fills in normalised fields, too
     t[name] = value
   end
   return seconds

@@ -30,7 +30,7 @@ function rt.charge_sort(n)
   charge(n * rounds * 3)
 end
 
--- Sorts keys, which are all texts or all numbers. Long texts take long to compare: that is done where the hook runs.
+-- Sorts keys, which are all strings or all numbers. Long strings take long to compare, so Lua code sorts them.
 function rt.sort_keys(keys, n)
   for i = 1, n do
     local key = keys[i]
@@ -61,7 +61,7 @@ local function custom_pairs(mt, t)
 end
 
 if not rt.workflow then
-  -- Objects give away their private key first, so looking at the key found is enough.
+  -- Objects return their private key first, so checking the key found is enough.
   local function checked(t, key, ...)
     if hidden[key] then
       error("bad argument #1 to 'next' (table expected, got userdata)", 3)
@@ -79,7 +79,7 @@ if not rt.workflow then
       walkable(t, "next")
     end
     calls = calls + 1
-    if calls & 15 == 0 and collectgarbage("count") > LARGE then -- a large table that was emptied is searched in C
+    if calls & 15 == 0 and collectgarbage("count") > LARGE then -- C searches a large table that was emptied
       look()
     end
     return checked(t, next(t, key))
@@ -104,7 +104,7 @@ end
 
 local ordinal_of, name_number = rt.ordinal_of, rt.name_number
 
--- Rank of a key's type, and what orders keys of that rank.
+-- The rank of a key's type, and the value that orders keys of that rank.
 local function rank_of(key)
   local kind = type(key)
   if kind == "number" then
@@ -131,7 +131,7 @@ end
 local NO_ORDER = "pairs and next cannot walk this table: several of its keys are tables, functions or coroutines, "
   .. "whose order would differ in a replay; keep them in an array, or use texts or numbers as keys"
 
--- The keys of t in order, and their number; with `first_only` just the first one is in its place.
+-- The keys of t in order, and their number; with `first_only`, only the first one is in its place.
 local function sorted_keys(t, first_only)
   local keys, n, strings, numbers, others, nameless, longest = {}, 0, 0, 0, 0, 0, 0
   for key in next, t do
@@ -176,7 +176,7 @@ end
 
 local function nothing() end
 
--- Walks the keys that t had at the start: those removed since are left out, as are new ones.
+-- Walks the keys that t had at the start, without those removed since and without new ones.
 local function walk(t, keys, n)
   local i = 0
   return function()
@@ -234,8 +234,8 @@ function env.pairs(t)
   return walk(t, sorted_keys(t)), t, nil
 end
 
--- `next` has no state of its own: the keys of the table that is being walked are remembered, and
--- recomputed when some other walk came between.
+-- `next` has no state of its own: the keys of the current table are remembered, and
+-- recomputed after another walk.
 local last_table, last_keys, last_n, last_i
 
 rt.each_program(function()
@@ -264,7 +264,7 @@ end
 function env.next(t, key)
   walkable(t, "next")
   local i
-  if key == nil then -- most often the question whether the table is empty
+  if key == nil then -- usually a test whether the table is empty
     last_table = nil
     local keys, n = sorted_keys(t, true)
     if n == 0 then

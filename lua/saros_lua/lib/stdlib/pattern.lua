@@ -1,5 +1,5 @@
 -- Lua's patterns, matched in Lua: for searches that could take C for ever (see search.lua). Each step
--- counts as instructions, so that the budget ends what would not end by itself. Where C is quick enough at any
+-- counts as instructions, so that the budget ends a search that would not end by itself. Where C is quick enough at any
 -- one position of the text, it does those; `by_c` is then the pattern with an anchor.
 local rt = ...
 rt.lasting()
@@ -130,7 +130,7 @@ function step.back(node, i, at)
   if index < 1 or index > level or not ends[index] then
     error("invalid capture index %" .. index, 0)
   end
-  if ends[index] == 0 then -- a position, which Lua takes for a text that cannot be matched
+  if ends[index] == 0 then -- a position, which Lua treats as a string that cannot match
     return nil
   end
   local size = ends[index] - starts[index]
@@ -167,7 +167,7 @@ function step.frontier(node, i, at)
   end
 end
 
-local values -- what C has captured, if it made the attempt
+local values -- the captures of C, if it made the attempt
 
 local function found_by_c(from, to, ...)
   if from then

@@ -1,4 +1,4 @@
--- Lua's patterns as lists of nodes, for pattern.lua. Malformed ones raise what Lua says of them.
+-- Lua's patterns as lists of nodes, for pattern.lua. Malformed ones raise Lua's own messages.
 local rt = ...
 rt.lasting()
 local raw = rt.raw
@@ -107,7 +107,7 @@ local function compile(pattern, anchors)
   end
   local first = nodes[at]
   if first and (first.kind == "one" or first.kind == "+") then
-    nodes.first = first.set -- what every match starts with
+    nodes.first = first.set -- the set with which every match starts
   end
   return nodes
 end

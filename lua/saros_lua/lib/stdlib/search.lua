@@ -1,9 +1,9 @@
 -- Patterns for user code: string.find, match, gmatch, gsub.
 --
 -- Backtracking takes time that grows with the power of the number of repetitions that something follows.
--- What a search can cost is estimated. Above MAX_STEPS it is done from one position of the text to the next, and
+-- The cost of a search is estimated. Above MAX_STEPS it is done from one position of the text to the next, and
 -- when even one of them may take MAX_STEPS, it is done in Lua (both in pattern.lua), where the budget counts.
--- An error would not serve as well: the estimate is an upper bound, which ordinary patterns exceed on short texts
+-- An error would not do: the estimate is an upper bound, which ordinary patterns exceed on short texts
 -- (`^%s*(.-)%s*$` at 311 bytes, `(%d+)%-(%d+)%-(%d+)` at 1000), although the search itself takes few steps.
 local rt = ...
 rt.lasting()
@@ -57,7 +57,7 @@ local function analyse(pattern)
       sound = sound and open_captures >= 0
       i = i + 1
     else
-      -- Something that can fail sends all that came before it back.
+      -- An item that can fail makes all items before it backtrack.
       loops, open_loop = loops + open_loop, 0
       factor, open_option = factor * (1 + open_option), 0
       if c == 37 and (following == 98 or following and following >= 48 and following <= 57) then -- %b %1
@@ -128,12 +128,12 @@ local function affordable(s, pattern, many)
   local anchored = cost.anchored and not many
   local all = anchored and steps or steps * n
   if all > 1e5 then
-    charge(1000) -- enough to have the clock looked at
+    charge(1000) -- enough to make the clock be checked
   end
   return all <= MAX_STEPS, not anchored and steps <= MAX_STEPS / 100 and "^" .. pattern or nil
 end
 
--- An argument that Lua takes for a text, as a text; anything else as it is (and C complains).
+-- An argument that Lua accepts as a string, as a string; anything else unchanged (and C raises).
 local function as_text(value)
   return type(value) == "number" and raw.tostring(value) or value
 end
@@ -142,8 +142,8 @@ local function in_lua(name)
   return rt.library("pattern")[name]
 end
 
-local PIECE = 1 << 27 -- bytes that are compared in one go, at the worst
-local MAX_PLAIN = 16384 -- bytes of a text that is looked for in a much longer one
+local PIECE = 1 << 27 -- bytes that are compared at once, in the worst case
+local MAX_PLAIN = 16384 -- bytes of a string that is searched for in a much longer one
 
 -- As Lua's own, in pieces.
 local function find_in_pieces(s, pattern, init)
@@ -174,7 +174,7 @@ local function plain_find(s, pattern, init)
   return finish(pcall(find, s, pattern, init, true))
 end
 
--- A search by an estimate, after the quick one.
+-- A search by its estimate, after the quick check.
 local function search(name, s, pattern, init, plain)
   s, pattern = as_text(s), as_text(pattern)
   if type(s) == "string" and type(pattern) == "string" then
@@ -207,7 +207,7 @@ function str.gmatch(s, pattern, init)
   return finish(pcall(search, "gmatch", s, pattern, init))
 end
 
--- What Lua itself has to say about a substitution; anything else that is raised is a callback's.
+-- Lua's own messages about a substitution; any other error comes from a callback.
 local function is_complaint(err)
   return type(err) == "string" and (find(err, "^bad argument") or find(err, "^malformed") or find(err, "^invalid "))
 end

@@ -1,4 +1,4 @@
--- table.sort: stable, so that the result does not hang on the luck of Lua's pivots, and written in Lua,
+-- table.sort: stable, so that the result does not depend on Lua's choice of pivots, and written in Lua,
 -- so that the comparison may block.
 local rt = ...
 rt.lasting()
@@ -14,7 +14,7 @@ end
 local RUN = 8
 local LONG = rt.LONG_KEY
 
--- Sorts list[1..n], stably, and returns it or a copy. `lt` may be as inconsistent as it likes.
+-- Sorts list[1..n], stably, and returns it or a copy. `lt` may be inconsistent.
 local function merge_sort(list, n, lt)
   for first = 1, n, RUN do
     for i = first + 1, first + RUN - 1 < n and first + RUN - 1 or n do
@@ -47,7 +47,7 @@ local function merge_sort(list, n, lt)
   return from
 end
 
--- Whether all items are texts that are soon compared, or all are integers: then equal items are the same, and C
+-- Whether all items are short strings, or all are integers: then equal items are identical, and C
 -- may sort.
 local function is_plain(list, n)
   local first = list[1]

@@ -22,10 +22,10 @@ str.upper, str.lower, str.reverse = linear(text.upper), linear(text.lower), line
 
 -- Binary formats -------------------------------------------------------------------------------------
 
-local MAX_BYTES = 16 << 20 -- of a text that is made
+local MAX_BYTES = 16 << 20 -- of a resulting string
 local MAX_FORMAT = 4096 -- bytes
 
--- Charges for a format, whose every letter is an item, and refuses one that asks for very long padding.
+-- Charges for a format, in which every letter is an item, and refuses very long padding.
 local function check_format(name, fmt)
   if type(fmt) ~= "string" then
     return
@@ -60,7 +60,7 @@ end
 
 -- Bytes ----------------------------------------------------------------------------------------------
 
-local MAX_RESULTS = 65536 -- of one call: every further call that gets them copies them
+local MAX_RESULTS = 65536 -- of one call: each further call that passes them on copies them
 
 -- Refuses ranges of more than MAX_RESULTS positions of a text.
 local function check_range(name, s, i, j)
@@ -125,7 +125,7 @@ end
 
 -- Formats --------------------------------------------------------------------------------------------
 
--- Whether all are texts or proper numbers, which string.format handles as it should.
+-- Whether all are strings or ordinary numbers, which string.format handles correctly.
 local function all_plain(n, value, ...)
   local kind = type(value)
   if kind == "string" and #value <= 1000 or kind == "number" and value == value then
@@ -134,7 +134,7 @@ local function all_plain(n, value, ...)
   return false
 end
 
--- Addresses and the sign of NaN would show: such values are turned into texts first.
+-- Addresses and the sign of NaN would show: such values are converted to strings first.
 local function tamed(fmt, ...)
   local args, at = tables.pack(...), 0
   local function conversion(flags, letter)
@@ -144,7 +144,7 @@ local function tamed(fmt, ...)
     at = at + 1
     local value = args[at]
     if type(value) == "string" then
-      charge(letter == "q" and #value * 10 or #value // 4) -- it is read once or twice, and written
+      charge(letter == "q" and #value * 10 or #value // 4) -- it is read once or twice, then written
     end
     if letter == "s" and at <= args.n then
       args[at] = tostring(value)
@@ -157,7 +157,7 @@ local function tamed(fmt, ...)
   return text.format(fmt, tables.unpack(args, 1, args.n))
 end
 
-local formats, n_formats = {}, 0 -- those that are known to be without %p
+local formats, n_formats = {}, 0 -- formats that are known to be without %p
 
 function str.format(fmt, ...)
   local n = select("#", ...)
@@ -170,7 +170,7 @@ function str.format(fmt, ...)
       if find(fmt, "%%[-+ #0-9.]*p") and find(gsub(fmt, "%%%%", ""), "%%[-+ #0-9.]*p") then
         error("string.format: %p is not available, addresses differ from run to run; use %s", 2)
       end
-      if #fmt <= 1000 then -- programs to come would hold longer ones, too
+      if #fmt <= 1000 then -- longer ones would stay in memory for later programs
         if n_formats >= 200 then
           formats, n_formats = {}, 0
         end

@@ -1,4 +1,4 @@
--- `table` for user code: as in Lua, but charged by size, for a C function counts as one instruction.
+-- `table` for user code: as in Lua, but charged by size, because a C function counts as one instruction.
 local rt = ...
 rt.lasting()
 local raw, env = rt.raw, rt.env
@@ -58,7 +58,7 @@ function tbl.remove(t, ...)
   return finish(pcall(tables.remove, t, ...))
 end
 
-local PIECE = 16384 -- items that are joined in one go
+local PIECE = 16384 -- items that are joined at once
 
 -- The same as Lua's, in pieces.
 local function concat_long(t, n, separator, i, j)
@@ -88,7 +88,7 @@ function tbl.concat(t, ...)
   return charged_result(pcall(tables.concat, t, ...))
 end
 
-local MAX_RESULTS = 65536 -- every further call that gets them copies them
+local MAX_RESULTS = 65536 -- each further call that passes them on copies them
 
 function tbl.unpack(t, i, j)
   if type(t) == "table" and not j then
@@ -123,7 +123,7 @@ end
 
 function tbl.create(narr, nhash)
   if not is_integer(narr) or nhash ~= nil and not is_integer(nhash) then
-    error("table.create wants the number of items (and of keys), whole numbers", 2)
+    error("table.create expects the number of items (and of keys), whole numbers", 2)
   end
   return {}
 end

@@ -1,5 +1,5 @@
--- table.insert, remove, concat and move for tables with a metatable. Its metamethods may answer for
--- elements without end, which Lua's own functions would walk in C; these loops can be stopped.
+-- table.insert, remove, concat and move for tables with a metatable. Its metamethods may supply
+-- endless elements, which Lua's own functions would walk in C; these loops can be stopped.
 local rt = ...
 rt.lasting()
 local raw = rt.raw

@@ -1,4 +1,4 @@
--- `utf8` for user code: Lua's, charged by the length of the text.
+-- `utf8` for user code: Lua's, charged by the length of the string.
 local rt = ...
 rt.lasting()
 local raw, linear = rt.raw, rt.linear

@@ -40,7 +40,7 @@ local function fraction(digits, unit)
   return tointeger(float * (unit / scale) // 1)
 end
 
--- Below zero every number that Go allows fits, so sums are kept negative: -2^63 is a duration, 2^63 none.
+-- Every number that Go allows fits below zero, so sums are kept negative: -2^63 is a duration, 2^63 is not.
 local function negated(digits)
   local value = 0
   for i = 1, #digits do
@@ -53,7 +53,7 @@ local function negated(digits)
   return value
 end
 
--- Nanoseconds of a Go-style text; or nil and what is wrong with it.
+-- Nanoseconds of a Go-style text; or nil and the reason.
 local function parse(text)
   local sign, pos = match(text, "^([-+]?)()")
   if sub(text, pos) == "0" then
@@ -97,7 +97,7 @@ local function parse(text)
   return -total
 end
 
--- The nearest whole number, halves away from zero; nil when that is no 64-bit integer.
+-- The nearest whole number, halves away from zero; nil when that is not a 64-bit integer.
 local function round(value)
   local below = floor(value)
   if math_type(below) ~= "integer" then
@@ -113,15 +113,15 @@ end
 local function scaled(value, unit)
   if math_type(value) == "integer" then
     if unit > 1 and (value > MAX // unit or value < -(MAX // unit)) then
-      return nil, value .. " is no duration: it is out of range"
+      return nil, value .. " is not a duration: it is out of range"
     end
     return value * unit
   elseif value ~= value then
-    return nil, "NaN is no duration"
+    return nil, "NaN is not a duration"
   end
   local ns = round(value * unit)
   if not ns then
-    return nil, value .. " is no duration: it is out of range"
+    return nil, value .. " is not a duration: it is out of range"
   end
   return ns
 end
@@ -142,7 +142,7 @@ local function parse_ns(x, unit)
     end
     if not ns then
       local shown = rt.shown(#x > 40 and sub(x, 1, 40) .. "..." or x)
-      return nil, '"' .. shown .. '" is no duration: ' .. reason
+      return nil, '"' .. shown .. '" is not a duration: ' .. reason
     end
     return ns
   end
@@ -150,9 +150,9 @@ local function parse_ns(x, unit)
   if state then
     return state.ns
   elseif x == nil then
-    return nil, "nil is no duration"
+    return nil, "nil is not a duration"
   end
-  return nil, "a " .. rt.env.type(x) .. " is no duration"
+  return nil, "a " .. rt.env.type(x) .. " is not a duration"
 end
 
 -- Writing ------------------------------------------------------------------------------------------

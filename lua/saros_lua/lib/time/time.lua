@@ -1,6 +1,6 @@
--- The time module (lua-surface §9): constants, locations, and what makes times and waits.
+-- The time module (lua-surface §9): constants, locations, and functions that make times and timers.
 --
--- What many programs never touch is in parts that load on first use: time_object (the Time class),
+-- Parts that many programs never use load on first use: time_object (the Time class),
 -- time_civil (the calendar), time_layout and time_parse, time_zone (zones by name), time_timer.
 local rt = ...
 rt.lasting()
@@ -63,7 +63,7 @@ local time = {
 
 -- Locations ------------------------------------------------------------------------------------------
 -- A location is {name, offset, abbr} when its offset never changes, else {name} plus the span
--- {offset, abbr, first, last} of constant offset that was looked up last. `object` is what users see.
+-- {offset, abbr, first, last} of constant offset that was looked up last. `object` is the value that users see.
 
 local new_location, get_location
 
@@ -83,7 +83,7 @@ local function location(loc, ordinal)
 end
 
 local UTC = location({ name = "UTC", abbr = "UTC", offset = 0 }, -2)
--- Workers stand in different places, so for workflow code the local zone is UTC.
+-- Workers run in different places, so the local zone of workflow code is UTC.
 local LOCAL = rt.workflow and UTC or location({ name = "Local" }, -1)
 time.utc, time.localtz = UTC.object, LOCAL.object
 
@@ -143,7 +143,7 @@ local function chosen(loc, default, method)
   end
   local state = get_location(loc)
   if not state then
-    return fail("Invalid", method .. " wants a location (time.load_location gives one), not a " .. env_type(loc))
+    return fail("Invalid", method .. " expects a location (time.load_location returns one), not a " .. env_type(loc))
   end
   return state
 end
@@ -173,7 +173,7 @@ end
 function time.parse(layout, text, loc)
   if type(layout) ~= "string" or type(text) ~= "string" then
     local got = env_type(layout) .. " and a " .. env_type(text)
-    return fail("Invalid", "time.parse wants a layout and a text, not a " .. got)
+    return fail("Invalid", "time.parse expects a layout and a string, not a " .. got)
   elseif #layout > rt.MAX_LAYOUT then
     return fail("Invalid", "a layout has at most " .. rt.MAX_LAYOUT .. " bytes, and this one " .. #layout)
   end
@@ -199,7 +199,7 @@ end
 function time.load_location(name)
   if type(name) ~= "string" or name == "" then
     local got = name == "" and "an empty text" or "a " .. env_type(name)
-    return fail("Invalid", "time.load_location wants a name such as Europe/Berlin, not " .. got)
+    return fail("Invalid", "time.load_location expects a name such as Europe/Berlin, not " .. got)
   end
   local loc, kind, why = library("time_zone").load(name)
   if not loc then
@@ -210,11 +210,11 @@ end
 
 function time.fixed_zone(name, offset)
   if type(name) ~= "string" then
-    return fail("Invalid", "time.fixed_zone wants a name as its first argument, not a " .. env_type(name))
+    return fail("Invalid", "time.fixed_zone expects a name as its first argument, not a " .. env_type(name))
   end
   local seconds = type(offset) == "number" and integer(offset)
   if not seconds or seconds <= -86400 * 2 or seconds >= 86400 * 2 then
-    return fail("Invalid", "time.fixed_zone wants seconds east of UTC (fewer than 172800) as its second argument")
+    return fail("Invalid", "time.fixed_zone expects the seconds east of UTC (fewer than 172800) as its second argument")
   end
   return location({ name = name, abbr = name, offset = seconds }).object
 end

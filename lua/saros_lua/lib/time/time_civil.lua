@@ -54,7 +54,7 @@ function civil.check(what, names, values)
     local number = type(value) == "number"
     if not (number and integer(value)) then
       local got = number and value or "a " .. rt.env.type(value)
-      return false, format("%s wants a whole number as its %s, not %s", what, names[i], got)
+      return false, format("%s expects a whole number as its %s, not %s", what, names[i], got)
     end
   end
   return true

@@ -1,6 +1,6 @@
 -- Go's reference layouts of the time module: format, and the tokens that time_parse shares.
 --
--- A layout spells the reference time Mon Jan 2 15:04:05 MST 2006 the way that times are to be written.
+-- A layout shows how the reference time Mon Jan 2 15:04:05 MST 2006 is written.
 local rt = ...
 rt.lasting()
 local raw = rt.raw
@@ -14,7 +14,7 @@ local MONTHS = {
 local DAYS = { "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday" }
 
 -- What may start with a character: spelling, token; the first that fits counts. With a third item the
--- spelling must not go on in lower case ("Jan" is no month in "Janet").
+-- spelling must not go on in lower case ("Jan" is not a month in "Janet").
 local SPELLINGS = {
   J = { { "January", "month_name" }, { "Jan", "month_short", true } },
   M = { { "Monday", "day_name" }, { "Mon", "day_short", true }, { "MST", "abbr" } },

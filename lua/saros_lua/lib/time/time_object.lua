@@ -31,7 +31,7 @@ end
 local function other(value, method)
   local t = get(value)
   if not t then
-    error("t:" .. method .. "() wants a time, not a " .. env_type(value), 3)
+    error("t:" .. method .. "() expects a time, not a " .. env_type(value), 3)
   end
   return t
 end
@@ -58,7 +58,7 @@ local function difference(t, u)
   return t.sec < u.sec and MIN_NS or MAX_NS
 end
 
--- Days since 1970 and second of the day, as the time's location sees them.
+-- Days since 1970 and second of the day, in the time's location.
 local function day_of(t)
   local at = t.sec + zone_at(t.loc, t.sec)
   return at // 86400, at % 86400
@@ -112,7 +112,7 @@ local methods = {
     local t = of(self, "sub")
     local earlier = get(u)
     if not earlier then
-      return fail("Invalid", "sub wants a time, not a " .. env_type(u) .. "; to go back, add a negative duration")
+      return fail("Invalid", "sub expects a time, not a " .. env_type(u) .. "; to go back, add a negative duration")
     end
     return duration.new(difference(t, earlier))
   end,
@@ -146,7 +146,7 @@ local methods = {
   format = function(self, layout)
     local t = of(self, "format")
     if type(layout) ~= "string" then
-      return fail("Invalid", "format wants a layout such as time.RFC3339, not a " .. env_type(layout))
+      return fail("Invalid", "format expects a layout such as time.RFC3339, not a " .. env_type(layout))
     elseif #layout > rt.MAX_LAYOUT then
       return fail("Invalid", "a layout has at most " .. rt.MAX_LAYOUT .. " bytes, and this one " .. #layout)
     end
@@ -217,7 +217,7 @@ local methods = {
   in_location = function(self, loc)
     local t, state = of(self, "in_location"), get_location(loc)
     if not state then
-      return fail("Invalid", "in_location wants a location (time.load_location gives one), not a " .. env_type(loc))
+      return fail("Invalid", "in_location expects a location (time.load_location returns one), not a " .. env_type(loc))
     end
     return make(t.sec, t.ns, state)
   end,

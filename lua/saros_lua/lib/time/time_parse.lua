@@ -7,7 +7,7 @@ local gsub, format, integer = raw.string.gsub, raw.string.format, raw.math.toint
 local civil, layouts, shared = rt.library("time_civil"), rt.library("time_layout"), rt.time
 local zone_at = shared.zone_at
 
--- Every reader takes what is being parsed (p), the rest of the text and its token. It returns what is left
+-- Every reader takes the parser's state (p), the rest of the text and its token. It returns the rest
 -- of the text, or nil when the text does not fit; a number out of range leaves its name in p.range.
 local READERS = {}
 
@@ -34,7 +34,7 @@ READERS.month, READERS.month2 = field("month", false, 1, 12), field("month", tru
 READERS.hour = field("hour", false, 0, 23)
 READERS.hour12, READERS.hour12_2 = field("hour", false, 0, 12), field("hour", true, 0, 12)
 READERS.minute, READERS.minute2 = field("minute", false, 0, 59), field("minute", true, 0, 59)
--- Whether the month has that day is known at the end only.
+-- The end checks whether the month has that day.
 READERS.day, READERS.day2 = field("day", false, 0, 99), field("day", true, 0, 99)
 
 function READERS.day_padded(p, text)
@@ -151,7 +151,7 @@ local function second(fixed)
 end
 READERS.second, READERS.second2 = second(false), second(true)
 
--- What the digits of an offset look like, by the token without its first character.
+-- The form of the digits of an offset, by the token without its first character.
 local OFFSETS = {
   ["07"] = "^([+-])(%d%d)",
   ["0700"] = "^([+-])(%d%d)(%d%d)",
@@ -243,7 +243,7 @@ local function quote(text)
   local quoted = gsub(text, '[%c"\\]', function(c)
     return c == '"' and '\\"' or c == "\\" and "\\\\" or format("\\x%02x", raw.string.byte(c))
   end)
-  return '"' .. rt.shown(quoted) .. '"' -- what else controls a terminal
+  return '"' .. rt.shown(quoted) .. '"' -- the other characters that control a terminal
 end
 
 -- Reads the text into a table of fields; or nil, why.
@@ -296,7 +296,7 @@ local function settle_date(p)
   end
 end
 
--- The offset that an abbreviation stands for: 0 unless the location knows it or it tells itself.
+-- The offset of an abbreviation: 0 unless the location knows it or it contains the offset.
 local function offset_of(abbr, loc, sec)
   local offset
   if loc.offset then

@@ -13,7 +13,7 @@ local function positive(d, what)
   if not ns then
     return rt.fail("Invalid", what .. ": " .. why)
   elseif ns <= 0 then
-    return rt.fail("Invalid", what .. " wants a duration above zero")
+    return rt.fail("Invalid", what .. " expects a duration above zero")
   end
   return ns
 end
@@ -63,7 +63,7 @@ new_timer, get_timer = rt.class("timer", {
       return nil, err
     end
     local was_running = disarm(timer)
-    rt.channel_extract(timer.channel, everything) -- a time of the old setting must not pass for the new one's
+    rt.channel_extract(timer.channel, everything) -- a time of the old setting must not count for the new one
     arm(timer, ns)
     return was_running
   end,

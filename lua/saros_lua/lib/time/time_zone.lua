@@ -4,7 +4,7 @@ rt.lasting()
 local host = rt.host
 local shared = rt.time
 
-local MAX_SPANS = 64 -- of one zone; programs to come use them, too
+local MAX_SPANS = 64 -- of one zone; later programs use them, too
 
 local loaded -- name -> location
 local spans = {} -- name -> {span, ...} that were looked up, each {offset, abbr, first, last}
@@ -15,7 +15,7 @@ end)
 
 local zone = {}
 
--- Asks the host for the span of constant offset around an instant; keeps and returns it, or nil, kind, why.
+-- Gets the span of constant offset around an instant from the host; keeps and returns it, or nil, kind, why.
 local function ask(loc, sec)
   local ok, offset, abbr, first, last = host("time_span", loc.name, sec)
   if not ok then

@@ -130,6 +130,8 @@ def schedules(
         return
     if name:
         found = [each for each in found if each.id == name]
+        if not found:
+            raise WrongInput(f"the app has no schedule {name}", "NAME", "`saros schedules` lists them")
     if json:
         output.plain(found, compact=True)
     elif not found:

@@ -252,7 +252,7 @@ end)
 -- {values = {name = text or list of texts}, files = {name = {file, ...}}}; `max` is a limit in bytes.
 request_method("parse_multipart", function(state, max)
   if max ~= nil and (raw.math.type(max) ~= "integer" or max < 1) then
-    return rt.fail("Invalid", "request:parse_multipart wants a number of bytes, an integer of 1 or more")
+    return rt.fail("Invalid", "request:parse_multipart expects a number of bytes, an integer of 1 or more")
   end
   local parsed, err = form(state)
   if not parsed then
@@ -300,7 +300,7 @@ new_stream, stream_of = rt.class("request.stream", {
       size = PART
     end
     if raw.math.type(size) ~= "integer" or size < 1 then
-      return rt.fail("Invalid", "stream:read wants a number of bytes, an integer of 1 or more")
+      return rt.fail("Invalid", "stream:read expects a number of bytes, an integer of 1 or more")
     elseif stream.closed then
       return rt.fail("Invalid", "the stream is closed")
     end

@@ -43,7 +43,7 @@ local function header_value(name, value)
     value = rt.env.tostring(value)
   end
   if type(value) ~= "string" or find(value, "[\0-\8\10-\31\127]") then
-    invalid("the value of header " .. name .. " must be a text without line breaks or control characters")
+    invalid("the value of header " .. name .. " must be a string without line breaks or control characters")
   elseif find(value, "^[ \t]") or find(value, "[ \t]$") then
     invalid("the value of header " .. name .. " must not begin or end with a blank")
   end
@@ -148,7 +148,7 @@ response_method("write", function(state, data)
   if type(data) == "number" then
     data = rt.env.tostring(data)
   elseif type(data) ~= "string" then
-    invalid("response:write wants a text, not a " .. env_type(data) .. "; json writes tables")
+    invalid("response:write expects a string, not a " .. env_type(data) .. "; json writes tables")
   end
   append(state, data)
   if state.size >= AUTO_FLUSH then

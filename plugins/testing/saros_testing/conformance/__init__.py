@@ -12,7 +12,7 @@ Where several processes can share the backend, its most important behaviours run
     def test_conforms_with_two_workers(behaviour, tmp_path):
         run(behaviour, "myscheme://localhost", tmp_path, workers=2)
 
-The suite runs on real time, since not every backend can skip it: timers are short. A backend names what it
+The suite runs in real time, because not every backend can skip it, so timers are short. A backend names what it
 cannot do, with the reason, as `limits`; the suite skips such a behaviour and prints the reason.
 """
 

@@ -1,4 +1,4 @@
-"""Attempts of functions: where they run, how they survive their workers, how each of them settles (§7)."""
+"""Attempts of functions: where they run, how they survive the loss of a worker, and how each settles (§7)."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def calls_of_two_queues(case: Case) -> None:
     assert result == [216, 1]
 
 
-@behaviour("§7", "a local call outlives its worker: another one tries it again")
+@behaviour("§7", "a local call survives the loss of its worker: another worker tries it again")
 async def local_call_outlives_its_worker(case: Case) -> None:
     module = """
     import asyncio
@@ -135,7 +135,7 @@ async def local_call_ends_with_its_workflow(case: Case) -> None:
     await eventually(quiet, "nobody tries it any more", PATIENCE_S)
 
 
-@behaviour("§7", "local calls without an end hold up nothing else, and their history is written now and then")
+@behaviour("§7", "local calls that never end block nothing else, and their history is written regularly")
 async def local_calls_without_an_end(case: Case) -> None:
     main = NEAR + 'while true do near:call("app:echo", 1) end'
     app = await case.app(
@@ -153,7 +153,8 @@ async def local_calls_without_an_end(case: Case) -> None:
 
 
 @behaviour(
-    "§7", "whatever a function returns, raises or does, its call ends with an error that says what was wrong"
+    "§7",
+    "whatever a function returns, raises or does wrong, its call ends with an error that names the mistake",
 )
 async def everything_settles(case: Case) -> None:
     module = """
@@ -215,7 +216,7 @@ async def everything_settles(case: Case) -> None:
     assert all("details.n is NaN" in text for _, text in ends["details"])
 
 
-@behaviour("§7", "a Python function in a thread asks whether it is cancelled, and its own end counts")
+@behaviour("§7", "a Python function in a thread can check its cancellation, and its own outcome counts")
 async def cancelled_thread(case: Case) -> None:
     module = """
     import time
@@ -246,7 +247,7 @@ async def cancelled_thread(case: Case) -> None:
 
 
 @behaviour(
-    "§7", "calls that an attempt has made end with it, however it ends: its limit, a cancellation, a lost run"
+    "§7", "calls made by an attempt end with it, whatever ends it: a timeout, a cancellation, a lost run"
 )
 async def calls_end_with_their_attempt(case: Case) -> None:
     module = """

@@ -18,7 +18,7 @@ end }
 """
 
 
-@behaviour("§7", "funcs.call gives the result; several arguments arrive in order")
+@behaviour("§7", "funcs.call returns the result; several arguments arrive in order")
 async def call_arguments(case: Case) -> None:
     main = 'return {funcs.call("app:add", 1, nil, 3), (funcs.call("app:add"))}'
     add = "return { main = function(...) return {n = select('#', ...), a = (...), c = (select(3, ...))} end }"
@@ -39,7 +39,7 @@ async def call_unknown(case: Case) -> None:
     assert "app:nothing" in text
 
 
-@behaviour("§7", "a bad id is INVALID and never raised")
+@behaviour("§7", "a bad id returns INVALID and raises nothing")
 async def call_bad_id(case: Case) -> None:
     main = """
     local kinds = {}
@@ -71,7 +71,7 @@ async def call_attempts_limited(case: Case) -> None:
     assert await case.run(main, functions={"flaky": FLAKY}) == ["Unavailable", "try 3"]
 
 
-@behaviour("§7", "an error that says so itself, or whose kind the policy names, is not retried")
+@behaviour("§7", "an error that is not retryable, or whose kind the policy names, is not retried")
 async def call_not_retried(case: Case) -> None:
     main = """
     local policy = {initial_interval = 10, non_retryable_error_types = {"Unavailable"}}
@@ -82,7 +82,7 @@ async def call_not_retried(case: Case) -> None:
     assert await case.run(main, functions={"flaky": FLAKY}) == ["try 1", "try 1"]
 
 
-@behaviour("§7", "start_to_close_timeout ends an attempt with TIMEOUT and tells which timeout it was")
+@behaviour("§7", "start_to_close_timeout ends an attempt with TIMEOUT, and the error names the timeout")
 async def call_start_to_close(case: Case) -> None:
     main = """
     local _, err = funcs.new():with_options({
@@ -122,7 +122,7 @@ async def call_schedule_to_start(case: Case) -> None:
     ]
 
 
-@behaviour("§7", "without heartbeats in time an attempt fails; the next finds the last details")
+@behaviour("§7", "an attempt without timely heartbeats fails; the next one reads the last heartbeat details")
 async def call_heartbeat(case: Case) -> None:
     main = """
     return funcs.new():with_options({
@@ -144,9 +144,7 @@ async def call_heartbeat(case: Case) -> None:
     assert await case.run(main, functions={"beats": beats}) == {"attempt": 2, "at": 41}
 
 
-@behaviour(
-    "§7", "a timeout is not retryable for whoever gets it; before, the call's own policy retries attempts"
-)
+@behaviour("§7", "the retry policy of a call retries timed-out attempts; its final TIMEOUT is not retryable")
 async def timeouts_are_final(case: Case) -> None:
     main = """
     local function call(options, ...)
@@ -199,7 +197,7 @@ async def timeouts_are_final(case: Case) -> None:
         assert (error.kind, error.retryable) == (TIMEOUT, False)
 
 
-@behaviour("§7", "activity.info tells of the call")
+@behaviour("§7", "activity.info describes the call")
 async def call_info(case: Case) -> None:
     about = """
     local info = require("activity").info()
@@ -230,7 +228,7 @@ async def futures(case: Case) -> None:
     assert result == [False, 1, True, "Nope", True, 1, True, True, "Nope", True, False]
 
 
-@behaviour("§7", "after cancel a future is at once CANCELED")
+@behaviour("§7", "after cancel, a future is CANCELED at once")
 async def future_canceled(case: Case) -> None:
     main = """
     local future = funcs.async("app:slow")
@@ -322,7 +320,7 @@ async def python_calls(case: Case) -> None:
     assert result[5:] == ["Own", "Own"]
 
 
-@behaviour("§10", "context set on an executor or a start flows on to all that is called below")
+@behaviour("§10", "context set on an executor or a start passes on to everything called below")
 async def context_flows(case: Case) -> None:
     main = """
     local mine = ctx.get("tenant")
@@ -336,9 +334,7 @@ async def context_flows(case: Case) -> None:
     assert result == ["acme", {"tenant": "acme"}, {"tenant": "other", "step": "two"}, NOT_FOUND]
 
 
-@behaviour(
-    "§1", "a Python function gets its arguments as its type hints say; what does not fit is Invalid at once"
-)
+@behaviour("§1", "a Python function gets arguments converted to its type hints; a misfit is Invalid at once")
 async def typed_python_calls(case: Case) -> None:
     module = """
     from __future__ import annotations

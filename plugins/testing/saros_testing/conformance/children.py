@@ -118,7 +118,7 @@ async def processes(case: Case) -> None:
     assert await case.run(main, processes={"counter": counter}) == [True, "EXIT", True, 5]
 
 
-@behaviour("§6", "monitor tells of the end of an execution that was started elsewhere")
+@behaviour("§6", "monitor delivers the end of an execution that was started elsewhere")
 async def monitors(case: Case) -> None:
     watches = """
     local ok = process.monitor(input)
@@ -174,7 +174,7 @@ async def monitors_end_with_their_run(case: Case) -> None:
     assert result == [[["EXIT", True, "done"], ["EXIT", True, "done"]], True]
 
 
-@behaviour("§6", "who monitors an execution hears once of its end, after all its runs")
+@behaviour("§6", "a monitor of an execution gets one EXIT, after its last run")
 async def monitors_follow_runs(case: Case) -> None:
     counts = """
     if input > 0 then return require("workflow").continue_as_new(input - 1) end
@@ -208,7 +208,7 @@ async def no_links(case: Case) -> None:
     assert "not supported in workflow context" in text
 
 
-@behaviour("§8", "a child that waits for its start_delay hears that its parent is cancelled")
+@behaviour("§8", "a child that waits for its start_delay is cancelled with its parent")
 async def delayed_child_cancelled(case: Case) -> None:
     main = """
     local later = process.with_options({

@@ -1,4 +1,4 @@
-"""Handles, and what functions may ask of workflows (§6, §13)."""
+"""Handles, and the requests that functions may make to workflows (§6, §13)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def newest_run(case: Case) -> None:
     assert [await handle.result(30) for handle in (first, started, app.app.get(started.id))] == [2, 2, 2]
 
 
-@behaviour("§13", "describe and list tell plain data: aware times, attributes and memo as values")
+@behaviour("§13", "describe and list return plain data: aware times, attributes and memo as values")
 async def plain_descriptions(case: Case) -> None:
     main = """
     require("workflow").attrs({
@@ -170,9 +170,7 @@ async def asks_workflows(case: Case) -> None:
     await named.terminate()
 
 
-@behaviour(
-    "§6", "a query or update of a workflow that is not there, from a workflow, or of no name is an error"
-)
+@behaviour("§6", "a query or update of a missing workflow, from a workflow, or without a name is an error")
 async def asks_wrongly(case: Case) -> None:
     wrong = """
     local kinds = {}

@@ -142,7 +142,7 @@ async def terminates(case: Case) -> None:
     ]
 
 
-@behaviour("§13", "a handle terminates, describes and says why the result is missing")
+@behaviour("§13", "a handle terminates and describes an execution, and its result raises the reason")
 async def handle_terminates(case: Case) -> None:
     app = await case.app('time.sleep("1h")')
     order = await app.start("app:main", id=case.id())
@@ -171,7 +171,7 @@ async def start_delay(case: Case) -> None:
 
 
 @behaviour(
-    "§8", "a workflow's retry_policy starts it again after a retryable failure; describe tells the attempt"
+    "§8", "a workflow's retry_policy starts it again after a retryable failure; describe shows the attempt"
 )
 async def workflow_retry(case: Case) -> None:
     main = """
@@ -255,7 +255,7 @@ async def queries(case: Case) -> None:
         assert (await refused(app.app.count(bad))).kind == INVALID, bad
 
 
-@behaviour("§12", "a start says whether it created the execution or joined the one that runs")
+@behaviour("§12", "a start returns whether it created the execution or joined a running one")
 async def joined(case: Case) -> None:
     app = await case.app("return process.inbox():receive():topic()")
     id = case.id()
@@ -267,7 +267,7 @@ async def joined(case: Case) -> None:
     assert await second.result(30) == "end"
 
 
-@behaviour("§8", "a value that can be no search attribute is INVALID, and wedges nothing")
+@behaviour("§8", "a value that cannot be a search attribute is INVALID, and blocks nothing")
 async def bad_attributes(case: Case) -> None:
     main = """
     local ok, err = require("workflow").attrs({search = {nested = {a = 1}}})
@@ -332,7 +332,7 @@ async def unknown_id(case: Case) -> None:
         assert error.kind == "NotFound", method
 
 
-@behaviour("§12", "the history tells of calls, timers and signals in order")
+@behaviour("§12", "the history shows calls, timers and signals in order")
 async def histories(case: Case) -> None:
     main = """
     funcs.call("app:echo", 1)

@@ -21,7 +21,7 @@ MANY = 150
 
 
 async def _status(app: TestApp, id: str) -> str:
-    """Of the newest run; "" when there is none."""
+    """Return the status of the newest run; "" if there is no run."""
     try:
         return (await app.app.get(id).describe()).status
     except Error as error:
@@ -38,7 +38,7 @@ def _is(app: TestApp, id: str, *statuses: str) -> Callable[[], Awaitable[bool]]:
 
 
 async def _attempt(app: TestApp, order: Handle) -> None:
-    """Wait until the first run has failed, and the next one waits for its time."""
+    """Wait until the first run has failed and the next one waits for its start."""
 
     async def follows() -> bool:
         found = await app.app.get(order.id).describe()
@@ -51,7 +51,7 @@ async def _attempt(app: TestApp, order: Handle) -> None:
 
 
 @behaviour(
-    "§8", "a close policy applies when continue_as_new ends a run, and the next run hears of no such child"
+    "§8", "a close policy applies when continue_as_new ends a run; the next run gets no EXIT of such a child"
 )
 async def children_of_a_run(case: Case) -> None:
     main = """
@@ -79,7 +79,8 @@ async def children_of_a_run(case: Case) -> None:
 
 
 @behaviour(
-    "§8", "a parent's end leaves alone who has the id of a child that ended, and whom a spawn only reached"
+    "§8",
+    "a parent's end does not affect a stranger with an ended child's id, or one that a spawn only joined",
 )
 async def strangers(case: Case) -> None:
     main = """
@@ -111,12 +112,12 @@ async def strangers(case: Case) -> None:
         assert await app.app.get(other).result(30) == 1
 
 
-@behaviour("§8", "no child stays behind that is being started when its parent ends")
+@behaviour("§8", "a child whose start is in progress when its parent ends does not stay behind")
 async def no_orphans(case: Case) -> None:
     await _orphans(case, "return true")
 
 
-@behaviour("§8", "no child stays behind that is being started when its parent is terminated")
+@behaviour("§8", "a child whose start is in progress when its parent is terminated does not stay behind")
 async def no_orphans_of_the_terminated(case: Case) -> None:
     await _orphans(case, "process.inbox():receive()")
 
@@ -151,15 +152,13 @@ async def _orphans(case: Case, end: str) -> None:
 
 
 async def _settled(case: Case, app: TestApp) -> None:
-    """Have what executions asked for before carried out: another parent and its child end."""
+    """Wait until earlier requests of executions are carried out: another parent and its child end."""
     id = case.id()
     await app.run("app:later", f"{id}-c", id=id)
     await eventually(_is(app, f"{id}-c", "terminated", ""), "a later child has ended, too")
 
 
-@behaviour(
-    "§8", "a cancelled child that is to outlive its parent hears of it, though that ends in the same task"
-)
+@behaviour("§8", "a child that outlives its parent gets a cancellation from the parent's last task")
 async def abandoned_cancel(case: Case) -> None:
     main = """
     local outlives = process.with_options({
@@ -181,7 +180,7 @@ async def abandoned_cancel(case: Case) -> None:
 # --- cancels ------------------------------------------------------------------------------------
 
 
-@behaviour("§6", "a cancel during start_delay is heard at once")
+@behaviour("§6", "a cancellation during start_delay takes effect at once")
 async def cancel_before_the_start(case: Case) -> None:
     app = await case.app("local e = process.events():receive() return e.kind .. e.reason")
     order = await app.start("app:main", id=case.id(), options={"start_delay": HOUR})
@@ -190,7 +189,7 @@ async def cancel_before_the_start(case: Case) -> None:
     assert await order.result(30) == "CANCEL now"
 
 
-@behaviour("§6", "a cancel between two attempts is heard at once, and no other attempt follows")
+@behaviour("§6", "a cancellation between two attempts takes effect at once, and no other attempt follows")
 async def cancel_in_backoff(case: Case) -> None:
     main = f"""
     if require("workflow").info().attempt == 1 then {AGAIN} end
@@ -209,7 +208,7 @@ async def cancel_in_backoff(case: Case) -> None:
         assert await _status(app, order.id) == ("failed" if fails else "canceled")
 
 
-@behaviour("§8", "a cancelled cron workflow hears of it at once, and does not start again, however it ends")
+@behaviour("§8", "a cron workflow gets a cancellation at once, and does not start again, however it ends")
 async def cancel_cron(case: Case) -> None:
     main = f"""
     local _, err = time.sleep("1h")
@@ -231,7 +230,7 @@ async def cancel_cron(case: Case) -> None:
 # --- one run after another ------------------------------------------------------------------------
 
 
-@behaviour("§8", "a run that takes its run_timeout is tried again by its retry policy")
+@behaviour("§8", "the retry policy starts a new run after a run that exceeds its run_timeout")
 async def run_timeout_retries(case: Case) -> None:
     main = """
     local attempt = require("workflow").info().attempt
@@ -284,7 +283,7 @@ async def _attributes(case: Case, main: str, search: dict[str, Any], options: di
     assert (found.search_attributes, found.memo) == (search, memo)
 
 
-@behaviour("§8", "an update that meets a continue_as_new is carried out by the next run, and told as it was")
+@behaviour("§8", "an update that arrives at a continue_as_new is carried out and answered by the next run")
 async def updates_continue(case: Case) -> None:
     main = """
     local w, total = require("workflow"), input or 0

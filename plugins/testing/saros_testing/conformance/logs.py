@@ -72,7 +72,7 @@ async def log_attempts(case: Case) -> None:
 
 
 @behaviour(
-    "§14", "the last failed attempt and the failed workflow are warnings; starts and ends are for who debugs"
+    "§14", "the last failed attempt and a failed workflow are warnings; starts and ends are debug messages"
 )
 async def log_failures(case: Case) -> None:
     main = """
@@ -90,7 +90,7 @@ async def log_failures(case: Case) -> None:
 
 
 @behaviour(
-    "§14", "what code logs carries workflow, run, entry and attempt as fields, once, and not on replay"
+    "§14", "log records of code carry workflow, run, entry and attempt as fields; replay logs nothing again"
 )
 async def log_fields(case: Case) -> None:
     main = """

@@ -31,7 +31,7 @@ async def _pending(app: App, id: str, *, activity: bool = False) -> Pending:
 
 
 @behaviour(
-    "§13", "a pending activity tells its attempt, the last failure with kind and message, and what is next"
+    "§13", "a pending activity shows its attempt, the last failure with kind and message, and what comes next"
 )
 async def pending_failures(case: Case) -> None:
     options = '["activity.retry_policy"] = {initial_interval = "1h", maximum_interval = "1h"}'
@@ -60,7 +60,7 @@ async def pending_failures(case: Case) -> None:
     assert (await order.pending()).activities == []
 
 
-@behaviour("§13", "an activity that runs tells since when, in which worker, and its last heartbeat")
+@behaviour("§13", "a running activity shows its start, its worker and its last heartbeat")
 async def pending_heartbeats(case: Case) -> None:
     steps = """
     local activity = require("activity")
@@ -87,7 +87,7 @@ async def pending_heartbeats(case: Case) -> None:
     await order.terminate()
 
 
-@behaviour("§13", "timers and children that are pending are told, with when they are due and who they are")
+@behaviour("§13", "pending timers and children are listed, with due times and ids")
 async def pending_commands(case: Case) -> None:
     main = """
     coroutine.spawn(function() time.sleep("5h") end)
@@ -113,7 +113,7 @@ async def pending_commands(case: Case) -> None:
 
 
 @behaviour(
-    "§13", "the stack tells file and line of each coroutine, what it awaits, topics, queries and updates"
+    "§13", "the stack shows file and line of each coroutine, what it awaits, topics, queries and updates"
 )
 async def stacks(case: Case) -> None:
     main = """
@@ -138,7 +138,7 @@ async def stacks(case: Case) -> None:
     assert (await refused(app.app.get(case.id()).stack())).kind == NOT_FOUND
 
 
-@behaviour("§13", "a workflow that no worker serves tells that nobody polls its task queue")
+@behaviour("§13", "a workflow without a worker shows that nothing polls its task queue")
 async def unserved(case: Case) -> None:
     app = await case.app("return 1")
     queue = f"nobody-{case.id()}"
@@ -161,7 +161,7 @@ async def unserved(case: Case) -> None:
     await order.terminate()
 
 
-@behaviour("§13", "workers tell their process, versions and task queues; queues tell who polls them")
+@behaviour("§13", "workers show their process, versions and task queues; queues show their pollers")
 async def workers(case: Case) -> None:
     app = await case.app("return 1")
     assert await app.run("app:main", id=case.id()) == 1
@@ -231,7 +231,7 @@ async def history_pages(case: Case) -> None:
 SCHEDULED = "process.inbox():receive()"
 
 
-@behaviour("§14", "a schedule is paused, resumed and triggered; its last runs and next times are told")
+@behaviour("§14", "a schedule can be paused, resumed and triggered; it shows its last runs and next times")
 async def schedules(case: Case) -> None:
     plan = {"workflow": "app:main", "cron": "0 0 1 1 *"}
     app = await case.app(SCHEDULED, entries=({"name": "yearly", "kind": "schedule", **plan},))

@@ -21,7 +21,7 @@ async def signals(case: Case) -> None:
     assert await order.result(30) == ["approve", {"by": "admin"}, "string"]
 
 
-@behaviour("§6", "one sender's messages keep their order, and none is lost before anybody listens")
+@behaviour("§6", "one sender's messages keep their order, and none is lost before the workflow listens")
 async def signals_in_order(case: Case) -> None:
     main = """
     time.sleep("100ms")
@@ -66,7 +66,7 @@ async def send_edges(case: Case) -> None:
     assert await case.run(main) == [True, True, True, True, INVALID]
 
 
-@behaviour("§6", "sending to what does not run is NOT_FOUND and names it")
+@behaviour("§6", "sending to a destination that is not running is NOT_FOUND, and the error names it")
 async def send_not_found(case: Case) -> None:
     main = """
     local ok, err = process.send("nobody-here", "ping")
@@ -145,7 +145,7 @@ async def first_messages(case: Case) -> None:
     assert await case.run(main, workflows={"reads": reads}) == [["a", 1, True], ["b", 2, True]]
 
 
-@behaviour("§6", "many signals while a workflow continues as new: none is lost")
+@behaviour("§6", "no signal is lost while a workflow continues as new")
 async def signals_survive_continue(case: Case) -> None:
     main = """
     local count = input
@@ -207,7 +207,7 @@ async def replies(case: Case) -> None:
 
 @behaviour(
     "§6",
-    "a send to who has ended is accepted until its EXIT is delivered, also when nobody is there any more",
+    "a send to an ended process is accepted until its EXIT is delivered, even if the process no longer exists",
 )
 async def send_before_the_exit(case: Case) -> None:
     main = """

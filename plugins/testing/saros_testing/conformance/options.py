@@ -1,4 +1,4 @@
-"""Options that no backend takes, and what those mean that all take (§7, §8)."""
+"""Options that every backend refuses, and the meaning of those that every backend accepts (§7, §8)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def bad_start_options(case: Case) -> None:
     assert (await refused(app.start("app:quick", id="x" * 1200))).kind == INVALID
 
 
-@behaviour("§8", "a start names the namespace of its worker, and no other; eager starts and calls are hints")
+@behaviour("§8", "a start may name only the namespace of its worker; eager starts and calls are hints")
 async def namespaces_and_hints(case: Case) -> None:
     starts = """
     local function start(namespace)
@@ -101,7 +101,8 @@ async def bad_call_options(case: Case) -> None:
 
 
 @behaviour(
-    "§7", "a maximum_interval below the initial one is as long as that, and an initial one of 0 is 1 s"
+    "§7",
+    "a maximum_interval below the initial_interval counts as equal to it, and an initial_interval of 0 means 1 s",
 )
 async def intervals(case: Case) -> None:
     main = """

@@ -1,4 +1,4 @@
-"""Timers keep real time: none is early, none much too late, equal ones in order (§9, invariant 10)."""
+"""Timers keep real time: none is early, none is much too late, and equal ones fire in order (§9, invariant 10)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .suite import Case, behaviour
 
 LATE_S = 0.25
 SERVER_S = 1.0
-"""How much later a server of another process may be, which has other tests to serve as well."""
+"""The extra delay of a server in another process, which also serves other tests."""
 BUSY = 10
-"""A timer may be so many times as late as the machine itself is with a plain sleep: several processes have a part."""
+"""The delay of a timer, as a multiple of the machine's delay with a plain sleep: several processes add to it."""
 
 
 class Machine:
-    """How late a machine is that is asked to wait, because it is busy with other things."""
+    """Measures how late a plain sleep is on this machine."""
 
     def __init__(self) -> None:
         self.worst_s = 0.0
@@ -60,7 +60,7 @@ NAPS = """
 
 
 @behaviour(
-    "§9", "no timer is early, nor more than 250 ms late on an idle machine, whatever is armed after it"
+    "§9", "no timer is early, or more than 250 ms late on an idle machine, whatever timers start after it"
 )
 async def timers_are_punctual(case: Case) -> None:
     parts: dict[str, Any] = {
@@ -68,7 +68,7 @@ async def timers_are_punctual(case: Case) -> None:
         "workflows": {"calls": 'return (funcs.call("app:naps"))'},
     }
     app = await case.app(NAPS, **parts)
-    await app.run("app:main", id=case.id())  # whatever is slow at first
+    await app.run("app:main", id=case.id())  # warm up
     machine = Machine()
     async with machine.watched():
         begun = time.monotonic()
@@ -76,7 +76,7 @@ async def timers_are_punctual(case: Case) -> None:
         took = time.monotonic() - begun
         late = [each for order in orders for each in await order.result(timeout=50)]
     assert len(late) == 24
-    assert min(late) > -1e-9, late  # as numbers of seconds, which are not exact
+    assert min(late) > -1e-9, late  # allows for rounding, since seconds are floats
     server_s = 0 if case.url.startswith("memory:") else SERVER_S
     assert max(late) <= LATE_S + server_s + BUSY * machine.worst_s + took, (late, machine.worst_s, took)
 

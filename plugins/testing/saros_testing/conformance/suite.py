@@ -1,4 +1,4 @@
-"""Behaviours and how they are run."""
+"""Behaviours, and the function that runs them."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ _PARTS = (
 
 
 class Behaviour(NamedTuple):
-    """:param clause: the section of the contract that says so.
-    :param text: one sentence: what a user may rely on.
-    :param needs: features that a backend may lack with a reason.
+    """:param clause: the section of the contract.
+    :param text: one sentence that a user may rely on.
+    :param needs: features that a backend may lack for a stated reason.
     """
 
     clause: str
@@ -62,7 +62,7 @@ class Behaviour(NamedTuple):
 class Case:
     """One run of one behaviour: makes apps on the backend under test, and cleans up after them.
 
-    :param workers: so many deployments of each app work side by side.
+    :param workers: the number of deployments of each app that run side by side.
     """
 
     def __init__(self, url: str, path: Path, workers: int = 1) -> None:
@@ -74,7 +74,7 @@ class Case:
         self._apps = 0
 
     async def app(self, main: str = "", *, into: Path | None = None, **parts: Any) -> TestApp:
-        """An opened app of Lua texts (see `saros.testing.lua_app`); `main` is the workflow ``app:main``."""
+        """Open an app of Lua texts (see `saros.testing.lua_app`); `main` is the workflow ``app:main``."""
         path = into or self.path / f"app{self._apps}"
         self._apps += 1
         workflows: Mapping[str, str] = {**({"main": main} if main else {}), **parts.pop("workflows", {})}
@@ -86,24 +86,24 @@ class Case:
         return app
 
     def other(self, app: TestApp) -> TestApp:
-        """Another deployment of the app that works beside it; the app itself where there is none."""
+        """Return another deployment of the app, or the app itself if it is the only one."""
         return self._others[app]
 
     async def run(self, main: str, *args: Any, **parts: Any) -> Any:
-        """The result of a workflow ``main``."""
+        """Run a workflow ``main``, and return its result."""
         return await (await self.app(main, **parts)).run("app:main", *args, id=self.id())
 
     async def fails(self, main: str, *args: Any, **parts: Any) -> Error:
-        """The error of a workflow ``main``."""
+        """Run a workflow ``main``, and return its error."""
         return await (await self.app(main, **parts)).fails("app:main", *args, id=self.id())
 
     def still(self, app: TestApp) -> contextlib.AbstractContextManager[None]:
-        """Where time is virtual, it stands still within this: the test has something to say before it goes on."""
+        """Stop virtual time within the context, so that the test can act before time goes on."""
         virtual = isinstance(app.app.clock, VirtualClock)
         return app.hold_time() if virtual else contextlib.nullcontext()
 
     def id(self) -> str:
-        """A fresh workflow id: backends outlive a test."""
+        """Return a fresh workflow id, because backends outlive a test."""
         return f"case-{new_id()[:13]}"
 
     async def close(self) -> None:
@@ -121,9 +121,10 @@ def behaviour(clause: str, text: str, *needs: str) -> Callable[[Callable[[Case],
 
 
 def run(behaviour: Behaviour, url: str, path: Path, workers: int = 1) -> None:
-    """Run one behaviour on a backend; raises AssertionError (or whatever went wrong).
+    """Run one behaviour on a backend; raise AssertionError, or any other error that occurs.
 
-    :param workers: so many deployments share the work; with more than one, all that open the URL must meet.
+    :param workers: the number of deployments that share the work; with more than one, all that open the URL must see
+        the same executions.
     """
 
     async def scenario() -> None:
@@ -154,4 +155,4 @@ _SHARED: Final = [
 ]
 # fmt: on
 TOGETHER: Final[list[Behaviour]] = [each for each in BEHAVIOURS if each.name in _SHARED]
-"""Those that are worth running with two workers as well: where what one does, another may have to finish."""
+"""The behaviours to run with two workers as well, because one worker may have to finish what the other began."""

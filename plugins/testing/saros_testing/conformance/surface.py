@@ -1,11 +1,11 @@
-"""Functions and processes: what they have beyond workflows (§6, §7)."""
+"""Functions and processes outside of workflows (§6, §7)."""
 
 from __future__ import annotations
 
 from .suite import Case, behaviour, refused
 
 
-@behaviour("§7", "a function called from Python gives its result, and its error as saros.Error")
+@behaviour("§7", "a function called from Python returns its result, and raises its error as saros.Error")
 async def called_from_python(case: Case) -> None:
     app = await case.app(
         functions={"add": "return input.a + input.b", "fails": 'return nil, errors.new("Odd", "x")'}
@@ -46,7 +46,7 @@ async def function_execs(case: Case) -> None:
     assert await app.call("app:outer") == 10
 
 
-@behaviour("§6", "a process is spawned, linked and trapped; its name is freed at its end")
+@behaviour("§6", "a process can be spawned, linked and trapped; its name is freed at its end")
 async def process_links(case: Case) -> None:
     outer = """
     process.set_options({trap_links = true})
@@ -69,7 +69,7 @@ async def process_links(case: Case) -> None:
     assert (found, exit_kind, gone, trapped) == (True, "EXIT", "NotFound", True)
 
 
-@behaviour("§6", "without trap_links a linked process's failure ends its peer")
+@behaviour("§6", "without trap_links, the failure of a linked process ends its peer")
 async def link_kills(case: Case) -> None:
     outer = """
     local pid = process.spawn_monitored("app:linker", "app:host")
@@ -82,7 +82,7 @@ async def link_kills(case: Case) -> None:
     assert await app.call("app:outer") == ["EXIT", True]
 
 
-@behaviour("§6", "the normal end of a linked process is told to those who monitor it, and to no others")
+@behaviour("§6", "only monitors are notified of the normal end of a linked process")
 async def normal_ends(case: Case) -> None:
     outer = """
     local events, kinds = process.events(), {}
@@ -130,7 +130,7 @@ async def process_control(case: Case) -> None:
     assert await app.call("app:outer") == ["please", "EXIT", True, "NotFound"]
 
 
-@behaviour("§3", "a long text of an error is cut to 10,000 bytes and tells its size, wherever it comes from")
+@behaviour("§3", "a long error text is cut to 10,000 bytes and states its size, wherever it comes from")
 async def errors_bounded(case: Case) -> None:
     name = f"conformance_{case.id().replace('-', '_')}"
     module = 'def fails():\n    raise ValueError("x" * 1_000_000)'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .suite import Case, behaviour
 
 
-@behaviour("§9", "time.sleep sleeps durably, and time passes by the workflow's clock")
+@behaviour("§9", "time.sleep is durable, and the workflow's clock advances by its duration")
 async def sleeps(case: Case) -> None:
     main = """
     local before = time.now()
@@ -16,7 +16,7 @@ async def sleeps(case: Case) -> None:
     assert await case.run(main) == [True, True, True]
 
 
-@behaviour("§9", "timers fire in the order of their time, whatever the order of their start")
+@behaviour("§9", "timers fire in the order of their times, whatever the order of their starts")
 async def timers_in_order(case: Case) -> None:
     main = """
     local order, done = {}, channel.new(3)

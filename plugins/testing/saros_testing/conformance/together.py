@@ -1,4 +1,4 @@
-"""Workers that share the work, and take it over from each other (invariant 2)."""
+"""Workers that share tasks and take them over from each other (invariant 2)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STEPS = """
 """
 
 
-@behaviour("§8", "what an execution has begun with one worker it goes on with at another")
+@behaviour("§8", "an execution begun on one worker continues on another")
 async def work_changes_hands(case: Case) -> None:
     child = 'time.sleep("10ms") return (funcs.call("app:echo", input))'
     app = await case.app(
@@ -85,7 +85,7 @@ async def workers_share(case: Case) -> None:
     await asyncio.gather(*(one(number, pair[number % 2], pair[1 - number % 2]) for number in range(12)))
 
 
-@behaviour("§6", "what a workflow sends to a process arrives in order, whichever workers deliver it")
+@behaviour("§6", "a workflow's messages to a process arrive in order, whichever workers deliver them")
 async def messages_in_order(case: Case) -> None:
     main = """
     local from = process.inbox():receive():from()
@@ -125,7 +125,7 @@ async def messages_across_runs(case: Case) -> None:
         assert await each.call("app:hears", order.pid) == list(range(1, 13))
 
 
-@behaviour("§6", "what was sent before an end arrives before the news of it")
+@behaviour("§6", "messages sent before an end arrive before its EXIT")
 async def messages_before_the_end(case: Case) -> None:
     main = """
     local from = input or process.inbox():receive():from()

@@ -33,10 +33,10 @@ async def values_round_trip(case: Case) -> None:
 
 
 MARKERS = ("$bin", "$error", "$$bin", "$$error", "$raised", "$http", "$err", "$ok", "ok", "err", "saros")
-"""Keys that stand for something somewhere inside of Saros or a backend, or might."""
+"""Keys that have, or might have, a special meaning inside Saros or a backend."""
 
 
-@behaviour("§4", "a key is just a key: no JSON that a client or program makes is taken for anything else")
+@behaviour("§4", "a key is only a key: JSON from a client or program never gets a special meaning")
 async def values_hold_no_markers(case: Case) -> None:
     contents: list[Any] = ["aGk=", {"message": "m", "kind": "K"}, True, None, {"$bin": "aGk="}, b"\xff"]
     value: list[Any] = [{key: content} for key in MARKERS for content in contents]
@@ -69,7 +69,7 @@ async def values_hold_no_markers(case: Case) -> None:
         assert found == value
 
 
-@behaviour("§4", "what is no data is refused with the path to it")
+@behaviour("§4", "a value that is not data is refused, with the path to it")
 async def values_refused(case: Case) -> None:
     main = """
     local _, err = funcs.call("app:echo", {items = {1, {price = 0/0}}})
@@ -98,7 +98,7 @@ async def errors_returned(case: Case) -> None:
     assert result == [True, "CardDeclined", "declined", False, 7, "userdata", "function"]
 
 
-@behaviour("§3", "a raised text is of kind Internal and not retryable outside of its program")
+@behaviour("§3", "outside of its program, a raised text is an error of kind Internal that is not retryable")
 async def errors_raised(case: Case) -> None:
     main = 'local _, err = funcs.call("app:fails") return {err:kind(), err:message(), err:retryable()}'
     kind, message, retryable = await case.run(main, functions={"fails": 'error("boom")'})

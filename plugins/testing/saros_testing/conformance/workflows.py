@@ -11,7 +11,7 @@ from ..cases import TestApp
 from .suite import Case, behaviour, eventually, refused
 
 
-@behaviour("§8", "workflow.info tells of the execution")
+@behaviour("§8", "workflow.info describes the execution")
 async def info(case: Case) -> None:
     main = """
     local i = require("workflow").info()
@@ -89,7 +89,7 @@ async def upgrades(case: Case) -> None:
     assert await case.run(main, 4, workflows={"next": "return input.from + 1"}) == 5
 
 
-@behaviour("§8", "a new execution gets the highest version, again and again")
+@behaviour("§8", "a new execution gets the highest version at every call")
 async def version_new(case: Case) -> None:
     main = """
     local w = require("workflow")
@@ -114,7 +114,7 @@ return v
 """
 
 
-@behaviour("§8", "history that passed the point before the call existed gets the lowest version")
+@behaviour("§8", "a history that passed the point before the call existed gets the lowest version")
 async def version_old(case: Case) -> None:
     path = case.path / "versions"
     id = case.id()
@@ -149,7 +149,7 @@ async def version_later(case: Case) -> None:
 
 
 @behaviour(
-    "§8", "a recorded version outside of what the code supports parks the task, naming all three numbers"
+    "§8", "a recorded version outside the supported range parks the task; the problem names all three numbers"
 )
 async def version_unsupported(case: Case) -> None:
     path = case.path / "versions"
@@ -169,7 +169,7 @@ async def version_unsupported(case: Case) -> None:
             assert await order_result(client, id) == 2
 
 
-@behaviour("design 3", "code that diverges from history parks the execution, and goes on once it is right")
+@behaviour("design 3", "code that diverges from history parks the execution until the code is repaired")
 async def non_determinism(case: Case) -> None:
     path = case.path / "versions"
     id = case.id()
@@ -273,7 +273,7 @@ async def side_effects(case: Case) -> None:
     assert await case.run(main) is True
 
 
-@behaviour("§8", "a cancellation does not take back the value of a side_effect")
+@behaviour("§8", "a cancellation does not discard the value of a side_effect")
 async def side_effect_cancelled(case: Case) -> None:
     path, id = case.path / "cancelled", case.id()
     main = """
@@ -284,12 +284,12 @@ async def side_effect_cancelled(case: Case) -> None:
     lua_app(path, workflows={"main": main})
     async with TestApp(path, _shared(case), workers=False) as app:
         order = await app.start("app:main", id=id)
-        await order.cancel("enough")  # its first task hears of both
+        await order.cancel("enough")  # the first task gets both
         app.app.start_workers()
         assert await order_result(app, id) == [7, True, "Canceled"]
 
 
-@behaviour("§8", "random numbers in a side_effect are the system's, and those around it the run's own")
+@behaviour("§8", "random numbers in a side_effect come from the system, and those around it from the run")
 async def side_effect_randomness(case: Case) -> None:
     main = """
     local w, uuid, crypto = require("workflow"), require("uuid"), require("crypto")
@@ -311,7 +311,7 @@ async def side_effect_randomness(case: Case) -> None:
         assert len(set(seen)) == len(seen), "nothing is drawn twice, in this run or another"
 
 
-@behaviour("§8", "a side_effect only computes: what a replay would miss is refused")
+@behaviour("§8", "a side_effect only computes: operations that a replay would skip are refused")
 async def side_effect_only_computes(case: Case) -> None:
     main = """
     local w, time, told = require("workflow"), require("time"), {}
@@ -382,7 +382,7 @@ async def order_result(app: TestApp, id: str) -> object:
 
 
 def _shared(case: Case) -> str:
-    """A URL that several openings in this process reach with the same executions."""
+    """Return a URL whose executions are visible to every app in this process that opens it."""
     return f"memory://{case.path.name}" if case.url.startswith("memory:") else case.url
 
 
@@ -395,7 +395,7 @@ async def _has(app: TestApp, id: str, name: str) -> bool:
 
 
 async def _started(app: TestApp, id: str) -> bool:
-    """Whether its code has run: a backend may count events that come before."""
+    """Return whether its code has run; a backend may count earlier events."""
     return await _has(app, id, "ExecutionStarted")
 
 

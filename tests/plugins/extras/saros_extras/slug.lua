@@ -5,7 +5,7 @@ local slug = {}
 
 function slug.make(text)
   if rt.raw.type(text) ~= "string" then
-    return rt.fail("Invalid", "slug.make wants a text, not a " .. rt.env.type(text))
+    return rt.fail("Invalid", "slug.make expects a string, not a " .. rt.env.type(text))
   end
   -- The host function's results follow true; false, an error's kind and its message when it raised.
   local ok, result, why = rt.host("slug_make", text)

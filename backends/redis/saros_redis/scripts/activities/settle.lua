@@ -1,4 +1,4 @@
--- {results, wanted} gives what was wanted. A result: {run, ref, token, mail, delay of a retry or -1, failure}.
+-- {results, wanted}: returns what was wanted. A result: {run, ref, token, mail, delay of a retry or -1, failure}.
 -- A token is random and used once, so a result counts once.
 local function settle(result)
   local run, ref, token, item, delay, failure = unpack(result)

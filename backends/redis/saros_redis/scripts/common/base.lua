@@ -1,4 +1,4 @@
--- What every script begins with. KEYS[1] is the tag of one partition, which every key of that partition
+-- The head of every script. KEYS[1] is the tag of one partition, which every key of that partition
 -- starts with, so that one script touches one hash slot; ARGV[1] is the msgpack of the arguments, and ARGV[2] the
 -- steady time that the worker knows (see below), or -1.
 -- A script first reads and decides, then writes: Redis does not roll a script back.
@@ -6,12 +6,12 @@ local tag = KEYS[1]
 local group = "saros"
 local input = cmsgpack.unpack(ARGV[1])
 
--- Whether an error says that there is no group yet, or no stream, or something else in its place.
+-- Whether an error means that the group or stream is missing, or that the key has another type.
 local function lacks_group(why)
   return string.find(why, "NOGROUP", 1, true) or string.find(why, "WRONGTYPE", 1, true)
 end
 
--- What is told to people once, by whichever worker asks first (see "notes").
+-- Notes that the first worker to fetch them logs, once (see "notes").
 local function note(what)
   local notes = tag .. ":notes"
   local reply = redis.pcall("RPUSH", notes, what)
@@ -22,8 +22,8 @@ local function note(what)
   redis.call("LTRIM", notes, -100, -1)
 end
 
--- redis.call, which puts a key aside that is not of the type that Saros gave it, and goes on without it. Not that
--- of a single run: without its history, a run must not go on.
+-- redis.call that sets aside a key of a wrong type, and goes on without it. Keys of a single run are excepted,
+-- because a run must not go on without its history.
 local of_a_run = {m = true, h = true, i = true, c = true, d = true}
 local key_of = {XREADGROUP = 7, XGROUP = 2, XINFO = 2}
 local function call(command, ...)
@@ -43,7 +43,7 @@ local function call(command, ...)
   return redis.call(command, ...)
 end
 
--- Whether an error is one of the server, which concerns all, and not one of what is stored.
+-- Whether an error comes from the server, and so concerns everything, not from the stored data.
 local function of_server(why)
   for _, word in ipairs({"OOM", "MISCONF", "READONLY", "NOREPLICAS", "NOPERM", "ACL", "can't run this command",
     "LOADING", "BUSY", "CLUSTERDOWN", "killed"}) do
@@ -54,7 +54,7 @@ local function of_server(why)
   return false
 end
 
--- Do something for one item, whose garbage must not concern others: gives true and its result, or false and why not.
+-- Call a function for one item whose garbage must not affect others. Returns true and its result, or false and why.
 local function guard(work, ...)
   local ok, result = pcall(work, ...)
   if ok then
@@ -68,7 +68,7 @@ local function guard(work, ...)
 end
 
 local clock = call("TIME")
-local now = clock[1] * 1000000 + clock[2] -- microseconds; workers' clocks do not count
+local now = clock[1] * 1000000 + clock[2] -- microseconds, by the server's clock, not the workers'
 
 local function key(kind, name)
   return tag .. ":" .. kind .. ":" .. name
@@ -78,8 +78,8 @@ local function text(number)
   return string.format("%.0f", number)
 end
 
--- Microseconds of a clock that only goes on: `now` less what the server's clock was set by (see fire.lua). All that
--- has to happen later, and all that counts for some time, goes by it; `now` is for people to read.
+-- Microseconds of a monotonic clock: `now` less the steps of the server's clock (see fire.lua). Deadlines and
+-- leases use it; `now` is for people to read.
 local known = tonumber(ARGV[2]) or -1
 local AGREE = 1000000
 local BEHIND = 10000
@@ -90,7 +90,7 @@ end
 
 local function steady()
   local at = counted()
-  -- What the worker knows was so when it sent this, which may have been under way for a while.
+  -- The worker's time is that of its request, which may have taken a while to arrive.
   if known >= 0 and (at > known + AGREE or at < known - BEHIND) then
     return known -- the clock was set just now
   end
@@ -110,7 +110,7 @@ local function drop_entry(stream, entry)
   return call("XDEL", stream, entry)
 end
 
--- A run that is broken waits until somebody has repaired it and releases it; its other entries are dropped when read.
+-- A broken run waits until somebody repairs and releases it; its other entries are dropped when read.
 local function set_run_aside(run, why)
   local m = key("m", run)
   local ok = guard(function()
@@ -129,7 +129,7 @@ local function put_out(entry)
     "b", entry[6], "k", entry[7], "t", entry[8], "l", entry[9])
 end
 
--- One entry of a lane is in the stream at a time. The others wait in the lane's list, behind an empty text for it.
+-- Only one entry of a lane is in the stream at a time, with an empty text for it in the lane's list before the others.
 local function send_out(entry)
   local lane = entry[9] ~= "" and key("l", entry[9])
   if lane and call("LLEN", lane) > 0 then
@@ -142,7 +142,7 @@ local function send_out(entry)
   put_out(entry)
 end
 
--- The entry of a lane that was under way has left the stream for good.
+-- A lane's entry has left the stream for good: send the next one.
 local function advance(lane)
   if lane == "" then
     return
@@ -156,7 +156,7 @@ local function advance(lane)
   end
 end
 
--- An entry of a stream that cannot be what it says.
+-- Set aside an entry of a stream that is not valid.
 local function set_entry_aside(stream, entry, fields, why)
   call("XADD", tag .. ":aside", "MAXLEN", "~", 1000, "*", "stream", stream, "entry", entry, "why", why,
     unpack(fields, 1, math.min(#fields, 40)))
@@ -166,7 +166,7 @@ local function set_entry_aside(stream, entry, fields, why)
   note("entry " .. entry .. " of " .. stream .. " cannot be read, and is in " .. tag .. ":aside now: " .. why)
 end
 
--- What a lease of a run or an activity could not be made of.
+-- Set aside an entry that does not name a valid run or activity.
 local function set_aside(kind, stream, entry, fields, why)
   local run = kind ~= "out" and fields[1] == "r" and fields[2]
   if run and call("EXISTS", key("m", run)) == 1 then

@@ -31,8 +31,8 @@ local function create(new, expires)
   end
 end
 
--- The children of a run, those that are yet to be started too, end as their parent close policies say: `ch` has by
--- the command that starts each {id, policy}.
+-- End the children of a run by their parent close policies, including those that have not started yet: `ch` maps the
+-- command that starts a child to {id, policy}.
 local function part(id, run, pid)
   local children = call("HGETALL", key("ch", run))
   for index = 1, #children, 2 do
@@ -45,7 +45,7 @@ local function part(id, run, pid)
   call("DEL", key("ch", run))
 end
 
--- Whoever watches hears of the end.
+-- Notify the watchers of the end.
 local function tell(id, run, pid, outcome)
   local watchers = call("HGETALL", key("w", id))
   for index = 1, #watchers, 2 do
@@ -56,7 +56,7 @@ local function tell(id, run, pid, outcome)
   call("DEL", key("w", id))
 end
 
--- What the next run of an execution takes over from the last: mail for whichever run.
+-- Move the mail that is not for a particular run to the next run of an execution.
 local function inherit(run, following)
   for _, item in ipairs(call("LRANGE", key("i", run), 0, -1)) do
     if string.sub(item, 1, 1) == "\n" then

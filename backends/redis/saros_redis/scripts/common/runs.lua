@@ -1,4 +1,4 @@
--- What the scripts do to runs: their mail, deadlines, outbox entries and attributes.
+-- Operations on runs: their mail, deadlines, outbox entries and attributes.
 -- A run waits in the ready stream at most once: `sched` is its entry there, also while a worker has it.
 local function schedule(run)
   local m = key("m", run)
@@ -33,8 +33,8 @@ local function seen(id, mark)
   return false
 end
 
--- The run that a start request has made, when it is running. A request that has yet to be carried out is withdrawn
--- instead, by a mark among the keys of an execution that may not be there yet, nor ever.
+-- The run that a start request has created, if it is running. A request that is not carried out yet is withdrawn
+-- instead, by a mark among the keys of an execution that may never exist.
 local function made(id, request)
   local run, first = unpack(call("HMGET", key("e", id), "run", "request"))
   if run and first == request then
@@ -49,8 +49,8 @@ local function made(id, request)
   end
 end
 
--- Deadlines: a member of the partition's `tm`, with what it brings in the run's `d`. Both begin with a number, by
--- which Redis orders those that are due at the same time: as they were set.
+-- Deadlines: a member of the partition's `tm`, with its payload in the run's `d`. Both begin with a number, by
+-- which Redis orders deadlines of the same time in the order in which they were set.
 local DIGITS = 16
 
 local function arm(run, kind, ref, due, item)
@@ -65,7 +65,7 @@ local function member_of(run, field, item)
   return kind and string.sub(item, 1, DIGITS) .. ":" .. kind .. ":" .. run .. ":" .. ref
 end
 
--- When a deadline is due; nil when there is none.
+-- When a deadline is due; nil if there is none.
 local function due_at(run, kind, ref)
   local field = kind .. ":" .. ref
   local item = call("HGET", key("d", run), field)
@@ -81,7 +81,7 @@ local function disarm(run, kind, ref)
   end
 end
 
--- A run that waits for its start need not any longer.
+-- End a run's wait for its start.
 local function wake(run)
   if call("HGET", key("m", run), "delayed") == "start" then
     call("HDEL", key("m", run), "delayed")
@@ -90,7 +90,7 @@ local function wake(run)
   end
 end
 
--- Search attributes: {name, JSON, terms}; the terms, one a line, are what equality can look up.
+-- Search attributes: {name, JSON, terms}; equality looks up the terms, one per line.
 local function index_terms(run, start, name, terms, add)
   for term in string.gmatch(terms, "[^\n]+") do
     local index = key("x", "attr:" .. name .. "=" .. term)

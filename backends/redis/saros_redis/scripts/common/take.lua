@@ -1,10 +1,10 @@
 -- How workers lease entries of the streams.
 
--- Entries that are read at a time, so that what is read need not be much more than there is room for.
+-- Entries that are read at a time, so that a script reads little more than it has room for.
 local PAGE = 16
 
--- Entries nobody has yet, and entries whose consumer has not been heard of for `lease` ms (when that is given).
--- An entry that outlived several workers may have killed them, so at most one such is tried at a time.
+-- Entries that nobody has, and entries whose consumer has been silent for `lease` ms (when that is given).
+-- An entry whose workers were lost several times may have killed them, so at most one such entry is tried at a time.
 local function fresh(stream, consumer, limit)
   local reply = redis.pcall("XREADGROUP", "GROUP", group, consumer, "COUNT", limit, "STREAMS", stream, ">")
   if type(reply) == "table" and reply.err then
@@ -21,7 +21,7 @@ local function overdue(stream, lease, limit)
   return reply.err and {} or reply
 end
 
--- The lease of an entry that `lease` gives, or nothing. What it cannot be made of is set aside.
+-- The lease of an entry that `lease` returns, or nothing. An entry that is not valid is set aside.
 local function leased(kind, stream, entry, fields, lease)
   local ok, result = guard(lease, entry, fields)
   if ok then
@@ -31,7 +31,7 @@ local function leased(kind, stream, entry, fields, lease)
   return nil
 end
 
--- Leases of new entries, up to `limit` and as far as there is room; `lease` gives one, or nothing.
+-- Leases of new entries, up to `limit` and as far as there is room; `lease` returns one, or nothing.
 local function take(kind, leases, stream, wanted, limit, lease)
   while #leases < limit and wanted[9] > 0 do
     local entries = fresh(stream, wanted[1], math.min(limit - #leases, PAGE))
@@ -72,7 +72,7 @@ local function next_mails(run, wanted)
   return mails
 end
 
--- A run for its worker; takes counts the workers that never came back with it.
+-- A run for its worker; `takes` counts the workers in a row that were lost with it.
 local function lease_run(stream, entry, run, fence, wanted)
   local consumer, most = wanted[1], wanted[8]
   local m = key("m", run)
@@ -118,7 +118,7 @@ local function take_runs(leases, wanted)
   return leases
 end
 
--- An activity for its worker; `lost` when the attempt before never came back.
+-- An activity for its worker; `lost` if the worker of the previous attempt was lost.
 local function lease_activity(stream, entry, run, ref, token, wanted, lost)
   local most = wanted[8]
   local c = key("c", run)
@@ -163,7 +163,7 @@ local function take_activities(leases, wanted)
   return leases
 end
 
--- An entry of the outbox; in Python it is seen whether it can be read.
+-- An entry of the outbox; Python checks whether it is valid.
 local function lease_out(entry, fields, wanted)
   wanted[9] = wanted[9] - #fields[12] -- the body
   return {entry, fields}
@@ -175,9 +175,9 @@ local function take_out(leases, wanted)
   end)
 end
 
--- What a worker would like to have along with the reply to something else; see `Wanted` in Python.
+-- The tasks that a worker wants along with the reply to another request; see `Wanted` in Python.
 -- wanted: {consumer, nonce, run queues, runs, activity queues by worker, activities by worker, outbox, most, room, who asks}
--- The room is in bytes, and gets less; what does not fit into it waits: a long reply holds up all others.
+-- The room is in bytes and shrinks with each task. Tasks that do not fit wait, because a long reply delays all others.
 local function take_wanted(wanted)
   if not wanted then
     return {text(now), {}, {}, {}}
@@ -185,7 +185,7 @@ local function take_wanted(wanted)
   return {text(now), take_runs({}, wanted), take_activities({}, wanted), take_out({}, wanted)}
 end
 
--- A lease that ends although its worker lives: the task waits again, and the worker does not count as lost with it.
+-- End a lease whose worker is alive: the task waits again, and the worker does not count as lost.
 local function return_run(entry, run)
   local m = key("m", run)
   local sched, fence = unpack(call("HMGET", m, "sched", "fence"))

@@ -12,7 +12,7 @@ for _, run in ipairs(runs) do
     end
   end)
   if not ok and #input[2] < 2 then
-    error(why, 0) -- who asks for one run hears of it; a list leaves it out
+    error(why, 0) -- an error for a single run; a list omits it
   end
 end
 return found

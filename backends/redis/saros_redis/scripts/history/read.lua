@@ -1,4 +1,4 @@
--- {what, ...}: looks at something and changes nothing.
+-- {what, ...}: reads, and changes nothing.
 local what, name, limit = unpack(input)
 if what == "run" then -- run id: its facts
   return call("HGET", key("m", name), "run")

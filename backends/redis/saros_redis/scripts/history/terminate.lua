@@ -1,4 +1,4 @@
--- {id, run id or "", outcome, operation, start request or ""}: end a run; gives 0 when it does not run.
+-- {id, run id or "", outcome, operation, start request or ""}: end a run; returns 0 if it is not running.
 local id, only, outcome, operation, request = input[1], input[2], input[3], input[4], input[5]
 local run = only ~= "" and only or call("HGET", key("e", id), "run")
 if request ~= "" and not made(id, request) then

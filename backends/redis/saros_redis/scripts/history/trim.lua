@@ -1,4 +1,4 @@
--- {retention in microseconds, limit}: forget runs that closed longer ago; gives their number.
+-- {retention in microseconds, limit}: delete runs that closed longer ago; returns their number.
 local closed = key("x", "closed")
 local runs = call("ZRANGEBYSCORE", closed, "-inf", text(steady() - input[1]), "LIMIT", 0, input[2])
 local function forget(run)

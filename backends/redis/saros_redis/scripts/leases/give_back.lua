@@ -1,4 +1,4 @@
--- {consumer, {{kind, queue, stream}...}}: a worker that stops hands over what it still holds, and leaves; gives how much.
+-- {consumer, {{kind, queue, stream}...}}: a stopping worker gives back its tasks and leaves; returns their number.
 local consumer, given = input[1], 0
 for _, each in ipairs(input[2]) do
   local kind, name, stream = unpack(each)

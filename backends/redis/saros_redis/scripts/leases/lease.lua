@@ -1,4 +1,4 @@
--- {kind, stream, entries, wanted}: lease entries that a blocking read gave, and what else is wanted.
+-- {kind, stream, entries, wanted}: lease entries returned by a blocking read, and further wanted tasks.
 local kind, stream, wanted = input[1], input[2], input[4]
 local consumer, nonce, most = wanted[1], wanted[2], wanted[8]
 local got = {text(now), {}, {}, {}}

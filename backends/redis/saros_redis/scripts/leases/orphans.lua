@@ -1,5 +1,5 @@
--- {consumer, {{kind, queue, stream, entries that it knows}...}}: what the consumer holds without knowing, because a
--- reply was lost, is handed over. Replies under way are left alone for a second.
+-- {consumer, {{kind, queue, stream, known entries}...}}: give back entries that the consumer holds without knowing
+-- it, because a reply was lost. An entry must be a second old, because its reply may still be on the way.
 local consumer, found = input[1], 0
 for _, each in ipairs(input[2]) do
   local kind, name, stream, known = each[1], each[2], each[3], {}

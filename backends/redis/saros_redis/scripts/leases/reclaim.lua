@@ -1,7 +1,7 @@
 -- {wanted, lease in ms, alone, queues}: entries whose workers are lost; activities that they ran within a workflow task
 -- go to these queues, and count as well. `alone`: a suspect is being tried here already.
--- Gives {what was taken over, number of suspects, number of activities that went to queues}.
--- An entry that some workers in a row were lost with is a suspect, and tried when no other suspect is.
+-- Returns {leases taken over, number of suspects, number of activities that went to queues}.
+-- An entry with which several workers in a row were lost is a suspect; only one suspect is tried at a time.
 local wanted, lease, alone = input[1], input[2], input[3]
 local consumer, nonce, most = wanted[1], wanted[2], wanted[8]
 local got = {text(now), {}, {}, {}}

@@ -1,4 +1,4 @@
--- {consumer, {{stream, entries}...}}: keep the leases that are still ours; gives the entries that are lost.
+-- {consumer, {{stream, entries}...}}: renew the consumer's leases; returns the entries whose leases are lost.
 local consumer, lost = input[1], {}
 for _, each in ipairs(input[2]) do
   local stream, keep = each[1], {}

@@ -1,2 +1,2 @@
--- {wanted} gives what was wanted and is there.
+-- {wanted}: returns the wanted tasks that are available.
 return take_wanted(input[1])

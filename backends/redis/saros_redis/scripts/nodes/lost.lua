@@ -1,5 +1,5 @@
--- {}: nodes whose leases have ended, each with its watches.
--- It writes: while the server takes no writes, nobody could renew anything, and nobody is lost.
+-- {}: nodes whose leases have expired, each with its watches.
+-- It always writes: while the server refuses writes, nobody can renew a lease, so nobody counts as lost.
 call("HDEL", key("x", "steady"), "-")
 local found = {}
 for _, node in ipairs(call("ZRANGEBYSCORE", tag .. ":nodes", "-inf", text(steady()), "LIMIT", 0, 10)) do

@@ -1,5 +1,5 @@
--- {verb, node, lease in microseconds or item}: nodes that live, their mail, and who watches their actors.
--- "send" gives 0 when the node has left or is forgotten, and 2 when its lease has ended.
+-- {verb, node, lease in microseconds or item}: live nodes, their mail, and the watchers of their actors.
+-- "send" returns 0 if the node has left or was deleted, and 2 if its lease has expired.
 local verb, node, item = input[1], input[2], input[3]
 local nodes, box, watches = tag .. ":nodes", key("nm", node), key("nw", node)
 local at = steady()

@@ -1,6 +1,6 @@
--- Whether the user may do all that the scripts and readers do. Redis keeps what a script had written before a
--- command that the user may not run, so this is asked before there is anything to break. Gives the answers of
--- the server that say no. The key is a hash, so that commands for other types are allowed and change nothing.
+-- Check that the user may run all commands of the scripts and readers. Redis keeps the writes of a script before a
+-- forbidden command, so this check runs before anything can break. Returns the refusals of the server. The key is
+-- a hash, so that permitted commands for other types change nothing.
 local probe = key("probe", "")
 local refused = {}
 
@@ -22,9 +22,11 @@ try("HKEYS", probe)
 try("HMGET", probe, "a")
 try("HSCAN", probe, 0)
 try("EXISTS", probe)
+try("LINDEX", probe, 0)
 try("LLEN", probe)
 try("LPOP", probe)
 try("LRANGE", probe, 0, 0)
+try("LSET", probe, 0, "a")
 try("LTRIM", probe, 0, 0)
 try("RPUSH", probe, "a")
 try("XACK", probe, group, "1-1")

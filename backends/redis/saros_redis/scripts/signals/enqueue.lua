@@ -1,4 +1,4 @@
--- {id, mail, run id or "", key, start request or "", whether it wakes}: gives 1, or 0 when it does not run.
+-- {id, mail, run id or "", key, start request or "", whether it wakes}: returns 1, or 0 if it is not running.
 local id, item, only, mark, request = input[1], input[2], input[3], input[4], input[5]
 local run
 if request ~= "" then
@@ -7,7 +7,7 @@ else
   run = running(id)
 end
 if not run or (only ~= "" and only ~= run) then
-  -- Its sender asks again, for the reply was lost, when it may have ended the run that it reached.
+  -- The sender may repeat a mail whose reply was lost, after that mail has ended the run.
   return mark ~= "" and call("ZSCORE", key("k", id), mark) and 1 or 0
 end
 if not seen(id, mark) then

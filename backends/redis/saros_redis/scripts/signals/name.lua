@@ -1,4 +1,4 @@
--- {verb, name, pid, old pid}: the table of names; gives the pid that has the name afterwards, or before it was freed.
+-- {verb, name, pid, old pid}: the table of names; returns the pid that has the name afterwards, or had it before.
 local names, verb, name, pid, old = tag .. ":names", input[1], input[2], input[3], input[4]
 local owner = call("HGET", names, name)
 if verb == "set" then

@@ -1,4 +1,4 @@
--- {name, pid, forgotten after microseconds}: a process still has its name, also when others thought that it had gone.
+-- {name, pid, forgotten after microseconds}: a process keeps its name, even if others considered it lost.
 local at = steady()
 call("ZADD", tag .. ":soft", text(at), input[1] .. "\n" .. input[2])
 call("ZREMRANGEBYSCORE", tag .. ":soft", "-inf", text(at - 2 * input[3]))

@@ -1,0 +1,1 @@
+"""Durable workflows in a SQL database: SQLite, or PostgreSQL."""

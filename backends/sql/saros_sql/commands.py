@@ -1,0 +1,76 @@
+"""The commands ``saros db``: info, backup, vacuum, migrate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Url = Annotated[
+    str,
+    typer.Argument(
+        envvar="SAROS_BACKEND", help="The database, such as sqlite:///shop.db.", show_default=False
+    ),
+]
+db = typer.Typer(no_args_is_help=True, help="Look after the database of sqlite://.")
+
+
+@db.command(epilog="Example: saros db info sqlite:///shop.db --check")
+def info(
+    url: Url,
+    check: Annotated[bool, typer.Option("--check", help="Read all of it, and say what is damaged.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell what is in a database: schema, sizes, executions, what waits."""
+    from .database import maintenance
+    from .options import parse
+
+    found = maintenance.info(parse(url), check=check)
+    if json:
+        import msgspec
+
+        typer.echo(msgspec.json.encode(found._asdict()).decode())
+    else:
+        lines = {"path": found.path, "schema": found.schema, "size": f"{found.size:,} bytes"}
+        lines |= {"log": f"{found.log:,} bytes", "free": f"{found.free:,} bytes", "sessions": found.sessions}
+        lines |= {what: f"{number:,}" for what, number in {**found.executions, **found.waiting}.items()}
+        for what, value in lines.items():
+            typer.echo(f"{what:<15} {value}")
+        for line in found.damage or (["none"] if check else []):
+            typer.echo(f"{'damage':<15} {line}")
+    if found.damage:
+        raise typer.Exit(1)
+
+
+@db.command(epilog="Example: saros db backup sqlite:///shop.db /backups/shop-2026-01-31.db")
+def backup(
+    url: Url,
+    target: Annotated[Path, typer.Argument(help="The file to make.", show_default=False)],
+) -> None:
+    """Copy a database while it is in use. The copy is complete, or it is not there."""
+    from .database import maintenance
+    from .options import parse
+
+    size = maintenance.backup(parse(url), target)
+    typer.echo(f"{target} has {size:,} bytes")
+
+
+@db.command(epilog="Example: saros db vacuum sqlite:///shop.db")
+def vacuum(url: Url) -> None:
+    """Give the space of forgotten executions back to the disk. Workers wait meanwhile."""
+    from .database import maintenance
+    from .options import parse
+
+    before, after = maintenance.vacuum(parse(url))
+    typer.echo(f"{before:,} bytes before, {after:,} bytes after")
+
+
+@db.command(epilog="Example: saros db migrate sqlite:///shop.db")
+def migrate(url: Url) -> None:
+    """Bring a database to the schema of this version. Stop its workers first, and make a backup."""
+    from .database import maintenance
+    from .options import parse
+
+    before, after = maintenance.migrate(parse(url))
+    typer.echo(f"schema {after}: nothing to do" if before == after else f"schema {before} became {after}")

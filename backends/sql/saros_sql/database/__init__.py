@@ -1,0 +1,1 @@
+"""The database: connections, threads, schema, clock, wake-ups."""

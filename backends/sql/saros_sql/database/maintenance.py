@@ -1,0 +1,179 @@
+"""What people do with a database besides running workers: look at it, copy it, bring it up to date."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from saros.model.errors import ALREADY_EXISTS, INTERNAL, INVALID, NOT_FOUND, UNAVAILABLE, Error
+
+from ..options import Options
+from .boot import SteadyClock
+from .opening import APPLICATION, check_owner, check_place
+from .schema import MIGRATIONS, VERSION, statements
+from .sqlite import SqliteTransaction, explain
+
+WAITING: Final = {
+    "workflow tasks": "SELECT count(*) FROM runs WHERE ready IS NOT NULL",
+    "activities": "SELECT count(*) FROM activities WHERE ready IS NOT NULL",
+    "deadlines": "SELECT count(*) FROM deadlines",
+    "outbox entries": "SELECT count(*) FROM outbox",
+}
+
+
+class Info(NamedTuple):
+    """What is in a database. Sizes are bytes.
+
+    :ivar free: what `vacuum` gives back.
+    :ivar waiting: what waits to be done, and how much of it.
+    :ivar sessions: processes that work on it, or have until just now.
+    :ivar damage: what an integrity check found; None when it was not made, empty when all is well.
+    """
+
+    path: str
+    schema: int
+    size: int
+    log: int
+    free: int
+    executions: dict[str, int]
+    waiting: dict[str, int]
+    sessions: int
+    damage: list[str] | None
+
+
+@contextlib.contextmanager
+def opened(options: Options, *, any_version: bool = False) -> Iterator[sqlite3.Connection]:
+    """A connection to a database that is there already.
+
+    :raises Error: why it cannot be had.
+    """
+    if not Path(options.path).exists():
+        raise Error(f"there is no database {options.path}", NOT_FOUND, retryable=False)
+    check_place(options)
+    try:
+        with contextlib.closing(sqlite3.connect(options.path, isolation_level=None)) as raw:
+            raw.execute(f"PRAGMA busy_timeout = {options.busy // 1_000_000}")
+            known = raw.execute("PRAGMA application_id").fetchone()[0] == APPLICATION
+            if not (any_version and known and _version(raw) <= VERSION):
+                check_owner(raw, options)
+                if not known:
+                    raise Error(f"{options.path} is empty", INVALID, retryable=False)
+            yield raw
+    except sqlite3.Error as exc:
+        raise explain(exc, options) from exc
+
+
+def _version(raw: sqlite3.Connection) -> int:
+    version: int = raw.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def info(options: Options, *, check: bool = False) -> Info:
+    """Tell what is in a database.
+
+    :param check: read all of it, and say what is damaged.
+    """
+    with opened(options) as raw:
+
+        def number(sql: str) -> int:
+            found: int = raw.execute(sql).fetchone()[0]
+            return found
+
+        page = number("PRAGMA page_size")
+        log = Path(f"{options.path}-wal")
+        damage = [line for (line,) in raw.execute("PRAGMA integrity_check(20)")] if check else None
+        return Info(
+            options.path,
+            _version(raw),
+            number("PRAGMA page_count") * page,
+            log.stat().st_size if log.exists() else 0,
+            number("PRAGMA freelist_count") * page,
+            dict(raw.execute("SELECT status, count(*) FROM runs GROUP BY status ORDER BY status")),
+            {what: number(sql) for what, sql in WAITING.items()},
+            number("SELECT count(*) FROM sessions"),
+            [] if damage == ["ok"] else damage,
+        )
+
+
+def backup(options: Options, target: Path) -> int:
+    """Copy a database as it is at this moment, while others go on writing; gives the size of the copy in bytes.
+
+    The copy gets its name when it is complete, and on the disk.
+
+    :raises Error: ALREADY_EXISTS; NOT_FOUND when there is no directory for it.
+    """
+    if target.exists():
+        raise Error(f"{target} exists already", ALREADY_EXISTS, retryable=False, hint="name another file")
+    if not target.parent.is_dir():
+        raise Error(f"there is no directory {target.parent}", NOT_FOUND, retryable=False)
+    part = target.with_name(f"{target.name}.part")
+    part.unlink(missing_ok=True)  # of an attempt that was interrupted
+    with opened(options, any_version=True) as raw:
+        with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as copy:
+            raw.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+        _sync(part)
+        os.replace(part, target)
+        _sync(target.parent)
+    return target.stat().st_size
+
+
+def _sync(path: Path) -> None:
+    at = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(at)
+    finally:
+        os.close(at)
+
+
+def migrate(options: Options) -> tuple[int, int]:
+    """Bring a database to the schema of this version, as a whole or not at all; gives the old and the new one.
+
+    :raises Error: UNAVAILABLE while workers have it open.
+    """
+    with opened(options, any_version=True) as raw:
+        before = _version(raw)
+        if before == VERSION:
+            return before, before
+        raw.execute("BEGIN IMMEDIATE")
+        try:
+            _check_idle(raw, options)
+            for version in range(before, VERSION):
+                if version not in MIGRATIONS:
+                    raise Error(
+                        f"there is no way from schema {version} to a newer one", INTERNAL, retryable=False
+                    )
+                for statement in statements(MIGRATIONS[version]):
+                    raw.execute(statement)
+            raw.execute(f"PRAGMA user_version = {VERSION}")
+            raw.execute("COMMIT")
+        except BaseException:
+            if raw.in_transaction:
+                raw.execute("ROLLBACK")
+            raise
+        return before, VERSION
+
+
+def _check_idle(raw: sqlite3.Connection, options: Options) -> None:
+    clock = SteadyClock()
+    clock.load(SqliteTransaction(raw, "", clock))
+    row = raw.execute("SELECT count(*) FROM sessions WHERE until > ?", (clock.now(),)).fetchone()
+    if row[0]:
+        raise Error(
+            f"{options.path} is in use by {row[0]} process{'' if row[0] == 1 else 'es'}",
+            UNAVAILABLE,
+            hint="stop all workers of it first",
+        )
+
+
+def vacuum(options: Options) -> tuple[int, int]:
+    """Give the space of what is gone back to the disk; gives the sizes before and after, in bytes."""
+    with opened(options) as raw:
+        before = os.stat(options.path).st_size
+        raw.execute("VACUUM")
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return before, os.stat(options.path).st_size

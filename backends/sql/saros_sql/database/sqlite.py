@@ -1,0 +1,189 @@
+"""SQLite: connections, and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+from saros.model.errors import INTERNAL, INVALID, NOT_FOUND, PERMISSION_DENIED, UNAVAILABLE, Error
+
+from ..options import Options
+from .boot import SteadyClock
+from .transaction import EVERYTHING, Touched, Transaction
+
+SHORTEST_S: Final = 0.0002
+LONGEST_S: Final = 0.01
+"""Waits between attempts to begin, while another process writes: about as long as that takes."""
+
+
+class SqliteTransaction(Transaction):
+    def __init__(self, connection: sqlite3.Connection, owner: str, clock: SteadyClock) -> None:
+        self.owner = owner
+        self.touched = Touched()
+        self.steady = clock.now()
+        self.now = time.time_ns()
+        self._execute = connection.execute
+        self._executemany = connection.executemany
+
+    def all(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
+        return self._execute(sql, args).fetchall()
+
+    def run(self, sql: str, *args: Any) -> int:
+        return self._execute(sql, args).rowcount
+
+    def many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        self._executemany(sql, rows)
+
+    def lock(self, name: str) -> None:
+        pass  # there is one writer
+
+    def token(self) -> str:
+        return f"{self.owner}:{os.urandom(8).hex()}"
+
+
+class SqliteConnection:
+    """See `Connection`.
+
+    :param owner: the session of the store.
+    :param reads: it only reads.
+    """
+
+    failures: tuple[type[Exception], ...] = (sqlite3.Error,)
+
+    def __init__(
+        self, connection: sqlite3.Connection, options: Options, owner: str, clock: SteadyClock, reads: bool
+    ) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+        self._options = options
+        self._owner = owner
+        self._clock = clock
+        self._reads = reads
+        self._full: bool | None = None
+        self._file = identity(options.path)
+        self._version = 0
+
+    def begin(self, full: bool) -> SqliteTransaction:
+        self._check_file()
+        if self._reads:
+            self._execute("BEGIN")
+        else:
+            full = full and self._options.full
+            if full is not self._full:
+                self._execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
+                self._full = full
+            self._begin()
+        return SqliteTransaction(self._connection, self._owner, self._clock)
+
+    def _begin(self) -> None:
+        """Wait for other processes that write. All wait for about as long, so that each has its turn."""
+        until = time.monotonic() + self._options.busy / 1e9
+        wait = SHORTEST_S
+        while True:
+            try:
+                self._execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as exc:
+                if _code(exc) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+            time.sleep(wait * (0.5 + random.random()))
+            wait = min(wait * 1.5, LONGEST_S)
+
+    def _check_file(self) -> None:
+        """What is written to a file that has no name any more is lost.
+
+        :raises Error: NOT_FOUND.
+        """
+        if identity(self._options.path) != self._file:
+            raise Error(
+                f"the database {self._options.path} was deleted, moved or replaced while it was open",
+                NOT_FOUND,
+                retryable=False,
+                hint="put the file back if you have it, and start the workers again",
+            )
+
+    def save(self) -> None:
+        self._execute("SAVEPOINT one")
+
+    def keep(self) -> None:
+        self._execute("RELEASE one")
+
+    def undo(self) -> None:
+        self._execute("ROLLBACK TO one")
+        self._execute("RELEASE one")
+
+    def commit(self) -> None:
+        self._execute("COMMIT")
+
+    def rollback(self) -> None:
+        try:
+            if self._connection.in_transaction:
+                self._execute("ROLLBACK")
+        except sqlite3.Error:  # it has ended by itself
+            pass
+
+    def explain(self, failure: Exception) -> Error:
+        return explain(failure, self._options)
+
+    def idle(self) -> Touched | None:
+        self._check_file()
+        version = self._execute("PRAGMA data_version").fetchone()[0]
+        before, self._version = self._version, version
+        return Touched(EVERYTHING, {}, 0, True) if before != version else None
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    """What tells a file from another one of the same name; None when there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _code(exc: Exception) -> int:
+    """The primary result code."""
+    return getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+
+
+_MEANINGS: Final[dict[int, tuple[str, str, str | None]]] = {
+    sqlite3.SQLITE_BUSY: (
+        UNAVAILABLE,
+        "other processes have kept it locked for too long",
+        "is there a process that is stopped, or another program that has the file open for writing?",
+    ),
+    sqlite3.SQLITE_FULL: (UNAVAILABLE, "the disk is full", None),
+    sqlite3.SQLITE_IOERR: (UNAVAILABLE, "the disk does not do what it is told", "is it full, or broken?"),
+    sqlite3.SQLITE_READONLY: (
+        PERMISSION_DENIED,
+        "it is read-only",
+        "Saros writes to the file, and to its directory",
+    ),
+    sqlite3.SQLITE_PERM: (PERMISSION_DENIED, "it must not be opened", None),
+    sqlite3.SQLITE_CANTOPEN: (
+        PERMISSION_DENIED,
+        "it cannot be opened",
+        "may this user write to its directory?",
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        INVALID,
+        "it is damaged",
+        "see what PRAGMA integrity_check says, and go on with a backup",
+    ),
+    sqlite3.SQLITE_NOTADB: (INVALID, "it is no SQLite database", None),
+    sqlite3.SQLITE_TOOBIG: (INVALID, "a value is too large for it", None),
+}
+
+
+def explain(failure: Exception, options: Options) -> Error:
+    """What an error of SQLite is to users."""
+    kind, what, hint = _MEANINGS.get(_code(failure), (INTERNAL, "it refused a statement", None))
+    retryable = kind == UNAVAILABLE
+    return Error(f"{options.path}: {what} ({failure})", kind, retryable=retryable, hint=hint)

@@ -1,0 +1,147 @@
+"""Wake-ups between the processes that have one file open.
+
+Each has a socket in a folder beside the database; whoever has changed something sends a datagram to all others, which
+says what. A socket that nobody reads any more tells that its process has died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from .transaction import EVERYTHING, Touched
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Touched).decode
+LARGEST: Final = 65_536
+FULL: Final = 8
+"""So many datagrams at once may have been all that the socket holds (ten, on Linux), so that others were lost."""
+LONGEST_PATH: Final = 100
+TRIES: Final = 5
+_ENDING: Final = ".sock"
+
+
+class Wakers:
+    """The sockets of one database.
+
+    :param folder: where they are.
+    :param owner: the session of this store, after which its own is named.
+    """
+
+    def __init__(self, folder: str, owner: str) -> None:
+        self.folder = folder
+        self._own = owner + _ENDING
+        self._socket: socket.socket | None = None
+        self._sender: socket.socket | None = None
+        self.dead: set[str] = set()  # sessions whose processes have died
+
+    @property
+    def socket(self) -> socket.socket | None:
+        """The one that this store reads; None when it has none yet, or there cannot be any."""
+        return self._socket
+
+    def listen(self) -> bool:
+        """Be woken from now on; False where that is impossible."""
+        for _ in range(TRIES):
+            if self._socket is not None:
+                break
+            made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            made.setblocking(False)
+            try:
+                os.makedirs(self.folder, exist_ok=True)
+                with self._short() as folder:
+                    made.bind(f"{folder}/{self._own}")
+                self._socket = made
+            except OSError:  # perhaps another process was the last one, and has just taken the folder away
+                made.close()
+        return self._socket is not None
+
+    @contextlib.contextmanager
+    def _short(self) -> Iterator[str]:
+        """A path of the folder that is short enough for a socket in it; a long one goes by way of the open folder."""
+        if len(os.fsencode(self.folder)) + len(self._own) < LONGEST_PATH:
+            yield self.folder
+            return
+        at = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield f"/proc/self/fd/{at}"
+        finally:
+            os.close(at)
+
+    def tell(self, touched: Touched) -> None:
+        """Wake the others. Any thread may, but one at a time. An empty message looks who lives."""
+        try:
+            names = [name for name in os.listdir(self.folder) if name.endswith(_ENDING)]
+            if names and names != [self._own]:
+                message = _encode(touched.cut())
+                with self._short() as folder:
+                    for name in names:
+                        if name != self._own:
+                            self._send(folder, name, message)
+        except OSError:  # there is no folder: nobody listens
+            return
+
+    def _send(self, folder: str, name: str, message: bytes) -> None:
+        if self._sender is None:
+            self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._sender.setblocking(False)
+        try:
+            self._sender.sendto(message, f"{folder}/{name}")
+        except OSError as exc:
+            if exc.errno == errno.ECONNREFUSED:
+                self.dead.add(name.removesuffix(_ENDING))
+            # One that is full has enough to do; what it misses it finds when it looks by itself.
+
+    def forget(self, owner: str) -> None:
+        """Take away the socket of a session that has ended."""
+        self.dead.discard(owner)
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(self.folder, owner + _ENDING))
+
+    def read(self) -> Touched:
+        """What the others have said since the last time."""
+        heard = Touched()
+        if self._socket is None:
+            return heard
+        count = 0
+        while True:
+            try:
+                message = self._socket.recv(LARGEST)
+            except OSError:
+                break
+            count += 1
+            try:
+                _add(heard, _decode(message))
+            except msgspec.MsgspecError:  # of another version: look for everything
+                heard.unknown = True
+        if count >= FULL:
+            heard.unknown = True
+        if heard.unknown:
+            heard.topics = EVERYTHING
+        return heard
+
+    def close(self) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self.folder, self._own))
+            self._socket.close()
+            self._socket = None
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None
+        with contextlib.suppress(OSError):
+            os.rmdir(self.folder)  # if it was the last one
+
+
+def _add(heard: Touched, more: Touched) -> None:
+    heard.topics |= more.topics
+    heard.runs.update(more.runs)
+    heard.unknown = heard.unknown or more.unknown
+    if more.due is not None:
+        heard.alarm(more.due)

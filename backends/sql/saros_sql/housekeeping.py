@@ -1,0 +1,109 @@
+"""What each worker process does for all: deadlines, lost sessions, retention."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import anyio
+
+from saros.model.errors import INTERNAL, UNAVAILABLE, Error
+from saros.model.timing import SECOND
+
+from .database.boot import boot_id
+from .link import Link
+from .options import Options
+from .parts import deadlines, retention, sessions
+
+log = logging.getLogger("saros.sql")
+
+LOOK_S: Final = 30.0
+"""How long nobody looks for deadlines, at most: the machine may have slept meanwhile."""
+NEAR_S: Final = 0.5
+SESSIONS_S: Final = 0.5
+TRIM_S: Final = 30.0
+PAUSE_S: Final = 0.2
+PAUSE_MAX_S: Final = 5.0
+
+
+class Housekeeping:
+    """Runs the loops of a worker process."""
+
+    def __init__(self, options: Options, link: Link) -> None:
+        self._options = options
+        self._link = link
+
+    async def run(self) -> None:
+        """Work until cancelled.
+
+        :raises Error: what no repetition mends.
+        """
+        async with anyio.create_task_group() as group:
+            for loop in (self._fire_loop, self._sessions_loop, self._trim_loop):
+                group.start_soon(self._keep, loop)
+
+    async def _keep(self, loop: Callable[[], Awaitable[None]]) -> None:
+        pause = PAUSE_S
+        while True:
+            began = time.monotonic()
+            try:
+                await loop()
+            except Error as error:
+                if error.kind not in (UNAVAILABLE, INTERNAL):
+                    raise
+                if time.monotonic() - began > PAUSE_MAX_S:  # it went well for a while
+                    pause = PAUSE_S
+                log.warning("%s; trying again in %.1f s", error, pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, PAUSE_MAX_S)
+
+    async def _fire_loop(self) -> None:
+        link = self._link
+        while True:
+            link.waiting.take_alarm()
+            fired = await link.write(deadlines.fire)
+            if fired.number == deadlines.MOST:
+                continue
+            following = fired.following
+            wait = LOOK_S
+            if following is not None:
+                wait = max(0.0, min((following - link.clock.now()) / SECOND, LOOK_S))
+            await link.waiting.alarm(wait, following)
+
+    async def _sessions_loop(self) -> None:
+        """End the sessions of processes that have died, and of those that were silent for too long.
+
+        Whoever has just woken up itself, as the whole machine may have, gives the others the time to speak.
+        """
+        link = self._link
+        grace = self._options.lease / SECOND / 3
+        since: dict[tuple[str, int], float] = {}  # session and end of its lease -> when that was noticed
+        while True:
+            link.look()
+            over, foreign = await link.read(lambda tx: sessions.silent(tx, boot_id()))
+            now = time.monotonic()
+            since = {each: since.get(each, now) for each in over.items()}
+            gone = [owner for (owner, _until), seen in since.items() if now - seen >= grace]
+            await self._end({*gone, *foreign, *link.wakers.dead})
+            await asyncio.sleep(SESSIONS_S)
+
+    async def _end(self, owners: set[str]) -> None:
+        if not owners:
+            return
+        attempts = self._options.attempts
+        count = await self._link.write(lambda tx: sessions.end(tx, sorted(owners), attempts))
+        for owner in owners:
+            self._link.wakers.forget(owner)
+        if count:
+            log.warning("took over %d leases of lost workers", count)
+
+    async def _trim_loop(self) -> None:
+        kept = self._options.retention
+        while True:
+            while await self._link.write(lambda tx: retention.trim(tx, kept)) == retention.MOST:
+                pass  # each transaction is short, and others come in between
+            await self._link.write(retention.trim_keys)
+            await asyncio.sleep(min(TRIM_S, max(1.0, kept / SECOND / 4)))

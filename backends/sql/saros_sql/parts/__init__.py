@@ -1,0 +1,1 @@
+"""What the store does, as functions that run within a transaction."""

@@ -1,0 +1,43 @@
+"""Search attributes, as their indexes have them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from saros.model.search import parse_time
+
+from ..database.transaction import Transaction
+
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND: Final = dt.timedelta(microseconds=1)
+
+
+def index(tx: Transaction, run: int, search: Mapping[str, msgspec.Raw]) -> None:
+    """Have search attributes found by their values."""
+    rows: list[tuple[Any, ...]] = []
+    for name, raw in search.items():
+        value = msgspec.json.decode(raw)
+        for item in (value or [None]) if isinstance(value, list) else [value]:
+            rows.append((run, name, *columns(item)))
+    tx.many("INSERT INTO attributes (run, name, text, number, time) VALUES (?, ?, ?, ?, ?)", rows)
+
+
+def columns(value: Any) -> tuple[str | None, float | None, int | None]:
+    """A value as a text, as a number, and as a time."""
+    if isinstance(value, str):
+        time = parse_time(value)
+        text = value.replace("\0", "\ufffd")  # PostgreSQL has no text with a zero
+        return text, None, None if time is None else micros(time)
+    try:
+        return None, float(value), None
+    except (OverflowError, TypeError, ValueError):
+        return None, None, None
+
+
+def micros(time: dt.datetime) -> int:
+    """A datetime as microseconds since 1970."""
+    return (time - _EPOCH) // _MICROSECOND

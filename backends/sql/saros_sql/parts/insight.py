@@ -1,0 +1,135 @@
+"""What people may ask: what is pending, who works, how long queues are, which schedules are paused."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from saros.interfaces.activities import ActivityTask
+from saros.interfaces.insight import ACTIVITY, WORKFLOW, Paused, Queue, Worker
+from saros.interfaces.insight.pending import (
+    Failure,
+    Parked,
+    Pending,
+    PendingActivity,
+    PendingTask,
+    pending_activity,
+)
+from saros.model.execution import RUNNING
+from saros.model.records import pack
+
+from ..database.transaction import Transaction
+from .lifecycle import STARTING
+
+_task = msgspec.json.Decoder(ActivityTask).decode
+_failure = msgspec.json.Decoder(Failure | None).decode
+_worker = msgspec.json.Decoder(Worker).decode
+_paused = msgspec.json.Decoder(Paused).decode
+
+_RUN: Final = (
+    "SELECT run, runs.run_id, status, task_queue, held, ready, fence IS NOT NULL, since, failures + losses, problem,"
+    " parked_since, next_try, sessions.worker FROM runs LEFT JOIN sessions ON sessions.owner = runs.owner"
+)
+_ACTIVITIES: Final = (
+    "SELECT task, attempt, started, next_attempt, failure, heartbeat, beaten, canceled, sessions.worker"
+    " FROM activities LEFT JOIN sessions ON sessions.owner = activities.owner WHERE run = ? ORDER BY ref"
+)
+
+
+def pending(tx: Transaction, id: str, run_id: str) -> Pending | None:
+    """See `InsightStore.pending`."""
+    if run_id:
+        row = tx.one(f"{_RUN} WHERE runs.run_id = ? AND id = ?", run_id, id)
+    else:
+        row = tx.one(f"{_RUN} WHERE id = ? ORDER BY run DESC LIMIT 1", id)
+    if row is None:
+        return None
+    run, found_id, status, queue, held, ready, leased, since, failures, problem, parked, next_try, worker = (
+        row
+    )
+    found = Pending(id, found_id, status, queue)
+    if status != RUNNING:
+        return found
+    found.activities = [_activity(*each) for each in tx.all(_ACTIVITIES, run)]
+    if problem is not None:
+        found.parked = Parked(problem, max(1, failures), parked, next_try)
+    if leased:
+        found.task = PendingTask(queue, since, failures + 1, since, worker or "")
+    elif ready is not None:
+        found.task = PendingTask(queue, tx.by_the_day(ready), failures + 1)
+    elif held == STARTING:
+        found.begins = next_try
+    return found
+
+
+def _activity(
+    blob: bytes,
+    attempt: int,
+    started: int | None,
+    next_attempt: int | None,
+    failure: bytes | None,
+    heartbeat: bytes | None,
+    beaten: int | None,
+    canceled: int,
+    worker: str | None,
+) -> PendingActivity:
+    found = pending_activity(_task(blob))
+    found.attempt, found.started, found.next_attempt = attempt, started, next_attempt
+    found.failure = None if failure is None else _failure(failure)
+    found.worker, found.canceled, found.heartbeat_time = worker or "", bool(canceled), beaten
+    if heartbeat is not None:
+        found.heartbeat = msgspec.Raw(heartbeat)
+    return found
+
+
+_QUEUES: Final = {
+    WORKFLOW: "SELECT task_queue, count(ready), min(ready) FROM runs WHERE status = ? GROUP BY task_queue",
+    ACTIVITY: "SELECT task_queue, count(ready), min(ready) FROM activities GROUP BY task_queue",
+}
+
+
+def queues(tx: Transaction) -> list[Queue]:
+    """The queues of everything that is under way."""
+    args: dict[str, tuple[Any, ...]] = {WORKFLOW: (RUNNING,), ACTIVITY: ()}
+    return [
+        Queue(name, kind, waiting, None if oldest is None else tx.by_the_day(oldest))
+        for kind, sql in _QUEUES.items()
+        for name, waiting, oldest in tx.all(sql, *args[kind])
+    ]
+
+
+# --- workers ------------------------------------------------------------------------------------
+
+
+def beat(tx: Transaction, worker: Worker, ns: int) -> None:
+    """See `InsightStore.beat`."""
+    tx.run("DELETE FROM workers WHERE id = ? OR until <= ?", worker.id, tx.steady)
+    if ns > 0:
+        tx.run(
+            "INSERT INTO workers (id, owner, until, heard, told) VALUES (?, ?, ?, ?, ?)",
+            worker.id,
+            tx.owner,
+            tx.steady + ns,
+            tx.now,
+            pack(worker),
+        )
+
+
+def workers(tx: Transaction) -> list[Worker]:
+    rows = tx.all("SELECT told, heard FROM workers WHERE until > ? ORDER BY id", tx.steady)
+    return [msgspec.structs.replace(_worker(told), heard=heard) for told, heard in rows]
+
+
+# --- schedules ----------------------------------------------------------------------------------
+
+
+def pause(tx: Transaction, schedule: str, paused: Paused | None) -> None:
+    """See `InsightStore.pause`."""
+    tx.run("DELETE FROM paused WHERE schedule = ?", schedule)
+    if paused is not None:
+        tx.run("INSERT INTO paused (schedule, told) VALUES (?, ?)", schedule, pack(paused))
+
+
+def paused(tx: Transaction) -> dict[str, Paused]:
+    return {schedule: _paused(told) for schedule, told in tx.all("SELECT schedule, told FROM paused")}

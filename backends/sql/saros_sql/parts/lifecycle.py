@@ -1,0 +1,279 @@
+"""How runs begin and end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from saros.interfaces.history import Close, NewRun
+from saros.interfaces.signals import Child, Mail, Outgoing, farewell, lane_of
+from saros.model.clock import LONGEST
+from saros.model.execution import RUNNING, Record, Run, Watcher
+from saros.model.records import CANCEL, EXIT, pack
+from saros.model.values import Json, members
+
+from ..database.transaction import CLOSED, TASKS, Transaction
+from . import attributes, sending
+
+read_run = msgspec.json.Decoder(Run).decode
+read_raws = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+FREE: Final = 0
+STARTING: Final = 1
+"""Held until its start, or until it is asked to cancel."""
+PARKED: Final = 2
+"""Held until its deadline `WAKE`, or until it is released."""
+
+NOTE_PARKED: Final = "parked_since = CASE WHEN problem IS NULL THEN ? ELSE parked_since END, next_try = ?"
+"""Assignments of an UPDATE that gives a run a problem: the time of day, and when it is tried again, or NULL."""
+
+WAKE: Final = "wake"
+LIMIT: Final = "limit"
+LIMIT_AGAIN: Final = "limit again"
+RETRY: Final = "retry"
+"""Guards of deadlines, besides those of `saros.interfaces.timers`."""
+
+
+class Found(NamedTuple):
+    """What most changes of a run have to know."""
+
+    run: int  # the number of its row
+    id: str
+    run_id: str
+    pid: str
+    status: str
+    request_id: str
+    held: int
+    began: int
+    length: int
+    problem: str | None
+
+    @property
+    def running(self) -> bool:
+        return self.status == RUNNING
+
+
+_FOUND: Final = "SELECT run, id, run_id, pid, status, request_id, held, began, length, problem FROM runs"
+
+
+def find(tx: Transaction, id: str, run_id: str = "") -> Found | None:
+    """A run of an execution; its newest by default."""
+    if run_id:
+        row = tx.one(f"{_FOUND} WHERE run_id = ?{tx.for_update}", run_id)
+    else:
+        row = tx.one(f"{_FOUND} WHERE id = ? ORDER BY run DESC LIMIT 1{tx.for_update}", id)
+    return Found._make(row) if row is not None and row[1] == id else None
+
+
+def find_running(tx: Transaction, id: str, run_id: str = "", request: str = "") -> Found | None:
+    """A run of an execution, if it runs.
+
+    With `request` only what that start request made; one that has yet to be carried out is withdrawn.
+    """
+    if request:
+        tx.lock(id)
+    found = find(tx, id, run_id)
+    if request and (found is None or found.request_id != request):
+        if found is None or not tx.one(
+            "SELECT 1 FROM requests WHERE run = ? AND request_id = ?", found.run, request
+        ):
+            tx.run(
+                "INSERT INTO withdrawn (id, request_id, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                id,
+                request,
+                tx.steady,
+            )
+        return None
+    return found if found is not None and found.running else None
+
+
+# --- mail ---------------------------------------------------------------------------------------
+
+_POST: Final = "INSERT INTO inbox (run, run_id, op, ref, body) VALUES (?, ?, ?, ?, ?)"
+_KEEP: Final = (
+    "INSERT INTO inbox (run, run_id, op, ref, body) "
+    "SELECT ?, run_id, op, ref, body FROM inbox WHERE run = ? AND run_id = '' ORDER BY seq"
+)
+"""Mail that names no run goes to the next one."""
+
+
+def post(tx: Transaction, run: int, mail: Mail) -> None:
+    """Put mail into the inbox of a running run."""
+    tx.run(_POST, run, mail.run_id, mail.op, mail.ref, mail.body)
+    if mail.op == CANCEL and tx.run(
+        "UPDATE runs SET held = ? WHERE run = ? AND held = ?", FREE, run, STARTING
+    ):
+        tx.run("DELETE FROM deadlines WHERE run = ? AND guard = ?", run, WAKE)
+    schedule(tx, run)
+
+
+def schedule(tx: Transaction, run: int) -> None:
+    """Have a run with mail taken by a worker, unless one has it or it is held."""
+    if tx.run(
+        "UPDATE runs SET ready = ? WHERE run = ? AND ready IS NULL AND fence IS NULL AND held = ?",
+        tx.steady,
+        run,
+        FREE,
+    ):
+        tx.touched.topics |= TASKS
+
+
+def schedule_mail(tx: Transaction, run: int) -> None:
+    """Have a run taken by a worker if it has mail; see `schedule`."""
+    if tx.one("SELECT 1 FROM inbox WHERE run = ? LIMIT 1", run):
+        schedule(tx, run)
+
+
+_ARM: Final = (
+    "INSERT INTO deadlines (due, run, ref, guard, mail_run_id, op, mail_ref, body)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def arm(tx: Transaction, run: int, ref: int, guard: str, due: int, mail: Mail | None = None) -> None:
+    """Set a deadline; `due` is by the database's steady clock."""
+    if mail is None:
+        tx.run(_ARM, due, run, ref, guard, "", "", 0, b"")
+    else:
+        tx.run(_ARM, due, run, ref, guard, mail.run_id, mail.op, mail.ref, mail.body)
+    tx.touched.alarm(due)
+
+
+# --- begin --------------------------------------------------------------------------------------
+
+_CREATE: Final = (
+    "INSERT INTO runs (id, run_id, pid, type, task_queue, status, start_time, began, request_id, held, ready,"
+    " next_try, facts, search, memo) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING run"
+)
+
+
+def create(tx: Transaction, new: NewRun, old: Found | None = None, watcher: Watcher | None = None) -> None:
+    """Make a run with its first mail.
+
+    :param old: the run that it continues.
+    """
+    run, options = new.run, new.run.options
+    began = tx.steady if old is None else old.began
+    delay = min(new.delay, LONGEST)
+    held = STARTING if new.delay > 0 and all(mail.op != CANCEL for mail in new.mails) else FREE
+    search = members(options.search_attributes) if options.search_attributes else {}
+    memo = members(options.memo) if options.memo else {}
+    row = tx.one(
+        _CREATE,
+        run.id,
+        run.run_id,
+        str(run.pid),
+        run.type,
+        run.task_queue,
+        RUNNING,
+        run.start_time,
+        began,
+        run.request_id,
+        held,
+        tx.steady if held == FREE else None,
+        None if held == FREE else tx.now + delay,
+        pack(run),
+        pack(search) if search else None,
+        pack(memo) if memo else None,
+    )
+    assert row is not None
+    number: int = row[0]
+    tx.many(_POST, [(number, mail.run_id, mail.op, mail.ref, mail.body) for mail in new.mails])
+    if search:
+        attributes.index(tx, number, search)
+    if watcher is not None:
+        watch(tx, number, watcher)
+    if old is not None:
+        tx.run("UPDATE watchers SET run = ? WHERE run = ?", number, old.run)
+        tx.run("UPDATE requests SET run = ? WHERE run = ?", number, old.run)
+        tx.run(_KEEP, number, old.run)
+    if held:
+        arm(tx, number, 0, WAKE, tx.steady + delay)
+    else:
+        tx.touched.topics |= TASKS
+    for limit in new.limits:
+        due = (began if limit.total else tx.steady) + min(limit.delay, LONGEST)
+        arm(tx, number, 0, LIMIT_AGAIN if limit.again else LIMIT, due, Mail("", 0, limit.outcome))
+
+
+def watch(tx: Transaction, run: int, watcher: Watcher) -> None:
+    """Tell a watcher of the end; one that waits for no command is told once."""
+    if not watcher.ref:
+        tx.run("DELETE FROM watchers WHERE run = ? AND pid = ? AND ref = 0", run, watcher.pid)
+    tx.run(
+        "INSERT INTO watchers (run, pid, ref, watcher) VALUES (?, ?, ?, ?)",
+        run,
+        watcher.pid,
+        watcher.ref,
+        pack(watcher),
+    )
+
+
+# --- end ----------------------------------------------------------------------------------------
+
+
+def append(tx: Transaction, run: int, start: int, records: Iterable[Record]) -> None:
+    tx.many(
+        "INSERT INTO records (run, number, op, ref, time, body) VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (run, number, record.op, record.ref, record.time, record.body)
+            for number, record in enumerate(records, start)
+        ],
+    )
+
+
+def end(
+    tx: Transaction, found: Found, status: str, op: str, outcome: Json, then: NewRun | None = None
+) -> None:
+    """Close from outside, with a record that no program wrote."""
+    record = Record(op, 0, outcome, tx.now)
+    append(tx, found.run, found.length, [record])
+    tx.run("UPDATE runs SET length = length + 1, size = size + ? WHERE run = ?", record.size, found.run)
+    close(tx, found, Close(status, outcome, then))
+
+
+def close(tx: Transaction, found: Found, close: Close) -> None:
+    run = found.run
+    following = close.next.run.run_id if close.next is not None else ""
+    tx.run(
+        "UPDATE runs SET status = ?, close_time = ?, closed = ?, next_run_id = ?, fence = NULL, owner = NULL,"
+        " ready = NULL, held = 0, problem = NULL WHERE run = ?",
+        close.status,
+        tx.now,
+        tx.steady,
+        following,
+        run,
+    )
+    tx.touched.changed(found.run_id, CLOSED)
+    tx.run("DELETE FROM deadlines WHERE run = ?", run)
+    tx.run("DELETE FROM activities WHERE run = ?", run)
+    _part(tx, run)
+    if close.next is not None:
+        create(tx, close.next, found)
+    else:
+        tx.run("DELETE FROM names WHERE pid = ?", found.pid)
+        watchers = tx.all("SELECT watcher FROM watchers WHERE run = ? ORDER BY seq", run)
+        for number, (blob,) in enumerate(watchers):
+            watcher = msgspec.json.decode(blob, type=Watcher)
+            tell(tx, found, EXIT, close.outcome, f"end:{number}", watcher)
+        tx.run("DELETE FROM watchers WHERE run = ?", run)
+    tx.run("DELETE FROM inbox WHERE run = ?", run)
+
+
+def _part(tx: Transaction, run: int) -> None:
+    """Have the children of a run end as their policies say: those that it has asked for, started or not."""
+    children = tx.all("SELECT ref, id, policy FROM children WHERE run = ? ORDER BY ref", run)
+    if children:
+        row = tx.one("SELECT facts FROM runs WHERE run = ?", run)
+        assert row is not None
+        facts = read_run(row[0])
+        sending.send_out(tx, [farewell(facts, Child._make(child)) for child in children])
+        tx.run("DELETE FROM children WHERE run = ?", run)
+
+
+def tell(tx: Transaction, found: Found, op: str, body: Json, key: str, to: Watcher | None = None) -> None:
+    key = f"{found.run_id}:{key}"
+    lane = "" if to is None else lane_of(found.id, to.pid)
+    sending.send_out(tx, [Outgoing(found.id, found.run_id, found.pid, 0, op, body, key, to, lane)])

@@ -1,0 +1,137 @@
+"""Executions as clients change them: start, mail, end, watchers."""
+
+from __future__ import annotations
+
+from saros.interfaces.history import NewRun, already_exists, withdrawn
+from saros.interfaces.signals import Mail
+from saros.model.errors import CANCELED, ErrorData
+from saros.model.execution import (
+    COMPLETED,
+    CONTINUED,
+    TERMINATE,
+    TERMINATED,
+    TIME_OUT,
+    TIMED_OUT,
+    Started,
+    StartRequest,
+    Watcher,
+)
+from saros.model.records import MESSAGE, Outcome, pack
+from saros.model.values import Json
+
+from ..database.transaction import ACTIVITIES, Transaction
+from . import lifecycle, names
+from .lifecycle import FREE, WAKE, Found
+
+_REPLACED = pack(Outcome(err=ErrorData("terminated: replaced by a new start", CANCELED, False)))
+
+
+def start(tx: Transaction, new: NewRun, request: StartRequest) -> Started:
+    """See `Store.start`."""
+    tx.lock(request.id)
+    old = lifecycle.find(tx, request.id)
+    if old is not None and request.request_id and old.request_id == request.request_id:
+        return Started(request.id, old.run_id, old.pid, True)
+    if tx.one("SELECT 1 FROM withdrawn WHERE id = ? AND request_id = ?", request.id, request.request_id):
+        raise withdrawn(request.id)
+    if old is not None and _joins(tx, old, request):
+        return Started(request.id, old.run_id, old.pid, False)
+    lifecycle.create(tx, new, watcher=request.watcher)
+    pid = str(new.run.pid)
+    if request.name:
+        names.give(tx, request.name, pid)
+    return Started(request.id, new.run.run_id, pid, True)
+
+
+def _joins(tx: Transaction, old: Found, request: StartRequest) -> bool:
+    """Whether a start joins the run that is there already, by the policies; False makes room for a new one."""
+    options = request.options
+    if not old.running:
+        if options.id_reuse_policy == "reject_duplicate":
+            raise already_exists(request.id, old.run_id, "was used before")
+        failed_only = options.id_reuse_policy == "allow_duplicate_failed_only"
+        if failed_only and old.status in (COMPLETED, CONTINUED):
+            raise already_exists(request.id, old.run_id, "has completed before")
+        return False
+    if options.id_conflict_policy == "fail" or options.execution_error_when_already_started:
+        raise already_exists(request.id, old.run_id, "is running")
+    if options.id_conflict_policy == "terminate_existing":
+        lifecycle.end(tx, old, TERMINATED, TERMINATE, _REPLACED)
+        return False
+    if request.request_id:
+        tx.run(
+            "INSERT INTO requests (run, request_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            old.run,
+            request.request_id,
+        )
+    for message in request.messages:
+        lifecycle.post(tx, old.run, Mail(MESSAGE, 0, pack(message)))
+    if request.watcher is not None:
+        lifecycle.watch(tx, old.run, request.watcher)
+    return True
+
+
+def post(tx: Transaction, id: str, mail: Mail) -> bool:
+    """See `Store.post`."""
+    found = lifecycle.find_running(tx, id, request=mail.request)
+    if found is None or (mail.run_id and mail.run_id != found.run_id):
+        # Its sender asks again, for the answer was lost, when it may have ended the run that it reached.
+        return bool(mail.key) and _seen(tx, id, mail.key)
+    if mail.key and not tx.run(
+        "INSERT INTO mail_keys (id, mail_key, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        id,
+        mail.key,
+        tx.steady,
+    ):
+        return True
+    lifecycle.post(tx, found.run, mail)
+    return True
+
+
+def _seen(tx: Transaction, id: str, key: str) -> bool:
+    return tx.one("SELECT 1 FROM mail_keys WHERE id = ? AND mail_key = ?", id, key) is not None
+
+
+def terminate(tx: Transaction, id: str, outcome: Json, run_id: str, request: str) -> bool:
+    """See `Store.terminate`."""
+    found = lifecycle.find_running(tx, id, run_id, request)
+    if found is not None:
+        lifecycle.end(tx, found, TERMINATED, TERMINATE, outcome)
+    return found is not None
+
+
+def time_out(tx: Transaction, id: str, run_id: str, outcome: Json, following: NewRun | None) -> bool:
+    """See `Store.time_out`."""
+    found = lifecycle.find_running(tx, id, run_id)
+    if found is not None:
+        lifecycle.end(tx, found, TIMED_OUT, TIME_OUT, outcome, following)
+    return found is not None
+
+
+def release(tx: Transaction, id: str) -> bool:
+    """See `Store.release`."""
+    found = lifecycle.find_running(tx, id)
+    if found is None or found.problem is None:
+        return False
+    run = found.run
+    tx.run("DELETE FROM deadlines WHERE run = ? AND guard = ?", run, WAKE)
+    tx.run("UPDATE runs SET held = ?, problem = NULL, losses = 0, hangs = 0 WHERE run = ?", FREE, run)
+    lifecycle.schedule_mail(tx, run)
+    if tx.run(
+        "UPDATE activities SET aside = 0, losses = 0, ready = ? WHERE run = ? AND aside = 1", tx.steady, run
+    ):
+        tx.touched.topics |= ACTIVITIES
+    return True
+
+
+def watch(tx: Transaction, id: str, watcher: Watcher) -> bool:
+    found = lifecycle.find_running(tx, id)
+    if found is not None:
+        lifecycle.watch(tx, found.run, watcher)
+    return found is not None
+
+
+def unwatch(tx: Transaction, id: str, pid: str) -> None:
+    found = lifecycle.find(tx, id)
+    if found is not None:
+        tx.run("DELETE FROM watchers WHERE run = ? AND pid = ? AND ref = 0", found.run, pid)

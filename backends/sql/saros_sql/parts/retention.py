@@ -1,0 +1,33 @@
+"""What is forgotten after a while."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..database.transaction import Transaction
+
+MOST: Final = 50
+"""Runs that one transaction forgets."""
+KEYS_NS: Final = 86_400 * 1_000_000_000
+"""Nobody sends mail again after a day."""
+
+
+def trim(tx: Transaction, retention: int) -> int:
+    """Forget runs that closed longer ago than `retention` nanoseconds; gives how many."""
+    rows = tx.all(
+        "SELECT run, id FROM runs WHERE closed IS NOT NULL AND closed < ? ORDER BY closed LIMIT ?",
+        tx.steady - retention,
+        MOST,
+    )
+    for run, id in rows:
+        for table in ("records", "attributes", "requests", "runs"):
+            tx.run(f"DELETE FROM {table} WHERE run = ?", run)
+        if tx.one("SELECT 1 FROM runs WHERE id = ? LIMIT 1", id) is None:
+            tx.run("DELETE FROM mail_keys WHERE id = ?", id)
+            tx.run("DELETE FROM withdrawn WHERE id = ?", id)
+    return len(rows)
+
+
+def trim_keys(tx: Transaction) -> None:
+    for table in ("mail_keys", "withdrawn"):
+        tx.run(f"DELETE FROM {table} WHERE at < ?", tx.steady - KEYS_NS)

@@ -1,0 +1,178 @@
+"""Sessions: the stores that are open somewhere, and what each has leased.
+
+A lease belongs to a session, and lasts as long as that. A session's thread renews it, also when the event loop of its
+process is busy; a process that is killed ends its session at once where the others can see that, and else by time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from saros.insight.presence import identity
+
+from ..database.transaction import ACTIVITIES, NODES, OUTBOX, SESSIONS, TASKS, Transaction, marks
+from .lifecycle import FREE, NOTE_PARKED, PARKED
+
+LOST_RUN: Final = "workers in a row were lost while they ran its workflow task; it waits to be released"
+LOST_ACTIVITY: Final = "workers in a row were lost while they ran activity {ref}; it waits to be released"
+
+
+def renew(tx: Transaction, lease: int, boot: str) -> bool:
+    """Keep the session of this store alive for `lease` nanoseconds; False when it is new, or was given up."""
+    until = tx.steady + lease
+    if tx.run("UPDATE sessions SET until = ? WHERE owner = ?", until, tx.owner):
+        return True
+    tx.run(
+        "INSERT INTO sessions (owner, until, boot, worker) VALUES (?, ?, ?, ?)",
+        tx.owner,
+        until,
+        boot,
+        identity(),
+    )
+    return False
+
+
+def silent(tx: Transaction, boot: str) -> tuple[dict[str, int], list[str]]:
+    """Sessions whose time is up, with the ends of that, and those of a machine that was restarted since."""
+    rows = tx.all("SELECT owner, until, boot FROM sessions WHERE owner <> ?", tx.owner)
+    over = {owner: until for owner, until, _ in rows if until < tx.steady}
+    return over, [owner for owner, _, other in rows if boot and other and other != boot]
+
+
+def end(tx: Transaction, owners: Sequence[str], attempts: int, *, orderly: bool = False) -> int:
+    """End sessions, whose leases pass to others; gives how many leases these were.
+
+    :param attempts: after so many lost workers in a row a task is set aside.
+    :param orderly: they end by themselves, and count as no loss.
+    """
+    if not owners:
+        return 0
+    count = _runs(tx, owners, attempts, orderly) + _activities(tx, owners, attempts, orderly)
+    some = f"({marks(owners)})"
+    if sent := tx.run(f"UPDATE outbox SET owner = NULL WHERE owner IN {some}", *owners):
+        tx.touched.topics |= OUTBOX
+        count += sent
+    for table in ("names", "workers"):
+        tx.run(f"DELETE FROM {table} WHERE owner IN {some}", *owners)
+    if orderly:
+        for table in ("node_mail", "node_watches"):
+            tx.run(
+                f"DELETE FROM {table} WHERE node IN (SELECT node FROM nodes WHERE owner IN {some})", *owners
+            )
+        tx.run(f"DELETE FROM nodes WHERE owner IN {some}", *owners)
+    tx.run(f"DELETE FROM sessions WHERE owner IN {some}", *owners)
+    tx.touched.topics |= SESSIONS
+    return count
+
+
+def _runs(tx: Transaction, owners: Sequence[str], attempts: int, orderly: bool) -> int:
+    rows = tx.all(f"SELECT run, losses FROM runs WHERE owner IN ({marks(owners)})", *owners)
+    for run, losses in rows:
+        losses += not orderly
+        if not orderly and losses >= attempts:
+            tx.run(
+                f"UPDATE runs SET {NOTE_PARKED}, fence = NULL, owner = NULL, losses = ?, held = ?, problem = ?"
+                " WHERE run = ?",
+                tx.now,
+                None,
+                losses,
+                PARKED,
+                f"{losses} {LOST_RUN}",
+                run,
+            )
+        else:
+            tx.run(
+                "UPDATE runs SET fence = NULL, owner = NULL, losses = ?, held = ?, ready = ? WHERE run = ?",
+                losses,
+                FREE,
+                tx.steady,
+                run,
+            )
+            tx.touched.topics |= TASKS
+    return len(rows)
+
+
+def _activities(tx: Transaction, owners: Sequence[str], attempts: int, orderly: bool) -> int:
+    rows = tx.all(f"SELECT seq, run, losses FROM activities WHERE owner IN ({marks(owners)})", *owners)
+    for seq, run, losses in rows:
+        losses += not orderly
+        aside = not orderly and losses >= attempts
+        tx.run(
+            "UPDATE activities SET token = NULL, owner = NULL, started = NULL, losses = ?,"
+            " attempt = attempt + ?, aside = ?, ready = ? WHERE seq = ?",
+            losses,
+            int(not orderly),
+            int(aside),
+            None if aside else tx.steady,
+            seq,
+        )
+        if aside:
+            why = set_aside(tx, run)
+            tx.run(f"UPDATE runs SET {NOTE_PARKED}, problem = ? WHERE run = ?", tx.now, None, why, run)
+        tx.touched.topics |= ACTIVITIES
+    return len(rows)
+
+
+def set_aside(tx: Transaction, run: int) -> str | None:
+    """The problem of a run that has an activity which is set aside; None when it has none."""
+    row = tx.one("SELECT losses, ref FROM activities WHERE run = ? AND aside = 1 ORDER BY ref LIMIT 1", run)
+    return None if row is None else f"{row[0]} {LOST_ACTIVITY.format(ref=row[1])}"
+
+
+# --- nodes --------------------------------------------------------------------------------------
+
+_LIVES: Final = "SELECT 1 FROM nodes JOIN sessions ON sessions.owner = nodes.owner WHERE nodes.node = ?"
+
+
+def join_node(tx: Transaction, node: str) -> None:
+    tx.run(
+        "INSERT INTO nodes (node, owner) VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET owner = excluded.owner",
+        node,
+        tx.owner,
+    )
+
+
+def send_node(tx: Transaction, node: str, mail: bytes) -> bool:
+    if tx.one(_LIVES, node) is None:
+        return False
+    tx.run("INSERT INTO node_mail (node, mail) VALUES (?, ?)", node, mail)
+    tx.touched.topics |= NODES
+    return True
+
+
+def node_mail(tx: Transaction, node: str, limit: int) -> list[bytes]:
+    rows = tx.all("SELECT seq, mail FROM node_mail WHERE node = ? ORDER BY seq LIMIT ?", node, limit)
+    if rows:
+        tx.run("DELETE FROM node_mail WHERE node = ? AND seq <= ?", node, rows[-1][0])
+    return [mail for _seq, mail in rows]
+
+
+def watch_node(tx: Transaction, node: str, pid: str, watcher: bytes) -> None:
+    tx.run(
+        "INSERT INTO node_watches (node, pid, watcher) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        node,
+        pid,
+        watcher,
+    )
+
+
+def unwatch_node(tx: Transaction, node: str, pid: str, watcher: bytes) -> None:
+    tx.run("DELETE FROM node_watches WHERE node = ? AND pid = ? AND watcher = ?", node, pid, watcher)
+
+
+def lost_nodes(tx: Transaction) -> list[str]:
+    """Nodes whose sessions have ended, and that nobody has buried yet."""
+    sql = (
+        "SELECT node FROM nodes WHERE NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.owner = nodes.owner)"
+    )
+    return [node for (node,) in tx.all(sql)]
+
+
+def watches(tx: Transaction, node: str) -> list[tuple[str, bytes]]:
+    return [(pid, blob) for pid, blob in tx.all("SELECT pid, watcher FROM node_watches WHERE node = ?", node)]
+
+
+def forget_node(tx: Transaction, node: str) -> None:
+    for table in ("node_mail", "node_watches", "nodes"):
+        tx.run(f"DELETE FROM {table} WHERE node = ?", node)

@@ -1,0 +1,77 @@
+"""Executions as clients read them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from saros.interfaces.history import LAST
+from saros.model.execution import RUNNING, Description, HistoryPage, Record
+from saros.model.values import readable
+
+from ..database.transaction import CLOSED, Transaction
+from .lifecycle import read_raws, read_run
+
+DESCRIPTION: Final = (
+    "SELECT runs.run, facts, status, close_time, length, size, search, memo, problem FROM runs"
+)
+
+
+def description(row: tuple[Any, ...]) -> Description:
+    """That of a row of `DESCRIPTION`."""
+    _run, facts, status, close_time, length, size, search, memo, problem = row
+    run = read_run(facts)
+    return Description(
+        run.id,
+        run.run_id,
+        str(run.pid),
+        run.type,
+        run.entry,
+        status,
+        run.task_queue,
+        run.start_time,
+        close_time,
+        length,
+        size,
+        run.attempt,
+        run.parent.pid if run.parent else None,
+        {name: readable(raw) for name, raw in read_raws(search).items()} if search else {},
+        {name: readable(raw) for name, raw in read_raws(memo).items()} if memo else {},
+        problem,
+    )
+
+
+def describe(tx: Transaction, id: str, run_id: str) -> Description | None:
+    if run_id:
+        row = tx.one(f"{DESCRIPTION} WHERE run_id = ? AND id = ?", run_id, id)
+    else:
+        row = tx.one(f"{DESCRIPTION} WHERE id = ? ORDER BY run DESC LIMIT 1", id)
+    return None if row is None else description(row)
+
+
+_RUN: Final = "SELECT run, facts, status, length, next_run_id FROM runs"
+
+
+def history(tx: Transaction, id: str, run_id: str, start: int, limit: int) -> HistoryPage | None:
+    if run_id:
+        row = tx.one(f"{_RUN} WHERE run_id = ? AND id = ?", run_id, id)
+    else:
+        row = tx.one(f"{_RUN} WHERE id = ? ORDER BY run DESC LIMIT 1", id)
+    if row is None:
+        return None
+    run, facts, status, length, following = row
+    start = max(0, length - 1) if start == LAST else start
+    until = min(length, start + limit) if limit else length
+    found = tx.all(
+        "SELECT op, ref, body, time FROM records WHERE run = ? AND number >= ? AND number < ? ORDER BY number",
+        run,
+        start,
+        until,
+    )
+    records = [Record(op, ref, body, time) for op, ref, body, time in found]
+    return HistoryPage(read_run(facts), start, records, status, following)
+
+
+def length(tx: Transaction, id: str, run_id: str) -> int:
+    """How long a run's history is; CLOSED when it has ended, or is not known."""
+    row = tx.one("SELECT length, status FROM runs WHERE run_id = ? AND id = ?", run_id, id)
+    return row[0] if row is not None and row[1] == RUNNING else CLOSED

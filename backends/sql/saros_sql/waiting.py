@@ -1,0 +1,67 @@
+"""Who waits for changes of runs, or for deadlines, in this event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+
+from .database.transaction import Touched
+
+
+class Waiting:
+    """Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, list[tuple[int, asyncio.Future[None]]]] = defaultdict(list)
+        self._alarm: asyncio.Future[None] | None = None
+        self._due: int | None = None
+
+    def heard(self, touched: Touched) -> None:
+        """Wake whoever waits for what was changed."""
+        for run_id, length in touched.runs.items():
+            for after, future in self._runs.get(run_id, ()):
+                if length > after:
+                    _wake(future)
+        if touched.unknown:
+            for waiters in self._runs.values():
+                for _, future in waiters:
+                    _wake(future)
+        if touched.due is not None and (self._due is None or touched.due < self._due):
+            self._due = touched.due
+            if self._alarm is not None:
+                _wake(self._alarm)
+
+    def expect_run(self, run_id: str, length: int) -> asyncio.Future[None]:
+        """Settled once a run may have more than `length` records, or has ended."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._runs[run_id].append((length, future))
+        return future
+
+    def drop_run(self, run_id: str, future: asyncio.Future[None]) -> None:
+        left = [each for each in self._runs.pop(run_id, ()) if each[1] is not future]
+        if left:
+            self._runs[run_id] = left
+
+    # --- deadlines --------------------------------------------------------------------------
+
+    def take_alarm(self) -> None:
+        """Forget the deadlines that were heard of: somebody looks for them now."""
+        self._due = None
+
+    async def alarm(self, seconds: float, following: int | None) -> None:
+        """Sleep, at most until a deadline is heard of that is earlier than the following one."""
+        if self._due is not None and (following is None or self._due < following):
+            return
+        self._due, self._alarm = following, asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._alarm
+        except TimeoutError:
+            pass
+        finally:
+            self._alarm = None
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,104 @@
+"""The sentence that says why an execution does not move."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from saros.insight.reasons import reason, span
+from saros.interfaces.insight import ACTIVITY, WORKFLOW, Queue, Stack
+from saros.interfaces.insight.pending import (
+    Failure,
+    Parked,
+    Pending,
+    PendingActivity,
+    PendingChild,
+    PendingTask,
+    PendingTimer,
+)
+from saros.model.timing import SECOND
+
+NOW = 1_000_000 * SECOND
+
+
+def _run(**parts: Any) -> Pending:
+    return Pending("order-1", "r-1", parts.pop("status", "running"), "orders", **parts)
+
+
+def _charge(**parts: Any) -> PendingActivity:
+    return PendingActivity(1, "app:charge", "orders", scheduled=NOW - 60 * SECOND, **parts)
+
+
+def _queues(pollers: int) -> list[Queue]:
+    return [Queue("orders", kind, 1, pollers=pollers) for kind in (WORKFLOW, ACTIVITY)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "less than 1 s"),
+        (0, "less than 1 s"),
+        (40, "40 s"),
+        (60, "1 min"),
+        (12_000, "3 h 20 min"),
+        (86_400, "1 d"),
+        (86_401, "1 d"),
+        (93_784, "1 d 2 h"),
+    ],
+)
+def test_spans(seconds: int, text: str) -> None:
+    assert span(seconds * SECOND) == text
+
+
+def test_a_failing_activity_tells_the_failure_and_what_is_next() -> None:
+    failure = Failure("503\x1b[31m\nred", "Unavailable")
+    charge = _charge(attempt=8, failure=failure, next_attempt=NOW + 40 * SECOND)
+    assert reason(_run(activities=[charge]), NOW, _queues(1)) == (
+        "app:charge has failed 7 times, last: Unavailable: 503\\x1b[31m\\nred; next attempt in 40 s"
+    )
+
+
+def test_an_activity_that_was_asked_to_end_is_told() -> None:
+    for attempt in (1, 2):
+        charge = _charge(attempt=attempt, started=NOW - 5 * SECOND, canceled=True)
+        said = reason(_run(activities=[charge]), NOW)
+        assert "runs since 5 s" in said
+        assert said.endswith("; it was asked to end, and has not ended yet")
+
+
+def test_a_queue_without_workers_comes_before_what_waits_on_it() -> None:
+    task = _run(task=PendingTask("orders", NOW - SECOND))
+    assert reason(task, NOW, _queues(0)) == "no worker polls task queue orders"
+    assert reason(task, NOW, _queues(1)).startswith(
+        "its workflow task waits for a worker of task queue orders"
+    )
+    assert reason(task, NOW).startswith("its workflow task waits for a worker of task queue orders")
+    charge = _run(activities=[_charge()])
+    assert reason(charge, NOW, _queues(0)).startswith(
+        "no worker polls task queue orders, on which app:charge"
+    )
+    assert reason(charge, NOW, _queues(1)).startswith("app:charge waits for a worker of task queue orders")
+
+
+def test_a_parked_run_says_when_it_is_tried_again_or_how_to_release_it() -> None:
+    later = Parked("code changed", 2, NOW - 60 * SECOND, NOW + 5 * SECOND)
+    assert reason(_run(parked=later), NOW) == (
+        "parked since 1 min, its workflow task has failed 2 times: code changed; tried again in 5 s"
+    )
+    assert reason(_run(parked=Parked("silent")), NOW).endswith("release it with `saros release order-1`")
+
+
+def test_what_else_it_waits_for() -> None:
+    assert reason(_run(status="timed_out"), NOW) == "it has ended: timed out"
+    assert reason(_run(begins=NOW + 40 * SECOND), NOW) == "it begins in 40 s"
+    timer = PendingTimer(1, NOW, NOW + 60 * SECOND)
+    assert reason(_run(timers=[timer]), NOW) == "waits for a timer, due in 1 min"
+    said = reason(_run(timers=[timer]), NOW, stack=Stack(topics=["approve"]))
+    assert said == "waits for the signal approve or a timer, due in 1 min"
+
+
+def test_ids_that_clients_choose_cannot_write_to_a_terminal() -> None:
+    said = reason(_run(children=[PendingChild(1, "a\x1b[2J\nb", "app:w")]), NOW)
+    assert said.isprintable()
+    assert "waits for its child a\\x1b[2J\\nb" in said

@@ -1,0 +1,62 @@
+"""Gauges of workers and queues, and the use of the cache."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from saros.app.opening import open_app
+from saros.model.execution import new_id
+from saros.testing import eventually, lua_app
+from saros_otel import backlog
+
+Series = dict[tuple[str, str], float]
+
+
+def _series(app: Any) -> Series:
+    """Values by the name of the series and the label that tells its kind."""
+    found: Series = {}
+    _, text = app.deployment.observer.metrics()
+    for family in text_string_to_metric_families(text.decode()):
+        for sample in family.samples:
+            kind = sample.labels.get("worker_type") or sample.labels.get("task_type") or ""
+            found[sample.name, kind] = found.get((sample.name, kind), 0) + sample.value
+    return found
+
+
+@pytest.fixture(params=["memory", "redis", "temporal"])
+def url(request: pytest.FixtureRequest) -> str:
+    if request.param == "memory":
+        return "memory://"
+    found: str = request.getfixturevalue(f"{request.param}_url")
+    return found
+
+
+def test_queues_slots_and_the_cache(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "EVERY_S", 0.1)
+    main = 'for _ = 1, 3 do funcs.call("app:note") time.sleep(5) end return true'
+    path = lua_app(tmp_path, workflows={"main": main}, functions={"note": "return true"})
+
+    async def scenario() -> None:
+        async with open_app(path, url) as app:
+            handle = await app.start("app:main", id=f"measured-{new_id()[:13]}")
+            assert await handle.result(timeout=60)
+
+            def told() -> bool:
+                return _series(app).get(("saros_task_queue_pollers", "workflow"), 0) >= 1
+
+            await eventually(told, "the gauges of queues", 60)
+            found = _series(app)
+            assert found["saros_sticky_cache_hit_total", ""] >= 3
+            if not url.startswith("temporal"):  # a slow server may have a task replayed
+                assert ("saros_sticky_cache_miss_total", "") not in found
+                assert found["saros_task_queue_depth", "workflow"] == 0
+                assert found["saros_task_queue_age", "activity"] == 0
+                assert found["saros_worker_task_slots_available", "ActivityWorker"] > 0
+                assert ("saros_worker_task_slots_used", "WorkflowWorker") in found
+
+    asyncio.run(scenario())

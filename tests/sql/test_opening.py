@@ -1,0 +1,168 @@
+"""What is refused when a database is opened, and what happens to one that goes away."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import saros
+from saros.model.errors import INVALID, NOT_FOUND, PERMISSION_DENIED, UNAVAILABLE
+from saros_sql.database import opening
+from saros_sql.options import parse
+from saros_testing import eventually
+
+
+async def made(client: Callable[[], Any]) -> None:
+    async with client() as app:
+        await app.start("app:nap", "1h", id="order-1")
+
+
+def refused(run: Any, client: Callable[[], Any], kind: str) -> str:
+    async def main() -> None:
+        with pytest.raises(saros.Error) as caught:
+            await made(client)
+        assert caught.value.kind == kind
+        said.append(f"{caught.value} {caught.value.hint or ''}")
+
+    said: list[str] = []
+    run(main())
+    assert "\n" not in said[0]
+    return said[0]
+
+
+def test_a_file_of_something_else(run: Any, client: Any, file: Path) -> None:
+    file.write_text("not a database, but a text that is long enough to be taken for one\n" * 20)
+    assert "is no SQLite database" in refused(run, client, INVALID)
+    assert file.read_text().startswith("not a database")
+
+
+def test_the_database_of_another_program(run: Any, client: Any, file: Path) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as other:
+        other.execute("CREATE TABLE notes (text)")
+        other.commit()
+    before = file.read_bytes()
+    assert "another program" in refused(run, client, INVALID)
+    assert file.read_bytes() == before
+
+
+def test_a_newer_schema(run: Any, client: Any, file: Path) -> None:
+    run(made(client))
+    with contextlib.closing(sqlite3.connect(file)) as raw:
+        raw.execute("PRAGMA user_version = 99")
+    assert "schema 99, which is newer" in refused(run, client, INVALID)
+
+
+def test_no_directory(run: Any, app_path: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/nowhere/shop.db"
+    assert "no directory" in refused(run, lambda: saros.open(app_path, backend=url, workers=False), NOT_FOUND)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_file(run: Any, client: Any, file: Path) -> None:
+    run(made(client))
+    file.chmod(0o400)
+    assert "must not write" in refused(run, client, PERMISSION_DENIED)
+
+
+def test_a_network_file_system(run: Any, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "filesystem", lambda folder: "nfs4")
+    assert "network file system" in refused(run, client, INVALID)
+
+
+def test_the_file_system_of_a_directory_is_known(tmp_path: Path) -> None:
+    assert opening.filesystem(Path("/proc")) in ("proc", "")
+    assert opening.filesystem(tmp_path) not in opening.NETWORK
+
+
+def test_a_damaged_file(run: Any, client: Any, file: Path) -> None:
+    run(made(client))
+    with file.open("r+b") as damaged:
+        damaged.seek(4096)
+        damaged.write(os.urandom(file.stat().st_size - 4096))
+    said = refused(run, client, INVALID)
+    assert "it is damaged" in said
+    assert "integrity_check" in said
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_a_worker_ends_when_its_file_is_gone(
+    run: Any, client: Any, worker: Callable[..., Any], file: Path, tmp_path: Path, how: str
+) -> None:
+    """What it would write from then on would be lost."""
+    log = tmp_path / "worker0.log"
+
+    async def stopped() -> bool:
+        return "the workers of this app have stopped" in log.read_text()
+
+    async def main() -> None:
+        await made(client)
+        one = worker(log=True).ready()
+        os.unlink(file)
+        if how == "replaced":
+            await made(client)
+        await eventually(stopped, "it has stopped")
+        assert one.end(signal.SIGTERM) == 1
+
+    run(main())
+    assert "was deleted, moved or replaced" in log.read_text()
+
+
+def test_a_client_is_told_when_its_file_is_gone(run: Any, client: Any, file: Path) -> None:
+    async def main() -> None:
+        async with client() as app:
+            await app.start("app:nap", "1h", id="order-1")
+            os.unlink(file)
+            with pytest.raises(saros.Error, match="deleted, moved or replaced") as caught:
+                await app.start("app:nap", "1h", id="order-2")
+            assert caught.value.kind == NOT_FOUND
+
+    run(main())
+    assert not file.exists()
+
+
+def test_another_program_that_keeps_the_file_locked(
+    run: Any, app_path: Path, file: Path, client: Any
+) -> None:
+    async def main() -> None:
+        await made(client)
+        async with saros.open(app_path, backend=f"sqlite:///{file}?busy=200ms", workers=False) as app:
+            with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                with pytest.raises(saros.Error, match="kept it locked") as caught:
+                    await app.start("app:nap", "1h", id="order-2")
+                assert caught.value.kind == UNAVAILABLE
+                other.execute("ROLLBACK")
+            await app.start("app:nap", "1h", id="order-2")
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite://shop.db", "path of the file is missing"),
+        ("sqlite://", "path of the file is missing"),
+        ("sqlite:///shop.db?lease=1ms", "lease is too short"),
+        ("sqlite:///shop.db?synchronous=off", "full or normal"),
+        ("sqlite:///shop.db?retension=3d", "did you mean retention"),
+        ("sqlite:///shop.db?payload=1", "payload"),
+    ],
+)
+def test_urls_that_are_refused(url: str, said: str) -> None:
+    with pytest.raises(saros.Error, match=said) as caught:
+        parse(url)
+    assert caught.value.kind == INVALID
+
+
+def test_urls() -> None:
+    assert parse("sqlite:///shop.db").path == "shop.db"
+    options = parse("sqlite:////var/lib/a%20shop.db?synchronous=normal&retention=30d")
+    assert (options.path, options.full) == ("/var/lib/a shop.db", False)
+    assert options.retention == 30 * 86_400 * 10**9
