@@ -53,6 +53,30 @@ def console(
             help="What people must know to come in; needed unless HOST is this machine only.",
         ),
     ] = "",
+    user_header: Annotated[
+        str,
+        typer.Option(
+            "--user-header",
+            metavar="NAME",
+            show_default=False,
+            help="The header in which a proxy tells who somebody is. Only the proxy may reach this port.",
+        ),
+    ] = "",
+    url: Annotated[
+        str,
+        typer.Option(
+            "--url", metavar="URL", show_default=False, help="Where people reach it, when that is a proxy."
+        ),
+    ] = "",
+    trace_url: Annotated[
+        str,
+        typer.Option(
+            "--trace-url",
+            metavar="URL",
+            show_default=False,
+            help="Where traces are shown, such as http://localhost:16686/trace/{trace}.",
+        ),
+    ] = "",
 ) -> None:
     """See and steer executions in a browser, until Ctrl-C."""
     import asyncio
@@ -60,4 +84,4 @@ def console(
     from .server import Settings, alone
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    asyncio.run(alone(backend, app, Settings(host, port, read_only, token)))
+    asyncio.run(alone(backend, app, Settings(host, port, read_only, token, user_header, url, trace_url)))

@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import logging
 import os
+import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -29,22 +30,37 @@ GRACE_S: Final = 3
 """What open pages are given when the console ends."""
 
 
+_HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
 class Settings(NamedTuple):
-    """:param token: what people must know to come in; empty: whoever reaches a loopback address may."""
+    """:param token: what people must know to come in; empty: whoever reaches a loopback address may.
+    :param user_header: the header in which a proxy tells who somebody is.
+    :param url: where people reach it, when that is a proxy.
+    :param trace_url: where traces are shown, with ``{trace}`` for the id of one.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
     read_only: bool = False
     token: str = ""
+    user_header: str = ""
+    url: str = ""
+    trace_url: str = ""
 
     def check(self) -> Settings:
         """:raises Error: INVALID when others could reach it who need to know nothing."""
-        if not self.token and not is_loopback(self.host):
+        for option, given in (("--url", self.url), ("--trace-url", self.trace_url)):
+            if given and not given.startswith(("http://", "https://")):
+                raise Error(f"{one_line(given)} is no http address", INVALID, where=option)
+        if self.user_header and not _HEADER.fullmatch(self.user_header):
+            raise Error(f"{one_line(self.user_header)} names no header", INVALID, where="--user-header")
+        if not self.token and not self.user_header and not is_loopback(self.host):
             raise Error(
                 f"the console at {one_line(self.host)} would be open to everybody who reaches it",
                 INVALID,
                 where="--host",
-                hint="give --token, or set SAROS_CONSOLE_TOKEN; or listen at 127.0.0.1",
+                hint="give --token, or --user-header if only a proxy reaches it; or listen at 127.0.0.1",
             )
         return self
 
@@ -87,14 +103,36 @@ def _listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _server(
-    app: App, settings: Settings, kind: type[uvicorn.Server]
-) -> tuple[uvicorn.Server, socket.socket, str]:
+class Serving(NamedTuple):
+    """A server that has its socket, and does not serve yet."""
+
+    console: Console
+    server: uvicorn.Server
+    sock: socket.socket
+    url: str
+
+    async def serve(self) -> None:
+        """Serve until the server is told to exit; then end what the console has under way."""
+        with self.sock:
+            try:
+                await self.server.serve(sockets=[self.sock])
+            finally:
+                await self.console.jobs.end()
+
+
+def serving(app: App, settings: Settings, kind: type[uvicorn.Server] = _Server) -> Serving:
+    """:raises Error: INVALID or UNAVAILABLE."""
     settings.check()
     sock = _listen(settings.host, settings.port)
     host, port = sock.getsockname()[:2]
     console = Console(
-        app, read_only=settings.read_only, token=settings.token, local=is_loopback(settings.host)
+        app,
+        read_only=settings.read_only,
+        token=settings.token,
+        local=is_loopback(settings.host),
+        user_header=settings.user_header,
+        url=settings.url,
+        trace_url=settings.trace_url,
     )
     config = uvicorn.Config(
         console.asgi,
@@ -107,7 +145,8 @@ def _server(
     )
     server = kind(config)
     console.ending = lambda: server.should_exit
-    return server, sock, f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    url = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    return Serving(console, server, sock, url)
 
 
 async def alone(backend: str | None, path: Path | None, settings: Settings) -> None:
@@ -125,10 +164,9 @@ async def alone(backend: str | None, path: Path | None, settings: Settings) -> N
             hint="see into it with `saros run APP --console`, or give --backend a server such as redis://localhost",
         )
     async with open_app(path, url, workers=False) as app:
-        server, sock, address = _server(app, settings, uvicorn.Server)
-        print(f"console {address}", flush=True)
-        with sock:
-            await server.serve(sockets=[sock])
+        ready = serving(app, settings, uvicorn.Server)
+        print(f"console {settings.url or ready.url}", flush=True)
+        await ready.serve()
 
 
 @contextlib.asynccontextmanager
@@ -141,15 +179,13 @@ async def beside(app: App, address: str) -> AsyncIterator[None]:
     if not port.isdigit():
         raise Error(f"{one_line(address)} is no HOST:PORT", INVALID, where="SAROS_CONSOLE")
     settings = Settings(host or "127.0.0.1", int(port), False, os.environ.get("SAROS_CONSOLE_TOKEN", ""))
-    server, sock, url = _server(app, settings, _Server)
-    jobs = Jobs()
-    with sock:
-        jobs.start(server.serve(sockets=[sock]), "the console")
-        log.info("console %s", url)
-        try:
-            yield
-        finally:
-            server.should_exit = True
-            with CancelScope(shield=True):
-                await jobs.wait(GRACE_S + 2.0)
-                await jobs.end()
+    ready, jobs = serving(app, settings), Jobs()
+    jobs.start(ready.serve(), "the console")
+    log.info("console %s", ready.url)
+    try:
+        yield
+    finally:
+        ready.server.should_exit = True
+        with CancelScope(shield=True):
+            await jobs.wait(GRACE_S + 2.0)
+            await jobs.end()

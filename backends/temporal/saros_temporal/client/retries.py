@@ -28,8 +28,8 @@ async def hurry(client: Client, found: DescribeWorkflowExecutionResponse) -> boo
     waiting = [each for each in found.pending_activities if _waits(each)]
     for each in waiting:
         try:
-            # A pause ends the wait, and what follows a pause is attempted at once; a reset would count from 1 again.
-            # A pause that nobody takes back would hold it for ever, so both are done, even if the caller is cancelled.
+            # A pause ends the wait, and what follows it is attempted at once; a reset would count from 1 again.
+            # A pause that nobody takes back would hold it for ever: both are done, whoever is cancelled.
             with CancelScope(shield=True):
                 await client.workflow_service.pause_activity(
                     _asked(client, found, each, PauseActivityRequest())

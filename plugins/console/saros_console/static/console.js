@@ -69,15 +69,46 @@ function help() {
 // --- live --------------------------------------------------------------------
 let source = null;
 
+const mark = (each) => each.getAttribute("href") || each.dataset.key || each.closest("[data-key]")?.dataset.key || each.className;
+
 function renew(html) {
   const open = new Set([...live.querySelectorAll("details[open]")].map((each) => each.dataset.key));
-  const focused = live.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  const focused = live.contains(document.activeElement) ? mark(document.activeElement) : null;
   if (String(getSelection()) && live.contains(getSelection().anchorNode)) return; // somebody copies something
   live.innerHTML = html; // made, and escaped, by the server
   for (const each of live.querySelectorAll("details")) each.open = open.has(each.dataset.key);
-  if (focused) [...live.querySelectorAll("a")].find((each) => each.getAttribute("href") === focused)?.focus();
+  if (focused) [...live.querySelectorAll("a, button, summary, [tabindex]")].find((each) => mark(each) === focused)?.focus({ preventScroll: true });
+  zoom();
   times();
 }
+
+// --- timeline ----------------------------------------------------------------
+let wide = 1;
+
+function zoom() {
+  const chart = document.querySelector("svg.chart");
+  if (!chart) return;
+  document.querySelector(".zoom").hidden = false;
+  const left = Number(chart.dataset.left), width = Number(chart.dataset.width);
+  const at = (x) => x <= left ? x : left + (x - left) * wide;
+  for (const element of chart.querySelectorAll("rect, circle, line, text.tick")) {
+    for (const name of ["x", "x1", "x2", "cx", "width"]) {
+      const base = element.dataset[name] ?? element.getAttribute(name);
+      if (base === null) continue;
+      element.dataset[name] = base;
+      element.setAttribute(name, name === "width" ? base * wide : at(Number(base)));
+    }
+  }
+  chart.setAttribute("viewBox", `0 0 ${at(width)} ${chart.dataset.height}`);
+  chart.style.width = `${at(width) / width * 100}%`;
+}
+
+addEventListener("click", (event) => {
+  const button = event.target.closest("[data-zoom]");
+  if (!button) return;
+  wide = Math.min(32, Math.max(1, wide * Number(button.dataset.zoom)));
+  zoom();
+});
 
 function listen() {
   if (!live || source || document.hidden) return;
@@ -119,7 +150,29 @@ addEventListener("keydown", (event) => {
   if (acts[event.key]) { event.preventDefault(); acts[event.key](); }
 });
 
+// --- queries -----------------------------------------------------------------
+const query = document.getElementById("q");
+const fields = document.getElementById("fields");
+
+// A list of whole queries: what is typed, with its last word completed.
+function complete() {
+  const names = complete.names ??= [...fields.options].map((each) => each.value);
+  const [, before, word] = /^(.*?)([\w.]*)$/s.exec(query.value);
+  const last = before.trimEnd();
+  let next = names;
+  if (/\bstatus\s*(=|!=)\s*'?$/.test(last)) next = ["running", "completed", "failed", "canceled", "terminated", "timed_out"].map((each) => last.endsWith("'") ? `${each}'` : `'${each}'`);
+  else if (names.some((each) => last === each || last.endsWith(` ${each}`))) next = ["= ", "!= ", "in (", "starts with "];
+  else if (/['")\d]$/.test(last)) next = ["and ", "or "];
+  fields.replaceChildren(...next.filter((each) => each.startsWith(word)).map((each) => {
+    const option = document.createElement("option");
+    option.value = before + each;
+    return option;
+  }));
+}
+if (query && fields) query.addEventListener("input", complete);
+
 tools();
+zoom();
 times();
 setInterval(times, 1000);
 listen();

@@ -14,10 +14,11 @@ from starlette.staticfiles import StaticFiles
 from saros import App
 from saros.model.errors import NOT_FOUND, UNAVAILABLE, Error
 
-from . import actions, bulk, live, overview, run_page, runs
+from . import live
 from .desk import Desk
 from .guard import COOKIE, Guard, Refused, protect, read_form
 from .notices import Notice, failure
+from .pages import actions, bulk, failures, overview, run_page, runs
 
 Page = Callable[[Desk, Request], Awaitable[Response]]
 
@@ -25,8 +26,19 @@ Page = Callable[[Desk, Request], Awaitable[Response]]
 class Console(Desk):
     """:ivar asgi: what a server serves."""
 
-    def __init__(self, app: App, *, read_only: bool = False, token: str = "", local: bool = True) -> None:
-        super().__init__(app, Guard(token, read_only=read_only, local=local))
+    def __init__(
+        self,
+        app: App,
+        *,
+        read_only: bool = False,
+        token: str = "",
+        local: bool = True,
+        user_header: str = "",
+        url: str = "",
+        trace_url: str = "",
+    ) -> None:
+        guard = Guard(token, read_only=read_only, local=local, user_header=user_header, url=url)
+        super().__init__(app, guard, trace_url)
         get, post = ["GET"], ["POST"]
         table: list[tuple[str, Page, list[str]]] = [
             ("/", runs.page, get),
@@ -34,6 +46,10 @@ class Console(Desk):
             ("/execution/history.json", run_page.export, get),
             ("/live/executions", live.executions, get),
             ("/live/execution", live.execution, get),
+            ("/live/workers", live.workers, get),
+            ("/live/schedules", live.schedules, get),
+            ("/live/bulk", live.bulk, get),
+            ("/failures", failures.page, get),
             ("/workers", overview.workers, get),
             ("/schedules", overview.schedules, get),
             ("/entries", overview.entries, get),
@@ -43,6 +59,8 @@ class Console(Desk):
             ("/schedules/act", actions.schedule, post),
             ("/bulk", bulk.form, get),
             ("/bulk", bulk.carry_out, post),
+            ("/bulk/progress", bulk.progress, get),
+            ("/bulk/stop", bulk.stop, post),
         ]
         static = str(resources.files(__package__).joinpath("..", "static"))
         self.asgi = Starlette(
@@ -58,7 +76,10 @@ class Console(Desk):
         async def answer(request: Request) -> Response:
             try:
                 self.guard.check_host(request)
+                request.state.user = self.guard.user(request)
                 if not open and not self.guard.is_in(request):
+                    if not self.guard.needs_token:
+                        raise Refused(403, "the proxy has not told who you are", "come in through the proxy")
                     return protect(RedirectResponse("/login", 303))
                 return protect(await page(self, request))
             except Refused as refused:
@@ -82,7 +103,7 @@ async def _login(console: Desk, request: Request) -> Response:
         guard.check_site(request)
         if guard.knows((await read_form(request)).get("token", "")):
             response = RedirectResponse("/", 303)
-            secure = request.url.scheme == "https"
+            secure = guard.secure or request.url.scheme == "https"
             response.set_cookie(COOKIE, guard.session, httponly=True, samesite="strict", secure=secure)
             return response
         return console.render(request, "login.html", 403, wrong=True)

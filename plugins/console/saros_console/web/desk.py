@@ -5,26 +5,37 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from saros import App
+from saros.model.background import Jobs
 
 from .guard import Guard
 from .notices import Notice
 from .view import environment
 
+if TYPE_CHECKING:
+    from .pages.bulk import Go
+
 KEPT_NOTICES: Final = 100
 
 
 class Desk:
-    """:ivar ending: whether the server is about to stop."""
+    """:ivar ending: whether the server is about to stop.
+    :ivar jobs: actions on many that are under way.
+    :ivar goes: the last of them, by their keys.
+    :ivar trace_url: where traces are shown, with ``{trace}`` for the id of one; empty if nowhere.
+    """
 
-    def __init__(self, app: App, guard: Guard) -> None:
+    def __init__(self, app: App, guard: Guard, trace_url: str = "") -> None:
         self.app = app
         self.guard = guard
+        self.trace_url = trace_url
+        self.jobs = Jobs()
+        self.goes: OrderedDict[str, Go] = OrderedDict()
         self.ending: Callable[[], bool] = lambda: False
         self._pages = environment()
         self._notices: OrderedDict[str, Notice] = OrderedDict()

@@ -45,13 +45,23 @@ class Refused(Exception):
 
 
 class Guard:
-    """:param local: it listens on this machine only, under no other name: any other Host is a rebound name."""
+    """:param local: it listens on this machine only, under no other name: any other Host is a rebound name.
+    :param user_header: the header in which a proxy tells who somebody is; whoever has none may not come in.
+    :param url: where people reach it behind a proxy, such as ``https://console.example``.
+    """
 
-    def __init__(self, token: str, *, read_only: bool, local: bool) -> None:
+    def __init__(
+        self, token: str, *, read_only: bool, local: bool, user_header: str = "", url: str = ""
+    ) -> None:
         self._token = token.encode()
         self._secret = secrets.token_bytes(32)
         self.read_only = read_only
         self._local = local
+        self._user_header = user_header
+        outside = urlsplit(url)
+        self._outside = outside.netloc.lower()
+        self._names = LOCAL_NAMES | ({_name(self._outside)} if outside.netloc else set())
+        self.secure = outside.scheme == "https"
         self.csrf = self._sign(b"csrf")
         self.session = self._sign(b"session")
 
@@ -66,8 +76,14 @@ class Guard:
         """Whether somebody has given the right token."""
         return hmac.compare_digest(token.encode(), self._token)
 
+    def user(self, request: Request) -> str:
+        """Who the proxy says somebody is; empty without a proxy."""
+        return request.headers.get(self._user_header, "").strip() if self._user_header else ""
+
     def is_in(self, request: Request) -> bool:
-        """Whether a request comes from somebody who has."""
+        """Whether a request comes from somebody who has, or whom the proxy knows."""
+        if self._user_header and not self.user(request):
+            return False
         if not self._token:
             return True
         kind, _, given = request.headers.get("authorization", "").partition(" ")
@@ -77,9 +93,8 @@ class Guard:
 
     def check_host(self, request: Request) -> None:
         """:raises Refused: for a name that somebody else has pointed at this machine."""
-        host = request.headers.get("host", "")
-        name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-        if self._local and name.lower() not in LOCAL_NAMES:
+        name = _name(request.headers.get("host", ""))
+        if self._local and name.lower() not in self._names:
             raise Refused(
                 421, f"this console is not {cut(one_line(name), 100)}", "open the address that it printed"
             )
@@ -88,9 +103,8 @@ class Guard:
         """:raises Refused: for a request that another site has made the browser send."""
         site = request.headers.get("sec-fetch-site", "same-origin")
         origin = request.headers.get("origin")
-        if site != "same-origin" or (
-            origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-        ):
+        own = {request.headers.get("host", "").lower(), self._outside}
+        if site != "same-origin" or (origin is not None and urlsplit(origin).netloc.lower() not in own):
             raise Refused(403, "another site has sent this form", "act from the console's own pages")
 
     async def form(self, request: Request) -> dict[str, str]:
@@ -107,6 +121,11 @@ class Guard:
                 403, "this page is from before the console was started", "load it again, and repeat"
             )
         return fields
+
+
+def _name(host: str) -> str:
+    """A host without its port."""
+    return host if host.endswith("]") else host.rsplit(":", 1)[0]
 
 
 async def read_form(request: Request) -> dict[str, str]:
@@ -132,5 +151,5 @@ def protect(response: Response) -> Response:
 
 def note(request: Request, what: str, done: str) -> None:
     """Write who has done what, and how it went, in one line of the log."""
-    who = request.client.host if request.client else "?"
-    audit.info("%s %s: %s", who, cut(one_line(what), 600), cut(one_line(done), 300))
+    who = getattr(request.state, "user", "") or (request.client.host if request.client else "?")
+    audit.info("%s %s: %s", cut(one_line(who), 100), cut(one_line(what), 600), cut(one_line(done), 300))

@@ -12,7 +12,8 @@ from starlette.responses import Response, StreamingResponse
 
 from saros.model.errors import Error
 
-from . import run_page, runs
+from .pages import bulk as many
+from .pages import overview, run_page, runs
 
 if TYPE_CHECKING:
     from .desk import Desk
@@ -23,8 +24,15 @@ ANEW: Final = 12
 """After so many looks without a change the page is made anew: it tells spans of time."""
 
 
+LOOK_SLOWLY_S: Final = 4.0
+"""The same, for pages that ask for what is pending of many runs."""
+
+
 def _stream(
-    console: Desk, sign: Callable[[], Awaitable[bytes]], make: Callable[[], Awaitable[str]]
+    console: Desk,
+    sign: Callable[[], Awaitable[bytes]],
+    make: Callable[[], Awaitable[str]],
+    look_s: float = LOOK_S,
 ) -> Response:
     async def events() -> AsyncIterator[str]:
         last, looks = b"", 0
@@ -39,7 +47,7 @@ def _stream(
             except Error as error:
                 yield f"event: problem\ndata: {' '.join(str(error).split())}\n\n"
             looks += 1
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(look_s)
 
     return StreamingResponse(events(), media_type="text/event-stream")
 
@@ -54,7 +62,7 @@ async def executions(console: Desk, request: Request) -> Response:
     async def make() -> str:
         return console.fragment("runs_live.html", **await runs.contents(console, view))
 
-    return _stream(console, sign, make)
+    return _stream(console, sign, make, LOOK_SLOWLY_S if view.special else LOOK_S)
 
 
 async def execution(console: Desk, request: Request) -> Response:
@@ -62,3 +70,35 @@ async def execution(console: Desk, request: Request) -> Response:
         return console.fragment("run_live.html", **await run_page.contents(console, request))
 
     return _stream(console, lambda: run_page.signature(console, request), make)
+
+
+async def workers(console: Desk, request: Request) -> Response:
+    async def sign() -> bytes:
+        return msgspec.json.encode(await overview.works(console))
+
+    async def make() -> str:
+        return console.fragment("workers_live.html", **await overview.works(console))
+
+    return _stream(console, sign, make)
+
+
+async def schedules(console: Desk, request: Request) -> Response:
+    async def sign() -> bytes:
+        return msgspec.json.encode(await console.app.schedules())
+
+    async def make() -> str:
+        return console.fragment("schedules_live.html", schedules=await console.app.schedules())
+
+    return _stream(console, sign, make)
+
+
+async def bulk(console: Desk, request: Request) -> Response:
+    found = many.progress_of(console, request)
+
+    async def sign() -> bytes:
+        return msgspec.json.encode((len(found["go"].results), found["go"].done))
+
+    async def make() -> str:
+        return console.fragment("progress_live.html", **found)
+
+    return _stream(console, sign, make)

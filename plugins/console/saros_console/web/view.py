@@ -64,8 +64,8 @@ def value(given: Any) -> str:
 
 
 def link(path: str, **values: Any) -> str:
-    given = {name: value for name, value in values.items() if value not in ("", None)}
-    return f"{path}?{urlencode(given)}" if given else path
+    given = {name: value for name, value in values.items() if value not in ("", None, ())}
+    return f"{path}?{urlencode(given, doseq=True)}" if given else path
 
 
 def execution_link(id: str, run_id: str = "", **values: Any) -> str:

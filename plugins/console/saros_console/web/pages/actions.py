@@ -12,12 +12,12 @@ from starlette.responses import RedirectResponse, Response
 from saros.model import values
 from saros.model.errors import INVALID, NOT_FOUND, TIMEOUT, Error
 
-from .guard import Refused, note
-from .notices import Notice, failure
-from .view import execution_link, link, payload
+from ..guard import Refused, note
+from ..notices import Notice, failure
+from ..view import execution_link, link, payload
 
 if TYPE_CHECKING:
-    from .desk import Desk
+    from ..desk import Desk
 
 ANSWER_S: Final = 15.0
 """How long an answer to a query or an update is waited for."""

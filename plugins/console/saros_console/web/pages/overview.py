@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 if TYPE_CHECKING:
-    from .desk import Desk
+    from ..desk import Desk
+
+
+async def works(console: Desk) -> dict[str, Any]:
+    """Who works, and how much waits."""
+    return {"workers": await console.app.workers(), "queues": await console.app.queues()}
 
 
 async def workers(console: Desk, request: Request) -> Response:
-    app = console.app
-    return console.render(request, "workers.html", workers=await app.workers(), queues=await app.queues())
+    return console.render(request, "workers.html", **await works(console))
 
 
 async def schedules(console: Desk, request: Request) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from saros.model.presentation import Line
@@ -14,7 +14,7 @@ MOST_ROWS: Final = 60
 
 
 class Bar(NamedTuple):
-    """:param kind: its class in the style sheet. :param took: ns."""
+    """:param kind: its class in the style sheet. :param took: ns. :param note: what there is to say of it."""
 
     y: int
     x: float
@@ -23,6 +23,7 @@ class Bar(NamedTuple):
     name: str
     took: int
     state: str
+    note: str = ""
 
 
 class Chart(NamedTuple):
@@ -37,8 +38,13 @@ class Chart(NamedTuple):
 _KINDS: Final = {"call": "activity", "timer": "timer", "spawn": "child"}
 
 
-def chart(events: Sequence[Line], now: int, closed: int | None) -> Chart | None:
-    """None when there is nothing to draw."""
+def chart(
+    events: Sequence[Line], now: int, closed: int | None, retried: Mapping[int, str] | None = None
+) -> Chart | None:
+    """None when there is nothing to draw.
+
+    :param retried: activities that have failed and are tried again, by their refs: what is said of each.
+    """
     if not events:
         return None
     first = events[0].time
@@ -46,10 +52,13 @@ def chart(events: Sequence[Line], now: int, closed: int | None) -> Chart | None:
     scale = (WIDTH - LEFT - 16) / (last - first)
     begun: dict[int, list[object]] = {}
     rows: list[list[object]] = []
+    notes = {} if retried is None else retried
     for line in events:
         record = line.record
         if record.op in _KINDS:
-            row: list[object] = [_KINDS[record.op], line.summary, line.time, None, "open"]
+            note = notes.get(record.ref, "") if record.op == "call" else ""
+            state = "retrying" if note else "open"
+            row: list[object] = [_KINDS[record.op], line.summary, line.time, None, state, note]
             begun[record.ref] = row
             rows.append(row)
         elif record.op == "done" and record.ref in begun:
@@ -59,17 +68,17 @@ def chart(events: Sequence[Line], now: int, closed: int | None) -> Chart | None:
             row = begun.pop(line.body["ref"])
             row[3], row[4] = line.time, "canceled"
         elif record.op in ("message", "cancel", "update"):
-            rows.append(["signal", line.summary or line.name, line.time, line.time, "done"])
+            rows.append(["signal", line.summary or line.name, line.time, line.time, "done", ""])
     if not rows:
         return None
     bars = []
-    for number, (kind, name, since, until, state) in enumerate(rows[:MOST_ROWS]):
+    for number, (kind, name, since, until, state, note) in enumerate(rows[:MOST_ROWS]):
         assert isinstance(since, int)
         end = until if isinstance(until, int) else last
         x = LEFT + (since - first) * scale
         width = max((end - since) * scale, 4.0)
         place = number * ROW + 30, round(x, 1), round(width, 1)
-        bars.append(Bar(*place, str(kind), str(name), end - since, str(state)))
+        bars.append(Bar(*place, str(kind), str(name), end - since, str(state), str(note)))
     ticks = [
         (round(LEFT + part * (WIDTH - LEFT - 16) / 4, 1), (last - first) * part // 4) for part in range(5)
     ]

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from saros.insight.reasons import reason
+from saros.insight.reasons import activity_waits, reason
 from saros.model.errors import Error
-from saros.model.execution import CONTINUED, RUNNING, Pid
+from saros.model.execution import RUNNING, Pid
 from saros.model.presentation import lines
-from saros.model.values import error_data
 
-from .chart import chart
-from .guard import Refused
+from ..guard import Refused
+from ..parts.chart import chart
+from ..parts.ends import read_end
+from ..parts.family import Tree
+from ..parts.sources import with_sources
 
 if TYPE_CHECKING:
-    from .desk import Desk
+    from ..desk import Desk
 
 EVENTS: Final = 100
 """Events on a page."""
 CHARTED: Final = 2_000
 """The first events of a run, of which the timeline is made."""
-CLOSING: Final = ("complete", "fail", "terminate", "time_out", "cancel")
+
+
+_TRACE: Final = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$")
+"""A W3C traceparent."""
 
 
 def _which(request: Request) -> tuple[str, str, int]:
@@ -57,10 +63,11 @@ async def contents(console: Desk, request: Request) -> dict[str, Any]:
             stack = await app.backend.stack(id, run.run_id)
         except Error as error:  # this console has not the app, or not the right version
             no_stack = str(error)
-    now = app.clock.now()
+    now, tree = app.clock.now(), Tree(console)
     queues = await app.queues() if run.status == RUNNING else []
     head = await app.backend.history(id, run.run_id, 0, limit=CHARTED)
     everything = lines(head.records)
+    retried = {each.ref: activity_waits(each, now) for each in pending.activities if each.attempt > 1}
     shown = everything[start : start + EVENTS]
     if start + EVENTS > len(everything) and len(everything) < run.history_length:
         further = await app.backend.history(id, run.run_id, start, limit=EVENTS)
@@ -70,13 +77,19 @@ async def contents(console: Desk, request: Request) -> dict[str, Any]:
         "pending": pending,
         "why": reason(pending, now, queues, stack) if run.status == RUNNING else "",
         "stack": stack,
+        "coroutines": with_sources(app.registry, stack) if stack is not None else [],
+        "waits_for_retry": pending.parked is not None
+        or any(each.next_attempt is not None for each in pending.activities),
         "no_stack": no_stack,
         "input": head.run.args,
         "facts": head.run,
         "parent": Pid.parse(run.parent) if run.parent else None,
         "next_run": head.next_run_id,
-        "end": await _end(console, id, run.run_id, run.status),
-        "chart": chart(everything, now, run.close_time),
+        "end": await read_end(console, run),
+        "trace": trace_link(console, head.run.trace),
+        "tree": await tree.of(run, everything),
+        "tree_cut": tree.cut,
+        "chart": chart(everything, now, run.close_time, retried),
         "events": shown,
         "start": start,
         "more": start + EVENTS if start + EVENTS < run.history_length else 0,
@@ -84,14 +97,10 @@ async def contents(console: Desk, request: Request) -> dict[str, Any]:
     }
 
 
-async def _end(console: Desk, id: str, run_id: str, status: str) -> tuple[str, Any]:
-    """What an execution has given: its result, or the error that it failed with."""
-    if status in (RUNNING, CONTINUED):
-        return "", None
-    try:
-        return "result", await console.app.get(id, run_id).result()
-    except Error as error:
-        return "error", error_data(error)
+def trace_link(console: Desk, carrier: str) -> str:
+    """Where the trace of a run is shown; empty when nobody has said where, or it has none."""
+    found = _TRACE.match(carrier)
+    return console.trace_url.replace("{trace}", found[1]) if found and console.trace_url else ""
 
 
 async def page(console: Desk, request: Request) -> Response:
