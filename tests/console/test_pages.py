@@ -16,8 +16,8 @@ from saros.model.execution import Description
 from saros_console.server import Settings
 from saros_console.web.application import Console
 from saros_console.web.guard import HEADERS
-from saros_console.web.pages.bulk import Go
 from saros_console.web.pages.run_page import trace_link
+from saros_console.web.parts.go import Go
 from saros_testing import eventually
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e"
@@ -222,7 +222,7 @@ def test_failures_are_grouped_by_what_they_say(app_dir: Path, backend: str) -> N
 
             await eventually(listed, "the server lists them", 60)
             text = (await client.get("/failures", params=query)).text
-            assert text.count("refused order") == 1
+            assert text.count("card refused") == 1
             assert text.index("group-2") < text.index("group-0")  # the newest first
 
     asyncio.run(main())

@@ -18,7 +18,7 @@ from .notices import Notice
 from .view import environment
 
 if TYPE_CHECKING:
-    from .pages.bulk import Go
+    from .parts.go import Go
 
 KEPT_NOTICES: Final = 100
 

@@ -216,39 +216,6 @@ async def everything_settles(case: Case) -> None:
     assert all("details.n is NaN" in text for _, text in ends["details"])
 
 
-@behaviour("§7", "a release attempts now what waits for a retry; its attempts count on")
-async def released_retry(case: Case) -> None:
-    module = """
-    import saros
-
-    attempts = []
-
-    async def work():
-        attempts.append(saros.activity.info().attempt)
-        if len(attempts) == 1:
-            raise ConnectionError("gone")
-        return len(attempts)
-    """
-    main = """
-    local policy = {initial_interval = 3600000, maximum_interval = 3600000}
-    return funcs.new():with_options({["activity.retry_policy"] = policy}):call("app:work")
-    """
-    parts, name = python_parts(case, module, "work")
-    app = await case.app(main, **parts)
-    with case.still(app):
-        order = await app.start("app:main", id=case.id())
-
-        async def waits() -> bool:
-            found = (await order.pending()).activities
-            return bool(found) and found[0].next_attempt is not None
-
-        await eventually(waits, "it waits for its second attempt", PATIENCE_S)
-        await order.release()
-        assert await order.result(PATIENCE_S) == 2
-    assert noted(name, "attempts") == [1, 2]
-    assert (await refused(order.release())).kind == "NotFound"
-
-
 @behaviour("§7", "a Python function in a thread can check its cancellation, and its own outcome counts")
 async def cancelled_thread(case: Case) -> None:
     module = """

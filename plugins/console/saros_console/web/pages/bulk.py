@@ -14,6 +14,7 @@ from saros.model.query import selecting
 
 from ..guard import Refused, note
 from ..notices import failure
+from ..parts.go import Go
 from ..view import link
 
 if TYPE_CHECKING:
@@ -25,44 +26,6 @@ SAMPLE: Final = 10
 KEPT: Final = 20
 """The last goes whose results are kept."""
 ACTIONS: Final = ("cancel", "terminate", "release")
-
-
-class Go:
-    """One action on many executions, under way or done.
-
-    :ivar results: ids, each with its error or an empty text.
-    """
-
-    def __init__(self, action: str, reason: str, runs: list[Description]) -> None:
-        self.action, self.reason, self.runs = action, reason, runs
-        self.results: list[tuple[str, str]] = []
-        self.stopped = False
-
-    @property
-    def done(self) -> bool:
-        return self.stopped or len(self.results) == len(self.runs)
-
-    @property
-    def failed(self) -> int:
-        return sum(1 for _, error in self.results if error)
-
-    async def carry_out(self, console: Desk, request: Request) -> None:
-        for run in self.runs:
-            if self.stopped:
-                break
-            handle = console.app.get(run.id, run.run_id)
-            problem = ""
-            try:
-                if self.action == "release":
-                    await handle.release()
-                elif self.action == "cancel":
-                    await handle.cancel(self.reason)
-                else:
-                    await handle.terminate(self.reason)
-            except Error as error:
-                problem = str(error)
-            self.results.append((run.id, problem))
-            note(request, f"{self.action} {run.id}", problem or "done")
 
 
 async def _shown(console: Desk, request: Request, query: str, status: int = 200, **more: Any) -> Response:
@@ -96,6 +59,25 @@ async def _selected(console: Desk, query: str) -> list[Description]:
     return found
 
 
+async def _carry_out(console: Desk, request: Request, go: Go) -> None:
+    for run in go.runs:
+        if go.stopped:
+            break
+        handle = console.app.get(run.id, run.run_id)
+        problem = ""
+        try:
+            if go.action == "release":
+                await handle.release()
+            elif go.action == "cancel":
+                await handle.cancel(go.reason)
+            else:
+                await handle.terminate(go.reason)
+        except Error as error:
+            problem = str(error)
+        go.results.append((run.id, problem))
+        note(request, f"{go.action} {run.id}", problem or "done")
+
+
 async def carry_out(console: Desk, request: Request) -> Response:
     """Begin, and lead to the page that shows how it goes on."""
     fields = await console.guard.form(request)
@@ -119,7 +101,7 @@ async def carry_out(console: Desk, request: Request) -> Response:
     console.goes[key] = go
     while len(console.goes) > KEPT:
         console.goes.popitem(last=False)
-    console.jobs.start(go.carry_out(console, request), "an action on many")
+    console.jobs.start(_carry_out(console, request, go), "an action on many")
     return RedirectResponse(link("/bulk/progress", key=key), 303)
 
 
