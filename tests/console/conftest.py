@@ -29,7 +29,7 @@ entries:
     kind: workflow.lua
     source: file://order.lua
     method: main
-    modules: [workflow, funcs]
+    modules: [workflow, funcs, errors]
   - name: charge
     kind: function.lua
     source: file://charge.lua
@@ -45,7 +45,8 @@ local workflow = require("workflow")
 local funcs = require("funcs")
 local function main(order)
   workflow.on_query("total", function() return order.total or 0 end)
-  if order.child then return funcs.call("app:order", {total = order.total}) end
+  if order.child then return workflow.exec("app:order", {total = order.total}) end
+  if order.flaky then return nil, require("errors").new({message = "flaky", retryable = true}) end
   local hourly = {initial_interval = 3600000, maximum_interval = 3600000}
   local paid, err = funcs.new():with_options({["activity.retry_policy"] = hourly}):call("app:charge", order)
   if err then return nil, err end

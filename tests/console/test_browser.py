@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
 from importlib import resources
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 import saros
 
@@ -24,12 +23,26 @@ PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
 
 
-@asynccontextmanager
-async def tab(chromium: str, theme: str = "light") -> AsyncIterator[Page]:
-    """A page; at the end, nothing foreign was asked for, and nothing was complained of."""
-    async with async_playwright() as playwright:
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = await playwright.chromium.launch(executable_path=chromium, args=arguments)
+class Room:
+    """One browser for all tests of this process, and the loop that they run on."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.runner = asyncio.Runner()
+        self._stack = contextlib.AsyncExitStack()
+        self._browser: Browser | None = None
+
+    async def _launched(self) -> Browser:
+        if self._browser is None:
+            playwright = await self._stack.enter_async_context(async_playwright())
+            arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+            self._browser = await playwright.chromium.launch(executable_path=self.path, args=arguments)
+        return self._browser
+
+    @contextlib.asynccontextmanager
+    async def tab(self, theme: str = "light") -> AsyncIterator[Page]:
+        """A page of its own; at the end, nothing foreign was asked for, and nothing was complained of."""
+        browser = await self._launched()
         page = await browser.new_page(
             color_scheme="dark" if theme == "dark" else "light", viewport={"width": 1280, "height": 860}
         )
@@ -43,12 +56,23 @@ async def tab(chromium: str, theme: str = "light") -> AsyncIterator[Page]:
         yield page
         assert {urlsplit(url).hostname for url in asked} == {"127.0.0.1"}
         assert faults == []
-        await browser.close()
+        await page.close()
+
+    def close(self) -> None:
+        self.runner.run(self._stack.aclose())
+        self.runner.close()
 
 
-def test_list_open_signal_and_completion_live(chromium: str, served: Served, backend: str) -> None:
+@pytest.fixture(scope="session")
+def room(chromium: str) -> Iterator[Room]:
+    made = Room(chromium)
+    yield made
+    made.close()
+
+
+def test_list_open_signal_and_completion_live(room: Room, served: Served, backend: str) -> None:
     async def main() -> None:
-        async with served(backend) as (app, url), tab(chromium) as page:
+        async with served(backend) as (app, url), room.tab() as page:
             await page.goto(url)
             await app.start("app:order", {"total": 5}, id="live-1")  # appears without a reload
             await page.get_by_role("link", name="live-1").click()
@@ -61,12 +85,12 @@ def test_list_open_signal_and_completion_live(chromium: str, served: Served, bac
             await expect(page.get_by_role("button", name="Signal")).to_be_hidden()
             await expect(page.get_by_label("Timeline of the run")).to_contain_text("charge")
 
-    asyncio.run(main())
+    room.runner.run(main())
 
 
-def test_a_retry_is_found_read_and_hurried(chromium: str, served: Served, backend: str) -> None:
+def test_a_retry_is_found_read_and_hurried(room: Room, served: Served, backend: str) -> None:
     async def main() -> None:
-        async with served(backend) as (app, url), tab(chromium) as page:
+        async with served(backend) as (app, url), room.tab() as page:
             await app.start("app:order", {"away": True}, id="away-1")
             await page.goto(f"{url}?status=retrying&q=id%20%3D%20%27away-1%27")
             await expect(page.get_by_text("the bank is away")).to_be_visible()
@@ -75,12 +99,12 @@ def test_a_retry_is_found_read_and_hurried(chromium: str, served: Served, backen
             await page.get_by_role("button", name="Retry now").click()
             await expect(page.get_by_text("has failed 2 times").first).to_be_visible()
 
-    asyncio.run(main())
+    room.runner.run(main())
 
 
-def test_keyboard_alone(chromium: str, served: Served) -> None:
+def test_keyboard_alone(room: Room, served: Served) -> None:
     async def main() -> None:
-        async with served() as (_, url), tab(chromium) as page:
+        async with served() as (_, url), room.tab() as page:
             press = page.keyboard.press
             await page.goto(url)
             await press("/")
@@ -114,7 +138,7 @@ def test_keyboard_alone(chromium: str, served: Served) -> None:
             await expect(page.get_by_text("asked key-1 to end")).to_be_visible()
             await expect(page.locator("h1 + .status.canceled")).to_be_visible()
 
-    asyncio.run(main())
+    room.runner.run(main())
 
 
 async def _tab_to(page: Page, text: str) -> None:
@@ -126,9 +150,9 @@ async def _tab_to(page: Page, text: str) -> None:
     raise AssertionError(f"{text} is not reached by the keyboard")
 
 
-def test_many_are_cancelled_and_counted(chromium: str, served: Served) -> None:
+def test_many_are_cancelled_and_counted(room: Room, served: Served) -> None:
     async def main() -> None:
-        async with served() as (app, url), tab(chromium) as page:
+        async with served() as (app, url), room.tab() as page:
             for number in range(7):
                 await app.start("app:order", {}, id=f"many-{number}")
             await page.goto(f"{url}bulk?q=id%20!%3D%20%27many-3%27")
@@ -140,14 +164,14 @@ def test_many_are_cancelled_and_counted(chromium: str, served: Served) -> None:
             await expect(page.locator(".tabs [aria-current] b")).to_have_text("6")
             assert await app.count(status="running") == 1
 
-    asyncio.run(main())
+    room.runner.run(main())
 
 
-def test_hostile_text_does_nothing(chromium: str, served: Served) -> None:
+def test_hostile_text_does_nothing(room: Room, served: Served) -> None:
     hostile = "<script>alert(1)</script><img src=//evil.example/x onerror=alert(2)>\x1b[31m\u202eabc"
 
     async def main() -> None:
-        async with served() as (app, url), tab(chromium) as page:
+        async with served() as (app, url), room.tab() as page:
             id = '"><img src=x onerror=alert(3)>'
             await app.start("app:order", {"note": hostile, "big": "x" * 5_000_000, "refused": True}, id=id)
             await page.goto(url)
@@ -159,12 +183,12 @@ def test_hostile_text_does_nothing(chromium: str, served: Served) -> None:
             await page.goto(f"{url}?q={quote(hostile)}")
             await expect(page.get_by_role("alert")).to_contain_text("bad query")
 
-    asyncio.run(main())
+    room.runner.run(main())
 
 
-def test_read_only_shows_no_action(chromium: str, served: Served) -> None:
+def test_read_only_shows_no_action(room: Room, served: Served) -> None:
     async def main() -> None:
-        async with served(read_only=True) as (app, url), tab(chromium) as page:
+        async with served(read_only=True) as (app, url), room.tab() as page:
             handle = await app.start("app:order", {}, id="look-1")
             await page.goto(f"{url}execution?id=look-1")
             await expect(page.get_by_text("read-only")).to_be_visible()
@@ -173,7 +197,7 @@ def test_read_only_shows_no_action(chromium: str, served: Served) -> None:
             await expect(page.get_by_text("this console is read-only")).to_be_visible()
             assert (await handle.describe()).status == "running"
 
-    asyncio.run(main())
+    room.runner.run(main())
 
 
 PAGES = (
@@ -191,15 +215,13 @@ PAGES = (
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_pages_are_accessible_in_both_themes(
-    chromium: str, served: Served, theme: str, tmp_path: Path
-) -> None:
+def test_pages_are_accessible_in_both_themes(room: Room, served: Served, theme: str, tmp_path: Path) -> None:
     """Pictures are kept where ``SAROS_SCREENSHOTS`` says: docs/console.md shows them."""
     folder = Path(os.environ.get("SAROS_SCREENSHOTS", tmp_path))
     axe = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text()
 
     async def main() -> None:
-        async with served() as (app, url), tab(chromium, theme) as page:
+        async with served() as (app, url), room.tab(theme) as page:
             for number in range(9):
                 order = {
                     "total": 20 + number,
@@ -232,7 +254,7 @@ def test_pages_are_accessible_in_both_themes(
             assert grounds == {"rgb(17, 20, 28)" if theme == "dark" else "rgb(246, 246, 243)"}
             assert found == []
 
-    asyncio.run(main())
+    room.runner.run(main())
 
 
 async def _ended(handle: saros.Handle) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from markupsafe import Markup
 
 from saros.insight.reasons import activity_waits, span
-from saros.model.text import cut, json_visible, one_line
+from saros.model.text import cut, json_visible, one_line, visible
 from saros.model.values import encode, readable
 
 MOST_SHOWN: Final = 20_000
@@ -107,6 +107,7 @@ def environment() -> jinja2.Environment:
         line=line,
         words=words,
         gist=gist,
+        visible=visible,
     )
     env.globals.update(link=link, execution_link=execution_link, waits=activity_waits, span=span)
     return env

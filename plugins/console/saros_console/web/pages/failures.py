@@ -50,7 +50,7 @@ def grouped(ended: list[tuple[Description, End]]) -> list[Group]:
     groups: dict[tuple[str, str, str], Group] = {}
     for run, end in ended:
         told = end.told if end.what == "error" else {}
-        kind, message = str(told.get("kind", "")), str(told.get("message", "") or run.status)
+        kind, message = told.get("kind", ""), told.get("message", "") or run.status
         shape = _VARIES.sub("#", message[:400])
         groups.setdefault((run.type, kind, shape), Group(run, kind, message)).add(run)
     return sorted(groups.values(), key=lambda group: group.newest, reverse=True)

@@ -15,7 +15,9 @@ CLOSING: Final = frozenset({"complete", "fail", "terminate", "time_out"})
 
 
 class End(NamedTuple):
-    """:param what: ``result``, ``error``, or empty when nothing is told. :param told: JSON data."""
+    """:param what: ``result``, ``error``, or empty when nothing is told.
+    :param told: JSON data; of an error, the texts `kind`, `message` and `stack`.
+    """
 
     what: str = ""
     told: Any = None
@@ -29,7 +31,8 @@ def end_of(events: list[Line]) -> End:
         if line.record.op in CLOSING:
             body = line.body if isinstance(line.body, dict) else {}
             error = body.get("err", body)
-            return End("error", error if isinstance(error, dict) else {})
+            told = error if isinstance(error, dict) else {}
+            return End("error", {name: str(told.get(name) or "") for name in ("kind", "message", "stack")})
     return End()
 
 
