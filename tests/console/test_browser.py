@@ -173,7 +173,7 @@ def test_hostile_text_does_nothing(room: Room, served: Served) -> None:
     async def main() -> None:
         async with served() as (app, url), room.tab() as page:
             id = '"><img src=x onerror=alert(3)>'
-            await app.start("app:order", {"note": hostile, "big": "x" * 5_000_000, "refused": True}, id=id)
+            await app.start("app:order", {"note": hostile, "big": "x" * 1_500_000, "refused": True}, id=id)
             await page.goto(url)
             await page.get_by_role("link", name="onerror").click()
             await expect(page.get_by_role("heading", level=1)).to_have_text(id)
@@ -237,6 +237,10 @@ def test_pages_are_accessible_in_both_themes(room: Room, served: Served, theme: 
                     await handle.cancel("ordered twice")
                 if number in (1, 3, 4, 5, 6):
                     await _ended(app.get(handle.id))
+            # What does not hang on colours is the same in both.
+            rules = (
+                ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"] if theme == "light" else ["color-contrast"]
+            )
             grounds, found = set(), []
             for name, path in PAGES:
                 await page.goto(url + path)
@@ -245,7 +249,9 @@ def test_pages_are_accessible_in_both_themes(room: Room, served: Served, theme: 
                 await page.screenshot(path=folder / f"{name}-{theme}.png")
                 grounds.add(await page.evaluate("getComputedStyle(document.body).backgroundColor"))
                 await page.evaluate(axe)
-                judged = await page.evaluate("axe.run()")
+                judged = await page.evaluate(
+                    "rules => axe.run({runOnly: rules, resultTypes: ['violations']})", rules
+                )
                 found += [
                     f"{name}: {each['id']}, {each['help']}: {each['nodes'][0]['html'][:200]}"
                     for each in judged["violations"]

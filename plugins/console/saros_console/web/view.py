@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from saros.insight.reasons import activity_waits, span
 from saros.model.text import cut, json_visible, one_line, visible
-from saros.model.values import encode, readable
+from saros.model.values import readable
 
 MOST_SHOWN: Final = 20_000
 """Characters of a payload that a page shows; the export has it whole."""
@@ -50,17 +50,13 @@ def payload(body: bytes | msgspec.Raw) -> str:
     if not bytes(body):
         return ""
     text = msgspec.json.format(bytes(readable(msgspec.Raw(bytes(body)))), indent=2).decode()
-    return cut(json_visible(text), MOST_SHOWN)
+    return json_visible(cut(text, MOST_SHOWN))
 
 
 def json_of(value: Any) -> str:
     """JSON data for people."""
-    return cut(json_visible(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()), MOST_SHOWN)
-
-
-def value(given: Any) -> str:
-    """A value of `saros.model.values` for people."""
-    return payload(encode(given))
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return json_visible(cut(text, MOST_SHOWN))
 
 
 def link(path: str, **values: Any) -> str:
@@ -100,7 +96,6 @@ def environment() -> jinja2.Environment:
     env.filters.update(
         when=when,
         countdown=countdown,
-        value=value,
         took=took,
         payload=payload,
         json_of=json_of,

@@ -72,13 +72,13 @@ def chart(
     if not rows:
         return None
     bars = []
-    for number, (kind, name, since, until, state, note) in enumerate(rows[:MOST_ROWS]):
+    for number, (kind, name, since, until, state, said) in enumerate(rows[:MOST_ROWS]):
         assert isinstance(since, int)
         end = until if isinstance(until, int) else last
         x = LEFT + (since - first) * scale
         width = max((end - since) * scale, 4.0)
         place = number * ROW + 30, round(x, 1), round(width, 1)
-        bars.append(Bar(*place, str(kind), str(name), end - since, str(state), str(note)))
+        bars.append(Bar(*place, str(kind), str(name), end - since, str(state), str(said)))
     ticks = [
         (round(LEFT + part * (WIDTH - LEFT - 16) / 4, 1), (last - first) * part // 4) for part in range(5)
     ]
