@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,6 +24,8 @@ from ..parts.sources import with_sources
 if TYPE_CHECKING:
     from ..desk import Desk
 
+STACK_S: Final = 2.0
+"""How long a page waits for where code waits, which a backend may have to ask a worker."""
 EVENTS: Final = 100
 """Events on a page."""
 CHARTED: Final = 2_000
@@ -60,9 +63,12 @@ async def contents(console: Desk, request: Request) -> dict[str, Any]:
     stack, no_stack = None, ""
     if run.status == RUNNING and pending.parked is None:
         try:
-            stack = await app.backend.stack(id, run.run_id)
+            with anyio.fail_after(STACK_S):
+                stack = await app.backend.stack(id, run.run_id)
+        except TimeoutError:
+            no_stack = f"no worker has told it within {STACK_S:g} s"
         except Error as error:  # this console has not the app, or not the right version
-            no_stack = str(error)
+            no_stack = f"{error}; give the console the app with --app DIR"
     now, tree = app.clock.now(), Tree(console)
     queues = await app.queues() if run.status == RUNNING else []
     head = await app.backend.history(id, run.run_id, 0, limit=CHARTED)
