@@ -138,6 +138,7 @@ def serving(app: App, settings: Settings, kind: type[uvicorn.Server] = _Server) 
         console.asgi,
         lifespan="off",
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=False,
