@@ -81,7 +81,7 @@ def test_run_answers_probes(cli: Any, shop: str, free_port: int) -> None:
                 except httpx.TransportError:
                     return False
 
-            await eventually(ready, "the readiness", 60)
+            await eventually(ready, "the app is ready", 60)
             assert (await client.get("/healthz")).text == "ok\n"
             assert b"saros_sticky_cache_size" in (await client.get("/metrics")).content
 
@@ -94,7 +94,7 @@ def test_run_answers_probes(cli: Any, shop: str, free_port: int) -> None:
         served.wait()
 
 
-def test_a_record_of_python_code_says_for_what_it_runs() -> None:
+def test_a_log_record_of_python_code_names_its_attempt() -> None:
     from saros.interfaces.runtime import CallScope, current
     from saros_cli.logs import fields_of
 

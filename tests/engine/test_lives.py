@@ -1,4 +1,4 @@
-"""Starts that are withdrawn before they are carried out, runs that follow each other, and who waits for them."""
+"""Starts that are withdrawn in time, runs that follow one another, and waits for them."""
 
 from __future__ import annotations
 
@@ -80,9 +80,7 @@ def test_a_run_timeout_keeps_a_cron_schedule_going(run: Runner, tmp_path: Path) 
     run(main())
 
 
-def test_a_failed_cron_run_that_has_left_its_execution_timeout_behind_is_the_last(
-    run: Runner, tmp_path: Path
-) -> None:
+def test_a_failed_cron_run_past_its_execution_timeout_is_the_last(run: Runner, tmp_path: Path) -> None:
     async def main() -> None:
         lua_app(tmp_path, workflows={"main": 'return nil, errors.new("Bad", "x")'})
         async with TestApp(tmp_path) as app:

@@ -1,4 +1,4 @@
-"""Gauges of workers and queues, and the use of the cache."""
+"""Gauges of workers and task queues, and counters of the workflow cache."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Series = dict[tuple[str, str], float]
 
 
 def _series(app: Any) -> Series:
-    """Values by the name of the series and the label that tells its kind."""
+    """Map (name of the series, label that tells its kind) to the value."""
     found: Series = {}
     _, text = app.deployment.observer.metrics()
     for family in text_string_to_metric_families(text.decode()):
@@ -52,7 +52,7 @@ def test_queues_slots_and_the_cache(url: str, tmp_path: Path, monkeypatch: pytes
             await eventually(told, "the gauges of queues", 60)
             found = _series(app)
             assert found["saros_sticky_cache_hit_total", ""] >= 3
-            if not url.startswith("temporal"):  # a slow server may have a task replayed
+            if not url.startswith("temporal"):  # with a slow server, a workflow task may be replayed
                 assert ("saros_sticky_cache_miss_total", "") not in found
                 assert found["saros_task_queue_depth", "workflow"] == 0
                 assert found["saros_task_queue_age", "activity"] == 0

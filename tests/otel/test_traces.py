@@ -1,4 +1,4 @@
-"""Traces: one from an HTTP request to the signal of another workflow, on every backend, and each span once."""
+"""Traces: one trace leads from an HTTP request to a signal of another workflow; every span is exported once."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_one_trace_from_http_to_a_signal(url: str, receiver: Any, tmp_path: Path
 
 
 def test_a_replay_writes_no_span_twice(url: str, receiver: Any, tmp_path: Path) -> None:
-    """Without a cache, every workflow task replays; two deployments share the work where they can meet."""
+    """Without a cache, every workflow task replays; on backends with a server, two deployments share the work."""
     id = f"traced-{new_id()[:13]}"
     main = 'for _ = 1, 3 do funcs.call("app:note") time.sleep(5) end return true'
     path = lua_app(

@@ -1,4 +1,4 @@
-"""The activations of this process, which show a guard what entry code runs now.
+"""The activations of this process, which show a guard the entry code that runs now.
 
 A runtime reports to `watch` when an activation begins and ends.
 """
@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 
 class ActivationObserver(Protocol):
-    """Hears of each activation as it happens; `facts` have the name for messages."""
+    """Is notified of each activation as it happens; `facts` hold the name for messages."""
 
     def begun(self, depth: int, facts: Any) -> None:
         """Called when an activation has begun on the event loop, within `depth` others."""
@@ -23,12 +23,12 @@ class ActivationObserver(Protocol):
         ...
 
     def aside(self, facts: Any) -> AbstractContextManager[None]:
-        """Return a context within which a thread other than that of the event loop runs something."""
+        """Return a context for an activation in a thread other than the event loop's."""
         ...
 
 
 class Watch:
-    """The activations that run in this process: usually none or one, with those that it causes nested inside."""
+    """The activations that run in this process: usually none or one, which may cause nested ones."""
 
     def __init__(self) -> None:
         self.running: list[Any] = []  # the `Facts` of their programs
@@ -48,7 +48,7 @@ class Watch:
             self.observer.ended(len(self.running))
 
     def aside(self, facts: Any) -> AbstractContextManager[None]:
-        """Mark the context as an activation in a thread other than that of the event loop."""
+        """Mark the context as an activation in a thread other than the event loop's."""
         return contextlib.nullcontext() if self.observer is None else self.observer.aside(facts)
 
     def alive(self) -> None:

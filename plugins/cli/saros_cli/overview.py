@@ -130,7 +130,7 @@ def pending_lines(insight: Insight, now: int) -> Iterator[str]:
     for child in pending.children:
         yield f"child     {one_line(child.id)} of {one_line(child.entry)} {child.status}".rstrip()
     for request in pending.requests:
-        yield f"request   {request.verb} {one_line(request.to)}, since {span(now - request.since)}"
+        yield f"request   {request.verb} {one_line(request.to)}, sent {span(now - request.since)} ago"
     if stack is not None:
         for number, each in enumerate(stack.coroutines, 1):
             frame = one_line(each.frames[0]) if each.frames else "?"

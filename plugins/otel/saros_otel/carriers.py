@@ -1,7 +1,7 @@
 """Carriers and ids: which trace and span a run, an activity or a sender has.
 
-The ids of what is written from histories are hashes of run ids. So whoever writes a span gives it the same id, and
-what happens while a run goes on can name the run's span, though that is written at the end.
+Spans made from histories have ids that are hashes of run ids. So every process gives a span the same id, and other
+spans can refer to a run's span while the run is still going on, although it is written only at the end.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def span_id_of(run_id: str, activity_id: str = "") -> int:
 
 
 def read(carrier: str) -> SpanContext | None:
-    """The span that a W3C ``traceparent`` names; None when the text is none."""
+    """Return the span that a W3C ``traceparent`` names; None if the text is not a valid one."""
     found = _TRACEPARENT.fullmatch(carrier)
     if found is None:
         return None
@@ -38,7 +38,7 @@ def read(carrier: str) -> SpanContext | None:
 
 
 def written(context: SpanContext) -> str:
-    """A span as a ``traceparent``."""
+    """Return a span as a ``traceparent``."""
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
 
 
@@ -69,7 +69,7 @@ class Contexts:
         return self.of("" if run.continued_from else run.trace, run.run_id)
 
     def parent_of(self, run: Run) -> SpanContext | None:
-        """The span that a run's span is a part of."""
+        """Return the parent span of a run's span, or None."""
         own = self.of_run(run)
         if run.continued_from or not run.trace:
             return None

@@ -1,4 +1,4 @@
-"""Spans of past executions, made of their histories."""
+"""Spans of past executions, made from their histories."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from saros.model.records import (
 from .carriers import Contexts, read
 
 MOST: Final = 1000
-"""Activities, links and events of a run that are written; a longer run says so in `saros.truncated`."""
+"""The most activities, links and events of a run that are written; beyond that, `saros.truncated` is set."""
 SCOPE: Final = InstrumentationScope("saros")
 
 
 class Histories:
-    """Makes spans of the runs of a backend."""
+    """Makes spans from the histories of a backend's runs."""
 
     def __init__(self, backend: Backend, contexts: Contexts, resource: Resource) -> None:
         self._backend = backend
@@ -47,7 +47,7 @@ class Histories:
         self._resource = resource
 
     async def spans(self, id: str, run_id: str = "") -> list[ReadableSpan]:
-        """The span of a run, which is the first, and those of its activities.
+        """Return the span of a run, followed by the spans of its activities.
 
         :raises Error: NOT_FOUND.
         """
@@ -77,7 +77,7 @@ class Histories:
         return links
 
     async def _link(self, id: str, run_id: str, attributes: dict[str, str]) -> list[Link]:
-        """A link to the span of another run, if that is still there."""
+        """Return a link to the span of another run, or nothing if its history no longer exists."""
         try:
             page = await self._backend.history(id, run_id, LAST)
         except Error as error:
@@ -121,7 +121,7 @@ class Histories:
     def _parts(
         self, page: HistoryPage, context: SpanContext, end: int
     ) -> tuple[list[Event], list[ReadableSpan]]:
-        """The events of a run's span, and the spans of its activities."""
+        """Return the events of a run's span and the spans of its activities."""
         events: list[Event] = []
         spans: list[ReadableSpan] = []
         calls: dict[int, Record] = {}
@@ -175,7 +175,7 @@ def _status(status: str, error: ErrorData | None) -> Status:
 
 
 def _event(record: Record) -> Event | None:
-    """What a record of a history is in its run's span, if anything."""
+    """Return the span event for a record of a history, or None if it has none."""
     if record.op == TIMER:
         seconds = unpack(record.body, StartTimer).ns / 1e9
         return Event("TimerStarted", {"saros.seconds": seconds}, record.time)

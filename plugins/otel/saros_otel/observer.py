@@ -1,4 +1,4 @@
-"""The observer: makes spans and counts of what it hears."""
+"""The observer: turns what it hears into spans and metrics."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ if TYPE_CHECKING:
 log = logging.getLogger("saros.otel")
 
 AT_ONCE: Final = 8
-"""Histories that are read side by side for their spans."""
+"""The most histories that are read concurrently to write their spans."""
 LAST_S: Final = 10.0
-"""What the end of a process may take to write out what is held."""
+"""How long a process that ends may take to export what is pending."""
 _KNOWN: Final = 10_000
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
 class Timed:
-    """Something under way; see `saros.interfaces.observer.Span`.
+    """An operation in progress; see `saros.interfaces.observer.Span`.
 
-    :param ended: called with the seconds that it took, its route and its error.
+    :param ended: called with its duration in seconds, its route and its error.
     """
 
     __slots__ = ("_began", "_ended", "_route", "_span", "trace")
@@ -214,7 +214,9 @@ class OtelObserver:
                 for span in await self._histories.spans(id, run_id):
                     processor.on_end(span)
         except Error as error:
-            log.warning("the trace of %s is not written: %s; saros trace can do it later", id, error)
+            log.warning(
+                "the trace of %s was not written: %s; write it later with saros trace --export", id, error
+            )
 
     def delivered(self, op: str, error: str) -> None:
         if error:
@@ -236,7 +238,7 @@ class OtelObserver:
         return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self._registry)
 
     def follow_queues(self) -> None:
-        """Measure the backend's task queues from now on."""
+        """Start to measure the backend's task queues."""
         self._queues = Job(follow_queues(self._backend, self._instruments), "measuring task queues")
 
     async def close(self) -> None:
@@ -252,7 +254,7 @@ class OtelObserver:
 
 
 def make(backend: Backend, wanted: Wanted) -> OtelObserver:
-    """An observer that exports what is wanted."""
+    """Return an observer that exports what is wanted."""
     about = resource()
     made = OtelObserver(
         backend, tracing(wanted.traces, about), metering(wanted.metrics, wanted.scraped, about)

@@ -22,7 +22,7 @@ def _make(deployment: Deployment, backend: Backend, works: bool) -> Observer | N
     found = wanted(works)
     if not found:
         return None
-    from .observer import make  # the SDK takes its time to load
+    from .observer import make  # the SDK is slow to load
 
     return make(backend, found)
 

@@ -41,7 +41,7 @@ class Entry(NamedTuple):
 
 
 class Runtime:
-    """What a program asks of its app, and of its driver."""
+    """The app and the driver, as far as a program needs them."""
 
     replaying = False
     settles_side_effects = False
@@ -93,7 +93,7 @@ def spin(pool: VmPool) -> float:
 
 
 def hold(seconds: float, outcome: str, pool: VmPool) -> None:
-    """Hold a program to the law; the loop is measured right after it, on the same machine under the same load."""
+    """Assert that a program ends in time. A plain loop, measured right after it under the same load, is the limit."""
     if seconds > 2 * LEAST_SPIN:
         assert seconds < MOST_SPINS * spin(pool), (seconds, outcome)
 

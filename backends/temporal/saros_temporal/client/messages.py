@@ -163,7 +163,9 @@ class Messages:
             if found.pending_workflow_task.attempt >= 2:
                 await handle.signal(RELEASED)
             elif not hurried:
-                raise Error(f"nothing of {id} is parked or waits for a retry", NOT_FOUND, retryable=False)
+                raise Error(
+                    f"{id} has nothing that is parked or waits for a retry", NOT_FOUND, retryable=False
+                )
         except RPCError as error:
             raise self._error(error, id) from error
 

@@ -1,5 +1,5 @@
--- {id}: let a dead-lettered execution, and its activities, be tried again, and attempt now what waits for a retry;
--- returns 0 if there is nothing of both.
+-- {id}: retry an execution that was set aside, and its activities, and attempt now what waits for a retry; returns 0 if
+-- there is nothing of both.
 local run = running(input[1])
 if not run then
   return 0

@@ -6,8 +6,7 @@ import datetime as dt
 
 from saros.model.errors import INVALID, NOT_FOUND
 
-from .attempts import PATIENCE_S, noted, python_parts
-from .suite import Case, behaviour, eventually, refused
+from ..suite import Case, behaviour, eventually, refused
 
 GENERATIONS = """
 local w = require("workflow")
@@ -202,36 +201,3 @@ async def asks_wrongly(case: Case) -> None:
     await order.signal("end")
     await order.result(30)
     assert await app.call("app:ended", order.id) == NOT_FOUND
-
-
-@behaviour("§7", "a release attempts now what waits for a retry; its attempts count on")
-async def released_retry(case: Case) -> None:
-    module = """
-    import saros
-
-    attempts = []
-
-    async def work():
-        attempts.append(saros.activity.info().attempt)
-        if len(attempts) == 1:
-            raise ConnectionError("gone")
-        return len(attempts)
-    """
-    main = """
-    local policy = {initial_interval = 3600000, maximum_interval = 3600000}
-    return funcs.new():with_options({["activity.retry_policy"] = policy}):call("app:work")
-    """
-    parts, name = python_parts(case, module, "work")
-    app = await case.app(main, **parts)
-    with case.still(app):
-        order = await app.start("app:main", id=case.id())
-
-        async def waits() -> bool:
-            found = (await order.pending()).activities
-            return bool(found) and found[0].next_attempt is not None
-
-        await eventually(waits, "it waits for its second attempt", PATIENCE_S)
-        await order.release()
-        assert await order.result(PATIENCE_S) == 2
-    assert noted(name, "attempts") == [1, 2]
-    assert (await refused(order.release())).kind == "NotFound"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from ..cases import TestApp
-from .suite import Case, behaviour, eventually
+from ...cases import TestApp
+from ..suite import Case, behaviour, eventually
 
 LIMIT_S = 45.0
 
