@@ -18,7 +18,7 @@ from . import live
 from .desk import Desk
 from .guard import COOKIE, Guard, Refused, protect, read_form
 from .notices import Notice, failure
-from .pages import actions, bulk, failures, overview, run_page, runs
+from .pages import actions, bulk, failures, list_page, overview, run_page
 
 Page = Callable[[Desk, Request], Awaitable[Response]]
 
@@ -41,7 +41,7 @@ class Console(Desk):
         super().__init__(app, guard, trace_url)
         get, post = ["GET"], ["POST"]
         table: list[tuple[str, Page, list[str]]] = [
-            ("/", runs.page, get),
+            ("/", list_page.page, get),
             ("/execution", run_page.page, get),
             ("/execution/history.json", run_page.export, get),
             ("/live/executions", live.executions, get),

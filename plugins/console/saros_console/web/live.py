@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from saros.model.errors import Error
 
 from .pages import bulk as many
-from .pages import overview, run_page, runs
+from .pages import list_page, overview, run_page
 
 if TYPE_CHECKING:
     from .desk import Desk
@@ -53,14 +53,14 @@ def _stream(
 
 
 async def executions(console: Desk, request: Request) -> Response:
-    view = runs.View(request)
+    view = list_page.View(request)
 
     async def sign() -> bytes:
-        found = await runs.contents(console, view)
+        found = await list_page.contents(console, view)
         return msgspec.json.encode((found["page"], found["tabs"]))
 
     async def make() -> str:
-        return console.fragment("runs_live.html", **await runs.contents(console, view))
+        return console.fragment("runs_live.html", **await list_page.contents(console, view))
 
     return _stream(console, sign, make, LOOK_SLOWLY_S if view.special else LOOK_S)
 
