@@ -57,8 +57,8 @@ def chart(
         record = line.record
         if record.op in _KINDS:
             note = notes.get(record.ref, "") if record.op == "call" else ""
-            state = "retrying" if note else "open"
-            row: list[object] = [_KINDS[record.op], line.summary, line.time, None, state, note]
+            now_is = "retrying" if note else "open"
+            row: list[object] = [_KINDS[record.op], line.summary, line.time, None, now_is, note]
             begun[record.ref] = row
             rows.append(row)
         elif record.op == "done" and record.ref in begun:
