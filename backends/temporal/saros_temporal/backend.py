@@ -139,7 +139,7 @@ class TemporalBackend(TemporalInsight):
         return await (await self.namespaces.find(id, run_id)).messages.query(id, name, args, run_id)
 
     async def release(self, id: str) -> None:
-        """Let a workflow that has blocked its workers run again; Temporal itself retries other tasks."""
+        """Let a workflow that has blocked its workers run again, and attempt now what waits for a retry."""
         await (await self.namespaces.find(id)).messages.release(id)
 
     async def blocked(self, facts: Facts, problem: str) -> str:
