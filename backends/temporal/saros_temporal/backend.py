@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHistory
 
 from saros.interfaces.deployment import Deployment
 from saros.interfaces.host import Host
+from saros.interfaces.insight import Stack
 from saros.interfaces.program import Facts
 from saros.model.background import Job, Jobs
 from saros.model.clock import Clock, RealClock
@@ -27,6 +28,7 @@ from .nodes.node_client import NodeClient
 from .wire.payloads import write_reason
 from .worker.blocked import PASSES, client_of, last_words, note_of
 from .worker.worker import serve, workers_of
+from .worker.workflow_runner import replayed_stack
 from .workflow.children import exit_body
 
 
@@ -61,6 +63,9 @@ class TemporalBackend(TemporalInsight):
         if self._namespaces is None:
             raise RuntimeError("the backend is not open")
         return self._namespaces
+
+    async def replayed_stack(self, history: WorkflowHistory) -> Stack:
+        return await replayed_stack(history, self.deployment)
 
     @property
     def namespace(self) -> Namespace:
