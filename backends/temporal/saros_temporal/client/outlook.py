@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+from temporalio.client import WorkflowHistory
 
 from saros.entries import Entry
 from saros.interfaces.deployment import Deployment
@@ -19,7 +20,6 @@ from saros.model.execution import RUNNING
 from saros.model.records import pack
 
 from ..wire.operations import STACK_QUERY
-from ..worker.workflow_runner import replayed_stack
 from .insight_client import InsightClient
 from .messages import QUERY_S
 from .namespace import Namespace
@@ -45,6 +45,10 @@ class TemporalInsight(abc.ABC):
     @property
     @abc.abstractmethod
     def namespaces(self) -> Namespaces: ...
+
+    @abc.abstractmethod
+    async def replayed_stack(self, history: WorkflowHistory) -> Stack:
+        """Return the stack that a replay of a history shows, whose payloads are decoded."""
 
     async def pending(self, id: str, run_id: str = "") -> Pending:
         namespace = await self.namespaces.find(id, run_id)
@@ -78,7 +82,7 @@ class TemporalInsight(abc.ABC):
                 UNAVAILABLE,
                 hint="start a worker, or give the app",
             )
-        return await replayed_stack(await namespace.decoded(id, description.run_id), self.deployment)
+        return await self.replayed_stack(await namespace.decoded(id, description.run_id))
 
     # --- lists --------------------------------------------------------------------------------
 
