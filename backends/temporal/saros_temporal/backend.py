@@ -64,9 +64,6 @@ class TemporalBackend(TemporalInsight):
             raise RuntimeError("the backend is not open")
         return self._namespaces
 
-    async def replayed_stack(self, history: WorkflowHistory) -> Stack:
-        return await replayed_stack(history, self.deployment)
-
     @property
     def namespace(self) -> Namespace:
         """The default namespace, which has the nodes and the registered names."""
@@ -87,6 +84,9 @@ class TemporalBackend(TemporalInsight):
         self._deployment = deployment
         prepare_runtime()
         self._namespaces = await connected(self._url, deployment, data_converter(self._options))
+
+    async def replayed_stack(self, history: WorkflowHistory) -> Stack:
+        return await replayed_stack(history, self.deployment)
 
     async def close(self) -> None:
         await self.nodes.presence.close()
@@ -144,7 +144,7 @@ class TemporalBackend(TemporalInsight):
         return await (await self.namespaces.find(id, run_id)).messages.query(id, name, args, run_id)
 
     async def release(self, id: str) -> None:
-        """Let a workflow that has blocked its workers run again, and attempt now what waits for a retry."""
+        """Let a workflow that has blocked its workers run again; Temporal itself retries other tasks."""
         await (await self.namespaces.find(id)).messages.release(id)
 
     async def blocked(self, facts: Facts, problem: str) -> str:

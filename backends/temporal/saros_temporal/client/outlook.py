@@ -48,7 +48,7 @@ class TemporalInsight(abc.ABC):
 
     @abc.abstractmethod
     async def replayed_stack(self, history: WorkflowHistory) -> Stack:
-        """Replay a run in this process, and return where its code waits."""
+        """Return the stack that a replay of a history shows, whose payloads are decoded."""
 
     async def pending(self, id: str, run_id: str = "") -> Pending:
         namespace = await self.namespaces.find(id, run_id)
