@@ -122,3 +122,22 @@ def free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+def test_a_thread_that_ignores_its_end_is_ill(monkeypatch: pytest.MonkeyPatch) -> None:
+    from saros.interfaces.activations import watch
+    from saros.interfaces.runtime import CallScope
+
+    async def scenario() -> None:
+        probes, scope = health.Probes(), CallScope("@n|f1", {}, {})
+        scope.entry = "app:charge"
+        with watch.aside(scope):
+            assert (await probes.answer("/healthz")).status == 200
+            scope.cancel()
+            assert (await probes.answer("/healthz")).status == 200  # it has some time to end
+            monkeypatch.setattr(health, "SILENT_S", 0.0)
+            told = await probes.answer("/healthz")
+            assert (told.status, b"app:charge" in told.body) == (503, True)
+        assert (await probes.answer("/healthz")).status == 200
+
+    asyncio.run(scenario())

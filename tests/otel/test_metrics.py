@@ -60,3 +60,42 @@ def test_queues_slots_and_the_cache(url: str, tmp_path: Path, monkeypatch: pytes
                 assert ("saros_worker_task_slots_used", "WorkflowWorker") in found
 
     asyncio.run(scenario())
+
+
+def test_parked_runs_and_what_lua_uses(url: str, tmp_path: Path) -> None:
+    path = lua_app(tmp_path, workflows={"main": "for _ = 1, 100000 do end time.sleep(1) return true"})
+    id = f"measured-{new_id()[:13]}"
+
+    def value(app: Any, name: str) -> float:
+        return _series(app).get((name, ""), 0)
+
+    async def scenario() -> None:
+        async with open_app(path, url) as app:
+            assert await (await app.start("app:main", id=id)).result(timeout=60)
+            assert value(app, "saros_lua_instructions_total") >= 100_000
+            source = tmp_path / "main.lua"
+            good = source.read_text()
+            source.write_text("this is not Lua")
+            app.deployment.refresh()
+            broken = await app.start("app:main", id=f"{id}-broken")
+            await eventually(lambda: value(app, "saros_parked_executions") == 1, "it is parked", 60)
+            source.write_text(good)
+            assert await broken.result(timeout=120)
+            await eventually(lambda: value(app, "saros_parked_executions") == 0, "it goes on", 60)
+
+    asyncio.run(scenario())
+
+
+def test_the_memory_of_live_programs(tmp_path: Path) -> None:
+    path = lua_app(tmp_path, workflows={"main": "process.inbox():receive() return true"})
+
+    async def scenario() -> None:
+        async with open_app(path, "memory://") as app:
+            handle = await app.start("app:main", id="held")
+            name = ("saros_lua_memory", "")
+            await eventually(lambda: _series(app).get(name, 0) > 10_000, "its memory is told", 60)
+            await handle.signal("go")
+            assert await handle.result(timeout=60)
+            await eventually(lambda: _series(app)[name] == 0, "it is given back", 60)
+
+    asyncio.run(scenario())

@@ -35,7 +35,8 @@ class Observed:
 
     async def start(self, request: StartRequest) -> Started:
         span = self._observer.client("start", request.id, request.type, request.trace or _carrier())
-        asked = msgspec.structs.replace(request, trace=span.trace)
+        trace = self._observer.handed(request.type, span.trace)
+        asked = msgspec.structs.replace(request, trace=trace)
         return await _told(span, self._backend.start(asked))
 
     async def send(self, pid: Pid, op: str, body: Json, key: str = "") -> bool:
@@ -50,9 +51,9 @@ class Observed:
             return await _told(span, self._backend.send(pid, op, body, key))
         return await self._backend.send(pid, op, body, key)
 
-    async def update(self, id: str, name: str, args: Json) -> Json:
-        span = self._observer.client("update", id, "", _carrier())
-        return await _told(span, self._backend.update(id, name, args))
+    async def update(self, id: str, name: str, args: Json, trace: str = "") -> Json:
+        span = self._observer.client("update", id, "", trace or _carrier())
+        return await _told(span, self._backend.update(id, name, args, span.trace))
 
     async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
         span = self._observer.client("query", id, "", _carrier())
@@ -120,6 +121,11 @@ class Observers:
         for each in self._observers:
             done = each.attempt(entry, scope, trace, done)
         return done
+
+    def handed(self, workflow: str, trace: str, parent: str = "") -> str:
+        for each in self._observers:
+            trace = each.handed(workflow, trace, parent)
+        return trace
 
     def metrics(self) -> tuple[str, bytes] | None:
         found = [metrics for each in self._observers if (metrics := each.metrics())]

@@ -216,18 +216,19 @@ class OutboxWorker:
             Parent(entry.pid, entry.run_id),
             Watcher(entry.pid, entry.run_id, ref) if watched else None,
             child_request(entry.run_id, entry.ref),
-            await self._trace(entry),
+            await self._trace(entry, target.type_name),
         )
         request = await under_its_name(self._store, request)
         started = await self._store.start(runs.first(request, self._host.clock.now()), request)
         return None if spawn.exec else outcome_ok(pack(started.pid))
 
-    async def _trace(self, entry: Outgoing) -> str:
-        """The carrier that a run hands to its children, while somebody observes."""
-        if self._host.deployment.observer is None:
+    async def _trace(self, entry: Outgoing, workflow: str) -> str:
+        """The carrier that a run hands to a child of this type, while somebody observes."""
+        observer = self._host.deployment.observer
+        if observer is None:
             return ""
         page = await self._store.history(entry.id, entry.run_id, LAST)
-        return (page is not None and page.run.trace) or entry.run_id
+        return observer.handed(workflow, page.run.trace if page is not None else "", entry.run_id)
 
     async def _spawn_process(self, entry: Outgoing, target: Entry, spawn: Spawn) -> Json | None:
         host = self._host

@@ -127,8 +127,8 @@ class StoreClient(StoreInsight):
             raise Error(text, TIMEOUT) from None
         return page
 
-    async def update(self, id: str, name: str, args: Json) -> Json:
-        call = HandlerCall(new_id(), name, msgspec.Raw(args))
+    async def update(self, id: str, name: str, args: Json, trace: str = "") -> Json:
+        call = HandlerCall(new_id(), name, msgspec.Raw(args), trace)
         page = await self.history(id)
         length = page.start + len(page.records)
         run_id = page.run.run_id

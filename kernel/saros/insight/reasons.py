@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from ..interfaces.insight import ACTIVITY, WORKFLOW, Queue, Stack
 from ..interfaces.insight.pending import Pending, PendingActivity
@@ -10,6 +11,8 @@ from ..model.execution import RUNNING
 from ..model.text import one_line
 from ..model.timing import SECOND
 
+SHORT: Final = 160
+"""Characters of a reason in a row of a list."""
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
@@ -166,8 +169,9 @@ def _waits(pending: Pending, now: int, stack: Stack | None) -> str:
     return f"waits for a message{last}"
 
 
-def waits_in_short(pending: Pending, now: int) -> str:
+def waits_in_short(pending: Pending, now: int, queues: Iterable[Queue] = ()) -> str:
     """Return what an execution waits for, for a row of a list; empty if it has ended."""
     if pending.status != RUNNING:
         return ""
-    return reason(pending, now)
+    said = reason(pending, now, queues)
+    return said if len(said) <= SHORT else f"{said[: SHORT - 1]}…"

@@ -21,7 +21,7 @@ from ..interfaces.insight import (
     Stack,
     Worker,
 )
-from ..interfaces.insight.pending import Pending
+from ..interfaces.insight.pending import Pending, PendingActivity
 from ..interfaces.program import Inspection
 from ..interfaces.store import Store
 from ..model.clock import Clock
@@ -89,6 +89,9 @@ class StoreInsight(abc.ABC):
                 if told is not None:
                     child.run_id, child.status = told.run_id, told.status
         return found
+
+    async def activities(self, id: str, run_id: str = "") -> list[PendingActivity]:
+        return (await self._of_store(id, run_id)).activities
 
     async def _of_store(self, id: str, run_id: str) -> Pending:
         found = await self.store.pending(id, run_id)

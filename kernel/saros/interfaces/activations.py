@@ -6,7 +6,8 @@ A runtime reports to `watch` when an activation begins and ends.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+import itertools
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
@@ -27,6 +28,10 @@ class ActivationObserver(Protocol):
         ...
 
 
+Meter = Callable[[str, int, int], None]
+"""Hears what an activation has used: the entry, its instructions, and by how many bytes its program has grown."""
+
+
 class Watch:
     """The activations that run in this process: usually none or one, which may cause nested ones."""
 
@@ -34,6 +39,9 @@ class Watch:
         self.running: list[Any] = []  # the `Facts` of their programs
         self.moves = 0  # how often anything happened
         self.observer: ActivationObserver | None = None
+        self.meters: list[Meter] = []
+        self.threads: dict[int, Any] = {}  # what other threads run: number -> facts
+        self._numbers = itertools.count()
 
     def begin(self, facts: Any) -> None:
         self.running.append(facts)
@@ -47,9 +55,16 @@ class Watch:
         if self.observer is not None:
             self.observer.ended(len(self.running))
 
-    def aside(self, facts: Any) -> AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def aside(self, facts: Any) -> Iterator[None]:
         """Mark the context as an activation in a thread other than the event loop's."""
-        return contextlib.nullcontext() if self.observer is None else self.observer.aside(facts)
+        number = next(self._numbers)
+        self.threads[number] = facts
+        try:
+            with contextlib.nullcontext() if self.observer is None else self.observer.aside(facts):
+                yield
+        finally:
+            del self.threads[number]
 
     def alive(self) -> None:
         """Note that the current activation has made progress."""

@@ -66,7 +66,7 @@ class WorkflowTaskObserver(Protocol):
         """A worker has replayed this many events of a history."""
         ...
 
-    def task_ended(self, queue: str, workflow: str, result: str, seconds: float) -> None:
+    def task_ended(self, queue: str, workflow: str, run_id: str, result: str, seconds: float) -> None:
         """A workflow task has ended; `result` is `PARKED` or a result of `Store.commit`."""
         ...
 
@@ -84,6 +84,15 @@ class Observer(WorkflowTaskObserver, Protocol):
         :param call: ``start``, ``signal``, ``update``, ``query``, ``cancel`` or ``terminate``.
         :param workflow: the workflow's type, if known.
         :param trace: the carrier of the caller, if known.
+        """
+        ...
+
+    def handed(self, workflow: str, trace: str, parent: str = "") -> str:
+        """Return the carrier that a run begins with.
+
+        :param workflow: its type.
+        :param trace: that of the client which starts it, or that with which its parent began.
+        :param parent: the run whose child it is.
         """
         ...
 

@@ -31,7 +31,7 @@ from saros.model.records import (
     unpack,
 )
 
-from .carriers import Contexts, read
+from .carriers import Contexts, is_linked, read
 
 MOST: Final = 1000
 """The most activities, links and events of a run that are written; beyond that, `saros.truncated` is set."""
@@ -61,9 +61,13 @@ class Histories:
         run = page.run
         if run.continued_from:
             links += await self._link(run.id, run.continued_from, {"saros.link": "continued_from"})
-        elif not run.trace and run.parent is not None and run.parent.run_id:
+        elif (not run.trace or is_linked(run.trace)) and run.parent is not None and run.parent.run_id:
             pid = Pid.parse(run.parent.pid)
             links += await self._link(pid.id if pid else "", run.parent.run_id, {"saros.link": "parent"})
+        elif is_linked(run.trace):
+            given = read(run.trace)
+            if given is not None:
+                links.append(Link(given, {"saros.link": "start"}))
         for record in page.records:
             if record.op == MESSAGE and len(links) < MOST:
                 message = unpack(record.body, Message)
@@ -74,6 +78,11 @@ class Histories:
                     links.append(Link(given, attributes))
                 elif message.trace and sender is not None:
                     links += await self._link(sender.id, message.trace, attributes)
+            elif record.op == UPDATE and len(links) < MOST:
+                call = unpack(record.body, HandlerCall)
+                given = read(call.trace)
+                if given is not None:
+                    links.append(Link(given, {"saros.link": "update", "saros.update": call.name}))
         return links
 
     async def _link(self, id: str, run_id: str, attributes: dict[str, str]) -> list[Link]:

@@ -110,6 +110,14 @@ METRICS: Final = (
     Metric("saros_sticky_cache_size", "gauge", "Live workflows that this worker keeps."),
     Metric("saros_sticky_cache_hit", "counter", "Workflow tasks that continued a cached workflow.", _TASK),
     Metric("saros_sticky_cache_miss", "counter", "Workflow tasks that replayed a history first.", _TASK),
+    Metric(
+        "saros_parked_executions",
+        "gauge",
+        "Runs whose last workflow task in this worker failed.",
+        ("workflow_type",),
+    ),
+    Metric("saros_lua_instructions", "counter", "Instructions that code in Lua has used.", ("entry",)),
+    Metric("saros_lua_memory", "gauge", "Bytes that live programs in Lua use.", ("entry",)),
     Metric("saros_worker_task_slots_used", "gauge", "Tasks in progress in this worker.", ("worker_type",)),
     Metric(
         "saros_worker_task_slots_available",
@@ -129,6 +137,7 @@ class Instruments:
 
     def __init__(self, meter: Meter) -> None:
         self._gauges: dict[str, dict[tuple[tuple[str, str], ...], Callable[[], float]]] = {}
+        self._sums: dict[tuple[str, Key], float] = {}
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
         for metric in METRICS:
@@ -153,6 +162,14 @@ class Instruments:
         known = self._gauges.get(name)
         if known is not None:
             known[tuple(sorted(labels.items()))] = value
+
+    def add(self, name: str, labels: Labels, change: float) -> None:
+        """Change a gauge whose values are kept here."""
+        key = name, tuple(sorted(labels.items()))
+        if key not in self._sums:
+            self._sums[key] = 0.0
+            self._gauges[name][key[1]] = partial(self._sums.__getitem__, key)
+        self._sums[key] += change
 
     def replace(self, name: str, values: Mapping[Key, float]) -> None:
         """Replace all values of a gauge by these, which are keyed by their sorted labels."""

@@ -24,7 +24,7 @@ def _make(deployment: Deployment, backend: Backend, works: bool) -> Observer | N
         return None
     from .observer import make  # the SDK is slow to load
 
-    return make(backend, found)
+    return make(deployment, backend, found)
 
 
 @saros.hookimpl

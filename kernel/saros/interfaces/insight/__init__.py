@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from ...model.execution import Description
-from .pending import Pending
+from .pending import Pending, PendingActivity
 
 WORKFLOW: Final = "workflow"
 ACTIVITY: Final = "activity"
@@ -154,6 +154,13 @@ class Insight(Protocol):
 
     async def pending(self, id: str, run_id: str = "") -> Pending:
         """:raises Error: NOT_FOUND."""
+        ...
+
+    async def activities(self, id: str, run_id: str = "") -> list[PendingActivity]:
+        """The activities of `pending`, without reading the history; what only a history tells is left out.
+
+        :raises Error: NOT_FOUND.
+        """
         ...
 
     async def stack(self, id: str, run_id: str = "") -> Stack:

@@ -154,7 +154,7 @@ _SHARED: Final = [
     "monitors_end_with_their_run", "cooperative_cancel", "terminates", "execution_timeout",
     "workflow_retry", "no_orphans", "updates_continue", "continues", "queries", "updates", "side_effects",
     "work_changes_hands", "workers_share",
-    "messages_in_order", "messages_across_runs", "messages_before_the_end",
+    "messages_in_order", "messages_across_runs", "messages_across_retries", "messages_before_the_end",
     "coroutines_send_before_the_end",
 ]
 # fmt: on
