@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from saros.interfaces.signals import Mail
 from saros.interfaces.timers import TO_CLOSE, TO_RUN, TO_START
 from saros.model.execution import TIME_OUT, TIMED_OUT
 
-from ..database.transaction import ACTIVITIES, Transaction
+from ..database.transaction import ACTIVITIES, Transaction, marks
 from . import activities, lifecycle
 from .lifecycle import FREE, LIMIT, LIMIT_AGAIN, RETRY, WAKE, Found
 
@@ -43,13 +45,33 @@ def fire(tx: Transaction) -> Fired:
     )
     free = tx.claim([row[0] for row in rows])
     fired = [row[1:] for row in rows if row[0] in free]
-    for seq, run, ref, guard, *mail in fired:
-        if tx.run("DELETE FROM deadlines WHERE seq = ?", seq):  # else an earlier one has cleared it
-            _fire(tx, _Due(seq, run, ref, guard, Mail(*mail)))
+    due = [_Due(seq, run, ref, guard, Mail(*mail)) for seq, run, ref, guard, *mail in fired]
+    for guarded, group in itertools.groupby(due, lambda each: each.guard in _GUARDS):
+        if guarded:
+            for each in group:
+                if tx.run(
+                    "DELETE FROM deadlines WHERE seq = ?", each.seq
+                ):  # else an earlier one has cleared it
+                    _fire(tx, each)
+        else:
+            _post(tx, list(group))
     row = tx.one("SELECT due FROM deadlines ORDER BY due LIMIT 1")
     if row is None:
         return Fired(len(fired), None)
     return Fired(len(fired), row[0] if len(fired) == len(rows) else tx.steady + AGAIN_NS)
+
+
+_GUARDS: Final = frozenset((WAKE, RETRY, LIMIT, LIMIT_AGAIN, TO_RUN, TO_START, TO_CLOSE))
+
+
+def _post(tx: Transaction, dues: Sequence[_Due]) -> None:
+    """Fire deadlines that only send mail, and so clear no others."""
+    numbers = [due.seq for due in dues]
+    left = {
+        seq
+        for (seq,) in tx.all(f"DELETE FROM deadlines WHERE seq IN ({marks(numbers)}) RETURNING seq", *numbers)
+    }
+    lifecycle.post_all(tx, [(due.run, due.mail) for due in dues if due.seq in left])
 
 
 def _fire(tx: Transaction, due: _Due) -> None:
@@ -67,13 +89,11 @@ def _fire(tx: Transaction, due: _Due) -> None:
             tx.touched.topics |= ACTIVITIES
     elif guard in (LIMIT, LIMIT_AGAIN, TO_RUN):
         _limit(tx, due)
-    elif guard in (TO_START, TO_CLOSE):
+    else:
         unless_taken = " AND token IS NULL" if guard == TO_START else ""
         if tx.one(f"SELECT 1 FROM activities WHERE run = ? AND ref = ?{unless_taken}", run, due.ref):
             activities.drop(tx, run, due.ref)
             lifecycle.post(tx, run, due.mail)
-    else:
-        lifecycle.post(tx, run, due.mail)
 
 
 def _limit(tx: Transaction, due: _Due) -> None:

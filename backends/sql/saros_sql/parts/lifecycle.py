@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -115,6 +115,13 @@ def post(tx: Transaction, run: int, mail: Mail) -> None:
     schedule(tx, run)
 
 
+def post_all(tx: Transaction, mails: Sequence[tuple[int, Mail]]) -> None:
+    """Add mails to the inboxes of running runs; none of them is a request to cancel."""
+    tx.many(_POST, [(run, mail.run_id, mail.op, mail.ref, mail.body) for run, mail in mails])
+    for run in dict.fromkeys(run for run, _ in mails):
+        schedule(tx, run)
+
+
 def schedule(tx: Transaction, run: int) -> None:
     """Make a run with mail ready for a worker, unless a worker has it or it is held."""
     if tx.run(
@@ -136,15 +143,23 @@ _ARM: Final = (
     "INSERT INTO deadlines (due, run, ref, guard, mail_run_id, op, mail_ref, body)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_NO_MAIL: Final = Mail("", 0, b"")
 
 
 def arm(tx: Transaction, run: int, ref: int, guard: str, due: int, mail: Mail | None = None) -> None:
     """Set a deadline; `due` is by the database's steady clock."""
-    if mail is None:
-        tx.run(_ARM, due, run, ref, guard, "", "", 0, b"")
-    else:
-        tx.run(_ARM, due, run, ref, guard, mail.run_id, mail.op, mail.ref, mail.body)
-    tx.touched.alarm(due)
+    arm_all(tx, [(due, run, ref, guard, _NO_MAIL if mail is None else mail)])
+
+
+def arm_all(tx: Transaction, deadlines: Iterable[tuple[int, int, int, str, Mail]]) -> None:
+    """Set deadlines: `due`, run, ref, guard and mail of each."""
+    rows = [
+        (due, run, ref, guard, mail.run_id, mail.op, mail.ref, mail.body)
+        for due, run, ref, guard, mail in deadlines
+    ]
+    tx.many(_ARM, rows)
+    for due, *_ in rows:
+        tx.touched.alarm(due)
 
 
 # --- begin --------------------------------------------------------------------------------------

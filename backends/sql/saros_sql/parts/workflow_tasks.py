@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from saros.interfaces.history import WorkflowTask
 from saros.interfaces.signals import Mail
@@ -39,6 +39,7 @@ def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[WorkflowTas
         *numbers,
     )
     tasks: list[WorkflowTask] = []
+    leased: list[tuple[Any, ...]] = []
     for run, facts, length, failures, hangs in rows:
         mails = [
             Mail(op, ref, body, run_id)
@@ -47,15 +48,10 @@ def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[WorkflowTas
             )
         ]
         fence = tx.token() if mails else None
-        tx.run(
-            "UPDATE runs SET ready = NULL, fence = ?, owner = ?, since = ? WHERE run = ?",
-            fence,
-            tx.owner if fence else None,
-            tx.now,
-            run,
-        )
+        leased.append((fence, tx.owner if fence else None, tx.now, run))
         if fence:
             tasks.append(WorkflowTask(read_run(facts), fence, length, mails, tx.now, failures, hangs))
+    tx.many("UPDATE runs SET ready = NULL, fence = ?, owner = ?, since = ? WHERE run = ?", leased)
     return tasks
 
 
@@ -158,8 +154,7 @@ def commit(tx: Transaction, commit: Commit, most: int) -> str:
 
 
 def _apply_activities(tx: Transaction, run: int, commit: Commit) -> None:
-    for ref in commit.cleared:
-        tx.run("DELETE FROM deadlines WHERE run = ? AND ref = ?", run, ref)
+    tx.many("DELETE FROM deadlines WHERE run = ? AND ref = ?", [(run, ref) for ref in commit.cleared])
     for ref in commit.canceled:
         activities.drop(tx, run, ref)
     if commit.activities:
@@ -179,8 +174,7 @@ def _apply_children(tx: Transaction, run: int, commit: Commit) -> None:
             "INSERT INTO children (run, ref, id, policy) VALUES (?, ?, ?, ?)",
             [(run, *child) for child in commit.children],
         )
-    for ref in commit.ended:
-        tx.run("DELETE FROM children WHERE run = ? AND ref = ?", run, ref)
+    tx.many("DELETE FROM children WHERE run = ? AND ref = ?", [(run, ref) for ref in commit.ended])
 
 
 def _upsert(tx: Transaction, run: int, commit: Commit, search: bytes | None, memo: bytes | None) -> None:
@@ -196,8 +190,9 @@ def _upsert(tx: Transaction, run: int, commit: Commit, search: bytes | None, mem
 
 
 def _arm(tx: Transaction, run: int, deadlines: Iterable[Deadline]) -> None:
-    for deadline in deadlines:
-        due = tx.steady + min(deadline.delay, LONGEST)
-        if deadline.guard == TO_CLOSE:
-            tx.run("UPDATE activities SET closes = ? WHERE run = ? AND ref = ?", due, run, deadline.ref)
-        lifecycle.arm(tx, run, deadline.ref, deadline.guard, due, deadline.mail)
+    armed = [
+        (tx.steady + min(each.delay, LONGEST), run, each.ref, each.guard, each.mail) for each in deadlines
+    ]
+    closing = [(due, run, ref) for due, _, ref, guard, _ in armed if guard == TO_CLOSE]
+    tx.many("UPDATE activities SET closes = ? WHERE run = ? AND ref = ?", closing)
+    lifecycle.arm_all(tx, armed)
