@@ -2,8 +2,8 @@
 
     python bench/dbos_bench.py
 
-Needs `dbos` (dependency group `bench`) and the programs of a PostgreSQL server; a cluster of its own is made in
-a folder that is deleted at the end, with PostgreSQL's default settings (fsync on).
+Needs `dbos` (dependency group `bench`) and the programs of a PostgreSQL server. Creates its own cluster, with
+PostgreSQL's default settings (fsync on), in a folder that is deleted at the end.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STEPS = 5
 
 
 def find_programs() -> Path | None:
-    """The folder of PostgreSQL's programs, the newest."""
+    """Return the folder with the programs of the newest PostgreSQL, or None."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: int(each.parent.name))
     if shutil.which("pg_config"):
         found = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=False)
@@ -42,7 +42,7 @@ def find_programs() -> Path | None:
 
 
 def unprivileged() -> str | None:
-    """The user that the server runs as: PostgreSQL refuses root."""
+    """Return another user for the server if this is root, which PostgreSQL refuses."""
     if os.geteuid() != 0:
         return None
     known = {entry.pw_name for entry in pwd.getpwall()}
@@ -51,7 +51,7 @@ def unprivileged() -> str | None:
 
 @contextlib.contextmanager
 def postgres(programs: Path) -> Iterator[str]:
-    """A server of its own; gives its URL."""
+    """Run a PostgreSQL server within the context; yield its URL."""
     user = unprivileged()
     folder = Path(tempfile.mkdtemp(prefix="saros-bench-pg-"))
     if user:

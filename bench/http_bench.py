@@ -2,8 +2,8 @@
 
 python bench/http_bench.py [--seconds 2] [--rounds 3] [--connections 16] [--json]
 
-Each server runs in a process of its own, on the memory backend; the client is a raw loop in this one. The
-rounds of the three take turns, and of each the median counts.
+Each server runs in its own process, on the memory backend; the client is a plain loop in this process. The rounds of
+the three loads alternate, and the median of each load counts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HELLO, ORDERS = ROOT / "tests" / "http" / "app", ROOT / "examples" / "orders"
 
 
 class Load(NamedTuple):
-    """What is asked of which server; ``%d`` in a body is a number of its own for each request."""
+    """The requests to one server; ``%d`` in a body is replaced by a number that differs in each request."""
 
     name: str
     server: str

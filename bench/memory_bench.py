@@ -5,8 +5,8 @@
     python bench/memory_bench.py --only replay --only sleepers
 
 Rates and latencies are wall time; the `CPU` lines are process time, which a busy machine disturbs less.
-Each figure is measured in a process of its own, so that none inherits another's heap; the collector of
-Python is set as `saros run` sets it.
+Each figure is measured in its own process, so no measurement inherits the heap of another; Python's garbage
+collector is configured as in `saros run`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import gc
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -36,6 +37,8 @@ from saros.model.execution import Record
 from saros.model.records import CALL, DONE, TIMER
 from saros_cli.commands.serve import tune_collector
 
+os.environ.setdefault("OTEL_SDK_DISABLED", "true")  # measure Saros alone, also where saros-otel is installed
+
 STEPS_APP = Path(__file__).parent / "apps" / "steps"
 ECHOES = {"python": "bench:python_echo", "lua": "bench:lua_echo", "local": "bench:local_echo"}
 STEPS = 5
@@ -43,7 +46,7 @@ US = 1e6
 
 
 class Figure(NamedTuple):
-    """One line of the report. `target` says what is wanted: ``>= 2500``, ``<= 8192``."""
+    """One line of the report. `target` is the goal, such as ``>= 2500`` or ``<= 8192``."""
 
     name: str
     value: float
@@ -67,11 +70,11 @@ Measure = Callable[[int], Coroutine[Any, Any, list[Figure]]]
 async def start_and_wait(app: App, echo: str, number: int) -> None:
     handle = await app.start("bench:five", echo, number)
     if await handle.result() != number:
-        raise RuntimeError(f"workflow {handle.id} gave something else than {number}")
+        raise RuntimeError(f"workflow {handle.id} did not return {number}")
 
 
 async def side_by_side(work: Callable[[int], Awaitable[None]], count: int, concurrency: int) -> None:
-    """Do `work` `count` times, `concurrency` at a time."""
+    """Run `work` `count` times, `concurrency` at a time."""
     numbers: Iterator[int] = iter(range(count))
 
     async def client() -> None:
@@ -120,7 +123,7 @@ async def local_16(scale: int) -> list[Figure]:
 
 
 async def plain_asyncio(scale: int) -> list[Figure]:
-    """The same echoes without Saros, as tasks of asyncio: nothing is recorded, nothing survives."""
+    """The same echoes without Saros, as asyncio tasks: nothing is recorded, and nothing survives."""
     sys.path.insert(0, str(STEPS_APP))
     from echo import echo  # type: ignore[import-not-found]
 
@@ -142,7 +145,7 @@ async def records_of(app: App, id: str) -> Sequence[Record]:
 
 
 def step_times(records: Sequence[Record]) -> list[float]:
-    """Seconds from each call to its result, by the history's own clock."""
+    """Return the seconds from each call to its result, by the times in the history."""
     called = {record.ref: record.time for record in records if record.op == CALL}
     return [(record.time - called[record.ref]) / 1e9 for record in records if record.op == DONE]
 
@@ -179,7 +182,7 @@ LENGTHS = (100, 1_000, 10_000)
 
 
 async def flatness(scale: int) -> list[Figure]:
-    """The median time of a step while the history has about so many events."""
+    """The median time of a step at several lengths of the history."""
     found: dict[int, list[float]] = {length: [] for length in LENGTHS}
     async with saros.open(STEPS_APP, "memory://") as app:
         tune_collector()
@@ -196,7 +199,7 @@ async def flatness(scale: int) -> list[Figure]:
 
 
 def between_calls(records: Sequence[Record]) -> list[float]:
-    """Seconds from one call to the next: a whole step."""
+    """Return the seconds from each call to the next, which is a whole step."""
     times = [record.time for record in records if record.op == CALL]
     return [(after - before) / 1e9 for before, after in pairwise(times)]
 
@@ -205,7 +208,7 @@ def between_calls(records: Sequence[Record]) -> list[float]:
 
 
 async def sleepers(scale: int) -> list[Figure]:
-    """What a workflow costs that did one step and sleeps, its program evicted."""
+    """The cost of a workflow that has done one step and sleeps, with its program evicted."""
     count = 1_000 * scale
     async with saros.open(STEPS_APP, "memory://") as app:
         backend = app.backend
@@ -231,7 +234,7 @@ async def sleepers(scale: int) -> list[Figure]:
 
 
 def resident(backend: StoreBackend) -> int:
-    """Bytes of memory that this process holds, once every live program is evicted."""
+    """Evict every live program, and return the bytes of memory that this process holds."""
     worker = backend.workflow_worker
     if worker is not None:
         worker.drop_all()
@@ -241,7 +244,7 @@ def resident(backend: StoreBackend) -> int:
 
 
 async def replay(scale: int) -> list[Figure]:
-    """A history of 10,000 events, from nothing to the program as it stood."""
+    """The time to replay a history of 10,000 events."""
     async with saros.open(STEPS_APP, "memory://") as app:
         handle = await app.start("bench:ladder", ECHOES["python"], 5_000)
         await handle.result()
@@ -276,7 +279,7 @@ MEASURES: dict[str, Measure] = {
 def in_a_process(name: str, scale: int) -> list[Figure]:
     """Measure in a fresh interpreter.
 
-    :raises RuntimeError: with what it wrote, when it failed.
+    :raises RuntimeError: with its output, if it failed.
     """
     command = [sys.executable, __file__, "--measure", name, "--scale", str(scale)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -286,7 +289,7 @@ def in_a_process(name: str, scale: int) -> list[Figure]:
 
 
 def versus_asyncio(figures: Sequence[Figure]) -> list[Figure]:
-    """What being durable costs: the same calls in plain asyncio, by ours."""
+    """The cost of durability: the rate of the same calls in plain asyncio, divided by ours."""
     by_name = {figure.name: figure.value for figure in figures}
     plain, ours = (
         by_name.get("plain asyncio, nothing durable"),

@@ -1,4 +1,4 @@
-"""What a soak runs (see soak.py): workflows whose results and histories prove what happened, and the verdict."""
+"""The workflows of a soak (see soak.py), whose results and histories prove what happened, and the verdict."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from saros.model.errors import UNAVAILABLE
 
 STEPS = 8
 PATIENCE_S = 120.0
-"""For what still runs when the disturbances are over."""
+"""How long to wait for running workflows after the last disturbance."""
 STEP_S = 3 * 3_600
-"""What clocks are set by."""
+"""The step by which clocks are set."""
 NAP_S = 6.0
-# A call that was lost with its worker is tried again after its time: that is all that Temporal knows of it.
+# A call that was lost with its worker is retried after its timeout: Temporal does not notice the loss earlier.
 ORDER = f"""
     local soon = funcs.new():with_options({{["activity.start_to_close_timeout"] = "10s"}})
     local sum, got = 0, 0
@@ -45,19 +45,21 @@ NONE = (0.0, 0.0, "none")  # see `longest_wait`
 
 
 def off_steps(seconds: float) -> float:
-    """A difference of two times, without what clocks were set by between them."""
+    """Return a difference of two times without the steps by which clocks were set in between."""
     return (seconds + STEP_S / 2) % STEP_S - STEP_S / 2
 
 
 class Tally:
-    """What was acknowledged, and what became of it."""
+    """The acknowledged requests and their results."""
 
     def __init__(self) -> None:
-        self.disturbed: list[tuple[float, str]] = []  # when it was over, of time.time(), and what
+        self.disturbed: list[
+            tuple[float, str]
+        ] = []  # the end of each disturbance, by time.time(), and its name
         self.refused = 0
         self.started: list[Any] = []
         self.slowest = NONE
-        self.late = 0.0  # seconds, of a sleep at most, with its start and its result
+        self.late = 0.0  # seconds by which the latest sleep was late, with its start and result
         self.wrong: list[str] = []
 
     def report(self, seconds: float) -> int:
@@ -80,7 +82,7 @@ class Tally:
 
 
 async def nap(app: Any, tally: Tally, number: int) -> None:
-    """Start a workflow that sleeps, and see that it is neither early nor hours late."""
+    """Start a workflow that sleeps, and check that it is neither early nor hours late."""
     began = time.monotonic()
     handle = await patiently(tally, lambda: app.start("app:nap", f"{NAP_S}s", id=f"nap-{number}"))
     tally.started.append(handle)
@@ -96,7 +98,7 @@ async def nap(app: Any, tally: Tally, number: int) -> None:
 
 
 async def one(app: Any, tally: Tally, number: int) -> None:
-    """Start a workflow, send it numbers, and look at its result and its history."""
+    """Start a workflow, send it numbers, and check its result and history."""
     id = f"order-{number}"
     handle = await patiently(tally, lambda: app.start("app:order", number, id=id))
     tally.started.append(handle)
@@ -107,12 +109,12 @@ async def one(app: Any, tally: Tally, number: int) -> None:
 
 
 async def judge(tally: Tally, handle: Any) -> None:
-    """Wait for the end of a workflow, and note all that is wrong with it."""
+    """Wait for the end of a workflow, and record everything that is wrong with it."""
     try:
         result = await patiently(tally, lambda: handle.result(PATIENCE_S))
         # A signal whose reply was lost is sent again, and counts again.
         if {**result, "got": min(result["got"], RIGHT["got"])} != RIGHT:
-            tally.wrong.append(f"{handle.id} gave {result}")
+            tally.wrong.append(f"{handle.id} returned {result}")
         history = await patiently(tally, handle.export)
         tally.wrong += [f"{handle.id} {fault}" for fault in faults(history)]
     except saros.Error as error:
@@ -122,7 +124,7 @@ async def judge(tally: Tally, handle: Any) -> None:
 
 
 def longest_wait(history: dict[str, Any], id: str) -> tuple[float, float, str]:
-    """The longest time in seconds between two events of a history, when it began, and between which."""
+    """Return the longest time between two events of a history, in seconds, when it began, and the two events."""
     if "format" not in history:
         return 0.0, 0.0, id
     places = [(history["run"]["start_time"] / 1e9, "its start")]
@@ -135,7 +137,7 @@ def longest_wait(history: dict[str, Any], id: str) -> tuple[float, float, str]:
 
 
 def faults(history: dict[str, Any]) -> list[str]:
-    """What a history that is complete must not have: steps that ended twice or never, another end than one."""
+    """Return the faults of a complete history: steps that ended twice or never, and any number of ends but one."""
     events: list[dict[str, Any]] = history["events"]
     if "format" not in history:  # Temporal's own
         ended = [each.get("activityTaskCompletedEventAttributes") for each in events]
@@ -150,7 +152,7 @@ def faults(history: dict[str, Any]) -> list[str]:
 
 
 async def patiently(tally: Tally, request: Callable[[], Awaitable[Any]]) -> Any:
-    """What a request gives, which is made again while there is no server."""
+    """Make a request, repeat it while the server is away, and return its result."""
     until = time.monotonic() + PATIENCE_S
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Processes of a benchmark: each answers a line of JSON with another, and tells what CPU time that took."""
+"""Processes of a benchmark. Each answers a line of JSON with another one, and reports the CPU time that it used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 class Process:
-    """One that runs `serve`."""
+    """A process that runs `serve`."""
 
     def __init__(self, *command: str) -> None:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -56,7 +56,7 @@ class Process:
 
 
 async def serve(answer: Answer) -> None:
-    """Answer questions, each with what `answer` gives and ``cpu``: seconds of this process, system included."""
+    """Answer each request with the result of `answer` and ``cpu``: user and system CPU seconds of this process."""
     print(json.dumps({}), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         before = cpu_seconds()
@@ -70,7 +70,7 @@ def cpu_seconds() -> float:
 
 
 async def side_by_side(work: Callable[[int], Awaitable[None]], count: int, concurrency: int) -> None:
-    """Do `work` `count` times, `concurrency` at a time."""
+    """Run `work` `count` times, `concurrency` at a time."""
     numbers: Iterator[int] = iter(range(count))
 
     async def one() -> None:

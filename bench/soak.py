@@ -1,16 +1,17 @@
-"""A soak: for minutes workers are killed, connections cut, servers restarted and clocks set. Nothing may be lost,
-doubled or early.
+"""A soak test: for minutes, it kills workers, cuts connections, restarts servers and sets clocks.
+
+Nothing may be lost, doubled or early.
 
     python bench/soak.py memory [SECONDS]
     python bench/soak.py redis [SECONDS]
     python bench/soak.py temporal [SECONDS]
 
-Workflows run all the time whose results prove what happened (see orders.py). On memory, where all ends with the
-process, workers are stopped and started again in it. Clocks are set by three hours, back and forth: that of this
-process on memory, those of workers elsewhere, and on Redis that of the server; a Temporal server asks the kernel for
-the time, and needs a machine of its own for that. It prints what was disturbed, and what was lost (acknowledged, and
-without the right result), doubled (a step that its history has twice) or early (a sleep), and fails if anything was.
-SEED= repeats the disturbances.
+Meanwhile, it runs workflows whose results prove what happened (see orders.py). On memory, where everything ends
+with the process, workers stop and start again within it. Clocks are set forward and back by three hours: this
+process's clock on memory, the workers' clocks elsewhere, and on Redis also the server's. (A Temporal server asks
+the kernel for the time, so setting its clock would need a separate machine.) The soak prints the disturbances,
+and everything that was lost (acknowledged, but without the right result), doubled (a step that is in a history
+twice) or early (a sleep); it fails if there was anything. SEED= repeats the disturbances.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-# ruff: noqa: E402 - what tests and this have in common is found first
+# ruff: noqa: E402 - the path to the code shared with tests is set first
 sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / "support")]
 
 from clocks import Clock, build
@@ -46,8 +47,8 @@ Disturb = Callable[[random.Random], Awaitable[str]]
 class Place:
     """Where a soak runs.
 
-    :param server: started and stopped here; on memory there is none.
-    :param library: what lets clocks be set (see clocks.py), if there is one.
+    :param server: the server to start and stop; None on memory.
+    :param library: the library with which clocks are set (see clocks.py), if there is one.
     """
 
     def __init__(self, folder: Path, server: Server | None, library: Path | None) -> None:
@@ -103,12 +104,12 @@ class Place:
             self._server.kill()
 
     async def disturb(self, app: Any, dice: random.Random) -> str:
-        """Do one thing that must not matter; gives what it was."""
+        """Cause one disturbance, which must not matter; return its name."""
         self._app = app
         return await dice.choice(self._disturbances)(dice)
 
     def supervise(self) -> list[str]:
-        """Start workers again that ended by themselves, as they do when they find no server; gives what it saw."""
+        """Restart workers that ended by themselves because they found no server; return what happened."""
         found = []
         for number, each in enumerate(self._workers):
             if each.process.poll() == 1:
@@ -136,7 +137,7 @@ class Place:
         try:
             await asyncio.to_thread(self._workers[at].end, number, 60)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"a worker did not obey {number.name} for a minute") from None
+            raise AssertionError(f"a worker did not react to {number.name} within a minute") from None
         self._workers[at] = self._work(at)
         return f"worker {number.name}"
 
@@ -175,7 +176,7 @@ class Place:
 
 
 def _setter(name: str, clocks: list[Clock]) -> Disturb:
-    """What sets one of these clocks, to another time than it has."""
+    """Return a disturbance that sets one of these clocks to another time."""
     shown = [0] * len(clocks)
 
     async def set_clock(dice: random.Random) -> str:
@@ -194,7 +195,7 @@ def place(kind: str, folder: Path, library: Path | None) -> Place:
     home.mkdir()
     if kind == "temporal":
         return Place(folder, TemporalServer(home), library)
-    # With a write on disk before it counts: a server that is killed must not forget.
+    # Writes count only once they are on disk, because a killed server must not forget them.
     return Place(folder, RedisServer(home, "--appendfsync", "always"), library)
 
 

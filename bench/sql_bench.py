@@ -3,9 +3,10 @@
     python bench/sql_bench.py              100 at a time and one at a time, with synchronous=full and normal
     python bench/sql_bench.py --count 300
 
-Beside each figure stands the limit that the disk and SQLite set, measured in the same minute: transactions of the
-size of a commit by the same library, one writer, each with its own write to the disk (for one workflow at a time)
-or 100 together (for 100 at a time). Ratios mean more than rates on a machine that has other work.
+Each figure stands next to the limit that the disk and SQLite set, measured in the same minute: one writer with
+the same library and transactions of the size of a commit, each with its own write to the disk (for one workflow
+at a time) or 100 sharing one write (for 100 at a time). On a machine that has other work, ratios mean more than
+rates.
 """
 
 from __future__ import annotations
@@ -31,18 +32,18 @@ STEPS = 5
 WARM = 100
 BODY = b"x" * 400
 WRITES = STEPS + 2
-"""Of one workflow, to the disk: its start, and a commit for each activity and for the end."""
+"""Writes to the disk for one workflow: its start, a commit for each activity, and a commit for the end."""
 
 
 class Limit(NamedTuple):
-    """What bare SQLite does: milliseconds of a transaction, and commits a second of which 100 share one."""
+    """The limits of bare SQLite: milliseconds per transaction, and commits per second if 100 share a transaction."""
 
     one_ms: float
     together_per_s: float
 
 
 def limit(folder: Path, mode: str) -> Limit:
-    """Two records, an activity and a changed run for each commit, as a workflow task writes them."""
+    """Measure commits that write two records, an activity and a changed run each, as a workflow task does."""
     with contextlib.closing(sqlite3.connect(folder / "limit.db", isolation_level=None)) as raw:
         raw.execute("PRAGMA journal_mode = WAL")
         raw.execute(f"PRAGMA synchronous = {mode}")
@@ -66,7 +67,7 @@ def limit(folder: Path, mode: str) -> Limit:
 
 
 async def measure(url: str, count: int) -> tuple[float, float]:
-    """Median of a workflow that is alone, in milliseconds, and commits a second of 100 at a time."""
+    """Return the median duration of a single workflow, in milliseconds, and commits per second for 100 at a time."""
     tune_collector()
     async with saros.open(APP, backend=url) as app:
         times: list[float] = []

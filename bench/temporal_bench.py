@@ -2,12 +2,12 @@
 
     python bench/temporal_bench.py [--workflows 400] [--concurrency 50] [--replay-events 5000]
 
-The same workflow (five echo activities, one after the other) in Lua on saros-temporal, and in Python in the
-SDK's default sandbox, with the same limits of the worker. Each worker is a process of its own, whose CPU
-time is measured; the client of both is this process. Prints a table and, with --json, the figures.
+Runs the same workflow (five echo activities, one after the other) in Lua on saros-temporal, and in Python in the
+SDK's default sandbox, with the same worker limits. Each worker is a separate process, whose CPU time is measured;
+this process is the client of both. Prints a table and, with --json, the figures.
 
-Each runs as its users run it: Saros as `saros run` does, on the event loop of uvloop; the SDK's worker on
-asyncio's. With --plain-loop both are on asyncio's.
+Each worker runs as its users run it: Saros's on uvloop, as in `saros run`, and the SDK's on asyncio's event loop.
+With --plain-loop, both run on asyncio's.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ async def echo(value: Any) -> Any:
 
 @workflow.defn
 class Flow:
-    """The same in Python."""
+    """The same workflow in Python."""
 
     @workflow.run
     async def run(self, value: Any, local_too: bool, times: int) -> Any:
@@ -149,7 +149,7 @@ class Measured:
         return self._process.stdout.readline().strip()
 
     def cpu(self) -> float:
-        """Seconds of CPU that it has used."""
+        """Return the CPU seconds that it has used."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
@@ -167,7 +167,7 @@ class Measured:
 async def throughput(
     client: Client, kind: str, worker: Measured, count: int, concurrency: int, local_too: bool
 ) -> dict[str, float]:
-    """Workflows per second, and the worker's CPU seconds per workflow."""
+    """Return workflows per second, and the worker's CPU seconds per workflow."""
     name = "app:flow" if kind == "lua" else "Flow"
     room = asyncio.Semaphore(concurrency)
 
@@ -185,7 +185,7 @@ async def throughput(
 
 
 async def history_of(client: Client, kind: str, events: int) -> WorkflowHistory:
-    """A history of about so many events: six per activity."""
+    """Return a history of about `events` events, six per activity."""
     name = "app:flow" if kind == "lua" else "Flow"
     handle = await client.start_workflow(
         name, args=[{"n": 1, "s": "x"}, False, events // 6], id=uuid.uuid4().hex, task_queue=kind
@@ -199,7 +199,7 @@ async def replay_python(history: WorkflowHistory) -> None:
 
 
 def replay_time(kind: str, history: WorkflowHistory, rounds: int = 3) -> float:
-    """Seconds of CPU, best of some rounds."""
+    """Return the CPU seconds of a replay, the best of several rounds."""
     from saros.app.loading import load_app
     from saros_temporal.worker.workflow_runner import replay_history
 
@@ -244,7 +244,7 @@ async def measure(workflows: int, concurrency: int, events: int, plain_loop: boo
     histories: dict[str, WorkflowHistory] = {}
     async with dev_server() as address:
         client = await connected(address)
-        await asyncio.sleep(2)  # its namespace is not there at once
+        await asyncio.sleep(2)  # its namespace takes a moment to exist
         for kind in ("python", "lua"):
             worker = Measured(kind, address, plain_loop)
             try:

@@ -26,7 +26,7 @@ settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("busy")  # the speed of the machine does not matter to these tests
 
 os.environ.setdefault("OTEL_SDK_DISABLED", "true")
-"""Nobody observes the apps under test, as for most users; tests/otel takes it back."""
+"""Telemetry is off, as it is for most users; tests/otel turns it on again."""
 
 ATTRIBUTES = {
     "customer": "keyword",
@@ -36,33 +36,33 @@ ATTRIBUTES = {
     "tags": "keyword_list",
     "placed": "time",
 }
-"""The search attributes of the suite's apps, which declare no client; the server's fixture registers them."""
+"""The search attributes of the suite's apps. These declare no client, so the server's fixture registers them."""
 
 FASTER = (
     'history.timerProcessorMaxTimeShift="10ms"',
     'history.defaultWorkflowTaskTimeout="2s"',
 )
-"""Settings for prompt timers and quick retries of failed tasks, which matter in tests only."""
+"""Server settings that make timers prompt and retry failed tasks quickly; only tests need them."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--backend",
         default="memory",
-        help="schemes or URLs of the backends under test, with commas, or all (default: memory)",
+        help="schemes or URLs of the backends under test, separated by commas, or all (default: memory)",
     )
     parser.addoption("--write-table", action="store_true", help="write the results to docs/conformance.md")
 
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    """A file of a test's own."""
+    """The URL of a SQLite file for one test."""
     return f"sqlite:///{tmp_path}/saros.db"
 
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Redis with an append-only file."""
+    """A Redis server with an append-only file."""
     known = os.environ.get("SAROS_TEST_REDIS")
     if known:
         yield known
@@ -134,7 +134,7 @@ def _running(command: list[str], answers: Callable[[], bool]) -> Iterator[None]:
         process.wait()
 
 
-# --- clocks that are set ----------------------------------------------------------------------
+# --- clocks that tests can set ------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -142,7 +142,7 @@ def clock_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library that gives a server a settable clock."""
     library = build(tmp_path_factory.mktemp("clock"))
     if library is None:
-        pytest.skip("needs a C compiler, for a server whose clock can be set")
+        pytest.skip("needs a C compiler, to give a server a settable clock")
     return library
 
 

@@ -71,7 +71,7 @@ LIBRARY: Final = Kind(
 
 def _check_variable(entry: Entry, registry: Registry) -> Iterator[Problem]:
     if not isinstance(entry.get("default"), str | int | float | None):
-        yield entry.problem("`default` must be a text or a number", "default")
+        yield entry.problem("`default` must be a string or a number", "default")
 
 
 ENV_VARIABLE: Final = Kind(

@@ -55,6 +55,7 @@ class LuaProgram:
         self._workflow = vm.workflow
         self._advance = vm.fn("advance")
         self._stopped = False
+        self._measured = 0  # bytes that meters have heard of
         vm.host = self._answer
 
     def advance(self, events: Sequence[Event]) -> list[Sequence[Command]]:
@@ -75,12 +76,20 @@ class LuaProgram:
             raise self._failed(stopped.reason, stopped.message) from None
         finally:
             watch.end()
+        if watch.meters:
+            self._measure(vm)
         if not isinstance(output, tuple):
             output = (output,)
         if output[0] is False:
             self._stopped = True
             raise self._failed(output[1].decode(), output[2].decode(errors="replace"))
         return _outputs(output, events)
+
+    def _measure(self, vm: Vm | None) -> None:
+        memory, used = (vm.memory, vm.used) if vm is not None else (0, 0)
+        for meter in watch.meters:
+            meter(self._entry.id, used, memory - self._measured)
+        self._measured = memory
 
     def _failed(self, reason: str, message: str) -> Error:
         if reason == "code":
@@ -121,6 +130,8 @@ class LuaProgram:
     def close(self) -> None:
         vm, self._vm = self._vm, None
         if vm is not None:
+            if self._measured:
+                self._measure(None)
             del self._facts, self._advance  # they refer back to this
             if self._stopped:
                 vm.close()

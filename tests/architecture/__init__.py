@@ -1,1 +1,1 @@
-"""What the code looks like from afar: rooms, imports, sizes and names, held by reading the source."""
+"""The structure of the code: rooms, imports, sizes and names, checked by reading the source."""

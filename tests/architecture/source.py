@@ -1,4 +1,4 @@
-"""The source of our packages, as modules and what they import."""
+"""The source of our packages: modules and their imports."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ PACKAGES = {
     **{f"saros_{path.name}": path / f"saros_{path.name}" for path in sorted((ROOT / "backends").iterdir())},
     **{f"saros_{path.name}": path / f"saros_{path.name}" for path in sorted((ROOT / "plugins").iterdir())},
 }
-"""Package -> its directory."""
+"""Package -> directory."""
 
 
 class Imported(NamedTuple):
-    """:param module: of our packages, or not.
-    :param name: what is imported of it; empty for the module itself.
-    :param alias: what it is called in the importing module.
+    """One imported name.
+
+    :param module: the module that it comes from, ours or not.
+    :param name: the imported name; empty if the module itself is imported.
+    :param alias: its name in the importing module.
     """
 
     module: str
@@ -46,7 +48,7 @@ class Module(NamedTuple):
         return len(self.path.read_text("utf-8").splitlines())
 
     def imports(self) -> Iterator[Imported]:
-        """All imports, those for type checkers and those inside of functions included."""
+        """Yield all imports, including those for type checkers and those inside functions."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 for item in node.names:
@@ -61,7 +63,7 @@ class Module(NamedTuple):
 
 
 def read(name: str, folder: Path) -> dict[str, Module]:
-    """Module name -> module, of the package `name` in `folder`."""
+    """Return the modules of the package `name` in `folder`, by name."""
     found = {}
     for path in sorted(folder.rglob("*.py")):
         parts = [name, *path.relative_to(folder).with_suffix("").parts]
@@ -72,12 +74,12 @@ def read(name: str, folder: Path) -> dict[str, Module]:
 
 @cache
 def modules() -> dict[str, Module]:
-    """Every module of ours, by name."""
+    """Return all modules of our packages, by name."""
     return {name: module for package in PACKAGES.items() for name, module in read(*package).items()}
 
 
 def targets(module: Module) -> set[str]:
-    """The modules of ours that a module imports."""
+    """Return the names of our modules that a module imports."""
     known = modules()
     found = set()
     for item in module.imports():

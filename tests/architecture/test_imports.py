@@ -1,4 +1,4 @@
-"""Imports run one way."""
+"""Imports point one way: there are no circles, and a room imports only rooms below it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import tomllib
 from .source import ROOT, modules, targets
 
 ROOMS = ("app", "engine | processes", "insight", "interfaces", "entries", "model")
-"""The kernel's rooms, each above those that it may import."""
+"""The kernel's rooms from top to bottom. Each may import only those below it."""
 
 
 def circles(graph: dict[str, set[str]]) -> list[list[str]]:
-    """The groups of modules that import one another, directly or by way of others (Tarjan's algorithm)."""
+    """Return the groups of modules that import one another, directly or indirectly (Tarjan's algorithm)."""
     number: dict[str, int] = {}
     lowest: dict[str, int] = {}
     trail: list[str] = []
@@ -38,7 +38,7 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
 
 
 UNDER_WAY = {}
-"""Packages whose circles are being taken apart, and how; the list only shrinks."""
+"""Packages that still have circles, and how they will be removed; the list only shrinks."""
 
 
 def test_no_import_circles() -> None:

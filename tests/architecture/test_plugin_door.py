@@ -1,6 +1,6 @@
-"""The plugin door: docs/plugins.md lists what plugins import of the kernel, neither more nor less.
+"""The plugin door: docs/plugins.md lists exactly the names that plugins import from the kernel.
 
-``python -m tests.architecture.test_plugin_door`` writes the list anew.
+``python -m tests.architecture.test_plugin_door`` rewrites the list.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PLUGINS = (
     "saros_temporal",
     "saros_watchdog",
 )
-"""What comes through the door. The command line and the test kit open apps, and are released with the kernel."""
+"""The packages held to the list. The command line and the test kit are exempt: they are released with the kernel."""
 EXAMPLE = "saros_extras"
 FRONT = "saros"
 
@@ -36,15 +36,15 @@ BEGIN, END = "<!-- names: begin -->\n", "<!-- names: end -->\n"
 
 
 def listed() -> dict[str, set[str]]:
-    """Module -> names, as the page has them."""
+    """Return the names that the page lists, by module."""
     part = PAGE.read_text("utf-8").partition(BEGIN)[2].partition(END)[0]
     return {row["module"]: set(re.findall(r"`(\w+)`", row["names"])) for row in ROW.finditer(part)}
 
 
 def used(module: Module) -> dict[str, set[str]]:
-    """Module of the kernel -> the names of it that a plugin's module uses."""
+    """Return the names that a plugin's module uses, by module of the kernel."""
     found: dict[str, set[str]] = defaultdict(set)
-    aliases: dict[str, str] = {}  # of whole modules
+    aliases: dict[str, str] = {}  # of modules that are imported as a whole
     for item in module.imports():
         if item.module.partition(".")[0] != FRONT:
             continue
@@ -92,7 +92,7 @@ def test_the_page_lists_nothing_that_no_plugin_uses() -> None:
 
 
 @pytest.mark.parametrize("module", sorted(listed()))
-def test_what_the_page_lists_is_there(module: str) -> None:
+def test_the_names_on_the_page_exist(module: str) -> None:
     found = importlib.import_module(module)
     missing = [name for name in listed()[module] if not hasattr(found, name)]
     assert not missing
@@ -101,7 +101,7 @@ def test_what_the_page_lists_is_there(module: str) -> None:
 
 
 def test_plugins_do_not_import_one_another() -> None:
-    """The example is a stranger: it knows the kernel, and no plugin of ours."""
+    """The example plugin imports the kernel, but none of our plugins."""
     for module in read(EXAMPLE, ROOT / "tests/plugins/extras" / EXAMPLE).values():
         ours = {
             item.module.partition(".")[0] for item in module.imports() if item.module.startswith("saros_")

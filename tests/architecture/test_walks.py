@@ -1,4 +1,4 @@
-"""The page on the architecture names files that are there, and few of them for each workflow task."""
+"""docs/architecture.md names files that exist, and its walks pass few of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_FILES = {"memory": 12, "SQLite": 12, "Redis": 18, "Temporal": 18}
 
 
 def walk(backend: str) -> list[str]:
-    """The files of a backend's walk, in order."""
+    """Return the files of a backend's walk, in order."""
     part = PAGE.read_text(encoding="utf-8").partition(f"### On {backend}\n")[2]
     return re.findall(
         r"^\d+\. `([^`]+)`", re.split(r"^##", part, maxsplit=1, flags=re.MULTILINE)[0], re.MULTILINE

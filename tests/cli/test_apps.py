@@ -1,4 +1,4 @@
-"""Commands about apps and about what is installed."""
+"""Commands about apps, and about what is installed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMMANDS = [
 ]
 
 
-def test_a_new_app_is_right_and_runs(cli: Any) -> None:
+def test_a_new_app_passes_the_check_and_runs(cli: Any) -> None:
     made = cli("new", "shop")
     assert made.status == 0
     assert sorted(os.listdir("shop")) == [
@@ -52,7 +52,7 @@ def test_new_fills_an_empty_directory(cli: Any) -> None:
     assert Path("empty/_index.yaml").is_file()
 
 
-def test_check_of_what_is_right(cli: Any, shop: str) -> None:
+def test_check_accepts_an_app_without_problems(cli: Any, shop: str) -> None:
     assert cli("check", shop).out == f"{shop} is fine: 4 entries\n"
     assert cli("check", shop, "--json").json == {"ok": True, "errors": [], "warnings": []}
 
@@ -83,7 +83,7 @@ def test_plugins_are_listed_with_what_they_supply(cli: Any) -> None:
 
 
 class _Commands:
-    """A plugin that adds a command, and would replace one of ours."""
+    """A plugin that adds one command, and tries to replace one of ours."""
 
     @saros.hookimpl
     def saros_commands(self, cli: typer.Typer) -> None:
@@ -120,7 +120,9 @@ def test_plugins_add_commands_and_replace_none(cli: Any, monkeypatch: pytest.Mon
     assert "Say hello." in cli("--help").out
 
 
-def test_a_plugin_that_fails_is_told_and_survived(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plugin_that_fails_is_reported_and_the_others_work(
+    cli: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _installed(
         monkeypatch,
         bad=EntryPoint("bad", "saros_nowhere.plugin", "saros"),
@@ -154,8 +156,8 @@ def test_help_lists_every_command(cli: Any) -> None:
 
 
 @pytest.mark.parametrize("args", [["version"], ["--help"], ["start", "--help"]])
-def test_what_prints_little_imports_little(args: list[str]) -> None:
-    """Start-up time, told without a stopwatch."""
+def test_commands_that_print_little_import_little(args: list[str]) -> None:
+    """Imports dominate the start-up time, so this checks them and needs no stopwatch."""
     code = (
         "import sys; from saros_cli import main; "
         f"main({args!r}); "
@@ -168,13 +170,13 @@ def test_what_prints_little_imports_little(args: list[str]) -> None:
     assert done.stderr == "set()\n"
 
 
-def test_new_and_types_tell_what_they_wrote_as_json(cli: Any) -> None:
+def test_new_and_types_list_what_they_wrote_as_json(cli: Any) -> None:
     written = cli("new", "shop", "--json").json["written"]
     assert "shop/_index.yaml" in written
     assert "shop/.luarc.json" in cli("types", "shop", "--json").json["written"]
 
 
-def test_the_module_is_the_command() -> None:
+def test_the_module_runs_as_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "saros", "version"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("saros ")

@@ -1,4 +1,4 @@
-"""What users get wrong: one clear message each, with place and hint, and nothing half-done."""
+"""Mistakes of users: each gives one clear message with place and hint, and leaves nothing half-done."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_wrong_json_elsewhere(cli: Any, shop: str) -> None:
     Path("bad.json").write_text('{\n  "a": 1,\n}')
     in_file = cli("call", shop, "app:charge", "@bad.json")
     assert in_file.status == 2
-    # Where the mistake is depends on Python: at the comma, or at what follows it.
+    # The place depends on the version of Python: the comma, or what follows it.
     assert re.search(r"at line [23], column \d+ \(bad\.json\)", in_file.err.splitlines()[0])
     in_stdin = cli("call", shop, "app:charge", "-", stdin="[1,")
     assert in_stdin.err.splitlines()[0].endswith("(stdin)")
@@ -317,7 +317,7 @@ def test_an_unexpected_error_is_one_line_and_a_traceback_on_demand(
     assert "Traceback" in cli("--debug", "check", shop).err
 
 
-def test_new_leaves_what_is_there_alone(cli: Any) -> None:
+def test_new_leaves_existing_files_alone(cli: Any) -> None:
     os.makedirs("full")
     Path("full/file").write_text("mine")
     result = cli("new", "full")

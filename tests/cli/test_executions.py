@@ -1,4 +1,4 @@
-"""Commands that look at executions and talk to them, on a memory store that the tests share by its name."""
+"""Commands that read executions or send requests to them, on a memory store that the tests share by name."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_list_finds_executions(ask: Any) -> None:
     assert ask("list", "--status", "failed").err == "note: no executions found\n"
 
 
-def test_list_tells_that_there_is_more(ask: Any, shop: str, backend: str) -> None:
+def test_list_says_that_there_is_more(ask: Any, shop: str, backend: str) -> None:
     async def start() -> None:
         async with saros.open(shop, backend=backend, workers=False) as app:
             for number in range(3):
@@ -71,13 +71,13 @@ def test_list_tells_that_there_is_more(ask: Any, shop: str, backend: str) -> Non
     assert not {each["id"] for each in result.json} & {each["id"] for each in rest.json}
 
 
-def test_a_bad_query_is_told(ask: Any) -> None:
+def test_a_bad_query_is_reported(ask: Any) -> None:
     result = ask("list", "--query", "customer ~ 'c-42'")
     assert result.status == 1
     assert result.err.startswith("error: bad query \"customer ~ 'c-42'\": cannot read \"~ 'c-42'\"")
 
 
-def test_a_misspelt_status_or_name_is_told_with_the_right_one(ask: Any) -> None:
+def test_a_misspelt_status_or_name_gets_a_suggestion(ask: Any) -> None:
     for args, message, hint in (
         (["--status", "runing"], '"runing" is not a status of an execution', '"running"'),
         (["--query", "status = 'runing'"], '"runing" is not a status of an execution', '"running"'),
@@ -101,7 +101,7 @@ def test_count(ask: Any) -> None:
     assert ask("count", "--status", "parked").out == "0\n"
 
 
-def test_describe_tells_how_an_execution_has_ended(ask: Any, shop: str, backend: str) -> None:
+def test_describe_shows_how_an_execution_has_ended(ask: Any, shop: str, backend: str) -> None:
     assert "result" not in ask("describe", ID, "--json").json
     ask("signal", ID, "approve", "5")
     _finish(shop, backend)
@@ -219,7 +219,7 @@ def test_the_app_of_the_working_directory_is_used(
 
 
 def test_update_prints_the_answer(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An update needs a worker beside the command: here the command's own client is one."""
+    """An update needs a worker; here the command's own client starts one."""
     from saros.app.app import App
 
     opened = App.get
@@ -279,7 +279,7 @@ def test_memory_of_another_process_cannot_be_seen(cli: Any, args: list[str]) -> 
 
 @pytest.fixture
 def exported(cli: Any, shop: str) -> str:
-    """The file of an order's history."""
+    """A file with the exported history of an order."""
     url = f"memory://{uuid.uuid4()}?time=skip"
     assert cli("start", shop, "app:order", '{"amount": 5}', "--id", "o", "-b", url, "--json").status == 0
     Path("order.json").write_text(cli("history", "o", "-b", url, "--json").out)
@@ -292,7 +292,7 @@ def test_replay_of_code_that_still_matches(cli: Any, shop: str, exported: str) -
     assert cli("replay", shop, exported, "--json").json == [{"file": exported, "ok": True, "events": 6}]
 
 
-def test_replay_tells_the_first_divergence(cli: Any, shop: str, write: Any, exported: str) -> None:
+def test_replay_reports_the_first_divergence(cli: Any, shop: str, write: Any, exported: str) -> None:
     write(
         {
             "order.lua": """\
@@ -316,7 +316,7 @@ def test_replay_tells_the_first_divergence(cli: Any, shop: str, write: Any, expo
     assert told.json[0]["where"] == "app/order.lua:3"
 
 
-def test_replay_of_what_is_no_history(cli: Any, shop: str) -> None:
+def test_replay_of_a_file_that_is_no_history(cli: Any, shop: str) -> None:
     Path("x.json").write_text("{}")
     result = cli("replay", shop, "x.json")
     assert (result.status, result.err) == (

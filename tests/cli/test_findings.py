@@ -1,4 +1,4 @@
-"""What `saros check` finds by reading code: all of it in one round, and nothing that is not wrong."""
+"""What `saros check` finds by reading code: all errors in one run, and no false ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FINE = {
 
 
 def found(result: Any) -> list[tuple[str, str]]:
-    """(what, hint) of each error."""
+    """Return the message and the hint of each error."""
     told: list[tuple[str, str]] = []
     for line in result.err.splitlines():
         word, _, text = line.partition(": ")
@@ -55,7 +55,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("code", WRONG)
-def test_what_fails_where_it_runs_is_told(cli: Any, write: Any, code: str) -> None:
+def test_code_that_would_fail_is_reported(cli: Any, write: Any, code: str) -> None:
     source = f"local function main()\n  {code}\nend\nlocal function helper() end\nreturn {{main = main}}"
     result = cli("check", write({**FINE, "flow.lua": source}))
     assert result.status == 1
@@ -65,7 +65,7 @@ def test_what_fails_where_it_runs_is_told(cli: Any, write: Any, code: str) -> No
     assert WRONG[code][1] in hint
 
 
-def test_all_errors_of_an_entry_are_told_in_one_round(cli: Any, write: Any) -> None:
+def test_all_errors_of_an_entry_are_reported_in_one_run(cli: Any, write: Any) -> None:
     source = "\n".join(["local first = io", "return function()", *list(WRONG)[:6], "end"]).replace(
         "return errors", "_ = errors"
     )
@@ -77,7 +77,7 @@ def test_all_errors_of_an_entry_are_told_in_one_round(cli: Any, write: Any) -> N
     assert lines == ["4)", "7)", "1)", "3)", "4)", "5)", "6)", "8)"]
 
 
-def test_a_module_that_is_not_for_workflows_may_not_be_listed_by_one(cli: Any, write: Any) -> None:
+def test_a_workflow_may_not_list_a_module_that_is_not_for_workflows(cli: Any, write: Any) -> None:
     result = cli("check", write({**FINE, "_index.yaml": INDEX.replace("[funcs, time]", "[funcs, env]")}))
     [(message, hint)] = found(result)
     assert message.startswith('app:flow: the module "env" is not for workflows')
@@ -111,7 +111,7 @@ RIGHT = [
 
 
 @pytest.mark.parametrize("code", RIGHT)
-def test_what_may_be_right_is_not_told(cli: Any, write: Any, code: str) -> None:
+def test_code_that_may_be_right_is_not_reported(cli: Any, write: Any, code: str) -> None:
     source = (
         f"return function(input)\n  do {code} end\nend"
         if "goto" not in code
@@ -145,7 +145,7 @@ def test_our_own_apps_are_fine(cli: Any, app: str) -> None:
     assert (result.status, result.err) == (0, "")
 
 
-def test_the_top_level_of_a_source_is_checked_as_far_as_its_first_call(cli: Any, write: Any) -> None:
+def test_the_top_level_of_a_source_is_checked_up_to_its_first_call(cli: Any, write: Any) -> None:
     calls = "local n = require('funcs').call('app:fn')\nerror('never reached')"
     assert cli("check", write({**FINE, "flow.lua": calls})).status == 0
     early = "local n = missing.field\nrequire('funcs').call('app:fn')"
@@ -155,7 +155,7 @@ def test_the_top_level_of_a_source_is_checked_as_far_as_its_first_call(cli: Any,
 
 
 @pytest.mark.parametrize("name", ["io", "debug", "package"])
-def test_a_listed_global_that_is_absent_is_told_like_its_use(cli: Any, write: Any, name: str) -> None:
+def test_listing_an_absent_global_is_reported_like_using_it(cli: Any, write: Any, name: str) -> None:
     used = found(cli("check", write({**FINE, "flow.lua": f"local x = {name}.x return function() end"})))
     listed = found(cli("check", write({**FINE, "_index.yaml": INDEX.replace("[funcs, time]", f"[{name}]")})))
     assert (

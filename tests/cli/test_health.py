@@ -81,7 +81,7 @@ def test_run_answers_probes(cli: Any, shop: str, free_port: int) -> None:
                 except httpx.TransportError:
                     return False
 
-            await eventually(ready, "the readiness", 60)
+            await eventually(ready, "the app is ready", 60)
             assert (await client.get("/healthz")).text == "ok\n"
             assert b"saros_sticky_cache_size" in (await client.get("/metrics")).content
 
@@ -94,7 +94,7 @@ def test_run_answers_probes(cli: Any, shop: str, free_port: int) -> None:
         served.wait()
 
 
-def test_a_record_of_python_code_says_for_what_it_runs() -> None:
+def test_a_log_record_of_python_code_names_its_attempt() -> None:
     from saros.interfaces.runtime import CallScope, current
     from saros_cli.logs import fields_of
 
@@ -122,3 +122,22 @@ def free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+def test_a_thread_that_ignores_its_end_is_ill(monkeypatch: pytest.MonkeyPatch) -> None:
+    from saros.interfaces.activations import watch
+    from saros.interfaces.runtime import CallScope
+
+    async def scenario() -> None:
+        probes, scope = health.Probes(), CallScope("@n|f1", {}, {})
+        scope.entry = "app:charge"
+        with watch.aside(scope):
+            assert (await probes.answer("/healthz")).status == 200
+            scope.cancel()
+            assert (await probes.answer("/healthz")).status == 200  # it has some time to end
+            monkeypatch.setattr(health, "SILENT_S", 0.0)
+            told = await probes.answer("/healthz")
+            assert (told.status, b"app:charge" in told.body) == (503, True)
+        assert (await probes.answer("/healthz")).status == 200
+
+    asyncio.run(scenario())

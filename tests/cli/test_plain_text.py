@@ -1,4 +1,4 @@
-"""Text of programs and clients controls no terminal, and forges no line of a log."""
+"""Text of programs and clients cannot control a terminal or forge a line of a log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DANGEROUS = [
 ]
 
 
-def test_what_is_shown_of_an_evil_text() -> None:
+def test_control_characters_are_escaped() -> None:
     assert visible(EVIL) == "a\\x1b[2J\\x07\\x9b\\u2028\\u202e\\r\nerror: forged\t\\x00\\x7f"
     assert one_line(EVIL) == "a\\x1b[2J\\x07\\x9b\\u2028\\u202e\\r\\nerror: forged\\t\\x00\\x7f"
 
@@ -65,7 +65,7 @@ def test_errors_and_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(told.out.splitlines()[0]) == {EVIL: EVIL}
 
 
-def test_what_a_program_says_is_shown_without_effect(cli: Any, write: Any) -> None:
+def test_output_of_a_program_cannot_control_the_terminal(cli: Any, write: Any) -> None:
     app = write(
         {
             "_index.yaml": "namespace: app\nname: evil\nkind: function.lua\nsource: file://evil.lua\n",
@@ -102,5 +102,5 @@ def test_long_values_are_cut() -> None:
         "redis://a:s3cret@h,h2/0?x=s3cret",
     ],
 )
-def test_urls_are_told_without_secrets(url: str) -> None:
+def test_urls_are_shown_without_secrets(url: str) -> None:
     assert "s3cret" not in without_secrets(url)

@@ -1,4 +1,4 @@
-"""`saros run`: a program beside the services, reloading, and the end that comes in any case."""
+"""`saros run`: a program beside the services, reloading, and a shutdown that always ends."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ end
 
 @pytest.fixture
 def served(write: Any) -> str:
-    """An app with a service, and programs that talk to it."""
+    """An app with a service, and processes that talk to it."""
     path: str = write({"_index.yaml": INDEX, "cli.lua": CLI, "fails.lua": FAILS, "echo.lua": ECHO})
     return path
 
@@ -58,7 +58,7 @@ def test_exec_runs_a_process_beside_the_services_and_prints_its_result(cli: Any,
     assert "app:echoes stopped" in result.err
 
 
-def test_exec_tells_a_failure_and_exits_with_1(cli: Any, served: str) -> None:
+def test_exec_reports_a_failure_and_exits_with_1(cli: Any, served: str) -> None:
     result = cli("run", served, "--exec", "app:fails", "--backend", "memory://")
     assert (result.status, result.out) == (1, "")
     assert "Invalid: no such command" in result.err
@@ -72,7 +72,7 @@ def test_arguments_without_exec_are_an_error(cli: Any, served: str) -> None:
 
 
 def test_a_process_that_does_not_stop_is_ended() -> None:
-    """Whatever holds it up: here the main thread never comes back."""
+    """Even if the main thread never returns, as here."""
     code = "from saros_cli.commands.serve import End\nend = End()\nend.limit_s = 0.2\nend.begin()\nwhile True: pass"
     done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 1
@@ -80,7 +80,7 @@ def test_a_process_that_does_not_stop_is_ended() -> None:
 
 
 def _until(served: subprocess.Popen[str], text: str) -> list[str]:
-    """The lines of the log up to the one that holds a text."""
+    """Read the log up to the line that contains a text, and return these lines."""
     assert served.stderr is not None
     told: list[str] = []
     for line in served.stderr:
@@ -91,7 +91,7 @@ def _until(served: subprocess.Popen[str], text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("how", ["file", "signal"])
-def test_a_changed_app_is_loaded_anew(write: Callable[..., str], tmp_path: Path, how: str) -> None:
+def test_a_changed_app_is_reloaded(write: Callable[..., str], tmp_path: Path, how: str) -> None:
     listens = """
         local process, channel = require("process"), require("channel")
         return function()

@@ -1,4 +1,4 @@
-"""What may be a secret is in no error: parts of URLs, values of options, what environment variables hold."""
+"""Errors show nothing that may be secret: parts of URLs, values of options and of environment variables."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def test_urls_in_errors(
         '{name: f, kind: process.service, process: "${env:WORD}", host: "${env:WORD}"}',
     ],
 )
-def test_what_a_variable_holds(entry: str, cli: Any, write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_of_environment_variables_in_errors(
+    entry: str, cli: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WORD", SECRET)
     app = write({"_index.yaml": f"namespace: app\nentries:\n- {entry}\n"})
     result = cli("check", app)

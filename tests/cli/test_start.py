@@ -1,4 +1,4 @@
-"""`saros start`, `call` and `run`: they run an app, on memory, in this process."""
+"""`saros start`, `call` and `run`, which run an app on memory in their own process."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_start_with_json_prints_the_result_only(cli: Any, shop: str) -> None:
     assert result.out == '{"payment":{"amount":5,"id":"pay-1"},"status":"completed"}\n'
 
 
-def test_a_failed_workflow_tells_kind_message_and_details(cli: Any, shop: str) -> None:
+def test_a_failed_workflow_shows_kind_message_and_details(cli: Any, shop: str) -> None:
     result = cli("start", shop, "app:order", "{}", "--backend", SKIP, "--json", "--log-level", "error")
     assert result.status == 1
     assert result.out == ""
@@ -123,7 +123,7 @@ def test_call_prints_the_result_of_a_function(cli: Any, shop: str) -> None:
     assert failed.err == 'error: Invalid: no amount\ndetails: {"field":"amount"}\n'
 
 
-def test_warnings_of_the_app_are_told_once(cli: Any, write: Any) -> None:
+def test_warnings_of_the_app_are_shown_once(cli: Any, write: Any) -> None:
     app = write(
         {
             "_index.yaml": "namespace: app\nname: one\nkind: function.lua\nsource: file://one.lua\nsauce: x\n",
@@ -147,7 +147,7 @@ def test_what_the_apps_code_prints_does_not_mix_with_data(cli: Any, write: Any) 
     assert (result.out, result.err) == ("1\n", "a python print\n")
 
 
-def test_a_parked_workflow_is_told_and_goes_on_when_its_code_is_repaired(cli: Any, write: Any) -> None:
+def test_a_parked_workflow_is_reported_and_continues_when_its_code_is_repaired(cli: Any, write: Any) -> None:
     app = write(
         {
             "_index.yaml": "namespace: app\nname: one\nkind: workflow.lua\nsource: file://one.lua\n",
@@ -182,7 +182,7 @@ class _Refused:
         return [ServicePlugin("refused", serve)]
 
 
-def test_a_service_that_cannot_start_ends_run_and_does_not_concern_start(
+def test_a_service_that_cannot_start_ends_run_but_not_start(
     cli: Any, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = Plugins()
@@ -206,7 +206,7 @@ def test_a_terminal_gets_colours_and_a_spinner(cli: Any, shop: str) -> None:
     )
     os.close(end)
     shown = b""
-    with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+    with contextlib.suppress(OSError):  # Linux raises it when the other end is closed
         while part := os.read(terminal, 4096):
             shown += part
     os.close(terminal)
@@ -215,8 +215,8 @@ def test_a_terminal_gets_colours_and_a_spinner(cli: Any, shop: str) -> None:
     assert json.loads(out)["status"] == "completed"
     text = shown.decode()
     assert "\x1b[32mActivityCompleted" in text
-    assert "\x1b[?25l" in text  # the cursor was hidden,
-    assert "\x1b[?25h" in text  # and is back
+    assert "\x1b[?25l" in text  # the cursor was hidden
+    assert "\x1b[?25h" in text  # and shown again
 
 
 def _environment() -> dict[str, str]:

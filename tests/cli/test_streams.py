@@ -1,4 +1,4 @@
-"""What comes in and goes out: numbers, marks at the start of files, closed and full streams."""
+"""Input and output: negative numbers, byte order marks, closed and full streams."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_bom_and_crlf_are_accepted(cli: Any, write: Any, tmp_path: Path) -> No
 
 
 def closing(command: str, app: str) -> subprocess.CompletedProcess[str]:
-    """What a shell gives for a command after which streams are closed or put elsewhere."""
+    """Run `saros call` in a shell with redirections, such as ``>&-``."""
     shell = f'"{sys.executable}" -m saros call {app} app:echo 5 --json {command}'
     env = {**os.environ, "COLUMNS": "200"}
     return subprocess.run(["sh", "-c", shell], capture_output=True, text=True, env=env, timeout=120)

@@ -1,9 +1,9 @@
 """``pytest tests/conformance --backend all`` runs the suite on every installed backend.
 
-``--backend`` takes a scheme, a URL, several of them with commas, or ``all``. The URL of a scheme comes from the
-fixture ``SCHEME_url`` (with ``_`` for other characters than letters and digits), defined in a ``conftest.py`` above
-this directory or in a pytest plugin, such as one that comes with the backend. Without it, the suite opens a backend
-that lives in its process as ``SCHEME://``, and skips any other. ``memory`` is tested in real and in virtual time.
+``--backend`` takes schemes and URLs, separated by commas, or ``all``. The URL of a scheme comes from the fixture
+``SCHEME_url`` (with ``_`` for characters other than letters and digits), defined in a ``conftest.py`` above this
+directory or in a pytest plugin, such as one that comes with the backend. Without that fixture, the suite opens an
+in-process backend as ``SCHEME://``, and skips any other. ``memory`` is tested in real and in virtual time.
 A server given by its URL serves one test process at a time, so do not use ``-n`` with it.
 ``--write-table`` writes the results to ``docs/conformance.md``.
 """
@@ -31,7 +31,7 @@ _outcomes: dict[tuple[str, str], tuple[str, str]] = {}  # (behaviour, scheme) ->
 
 
 def chosen(option: str) -> list[str]:
-    """Return the schemes or URLs under test. A backend with several schemes is tested by its first one."""
+    """Return the schemes or URLs under test. A backend with several schemes is tested under the first one."""
     if option != "all":
         return option.split(",")
     first: dict[Any, str] = {}
@@ -51,7 +51,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def url(target: str, behaviour: Behaviour, request: pytest.FixtureRequest) -> str:
-    """The URL of the backend under test; skips behaviours that the backend cannot support, with its reason."""
+    """The URL of the backend under test. Skips a behaviour that the backend cannot support, with its reason."""
     scheme, is_url, _ = target.partition("://")
     plugin: BackendPlugin = installed().backend(target if is_url else f"{scheme}://")
     for need in behaviour.needs:
@@ -102,7 +102,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def table(outcomes: dict[tuple[str, str], tuple[str, str]]) -> str:
-    """Behaviours and backends as Markdown, with the reasons of what was skipped as notes."""
+    """Return behaviours and backends as a Markdown table, with the reasons for skips as notes."""
     schemes = sorted({scheme for _, scheme in outcomes})
     notes: list[str] = []
 
@@ -117,8 +117,8 @@ def table(outcomes: dict[tuple[str, str], tuple[str, str]]) -> str:
     rows = [
         "# What every backend does",
         "",
-        "Written by `pytest tests/conformance --backend all --write-table`: each behaviour of the contract that",
-        "is worth holding a backend to, and whether the backend has it.",
+        "Written by `pytest tests/conformance --backend all --write-table`: each behaviour that the contract",
+        "asks of a backend, and whether each backend has it.",
         "",
         "| | Behaviour | " + " | ".join(schemes) + " |",
         "|---|---|" + ":-:|" * len(schemes),

@@ -1,4 +1,4 @@
-"""The reference of the Python API is what the code says."""
+"""docs/api.md agrees with the code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_the_page_is_up_to_date() -> None:
 
 def test_the_page_has_every_public_name() -> None:
     page = (DOCS / "api.md").read_text("utf-8")
-    for name in set(saros.__all__) - {"hookimpl"}:  # which is for plugins
+    for name in set(saros.__all__) - {"hookimpl"}:  # only for plugins
         assert name in page, name
 
 

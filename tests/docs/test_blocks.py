@@ -2,19 +2,19 @@
 
 The blocks of a page run in order, in a directory that has `examples/`:
 
-* a block with a title, such as ```` ```lua title="shop/order.lua" ````, is a file; in the end an app that was written
-  so is checked, and tests are run;
-* ``lua``: the body of a workflow's (or a whole source with) ``main``, run with an order on virtual time;
-* ``yaml``: entries of the orders example, or a file of them; ``python``: a program; ``json``, ``toml``: parsed;
-* ``sh`` and ``console``: commands; what follows a ``$ `` line is its output, in which ``…`` stands for anything, and
-  log lines are left out, since their place among the others varies;
-* ``text``: nothing that runs.
+* a block with a title, such as ```` ```lua title="shop/order.lua" ````, is a file; at the end of the page, its apps
+  are checked and its tests run;
+* ``lua``: the body of a workflow's ``main``, or a whole source with one; it runs with an order, in virtual time;
+* ``yaml``: entries to add to the orders example, or a whole file of them;
+* ``python``: a program; ``json`` and ``toml``: only parsed; ``text``: ignored;
+* ``sh`` and ``console``: commands; the lines after a ``$ `` line are its output, in which ``…`` stands for anything.
+  Log lines are left out, since their place among the others varies.
 
-The blocks of pages about servers (`docs/backends`) are only compiled, and their commands looked at.
+The blocks of pages about servers (`docs/backends`) are only compiled; of their commands, the arguments are parsed.
 
-A comment in front of a block changes that: ``<!-- test: function -->`` (the body of a function instead of a
-workflow), ``<!-- test: fails TEXT -->``, ``<!-- test: parse -->`` (commands for a server, whose arguments alone are
-looked at).
+A comment in front of a block changes how it is tested: ``<!-- test: function -->`` (it is the body of a function
+instead of a workflow), ``<!-- test: fails TEXT -->`` (it fails with this text), ``<!-- test: parse -->`` (its
+commands need a server, so only their arguments are parsed).
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def blocks(page: Path) -> list[Block]:
             else:
                 lines.append(line)
         elif match := FENCE.match(bare):
-            assert not match["rest"], f"{page.name}:{number}: {bare} is not a fence that this test knows"
+            assert not match["rest"], (
+                f"{page.name}:{number}: {bare} is not a fence that this test understands"
+            )
             opened, lines = (match["language"], match["title"] or "", number), []
         elif comment := HINT.fullmatch(bare):
             hint = comment["words"]
@@ -98,7 +100,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def look_at(block: Block) -> None:
-    """Compile a block that only a server could run."""
+    """Compile a block that would need a server to run."""
     if block.language == "lua":
         compile_user(f"return function(...) {block.text}\nend".encode(), "page.lua")
     elif block.language == "yaml":
@@ -203,7 +205,7 @@ class Runner:
         assert out.getvalue().splitlines()[: len(told)] == told
 
     def finish(self) -> None:
-        """Check the apps, and run the tests, that the page has written."""
+        """Check the apps and run the tests that the page contains."""
         for app in self.apps:
             check_app(app)
         if self.tests:
@@ -267,7 +269,7 @@ class Runner:
 
 
 def _commands(block: Block) -> list[tuple[str, str]]:
-    """Commands, each with what it prints."""
+    """Return the commands of a block, each with its expected output."""
     lines = block.text.replace("\\\n", " ").splitlines()
     if block.language == "sh":
         return [(line, "") for line in lines if line and not line.startswith("#")]
@@ -282,7 +284,7 @@ def _commands(block: Block) -> list[tuple[str, str]]:
 
 
 def _parts(command: str) -> list[list[str]]:
-    """The commands between ``&&``, as words."""
+    """Split a line at ``&&`` into commands, each as words."""
     lexer = shlex.shlex(command, posix=True, punctuation_chars="&")
     lexer.whitespace_split = True
     lexer.commenters = "#"
@@ -310,7 +312,7 @@ def test_blocks(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     runner = Runner(tmp_path, monkeypatch)
     for block in blocks(page):
         where = f"{page.relative_to(ROOT)}:{block.line}"
-        assert block.language, f"{where}: the block has no language; say text if nothing runs"
+        assert block.language, f"{where}: the block has no language; mark it text if it does not run"
         try:
             (look_at if page.parent.name == "backends" else runner.run)(block)
         except Exception as raised:

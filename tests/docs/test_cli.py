@@ -1,4 +1,4 @@
-"""The page about the command line is what the command line says."""
+"""docs/cli.md agrees with the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Lua reference names everything that there is, and nothing else."""
+"""docs/lua.md names everything that the Lua modules have, and nothing else."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ return names
 
 
 def names_of(path: Path, module: Any) -> set[str]:
-    """The names that a module has, and those inside of its tables."""
+    """Return the names of a module's fields, and of the fields of its tables."""
     role = "workflow" if module.workflows and not module.functions else "function"
     source = f"return function() {NAMES % module.name} end\n"
     entry = {"name": "names", "kind": f"{role}.lua", "source": "file://names.lua", "modules": [module.name]}
@@ -45,14 +45,14 @@ def names_of(path: Path, module: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
-def test_a_module_is_described_as_it_is(module: Any, tmp_path: Path) -> None:
+def test_the_page_names_exactly_what_a_module_has(module: Any, tmp_path: Path) -> None:
     section = SECTIONS[module.name]
     names = names_of(tmp_path, module)
     missing = sorted(name for name in names if not re.search(rf"\b{name}\b", section))
-    assert not missing, f"docs/lua.md does not tell of {module.name}.{missing}"
+    assert not missing, f"docs/lua.md does not mention {module.name}.{missing}"
     code = " ".join(re.findall(r"`[^`]+`", re.sub(r"```.*?```", "", section, flags=re.DOTALL)))
     told = set(re.findall(rf"\b{module.name}[.:](\w+)", code))
-    assert told <= names, f"docs/lua.md tells of {sorted(told - names)}, which {module.name} does not have"
+    assert told <= names, f"docs/lua.md mentions {sorted(told - names)}, which {module.name} does not have"
 
 
 def test_every_section_is_a_module() -> None:

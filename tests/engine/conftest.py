@@ -13,7 +13,7 @@ Runner = Callable[[Coroutine[Any, Any, None]], None]
 
 @pytest.fixture
 def run() -> Runner:
-    """``run(coroutine)`` runs it on a fresh event loop, for at most half a minute."""
+    """``run(coroutine)`` runs a coroutine on a fresh event loop, for at most half a minute."""
 
     def runner(work: Coroutine[Any, Any, None]) -> None:
         async def limited() -> None:

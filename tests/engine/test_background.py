@@ -1,4 +1,4 @@
-"""Background work ends when it is told to, whatever libraries do with a cancellation."""
+"""Background work ends when it is told to, even if a library swallows the cancellation."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ PACKAGES = ("kernel", "lua", "backends", "plugins")
 EDGE = {"create_task", "ensure_future", "wait_for", "TaskGroup"}
 ALLOWED = {
     "kernel/saros/model/background.py": "owns all background work",
-    "kernel/saros/processes/attempts.py": "runs an app's own coroutines, which expect asyncio's one cancellation",
+    "kernel/saros/processes/attempts.py": "runs an app's own coroutines, which expect a single cancellation",
 }
 
 
 async def deaf(times: int) -> None:
-    """Loses cancellations, as `wait_for` does."""
+    """Swallow this many cancellations, as `wait_for` can."""
     while times:
         try:
             await asyncio.sleep(3600)
@@ -35,7 +35,7 @@ async def deaf(times: int) -> None:
     await asyncio.sleep(3600)
 
 
-def test_a_job_ends_that_loses_cancellations(run: Runner) -> None:
+def test_a_job_that_swallows_cancellations_ends(run: Runner) -> None:
     async def check() -> None:
         job = Job(deaf(3), "deaf")
         await asyncio.sleep(0)
@@ -46,7 +46,7 @@ def test_a_job_ends_that_loses_cancellations(run: Runner) -> None:
 
 
 def test_a_job_starts_and_is_cancelled_in_a_callback_of_the_loop(run: Runner) -> None:
-    """Where there is no task, which is where timers call."""
+    """Timers call such callbacks, outside any task."""
 
     async def check() -> None:
         loop = asyncio.get_running_loop()
@@ -104,7 +104,7 @@ def test_a_job_that_does_not_end_is_left_after_its_limit(
     assert __file__ in record.getMessage()
 
 
-def test_what_is_begun_is_finished_although_it_is_cancelled(run: Runner) -> None:
+def test_shielded_work_finishes_despite_cancellation(run: Runner) -> None:
     async def check() -> None:
         done: list[int] = []
 
@@ -127,7 +127,7 @@ def test_what_is_begun_is_finished_although_it_is_cancelled(run: Runner) -> None
     run(check())
 
 
-def test_what_is_begun_and_hangs_is_given_up(run: Runner) -> None:
+def test_shielded_work_that_hangs_is_given_up(run: Runner) -> None:
     async def check() -> None:
         job = Job(shielded(deaf(1), "work", 0.1), "the worker")
         await asyncio.sleep(0)
@@ -137,7 +137,7 @@ def test_what_is_begun_and_hangs_is_given_up(run: Runner) -> None:
     run(check())
 
 
-def test_a_failure_that_nobody_waits_for_is_told(run: Runner, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_that_nobody_waits_for_is_logged(run: Runner, caplog: pytest.LogCaptureFixture) -> None:
     async def check() -> None:
         async def work() -> None:
             raise RuntimeError("broken")
@@ -161,7 +161,7 @@ def _edge_triggered(tree: ast.AST) -> Iterator[int]:
 
 
 def test_only_one_module_starts_tasks() -> None:
-    """All others start jobs, which end for sure."""
+    """All others start jobs, which are certain to end."""
     found = [
         f"{name}:{line}"
         for package in PACKAGES

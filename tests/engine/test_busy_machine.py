@@ -1,4 +1,4 @@
-"""Virtual time on a machine that is too busy to run anything for long: it runs into no time limit."""
+"""Virtual time on a busy machine: no time limit expires because the machine is slow."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ else:
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_a_stopped_process_runs_into_no_time_limit(loop: str, tmp_path: Path) -> None:
-    """The loops differ in what comes first after a while: timers that are due, or what was ready before."""
+def test_a_paused_process_exceeds_no_time_limit(loop: str, tmp_path: Path) -> None:
+    """After a pause, the two loops differ in what they run first: due timers, or callbacks that were ready."""
     if loop == "uvloop":
         pytest.importorskip("uvloop")
     path = lua_app(

@@ -1,4 +1,4 @@
-"""The clocks: nothing is early, equal times keep their order, and nobody who sets the clock is heeded."""
+"""The clocks: no timer is early, equal times keep their order, and setting the wall clock changes no duration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOURS_3 = 3 * 3_600 * 10**9
 
 
 class Wall:
-    """A time of day that a test may set."""
+    """A wall clock that a test can set."""
 
     def __init__(self) -> None:
         self.step = 0
@@ -32,7 +32,7 @@ class Wall:
         return time.monotonic_ns() + 10**18 + self.step
 
 
-def test_a_timer_that_arms_another_hides_none() -> None:
+def test_a_timer_that_arms_another_keeps_the_rest() -> None:
     async def main() -> None:
         clock, fired = RealClock(), list[str]()
         clock.call_after(20 * MS, lambda: clock.call_after(3_600 * 1_000 * MS, lambda: fired.append("late")))
@@ -43,7 +43,7 @@ def test_a_timer_that_arms_another_hides_none() -> None:
     asyncio.run(main())
 
 
-def test_a_callback_that_raises_holds_up_no_other() -> None:
+def test_a_callback_that_raises_does_not_stop_the_others() -> None:
     async def main() -> None:
         errors: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.append(context))
@@ -108,7 +108,7 @@ def test_a_storm_of_timers_with_resets_and_cancels() -> None:
 
 
 @pytest.mark.parametrize("step", [-HOURS_3, HOURS_3])
-def test_a_clock_that_is_set_changes_no_duration(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_setting_the_clock_changes_no_duration(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         wall = Wall()
         clock, fired, begun = RealClock(wall), list[float](), time.monotonic()
@@ -123,7 +123,7 @@ def test_a_clock_that_is_set_changes_no_duration(step: int, monkeypatch: pytest.
     asyncio.run(main())
 
 
-def test_a_date_is_one_of_the_clock_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dates_follow_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RealClock, "LOOK_NS", 20 * MS)
 
     async def main() -> None:
@@ -153,10 +153,10 @@ SLEEPS = """
 
 @pytest.mark.parametrize("step", [-HOURS_3, HOURS_3])
 @pytest.mark.parametrize("what", ["workflow", "function"])
-def test_a_clock_that_is_set_while_code_waits(
+def test_setting_the_clock_while_code_waits(
     step: int, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sleeps, tickers, retries, time limits and delays go on at the pace of real time."""
+    """Sleeps, tickers, retries, time limits and delays keep the pace of real time."""
     real, offset = time.time_ns, [0]
     monkeypatch.setattr(time, "time_ns", lambda: real() + offset[0])
     main = SLEEPS if what == "workflow" else 'return (funcs.call("app:sleeps"))'
@@ -189,7 +189,7 @@ def test_a_clock_that_is_set_while_code_waits(
             for order in (main, delayed):
                 ticks, passed = await order.result(timeout=20)
                 assert ticks == 3
-                assert passed or what == "function"  # whose time is that of the machine
+                assert passed or what == "function"  # which reads the wall clock
             assert await retried.result(timeout=20) == "done"
             with pytest.raises(saros.Error, match="timed out after"):
                 await limited.result(timeout=20)
@@ -214,7 +214,7 @@ def test_a_backoff_is_within_its_bounds(initial: int, coefficient: float, maximu
         assert backoff(initial, coefficient, maximum, number + 1) >= wait
 
 
-def test_a_backoff_that_overflows_is_the_longest() -> None:
+def test_a_backoff_that_overflows_is_the_maximum() -> None:
     policy = RetryPolicy(backoff_coefficient=3.0)
     assert [policy.delay_ms(attempt) for attempt in (1, 2, 5, 6, 648, 2**31)] == [
         *(1_000, 3_000, 81_000),
@@ -233,7 +233,7 @@ def on_virtual_time(
         runner.run(scenario(VirtualClock(0)))
 
 
-def test_pass_time_moves_by_exactly_that() -> None:
+def test_pass_time_moves_the_clock_by_exactly_the_given_time() -> None:
     async def main(clock: VirtualClock) -> None:
         fired: list[tuple[str, int]] = []
 
@@ -257,9 +257,9 @@ def test_pass_time_moves_by_exactly_that() -> None:
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_jump_waits_for_all_that_can_run(loop: str) -> None:
-    """Also where the machine is so busy that a millisecond is over between any two steps.
+    """Even if the machine is so busy that a millisecond passes between any two steps.
 
-    The loops differ in what comes first then: timers that are due, or what was ready before.
+    The two loops then differ in what they run first: due timers, or callbacks that were ready.
     """
     new_loop = pytest.importorskip("uvloop").new_event_loop if loop == "uvloop" else asyncio.new_event_loop
 
@@ -267,7 +267,7 @@ def test_a_jump_waits_for_all_that_can_run(loop: str) -> None:
         late: list[int] = []
         clock.call_after(LONGEST, lambda: late.append(1))
         for _ in range(VirtualClock.HOPS - 2):
-            time.sleep(0.002)  # noqa: ASYNC251 - which is what a busy machine does
+            time.sleep(0.002)  # noqa: ASYNC251 - as on a busy machine
             await asyncio.sleep(0)
         assert late == []
 
@@ -275,7 +275,7 @@ def test_a_jump_waits_for_all_that_can_run(loop: str) -> None:
 
 
 @pytest.mark.parametrize("virtual", [False, True])
-def test_a_call_that_fails_stops_nothing_else_that_is_due(virtual: bool) -> None:
+def test_a_failing_callback_stops_no_other_that_is_due(virtual: bool) -> None:
     async def main() -> None:
         clock = VirtualClock(0) if virtual else RealClock()
         told: list[Exception] = []
@@ -297,8 +297,8 @@ def test_a_call_that_fails_stops_nothing_else_that_is_due(virtual: bool) -> None
 
 
 @pytest.mark.parametrize("time", ["real", "skip"])
-def test_a_call_that_fails_ends_its_app(tmp_path: Path, time: str) -> None:
-    """Whatever waits for that call would wait for ever, so nothing may go on as if all was well."""
+def test_a_failing_callback_ends_its_app(tmp_path: Path, time: str) -> None:
+    """Code that waits for that callback would wait forever, so the app must not continue."""
 
     def fail() -> None:
         raise ZeroDivisionError("a fault")

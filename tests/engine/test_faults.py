@@ -1,4 +1,4 @@
-"""Workers that forget, die and come back late: nothing is lost, nothing counts twice."""
+"""Workers that lose their cache, die or commit late: no effect is lost, and none counts twice."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_dropping_every_cache_at_random_changes_nothing(tmp_path: Path, run: Run
 
 
 def load_again(opened: saros.App, page: Any) -> int:
-    """Replay a history from nothing, and give its length."""
+    """Replay a history from the start, and return its length."""
     live = load(page.run, opened.deployment, page.records)
     length = live.length
     live.close()

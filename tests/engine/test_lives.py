@@ -1,8 +1,9 @@
-"""Starts that are withdrawn before they are carried out, runs that follow each other, and who waits for them."""
+"""Starts that are withdrawn in time, runs that follow one another, and waits for them."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -80,9 +81,30 @@ def test_a_run_timeout_keeps_a_cron_schedule_going(run: Runner, tmp_path: Path) 
     run(main())
 
 
-def test_a_failed_cron_run_that_has_left_its_execution_timeout_behind_is_the_last(
-    run: Runner, tmp_path: Path
-) -> None:
+def test_the_messages_of_a_cron_workflow_keep_their_order(run: Runner, tmp_path: Path) -> None:
+    """Each run sends as it ends, and the next one does not overtake it."""
+    main = 'for n = 1, 5 do process.send(input, "n", {time.now():unix(), n}) end'
+    hears = """
+    local spawner = process.with_options({["workflow.id"] = "cron", ["workflow.cron_schedule"] = "* * * * *"})
+    assert(spawner:spawn("app:main", "app:worker", process.pid()))
+    local heard = {}
+    for n = 1, 15 do heard[n] = process.inbox():receive():payload():data() end
+    return heard
+    """
+
+    async def scenario() -> None:
+        lua_app(tmp_path, workflows={"main": main}, functions={"hears": hears})
+        async with TestApp(tmp_path) as app:
+            heard = await app.call("app:hears")
+            await app.app.get("cron").terminate()
+        times = [heard[first][0] for first in (0, 5, 10)]
+        assert [later - earlier for earlier, later in itertools.pairwise(times)] == [60, 60]
+        assert heard == [[time, number] for time in times for number in range(1, 6)]
+
+    run(scenario())
+
+
+def test_a_failed_cron_run_past_its_execution_timeout_is_the_last(run: Runner, tmp_path: Path) -> None:
     async def main() -> None:
         lua_app(tmp_path, workflows={"main": 'return nil, errors.new("Bad", "x")'})
         async with TestApp(tmp_path) as app:

@@ -1,4 +1,4 @@
-"""Local activities: what runs within a workflow task, and what of it the commit hands over."""
+"""Local activities: they run within a workflow task, and its commit hands over those that have not ended."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def result_of(tmp_path: Path, run: Runner, main: str, *args: Any) -> Any:
     return found[0]
 
 
-def test_messages_are_heard_while_a_local_call_goes_on(tmp_path: Path, run: Runner) -> None:
+def test_messages_arrive_while_a_local_call_runs(tmp_path: Path, run: Runner) -> None:
     main = """
     local call = near:async("app:nap", 4)
     local said = process.inbox():receive():payload():data()
@@ -138,7 +138,7 @@ def test_a_large_result_and_many_calls_at_once(tmp_path: Path, run: Runner) -> N
 def test_a_local_call_is_cancelled(
     tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch, patience: float, when: str, wait: str
 ) -> None:
-    """Before it begins, while it runs in its task, and after that."""
+    """Before it begins, while it runs in its workflow task, and after that task."""
     monkeypatch.setattr(local, "PATIENCE_S", patience)
     pause = "" if when == "at once" else 'near:call("app:nap", 0.05)'
     main = f"""
@@ -158,11 +158,13 @@ def test_a_local_call_is_cancelled(
             async def waits() -> bool:
                 return (await order.describe()).history_length > 1
 
-            await eventually(waits, "its task has committed")
+            await eventually(waits, "its workflow task has committed")
             if when == "later":
                 name = f"local_{tmp_path.name}".replace("-", "_")
                 await eventually(
-                    lambda: getattr(sys.modules.get(name), "running", 1) == 0, "it does not run any more", 10
+                    lambda: getattr(sys.modules.get(name), "running", 1) == 0,
+                    "the activity no longer runs",
+                    10,
                 )
             await order.signal("go")
             assert await order.result(10) == "Canceled"
@@ -178,7 +180,7 @@ def test_a_worker_stops_although_local_calls_have_no_end(tmp_path: Path, run: Ru
             async def goes_on() -> bool:
                 return (await order.describe()).history_length > 100
 
-            await eventually(goes_on, "it goes on")
+            await eventually(goes_on, "the workflow makes progress")
             async with asyncio.timeout(15):
                 await opened.stop_workers()
             opened.start_workers()
@@ -195,10 +197,10 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-def test_requests_that_are_answered_at_once_hold_up_nothing_else(
+def test_requests_that_are_answered_at_once_do_not_block_other_work(
     tmp_path: Path, run: Runner, name: str
 ) -> None:
-    """In a workflow, and in a function, which its time limit ends."""
+    """Neither in a workflow nor in a function, which its time limit ends."""
 
     async def scenario() -> None:
         path = lua_app(
@@ -225,7 +227,7 @@ def test_requests_that_are_answered_at_once_hold_up_nothing_else(
 
 
 def test_an_attempt_hears_that_its_workflow_was_terminated(tmp_path: Path, run: Runner) -> None:
-    """Also one that beats never."""
+    """Even one that never sends a heartbeat."""
     main = """
     local call, other = near:async("app:nap", 60), funcs.async("app:nap", 60)
     return call:response():receive()

@@ -1,4 +1,4 @@
-"""What the memory backend says at its end."""
+"""What the memory backend logs when it closes."""
 
 from __future__ import annotations
 

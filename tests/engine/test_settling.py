@@ -1,4 +1,4 @@
-"""Everything settles: whatever a function returns, raises or does, its call ends at once, and the worker lives."""
+"""Every call ends at once, no matter what its function returns, raises or does, and the worker survives."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ async def outcome_of(opened: saros.App, deed: Deed, how: str, near: bool = False
     suppress_health_check=list(HealthCheck),
 )
 @given(cases=st.lists(CASES, min_size=20, max_size=40))
-def test_whatever_python_does_settles(tmp_path: Path, cases: list[tuple[Deed, str, bool]]) -> None:
+def test_every_call_of_a_python_function_settles(tmp_path: Path, cases: list[tuple[Deed, str, bool]]) -> None:
     path = python_app(tmp_path / "app")
 
     async def scenario() -> None:
@@ -255,7 +255,7 @@ LUA = {
 
 
 @pytest.mark.parametrize("name", LUA)
-def test_whatever_lua_does_settles(tmp_path: Path, name: str) -> None:
+def test_every_call_of_a_lua_function_settles(tmp_path: Path, name: str) -> None:
     main = """
     local limits = {["activity.retry_policy"] = {maximum_attempts = 1}, ["activity.start_to_close_timeout"] = 4000}
     local near = funcs.new():with_options(limits):with_options({["activity.local"] = true})
@@ -274,7 +274,7 @@ def test_whatever_lua_does_settles(tmp_path: Path, name: str) -> None:
         async with saros.open(path) as opened:
             order = await opened.start("app:main")
             assert await order.result(25) == [[True, True], 1]
-            if name != "dead":  # nothing ends a call without a limit that waits for ever
+            if name != "dead":  # without a time limit, it would wait forever
                 with contextlib.suppress(saros.Error):
                     await opened.call("app:odd")
 

@@ -1,4 +1,4 @@
-"""Python functions that block: threads for all slots, limits that begin with the body, exits that wait for none."""
+"""Blocking Python functions: a thread for each slot, limits that begin with the body, exits without a wait."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def block(number=0):
 
 
 class Gate:
-    """What the app's function does: it notes its attempt, and waits until the gate opens."""
+    """The body of the app's function: it notes its attempt, and waits until the gate opens."""
 
     def __init__(self) -> None:
         self.module = types.ModuleType("blocking")
@@ -93,7 +93,7 @@ def test_as_many_block_at_once_as_there_are_slots(tmp_path: Path, run: Runner, g
 
 
 def test_a_time_limit_begins_with_the_body(tmp_path: Path, run: Runner, gate: Gate) -> None:
-    """Calls from outside of workflows have taken all threads."""
+    """Here calls from outside workflows occupy all threads at first."""
     main = """
     local limited = funcs.new():with_options({["activity.start_to_close_timeout"] = 300})
     return {limited:call("app:block", 7)}
@@ -166,7 +166,7 @@ def test_waiting_for_a_cancellation_waits_for_the_thread(
     run(scenario())
 
 
-def test_what_outlives_the_grace_is_tried_again_and_told(
+def test_an_attempt_that_outlives_the_stop_timeout_is_retried_and_logged(
     tmp_path: Path, run: Runner, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario() -> None:

@@ -1,4 +1,4 @@
-"""What a worker's options limit."""
+"""The limits that a worker's options set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes apps from tables of file names and texts."""
+"""Fixtures that write apps from tables of file names and texts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOST = "- {name: host, kind: process.host}"
 
 
 def lines(problems: Iterable[Problem]) -> list[str]:
-    """Problems as texts, with their hints."""
+    """Return problems as texts, with their hints."""
     return [f"{problem} | {problem.hint}" if problem.hint else str(problem) for problem in problems]
 
 

@@ -1,4 +1,4 @@
-"""Cron expressions: the five fields of Vixie cron, and what happens where a clock jumps."""
+"""Cron expressions: the five fields of Vixie cron, and what happens when the clock jumps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from saros.model.timing import SECOND, Cron
 
 
 def times(expression: str, start: str, count: int, zone: str = "UTC") -> list[str]:
-    """The first `count` times after `start`, as UTC."""
+    """Return the first `count` times after `start`, in UTC."""
     cron, found = Cron(expression), []
     now = int(dt.datetime.fromisoformat(start + "Z").timestamp()) * SECOND
     for _ in range(count):
@@ -29,10 +29,8 @@ def times(expression: str, start: str, count: int, zone: str = "UTC") -> list[st
         ("*/20 9 * * *", ["06-03 09:00", "06-03 09:20", "06-03 09:40"]),
         ("0 0 1,15 * 1", ["06-08 00:00", "06-15 00:00", "06-22 00:00"]),  # the 15th is a Monday
         ("0 0 1-31 * 1", ["06-03 00:00", "06-04 00:00", "06-05 00:00"]),
-        (
-            "0 0 */2 * 1",
-            ["06-15 00:00", "06-29 00:00", "07-13 00:00"],
-        ),  # odd Mondays: `*/2` does not restrict
+        # Mondays on odd days: a field that begins with `*` does not add days.
+        ("0 0 */2 * 1", ["06-15 00:00", "06-29 00:00", "07-13 00:00"]),
         ("0 0 * * 5-7", ["06-05 00:00", "06-06 00:00", "06-07 00:00"]),
         ("0 0 * * sun", ["06-07 00:00", "06-14 00:00", "06-21 00:00"]),
         ("0 0 1 jan-mar *", ["01-01 00:00", "02-01 00:00", "03-01 00:00"]),

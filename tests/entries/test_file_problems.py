@@ -1,4 +1,4 @@
-"""What is wrong with the files of an app: YAML, links, sources."""
+"""Problems of an app's files: YAML, links, sources."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FILES = {
     "no entries": (
         "namespace: app",
         [
-            "the file has a namespace, but neither `entries` nor a `name` and a `kind` (app/_index.yaml:1)",
+            "the file has a namespace, but neither `entries` nor `name` and `kind` (app/_index.yaml:1)",
         ],
     ),
     "entries are no list": (
@@ -54,16 +54,16 @@ FILES = {
         "namespace: app\nentries:\n- {name: !!binary aGk=, kind: process.host}",
         [
             "the YAML tag tag:yaml.org,2002:binary is not supported (app/_index.yaml:3)"
-            " | write the value plainly",
+            " | write the value without a tag",
         ],
     ),
     "a key that is a list": (
         f"namespace: app\nentries:\n{HOST}\n? [a]\n: b",
-        ["a key must be a text (app/_index.yaml:4)"],
+        ["a key must be a string (app/_index.yaml:4)"],
     ),
     "infinity": (
         "namespace: app\nentries:\n- {name: a, kind: process.host, meta: {x: .inf}}",
-        ["app:a: .inf has no place in an entry (app/_index.yaml:3) | use a finite number"],
+        ["app:a: .inf is not allowed in an entry (app/_index.yaml:3) | use a finite number"],
     ),
     "endless alias": (
         "namespace: app\nentries:\n- &e {name: a, kind: process.host, meta: *e}",
@@ -83,7 +83,7 @@ def test_problems_of_files(problems: Fail, text: str, expected: list[str]) -> No
 
 @pytest.mark.parametrize(
     ("text", "where", "message"),
-    [  # where libyaml sees a fault, and its words, are libyaml's own: the line alone is ours to check
+    [  # libyaml decides the column and the wording, so only the line is checked
         ("a: b: c\n", "app/bad.yaml:1:", "this is not valid YAML: "),
         ("x: 1\ny: *nothing\n", "app/bad.yaml:2:", "this is not valid YAML: "),
         ('a: "b\n', "app/bad.yaml:", "this is not valid YAML: "),

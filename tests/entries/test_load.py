@@ -1,4 +1,4 @@
-"""What a valid app gives."""
+"""Valid apps: their entries, defaults and look-ups."""
 
 from __future__ import annotations
 

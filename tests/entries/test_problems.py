@@ -1,4 +1,4 @@
-"""What is wrong with an app, where, and what to do about it."""
+"""Problems of an app's entries: each says what is wrong, where, and what to do about it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ENTRIES = {
     "no name": ("- kind: process.host", ["the entry has no `name` (app/_index.yaml:3)"]),
     "name is a number": (
         "- kind: process.host\n  name: 7",
-        ["`name` must be a text (app/_index.yaml:4)"],
+        ["`name` must be a string (app/_index.yaml:4)"],
     ),
     "odd name": (
         "- {name: 'a:b', kind: process.host}",
@@ -132,7 +132,7 @@ ENTRIES = {
     ),
     "numbers that are texts": (
         "- {name: x, kind: temporal.worker, task_queue: 12}",
-        ["app:x: `task_queue` must be a text, not 12 (app/_index.yaml:3) | put it in quotes"],
+        ["app:x: `task_queue` must be a string, not 12 (app/_index.yaml:3) | put it in quotes"],
     ),
     "choice": (
         "- {name: x, kind: temporal.client, auth: {type: password}}",
@@ -231,7 +231,7 @@ ENTRIES = {
     "source is a directory": (
         "- {name: x, kind: library.lua, source: 'file://.'}",
         [
-            'app:x: `source`: the name is not that of a file: "." (app/_index.yaml:3)'
+            'app:x: `source`: the path is not a file: "." (app/_index.yaml:3)'
             " | paths are relative to the YAML file",
         ],
     ),
@@ -270,7 +270,7 @@ ENTRIES = {
         "- {name: y, kind: workflow.lua, source: 'file://a.lua',"
         " meta: {temporal: {workflow: {name: 'app:x'}}}}",
         [
-            'app:y: the workflow type "app:x" is also that of app:x, at app/_index.yaml:3'
+            'app:y: the workflow type "app:x" already belongs to app:x, at app/_index.yaml:3'
             " (app/_index.yaml:4) | give each workflow a name of its own",
         ],
     ),
@@ -320,7 +320,7 @@ def test_problems_of_entries(problems: Fail, entries: str, expected: list[str]) 
     assert lines(problems(f"namespace: app\nentries:\n{entries}\n")) == expected
 
 
-def test_everything_is_told_at_once_and_in_order(write: Callable[[dict[str, str]], Path]) -> None:
+def test_all_problems_are_reported_at_once_and_in_order(write: Callable[[dict[str, str]], Path]) -> None:
     root = write(
         {
             "b.yaml": "namespace: [\n",
@@ -396,15 +396,15 @@ def test_a_kind_checks_what_its_keys_cannot_say(problems: Fail) -> None:
         - {name: b, kind: mail.box, server: bad}
         - {name: c, kind: mail.box, server: good, to: 1}
         """
-    # Neither `b`, whose server is broken, nor `c`, which is itself, gets that far.
+    # `check` does not run for `b`, whose server is broken, or for `c`, which is broken itself.
     assert lines(problems(text, kinds=kinds)) == [
         "app:bad: `port` is missing (app/_index.yaml:4) | it must be a number",
         "app:a: the port is too low (app/_index.yaml:5) | raise it",
-        "app:c: `to` must be a text, not 1 (app/_index.yaml:7) | put it in quotes",
+        "app:c: `to` must be a string, not 1 (app/_index.yaml:7) | put it in quotes",
     ]
 
 
-def test_kinds_and_modules_of_other_runtimes_are_told_once(write: Callable[[str], Path]) -> None:
+def test_kinds_and_modules_of_other_runtimes_are_reported_once(write: Callable[[str], Path]) -> None:
     path = write(
         """
         version: "2.0"
@@ -424,9 +424,9 @@ def test_kinds_and_modules_of_other_runtimes_are_told_once(write: Callable[[str]
         load(path, KINDS, {}, known_modules=("time",), absent={"io": "io is not there"})
     said = [str(problem).partition(" (")[0] for problem in caught.value.problems]
     assert said == [
-        'app:one: the kind "db.sql.postgres" is outside of Saros, which has no databases',
-        'app:files: the kind "fs.directory" is outside of Saros, which has no files',
-        'app:f: the module "sql" is outside of Saros, which has no databases',
+        'app:one: the kind "db.sql.postgres" belongs to another runtime; Saros has no databases',
+        'app:files: the kind "fs.directory" belongs to another runtime; Saros has no files',
+        'app:f: the module "sql" belongs to another runtime; Saros has no databases',
         "app:f: io is not there",
     ]
     assert caught.value.rest is not None
@@ -438,6 +438,6 @@ def test_kinds_and_modules_of_other_runtimes_are_told_once(write: Callable[[str]
     ]
 
 
-def test_an_app_that_only_describes_itself_otherwise_is_loaded(app: Load) -> None:
+def test_an_app_with_foreign_metadata_is_loaded(app: Load) -> None:
     entries = "- {name: a, kind: ns.definition}\n- {name: h, kind: process.host}\n"
     assert list(app(f"version: 3\nnamespace: app\nentries:\n{entries}").entries) == ["app:h"]

@@ -1,4 +1,4 @@
-"""The JSON Schema that editors use agrees with what `load` says."""
+"""The JSON Schema that editors use agrees with `load`."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_scalars(app: Load, text: str, value: object) -> None:
 def test_numbers_that_are_too_large_are_refused(problems: Fail, text: str) -> None:
     [problem] = problems(thing(f"meta:\n  x: {text}"), kinds=(KIND,))
     assert problem.message.endswith("is too large for a number")
-    assert (problem.where, problem.hint) == ("app/_index.yaml:6", "put it in quotes if it is a text")
+    assert (problem.where, problem.hint) == ("app/_index.yaml:6", "put it in quotes to make it a string")
 
 
 def test_words_that_were_booleans_are_texts_with_a_warning(app: Load) -> None:
@@ -81,9 +81,9 @@ def test_words_that_were_booleans_are_texts_with_a_warning(app: Load) -> None:
     entry = registry.entries["app:x"]
     assert (entry.data["flag"], entry.data["text"], entry.meta["country"]) == (True, "off", "no")
     assert [(warning.message, warning.where) for warning in registry.warnings] == [
-        ('`text` is the text "off"', "app/_index.yaml:6"),
-        ('`meta.country` is the text "no"', "app/_index.yaml:8"),
-        ('`meta.list.0` is the text "on"', "app/_index.yaml:9"),
+        ('`text` is the string "off"', "app/_index.yaml:6"),
+        ('`meta.country` is the string "no"', "app/_index.yaml:8"),
+        ('`meta.list.0` is the string "on"', "app/_index.yaml:9"),
     ]
 
 
@@ -169,7 +169,7 @@ def test_the_process_environment_is_the_default(app: Load, monkeypatch: pytest.M
         ),
         (
             "count: ${env:SECRET}",
-            "`count` must be an integer from 0 to 9999, not what ${env:SECRET} holds",
+            "`count` must be an integer from 0 to 9999, not the value of ${env:SECRET}",
             None,
         ),
         ("count: 10000", "`count` must be an integer from 0 to 9999, not 10000", None),
@@ -179,7 +179,7 @@ def test_the_process_environment_is_the_default(app: Load, monkeypatch: pytest.M
         (
             "wait: ${env:SECRET}",
             '`wait` must be a duration such as "30s", or a number of milliseconds,'
-            " not what ${env:SECRET} holds",
+            " not the value of ${env:SECRET}",
             None,
         ),
         (
@@ -192,7 +192,7 @@ def test_the_process_environment_is_the_default(app: Load, monkeypatch: pytest.M
             None,
             None,
         ),
-        ("text: !!int x", '"x" is not a number', "put it in quotes if it is a text"),
+        ("text: !!int x", '"x" is not a number', "put it in quotes to make it a string"),
     ],
 )
 def test_values_that_do_not_fit(
@@ -209,10 +209,10 @@ def test_values_that_do_not_fit(
 
 def test_an_empty_required_text_is_refused(problems: Fail) -> None:
     [problem] = problems("namespace: app\nname: x\nkind: thing\nmust: ''\n", kinds=(KIND,))
-    assert problem.message == '`must` must be a text, not ""'
+    assert problem.message == '`must` must be a string, not ""'
 
 
-def test_a_fault_in_an_anchor_is_told_where_it_is_used(problems: Fail, app: Load) -> None:
+def test_a_fault_in_an_anchor_is_reported_only_if_the_anchor_is_used(problems: Fail, app: Load) -> None:
     shared = "namespace: app\nx-shared: &shared {must: '${env:NOTHING}'}\nentries:\n"
     [problem] = problems(shared + "- {name: x, kind: thing, <<: *shared}\n", kinds=(KIND,))
     assert str(problem) == "app:x: the environment variable NOTHING is not set (app/_index.yaml:2)"

@@ -1,4 +1,4 @@
-"""What is odd in an app, but no reason not to run."""
+"""Warnings: what looks wrong in an app, but does not keep it from running."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ entries:
 
 def test_options_without_an_effect_are_warnings_where_they_switch_something_on(app: Load) -> None:
     assert lines(app(REFERENCE_WORKER).warnings) == [
-        "app:temporal: `health_check` has no effect: Temporal's client for Python looks after its connection itself"
+        "app:temporal: `health_check` has no effect: Temporal's Python client manages its connection itself"
         " (app/_index.yaml:5)",
         "app:worker: `worker_options.enable_session_worker` has no effect: there are no worker sessions"
         " (app/_index.yaml:15)",

@@ -1,4 +1,4 @@
-"""The orders example: every workflow of it, on virtual time and without its HTTP API."""
+"""The orders example: all its workflows, in virtual time and without its HTTP API."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def in_app(scenario: Callable[[TestApp], Awaitable[None]]) -> None:
 
 
 async def ended(app: TestApp, order: Handle) -> Any:
-    """The result of an execution whose exported history replays."""
+    """Return the result of an execution, and check that its exported history replays."""
     result = await order.result(timeout=20)
     document = await order.export()
     assert replay(document, app.app.deployment) == len(document["events"])
@@ -51,7 +51,7 @@ async def ended(app: TestApp, order: Handle) -> Any:
 
 
 async def shape(order: Handle) -> list[str]:
-    """Names of a history's events; with what was called, where something was."""
+    """Return the names of a history's events; those of calls include what is called."""
     names = []
     for line in await order.history():
         called = line.name in ("ActivityScheduled", "ChildStarted")
@@ -60,7 +60,7 @@ async def shape(order: Handle) -> list[str]:
 
 
 async def waits(order: Handle) -> None:
-    """Returns once the workflow has told that it waits for a decision."""
+    """Return once the workflow has recorded that it waits for a decision."""
     async for line in order.watch():
         if line.name == "AttributesUpserted" and "waiting" in line.summary:
             return
@@ -181,7 +181,7 @@ def test_a_lost_attempt_is_repeated_from_its_last_heartbeat() -> None:
     ],
     ids=["completed", "inventory", "payment", "shipping"],
 )
-def test_the_saga_undoes_what_was_done_last_first(
+def test_the_saga_undoes_its_steps_in_reverse_order(
     change: dict[str, Any], result: dict[str, Any], undone: list[str]
 ) -> None:
     async def scenario(app: TestApp) -> None:
@@ -290,8 +290,8 @@ def test_a_function_starts_the_workflow() -> None:
     in_app(scenario)
 
 
-def test_checkouts_from_before_the_discount_go_on_without_it(tmp_path: Path) -> None:
-    """An execution that passed the change before it was made: its history replays on the present code."""
+def test_checkouts_from_before_the_discount_continue_without_it(tmp_path: Path) -> None:
+    """The history of an execution that ran before the change replays on the present code."""
     old = tmp_path / "orders"
     shutil.copytree(ORDERS, old)
     source = (old / "checkout.lua").read_text("utf-8")

@@ -135,6 +135,6 @@ def test_bad_requests() -> None:
     served(scenario)
 
 
-def test_a_port_that_is_no_port_is_a_problem_of_the_app() -> None:
+def test_an_invalid_port_is_a_problem_of_the_app() -> None:
     with pytest.raises(saros.Error, match="addr"):
         load_app(ORDERS, env={"ORDERS_ADDR": "nowhere"})

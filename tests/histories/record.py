@@ -1,18 +1,18 @@
-"""Records the histories beside this file anew, from executions that run now.
+"""Re-record the histories beside this file, from executions that run now.
 
     python tests/histories/record.py memory://                          # needs nothing else
-    python tests/histories/record.py redis://localhost:6379/0           # a server without anybody's data
+    python tests/histories/record.py redis://localhost:6379/0           # an empty server
     python tests/histories/record.py temporal://localhost:7233/default  # `temporal server start-dev`, just started
 
-A recording is a promise: executions like it are under way somewhere, so code that no longer replays it breaks
-them. Record to add histories (of a new example, behaviour or backend), or for what a release leaves behind on
-purpose; never to make `test_replay.py` pass.
+A recording is a promise: somewhere executions like it are running, and code that cannot replay it breaks them.
+Record to add histories for a new example, behaviour or backend, or when a release drops compatibility on purpose;
+never to make `test_replay.py` pass.
 
-- ``orders/``: of every workflow of `examples/orders`. On virtual time they end; elsewhere those that sleep for
-  hours are recorded while they do.
-- ``apps/NAME/``: of a behaviour of the conformance suite, with the source of its app at that time.
+- ``orders/``: histories of every workflow of `examples/orders`. In virtual time they run to the end; in real time,
+  those that sleep for hours are recorded while they sleep.
+- ``apps/NAME/``: histories of a behaviour of the conformance suite, with the source of its app at that time.
 
-Files are named ``BACKEND-WORKFLOW-NUMBER.json``. Names of hosts and processes are left out; no replay needs them.
+Files are named ``BACKEND-WORKFLOW-NUMBER.json``. They contain no names of hosts or processes; replay needs none.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ ON_TEMPORAL = (
     *("continues", "version_new", "version_old", "version_later", "updates", "side_effects"),
     "side_effect_randomness",
 )
-"""A part of them: Temporal's own histories are long."""
+"""The behaviours recorded on Temporal: fewer, since its histories are long."""
 
 
 class Recording(Case):
-    """A case whose ids say where they come from, and whose apps can be looked at when it is over."""
+    """A case whose ids name the recording, and whose apps can be read after it has run."""
 
     def __init__(self, url: str, path: Path, name: str) -> None:
         super().__init__(url, path)
@@ -79,14 +79,14 @@ def scheme_of(url: str) -> str:
 
 
 def url_for(url: str, name: str) -> str:
-    """A place of its own for each recording, where the backend has such."""
+    """Return a URL that gives each recording its own prefix, if the backend has prefixes."""
     return f"{url}?prefix=record-{name}-{new_id()[:8]}" if scheme_of(url) == "redis" else url
 
 
 async def documents(app: TestApp, ids: list[str]) -> list[tuple[str, Any]]:
-    """(workflow, history) of the executions of an app, oldest first.
+    """Return (workflow, history) of the executions of an app, oldest first.
 
-    :param ids: those on Temporal, whose namespace all recordings share; not every one must be an execution's.
+    :param ids: the ids to export on Temporal, where all recordings share a namespace; some may have no execution.
     """
     if app.app.backend.url.startswith("temporal:"):
         infos = [await app.app.get(id).describe() for id in ids if await exists(app, id)]
@@ -107,7 +107,7 @@ async def exists(app: TestApp, id: str) -> bool:
 
 
 def write(folder: Path, scheme: str, histories: list[tuple[str, Any]]) -> int:
-    """Write histories in the place of those of the same backend."""
+    """Replace the histories of a backend in a folder, and return their number."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob(f"{scheme}-*.json"):
         old.unlink()
@@ -120,20 +120,20 @@ def write(folder: Path, scheme: str, histories: list[tuple[str, Any]]) -> int:
 
 
 def without_machine(document: Any) -> Any:
-    """A history without the names of hosts and files, which Temporal notes.
+    """Return a history without the names of hosts and files that Temporal records.
 
-    :raises ValueError: when it tells of this machine nevertheless.
+    :raises ValueError: if the history still names this machine.
     """
     text = json.dumps(document, ensure_ascii=False)
     text = re.sub(rf"\d+@{re.escape(socket.gethostname())}", "worker", text)
-    text = re.sub(r', "stackTrace": "(?:[^"\\]|\\.)*"', "", text)  # of Python; Lua's is among the details
+    text = re.sub(r', "stackTrace": "(?:[^"\\]|\\.)*"', "", text)  # Python's; Lua's is in the details
     if socket.gethostname() in text or str(HERE.parents[1]) in text or tempfile.gettempdir() in text:
         raise ValueError(f"this history names this machine: {text}")
     return json.loads(text)
 
 
 async def record_behaviour(behaviour: Behaviour, url: str) -> int:
-    """Run a behaviour, and keep its app and what it did."""
+    """Run a behaviour, and save its app and its histories."""
     scheme, folder = scheme_of(url), HERE / "apps" / behaviour.name
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / behaviour.name
@@ -197,7 +197,7 @@ async def record_orders(url: str) -> int:
 
 
 def at_rest(order: Handle, skips: bool) -> Callable[[], Awaitable[bool]]:
-    """Whether it has ended or, on real time, waits for a timer or a child."""
+    """Return a check whether the order has ended or, in real time, waits for a timer or a child."""
 
     async def check() -> bool:
         if (await order.describe()).status != RUNNING:
@@ -210,7 +210,7 @@ def at_rest(order: Handle, skips: bool) -> Callable[[], Awaitable[bool]]:
 
 
 async def record(url: str, only: list[str]) -> None:
-    """:param only: what to record; by default everything."""
+    """:param only: the names of what to record; if empty, everything is recorded."""
     known = ["orders", *(ON_TEMPORAL if scheme_of(url) == "temporal" else BEHAVIOURS_RECORDED)]
     behaviours = {behaviour.name: behaviour for behaviour in BEHAVIOURS}
     wanted = [name for name in known if name in only or not only]
@@ -224,13 +224,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("url", nargs="+", help="of a backend")
+    parser.add_argument("url", nargs="+", help="URL of a backend")
     parser.add_argument(
         "--only",
         action="append",
         default=[],
         choices=["orders", *BEHAVIOURS_RECORDED],
-        help="record this, and leave the others as they are; may be repeated",
+        help="record only this; may be repeated",
     )
     arguments = parser.parse_args()
     for url in arguments.url:

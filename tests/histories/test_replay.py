@@ -1,7 +1,7 @@
-"""Every recorded history replays on today's code: whoever is under way goes on.
+"""Every recorded history replays on the present code, so executions that are running can continue.
 
-When a test of this file fails, executions like the recorded one would be stopped by your change. Keep what they
-did (in Lua, `workflow.version` does); `record.py` says when a history may be replaced.
+If a test of this file fails, your change would stop executions like the recorded one. Keep the old behaviour for
+them (in Lua, with `workflow.version`); `record.py` says when a history may be replaced.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ HERE = Path(__file__).parent
 ORDERS = HERE.parents[1] / "examples" / "orders"
 HISTORIES = sorted(HERE.rglob("*.json"))
 MACHINE = re.compile(r"/(tmp|home|root|work|usr|Users)/|\d+@[\w.-]+|localhost")
-PAYLOAD = re.compile(r'"data": "([^"]*)"')  # as Temporal has them
+PAYLOAD = re.compile(r'"data": "([^"]*)"')  # in the format of Temporal
 
 
 @cache
 def app_of(folder: Path) -> Deployment:
-    """The app whose histories a directory holds."""
+    """Return the app whose histories are in a directory."""
     if folder.name == "orders":
         return load_app(ORDERS)
     (index,) = folder.glob("*/_index.yaml")
@@ -40,7 +40,7 @@ def app_of(folder: Path) -> Deployment:
 
 
 def replayed(document: Any, app: Deployment) -> int:
-    """Replay a history of our own format, or of a backend's: the number of its events."""
+    """Replay a history, in our own format or that of a backend, and return the number of its events."""
     if document.get("format") == FORMAT:
         return replay(document, app)
     found = [plugin.replay(document, app) for plugin in installed().backends().values() if plugin.replay]

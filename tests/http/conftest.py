@@ -1,4 +1,4 @@
-"""Serves small apps on a free port, from a separate thread, to plain clients."""
+"""Fixtures that serve small apps on a free port, from a separate thread, to plain HTTP clients."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Site:
             await self._stop.wait()
 
     def stop(self) -> None:
-        """Begin to stop; `close` waits for the end."""
+        """Start the shutdown without waiting; `close` waits until it has finished."""
         self._loop.call_soon_threadsafe(self._stop.set)
 
     def close(self) -> None:
@@ -107,7 +107,7 @@ def write(
     files: Mapping[str, str] | None = None,
     endpoints: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Path:
-    """Write an app. Routes: ``"[router] METHOD /path"`` -> the body of a Lua function."""
+    """Write an app. `routes` maps ``"[router] METHOD /path"`` to the body of a Lua function."""
     data: list[dict[str, Any]] = [
         {"name": "worker", "kind": "temporal.worker", "task_queue": "main"},
         {
@@ -151,7 +151,7 @@ def write(
 
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """``serve(routes, ...)`` writes and serves an app (see `write`); ``serve(path=...)`` an existing one."""
+    """``serve(routes, ...)`` writes and serves an app (see `write`); ``serve(path=...)`` serves an existing one."""
     with contextlib.ExitStack() as stack:
 
         def start(

@@ -1,4 +1,4 @@
-"""A client's JSON is data: no key of it makes a response of it, or anything else."""
+"""A client's JSON is plain data: none of its keys turns it into a response or any other object."""
 
 from __future__ import annotations
 

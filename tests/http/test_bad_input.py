@@ -1,4 +1,4 @@
-"""Clients that are wrong, slow or hostile: each gets its status, and the worker is unharmed."""
+"""Clients that are wrong, slow or hostile: each gets the right status, and the worker keeps serving."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def site(serve: Any) -> Any:
 
 
 def parsed(raw: bytes) -> tuple[int, dict[str, Any]]:
-    """Status and problem of one raw response."""
+    """Return the status and the problem document of one raw response."""
     head, _, body = raw.partition(b"\r\n\r\n")
     assert b"application/problem+json" in head, raw
     problem = json.loads(body)
@@ -74,7 +74,7 @@ def head(method: str, path: str, *lines: str) -> bytes:
 
 
 @pytest.mark.parametrize("path", ["/body", "/stream", "/unread"])
-def test_too_large_by_its_own_word(site: Any, path: str) -> None:
+def test_content_length_above_the_limit(site: Any, path: str) -> None:
     status, problem = parsed(site.raw(head("POST", path, f"Content-Length: {LIMIT + 1}")))
     assert (status, problem["detail"]) == (413, f"The body is larger than {LIMIT} bytes.")
     alive(site)
@@ -151,13 +151,16 @@ def test_a_client_that_does_not_read(site: Any) -> None:
         (b"POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 9000, 431),
         (b"GET /" + b"a" * 9000, 431),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),  # TLS to a server without
+        (
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+            400,
+        ),  # a TLS handshake to a server that speaks plain HTTP
         (b"GET http://other.example/x/1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404),
         (b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404),
         (b"CONNECT other.example:80 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404),
     ],
 )
-def test_what_is_no_http(site: Any, sent: bytes, status: int) -> None:
+def test_input_that_is_not_http(site: Any, sent: bytes, status: int) -> None:
     raw = site.raw(sent)
     assert parsed(raw)[0] == status
     assert b"Traceback" not in raw

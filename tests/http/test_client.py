@@ -1,4 +1,4 @@
-"""The module http_client in functions, against the app's own server."""
+"""The http_client module in functions; the requests go to the app's own server."""
 
 from __future__ import annotations
 
@@ -167,8 +167,8 @@ def test_tls(serve: Any, tmp_path: Path) -> None:
 
     assert status(ca=pem, cert=pem, key=pem) == 200
     assert status(insecure_skip_verify=True, cert=pem) == 200
-    assert status(ca=pem) == "Unavailable"  # the server wants a certificate
-    assert status(cert=pem) == "Unavailable"  # nobody vouches for the server's
+    assert status(ca=pem) == "Unavailable"  # the server requires a client certificate
+    assert status(cert=pem) == "Unavailable"  # the client does not trust the server's certificate
     assert status(ca=pem, cert=pem, server_name="other.example") == "Unavailable"
     assert status(ca=pem, cert="nonsense") == "Invalid"
 

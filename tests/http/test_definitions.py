@@ -1,4 +1,4 @@
-"""The definitions of the module http for editors hold exactly what a VM holds."""
+"""The editor definitions of the http module list exactly what a VM provides."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def defined() -> dict[str, Class]:
 
 @pytest.fixture(scope="module")
 def actual() -> dict[str, dict[str, str]]:
-    """Class of the runtime, or table of the module -> its members and their values."""
+    """Map each class of the runtime and each table of the module to its members and their values."""
     rest = " ".join(CORE[len(SANDBOX) :])
     sources = {"walk": WALK.replace("REST", f'"{rest}"'), "http": MODULE.source, **MODULE.parts}
     chunks = {name: compile_library(source.encode(), name) for name, source in sources.items()}

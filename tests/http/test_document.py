@@ -1,4 +1,4 @@
-"""The user's handler as it was written."""
+"""The handler from the user's document, unchanged."""
 
 from __future__ import annotations
 

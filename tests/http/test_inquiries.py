@@ -48,7 +48,7 @@ def test_a_workflow_is_followed_to_its_end(tmp_path: Path) -> None:
         "ActivityCompleted app:double → 42",
         "ExecutionCompleted 42",
     ]
-    assert told["pages"] > 1  # the clock went on while it waited
+    assert told["pages"] > 1  # time passed while the call waited
 
 
 def test_a_chain_of_runs_is_followed(tmp_path: Path) -> None:

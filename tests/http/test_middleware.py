@@ -1,4 +1,4 @@
-"""What stands between a server and its endpoints."""
+"""Middleware: what runs between a server and its endpoints."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_real_ip(site: Any) -> None:
         return site.get("/proxied/x", headers={"X-Forwarded-For": forwarded})
 
     assert seen("6.6.6.6, 1.2.3.4, 10.1.1.1").json()["client"] == "1.2.3.4"
-    assert seen("1.2.3.4").status_code == 429  # the limit is that of the real client
+    assert seen("1.2.3.4").status_code == 429  # the limit applies to the real client
     assert seen("2001:db8::1").json()["client"] == "2001:db8::1"
     assert seen("nonsense").json()["client"] == "127.0.0.1"
 
@@ -234,7 +234,7 @@ def test_addresses_as_proxies_write_them(site: Any, forwarded: str, client: str)
 def test_timeout(site: Any) -> None:
     answer = site.get("/slow/x")
     assert (answer.status_code, answer.json()["detail"]) == (504, "The answer took too long.")
-    assert site.get("/slow/stream").text == "ab"  # what has begun may end
+    assert site.get("/slow/stream").text == "ab"  # a response that has begun may finish
 
 
 @pytest.mark.parametrize(
@@ -251,9 +251,11 @@ def test_without_a_valid_token(site: Any, given: str | None) -> None:
 def test_with_a_valid_token(site: Any) -> None:
     assert site.get("/private/x", headers=TOKEN).status_code == 200
     assert site.get("/private/x", headers={"Authorization": "bearer other"}).status_code == 200
-    assert site.post("/private/x").status_code == 401  # even its methods are told to nobody else
+    assert (
+        site.post("/private/x").status_code == 401
+    )  # without a token, not even the allowed methods are revealed
     asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET"}
-    assert site.options("/private/x", headers=asked).status_code == 204  # cors is the outer one
+    assert site.options("/private/x", headers=asked).status_code == 204  # cors is the outer middleware
 
 
 def test_requests_do_not_wait_for_each_other(site: Any) -> None:

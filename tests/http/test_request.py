@@ -1,4 +1,4 @@
-"""What a function learns about its request."""
+"""What a function can read from its request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a function answers, and what becomes of its mistakes."""
+"""What a function sends as its response, and how its mistakes are reported."""
 
 from __future__ import annotations
 
@@ -133,8 +133,8 @@ def test_failures_tell_no_secrets(site: Any, path: str, caplog: pytest.LogCaptur
     assert body["title"] == "Internal Server Error"
     assert "secret" not in answer.text
     assert ".lua" not in answer.text
-    assert "find-me" in caplog.text  # but the log tells all
-    assert site.get("/table").status_code == 200  # and the worker is unharmed
+    assert "find-me" in caplog.text  # but the log has all the details
+    assert site.get("/table").status_code == 200  # and the worker keeps serving
 
 
 def test_headers_cannot_be_injected(site: Any) -> None:

@@ -1,4 +1,4 @@
-"""Which resource a path names."""
+"""Which endpoint a path selects."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_methods_may_be_split_over_routers() -> None:
     table = Routes([reading, writing])
     assert table.find("/a/1", "POST")[0] is writing
     assert table.find("/a/1", "HEAD")[0] is reading
-    assert table.find("/a/1", "PUT")[0] is reading  # it answers 405
+    assert table.find("/a/1", "PUT")[0] is reading  # it is found, and the server answers 405
 
 
 def test_patterns() -> None:

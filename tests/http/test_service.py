@@ -1,4 +1,4 @@
-"""Servers: how they start and stop, what they tell about themselves, and TLS."""
+"""Servers: start and stop, health, metrics and access log, and TLS."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_admin(site: Any) -> None:
     assert site.get(f"{site.admin}/readyz").text == "ready\n"
     assert site.get(f"{site.admin}/nothing").status_code == 404
     assert site.post(f"{site.admin}/healthz").status_code == 405
-    assert site.get("/metrics").status_code == 404  # it is on its own address only
+    assert site.get("/metrics").status_code == 404  # metrics are served on the admin address only
 
 
 def test_metrics(site: Any) -> None:
@@ -132,7 +132,7 @@ def test_event_streams_end_with_the_server(serve: Any) -> None:
         assert b"200 OK" in sock.recv(1000)
         began = time.monotonic()
         site.close()
-    assert time.monotonic() - began < 5  # though requests may take 10 s to end
+    assert time.monotonic() - began < 5  # although requests get 10 s to finish
 
 
 def test_an_address_in_use(serve: Any, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_an_address_in_use(serve: Any, tmp_path: Path) -> None:
 
 
 def certificate(folder: Path) -> Path:
-    """A certificate for 127.0.0.1 that signs itself; returns the file with both it and its key."""
+    """Write a self-signed certificate for 127.0.0.1; return the file that holds it and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = dt.datetime.now(dt.UTC)

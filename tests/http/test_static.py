@@ -1,4 +1,4 @@
-"""Files, and no others."""
+"""Static files: the files of the directory are served, and nothing outside of it."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_fallback(site: Any) -> None:
         "/files/%ff",
     ],
 )
-def test_no_way_out(site: Any, path: str) -> None:
+def test_paths_cannot_leave_the_directory(site: Any, path: str) -> None:
     raw = site.raw(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
     assert raw.startswith(b"HTTP/1.1 404 ")
     assert b"application/problem+json" in raw

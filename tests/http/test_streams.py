@@ -1,4 +1,4 @@
-"""Bodies that come and go in parts, and clients that leave."""
+"""Bodies that are received and sent in parts, and clients that disconnect."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_stream_that_breaks_is_cut(site: Any, caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.ERROR):
         raw = site.raw(b"GET /breaks HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b"begun" in raw
-    assert not raw.endswith(b"0\r\n\r\n")  # the client can tell that this is not all
+    assert not raw.endswith(b"0\r\n\r\n")  # so the client can tell that the response is incomplete
     assert b"secret" not in raw
     assert "Exception in ASGI" not in caplog.text
 

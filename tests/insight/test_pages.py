@@ -1,4 +1,4 @@
-"""Lists in pages: every run once, in order, whatever comes or goes between two pages."""
+"""Lists in pages: every run once and in order, even if runs start or disappear between two pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ US = 1_000
 
 
 class Runs:
-    """A list of runs, as a store would give it; keeps the queries that it was asked."""
+    """A list of runs, as a store would return it. It notes the queries that it receives."""
 
     def __init__(self, *starts: int) -> None:
         self.runs: list[Description] = []
@@ -80,7 +80,7 @@ async def test_a_run_that_starts_between_two_pages_is_not_on_the_next() -> None:
     assert [run.run_id for run in (*first.items, *second.items)] == ["r-2", "r-1", "r-0"]
 
 
-async def test_a_run_that_goes_between_two_pages_hides_no_other() -> None:
+async def test_a_run_that_disappears_between_two_pages_hides_no_other() -> None:
     runs = Runs(1 * US, 2 * US, 3 * US)
     first = await page_of(runs, "", 2, "")
     runs.runs = [run for run in runs.runs if run.run_id != "r-1"]
@@ -105,7 +105,7 @@ def _forged(text: str) -> str:
     ["x", "!", "\u00e9", "\x1b[31m", "bm8", *map(_forged, ("[]", '["1",[]]', "[1]", "{}", "[1e400,[]]"))]
     + [_forged(f"[{time},[]]") for time in (10**18, -(10**18), 10**30)],
 )
-async def test_a_bad_cursor_is_told(cursor: str) -> None:
+async def test_a_bad_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(Error) as caught:
         await page_of(Runs(1), "", 2, cursor)
     assert caught.value.kind == INVALID

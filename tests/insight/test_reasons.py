@@ -51,7 +51,7 @@ def test_spans(seconds: int, text: str) -> None:
     assert span(seconds * SECOND) == text
 
 
-def test_a_failing_activity_tells_the_failure_and_what_is_next() -> None:
+def test_a_failing_activity_shows_its_failure_and_its_next_attempt() -> None:
     failure = Failure("503\x1b[31m\nred", "Unavailable")
     charge = _charge(attempt=8, failure=failure, next_attempt=NOW + 40 * SECOND)
     assert reason(_run(activities=[charge]), NOW, _queues(1)) == (
@@ -59,32 +59,32 @@ def test_a_failing_activity_tells_the_failure_and_what_is_next() -> None:
     )
 
 
-def test_an_activity_that_was_asked_to_end_is_told() -> None:
+def test_an_activity_that_was_asked_to_end_says_so() -> None:
     for attempt in (1, 2):
         charge = _charge(attempt=attempt, started=NOW - 5 * SECOND, canceled=True)
         said = reason(_run(activities=[charge]), NOW)
-        assert "runs since 5 s" in said
-        assert said.endswith("; it was asked to end, and has not ended yet")
+        assert "has been running for 5 s" in said
+        assert said.endswith("; its cancellation was requested, but it has not ended yet")
 
 
 def test_a_queue_without_workers_comes_before_what_waits_on_it() -> None:
     task = _run(task=PendingTask("orders", NOW - SECOND))
     assert reason(task, NOW, _queues(0)) == "no worker polls task queue orders"
     assert reason(task, NOW, _queues(1)).startswith(
-        "its workflow task waits for a worker of task queue orders"
+        "its workflow task has waited 1 s for a worker of task queue orders"
     )
-    assert reason(task, NOW).startswith("its workflow task waits for a worker of task queue orders")
+    assert reason(task, NOW) == "its workflow task has waited 1 s for a worker of task queue orders"
     charge = _run(activities=[_charge()])
     assert reason(charge, NOW, _queues(0)).startswith(
         "no worker polls task queue orders, on which app:charge"
     )
-    assert reason(charge, NOW, _queues(1)).startswith("app:charge waits for a worker of task queue orders")
+    assert reason(charge, NOW, _queues(1)) == "app:charge has waited 1 min for a worker of task queue orders"
 
 
 def test_a_parked_run_says_when_it_is_tried_again_or_how_to_release_it() -> None:
     later = Parked("code changed", 2, NOW - 60 * SECOND, NOW + 5 * SECOND)
     assert reason(_run(parked=later), NOW) == (
-        "parked since 1 min, its workflow task has failed 2 times: code changed; tried again in 5 s"
+        "parked for 1 min, because its workflow task has failed 2 times: code changed; next try in 5 s"
     )
     assert reason(_run(parked=Parked("silent")), NOW).endswith("release it with `saros release order-1`")
 

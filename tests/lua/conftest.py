@@ -1,4 +1,4 @@
-"""Fixtures that run Lua code as a program of its own, in a real VM, without an app around it."""
+"""Fixtures that run Lua code as a separate program, in a real VM, without an app."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def run() -> Callable[..., Any]:
 
 @pytest.fixture
 def failure(run: Callable[..., Any]) -> Callable[..., tuple[str, bool | None, str]]:
-    """Evaluates an expression that returns ``nil, err``, and returns kind, retryable and message of err."""
+    """Evaluates an expression that returns ``nil, err``; returns the kind, retryable and message of err."""
 
     def failed(expression: str, *args: Any, **options: Any) -> tuple[str, bool | None, str]:
         code = f"local v, err = {expression} return {{v == nil, err:kind(), err:retryable(), err:message()}}"

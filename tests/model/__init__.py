@@ -1,1 +1,1 @@
-"""Model tests: random programs, and the laws that hold whatever happens to them."""
+"""Model tests: random programs, and laws that hold no matter what happens to them."""

@@ -24,7 +24,7 @@ def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture
 def stepped_redis_port(own_clock: Any, tmp_path: Path) -> Iterator[int]:
-    """The URL of a server with a settable clock."""
+    """The port of a server with a settable clock."""
     folder = tmp_path / "redis"
     folder.mkdir()
     with serving(folder, own_clock.environment) as port:

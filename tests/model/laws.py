@@ -1,4 +1,4 @@
-"""What must hold of every execution, whatever happened to it and its workers."""
+"""Laws that hold for every execution, no matter what happened to it and its workers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ INTERRUPTED = ["error", "Canceled"]
 
 
 async def check_histories(app: App) -> int:
-    """Of every run that the backend holds; gives the number of events.
+    """Check every run that the backend holds, and return the number of events.
 
-    :raises AssertionError: naming the run and the law.
+    :raises AssertionError: if a law is broken; names the run and the law.
     """
     events = 0
     async for info in app.list():
@@ -57,9 +57,9 @@ def state_is_the_replay_of_history(app: App, page: HistoryPage) -> None:
 
 
 def check_log(ops: list[Op], state: Any, cancelled: bool) -> None:
-    """Every operation gave what it had to, in the order of the program.
+    """Check that every operation gave the expected result, in the order of the program.
 
-    :param cancelled: whether somebody asked for it: then any operation may have been interrupted instead.
+    :param cancelled: whether the execution was asked to cancel; then any operation may be interrupted instead.
     """
     check_block(ops, state["log"], state["branches"], cancelled, forks=iter(range(1, 1000)))
 
@@ -107,10 +107,10 @@ def _right(op: Op, value: Any, cancelled: bool) -> bool:
 
 
 def check_messages(got: list[Any], sent: dict[str, int], told: dict[str, int], cancelled: bool) -> None:
-    """None is lost, none comes twice, and those of one sender come in the order in which they were sent.
+    """Check that no message is lost or comes twice, and that those of one sender come in the order of sending.
 
     :param sent: number of messages by outside sender; all were accepted.
-    :param told: the same by child, of those whose end the program saw.
+    :param told: number of messages by child, for the children whose end the program saw.
     """
     by_sender: dict[str, list[int]] = {}
     for sender, number in got:
@@ -125,7 +125,7 @@ def check_messages(got: list[Any], sent: dict[str, int], told: dict[str, int], c
 
 
 def children(ops: list[Op], state: Any) -> dict[str, int]:
-    """Number of messages by child, of a program's own children that ended well."""
+    """Return the number of messages by child, for the program's own children that completed."""
     found: dict[str, int] = {}
 
     def look(ops: list[Op], log: list[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Random programs for `app/main.lua`, and random things that happen to them."""
+"""Random programs for `app/main.lua`, and random happenings while they run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,12 @@ HAPPENS = (
 
 
 class Happening(NamedTuple):
-    """:param what: one of `HAPPENS`; :param who: to which program; :param how: its sender, or how long it takes."""
+    """Something that happens to a program.
+
+    :param what: one of `HAPPENS`.
+    :param who: the number of the program.
+    :param how: the number of the sender, or the length in milliseconds.
+    """
 
     what: str
     who: int
@@ -87,7 +92,7 @@ SCENARIOS = st.builds(
 
 
 def named(ops: list[Op], name: str) -> list[Op]:
-    """A program whose children have names, by which they sign their messages."""
+    """Return the program with names for its children, who sign their messages with them."""
     result = []
     for number, op in enumerate(ops):
         own = f"{name}.{number}"
@@ -100,7 +105,7 @@ def named(ops: list[Op], name: str) -> list[Op]:
 
 
 def every(ops: list[Op]) -> Iterator[Op]:
-    """All operations, those of children and branches too."""
+    """Yield all operations, including those of children and branches."""
     for op in ops:
         yield op
         yield from every(op.get("ops", []))

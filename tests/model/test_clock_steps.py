@@ -1,4 +1,4 @@
-"""Random waits of every kind while the clocks are set forward and back: none is shorter or longer for it.
+"""Random waits of every kind while the clocks are set forward and back: no wait gets shorter or longer.
 
 ``MODEL_PROGRAMS=1000 pytest tests/model/test_clock_steps.py`` tries more of them.
 """
@@ -25,7 +25,7 @@ from .test_random_programs import NUMBERS, sizes
 
 APP = Path(__file__).parent / "clocked"
 LATE_S = 30.0
-"""A busy machine may take its time, but no hours."""
+"""A busy machine may be late, but not by hours."""
 RESTART_MS = 150
 FALLS = 4
 HOURS_3 = 3 * 3_600
@@ -50,13 +50,17 @@ WAITS: dict[str, tuple[int, Any]] = {
     "child_is_delayed": (1, "ended"),
     "child_retries": (1, "ended"),
 }
-"""What each operation of `clocked/main.lua` gives, and how many times its number of milliseconds it takes."""
+"""Operation of `clocked/main.lua` -> how many times its number of milliseconds it takes, and its result."""
 
 Branches = list[list[tuple[str, int]]]
 
 
 class Event(NamedTuple):
-    """:param step_s: by how many seconds a clock is set; :param after_ms: how long it takes to come."""
+    """Something that happens while the programs run.
+
+    :param step_s: how far a clock is set forward, or back if negative.
+    :param after_ms: the time since the event before.
+    """
 
     what: str
     step_s: float
@@ -81,7 +85,7 @@ EVENTS = st.lists(
 
 
 class Clocks:
-    """The times of day of this process and of a server, to be set."""
+    """The wall clocks of this process and of a server, which can be set."""
 
     def __init__(self, set_there: Callable[[float], None] = lambda seconds: None) -> None:
         self._set_there = set_there
@@ -112,7 +116,7 @@ async def live(branches: Branches, events: list[Event], url: str, clocks: Clocks
                 clocks.step(event.what, event.step_s)
             elif isinstance(app.backend, StoreBackend) and app.backend.workflow_worker is not None:
                 app.backend.workflow_worker.drop_all()
-        # A tick that is late by less than its interval does not delay the next, which so may come a step early.
+        # A tick that is late by less than its interval does not delay the next, so the next may be early by a step.
         slack_ms = sum(event.step_s * 1000 for event in events if 0 < event.step_s < 1)
         check(branches, await order.result(2 * LATE_S), slack_ms)
         await check_falls(app, began)
@@ -120,7 +124,7 @@ async def live(branches: Branches, events: list[Event], url: str, clocks: Clocks
 
 
 def check(branches: Branches, results: list[list[list[Any]]], slack_ms: float) -> None:
-    """No wait was early, none very late, and each ended as it had to."""
+    """Check that no wait was early or very late, and that each ended as expected."""
     for ops, noted in zip(branches, results, strict=True):
         for (op, ms), (took, value) in zip(ops, noted, strict=True):
             times, wanted = WAITS[op]
@@ -132,7 +136,7 @@ def check(branches: Branches, results: list[list[list[Any]]], slack_ms: float) -
 
 
 async def check_falls(app: saros.App, began: int) -> None:
-    """The service was started again after its delays."""
+    """Check that the service restarted, each time after its delay."""
     while len(falls := [fall for fall in await app.call("app:falls") if fall > began]) < FALLS:
         assert time.monotonic_ns() - began < LATE_S * 1e9, falls
         await asyncio.sleep(0.02)

@@ -1,5 +1,5 @@
-"""Random families: parents that end while their children are being started, ids that are used again, cancels of what
-waits for its time, and updates that meet the end of a run.
+"""Random families: parents that end while their children start, ids that are used again, cancels of delayed starts
+and retries, and updates that arrive while a run ends.
 
 ``MODEL_PROGRAMS=1000 pytest tests/model`` tries more of them.
 """
@@ -31,7 +31,10 @@ ENDS = ("complete", "fail", "retry", "continue", "terminate")
 
 
 class Family(NamedTuple):
-    """:param waits: the parent ends when it is told to, otherwise in its first task."""
+    """A parent and its children.
+
+    :param waits: the parent ends when it is told to; otherwise it ends in its first workflow task.
+    """
 
     policies: list[str]
     ends: str
@@ -113,7 +116,7 @@ class Life:
         await asyncio.sleep(0)
 
     async def update(self, number: int) -> None:
-        """One that is told to have succeeded counts; one that fails was not carried out."""
+        """Count an update if it succeeds; one that fails must not have been applied."""
         try:
             await self.first.get(f"f{number}").update("add", 1)
         except saros.Error as error:
@@ -131,7 +134,7 @@ class Life:
             return ""
 
     async def end(self) -> None:
-        """End every parent; then no child is left but those that may be."""
+        """End every parent, then check that only the children remain that may outlive it."""
         self.second.start_workers()
         for number, family in enumerate(self.families):
             await self.end_parent(number, family)
@@ -152,7 +155,7 @@ class Life:
             await ignored(self.first.get(id).cancel("do not wait"))
         if family.ends == "retry":
             await ignored(self.first.get(id).signal("go"))
-            await eventually(self.follows(id), f"another attempt of {id} waits for its time, or none")
+            await eventually(self.follows(id), f"{id} has ended, or its next attempt is delayed")
             await ignored(self.first.get(id).cancel("do not wait"))
         while await self.status(id) == RUNNING:
             await ignored(self.first.get(id).signal("go"))
@@ -160,7 +163,9 @@ class Life:
         with contextlib.suppress(saros.Error):
             total = await self.second.get(id).result(LIMIT_S)
             await asyncio.gather(*self.asking[number])
-            assert total == self.applied[number], f"{total} updates of {id}, and {self.applied} were told"
+            assert total == self.applied[number], (
+                f"{id} applied {total} updates; confirmed by parent: {self.applied}"
+            )
 
     def follows(self, id: str) -> Any:
         async def found() -> bool:
@@ -176,7 +181,7 @@ class Life:
         return found
 
     async def outlived(self, child: str, policy: str) -> None:
-        """A stranger runs until it is told to end, as does a child that was abandoned, if it was asked for."""
+        """A stranger runs until it is told to end; so does an abandoned child, if it was started."""
         status = await self.status(child)
         if child not in self.strangers:
             assert status in ("", RUNNING, "completed"), f"{child}, to be abandoned, is {status}"
@@ -188,7 +193,7 @@ class Life:
 
 
 async def ignored(request: Awaitable[object]) -> None:
-    """What is asked of something that may have ended."""
+    """Send a request to an execution that may have ended."""
     try:
         await request
     except saros.Error as error:

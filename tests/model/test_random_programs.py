@@ -1,7 +1,7 @@
 """Random programs on random schedules of messages, cancels, lost caches and workers that come and go.
 
-The programs are the same on every run. ``MODEL_PROGRAMS=5000 pytest tests/model`` tries as many others, and
-shrinks what breaks a law to the smallest such scenario.
+The programs are the same on every run. ``MODEL_PROGRAMS=5000 pytest tests/model`` tries that many others, and
+shrinks a scenario that breaks a law to the smallest one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NUMBERS = itertools.count(1)
 
 
 def sizes(programs: int) -> settings:
-    """As many programs, the same ones on every run unless more are asked for."""
+    """Return settings for this many programs: the same ones on every run, unless `MODEL_PROGRAMS` asks for more."""
     return settings(
         max_examples=MORE or programs,
         derandomize=not MORE,
@@ -43,12 +43,12 @@ def sizes(programs: int) -> settings:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have workflow tasks wait for their local calls so shortly that many outlive them."""
+    """Make workflow tasks wait so briefly for their local activities that many outlive the task."""
     monkeypatch.setattr(local, "PATIENCE_S", 0.01)
 
 
 class Play:
-    """One scenario: two openings of the app, of which each may have workers, and the programs' executions."""
+    """One scenario: the executions of its programs, and two openings of the app, each with or without workers."""
 
     def __init__(self, first: saros.App, second: saros.App, scenario: Scenario) -> None:
         self.openings = first, second
@@ -103,10 +103,10 @@ class Play:
         await asyncio.sleep(0)
 
     async def query(self, handle: saros.Handle) -> None:
-        """What has happened so far replays; a run that has not begun, or starts over, has no handler yet."""
+        """Check that the history so far replays. A run that has not begun, or starts over, has no handler yet."""
         page = await self.openings[1].backend.history(handle.id)
         if not page.records:
-            return  # it would wait for the first task, and perhaps there is no worker
+            return  # the query would wait for the first workflow task, and perhaps there is no worker
         try:
             await handle.query("state")
         except saros.Error as error:
@@ -114,7 +114,10 @@ class Play:
                 raise
 
     async def ended(self, handle: saros.Handle) -> Any:
-        """The result; what it still waits for is told, when it does not come."""
+        """Return the result.
+
+        :raises AssertionError: if it does not come; names the open runs and their last events.
+        """
         try:
             return await self.openings[1].get(handle.id).result(LIMIT_S)
         except saros.Error as error:
@@ -133,7 +136,7 @@ class Play:
         cancelled = self.cancelled[number]
         check_log(ops, result, cancelled)
         check_messages(result["got"], self.sent[number], children(ops, result), cancelled)
-        # A query is answered from a replay, while the result is of live code.
+        # The answer of a query comes from a replay, the result from live code.
         assert await self.openings[1].get(self.handles[number].id).query("state") == result
 
 

@@ -1,4 +1,4 @@
-"""A receiver of OTLP over HTTP in this process."""
+"""An OTLP/HTTP receiver that runs in this process."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def observed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """A receiver for the traces of apps that open from now on."""
+    """A receiver for the traces of apps that are opened from now on."""
     found = Receiver()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{found.url}/v1/traces")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")

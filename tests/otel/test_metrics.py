@@ -1,4 +1,4 @@
-"""Gauges of workers and queues, and the use of the cache."""
+"""Gauges of workers and task queues, and counters of the workflow cache."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Series = dict[tuple[str, str], float]
 
 
 def _series(app: Any) -> Series:
-    """Values by the name of the series and the label that tells its kind."""
+    """Map (name of the series, label that tells its kind) to the value."""
     found: Series = {}
     _, text = app.deployment.observer.metrics()
     for family in text_string_to_metric_families(text.decode()):
@@ -52,11 +52,50 @@ def test_queues_slots_and_the_cache(url: str, tmp_path: Path, monkeypatch: pytes
             await eventually(told, "the gauges of queues", 60)
             found = _series(app)
             assert found["saros_sticky_cache_hit_total", ""] >= 3
-            if not url.startswith("temporal"):  # a slow server may have a task replayed
+            if not url.startswith("temporal"):  # with a slow server, a workflow task may be replayed
                 assert ("saros_sticky_cache_miss_total", "") not in found
                 assert found["saros_task_queue_depth", "workflow"] == 0
                 assert found["saros_task_queue_age", "activity"] == 0
                 assert found["saros_worker_task_slots_available", "ActivityWorker"] > 0
                 assert ("saros_worker_task_slots_used", "WorkflowWorker") in found
+
+    asyncio.run(scenario())
+
+
+def test_parked_runs_and_what_lua_uses(url: str, tmp_path: Path) -> None:
+    path = lua_app(tmp_path, workflows={"main": "for _ = 1, 100000 do end time.sleep(1) return true"})
+    id = f"measured-{new_id()[:13]}"
+
+    def value(app: Any, name: str) -> float:
+        return _series(app).get((name, ""), 0)
+
+    async def scenario() -> None:
+        async with open_app(path, url) as app:
+            assert await (await app.start("app:main", id=id)).result(timeout=60)
+            assert value(app, "saros_lua_instructions_total") >= 100_000
+            source = tmp_path / "main.lua"
+            good = source.read_text()
+            source.write_text("this is not Lua")
+            app.deployment.refresh()
+            broken = await app.start("app:main", id=f"{id}-broken")
+            await eventually(lambda: value(app, "saros_parked_executions") == 1, "it is parked", 60)
+            source.write_text(good)
+            assert await broken.result(timeout=120)
+            await eventually(lambda: value(app, "saros_parked_executions") == 0, "it goes on", 60)
+
+    asyncio.run(scenario())
+
+
+def test_the_memory_of_live_programs(tmp_path: Path) -> None:
+    path = lua_app(tmp_path, workflows={"main": "process.inbox():receive() return true"})
+
+    async def scenario() -> None:
+        async with open_app(path, "memory://") as app:
+            handle = await app.start("app:main", id="held")
+            name = ("saros_lua_memory", "")
+            await eventually(lambda: _series(app).get(name, 0) > 10_000, "its memory is told", 60)
+            await handle.signal("go")
+            assert await handle.result(timeout=60)
+            await eventually(lambda: _series(app)[name] == 0, "it is given back", 60)
 
     asyncio.run(scenario())

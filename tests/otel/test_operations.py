@@ -1,4 +1,4 @@
-"""The dashboard and the alert rules name metrics that exist."""
+"""The dashboard and the alert rules only name metrics that exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traces: one from an HTTP request to the signal of another workflow, on every backend, and each span once."""
+"""Traces: one trace leads from an HTTP request to a signal of another workflow; every span is exported once."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_one_trace_from_http_to_a_signal(url: str, receiver: Any, tmp_path: Path
 
 
 def test_a_replay_writes_no_span_twice(url: str, receiver: Any, tmp_path: Path) -> None:
-    """Without a cache, every workflow task replays; two deployments share the work where they can meet."""
+    """Without a cache, every workflow task replays; on backends with a server, two deployments share the work."""
     id = f"traced-{new_id()[:13]}"
     main = 'for _ = 1, 3 do funcs.call("app:note") time.sleep(5) end return true'
     path = lua_app(
@@ -140,3 +140,51 @@ def test_a_replay_writes_no_span_twice(url: str, receiver: Any, tmp_path: Path) 
     assert len(runs) == 6
     assert len({run.span_id for run in runs}) == 6
     assert len(receiver.named("StartActivity:app:note")) == 18
+
+
+LONG = """
+local w = require("workflow")
+w.on_update("add", function() return 1 end)
+funcs.call("app:note")
+w.exec("app:child", 1)
+process.inbox():receive()
+return true
+"""
+
+
+def test_a_linked_run_has_its_own_trace_and_updates_are_links(
+    url: str, receiver: Any, tmp_path: Path
+) -> None:
+    id = f"linked-{new_id()[:13]}"
+    path = lua_app(
+        tmp_path,
+        workflows={"main": LONG, "child": "return 1"},
+        functions={"note": "return true"},
+        meta={"main": {"trace": "linked"}},
+    )
+
+    async def scenario() -> None:
+        async with open_app(path, url) as app:
+            handle = await app.start("app:main", id=id)
+            assert await handle.update("add") == 1
+            await handle.signal("go")
+            assert await handle.result(timeout=60)
+            for name in ("RunWorkflow:app:main", "RunWorkflow:app:child", "RunActivity:app:note"):
+                await eventually(lambda name=name: len(receiver.named(name)) == 1, f"the span {name}")
+            await eventually(lambda: len(receiver.named("UpdateWorkflow")) == 1, "the update's span")
+
+    asyncio.run(scenario())
+    (start,) = receiver.named("StartWorkflow:app:main")
+    (update,) = receiver.named("UpdateWorkflow")
+    (run,) = receiver.named("RunWorkflow:app:main")
+    (activity,) = receiver.named("StartActivity:app:note")
+    (attempt,) = receiver.named("RunActivity:app:note")
+    (child,) = receiver.named("RunWorkflow:app:child")
+    assert run.trace_id != start.trace_id
+    assert run.parent_span_id == b""
+    links = [(link.trace_id, link.span_id) for link in run.links]
+    assert (start.trace_id, start.span_id) in links
+    assert (update.trace_id, update.span_id) in links
+    assert _is_child(activity, run)
+    assert _is_child(attempt, activity)
+    assert _is_child(child, run)

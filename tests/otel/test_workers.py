@@ -1,4 +1,4 @@
-"""Spans of runs whose worker is killed in the middle, `saros trace`, and the context of activities in Python."""
+"""Spans of runs whose worker is killed midway, `saros trace`, and the span context of Python activities."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_killed_worker_leaves_each_span_once(
             (path / "open").touch()
             assert [await handle.result(timeout=60) for handle in handles] == [0, 1, 2, 3]
             await eventually(lambda: len(receiver.named("RunWorkflow:app:main")) >= 4, "their spans", 60)
-        workers[1].end(15)  # it writes out what it holds
+        workers[1].end(15)  # a graceful end exports the spans that are still buffered
 
     asyncio.run(scenario())
     runs = receiver.named("RunWorkflow:app:main")

@@ -1,4 +1,4 @@
-"""The example plugin, installed as a distribution of its own beside the ones of this environment."""
+"""The example plugin, installed as a separate distribution next to those of this environment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SLUG = (
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory that holds what ``pip install --target`` puts there: the package, and its metadata."""
+    """A directory with what ``pip install --target`` writes: the package and its metadata."""
     target = tmp_path_factory.mktemp("site")
     project = tomllib.loads((HERE / "pyproject.toml").read_text("utf-8"))["project"]
     shutil.copytree(HERE / "saros_extras", target / "saros_extras")
@@ -51,7 +51,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def plugins(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugins]:
-    """What is installed, with the example."""
+    """The installed plugins, including the example."""
     monkeypatch.syspath_prepend(str(site))
     importlib.invalidate_caches()
     plugins = Plugins()
@@ -66,7 +66,7 @@ def plugins(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugins]:
 
 
 def app_with(path: Path, **parts: Any) -> Path:
-    """An app whose entry `named` may require the module."""
+    """Write an app whose entry `named` may require the module."""
     entry = {"name": "named", "kind": "workflow.lua", "source": "file://named.lua", "modules": ["slug"]}
     source = f"return function(...) {SLUG} end\n"
     return lua_app(path, entries=(entry, *parts.pop("entries", ())), files={"named.lua": source}, **parts)
@@ -141,7 +141,7 @@ def test_the_backend_is_selected_by_its_scheme(plugins: Plugins, tmp_path: Path)
 
 
 def test_the_backend_is_held_to_the_whole_suite(site: Path, tmp_path: Path) -> None:
-    """In a process of its own, which finds the plugin as it finds every other, by nothing but its scheme."""
+    """The suite runs in a separate process, which finds the plugin like any other: by the scheme of the URL."""
     command = [sys.executable, "-m", "pytest", str(ROOT / "tests" / "conformance"), "--backend", "dict"]
     command += ["-q", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "suite")]
     path = os.pathsep.join([str(site), *(part for part in sys.path if part)])

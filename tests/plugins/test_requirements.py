@@ -1,4 +1,4 @@
-"""What the distributions ask for keeps versions with known holes out."""
+"""The lower bounds of the dependencies exclude versions with known vulnerabilities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Type hints of ``function.python``: arguments arrive as what they say, or the call is Invalid."""
+"""Type hints of ``function.python``: arguments arrive as the hinted types, or the call fails as Invalid."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ NAMES += ["service", "method", "partial"]
 
 @pytest.fixture(scope="module")
 def call(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Calls a function of the app; gives its value, or the error that it raised."""
+    """Calls a function of the app; returns its value, or the error that it raised."""
     path = sys.path.copy()
     with asyncio.Runner() as runner:
         entries = {name.replace("_", "-"): f"typed_tools:{name}" for name in NAMES if name != "told"}
@@ -267,7 +267,7 @@ def test_what_does_not_fit_is_invalid_and_names_the_argument(
 
 def test_defaults_and_the_rest(call: Any) -> None:
     assert call("defaults", "a") == ["a", 7, None]
-    assert call("defaults", "a", None) == ["a", 7, None]  # nil of Lua is what was not given
+    assert call("defaults", "a", None) == ["a", 7, None]  # Lua's nil counts as an argument that was not given
     assert call("defaults", "a", None, "red") == ["a", 7, "red"]
     assert call("rest", "a") == ["a", []]
     assert call("rest", "a", 1, 1) == ["a", ["Level", "Level"]]

@@ -1,4 +1,4 @@
-"""What Python code may give as inputs and results."""
+"""The values that Python code may pass as inputs and return as results."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def refused(path: Path, url: str) -> saros.Error:
 
 @pytest.fixture
 def user(server: Any, acl: Any) -> Any:
-    """Makes a user of the shared server, as documented but for some more rules, and gives its URL."""
+    """Creates the documented user with some extra rules on the shared server, and returns its URL."""
     made: list[str] = []
 
     def make(*rules: str) -> str:
@@ -69,7 +69,7 @@ def test_conforms_with_the_documented_user(
     with server.client() as redis:
         name = url.partition(":secret")[0].rpartition("/")[2]
         denied = {entry["object"] for entry in redis.acl_log() if entry["username"] == name}
-    assert denied <= {"client", "client|setinfo"}  # redis-py tells its name, and does not mind
+    assert denied <= {"client", "client|setinfo"}  # redis-py sends its name, and ignores a refusal
 
 
 @pytest.mark.parametrize(

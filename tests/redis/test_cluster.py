@@ -122,7 +122,7 @@ def test_the_documented_user_of_a_cluster(nodes: list[Any], acl: Any, tmp_path: 
     for node in nodes:
         with node.client() as client:
             denied = {entry["object"] for entry in client.acl_log()}
-        assert denied <= {"client", "client|setinfo"}  # redis-py tells its name, and does not mind
+        assert denied <= {"client", "client|setinfo"}  # redis-py sends its name, and ignores a refusal
 
 
 def test_clusters_and_single_servers_are_told_apart(nodes: list[Any], server: Any, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_processes_of_other_nodes_on_a_cluster(nodes: list[Any], tmp_path: Path)
 
 
 def test_a_master_of_a_cluster_is_killed(replicated: list[Any], tmp_path: Path) -> None:
-    """A replica takes over, and workflows of all partitions finish, also those whose master it was."""
+    """A replica takes over, and workflows of all partitions finish, including those of the killed master."""
     body = """
         local sum = 0
         for i = 1, input do

@@ -1,4 +1,4 @@
-"""What counts only when replicas or disks have it; and Valkey, which has WAITAOF."""
+"""Writes that are acknowledged only once replicas or disks have them; and Valkey, which has WAITAOF."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_what_is_on_the_disks_of_replicas_counts(
         pass
     monkeypatch.setattr(
         "saros_redis.server.client.FSYNC_MS", 1_500
-    )  # replicas say once a second what they have
+    )  # replicas report their offsets once a second
 
     def no_file() -> None:
         with replica.client() as redis:

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 import saros
+from saros.model.background import Job
 from saros.model.errors import INVALID, PERMISSION_DENIED, UNAVAILABLE
-from saros_testing import lua_app
+from saros_redis import store
+from saros_redis.server.check import check
+from saros_testing import eventually, lua_app
 
 
 def refused(path: Path, url: str) -> saros.Error:
@@ -154,5 +157,39 @@ def test_writes_wait_for_replicas(app: Path, new_server: Any) -> None:
                 await opened.start("app:main", id="y")
             assert raised.value.kind == UNAVAILABLE
             assert "0 of 1 replicas have the last write" in raised.value.message
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("how", ["refused", "cancelled"])
+def test_an_opening_that_fails_closes_its_connections(
+    app: Path, new_server: Any, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    server = new_server(*(["--maxmemory-policy", "allkeys-lru"] if how == "refused" else []))
+
+    async def attempt() -> None:
+        async with saros.open(app, backend=server.url(), workers=False):
+            pass
+
+    async def main() -> None:
+        checked = asyncio.Event()
+
+        async def checks_for_ever(client: Any, commands: Any) -> int:
+            await check(client, commands)
+            checked.set()
+            await asyncio.Event().wait()
+            return 0
+
+        if how == "cancelled":
+            monkeypatch.setattr(store, "check", checks_for_ever)
+        with server.client() as redis:
+            job = Job(attempt(), "an opening")
+            if how == "cancelled":
+                await checked.wait()
+                assert len(redis.client_list()) > 1
+                job.cancel()
+            await asyncio.wait({job.task})
+            assert how == "cancelled" or isinstance(job.failure(), saros.Error)
+            await eventually(lambda: len(redis.client_list()) == 1, "its connections are closed")
 
     asyncio.run(main())

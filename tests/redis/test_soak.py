@@ -1,4 +1,4 @@
-"""The soak (bench/soak.py) sees what it is there to see: a step that counts twice, and one that is lost."""
+"""The soak (bench/soak.py) detects the faults it looks for: a step that counts twice, and a step that is lost."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def lost(redis: Any, key: str) -> None:
 @pytest.mark.parametrize(
     ("plant", "fault"), [(doubled, "has the end of step 1 2 times"), (lost, "has no end of step 1")]
 )
-def test_a_soak_tells_of_what_was_planted(
+def test_the_soak_reports_planted_faults(
     server: Any, tmp_path: Path, orders: Any, plant: Callable[[Any, str], None], fault: str
 ) -> None:
     path = lua_app(

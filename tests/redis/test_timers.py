@@ -1,4 +1,4 @@
-"""Very many deadlines that are due at once."""
+"""Many deadlines that are due at once."""
 
 from __future__ import annotations
 

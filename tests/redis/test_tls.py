@@ -96,7 +96,9 @@ class Proxy:
             self._context.verify_mode = ssl.CERT_REQUIRED
             self._context.load_verify_locations(client_ca)
         self._loop = asyncio.new_event_loop()
-        self._loop.set_exception_handler(lambda _loop, _context: None)  # refused handshakes are the point
+        self._loop.set_exception_handler(
+            lambda _loop, _context: None
+        )  # the tests refuse handshakes on purpose
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -253,7 +255,7 @@ def test_client_certificates(server: Any, authority: Authority, proxy: Any, tmp_
         assert "tls_cert" in (error.hint or "")
 
 
-def test_files_of_no_use(server: Any, authority: Authority, tmp_path: Path) -> None:
+def test_unusable_certificate_files(server: Any, authority: Authority, tmp_path: Path) -> None:
     empty = tmp_path / "empty.pem"
     empty.write_text("nothing")
     worker, other = authority.issue("worker"), authority.issue("other")

@@ -18,7 +18,7 @@ from saros_testing import lua_app
 
 
 def receiver(guide: Any) -> str:
-    """The example, and the function that it hands the order to."""
+    """The example, and the function that it passes the order to."""
     text: str = guide.source("receive.lua")
     process = 'function process_order(order) return {status = "processed", order = order} end '
     return text.replace(guide.HEAD, guide.HEAD + process)

@@ -48,7 +48,7 @@ def test_info(shop: str, file: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize("verb", ["info", "vacuum", "migrate"])
 def test_no_database(tmp_path: Path, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """None is made."""
+    """The command does not create one."""
     code, _, err = said(capsys, verb, f"sqlite:///{tmp_path}/nothing.db")
     assert code != 0
     assert "there is no database" in err
@@ -58,7 +58,7 @@ def test_no_database(tmp_path: Path, verb: str, capsys: pytest.CaptureFixture[st
 def test_a_backup_while_workers_write(
     run: Any, app_path: Path, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is a database that goes on from that moment."""
+    """The backup is a database that continues from that moment."""
     target = tmp_path / "backup.db"
 
     async def copied() -> None:

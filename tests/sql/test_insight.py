@@ -1,4 +1,4 @@
-"""What people are told: how many runs there are, and what has become of lost workers and their activities."""
+"""What people can see: the number of runs, and the state of lost workers' activities."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def app_path(app_path: Path, tmp_path: Path) -> Path:
 def test_an_activity_that_costs_its_workers_is_set_aside_until_it_is_released(
     run: Any, worker: Callable[..., Any], app_path: Path, file: Path, tmp_path: Path
 ) -> None:
-    """The run is told as parked meanwhile, whatever else it does."""
+    """Meanwhile the run is shown as parked, even while its other work goes on."""
 
     async def main() -> None:
         lossy = f"sqlite:///{file}?lease=1s&attempts=1"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,11 @@ from typing import Any
 import pytest
 
 import saros
+from saros.model.background import Job
 from saros.model.errors import INVALID, NOT_FOUND, PERMISSION_DENIED, UNAVAILABLE
+from saros_sql import link
 from saros_sql.database import opening
+from saros_sql.database.opening import connect
 from saros_sql.options import parse
 from saros_testing import eventually
 
@@ -39,7 +44,7 @@ def refused(run: Any, client: Callable[[], Any], kind: str) -> str:
 
 def test_a_file_of_something_else(run: Any, client: Any, file: Path) -> None:
     file.write_text("not a database, but a text that is long enough to be taken for one\n" * 20)
-    assert "is no SQLite database" in refused(run, client, INVALID)
+    assert "is not a SQLite database" in refused(run, client, INVALID)
     assert file.read_text().startswith("not a database")
 
 
@@ -56,7 +61,7 @@ def test_a_newer_schema(run: Any, client: Any, file: Path) -> None:
     run(made(client))
     with contextlib.closing(sqlite3.connect(file)) as raw:
         raw.execute("PRAGMA user_version = 99")
-    assert "schema 99, which is newer" in refused(run, client, INVALID)
+    assert "schema 99, and this version" in refused(run, client, INVALID)
 
 
 def test_no_directory(run: Any, app_path: Path, tmp_path: Path) -> None:
@@ -68,7 +73,7 @@ def test_no_directory(run: Any, app_path: Path, tmp_path: Path) -> None:
 def test_a_read_only_file(run: Any, client: Any, file: Path) -> None:
     run(made(client))
     file.chmod(0o400)
-    assert "must not write" in refused(run, client, PERMISSION_DENIED)
+    assert "no permission to write" in refused(run, client, PERMISSION_DENIED)
 
 
 def test_a_network_file_system(run: Any, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,14 +93,14 @@ def test_a_damaged_file(run: Any, client: Any, file: Path) -> None:
         damaged.write(os.urandom(file.stat().st_size - 4096))
     said = refused(run, client, INVALID)
     assert "it is damaged" in said
-    assert "integrity_check" in said
+    assert "saros db info --check" in said
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
 def test_a_worker_ends_when_its_file_is_gone(
     run: Any, client: Any, worker: Callable[..., Any], file: Path, tmp_path: Path, how: str
 ) -> None:
-    """What it would write from then on would be lost."""
+    """Anything that it wrote after that would be lost."""
     log = tmp_path / "worker0.log"
 
     async def stopped() -> bool:
@@ -166,3 +171,36 @@ def test_urls() -> None:
     options = parse("sqlite:////var/lib/a%20shop.db?synchronous=normal&retention=30d")
     assert (options.path, options.full) == ("/var/lib/a shop.db", False)
     assert options.retention == 30 * 86_400 * 10**9
+
+
+@pytest.mark.parametrize("reader", ["refused", "cancelled"])
+def test_an_opening_that_fails_half_way_closes_what_is_open(
+    run: Any, client: Any, monkeypatch: pytest.MonkeyPatch, reader: str
+) -> None:
+    """One of the two connections is there when the other is refused, or when the caller gives up."""
+
+    def second(*args: Any, reads: bool, **kwargs: Any) -> Any:
+        if reads:
+            asked.set()
+            assert answer.wait(60)
+            if reader == "refused":
+                raise saros.Error("no more connections", UNAVAILABLE)
+        return connect(*args, reads=reads, **kwargs)
+
+    asked, answer = threading.Event(), threading.Event()
+    monkeypatch.setattr(link, "connect", second)
+
+    async def scenario() -> None:
+        attempt = Job(made(client), "an opening")
+        await asyncio.to_thread(asked.wait, 60)
+        if reader == "cancelled":
+            attempt.cancel()
+        answer.set()
+        await asyncio.wait({attempt.task})
+        if reader == "cancelled":
+            assert attempt.cancelled()
+        else:
+            assert "no more connections" in str(attempt.failure())
+        assert not [each for each in threading.enumerate() if each.name.startswith("saros-sql-")]
+
+    run(scenario())

@@ -1,4 +1,4 @@
-"""What the contract leaves to the store: time, retention, disks that are full."""
+"""What the contract leaves to the store: time, retention, full disks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from saros_testing import eventually
 
 @contextlib.contextmanager
 def files_limited(size: int) -> Iterator[None]:
-    """As with a disk that is full: files of this process grow no further than that, in bytes."""
+    """Simulate a full disk: files of this process cannot grow beyond this many bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -35,7 +35,7 @@ def files_limited(size: int) -> Iterator[None]:
 
 
 def test_a_full_disk_loses_nothing(run: Any, client: Any, file: Path) -> None:
-    """What is refused is not there, what was acknowledged is, and work goes on when there is room."""
+    """Refused writes are absent, acknowledged writes are kept, and work goes on once there is room."""
 
     async def main() -> None:
         acknowledged = []
@@ -59,7 +59,7 @@ def test_a_full_disk_loses_nothing(run: Any, client: Any, file: Path) -> None:
 
 
 def rebooted(file: Path, monkeypatch: pytest.MonkeyPatch, *, seconds: float) -> None:
-    """As if the machine had been restarted: its steady clock begins anew, and nobody knows its new start."""
+    """Simulate a restart of the machine: the monotonic clock starts again from an unknown point."""
     before = boot.steady_ns()
     monkeypatch.setattr(boot, "boot_id", lambda: "another")
     monkeypatch.setattr(boot, "steady_ns", lambda: boot_clock() - before + 10**9)
@@ -73,7 +73,7 @@ boot_clock = boot.steady_ns
 def test_timers_survive_a_restart_of_the_machine(
     run: Any, client: Any, app_path: Path, url: str, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """How long it was off is told by the time of day."""
+    """The wall clock tells how long the machine was off."""
 
     async def begin() -> None:
         async with saros.open(app_path, backend=url) as app:

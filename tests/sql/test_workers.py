@@ -69,7 +69,7 @@ def test_a_killed_worker_is_noticed_before_its_lease_ends(
 
 
 def stop_between_transactions(worker: Any, file: Path) -> None:
-    """One that is stopped within a transaction keeps everybody from writing, as SQLite has it."""
+    """Stop a worker between transactions: SQLite lets nobody write while a process is stopped inside one."""
     while True:
         worker.send(signal.SIGSTOP)
         probe = sqlite3.connect(file, timeout=0.3, isolation_level=None)

@@ -1,4 +1,4 @@
-"""Sets the clock of running processes, by a library that is loaded before libc."""
+"""Set the clock of running processes, with a library that is loaded before libc."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SOURCE = Path(__file__).with_name("set_clock.c")
 
 
 def build(folder: Path) -> Path | None:
-    """Build the library in a folder, and return its path; None without a C compiler."""
+    """Build the library in a folder. Return its path, or None without a C compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
         return None
@@ -22,7 +22,7 @@ def build(folder: Path) -> Path | None:
 
 
 class Clock:
-    """The time of day of the processes that run with `environment`.
+    """The time of day that processes with `environment` see.
 
     It has no effect on programs that call the kernel directly, such as those in Go.
 
@@ -43,6 +43,6 @@ class Clock:
         return cls(Path(library), Path(file)) if library and file else None
 
     def set(self, seconds: float) -> None:
-        """Set it ahead of, or (if negative) behind, the machine's clock."""
-        with self._file.open("r+b") as file:  # the processes have it mapped
+        """Set the clock this far ahead of the machine's clock or, if negative, behind it."""
+        with self._file.open("r+b") as file:  # in place: the processes have it mapped
             file.write(struct.pack("q", round(seconds * 1e9)))

@@ -1,4 +1,4 @@
-"""TCP servers of tests, such as proxies before the real server."""
+"""TCP servers for tests, such as a proxy in front of the real server."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, An
 
 @contextlib.asynccontextmanager
 async def listening(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """Listen on a free port of this machine, which is yielded.
+    """Listen on a free port of this machine, and yield the port.
 
-    Each connection is closed when `serve` is done with it. At the end all are, even those that `serve` has not seen.
+    A connection is closed when `serve` returns. At the end all are closed, even those that `serve` has not seen.
     """
     serving = Jobs()
     writers: list[asyncio.StreamWriter] = []
@@ -31,16 +31,14 @@ async def listening(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIte
     try:
         yield int(server.sockets[0].getsockname()[1])
     finally:
-        for (
-            each
-        ) in server.sockets:  # a server that closes while it accepts a connection would forget to close that
+        # Stop accepting first: a server that is closed while it accepts a connection leaves that connection open.
+        for each in server.sockets:
             asyncio.get_running_loop().remove_reader(each.fileno())
-        for _ in range(
-            3
-        ):  # so many turns of the loop after the last connection was accepted, `accept` is called
+        # asyncio calls `accept` this many turns of the loop after it has accepted the last connection.
+        for _ in range(3):
             await asyncio.sleep(0)
         server.close()
         await serving.end()
-        for writer in writers:  # one that is closed still waits for a peer that does not read
+        for writer in writers:  # even a closed one waits for a peer that does not read
             writer.transport.abort()
-        await asyncio.sleep(0)  # they let go of their sockets
+        await asyncio.sleep(0)  # let them close their sockets

@@ -24,10 +24,10 @@ START_S = 60.0
 
 
 def free_port() -> int:
-    """Return a free port below those that the kernel gives to outgoing connections.
+    """Return a free port below the range that the operating system uses for outgoing connections.
 
-    A port of that range could be taken again before the server listens, by a test that runs beside this one. The port
-    of a cluster bus, 10,000 higher, is possible too.
+    A concurrent test could take a port of that range before the server listens. The limit also leaves room for the
+    port of a cluster bus, which is 10,000 higher.
     """
     while True:
         port = random.randrange(10_000, 32_000)
@@ -79,7 +79,7 @@ class Server(abc.ABC):
         """Start the server, and wait until it answers."""
         with (self.folder / "log").open("ab") as log:
             environment = {**os.environ, **self.environment}
-            # Keep Python's signal settings: a file that reaches its limit is an error, and does not kill the process.
+            # Keep Python's signal settings, so that a write beyond the file size limit fails without a signal.
             self._process = subprocess.Popen(
                 self.command(), stdout=log, stderr=log, env=environment, restore_signals=False
             )
@@ -110,7 +110,7 @@ class Server(abc.ABC):
         self.process.send_signal(signal.SIGCONT)
 
     def limit_files(self, size: int | None) -> None:
-        """Simulate a full disk for files of this size in bytes; None ends it."""
+        """Simulate a full disk: no file grows beyond this size in bytes. None lifts the limit."""
         hard = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE)[1]
         resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
 

@@ -1,4 +1,4 @@
-/* Preloaded into a process: its time of day is that of the machine and the nanoseconds in the file CLOCK_STEP. */
+/* Preload this into a process to shift its time of day by the nanoseconds in the file CLOCK_STEP. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

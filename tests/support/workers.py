@@ -53,9 +53,9 @@ class Worker:
         self.process.send_signal(number)
 
     def end(self, number: int = signal.SIGKILL, seconds: float = 30) -> int:
-        """End it with a signal, and return its exit code.
+        """End the process with a signal, and return its exit code.
 
-        :raises TimeoutExpired: when it does not end in time.
+        :raises TimeoutExpired: if it does not end in time.
         """
         if self.process.poll() is None:
             self.process.send_signal(number)

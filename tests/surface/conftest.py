@@ -42,13 +42,13 @@ def workflow(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def function(tmp_path: Path) -> Run:
-    """As `workflow`, for a function that is called from Python."""
+    """Like `workflow`, for a function that is called from Python."""
     return lambda main, *args, **parts: run_as("function", tmp_path, main, args, parts)
 
 
 @pytest.fixture(params=["workflow", "function", "process"])
 def everywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
-    """As `workflow`; the test runs once as each kind of code."""
+    """Like `workflow`; the test runs once for each kind of code."""
     return lambda main, *args, **parts: run_as(request.param, tmp_path, main, args, parts)
 
 

@@ -1,4 +1,4 @@
-"""Any JSON that a user can send comes back as it was: no key of it is taken for anything else.
+"""Any JSON that a user can send comes back unchanged: no key has a special meaning.
 
 The conformance suite holds every backend to the same (`values_hold_no_markers`).
 """
@@ -59,7 +59,7 @@ data = json_of(scalars | st.binary(max_size=4) | st.builds(Error, texts, texts),
 
 
 def told(value: Any) -> str:
-    """JSON in which 3 and 3.0 differ."""
+    """Return JSON in which 3 and 3.0 differ."""
     return json.dumps(value, sort_keys=True)
 
 

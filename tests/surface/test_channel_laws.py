@@ -56,7 +56,7 @@ return function() return log end
 
 
 class Model:
-    """Go's channels, on a queue of ready coroutines, written without an eye on the implementation."""
+    """Go's channels on a queue of ready coroutines, written independently of the implementation."""
 
     def __init__(self, capacities: list[int], programs: list[list[Any]]) -> None:
         self.capacity = capacities

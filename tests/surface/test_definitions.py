@@ -1,4 +1,4 @@
-"""The definitions for editors hold exactly what a VM holds."""
+"""The editor definitions list exactly what a VM provides."""
 
 from __future__ import annotations
 

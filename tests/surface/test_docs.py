@@ -1,4 +1,4 @@
-"""Pages of the documentation that are made from what they describe, or list what the tests hold."""
+"""Documentation pages that are generated from the code, or that list the tests."""
 
 from __future__ import annotations
 

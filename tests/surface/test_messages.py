@@ -1,4 +1,4 @@
-"""Whatever the library says of a user's value is short and controls nothing, wherever it is shown."""
+"""Error messages that quote a user's value are short and contain no control characters, wherever they are shown."""
 
 from __future__ import annotations
 

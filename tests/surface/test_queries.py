@@ -25,7 +25,7 @@ def test_a_backtick_is_never_part_of_a_name(query: str) -> None:
 
 @given(st.text(st.sampled_from("ab`'\"\\ =<>()1,andORnotinis-."), max_size=24), st.text(max_size=8))
 def test_temporal_sees_no_other_conditions_than_were_read(query: str, value: str) -> None:
-    """What is outside of quotes is of our making: names, operators, numbers, and nothing else."""
+    """Only names, operators and numbers that we generate stand outside quotes."""
     quoted = value.replace("'", "''")
     for text in (query, f"amount = '{quoted}'", f"`{query}` = 1"):
         try:

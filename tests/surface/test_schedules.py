@@ -21,7 +21,7 @@ def nanoseconds(text: str) -> int:
 
 
 class Given:
-    """An entry of which only keys are read."""
+    """A minimal entry; the schedule only reads its keys."""
 
     def __init__(self, **keys: Any) -> None:
         self.get = keys.get
@@ -111,7 +111,7 @@ def test_a_schedule_without_auto_start_does_nothing(tmp_path: Path) -> None:
 def test_an_error_of_any_kind_ends_no_schedule(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither of the start nor of the wait for the run before; the log tells of it."""
+    """This holds for errors of the start and of the wait for the previous run; both are logged."""
     start, result = StoreBackend.start, StoreBackend.result
     failures = ["start", "result"]
 

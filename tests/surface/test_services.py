@@ -262,7 +262,7 @@ def test_a_start_that_takes_too_long_is_a_failure(tmp_path: Path, caplog: pytest
 def test_services_stop_side_by_side_within_the_longest_stop_timeout(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Also when each of them ignores that it is to stop: each of a chain gets its share."""
+    """Even if every service ignores the request to stop, each in a chain gets its share of the time."""
 
     async def scenario() -> int:
         deaf = "local events = process.events() while true do events:receive() end"

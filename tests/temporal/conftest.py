@@ -205,7 +205,7 @@ def opener(server: Server, plugins: Plugins) -> Opener:
 async def _connected(
     path: Path, url: str, plugins: Plugins, more: dict[str, Any]
 ) -> contextlib.AbstractAsyncContextManager[App]:
-    """The server listens before its namespace is there, just after it has started."""
+    """Connect, and retry while the new server already listens but has not created its namespace yet."""
     from saros.model.errors import Error
 
     deadline = time.monotonic() + 20

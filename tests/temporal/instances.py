@@ -1,4 +1,4 @@
-"""A workflow instance without a worker: what jobs of an activation make it answer."""
+"""A workflow instance without a worker: tests pass it the jobs of an activation and read its commands."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ LOCAL = 'local near = funcs.new():with_options({ ["activity.local"] = true })\n'
 
 
 class Run:
-    """A workflow instance, and what it answered last."""
+    """A workflow instance, and its last completion."""
 
     def __init__(self, root: Path, plugins: Any, codec_wants_context: bool = False) -> None:
         converter = DataConverter.default
@@ -77,11 +77,11 @@ class Run:
         self.length = 0
         self.completion = WorkflowActivationCompletion()
 
-    def act(self, *jobs: WorkflowActivationJob, replaying: bool = False) -> list[str]:
-        """Carry out an activation, and give the kinds of the commands."""
+    def act(self, *jobs: WorkflowActivationJob, replaying: bool = False, ms: int = 0) -> list[str]:
+        """Carry out an activation, `ms` after the start, and give the kinds of the commands."""
         self.length += 4
         act = WorkflowActivation(run_id="run", is_replaying=replaying, history_length=self.length, jobs=jobs)
-        act.timestamp.FromDatetime(NOW)
+        act.timestamp.FromDatetime(NOW + dt.timedelta(milliseconds=ms))
         self.completion = self.instance.activate(act)
         return [str(command.WhichOneof("variant")) for command in self.commands]
 

@@ -1,4 +1,4 @@
-"""Several `temporal.client` entries: each worker, and each workflow, is where its own client says."""
+"""Several `temporal.client` entries: each worker and each workflow uses the server of its own client."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ def test_a_node_that_is_not_there_is_not_found(
                 "NotFound",
                 "process @12345678|p1 not found",
             ]
-            for function in ("app:take", "app:open"):  # nobody could reach who has the name
+            for function in ("app:take", "app:open"):  # the owner of the name cannot be reached
                 found = await app.call(function, name)
             assert found.startswith("@")
             assert await app.call("app:take", name) == "Invalid"
@@ -178,7 +178,7 @@ def test_a_node_that_is_not_there_is_not_found(
     run(scenario())
 
 
-def test_a_killed_process_frees_its_names_and_is_mourned(
+def test_a_killed_process_frees_its_names_and_its_watchers_hear_of_it(
     run: Any, opener: Any, root: Path, node: Node, until: Any
 ) -> None:
     async def watched(app: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What a workflow did it does again: in workers that keep nothing in memory, and from exported histories."""
+"""Workflows replay the same way in workers without a cache, and from exported histories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every worker option of the contract reaches Temporal's worker, and the server takes it."""
+"""Every worker option of the contract reaches Temporal's worker, and the server accepts it."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class Authority:
 
 
 def context(cert: Path, key: Path, clients: Path | None = None) -> ssl.SSLContext:
-    """A server's; with `clients` it demands certificates of that authority."""
+    """Return a server's context; with `clients`, it requires client certificates from that authority."""
     found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     found.load_cert_chain(cert, key)
     found.set_alpn_protocols(["h2"])

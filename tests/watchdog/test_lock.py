@@ -132,7 +132,7 @@ async def ended(worker: subprocess.Popen[str], status: int = -signal.SIGKILL) ->
 def test_a_call_that_keeps_the_lock_fails_and_ends_its_worker(
     request: pytest.FixtureRequest, server: str, site: Any, entry: str, how: str
 ) -> None:
-    """What the code does is noticed by the same process on every backend; noting it is the backend's own."""
+    """The same process detects the lock on every backend; each backend records it in its own way."""
     server = request.getfixturevalue(f"{server}_url")
     here = site(server)
 
@@ -194,7 +194,7 @@ def test_in_memory_all_is_lost(site: Any) -> None:
 
 
 def test_a_worker_that_is_stopped_or_ends_is_not_to_blame(redis_url: str, site: Any) -> None:
-    """Time in which the process stood still is none in which it kept the lock; what watches it ends with it."""
+    """Time while the process is stopped does not count as holding the lock; the watcher ends with its process."""
     here = site(redis_url)
 
     async def body() -> None:

@@ -182,7 +182,7 @@ def test_in_memory_it_is_told_what_is_lost(site: Any) -> None:
 
 
 def test_a_stopped_process_is_not_to_blame(site: Any) -> None:
-    """Time in which the whole process stood still is not silence."""
+    """Time while the whole process is stopped does not count as silence."""
     here = site("memory://")
     worker = here.worker()
     assert worker.stderr is not None

@@ -21,6 +21,12 @@ class Queues(Generic[T]):
         self._queues[name].append(item)
         self._wake(name)
 
+    def put_back(self, name: str, items: Sequence[T]) -> None:
+        """Put items before all others."""
+        self._queues[name].extendleft(reversed(items))
+        for _ in items:
+            self._wake(name)
+
     def _wake(self, name: str) -> None:
         waiting = self._waiting.get(name)
         while waiting:
@@ -74,6 +80,9 @@ class Outbox:
 
     async def take(self, limit: int) -> list[Outgoing]:
         return await self._ready.take(("",), limit)
+
+    def give_back(self, entries: Sequence[Outgoing]) -> None:
+        self._ready.put_back("", entries)
 
     def delivered(self, entry: Outgoing) -> None:
         behind = self._lanes.get(entry.lane)

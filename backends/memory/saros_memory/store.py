@@ -252,6 +252,10 @@ class MemoryStore(Lookout):
         if reply is not None:
             await self.post(entry.id, reply)
 
+    async def give_back(self, entries: Sequence[Outgoing]) -> None:
+        self._outbox.give_back(entries)
+        self.clock.busy(-len(entries))
+
     # --- nodes: several in one process share a store by its name; none is ever lost -----------
 
     async def join_node(self, node: str) -> None:

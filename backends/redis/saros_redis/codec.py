@@ -126,9 +126,9 @@ def _terms(raw: msgspec.Raw) -> str:
 
 
 def term_of(value: Any) -> str | None:
-    """What an index says for ``attribute = value``; None when no index can tell."""
+    """Return the index term for ``attribute = value``; None if the index cannot answer the condition."""
     if not isinstance(value, str) or parse_time(value) is not None:
-        return None  # numbers are compared by value, times by instant
+        return None  # numbers compare by value, times by instant
     term: str = pack(value).decode()
     return term if len(term) <= TERM_MAX else None
 
@@ -171,7 +171,7 @@ _CANCELED = pack({"err": {"message": "canceled", "kind": "Canceled", "retryable"
 
 
 def commit(commit: Commit, consumer: str) -> list[Any]:
-    """Return the arguments of the script "commit"; numbers in names are texts, because Lua formats slowly."""
+    """Return the arguments of the script "commit"; numbers in names are strings, because Lua formats slowly."""
     run_id = commit.run.run_id
     close: list[Any] | None = None
     if commit.close is not None:

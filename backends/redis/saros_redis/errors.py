@@ -16,7 +16,7 @@ _CERTIFICATE = (
 )
 _SIGNED = "tls_cert must be signed by an authority of the server's tls-ca-cert-file"
 _CLOSED = {  # TLS 1.3 refuses a client after its handshake, and the reason often gets lost
-    (False, False): "a port with TLS needs rediss:// in the URL; else look at the server's log",
+    (False, False): "use rediss:// in the URL if the port has TLS; otherwise look at the server's log",
     (True, False): _CERTIFICATE,
     (True, True): _SIGNED,
 }
@@ -74,14 +74,14 @@ def _topology(options: Options, where: str, cause: BaseException) -> Error | Non
 
 
 def _is_closed(cause: BaseException) -> bool:
-    """Whether there was a connection that the server then closed."""
+    """Return whether the server closed an established connection."""
     ends = (ConnectionResetError, BrokenPipeError)
     return "losed by server" in str(cause) or any(isinstance(each, ends) for each in _chain(cause))
 
 
 AWAY = ("BUSY ", "LOADING", "MISCONF", "NOREPLICAS", "READONLY")
-"""What an error reply names that ends by itself, also where redis-py has no class for it, as for one from within
-a script. None of them has changed anything."""
+"""Error replies for conditions that end by themselves. redis-py has no class for some of them, such as those from
+within a script. A command with such a reply has changed nothing."""
 
 
 def answered(options: Options, cause: redis.RedisError) -> Error:
@@ -102,7 +102,7 @@ def is_wrong_type(cause: BaseException) -> bool:
 
 
 def garbage(options: Options, cause: BaseException) -> Error:
-    """Return the error for stored data that Saros cannot have written: others wrote it, or it is damaged."""
+    """Return the error for stored data that Saros cannot have written: another program wrote it, or it is damaged."""
     what = "a key has another type than Saros gave it" if is_wrong_type(cause) else str(cause)
     return Error(
         f"Redis at {options.url} holds data that Saros cannot use: {what}",
@@ -218,7 +218,7 @@ def _certificate(where: str, error: ssl.SSLCertVerificationError) -> Error:
         kind = _NAME[error.verify_code]
         return _away(
             f"the TLS certificate of Redis at {where} is not for this {kind}: {error.verify_message}",
-            "use a name that the certificate has, or have it made for this one",
+            "use a name from the certificate, or have one issued for this name",
         )
     if error.verify_code == _EXPIRED:
         return _away(f"the TLS certificate of Redis at {where} has expired", "renew it on the server")

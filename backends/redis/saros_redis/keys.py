@@ -24,10 +24,10 @@ class Keys:
     c:<run>   hash: open activities                      ch:<id> hash: children, their parent close policies
     d:<run>   hash: deadlines                            x:...   zsets: runs by start (x:closed: by end)
     ready:<queue>, act:<queue>, out   streams: runs with mail, activities, outbox
-    l:<lane>  list: the entry of the outbox that is under way, as an empty text, and those behind it
+    l:<lane>  list: an empty string for the outbox entry in the stream, then the entries that wait behind it
     tm        zset: deadlines by time                    names, soft   registered names
     x:steady  hash: the steady clock (see fire.lua), and the number of the newest deadline
-    workers   hash: what they say of themselves          queues hash: names of task queues
+    workers   hash: announcements of workers             queues hash: names of task queues
     paused    hash: schedules that are paused (these three in the first partition only)
     nodes     zset: nodes by when their leases end       nm:<node> list: mail    nw:<node> hash: watches
     """
@@ -47,7 +47,7 @@ class Keys:
         return f"{self.tags[partition]}:act:{queue}"
 
     def own(self, partition: int, queue: str) -> str:
-        """Activities that workers started within their workflow tasks: leased from the start, never read."""
+        """Return the stream of activities that workers started within their workflow tasks; it is never read."""
         return f"{self.tags[partition]}:loc:{queue}"
 
     def out(self, partition: int) -> str:
@@ -73,5 +73,5 @@ def settings_key(prefix: str) -> str:
 
 
 def mark_key(prefix: str) -> str:
-    """Return the key that is written only to have a write that replicas can confirm."""
+    """Return the key of a write whose only purpose is that replicas confirm it."""
     return f"{prefix}:mark"

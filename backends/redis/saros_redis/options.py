@@ -53,8 +53,9 @@ class Options(NamedTuple):
 def parse(url: str) -> Options:
     """The options of a URL.
 
-    User and password may have characters that a URL would percent-encode, such as ``/``, ``#`` and ``[``: what comes
-    before the last ``@`` in front of a host is theirs, and ``%`` with two hexadecimal digits is decoded.
+    User and password may contain characters that a URL would percent-encode, such as ``/``, ``#`` and ``[``:
+    everything before the last ``@`` in front of a host belongs to them, and ``%`` with two hexadecimal digits is
+    decoded.
 
     :raises Error: INVALID, naming the option. The message contains nothing of a user or password.
     """

@@ -158,6 +158,9 @@ class RedisStore:
     async def delivered(self, entry: Outgoing, reply: Mail | None) -> None:
         await self._outbox.delivered(entry, reply)
 
+    async def give_back(self, entries: Sequence[Outgoing]) -> None:
+        """The end of `run` gives back everything."""
+
     # --- clients ----------------------------------------------------------------------------
 
     async def start(self, new: NewRun, request: StartRequest) -> Started:

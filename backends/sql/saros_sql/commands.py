@@ -13,16 +13,18 @@ Url = Annotated[
         envvar="SAROS_BACKEND", help="The database, such as sqlite:///shop.db.", show_default=False
     ),
 ]
-db = typer.Typer(no_args_is_help=True, help="Look after the database of sqlite://.")
+db = typer.Typer(no_args_is_help=True, help="Inspect and maintain a sqlite:// database.")
 
 
 @db.command(epilog="Example: saros db info sqlite:///shop.db --check")
 def info(
     url: Url,
-    check: Annotated[bool, typer.Option("--check", help="Read all of it, and say what is damaged.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Read the whole database and report damage.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell what is in a database: schema, sizes, executions, what waits."""
+    """Show what a database contains: schema, sizes, executions, pending work."""
     from .database import maintenance
     from .options import parse
 
@@ -46,9 +48,9 @@ def info(
 @db.command(epilog="Example: saros db backup sqlite:///shop.db /backups/shop-2026-01-31.db")
 def backup(
     url: Url,
-    target: Annotated[Path, typer.Argument(help="The file to make.", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="The file to create.", show_default=False)],
 ) -> None:
-    """Copy a database while it is in use. The copy is complete, or it is not there."""
+    """Copy a database while it is in use. The target file appears only once the copy is complete."""
     from .database import maintenance
     from .options import parse
 
@@ -58,7 +60,7 @@ def backup(
 
 @db.command(epilog="Example: saros db vacuum sqlite:///shop.db")
 def vacuum(url: Url) -> None:
-    """Give the space of forgotten executions back to the disk. Workers wait meanwhile."""
+    """Return the space of deleted executions to the disk. Workers wait while this runs."""
     from .database import maintenance
     from .options import parse
 
@@ -68,7 +70,7 @@ def vacuum(url: Url) -> None:
 
 @db.command(epilog="Example: saros db migrate sqlite:///shop.db")
 def migrate(url: Url) -> None:
-    """Bring a database to the schema of this version. Stop its workers first, and make a backup."""
+    """Migrate a database to the schema of this version. Stop its workers and make a backup first."""
     from .database import maintenance
     from .options import parse
 

@@ -1,4 +1,4 @@
-"""What each worker process does for all: deadlines, lost sessions, retention."""
+"""Work that each worker process does for the whole database: deadlines, lost sessions, retention."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .parts import deadlines, retention, sessions
 log = logging.getLogger("saros.sql")
 
 LOOK_S: Final = 30.0
-"""How long nobody looks for deadlines, at most: the machine may have slept meanwhile."""
+"""The longest pause between two checks for deadlines: the machine may have slept in between."""
 NEAR_S: Final = 0.5
 SESSIONS_S: Final = 0.5
 TRIM_S: Final = 30.0
@@ -39,7 +39,7 @@ class Housekeeping:
     async def run(self) -> None:
         """Work until cancelled.
 
-        :raises Error: what no repetition mends.
+        :raises Error: if it is not retryable.
         """
         async with anyio.create_task_group() as group:
             for loop in (self._fire_loop, self._sessions_loop, self._trim_loop):
@@ -54,7 +54,7 @@ class Housekeeping:
             except Error as error:
                 if error.kind not in (UNAVAILABLE, INTERNAL):
                     raise
-                if time.monotonic() - began > PAUSE_MAX_S:  # it went well for a while
+                if time.monotonic() - began > PAUSE_MAX_S:  # it worked for a while
                     pause = PAUSE_S
                 log.warning("%s; trying again in %.1f s", error, pause)
             await asyncio.sleep(pause)
@@ -74,13 +74,13 @@ class Housekeeping:
             await link.waiting.alarm(wait, following)
 
     async def _sessions_loop(self) -> None:
-        """End the sessions of processes that have died, and of those that were silent for too long.
+        """End the sessions of processes that have died or have been silent for too long.
 
-        Whoever has just woken up itself, as the whole machine may have, gives the others the time to speak.
+        After this process, or the whole machine, was suspended, the other sessions first get time to renew.
         """
         link = self._link
         grace = self._options.lease / SECOND / 3
-        since: dict[tuple[str, int], float] = {}  # session and end of its lease -> when that was noticed
+        since: dict[tuple[str, int], float] = {}  # session and end of its lease -> when this loop noticed it
         while True:
             link.look()
             over, foreign = await link.read(lambda tx: sessions.silent(tx, boot_id()))

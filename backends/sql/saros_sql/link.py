@@ -1,4 +1,4 @@
-"""What a store has of its database: two connections with their threads, a session, and wake-ups."""
+"""The link of a store to its database: two connections with their threads, a session and wake-ups."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
+
+from anyio import CancelScope
 
 from saros.model.errors import Error
 from saros.model.timing import SECOND
@@ -23,11 +25,11 @@ from .waiting import Waiting
 
 T = TypeVar("T")
 POLL_S: Final = 0.05
-"""How often to look what other processes have done, where they cannot say so."""
+"""How often to check for changes by other processes where wake-ups are impossible."""
 
 
 class Link:
-    """:ivar nodes: those of this process."""
+    """:ivar nodes: the nodes of this process."""
 
     def __init__(self, options: Options, owner: str) -> None:
         self.options = options
@@ -48,10 +50,15 @@ class Link:
         self._reader.pause = 3_600.0
 
     async def open(self) -> None:
-        """:raises Error: why the database cannot be opened."""
+        """:raises Error: if the database cannot be opened."""
         self._loop = asyncio.get_running_loop()
-        await self._writer.open()
-        await self._reader.open()
+        try:
+            await self._writer.open()
+            await self._reader.open()
+        except BaseException:  # whoever is refused, or gives up, has nothing to close
+            with CancelScope(shield=True):
+                await self.close()
+            raise
 
     async def write(
         self,
@@ -69,7 +76,7 @@ class Link:
         call: Callable[[Transaction], list[T]],
         undo: Callable[[Transaction, list[T]], None] | None = None,
     ) -> list[T]:
-        """What an operation finds, as soon as it finds something of a topic."""
+        """Return the result of an operation as soon as it finds something of a topic."""
         await self.join()
         return await self._writer.run(call, undo=undo, topic=topic)
 
@@ -79,7 +86,7 @@ class Link:
     # --- wake-ups ---------------------------------------------------------------------------
 
     def listen(self) -> None:
-        """Be woken by other processes from now on."""
+        """Start to receive wake-ups from other processes."""
         if self.wakers.socket is None:
             if self.wakers.listen() and self._loop is not None and self.wakers.socket is not None:
                 self._loop.add_reader(self.wakers.socket, self._read_socket)
@@ -90,29 +97,29 @@ class Link:
         self._wake(self.wakers.read())
 
     def _wake(self, touched: Touched) -> None:
-        """Have everybody here look again for what others have changed."""
+        """Have the waiters of this process check again for changes by other processes."""
         if touched.topics:
             self._writer.look(touched.topics)
         self.waiting.heard(touched)
 
     def _told(self, touched: Touched) -> None:
-        """This store has changed something; called by its threads."""
+        """Pass on what this store has changed; called by its threads."""
         self.wakers.tell(touched)
         self._call(self.waiting.heard, touched)
 
     def _heard(self, touched: Touched) -> None:
-        """Others have changed something; called by this store's threads."""
+        """Pass on what other processes have changed; called by this store's threads."""
         self._call(self._wake, touched)
 
     def _call(self, call: Callable[[Touched], None], touched: Touched) -> None:
         if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # it has ended
+            with contextlib.suppress(RuntimeError):  # the event loop has ended
                 self._loop.call_soon_threadsafe(call, touched)
 
     # --- the session ------------------------------------------------------------------------
 
     async def join(self) -> None:
-        """Begin this store's session, if it has none: it may own leases then."""
+        """Begin this store's session, if it has none. A session is what owns leases."""
         if self._joined:
             return
         self._joining = self._joining or asyncio.Lock()
@@ -130,7 +137,7 @@ class Link:
         self.clock.save(tx)
 
     def look(self) -> None:
-        """Look which of the others live."""
+        """Check which other processes are alive."""
         self.wakers.tell(Touched())
 
     async def close(self) -> None:
@@ -145,5 +152,5 @@ class Link:
 
     async def _leave(self) -> None:
         """Give back what this session has leased."""
-        with contextlib.suppress(Error):  # then its leases end by time
+        with contextlib.suppress(Error):  # otherwise its leases expire
             await self.write(lambda tx: sessions.end(tx, [self.owner], 0, orderly=True))

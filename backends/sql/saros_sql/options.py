@@ -17,16 +17,16 @@ _DIGITS: Final = re.compile("[0-9]{1,18}")
 
 
 class Options(NamedTuple):
-    """What a URL says. Durations are nanoseconds, sizes bytes."""
+    """The options of a URL. Durations are in nanoseconds, sizes in bytes."""
 
     url: str  # without secrets
     path: str  # of the file
-    full: bool = True  # an fsync for each commit that somebody relies on
+    full: bool = True  # fsync each commit whose result is acknowledged
     retention: int = 7 * 86_400 * SECOND
     lease: int = 10 * SECOND
     busy: int = 10 * SECOND  # how long to wait for other processes that write
-    payload: int = 20_000_000  # of one value that enters a history
-    attempts: int = 10  # workers that may be lost in a row with one task
+    payload: int = 20_000_000  # the largest value in a history
+    attempts: int = 10  # workers in a row that one task may lose
 
 
 def parse(url: str) -> Options:
@@ -39,14 +39,14 @@ def parse(url: str) -> Options:
     host, slash, path = rest.partition("/")
     path = unquote(path)
     if host or not slash or not path or path.endswith("/") or "\0" in path:
-        raise _bad(clean, "the path of the file is missing" if not path else "it is no path of a file")
+        raise _bad(clean, "the path of the file is missing" if not path else "the path does not name a file")
     changes = {name: _value(clean, name, text) for name, text in parse_qsl(query, keep_blank_values=True)}
     full = changes.pop("synchronous", True)
     return Options(clean.partition("?")[0], path, full)._replace(**changes)
 
 
 _DURATIONS: Final = {"retention": 1, "lease": SECOND // 2, "busy": SECOND // 100}
-"""And the shortest of each."""
+"""The options that are durations, each with its minimum."""
 _NUMBERS: Final = {"payload": (1_000, 500_000_000), "attempts": (1, 1_000_000)}
 _MODES: Final = {"full": True, "normal": False}
 
@@ -60,16 +60,17 @@ def _value(url: str, name: str, text: str) -> Any:
     if name in _NUMBERS:
         least, most = _NUMBERS[name]
         if not _DIGITS.fullmatch(text) or not least <= int(text) <= most:
-            raise _bad(url, f"{name} is not a number from {least} to {most}")
+            raise _bad(url, f"{name} must be a number from {least} to {most}")
         return int(text)
     if name == "synchronous":
         if text not in _MODES:
-            raise _bad(url, "synchronous is full or normal, nothing else")
+            raise _bad(url, "synchronous must be full or normal")
         return _MODES[text]
     known = sorted({*_DURATIONS, *_NUMBERS, "synchronous"})
     near = difflib.get_close_matches(name, known, 1, 0.75)
     raise _bad(
-        url, f"an unknown option; {f'did you mean {near[0]}?' if near else 'they are ' + ', '.join(known)}"
+        url,
+        f"an unknown option; {f'did you mean {near[0]}?' if near else 'the options are ' + ', '.join(known)}",
     )
 
 

@@ -1,4 +1,4 @@
-"""How large values may be."""
+"""Limits on the size of values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from saros.model.errors import INVALID, Error
 from saros.model.values import Json
 
 COMMIT: Final = 8
-"""A commit may be this many times as large as one value."""
+"""The largest commit, as a multiple of the largest value."""
 
 
 def check(body: Json, most: int, what: str) -> None:
@@ -24,7 +24,7 @@ def check(body: Json, most: int, what: str) -> None:
 
 
 def too_large(commit: Commit, most: int) -> str | None:
-    """Why a commit cannot be stored, or None."""
+    """Return why a commit is too large to be stored, or None."""
     total = 0
     for record in commit.records:
         total += record.size

@@ -90,6 +90,9 @@ class SqlStore:
     async def delivered(self, entry: Outgoing, reply: Mail | None) -> None:
         await self._link.write(lambda tx: deliveries.delivered(tx, entry, reply))
 
+    async def give_back(self, entries: Sequence[Outgoing]) -> None:
+        await self._link.write(lambda tx: deliveries.give_back(tx, entries))
+
     # --- clients ----------------------------------------------------------------------------
 
     async def start(self, new: NewRun, request: StartRequest) -> Started:
@@ -185,7 +188,7 @@ class SqlStore:
         return await self._link.write(lambda tx: names.register(tx, name, pid), full=True)
 
     async def lookup(self, name: str) -> str | None:
-        # After what this process has asked for before: the name of a process that has ended is free.
+        # Runs after this process's earlier operations, so the name of a process that has ended is already free.
         return await self._link.write(lambda tx: names.lookup(tx, name))
 
     async def unregister(self, name: str, pid: str = "") -> bool:

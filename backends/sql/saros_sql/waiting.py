@@ -1,4 +1,4 @@
-"""Who waits for changes of runs, or for deadlines, in this event loop."""
+"""Waiters for changes of runs and for deadlines in this event loop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .database.transaction import Touched
 
 
 class Waiting:
-    """Belongs to one event loop."""
+    """The waiters of one event loop."""
 
     def __init__(self) -> None:
         self._runs: dict[str, list[tuple[int, asyncio.Future[None]]]] = defaultdict(list)
@@ -17,7 +17,7 @@ class Waiting:
         self._due: int | None = None
 
     def heard(self, touched: Touched) -> None:
-        """Wake whoever waits for what was changed."""
+        """Wake the waiters for what has changed."""
         for run_id, length in touched.runs.items():
             for after, future in self._runs.get(run_id, ()):
                 if length > after:
@@ -32,7 +32,7 @@ class Waiting:
                 _wake(self._alarm)
 
     def expect_run(self, run_id: str, length: int) -> asyncio.Future[None]:
-        """Settled once a run may have more than `length` records, or has ended."""
+        """Return a future that is settled once a run may have more than `length` records or has ended."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._runs[run_id].append((length, future))
         return future
@@ -45,11 +45,11 @@ class Waiting:
     # --- deadlines --------------------------------------------------------------------------
 
     def take_alarm(self) -> None:
-        """Forget the deadlines that were heard of: somebody looks for them now."""
+        """Forget the announced deadlines: the caller checks for them now."""
         self._due = None
 
     async def alarm(self, seconds: float, following: int | None) -> None:
-        """Sleep, at most until a deadline is heard of that is earlier than the following one."""
+        """Sleep for `seconds`, or until a deadline is announced that is earlier than the following one."""
         if self._due is not None and (following is None or self._due < following):
             return
         self._due, self._alarm = following, asyncio.get_running_loop().create_future()

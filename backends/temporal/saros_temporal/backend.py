@@ -155,8 +155,8 @@ class TemporalBackend(TemporalInsight):
     async def noted(self, note: Json, problem: str) -> str:
         return await last_words(note, problem, self.client)
 
-    async def update(self, id: str, name: str, args: Json) -> Json:
-        return await (await self.namespaces.find(id)).messages.update(id, name, args)
+    async def update(self, id: str, name: str, args: Json, trace: str = "") -> Json:
+        return await (await self.namespaces.find(id)).messages.update(id, name, args, trace)
 
     # --- requests -----------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ local function ladder(echo, n)
   return steps(n, echo, "ladder")
 end
 
--- Does one step and sleeps for a day, as an order that waits for something does.
+-- Does one step and sleeps for a day, like an order that waits for something.
 local function sleeper(echo, order)
   local _, err = funcs.call(echo, { id = order })
   if err then
@@ -29,7 +29,7 @@ local function sleeper(echo, order)
   require("time").sleep("24h")
 end
 
--- Sleeps for so many seconds, and nothing else.
+-- Sleeps for the given number of seconds.
 local function nap(seconds)
   require("time").sleep(string.format("%dms", seconds * 1000 // 1))
 end

@@ -1,4 +1,4 @@
-"""Observers of an open app: what its clients ask is told to them."""
+"""Observers of an open app, which hear the requests of its clients."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Make = Callable[[Deployment, Backend, bool], Observer | None]
 
 
 class Observed:
-    """A backend whose clients are observed; all else it passes on.
+    """A backend that reports the requests of its clients to observers; it passes on everything else.
 
-    The carrier of who asks is that of the function which runs here, if the request does not bring one.
+    A request without a carrier gets the carrier of the function that makes it, if one runs here.
     """
 
     def __init__(self, backend: Backend, observer: Observer) -> None:
@@ -35,7 +35,8 @@ class Observed:
 
     async def start(self, request: StartRequest) -> Started:
         span = self._observer.client("start", request.id, request.type, request.trace or _carrier())
-        asked = msgspec.structs.replace(request, trace=span.trace)
+        trace = self._observer.handed(request.type, span.trace)
+        asked = msgspec.structs.replace(request, trace=trace)
         return await _told(span, self._backend.start(asked))
 
     async def send(self, pid: Pid, op: str, body: Json, key: str = "") -> bool:
@@ -50,9 +51,9 @@ class Observed:
             return await _told(span, self._backend.send(pid, op, body, key))
         return await self._backend.send(pid, op, body, key)
 
-    async def update(self, id: str, name: str, args: Json) -> Json:
-        span = self._observer.client("update", id, "", _carrier())
-        return await _told(span, self._backend.update(id, name, args))
+    async def update(self, id: str, name: str, args: Json, trace: str = "") -> Json:
+        span = self._observer.client("update", id, "", trace or _carrier())
+        return await _told(span, self._backend.update(id, name, args, span.trace))
 
     async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
         span = self._observer.client("query", id, "", _carrier())
@@ -72,7 +73,7 @@ class Observed:
 
 
 def _is_workflow(sender: str) -> bool:
-    """Whether a sender is no client: its own run says what it has sent."""
+    """Whether a sender is a workflow, whose own history records what it has sent."""
     pid = Pid.parse(sender)
     return pid is not None and pid.is_workflow
 
@@ -96,7 +97,7 @@ async def _told(span: Span, work: Awaitable[T]) -> T:
 
 
 class Observers:
-    """Several observers as one. The carrier is that of the first that gives one."""
+    """Several observers as one. The first observer with a carrier supplies it."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = observers
@@ -120,6 +121,11 @@ class Observers:
         for each in self._observers:
             done = each.attempt(entry, scope, trace, done)
         return done
+
+    def handed(self, workflow: str, trace: str, parent: str = "") -> str:
+        for each in self._observers:
+            trace = each.handed(workflow, trace, parent)
+        return trace
 
     def metrics(self) -> tuple[str, bytes] | None:
         found = [metrics for each in self._observers if (metrics := each.metrics())]
@@ -145,7 +151,7 @@ class _Spans:
 
 
 def observed(backend: Backend, deployment: Deployment, makers: Sequence[Make], works: bool) -> Backend:
-    """Let plugins observe an app, as far as they listen; gives the backend that its clients are to use."""
+    """Let plugins observe an app; return the backend that the app's clients must use."""
     made = [make(deployment, backend, works) for make in makers]
     listening = [each for each in made if each is not None]
     if not listening:

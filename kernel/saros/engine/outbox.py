@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections import deque
 from functools import partial
 
 import msgspec
@@ -50,17 +51,22 @@ class OutboxWorker:
         self._store = store
         self._host = host
         self._nodes = nodes
+        self._taken: deque[Outgoing] = deque()  # not delivered yet, but for those that wait
         self._waiting = Jobs()  # deliveries that need another node
+        self._later: dict[Job[None], Outgoing] = {}  # what they deliver
         self._ends = Jobs()  # of processes for which workflows wait
         self._lanes: dict[str, Job[None]] = {}  # id of an execution -> the last delivery for it
 
     async def run(self) -> None:
         """Deliver until cancelled. One execution's entries are delivered in order."""
         while True:
-            await shielded(self._deliver_all(await self._store.outbox(BATCH)), "a delivery")
+            if not self._taken:  # after a failure, some are left
+                self._taken.extend(await self._store.outbox(BATCH))
+            await shielded(self._deliver_all(), "a delivery")
 
-    async def _deliver_all(self, entries: Sequence[Outgoing]) -> None:
-        for entry in entries:
+    async def _deliver_all(self) -> None:
+        while self._taken:
+            entry = self._taken[0]
             if entry.id in self._lanes or self._may_wait(entry):
                 self._deliver_later(entry)
             else:
@@ -76,6 +82,7 @@ class OutboxWorker:
                         entry.id,
                         error,
                     )
+            self._taken.popleft()
 
     def _may_wait(self, entry: Outgoing) -> bool:
         """True if delivery needs another node; the entries of other executions must not wait for that."""
@@ -94,9 +101,11 @@ class OutboxWorker:
         before = self._lanes.get(entry.id)
         job = self._waiting.start(self._follow(before, entry), f"delivering {entry.op} of {entry.id}")
         self._lanes[entry.id] = job
+        self._later[job] = entry
         job.task.add_done_callback(lambda _task: self._leave(entry.id, job))
 
     def _leave(self, id: str, job: Job[None]) -> None:
+        self._later.pop(job, None)
         if self._lanes.get(id) is job:
             del self._lanes[id]
 
@@ -105,7 +114,8 @@ class OutboxWorker:
             await asyncio.wait({before.task})
         while True:
             try:
-                return await self.deliver(entry)
+                await self.deliver(entry)
+                return
             except Error as error:
                 log.warning("%s; delivering %s of %s again", error, entry.op, entry.id)
                 await asyncio.sleep(AGAIN_S)
@@ -206,18 +216,19 @@ class OutboxWorker:
             Parent(entry.pid, entry.run_id),
             Watcher(entry.pid, entry.run_id, ref) if watched else None,
             child_request(entry.run_id, entry.ref),
-            await self._trace(entry),
+            await self._trace(entry, target.type_name),
         )
         request = await under_its_name(self._store, request)
         started = await self._store.start(runs.first(request, self._host.clock.now()), request)
         return None if spawn.exec else outcome_ok(pack(started.pid))
 
-    async def _trace(self, entry: Outgoing) -> str:
-        """The carrier that a run hands to its children, while somebody observes."""
-        if self._host.deployment.observer is None:
+    async def _trace(self, entry: Outgoing, workflow: str) -> str:
+        """The carrier that a run hands to a child of this type, while somebody observes."""
+        observer = self._host.deployment.observer
+        if observer is None:
             return ""
         page = await self._store.history(entry.id, entry.run_id, LAST)
-        return (page is not None and page.run.trace) or entry.run_id
+        return observer.handed(workflow, page.run.trace if page is not None else "", entry.run_id)
 
     async def _spawn_process(self, entry: Outgoing, target: Entry, spawn: Spawn) -> Json | None:
         host = self._host
@@ -251,10 +262,12 @@ class OutboxWorker:
             await self._store.watch_node(pid, Watcher(entry.pid, entry.run_id))
 
     async def close(self) -> None:
-        """Finish the deliveries to other nodes, within a limit, and drop the ends of processes.
-
-        A store with leases hands over what is left. In memory it would be lost, and hold up its lane.
-        """
+        """Finish deliveries to other nodes, within a limit, and give the rest back; drop the ends of processes."""
         await self._waiting.wait(LIMIT_S)
+        later = dict(self._later)
         await self._waiting.end()
+        left = [entry for job, entry in later.items() if job.task.cancelled()]
         await self._ends.end()
+        if left or self._taken:
+            with contextlib.suppress(Error):  # of an unavailable store, whose leases end without that
+                await self._store.give_back([*left, *self._taken])

@@ -1,4 +1,4 @@
-"""The executions of a store, as clients see them: starts, results, lists, histories, queries and updates."""
+"""What clients do with the executions of a store: start, result, list, history, query and update."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ from .live import load
 from .runs import under_its_name
 
 QUERY_S = 10.0
-"""How long the first task of a run may take, when a query waits for it."""
+"""How long a query waits for the first task of a run."""
 
 
 class StoreClient(StoreInsight):
-    """The part of `StoreBackend` that needs no workers here."""
+    """The part of `StoreBackend` that works without workers in this process."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store = store
@@ -90,7 +90,7 @@ class StoreClient(StoreInsight):
         return export_history(page)
 
     async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
-        """Replays the history here: no worker is needed, nothing is recorded, and ended runs answer too."""
+        """Replay the history in this process: no worker is needed, nothing is recorded, and ended runs answer too."""
         page = await self._begun(id, run_id, name)
         live = load(page.run, self.deployment, page.records)
         try:
@@ -102,7 +102,7 @@ class StoreClient(StoreInsight):
         return _answered(unpack(command.body, Answer))
 
     async def inspected(self, id: str, run_id: str) -> Inspection:
-        """Replays the history here, too."""
+        """Replay the history in this process."""
         page = await self.history(id, run_id)
         if not page.records:
             return Inspection()
@@ -113,7 +113,7 @@ class StoreClient(StoreInsight):
             live.close()
 
     async def _begun(self, id: str, run_id: str, name: str) -> HistoryPage:
-        """The history of a run, once its first task is done: before, it knows no queries."""
+        """Wait for the first task of a run, which registers its query handlers; return the history."""
         page = await self.history(id, run_id)
         try:
             async with asyncio.timeout(QUERY_S):
@@ -121,17 +121,21 @@ class StoreClient(StoreInsight):
                     await self.store.changed(id, page.run.run_id, 0)
                     page = await self.history(id, page.run.run_id)
         except TimeoutError:
-            text = f"no worker has answered the query {name} of {id}; does one serve its task queue?"
+            text = (
+                f"no worker has answered the query {name} of {id}; check that a worker serves its task queue"
+            )
             raise Error(text, TIMEOUT) from None
         return page
 
-    async def update(self, id: str, name: str, args: Json) -> Json:
-        call = HandlerCall(new_id(), name, msgspec.Raw(args))
+    async def update(self, id: str, name: str, args: Json, trace: str = "") -> Json:
+        call = HandlerCall(new_id(), name, msgspec.Raw(args), trace)
         page = await self.history(id)
         length = page.start + len(page.records)
         run_id = page.run.run_id
         if not await self.store.post(id, Mail(UPDATE, 0, pack(call), key=call.id)):
-            raise Error(f"{id} has ended; only running executions are updated", NOT_FOUND, retryable=False)
+            raise Error(
+                f"{id} has ended; only a running execution can be updated", NOT_FOUND, retryable=False
+            )
         heard = False
         while True:
             page = await self.history(id, run_id, length, wait=True)
@@ -147,12 +151,12 @@ class StoreClient(StoreInsight):
                 continue
             if heard or not page.next_run_id:
                 raise Error(f"{id} ended before it answered the update {name}", UNAVAILABLE)
-            run_id, length = page.next_run_id, 0  # what a run has not heard of, the next one does
+            run_id, length = page.next_run_id, 0  # the next run gets what this one has not
 
 
 def _outcome(page: HistoryPage) -> Json:
     last = page.records[-1]
-    if last.op == COMPLETE and page.status == CANCELED:  # a cron schedule that came to its end
+    if last.op == COMPLETE and page.status == CANCELED:  # a cron schedule that has ended
         return pack(Outcome(err=ErrorData("canceled", KIND_CANCELED, False)))
     if last.op == COMPLETE:
         return outcome_ok(last.body)

@@ -233,7 +233,7 @@ class WorkflowWorker:
         """Tell whoever observes, and the log, of a commit and of what it has closed."""
         run, close, observer = builder.run, builder.commit.close, self.deployment.observer
         if observer is not None:
-            observer.task_ended(run.task_queue, run.type, result, builder.spent_s)
+            observer.task_ended(run.task_queue, run.type, run.run_id, result, builder.spent_s)
         if close is not None and result == OK:
             tell_closed(log, builder.live.about, close.status, failure_of(close.outcome))
             if observer is not None:
@@ -257,7 +257,8 @@ class WorkflowWorker:
         fields = {**about_run(task.run), "error_kind": data.kind, "error": one_line(problem)}
         log.warning("the workflow task of %s is parked: %s", task.run.id, one_line(problem), extra=fields)
         if self.deployment.observer is not None:
-            self.deployment.observer.task_ended(task.run.task_queue, task.run.type, PARKED, 0.0)
+            run = task.run
+            self.deployment.observer.task_ended(run.task_queue, run.type, run.run_id, PARKED, 0.0)
         self.deployment.refresh()
         await self.store.park(task, problem, delay)
 

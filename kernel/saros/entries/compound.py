@@ -29,7 +29,7 @@ class Reference(Field):
 
     @property
     def target(self) -> str:
-        """What the reference must name, as in "is <a workflow>"."""
+        """The entry that the reference must name, as in "must name <a workflow>"."""
         if self.kinds:
             return f"a {' or '.join(self.kinds)}"
         noun = " or ".join(self.roles) or "entry"

@@ -35,7 +35,7 @@ TEMPORAL_CLIENT: Final = Kind(
     fields={
         "address": Text(default="localhost:7233", doc="host:port."),
         "namespace": Text(default="default", doc="Temporal's namespace."),
-        "tq_prefix": Text(doc="Put in front of every task queue's name."),
+        "tq_prefix": Text(doc="A prefix for the name of every task queue."),
         "auth": Table(
             {
                 "type": Choice(("none", "api_key", "mtls"), default="none"),
@@ -62,7 +62,7 @@ TEMPORAL_CLIENT: Final = Kind(
         "keep_alive_timeout": Duration(positive=True),
         "health_check": Ignored(
             Table({"enabled": Flag(), "interval": Duration()}),
-            "Temporal's client for Python looks after its connection itself",
+            "Temporal's Python client manages its connection itself",
         ),
         "search_attributes": MapOf(
             Choice(("keyword", "text", "integer", "float", "boolean", "time", "keyword_list")),
@@ -72,7 +72,7 @@ TEMPORAL_CLIENT: Final = Kind(
 )
 
 _COUNT: Final = Number(whole=True, least=1)
-_RATE: Final = Number(least=0, doc="Per second; 0: without limit.")
+_RATE: Final = Number(least=0, doc="Per second; 0: no limit.")
 
 _SIZE: Final = Number(whole=True)
 _NOT_IN_SDK: Final = "Temporal's SDK for Python has no such option"
@@ -85,7 +85,7 @@ _VERSIONING: Final = {
 
 WORKER_OPTIONS: Final = Table(
     {
-        "identity": Text(doc="How the worker is called in Temporal's UI."),
+        "identity": Text(doc="The worker's name in Temporal's UI."),
         "max_concurrent_workflow_task_execution_size": _COUNT,
         "max_concurrent_activity_execution_size": _COUNT,
         "max_concurrent_local_activity_execution_size": _COUNT,
@@ -108,7 +108,7 @@ WORKER_OPTIONS: Final = Table(
         "deadlock_detection_timeout": Ignored(Duration(), "the instruction budget ends a runaway workflow"),
         "enable_logging_in_replay": Ignored(Flag(), "the log is silent during a replay"),
         "disable_registration_aliasing": Ignored(
-            Flag(), "a type name is what `meta.temporal.workflow.name` says"
+            Flag(), "`meta.temporal.workflow.name` decides the type name"
         ),
         "deployment_name": Text(),
         "build_id": Text(),
@@ -116,7 +116,7 @@ WORKER_OPTIONS: Final = Table(
         "use_versioning": Flag(),
         "default_versioning_behavior": Choice(("pinned", "auto_upgrade")),
     },
-    doc="Tuning; absent keys have the backend's defaults, and 0 durations as well.",
+    doc="Tuning. Absent keys and durations of 0 mean the backend's defaults.",
 )
 
 
@@ -142,9 +142,7 @@ TEMPORAL_WORKER: Final = Kind(
     check=_check_worker,
     doc="Runs workflows and activities of one task queue, on every backend.",
     fields={
-        "client": Reference(
-            kinds=(CLIENT,), doc="Used on Temporal only; with a single client in the app, that one."
-        ),
+        "client": Reference(kinds=(CLIENT,), doc="Used on Temporal only; default: the app's only client."),
         "task_queue": Text(doc="Default: the worker's id."),
         "worker_options": WORKER_OPTIONS,
     },
@@ -153,7 +151,7 @@ TEMPORAL_WORKER: Final = Kind(
 PROCESS_HOST: Final = Kind(
     HOST,
     role="service",
-    doc="Where plain processes run.",
+    doc="Runs plain processes.",
     fields={
         "host": Table(
             {

@@ -65,7 +65,7 @@ class Document:
         header = self._header(single)
         namespace = self._namespace(header)
         if not single and "entries" not in nodes:
-            self._problem("the file has a namespace, but neither `entries` nor a `name` and a `kind`", 0)
+            self._problem("the file has a namespace, but neither `entries` nor `name` and `kind`", 0)
         elif namespace is None:
             self.complete = False
         elif single:
@@ -144,7 +144,7 @@ class Document:
         if isinstance(value, str) and value:
             return True
         if value is not BAD:
-            message = f"the entry has no `{key}`" if value in (None, "") else f"`{key}` must be a text"
+            message = f"the entry has no `{key}`" if value in (None, "") else f"`{key}` must be a string"
             self._problem(message, tree.lines.get(key, tree.lines[""]), entry=entry_id)
         return False
 
@@ -215,7 +215,7 @@ class AppFiles:
         if not real.is_relative_to(self.root):
             return f"{noun} is a link that leaves the app directory"
         if not (real.is_dir() if directory else real.is_file()):
-            return f"name is not that of a {noun}"
+            return f"path is not a {noun}"
         return real
 
     def _inside(self, file: Path) -> bool:

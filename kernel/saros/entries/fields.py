@@ -94,7 +94,7 @@ class Field(ABC):
         clean = self.accept(value if loose is None else self.from_text(value), path, at)
         if clean is NotImplemented:
             # A value from the environment may be a secret.
-            shown = f"what {loose} holds" if loose and "${" in loose else _shown(value)
+            shown = f"the value of {loose}" if loose and "${" in loose else _shown(value)
             at.problem(path, f"`{path}` must be {self.expected}, not {shown}", self.advice(value))
             return BAD
         return clean
@@ -142,7 +142,7 @@ class Text(Field):
     """A string. `pattern` must match all of it; `form` describes the pattern in words."""
 
     pattern: str | None = None
-    form: str = "a text"
+    form: str = "a string"
 
     @property
     def expected(self) -> str:

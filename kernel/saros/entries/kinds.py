@@ -19,13 +19,13 @@ Role = Literal["workflow", "function", "process", "library", "service", "config"
 Check = Callable[[Entry, Registry], Iterable[Problem]]
 
 LIFECYCLE_KEYS: Final[Mapping[str, Field]] = {
-    "auto_start": Flag(default=True, doc="Whether it starts together with the app."),
-    "depends_on": ListOf(Reference(), doc="Entries that must have started before."),
+    "auto_start": Flag(default=True, doc="Whether it starts with the app."),
+    "depends_on": ListOf(Reference(), doc="Entries that must have started before it."),
     "requires": ListOf(Reference(), doc="The same as `depends_on`."),
 }
 
 _TEMPORAL_WORKER: Final = Reference(
-    kinds=(WORKER,), doc="The worker that runs it; with a single worker in the app, that one."
+    kinds=(WORKER,), doc="The worker that runs it; default: the app's only worker."
 )
 
 WORKFLOW_META: Final = Table(
@@ -44,7 +44,7 @@ WORKFLOW_META: Final = Table(
         )
     },
     open=True,
-    doc="Free-form; `temporal.workflow` says where the workflow runs and what its type is called.",
+    doc="Free-form; `temporal.workflow` sets the workflow's worker and type name.",
 )
 """The `meta` of workflows."""
 
@@ -62,7 +62,7 @@ ACTIVITY_META: Final = Table(
         )
     },
     open=True,
-    doc="Free-form; `temporal.activity` says where it runs as an activity.",
+    doc="Free-form; `temporal.activity` sets where it runs as an activity.",
 )
 """The `meta` of entries that workflows may call."""
 
@@ -136,7 +136,7 @@ def by_name(kinds: Iterable[Kind]) -> dict[str, Kind]:
                 f'the kind "{kind.name}" is declared twice',
                 ALREADY_EXISTS,
                 retryable=False,
-                hint="two plugins supply it: remove one of them",
+                hint="two plugins supply it; remove one of them",
             )
     return result
 

@@ -34,7 +34,7 @@ def load(
     :param kinds: the kinds that entries may have.
     :param env: what ``${env:NAME}`` refers to; default: the environment.
     :param known_modules: names that ``modules`` may list; ``None`` leaves that unchecked.
-    :param absent: hints about names that the language has elsewhere.
+    :param absent: hints for names that are absent here but exist in the language elsewhere.
     :raises AppError: with all problems at once.
     """
     return _Loading(AppFiles(path), by_name(kinds), os.environ if env is None else env).load(
@@ -182,7 +182,7 @@ SHORT = 4
 
 
 class Used(Mapping[str, str]):
-    """An environment that remembers what was read of it."""
+    """An environment that remembers which variables were read."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
@@ -202,7 +202,7 @@ class Used(Mapping[str, str]):
         return len(self._env)
 
     def hide(self, problem: Problem) -> Problem:
-        """The problem with references in the place of what the variables hold."""
+        """Return the problem with references to variables in place of their values."""
         message, hint = problem.message, problem.hint
         for name, value in sorted(self._read.items(), key=lambda item: -len(item[1])):
             if len(value) >= SHORT:

@@ -61,7 +61,7 @@ class Declared:
 class Reading:
     """One draft while it is read; the `Place` of its fields.
 
-    After `entry`, `problems` tells whether the entry is valid, and `references` what it refers to.
+    After `entry`, `problems` shows whether the entry is valid, and `references` holds the ids that it refers to.
     """
 
     def __init__(self, draft: Draft, kind: Kind, declared: Declared, files: AppFiles) -> None:
@@ -99,8 +99,8 @@ class Reading:
         """Warn about ``no`` and the like where they are strings: in YAML 1.1 they are booleans."""
         for path, word in self._draft.tree.words.items():
             if _at_path(data, path) == word:
-                hint = "write true or false if you mean that; write quotes if you do not"
-                self.warnings.append(self._at(path, f'`{path}` is the text "{word}"', hint))
+                hint = "write true or false for a boolean; put it in quotes for a string"
+                self.warnings.append(self._at(path, f'`{path}` is the string "{word}"', hint))
 
     def problem(self, path: str, message: str, hint: str | None = None) -> None:
         self.problems.append(self._at(path, message, hint))

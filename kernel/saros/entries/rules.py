@@ -18,7 +18,7 @@ def one_type_one_workflow(entries: Collection[Entry]) -> Iterator[Problem]:
         other = first.setdefault(entry.type_name, entry)
         if other is not entry:
             yield entry.problem(
-                f'the workflow type "{entry.type_name}" is also that of {other.id}, at {other.where()}',
+                f'the workflow type "{entry.type_name}" already belongs to {other.id}, at {other.where()}',
                 "meta.temporal.workflow.name",
                 "give each workflow a name of its own",
             )
@@ -143,18 +143,24 @@ _WORDS: Final = {
 META: Final = "ns"
 """The first words of kinds that only describe their namespace."""
 
-_INSTEAD: Final = "do it in a function.python entry, and call that with funcs.call; see docs/coming.md"
+_INSTEAD: Final = "do this in a function.python entry, and call it with funcs.call; see docs/coming.md"
 
 
 def foreign_kind(kind: str) -> tuple[str, str] | None:
     """Return message and hint for a kind of another runtime, or ``None``."""
     what = _WORDS.get(kind.partition(".")[0])
-    return None if what is None else (f'the kind "{kind}" is outside of Saros, which has no {what}', _INSTEAD)
+    return (
+        None
+        if what is None
+        else (f'the kind "{kind}" belongs to another runtime; Saros has no {what}', _INSTEAD)
+    )
 
 
 def foreign_module(name: str) -> tuple[str, str] | None:
     """Return message and hint for a module of another runtime, or ``None``."""
     what = _WORDS.get(name)
     return (
-        None if what is None else (f'the module "{name}" is outside of Saros, which has no {what}', _INSTEAD)
+        None
+        if what is None
+        else (f'the module "{name}" belongs to another runtime; Saros has no {what}', _INSTEAD)
     )

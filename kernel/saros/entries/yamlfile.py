@@ -1,7 +1,7 @@
 """YAML to plain data that remembers its lines.
 
 Nodes are composed, not constructed, so that every key keeps its place. Scalars follow YAML 1.2: ``yes``,
-``on`` and ``12:30`` are texts, and dates stay texts too. Keys are always texts.
+``on``, ``12:30`` and dates are strings. Keys are always strings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from .problems import BAD, Problem
 
 _TAG: Final = "tag:yaml.org,2002:"
-_WORD: Final = "!word"  # what was a boolean in YAML 1.1
+_WORD: Final = "!word"  # a word that was a boolean in YAML 1.1
 _TEXT_TAGS: Final = frozenset({f"{_TAG}str", f"{_TAG}timestamp", f"{_TAG}value", f"{_TAG}merge", "!"})
 _MERGE: Final = f"{_TAG}merge"
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -56,12 +56,12 @@ _NESTED_ITEMS: Final = re.compile(r"(?:[-?] +){100}")
 class Tree:
     """The data below one node.
 
-    :param value: dict, list, text, number, boolean or ``None``; `BAD` where there is a fault.
+    :param value: dict, list, string, number, boolean or ``None``; `BAD` where there is a fault.
     :param lines: dotted path of each key and list item -> line.
-    :param loose: paths of texts whose type is for the key to say (``yes``, or what came out of
-        ``${env:NAME}``) -> the text in the file.
+    :param loose: paths of strings whose type the key decides (``yes``, or the value of ``${env:NAME}``)
+        -> the text in the file.
     :param words: the paths of values that were booleans in YAML 1.1.
-    :param faults: line, message and hint of what is wrong with the YAML itself.
+    :param faults: line, message and hint of each mistake in the YAML itself.
     """
 
     def __init__(self, node: Node, env: Mapping[str, str]) -> None:
@@ -104,7 +104,7 @@ class Tree:
         merged: list[Node] = []
         for key_node, value_node in node.value:
             if not isinstance(key_node, ScalarNode):
-                self._fault(key_node, "a key must be a text", None)
+                self._fault(key_node, "a key must be a string", None)
                 continue
             if key_node.tag == _MERGE:
                 merged.append(value_node)
@@ -160,7 +160,7 @@ class Tree:
         try:
             if node.tag == f"{_TAG}float":
                 if _FLOAT.fullmatch(digits) is None:
-                    self._fault(node, f"{text} has no place in an entry", "use a finite number")
+                    self._fault(node, f"{text} is not allowed in an entry", "use a finite number")
                     return BAD
                 number = float(digits)
                 return self._too_large(node, text) if math.isinf(number) else number
@@ -168,11 +168,11 @@ class Tree:
             whole = int(digits[:_MOST_DIGITS], 10 if plain else 0)
             return whole if -_LARGEST <= whole < _LARGEST else self._too_large(node, text)
         except ValueError:
-            self._fault(node, f'"{text}" is not a number', "put it in quotes if it is a text")
+            self._fault(node, f'"{text}" is not a number', "put it in quotes to make it a string")
             return BAD
 
     def _too_large(self, node: ScalarNode, text: str) -> Any:
-        self._fault(node, f"{shown(text)} is too large for a number", "put it in quotes if it is a text")
+        self._fault(node, f"{shown(text)} is too large for a number", "put it in quotes to make it a string")
         return BAD
 
     def _text(self, node: ScalarNode, text: str, path: str) -> Any:
@@ -204,7 +204,7 @@ class Tree:
         return str(default)
 
     def _foreign(self, node: Node) -> Any:
-        self._fault(node, f"the YAML tag {node.tag} is not supported", "write the value plainly")
+        self._fault(node, f"the YAML tag {node.tag} is not supported", "write the value without a tag")
         return BAD
 
     def _fault(self, node: Node, message: str, hint: str | None) -> None:
@@ -212,7 +212,7 @@ class Tree:
 
 
 def shown(text: str) -> str:
-    """Return a text as messages show it."""
+    """Return a value's text as messages show it."""
     return text if len(text) <= 40 else text[:37] + "..."
 
 

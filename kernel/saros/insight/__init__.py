@@ -1,6 +1,6 @@
-"""What people ask of executions and workers, told in words: shared by backends, the command line and the console.
+"""Insight into executions and workers for people, shared by backends, the command line and the console.
 
-`open_commands` reads from a history what is under way; `reasons` says in a sentence why something does not move;
-`pages` cuts lists into pages; `presence` announces workers; `occurrences` knows the times of schedules.
-`StoreInsight` answers all of it for any store.
+`open_commands` reads the open commands from a history; `reasons` explains in a sentence why an execution does not
+continue; `pages` divides lists into pages; `presence` announces workers; `occurrences` computes the times of
+schedules. `StoreInsight` combines them for any store.
 """

@@ -1,4 +1,4 @@
-"""What the Python API offers to people who look: the methods of `saros.App` for workers, queues and schedules."""
+"""The methods of `saros.App` that show workers, queues and schedules."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ from ..interfaces.insight import Page, Queue, Schedule, Worker
 
 
 class AppInsight:
-    """Methods of `saros.App`. What they give is data as in `saros.interfaces.insight`: times in nanoseconds."""
+    """Methods of `saros.App`. They return the data of `saros.interfaces.insight`, with times in nanoseconds."""
 
     backend: Backend
 
     async def page(self, query: str = "", *, limit: int = 100, cursor: str = "") -> Page:
-        """Runs that a query selects, newest first, a part of them at a time.
+        """Return one page of the runs that a query selects, newest first.
 
-        :param query: empty for all.
-        :param limit: how many at most.
-        :param cursor: `Page.cursor` of the page before; empty for the first.
+        :param query: empty for all runs.
+        :param limit: the largest number of runs.
+        :param cursor: `Page.cursor` of the previous page; empty for the first page.
         :raises Error: INVALID for a bad query or cursor.
         """
         return await self.backend.page(query, limit, cursor)
 
     async def counts(self, query: str = "") -> dict[str, int]:
-        """How many runs a query selects, by their status.
+        """Return the number of runs that a query selects, by status.
 
         :raises Error: INVALID for a bad query.
         """
         return await self.backend.counts(query)
 
     async def workers(self) -> list[Worker]:
-        """The processes that serve task queues."""
+        """Return the processes that serve task queues."""
         return await self.backend.workers()
 
     async def queues(self) -> list[Queue]:
-        """Task queues: how many tasks wait, since when, and how many workers poll."""
+        """Return the task queues: how many tasks wait, since when, and how many workers poll."""
         return await self.backend.queues()
 
     async def schedules(self) -> list[Schedule]:
-        """Schedules: their last runs and next times, and whether they are paused."""
+        """Return the schedules, with their last runs and next times, and whether they are paused."""
         return await self.backend.schedules()
 
     async def pause(self, schedule: str, reason: str = "") -> None:
-        """Have a schedule start nothing until `resume`.
+        """Pause a schedule: it starts nothing until `resume`.
 
         :param schedule: entry id.
         :raises Error: NOT_FOUND.
@@ -49,7 +49,7 @@ class AppInsight:
         await self.backend.pause(schedule, reason)
 
     async def resume(self, schedule: str) -> None:
-        """Have a paused schedule go on with its next time.
+        """Resume a paused schedule, which continues with its next time.
 
         :param schedule: entry id.
         :raises Error: NOT_FOUND.
@@ -57,7 +57,7 @@ class AppInsight:
         await self.backend.resume(schedule)
 
     async def trigger(self, schedule: str) -> str:
-        """Have a schedule start its workflow now, and give the workflow's id.
+        """Start the workflow of a schedule now, and return the workflow's id.
 
         :param schedule: entry id.
         :raises Error: NOT_FOUND.

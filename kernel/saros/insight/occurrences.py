@@ -1,4 +1,4 @@
-"""When schedules are due, and what each occurrence starts."""
+"""The times of schedules, and the start request of each occurrence."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MARK = "SarosSchedule"
 class Occurrences:
     """The times of a schedule, which are the same on every worker.
 
-    Those of ``every`` are the multiples of the duration since 1970, UTC; `Cron` tells those of ``cron``.
+    ``every`` means the multiples of the duration since 1970, UTC; `Cron` computes the times of ``cron``.
     """
 
     def __init__(self, entry: Entry) -> None:
@@ -33,21 +33,21 @@ class Occurrences:
         self._zone = zoneinfo.ZoneInfo(entry.get("timezone") or "UTC")
 
     def after(self, now: int) -> int | None:
-        """The first time after `now`, both in nanoseconds since 1970; None when there is none left."""
+        """Return the first time after `now`, both in nanoseconds since 1970; None if no time is left."""
         if self._cron is not None:
             return self._cron.after(now, self._zone)
         return (now // self._every + 1) * self._every
 
 
 def name_of(time: int) -> str:
-    """A time as part of a workflow id: ``2026-01-31T09:00:00Z``, with as many decimals as it has."""
+    """Return a time as part of a workflow id: ``2026-01-31T09:00:00Z``, with as many decimals as it needs."""
     text = dt.datetime.fromtimestamp(time // SECOND, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
     rest = f"{time % SECOND:09d}".rstrip("0")
     return f"{text}.{rest}Z" if rest else f"{text}Z"
 
 
 def start_request(deployment: Deployment, entry: Entry, id: str) -> StartRequest:
-    """What starts the workflow of a schedule for one occurrence, whose id starts once, ever."""
+    """Return the request that starts a schedule's workflow for one occurrence; its id can start only once."""
     workflow = deployment.registry.workflow(entry.get("workflow"))
     worker, queue = deployment.registry.worker_and_queue(workflow, entry.worker or "@")
     given = entry.get("input")
@@ -68,7 +68,7 @@ def start_request(deployment: Deployment, entry: Entry, id: str) -> StartRequest
 
 
 def following(entry: Entry, now: int, count: int) -> list[int]:
-    """The next times of a schedule, in nanoseconds since 1970."""
+    """Return the next times of a schedule, in nanoseconds since 1970."""
     occurrences = Occurrences(entry)
 
     def times() -> Iterator[int]:
@@ -81,6 +81,6 @@ def following(entry: Entry, now: int, count: int) -> list[int]:
 
 
 def spec_of(entry: Entry) -> str:
-    """The times of a schedule in a few words, such as ``every 5m``."""
+    """Return the times of a schedule in short form, such as ``every 5m``."""
     every = entry.get("every")
     return f"every {every}" if every is not None else str(entry.get("cron"))

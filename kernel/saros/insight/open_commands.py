@@ -1,4 +1,4 @@
-"""What a history says is under way: commands that nothing has settled yet."""
+"""The open commands of a history: those that have not settled yet."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Done(msgspec.Struct):
 
 
 class OpenCommands:
-    """Hears the records of a run, in order and perhaps in pages, and knows what they leave open."""
+    """Collects the commands that the records of a run leave open. Pages of records may come one by one, in order."""
 
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
@@ -72,7 +72,7 @@ class OpenCommands:
             self._children.pop(record.ref, None)
 
     def add_to(self, pending: Pending) -> None:
-        """Add the timers, children and requests to what a store tells."""
+        """Add timers, children and requests to the `Pending` of a store."""
         pending.moved = self.moved
         pids = {ref: pid for pid, ref in self._pids.items()}
         for ref, record in self._children.items():
@@ -102,7 +102,7 @@ class OpenCommands:
 
 
 def waits_for(command: Record) -> str:
-    """What a coroutine waits for that awaits a command, such as ``activity app:charge``."""
+    """Describe what a coroutine that awaits a command waits for, such as ``activity app:charge``."""
     if command.op == CALL:
         return f"activity {unpack(command.body, Call).target}"
     if command.op == TIMER:

@@ -1,4 +1,4 @@
-"""Lists in pages: a cursor says where the next one goes on, whatever has come or gone meanwhile."""
+"""Lists in pages. A cursor says where the next page begins, even if runs have been added or deleted meanwhile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ US = 1_000
 
 
 class _Place(msgspec.Struct, array_like=True):
-    """The start of the last run that was given, in microseconds, and the runs of that time that were."""
+    """The start time of the last run on a page, in microseconds, and the listed runs with the same start time."""
 
     time: int
     runs: list[str]
@@ -26,7 +26,7 @@ class _Place(msgspec.Struct, array_like=True):
 async def page_of(
     executions: Callable[[str], AsyncIterator[Description]], query: str, limit: int, cursor: str
 ) -> Page:
-    """A page of what a backend lists, newest first.
+    """Return a page of a backend's runs, newest first.
 
     :raises Error: INVALID for a bad query or cursor.
     """
@@ -34,7 +34,7 @@ async def page_of(
         raise Error("a page holds at least one run: the limit must be 1 or more", INVALID, retryable=False)
     place = _read(cursor) if cursor else None
     if place is not None:
-        # Up to the end of that microsecond: servers keep starts more, or less, precisely.
+        # Include that whole microsecond, because servers store start times with different precision.
         query = both(query, f"start_time <= '{_moment(place.time + 1).isoformat()}'")
     items: list[Description] = []
     async for found in executions(query):
@@ -67,7 +67,7 @@ def _read(cursor: str) -> _Place:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         place = msgspec.json.decode(text, type=_Place)
-        _moment(place.time + 1)  # only a forged one is of a time that no calendar has
+        _moment(place.time + 1)  # fails only for a forged cursor with an impossible time
         return place
     except (ValueError, OverflowError, msgspec.MsgspecError):
         raise Error(

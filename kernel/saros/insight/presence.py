@@ -1,4 +1,4 @@
-"""Workers announce themselves, so that others see who works, on which code, and how busy they are."""
+"""Announcements of workers, which show who works, with which code, and how busy they are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..model.execution import new_id
 from ..model.timing import SECOND
 
 BEAT_S: Final = 10.0
-"""How often a worker announces itself anew; it is forgotten after three times as long."""
+"""How often a worker repeats its announcement, which expires after three times as long."""
 CODE: Final = (".yaml", ".yml", ".lua", ".py")
 PARTING_S: Final = 2.0
 
@@ -31,12 +31,12 @@ def _host() -> str:
 
 
 def identity() -> str:
-    """This process, as ``pid@host``: what has a task or an attempt."""
+    """Return ``pid@host`` of this process, which identifies the holder of a task or attempt."""
     return f"{os.getpid()}@{_host()}"
 
 
 def app_hash(root: Path) -> str:
-    """Twelve digits that tell one version of an app's files from another."""
+    """Return twelve digits that identify this version of an app's files."""
     digest = hashlib.sha256()
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if name[0] not in "._" and name != "node_modules")
@@ -46,7 +46,7 @@ def app_hash(root: Path) -> str:
                 digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
                 try:
                     digest.update(path.read_bytes())
-                except OSError:  # it has just gone, or may not be read: then it is not part of the app
+                except OSError:  # deleted just now, or not readable: not part of the app
                     continue
     return digest.hexdigest()[:12]
 
@@ -54,8 +54,8 @@ def app_hash(root: Path) -> str:
 class Announcer:
     """Announces one worker: call `announce` before it takes tasks, and `run` until it stops.
 
-    :param slots: asked at each beat.
-    :param version: of the app's code in this process: when it changes, the files are hashed anew.
+    :param slots: called at each announcement.
+    :param version: the version of the app's code in this process; when it changes, the files are hashed again.
     """
 
     def __init__(
@@ -102,5 +102,5 @@ class Announcer:
     async def _part(self) -> None:
         try:
             await self._store.beat(self._worker, 0)
-        except Error:  # the server is away: it forgets this worker by itself
+        except Error:  # the server is away, and the announcement expires
             return

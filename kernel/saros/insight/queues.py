@@ -1,4 +1,4 @@
-"""The lengths of task queues, for stores that look at their runs to tell them."""
+"""The lengths of task queues, for stores that compute them from their runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..interfaces.insight.pending import Pending
 
 
 def queues_of(runs: Iterable[Pending], now: int) -> list[Queue]:
-    """The queues of everything that is pending in running runs.
+    """Return the task queues with pending tasks of these runs.
 
     :param now: nanoseconds since 1970; an attempt that is due later is on no queue yet.
     """

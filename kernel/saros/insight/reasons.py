@@ -1,8 +1,9 @@
-"""Why an execution does not move, in a sentence: what an engineer on call wants to read first."""
+"""Why an execution does not continue, in one sentence for the engineer on call."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from ..interfaces.insight import ACTIVITY, WORKFLOW, Queue, Stack
 from ..interfaces.insight.pending import Pending, PendingActivity
@@ -10,11 +11,13 @@ from ..model.execution import RUNNING
 from ..model.text import one_line
 from ..model.timing import SECOND
 
+SHORT: Final = 160
+"""Characters of a reason in a row of a list."""
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def span(ns: int) -> str:
-    """A span of time in at most two units: ``40 s``, ``3 h 20 min``."""
+    """Format a duration in at most two units: ``40 s``, ``3 h 20 min``."""
     left = max(ns, 0) // SECOND
     parts = []
     for unit, size in _UNITS:
@@ -27,11 +30,11 @@ def span(ns: int) -> str:
 
 
 def reason(pending: Pending, now: int, queues: Iterable[Queue] = (), stack: Stack | None = None) -> str:
-    """The likely reason why an execution does not go on, with what to do about it where there is something.
+    """Return the likely reason why an execution does not continue, and what to do about it, if anything.
 
     :param now: nanoseconds since 1970.
-    :param queues: what `Insight.queues` gives; without them, nothing is said of workers that are missing.
-    :param stack: what `Insight.stack` gives; without it, nothing is said of signals.
+    :param queues: the result of `Insight.queues`; without it, missing workers are not detected.
+    :param stack: the result of `Insight.stack`; without it, signals are not mentioned.
     """
     if pending.status != RUNNING:
         return f"it has ended: {pending.status.replace('_', ' ')}"
@@ -52,13 +55,13 @@ def _parked(pending: Pending, now: int) -> str:
     parked = pending.parked
     if parked is None:
         return ""
-    since = f" since {span(now - parked.since)}" if parked.since is not None else ""
+    since = f" for {span(now - parked.since)}" if parked.since is not None else ""
     problem = one_line(parked.problem)
     if parked.next_try is None:
         return f"parked{since}: {problem}; release it with `saros release {pending.id}`"
-    again = f"tried again in {span(parked.next_try - now)}" if parked.next_try > now else "tried again now"
+    again = f"next try in {span(parked.next_try - now)}" if parked.next_try > now else "next try now"
     times = "once" if parked.failures == 1 else f"{parked.failures} times"
-    return f"parked{since}, its workflow task has failed {times}: {problem}; {again}"
+    return f"parked{since}, because its workflow task has failed {times}: {problem}; {again}"
 
 
 def _not_begun(pending: Pending, now: int) -> str:
@@ -68,7 +71,7 @@ def _not_begun(pending: Pending, now: int) -> str:
 
 
 def _unserved(queues: Iterable[Queue], name: str, kind: str) -> bool:
-    """Whether queues are known, and nobody polls this one."""
+    """Return whether the queues are known and no worker polls this one."""
     known = list(queues)
     return bool(known) and not any(q.pollers for q in known if (q.name, q.kind) == (name, kind))
 
@@ -81,9 +84,9 @@ def _task(pending: Pending, now: int, queues: Iterable[Queue]) -> str:
         return f"no worker polls task queue {task.task_queue}"
     if task.started is not None:
         whose = task.worker or "a worker"
-        return f"{whose} runs its workflow task since {span(now - task.started)}"
-    since = "" if task.since is None else f" since {span(now - task.since)}"
-    return f"its workflow task waits for a worker of task queue {task.task_queue}{since}"
+        return f"{whose} has been running its workflow task for {span(now - task.started)}"
+    waits = "waits" if task.since is None else f"has waited {span(now - task.since)}"
+    return f"its workflow task {waits} for a worker of task queue {task.task_queue}"
 
 
 def _activities(pending: Pending, now: int, queues: Sequence[Queue] | Iterable[Queue]) -> str:
@@ -101,7 +104,7 @@ def _activities(pending: Pending, now: int, queues: Sequence[Queue] | Iterable[Q
 
 
 def activity_waits(activity: PendingActivity, now: int) -> str:
-    """How an activity stands: what failed, and what comes next."""
+    """Describe the state of an activity: what failed, and what comes next."""
     name, failed = activity.entry, activity.attempt - 1
     last = ""
     if failed and activity.failure is not None:
@@ -110,22 +113,21 @@ def activity_waits(activity: PendingActivity, now: int) -> str:
     if failed:
         said = f"{name} has failed {'once' if failed == 1 else f'{failed} times'}{last}; "
         if activity.started is not None:
-            runs = f"attempt {activity.attempt} runs since {span(now - activity.started)}"
+            runs = f"attempt {activity.attempt} has been running for {span(now - activity.started)}"
             return said + runs + _asked(activity)
         if activity.next_attempt is not None and activity.next_attempt > now:
             return said + f"next attempt in {span(activity.next_attempt - now)}"
         return said + f"attempt {activity.attempt} waits for a worker of task queue {activity.task_queue}"
     if activity.started is not None:
         whose = f" on {activity.worker}" if activity.worker else ""
-        return f"{name} runs since {span(now - activity.started)}{whose}{_beat(activity, now)}" + _asked(
-            activity
-        )
-    since = f" since {span(now - activity.scheduled)}" if activity.scheduled else ""
-    return f"{name} waits for a worker of task queue {activity.task_queue}{since}"
+        runs = f"{name} has been running for {span(now - activity.started)}{whose}"
+        return runs + _beat(activity, now) + _asked(activity)
+    waits = f"has waited {span(now - activity.scheduled)}" if activity.scheduled else "waits"
+    return f"{name} {waits} for a worker of task queue {activity.task_queue}"
 
 
 def _asked(activity: PendingActivity) -> str:
-    return "; it was asked to end, and has not ended yet" if activity.canceled else ""
+    return "; its cancellation was requested, but it has not ended yet" if activity.canceled else ""
 
 
 def _beat(activity: PendingActivity, now: int) -> str:
@@ -139,7 +141,7 @@ def _requests(pending: Pending, now: int) -> str:
         return ""
     oldest = min(pending.requests, key=lambda each: each.since)
     return (
-        f"its request to {oldest.verb} {one_line(oldest.to)} is on its way since {span(now - oldest.since)}"
+        f"its request to {oldest.verb} {one_line(oldest.to)} has had no reply for {span(now - oldest.since)}"
     )
 
 
@@ -153,7 +155,7 @@ def _children(pending: Pending) -> str:
 
 
 def _waits(pending: Pending, now: int, stack: Stack | None) -> str:
-    since = "" if pending.moved is None else f" since {span(now - pending.moved)}"
+    last = "" if pending.moved is None else f"; last event {span(now - pending.moved)} ago"
     timer = min((each.due for each in pending.timers), default=None)
     topics = [] if stack is None else [one_line(topic) for topic in stack.topics]
     due = (
@@ -161,14 +163,15 @@ def _waits(pending: Pending, now: int, stack: Stack | None) -> str:
     )
     if topics:
         signal = f"the signal{'s' if len(topics) > 1 else ''} {', '.join(topics)}"
-        return f"waits for {signal}{f' or {due}' if due else ''}{since}"
+        return f"waits for {signal}{f' or {due}' if due else ''}{last}"
     if due:
         return f"waits for {due}"
-    return f"nothing of it is under way: it waits for a message{since}"
+    return f"waits for a message{last}"
 
 
-def waits_in_short(pending: Pending, now: int) -> str:
-    """What an execution waits for, in a few words for a row of a list."""
+def waits_in_short(pending: Pending, now: int, queues: Iterable[Queue] = ()) -> str:
+    """Return what an execution waits for, for a row of a list; empty if it has ended."""
     if pending.status != RUNNING:
         return ""
-    return reason(pending, now)
+    said = reason(pending, now, queues)
+    return said if len(said) <= SHORT else f"{said[: SHORT - 1]}…"

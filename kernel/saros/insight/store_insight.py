@@ -1,4 +1,4 @@
-"""`Insight` over any store: what the store knows, what histories tell, what a replay shows."""
+"""`Insight` over any store, from the store's own data, its histories and replays."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..interfaces.insight import (
     Stack,
     Worker,
 )
-from ..interfaces.insight.pending import Pending
+from ..interfaces.insight.pending import Pending, PendingActivity
 from ..interfaces.program import Inspection
 from ..interfaces.store import Store
 from ..model.clock import Clock
@@ -32,15 +32,15 @@ from .open_commands import OpenCommands, waits_for
 from .pages import page_of
 
 PAGE: Final = 1_000
-"""Records of a history that are read at a time."""
+"""The number of records of a history that are read at a time."""
 CHILDREN: Final = 20
-"""Children of a run that are looked up."""
+"""The most children of a run that are looked up."""
 RUNS: Final = 5
-"""Last runs of a schedule, and next times, that are told."""
+"""The number of last runs and of next times that a schedule shows."""
 
 
 class StoreInsight(abc.ABC):
-    """See `saros.interfaces.insight.Insight`; for a backend over a store."""
+    """`saros.interfaces.insight.Insight` for a backend over a store."""
 
     store: Store
     clock: Clock
@@ -51,7 +51,7 @@ class StoreInsight(abc.ABC):
 
     @abc.abstractmethod
     async def inspected(self, id: str, run_id: str) -> Inspection:
-        """What a replay of a run shows."""
+        """Replay a run and return what its program shows."""
 
     @abc.abstractmethod
     async def start(self, request: StartRequest) -> Started: ...
@@ -78,7 +78,7 @@ class StoreInsight(abc.ABC):
     async def release(self, id: str) -> None:
         if not await self.store.release(id):
             await self.describe(id)
-            raise Error(f"nothing of {id} is parked", NOT_FOUND, retryable=False)
+            raise Error(f"{id} has nothing that is parked", NOT_FOUND, retryable=False)
 
     async def pending(self, id: str, run_id: str = "") -> Pending:
         found = await self._of_store(id, run_id)
@@ -90,6 +90,9 @@ class StoreInsight(abc.ABC):
                     child.run_id, child.status = told.run_id, told.status
         return found
 
+    async def activities(self, id: str, run_id: str = "") -> list[PendingActivity]:
+        return (await self._of_store(id, run_id)).activities
+
     async def _of_store(self, id: str, run_id: str) -> Pending:
         found = await self.store.pending(id, run_id)
         if found is None:
@@ -97,7 +100,7 @@ class StoreInsight(abc.ABC):
         return found
 
     async def _open_commands(self, pending: Pending) -> OpenCommands:
-        """Read a history a page at a time, however long it is."""
+        """Read a history of any length, one page at a time."""
         commands, start = OpenCommands(pending.run_id), 0
         while True:
             page = await self.store.history(pending.id, pending.run_id, start, PAGE)
@@ -192,7 +195,7 @@ def _unknown(id: str) -> Error:
 
 
 def stack_of(inspection: Inspection, commands: OpenCommands) -> Stack:
-    """What a program shows of itself, with names for what its coroutines await."""
+    """Return the stack of a program, with names for what its coroutines await."""
     coroutines = []
     for number, frames in enumerate(inspection.stacks):
         ref = inspection.waits[number] if number < len(inspection.waits) else 0

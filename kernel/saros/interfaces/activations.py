@@ -1,4 +1,4 @@
-"""The activations of this process, which show a guard what entry code runs now.
+"""The activations of this process, which show a guard the entry code that runs now.
 
 A runtime reports to `watch` when an activation begins and ends.
 """
@@ -6,13 +6,14 @@ A runtime reports to `watch` when an activation begins and ends.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+import itertools
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
 
 class ActivationObserver(Protocol):
-    """Hears of each activation as it happens; `facts` have the name for messages."""
+    """Is notified of each activation as it happens; `facts` hold the name for messages."""
 
     def begun(self, depth: int, facts: Any) -> None:
         """Called when an activation has begun on the event loop, within `depth` others."""
@@ -23,17 +24,24 @@ class ActivationObserver(Protocol):
         ...
 
     def aside(self, facts: Any) -> AbstractContextManager[None]:
-        """Return a context within which a thread other than that of the event loop runs something."""
+        """Return a context for an activation in a thread other than the event loop's."""
         ...
 
 
+Meter = Callable[[str, int, int], None]
+"""Hears what an activation has used: the entry, its instructions, and by how many bytes its program has grown."""
+
+
 class Watch:
-    """The activations that run in this process: usually none or one, with those that it causes nested inside."""
+    """The activations that run in this process: usually none or one, which may cause nested ones."""
 
     def __init__(self) -> None:
         self.running: list[Any] = []  # the `Facts` of their programs
         self.moves = 0  # how often anything happened
         self.observer: ActivationObserver | None = None
+        self.meters: list[Meter] = []
+        self.threads: dict[int, Any] = {}  # what other threads run: number -> facts
+        self._numbers = itertools.count()
 
     def begin(self, facts: Any) -> None:
         self.running.append(facts)
@@ -47,9 +55,16 @@ class Watch:
         if self.observer is not None:
             self.observer.ended(len(self.running))
 
-    def aside(self, facts: Any) -> AbstractContextManager[None]:
-        """Mark the context as an activation in a thread other than that of the event loop."""
-        return contextlib.nullcontext() if self.observer is None else self.observer.aside(facts)
+    @contextlib.contextmanager
+    def aside(self, facts: Any) -> Iterator[None]:
+        """Mark the context as an activation in a thread other than the event loop's."""
+        number = next(self._numbers)
+        self.threads[number] = facts
+        try:
+            with contextlib.nullcontext() if self.observer is None else self.observer.aside(facts):
+                yield
+        finally:
+            del self.threads[number]
 
     def alive(self) -> None:
         """Note that the current activation has made progress."""

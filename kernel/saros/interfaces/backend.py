@@ -74,9 +74,10 @@ class Executions(Protocol):
         """
         ...
 
-    async def update(self, id: str, name: str, args: Json) -> Json:
+    async def update(self, id: str, name: str, args: Json, trace: str = "") -> Json:
         """Have a workflow carry out an update, and return its handler's result.
 
+        :param trace: the carrier of who asks, while somebody observes.
         :raises Error: NOT_FOUND, or what the handler failed with.
         """
         ...

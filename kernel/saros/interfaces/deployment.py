@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 class Deployment:
-    """:param programs: runtime name -> what makes programs of its entries.
-    :param functions: runtime name -> what runs its functions.
+    """:param programs: runtime name -> the runtime that makes programs from its entries.
+    :param functions: runtime name -> the runtime that runs its functions.
     """
 
     def __init__(
@@ -36,15 +36,15 @@ class Deployment:
         self.programs = programs
         self.functions = functions
         self.version = 0
-        """How often the app was reloaded: a program that an older version made runs older code."""
+        """The number of reloads of the app. A program that an older version made runs older code."""
         self.observer: Observer | None = None
-        """Observes what happens here; None if nobody listens."""
+        """The app's observer; None if there is none."""
         self.services: dict[str, Service] = {}
         for module in (modules or {}).values():
             self.services.update(module.services)
 
     def program(self, entry: Entry, *, workflow: bool, facts: Facts, trace: bool = False) -> Program:
-        """A fresh program of an entry; with `trace` it records the line of each command.
+        """Return a new program of an entry; with `trace`, it records the line of each command.
 
         :raises CodeError: when its code cannot be loaded.
         """

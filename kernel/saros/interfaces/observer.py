@@ -1,7 +1,7 @@
-"""Observers: plugins that hear what clients, workers and servers do, and what each log record is about.
+"""Observers, which are notified of what clients, workers and servers do; and the fields of log records.
 
-`Deployment.observer` is None while nobody listens, and every place that tells something asks for that first: then
-nothing is built and nothing is called. An observer runs within what it observes, so it must be quick, and must not
+`Deployment.observer` is None if no plugin observes the app. Every call site checks that first, so an app without
+observers pays nothing. An observer runs within the operation that it observes, so it must be quick, and must not
 raise.
 """
 
@@ -20,7 +20,7 @@ from .runtime import CallScope
 Done = Callable[[Json], None]
 
 PARKED: Final = "parked"
-"""How a workflow task ends that has failed, and is to be tried again; others end as the results of `Store.commit`."""
+"""The result of a workflow task that failed and will be retried; other results are those of `Store.commit`."""
 
 
 class Closed(NamedTuple):
@@ -34,40 +34,40 @@ class Closed(NamedTuple):
 
 
 class Span(Protocol):
-    """Something that has begun."""
+    """An operation that has begun."""
 
     trace: str
-    """The carrier that travels with what it causes, in the W3C format ``traceparent``; empty for none."""
+    """The carrier for everything that the operation causes, in the W3C format ``traceparent``; empty for none."""
 
     def route(self, pattern: str) -> None:
-        """Tell where a request goes; patterns, not paths, so that clients cannot make names."""
+        """Set the route of a request: a pattern, not a path, so that clients cannot create arbitrary names."""
         ...
 
     def end(self, error: str = "") -> None:
-        """Tell that it has ended.
+        """End the operation.
 
-        :param error: the kind of its error, such as ``NotFound``; for a request its status; empty when it went well.
+        :param error: the kind of its error, such as ``NotFound``; for a request, its status; empty for success.
         """
         ...
 
 
 class WorkflowTaskObserver(Protocol):
-    """Hears of workflow tasks. Times are seconds."""
+    """Is notified of workflow tasks. Times are in seconds."""
 
     def taken(self, queue: str, workflow: str) -> None:
         """A worker has taken a workflow task."""
         ...
 
     def cached(self, queue: str, workflow: str, hit: bool) -> None:
-        """A worker still had the program of a run that goes on, or had not, and replays its history."""
+        """A worker continues a run. With `hit` it still has the run's program; otherwise it replays the history."""
         ...
 
     def replayed(self, queue: str, workflow: str, events: int, seconds: float) -> None:
-        """A worker has replayed so many events of a history."""
+        """A worker has replayed this many events of a history."""
         ...
 
-    def task_ended(self, queue: str, workflow: str, result: str, seconds: float) -> None:
-        """A workflow task has ended: `PARKED`, or as `saros.interfaces.store` says."""
+    def task_ended(self, queue: str, workflow: str, run_id: str, result: str, seconds: float) -> None:
+        """A workflow task has ended; `result` is `PARKED` or a result of `Store.commit`."""
         ...
 
     def closed(self, closed: Closed) -> None:
@@ -76,25 +76,34 @@ class WorkflowTaskObserver(Protocol):
 
 
 class Observer(WorkflowTaskObserver, Protocol):
-    """What a plugin gives in `saros_observers`. Times are seconds."""
+    """What a plugin supplies in `saros_observers`. Times are in seconds."""
 
     def client(self, call: str, id: str, workflow: str, trace: str) -> Span:
-        """A client, a function or a process begins to ask something of a workflow.
+        """A client, a function or a process begins a request to a workflow.
 
         :param call: ``start``, ``signal``, ``update``, ``query``, ``cancel`` or ``terminate``.
-        :param workflow: its type, if that is known.
-        :param trace: the carrier of who asks, if that is known.
+        :param workflow: the workflow's type, if known.
+        :param trace: the carrier of the caller, if known.
+        """
+        ...
+
+    def handed(self, workflow: str, trace: str, parent: str = "") -> str:
+        """Return the carrier that a run begins with.
+
+        :param workflow: its type.
+        :param trace: that of the client which starts it, or that with which its parent began.
+        :param parent: the run whose child it is.
         """
         ...
 
     def request(self, server: str, method: str, headers: Mapping[str, str]) -> Span:
-        """A server has got a request."""
+        """A server has received a request."""
         ...
 
     def attempt(self, entry: str, scope: CallScope, trace: str, done: Done) -> Done:
-        """An attempt of an activity begins; `scope.info` is what ``activity.info()`` tells.
+        """An attempt of an activity begins; `scope.info` is what ``activity.info()`` returns.
 
-        Gives what is to hear of its outcome in place of `done`, and may set `scope.trace`.
+        Returns a callback that replaces `done` and must call it. May set `scope.trace`.
 
         :param trace: the carrier of the run that scheduled it (see `Run.trace`).
         """
@@ -109,15 +118,15 @@ class Observer(WorkflowTaskObserver, Protocol):
         ...
 
     def measure(self, name: str, labels: Mapping[str, str], value: Callable[[], float]) -> None:
-        """`value` gives what the metric `name` is now; another one with the same labels replaces it."""
+        """Register a function that returns the current value of a metric, in place of one with the same labels."""
         ...
 
     def metrics(self) -> tuple[str, bytes] | None:
-        """The media type and the text of all metrics, for a scraper; None when there is none to serve."""
+        """Return the media type and the text of all metrics, for a scraper; None if metrics are not served."""
         ...
 
     async def close(self) -> None:
-        """Write out what is still held."""
+        """Export what is still pending."""
         ...
 
 
@@ -142,7 +151,7 @@ def about_run(run: Run) -> dict[str, Any]:
 
 
 def about_call(scope: CallScope, entry: str) -> dict[str, Any]:
-    """The fields of a log record about what runs in a scope, perhaps for an activity of a workflow."""
+    """The fields of a log record about code that runs in a scope, which may belong to an activity of a workflow."""
     found: dict[str, Any] = {"entry": entry, "pid": scope.pid}
     info = scope.lease_info
     for name in ("workflow_id", "run_id", "workflow_type", "attempt", "activity_id"):
@@ -156,15 +165,15 @@ def tell_failure(
 ) -> None:
     """Warn that an attempt of an activity has failed.
 
-    :param info: what ``activity.info()`` tells.
-    :param retry_in: seconds until the next attempt; None when none follows.
+    :param info: what ``activity.info()`` returns.
+    :param retry_in: seconds until the next attempt; None if none follows.
     """
-    following = "no other follows" if retry_in is None else f"the next one follows in {retry_in:g} s"
+    following = "no further attempt" if retry_in is None else f"next attempt in {retry_in:g} s"
     fields = {name: info[name] for name in FIELDS if name in info}
     fields |= {"entry": entry, "error_kind": error.kind, "error": one_line(error.message)}
     if retry_in is not None:
         fields["next_attempt_in"] = retry_in
-    level = logging.DEBUG if error.kind == CANCELED else logging.WARNING  # it was asked to end
+    level = logging.DEBUG if error.kind == CANCELED else logging.WARNING  # its cancellation was requested
     log.log(
         level,
         "attempt %d of %s for %s failed: %s: %s; %s",
@@ -174,7 +183,7 @@ def tell_failure(
 
 
 def tell_closed(log: logging.Logger, about: Mapping[str, Any], status: str, error: ErrorData | None) -> None:
-    """Write that a run has ended: a warning when it failed or took too long, else for who debugs."""
+    """Log that a run has ended: as a warning if it failed or timed out, otherwise at level debug."""
     level = logging.WARNING if status in (FAILED, TIMED_OUT) else logging.DEBUG
     if not log.isEnabledFor(level):
         return

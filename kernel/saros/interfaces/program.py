@@ -105,7 +105,7 @@ def _dispatch_history(op: str, ref: int, body: Json | msgspec.Raw, history: Hist
     elif op == CONTINUE:
         history.continue_as_new(unpack(body, ContinueAsNew))
     else:
-        raise ValueError(f"a program gave the unknown command {op!r}")
+        raise ValueError(f"a program issued the unknown command {op!r}")
 
 
 class Facts(Protocol):
@@ -164,13 +164,13 @@ class Facts(Protocol):
 
 
 class Inspection(Body, frozen=True, omit_defaults=True):
-    """What a program offers to who looks at it from outside, and where its coroutines wait."""
+    """The queries, updates and topics of a program, and where its coroutines wait."""
 
     queries: tuple[str, ...] = ()  # names
     updates: tuple[str, ...] = ()
-    topics: tuple[str, ...] = ()  # that it listens to, besides its inbox
-    stacks: tuple[str, ...] = ()  # of each blocked coroutine the user's lines, innermost first
-    waits: tuple[int, ...] = ()  # of each the ref of the command that it awaits, or 0
+    topics: tuple[str, ...] = ()  # topics that it listens to, besides its inbox
+    stacks: tuple[str, ...] = ()  # for each blocked coroutine, the user's lines, innermost first
+    waits: tuple[int, ...] = ()  # for each, the ref of the command that it awaits, or 0
 
 
 class Program(Protocol):
@@ -191,7 +191,7 @@ class Program(Protocol):
         ...
 
     def inspect(self) -> Inspection:
-        """What the program offers, and where it waits. Runs no user code."""
+        """Return what the program offers and where it waits. Runs no user code."""
         ...
 
     def close(self) -> None:

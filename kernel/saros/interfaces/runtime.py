@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -39,6 +40,7 @@ class CallScope:
             Callable[[], object]
         ] = []  # sets context variables for the code, while somebody observes
         self.canceled = False
+        self.canceled_at = 0.0  # by `time.monotonic`
         self.blocking = False  # cancellation cannot interrupt the running code, which must check `canceled`
         self.on_queue: Callable[[bool], None] = _unasked
         self._on_cancel: list[Callable[[], None]] = []
@@ -60,7 +62,7 @@ class CallScope:
         """Tell the attempt that it is cancelled. The code decides how it ends."""
         if self.canceled:
             return
-        self.canceled = True
+        self._told_to_end()
         for call in list(self._on_cancel):
             call()
 
@@ -100,13 +102,17 @@ class CallScope:
 
         Code in a thread that still checks sees that it is cancelled.
         """
-        self.canceled = True
+        self._told_to_end()
         self._on_cancel.clear()
         if self.caller is not None and self._follows is not None:
             self.caller.ignore(self._follows)
         self.on_queue = _unasked
         if self.heartbeat is not None:
             self.heartbeat = _unheard
+
+    def _told_to_end(self) -> None:
+        if not self.canceled:
+            self.canceled, self.canceled_at = True, time.monotonic()
 
     def on_cancel(self, call: Callable[[], None]) -> None:
         """Run `call` once when the attempt is cancelled, immediately if it already is."""

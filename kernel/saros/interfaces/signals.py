@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -68,7 +69,7 @@ class Outgoing(NamedTuple):
 
 
 def lane_of(id: str, to: str) -> str:
-    """The lane of what execution `id` asks of `to`, and of the news of its end for `to`."""
+    """Return the lane of the requests of execution `id` to `to`, and of the notice of its end to `to`."""
     return f"{id}>{to}"
 
 
@@ -123,6 +124,13 @@ class SignalStore(Protocol):
     async def delivered(self, entry: Outgoing, reply: Mail | None) -> None:
         """Remove an entry from the outbox, put the reply into its sender's inbox, and let the next entry of its
         lane be delivered, atomically.
+        """
+        ...
+
+    async def give_back(self, entries: Sequence[Outgoing]) -> None:
+        """Let other workers deliver what this one has leased: it stops. Each goes before the others of its lane.
+
+        A store that gives back everything at the end of its `Store.run` need not do anything here.
         """
         ...
 

@@ -40,7 +40,7 @@ class Commit(msgspec.Struct):
     activities: list[ActivityTask] = []
     leased: list[
         ActivityLease
-    ] = []  # activities whose attempt runs here already, under this token: as if it had been taken
+    ] = []  # activities whose attempts already run here, with their tokens, as if they had been taken
     canceled: list[int] = []  # activities to drop; a running attempt is told at its next heartbeat
     asked: list[
         int

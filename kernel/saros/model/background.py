@@ -20,6 +20,7 @@ from .errors import UNAVAILABLE, Error
 
 log = logging.getLogger("saros")
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 LIMIT_S = 5.0
@@ -168,6 +169,28 @@ async def together(*work: Awaitable[T]) -> list[T]:
         if isinstance(result, BaseException):
             raise result
     return [result for result in results if not isinstance(result, BaseException)]
+
+
+async def each(do: Callable[[A], Awaitable[T]], items: Iterable[A], at_once: int) -> list[T]:
+    """Do something for each item, `at_once` of them concurrently; the results are in the order of the items.
+
+    :raises Exception: the first failure, once all that had begun have ended.
+    """
+    free = asyncio.Semaphore(at_once)
+    failed = False
+
+    async def one(item: A) -> T | None:
+        nonlocal failed
+        async with free:
+            if failed:
+                return None  # nobody gets the results
+            try:
+                return await do(item)
+            except BaseException:
+                failed = True
+                raise
+
+    return cast("list[T]", await together(*map(one, items)))
 
 
 async def shielded(work: Coroutine[Any, Any, T], name: str, limit_s: float = FINISH_S) -> T:

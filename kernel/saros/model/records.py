@@ -129,6 +129,7 @@ class HandlerCall(Body, frozen=True, omit_defaults=True):
     id: str
     name: str
     args: Raw = NO_ARGS
+    trace: str = ""  # as that of a message
 
 
 class RetryPolicy(Body, frozen=True, omit_defaults=True):

@@ -51,7 +51,7 @@ def refused_values(search: Json) -> dict[str, str]:
     """The attributes (of a JSON object) whose values a search attribute cannot have -> why."""
     found = values.decode(search)
     return {
-        name: f"the search attribute {name} must be a text, a number, true or false, a time or a list of texts"
+        name: f"the search attribute {name} must be a string, a number, true or false, a time or a list of strings"
         for name, value in found.items()
         if value is not None and type_of(value) is None
     }

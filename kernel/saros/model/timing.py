@@ -53,7 +53,7 @@ def parse_duration(value: str | int | float) -> int:
     if isinstance(value, str):
         return _bounded(_parse(value), value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _invalid(value, 'it must be a text such as "30s" or a number of milliseconds')
+        raise _invalid(value, 'it must be a string such as "30s" or a number of milliseconds')
     return _bounded(round(value * _UNITS["ms"]), value)
 
 

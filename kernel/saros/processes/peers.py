@@ -41,15 +41,27 @@ class Peers:
         return self._actors.get(pid)
 
     def forget(self, actor: Ended, outcome: Json) -> None:
-        """Remove an ended actor, free its names, and notify its watchers."""
+        """Remove an ended actor, free its names, and then notify its watchers: they may register a name again."""
         self._actors.pop(actor.pid, None)
-        for name in [name for name, pid in self._names.items() if pid == actor.pid]:
+        names = [name for name, pid in self._names.items() if pid == actor.pid]
+        for name in names:
             del self._names[name]
-            self._jobs.start(self.backend.unregister(name, actor.pid), f"freeing the name {name}")
         error = msgspec.json.decode(outcome, type=Outcome).err
-        failed = error is not None
         if error is not None and error.kind != CANCELED and not self._closing and not actor.heard():
             log.warning("%s", one_line(_crash(actor, error)))
+        if names:
+            self._jobs.start(self._free(names, actor, outcome), f"freeing the names of {actor.pid}")
+        else:
+            self._tell_all(actor, outcome, failed=error is not None)
+
+    async def _free(self, names: list[str], actor: Ended, outcome: Json) -> None:
+        try:
+            for name in names:
+                await self.backend.unregister(name, actor.pid)
+        finally:
+            self._tell_all(actor, outcome, failed=msgspec.json.decode(outcome, type=Outcome).err is not None)
+
+    def _tell_all(self, actor: Ended, outcome: Json, failed: bool) -> None:
         for peer in actor.links:
             if failed or peer not in actor.watchers:
                 self._tell(peer, actor.pid, outcome, True)  # a normal end only unlinks

@@ -49,7 +49,9 @@ def derive(algorithm: bytes, password: bytes, salt: bytes, iterations: int, leng
     :raises Error: INVALID, not retryable, when it would take more than `MAX_ROUNDS`.
     """
     name = algorithm.decode()
-    _check_rounds(name, salt, iterations, length, MAX_ROUNDS[name], " in a workflow; call a function for more")
+    _check_rounds(
+        name, salt, iterations, length, MAX_ROUNDS[name], " in a workflow; call a function for more"
+    )
     return hashlib.pbkdf2_hmac(name, password, salt, iterations, length)
 
 

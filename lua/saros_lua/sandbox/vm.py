@@ -220,6 +220,11 @@ class Vm:
         """The memory that the VM uses, in bytes."""
         return int(self._lua.get_memory_used(total=True))
 
+    @property
+    def used(self) -> int:
+        """About how many instructions the last call has used."""
+        return int(self.rt[b"used"]())
+
     def call(self, fn: Any, *args: Any) -> Any:
         """Call a Lua function with bytes, str, int, float, bool or None; return what it returns.
 

@@ -7,14 +7,17 @@ HTTP entry of the app, and is bounded: `GET` and `HEAD` only, one request a conn
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import h11
 
+from saros.interfaces.activations import watch
 from saros.model.background import Jobs
 from saros.model.errors import UNAVAILABLE, Error
+from saros.model.text import one_line
 
 if TYPE_CHECKING:
     from saros.app.app import App
@@ -27,6 +30,9 @@ HEAD: Final = 8192
 """Bytes that a request may have."""
 MOST: Final = 32
 """Connections at once; others are closed."""
+
+SILENT_S: Final = 60.0
+"""How long the code of an attempt may go on in its thread after it was told to end, or has timed out."""
 
 _TEXT: Final = "text/plain; charset=utf-8"
 
@@ -61,6 +67,11 @@ class Probes:
     def _ill(self) -> str | None:
         if self.workers is not None and self.workers.done():
             return "the workers have stopped"
+        now = time.monotonic()
+        for scope in list(watch.threads.values()):
+            if scope.canceled and now - scope.canceled_at > SILENT_S:
+                silent = now - scope.canceled_at
+                return f"{one_line(scope.name)} was told to end {silent:.0f} s ago, but its thread still runs"
         return None
 
     async def _unready(self) -> str | None:

@@ -107,6 +107,21 @@ def plain(value: Any, *, compact: bool = False) -> None:
     raw_json(msgspec.json.encode(value), compact=compact)
 
 
+def whole(value: Any) -> Any:
+    """Return structs as JSON data with all of their fields, which scripts rely on; absent ones are null."""
+    import msgspec
+
+    if isinstance(value, msgspec.Raw):
+        return value if bytes(value) else None
+    if isinstance(value, msgspec.Struct):
+        return {name: whole(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, list | tuple):
+        return [whole(item) for item in value]
+    if isinstance(value, dict):
+        return {key: whole(item) for key, item in value.items()}
+    return value
+
+
 def raw_json(body: bytes, *, compact: bool = False) -> None:
     text = json_visible(body.decode())
     if compact or not sys.stdout.isatty():

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from saros.insight.reasons import activity_waits, reason, span, waits_in_short
-from saros.interfaces.insight import Queue, Schedule, Stack, Worker
+from saros.interfaces.insight import Paused, Queue, Schedule, Stack, Worker
 from saros.interfaces.insight.pending import Pending
+from saros.model.background import each
 from saros.model.errors import NOT_FOUND, Error
 from saros.model.execution import RUNNING
+from saros.model.query import selecting
 from saros.model.text import json_visible, one_line
 from saros.model.values import readable
 
@@ -27,6 +29,11 @@ SCHEDULES: Final = ("SCHEDULE", "STARTS", "TIMES", "LAST", "NEXT", "STATE")
 LOOKED_AT: Final = 200
 """Running executions in which `top` looks for activities that fail."""
 SHOWN: Final = 15
+TAIL_CALL: Final = "in a tail call (return f(…)), which leaves no line"
+SOME: Final = 100
+"""Executions of a list that are described before the list is read on."""
+AT_ONCE: Final = 16
+"""Executions that the backend is asked about concurrently."""
 
 
 def _ago(now: int, then: int | None) -> str:
@@ -36,41 +43,41 @@ def _ago(now: int, then: int | None) -> str:
 def worker_rows(workers: Sequence[Worker], now: int) -> list[tuple[str, ...]]:
     return [
         (
-            each.identity,
-            ", ".join(each.task_queues),
+            one.identity,
+            ", ".join(one.task_queues),
             ", ".join(
-                f"{slot.used}{f' of {slot.total}' if slot.total else ''} {slot.kind}" for slot in each.slots
+                f"{slot.used}{f' of {slot.total}' if slot.total else ''} {slot.kind}" for slot in one.slots
             ),
-            each.version,
-            each.app,
-            _ago(now, each.heard),
+            one.version,
+            one.app,
+            _ago(now, one.heard),
         )
-        for each in workers
+        for one in workers
     ]
 
 
 def queue_rows(queues: Sequence[Queue], now: int) -> list[tuple[str, ...]]:
     return [
         (
-            each.name,
-            each.kind,
-            "?" if each.waiting is None else str(each.waiting),
-            "" if each.oldest is None else span(now - each.oldest),
-            str(each.pollers),
+            one.name,
+            one.kind,
+            "?" if one.waiting is None else str(one.waiting),
+            "" if one.oldest is None else span(now - one.oldest),
+            str(one.pollers),
         )
-        for each in queues
+        for one in queues
     ]
 
 
 def schedule_rows(schedules: Sequence[Schedule], now: int) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
-    for each in schedules:
+    for one in schedules:
         state = "active"
-        if each.paused is not None:
-            state = f"paused{f': {each.paused.reason}' if each.paused.reason else ''}"
-        last = f"{moment(each.last[0].time)} {each.last[0].status}" if each.last else ""
-        following = moment(each.next[0]) if each.next else "never"
-        rows.append((each.id, each.workflow, each.spec, last.rstrip(), following, state))
+        if one.paused is not None:
+            state = f"paused{f': {one.paused.reason}' if one.paused.reason else ''}"
+        last = f"{moment(one.last[0].time)} {one.last[0].status}" if one.last else ""
+        following = moment(one.next[0]) if one.next else "never"
+        rows.append((one.id, one.workflow, one.spec, last.rstrip(), following, state))
     return rows
 
 
@@ -83,34 +90,39 @@ class Insight(msgspec.Struct):
     pending: Pending
     reason: str
     stack: Stack | None = None
+    no_stack: str = ""  # why there is none, although it runs
 
 
 async def insight_of(app: App, id: str, run_id: str) -> Insight:
     """What an execution waits for, and likely why. Where its code cannot be replayed, it is told without a stack."""
     handle = app.get(id, run_id)
     pending = await handle.pending()
-    stack = None
+    stack, missing = None, ""
     if pending.status == RUNNING and pending.parked is None and pending.task is None:
         try:
             stack = await handle.stack()
-        except Error:  # this client has not its app, or not the right version
-            stack = None
+        except Error as error:  # this client has not its app, or not the right version
+            missing = error.message
     queues = await app.queues() if pending.status == RUNNING else []
-    return Insight(pending, reason(pending, app.clock.now(), queues, stack), stack)
+    return Insight(pending, reason(pending, app.clock.now(), queues, stack), stack, missing)
 
 
 async def waits_of(app: App, runs: Sequence[Description]) -> list[str]:
     """What each of these runs waits for, in a few words."""
-    said = []
-    for run in runs:
+    queues = await app.queues() if any(run.status == RUNNING for run in runs) else []
+
+    async def waits(run: Description) -> str:
+        if run.status != RUNNING:
+            return ""
         try:
-            pending = await app.backend.pending(run.id, run.run_id) if run.status == RUNNING else None
+            pending = await app.backend.pending(run.id, run.run_id)
         except Error as error:
             if error.kind != NOT_FOUND:  # it has gone meanwhile
                 raise
-            pending = None
-        said.append(waits_in_short(pending, app.clock.now()) if pending is not None else "")
-    return said
+            return ""
+        return waits_in_short(pending, app.clock.now(), queues)
+
+    return await each(waits, runs, AT_ONCE)
 
 
 def pending_lines(insight: Insight, now: int) -> Iterator[str]:
@@ -130,11 +142,14 @@ def pending_lines(insight: Insight, now: int) -> Iterator[str]:
     for child in pending.children:
         yield f"child     {one_line(child.id)} of {one_line(child.entry)} {child.status}".rstrip()
     for request in pending.requests:
-        yield f"request   {request.verb} {one_line(request.to)}, since {span(now - request.since)}"
+        yield f"request   {request.verb} {one_line(request.to)}, sent {span(now - request.since)} ago"
+    if insight.no_stack:
+        yield f"stack     none: {one_line(insight.no_stack)}"
     if stack is not None:
-        for number, each in enumerate(stack.coroutines, 1):
-            frame = one_line(each.frames[0]) if each.frames else "?"
-            yield f"coroutine {number} at {frame}{f', waits for {one_line(each.waits)}' if each.waits else ''}"
+        for number, one in enumerate(stack.coroutines, 1):
+            frame = f"at {one_line(one.frames[0])}" if one.frames else TAIL_CALL
+            waits = f", waits for {one_line(one.waits)}" if one.waits else ""
+            yield f"coroutine {number} {frame}{waits}"
         for title, names in (
             ("topics", stack.topics),
             ("queries", stack.queries),
@@ -142,6 +157,41 @@ def pending_lines(insight: Insight, now: int) -> Iterator[str]:
         ):
             if names:
                 yield f"{title:<10}{', '.join(map(one_line, names))}"
+
+
+# --- lists ---------------------------------------------------------------------------------------
+
+
+async def with_problems(app: App, runs: list[Description]) -> list[Description]:
+    """Runs with their problems if they have any, which not every backend tells in a list."""
+
+    async def told(run: Description) -> Description:
+        if run.status != RUNNING or run.problem:
+            return run
+        try:
+            return await app.backend.describe(run.id, run.run_id)
+        except Error as error:
+            if error.kind == NOT_FOUND:  # it has gone meanwhile
+                return run
+            raise
+
+    return await each(told, runs, AT_ONCE)
+
+
+async def parked(app: App, query: str) -> AsyncIterator[Description]:
+    """Yield the parked runs that a query selects; not every backend includes problems in a list."""
+
+    some: list[Description] = []
+    async for found in app.backend.executions(selecting(query, RUNNING)):
+        some.append(found)
+        if len(some) == SOME:
+            for told in await with_problems(app, some):
+                if told.problem:
+                    yield told
+            some = []
+    for told in await with_problems(app, some):
+        if told.problem:
+            yield told
 
 
 # --- the whole -------------------------------------------------------------------------------------
@@ -156,40 +206,64 @@ class Failing(msgspec.Struct):
     said: str
 
 
+class ParkedRun(msgspec.Struct):
+    """A run whose workflow task fails."""
+
+    id: str
+    entry: str
+    problem: str
+
+
 class Overview(msgspec.Struct):
-    """What `saros top` shows. `failing` is of the newest running executions."""
+    """What `saros top` shows. `failing` and `parked` are of the newest running executions."""
 
     time: int
     counts: dict[str, int]
     queues: list[Queue]
     workers: list[Worker]
     failing: list[Failing]
+    parked: list[ParkedRun]
+    paused: dict[str, Paused]  # schedules
 
 
 async def overview(app: App) -> Overview:
     now = app.clock.now()
-    failing: list[Failing] = []
-    page = await app.page(f"status = '{RUNNING}'", limit=LOOKED_AT)
-    for run in page.items:
+
+    async def failing_of(run: Description) -> list[Failing]:
         try:
-            pending = await app.get(run.id, run.run_id).pending()
+            activities = await app.backend.activities(run.id, run.run_id)
         except Error as error:
             if error.kind != NOT_FOUND:  # it has gone meanwhile
                 raise
-            continue
-        failing += [
-            Failing(run.id, each.entry, each.attempt, activity_waits(each, now))
-            for each in pending.activities
-            if each.attempt > 1
+            return []
+        return [
+            Failing(run.id, activity.entry, activity.attempt, activity_waits(activity, now))
+            for activity in activities
+            if activity.attempt > 1
         ]
-    failing.sort(key=lambda each: -each.attempt)
-    return Overview(now, await app.counts(), await app.queues(), await app.workers(), failing)
+
+    page = await app.page(f"status = '{RUNNING}'", limit=LOOKED_AT)
+    failing = [one for found in await each(failing_of, page.items, AT_ONCE) for one in found]
+    failing.sort(key=lambda one: -one.attempt)
+    runs = await with_problems(app, page.items)
+    return Overview(
+        now,
+        await app.counts(),
+        await app.queues(),
+        await app.workers(),
+        failing,
+        [ParkedRun(run.id, run.entry, run.problem) for run in runs if run.problem],
+        await app.backend.paused(),
+    )
 
 
 def overview_lines(found: Overview) -> list[str]:
     counts = ", ".join(f"{count} {status}" for status, count in sorted(found.counts.items())) or "none"
     lines = [f"executions: {counts}", ""]
-    failing: list[tuple[str, ...]] = [(each.id, each.said) for each in found.failing[:SHOWN]]
+    if found.paused:
+        lines[1:1] = [f"paused schedules: {', '.join(map(one_line, sorted(found.paused)))}"]
+    failing: list[tuple[str, ...]] = [(one.id, f"parked: {one.problem}") for one in found.parked[:SHOWN]]
+    failing += [(one.id, one.said) for one in found.failing[:SHOWN]]
     for titles, rows in (
         (QUEUES, queue_rows(found.queues, found.time)),
         (WORKERS, worker_rows(found.workers, found.time)),

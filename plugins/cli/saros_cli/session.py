@@ -160,13 +160,15 @@ async def client(url: str | None, path: Path | None = None) -> AsyncIterator[App
 async def expect_something(app: App, to: Target) -> None:
     """Explain why a backend that lives in one process is empty.
 
-    :raises Error: NOT_FOUND, if the backend is of that kind.
+    :raises Error: NOT_FOUND, if the backend is of that kind, and has neither an execution nor a worker.
     """
     from saros.model.errors import NOT_FOUND, Error
 
     if not to.in_process:
         return
     async for _ in app.list():
+        return
+    if await app.workers():
         return
     raise Error(
         f"{to.url} lives in one process, and this one has started nothing",

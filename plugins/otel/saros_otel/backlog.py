@@ -1,4 +1,4 @@
-"""Gauges of task queues, which are the backend's: it is asked from time to time, not by each scraper."""
+"""Gauges of task queues. The backend is asked at fixed intervals, not for each scrape."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .instruments import Instruments, Key
 log = logging.getLogger("saros.otel")
 
 EVERY_S: Final = 15.0
-"""How often the backend is asked."""
+"""The interval, in seconds, between two requests to the backend."""
 
 
 async def follow_queues(backend: Backend, instruments: Instruments) -> None:
-    """Keep the gauges of task queues up to date until cancelled; without an answer, they have no values."""
+    """Keep the gauges of task queues up to date until cancelled. While the backend is away they have none."""
     while True:
         await anyio.sleep(EVERY_S)
         depth: dict[Key, float] = {}
@@ -35,7 +35,7 @@ async def follow_queues(backend: Backend, instruments: Instruments) -> None:
                     since = queue.oldest
                     age[labels] = max(0.0, (time.time_ns() - since) / 1e9) if since is not None else 0.0
         except Error as error:
-            log.debug("task queues are not measured now: %s", error)
+            log.debug("the task queues cannot be measured: %s", error)
             pollers = depth = age = {}
         instruments.replace("saros_task_queue_depth", depth)
         instruments.replace("saros_task_queue_age", age)

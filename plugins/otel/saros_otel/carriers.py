@@ -1,7 +1,7 @@
 """Carriers and ids: which trace and span a run, an activity or a sender has.
 
-The ids of what is written from histories are hashes of run ids. So whoever writes a span gives it the same id, and
-what happens while a run goes on can name the run's span, though that is written at the end.
+Spans made from histories have ids that are hashes of run ids. So every process gives a span the same id, and other
+spans can refer to a run's span while the run is still going on, although it is written only at the end.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from saros.model.execution import Run
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
+LINKED: Final = "linked:"
+"""Before the carrier of a run that has a trace of its own."""
+
 
 def trace_id_of(run_id: str) -> int:
     """The id of the trace that begins with a run."""
@@ -28,9 +31,19 @@ def span_id_of(run_id: str, activity_id: str = "") -> int:
     return int.from_bytes(sha256(f"span:{run_id}:{activity_id}".encode()).digest()[:8], "big") or 1
 
 
+def is_linked(carrier: str) -> bool:
+    """Return whether the run has a trace of its own, with a link to what the carrier names."""
+    return carrier.startswith(LINKED)
+
+
+def linked(carrier: str) -> str:
+    """Return the carrier for a run that has a trace of its own."""
+    return carrier if not carrier or is_linked(carrier) else LINKED + carrier
+
+
 def read(carrier: str) -> SpanContext | None:
-    """The span that a W3C ``traceparent`` names; None when the text is none."""
-    found = _TRACEPARENT.fullmatch(carrier)
+    """Return the span that a W3C ``traceparent`` names, perhaps as a link; None if the text is not a valid one."""
+    found = _TRACEPARENT.fullmatch(carrier.removeprefix(LINKED))
     if found is None:
         return None
     context = SpanContext(int(found[1], 16), int(found[2], 16), True, TraceFlags(int(found[3], 16)))
@@ -38,7 +51,7 @@ def read(carrier: str) -> SpanContext | None:
 
 
 def written(context: SpanContext) -> str:
-    """A span as a ``traceparent``."""
+    """Return a span as a ``traceparent``."""
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
 
 
@@ -53,6 +66,8 @@ class Contexts:
 
         :param carrier: see `saros.model.execution.Run.trace`; empty when the trace begins with this run.
         """
+        if is_linked(carrier):
+            carrier = ""
         given = read(carrier)
         if given is not None:
             trace_id, flags = given.trace_id, given.trace_flags
@@ -69,9 +84,9 @@ class Contexts:
         return self.of("" if run.continued_from else run.trace, run.run_id)
 
     def parent_of(self, run: Run) -> SpanContext | None:
-        """The span that a run's span is a part of."""
+        """Return the parent span of a run's span, or None."""
         own = self.of_run(run)
-        if run.continued_from or not run.trace:
+        if run.continued_from or not run.trace or is_linked(run.trace):
             return None
         given = read(run.trace)
         if run.parent is not None and run.parent.run_id:

@@ -17,10 +17,13 @@ def add_to(cli: typer.Typer) -> None:
 def trace(
     id: Annotated[str, typer.Argument(metavar="ID", help="The workflow's id.", show_default=False)],
     run_id: Annotated[
-        str, typer.Option("--run-id", metavar="RUN", help="A certain run; default: the newest.")
+        str, typer.Option("--run-id", metavar="RUN", help="A run of the workflow; default: the newest.")
     ] = "",
     export: Annotated[
-        bool, typer.Option("--export", help="Export it as OTEL_* variables say, instead of printing it.")
+        bool,
+        typer.Option(
+            "--export", help="Export the trace as the OTEL_* variables say, instead of printing it."
+        ),
     ] = False,
     backend: Annotated[
         str | None,
@@ -33,7 +36,7 @@ def trace(
             show_default=False,
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print data only, as JSON, a span a line.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON only, one span per line.")] = False,
 ) -> None:
     """Print or export the trace of an execution, on any backend, from its history."""
     import asyncio
@@ -59,7 +62,7 @@ async def _spans(id: str, run_id: str, backend: str | None, export: bool) -> lis
         spans = await histories.spans(id, run_id)
     if processor is not None:
         for span in spans:
-            if span.end_time is not None:  # what still runs is exported when it has ended
+            if span.end_time is not None:  # the observer exports open spans when they end
                 processor.on_end(span)
         await _flushed(provider)
     return spans
@@ -72,7 +75,7 @@ async def _flushed(provider: TracerProvider) -> None:
 
 
 def _line(span: ReadableSpan, root: ReadableSpan) -> str:
-    """A span for people: when it began after the first, how long it took, and what it is."""
+    """Format a span for people: its start relative to the first span, its duration and its name."""
     begin, first = span.start_time or 0, root.start_time or 0
     took = f"{((span.end_time or begin) - begin) / 1e9:9.3f} s" if span.end_time else "    running"
     status = f"  {span.status.description}" if span.status.description else ""

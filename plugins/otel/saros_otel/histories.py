@@ -1,4 +1,4 @@
-"""Spans of past executions, made of their histories."""
+"""Spans of past executions, made from their histories."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from saros.model.records import (
     unpack,
 )
 
-from .carriers import Contexts, read
+from .carriers import Contexts, is_linked, read
 
 MOST: Final = 1000
-"""Activities, links and events of a run that are written; a longer run says so in `saros.truncated`."""
+"""The most activities, links and events of a run that are written; beyond that, `saros.truncated` is set."""
 SCOPE: Final = InstrumentationScope("saros")
 
 
 class Histories:
-    """Makes spans of the runs of a backend."""
+    """Makes spans from the histories of a backend's runs."""
 
     def __init__(self, backend: Backend, contexts: Contexts, resource: Resource) -> None:
         self._backend = backend
@@ -47,7 +47,7 @@ class Histories:
         self._resource = resource
 
     async def spans(self, id: str, run_id: str = "") -> list[ReadableSpan]:
-        """The span of a run, which is the first, and those of its activities.
+        """Return the span of a run, followed by the spans of its activities.
 
         :raises Error: NOT_FOUND.
         """
@@ -61,9 +61,13 @@ class Histories:
         run = page.run
         if run.continued_from:
             links += await self._link(run.id, run.continued_from, {"saros.link": "continued_from"})
-        elif not run.trace and run.parent is not None and run.parent.run_id:
+        elif (not run.trace or is_linked(run.trace)) and run.parent is not None and run.parent.run_id:
             pid = Pid.parse(run.parent.pid)
             links += await self._link(pid.id if pid else "", run.parent.run_id, {"saros.link": "parent"})
+        elif is_linked(run.trace):
+            given = read(run.trace)
+            if given is not None:
+                links.append(Link(given, {"saros.link": "start"}))
         for record in page.records:
             if record.op == MESSAGE and len(links) < MOST:
                 message = unpack(record.body, Message)
@@ -74,10 +78,15 @@ class Histories:
                     links.append(Link(given, attributes))
                 elif message.trace and sender is not None:
                     links += await self._link(sender.id, message.trace, attributes)
+            elif record.op == UPDATE and len(links) < MOST:
+                call = unpack(record.body, HandlerCall)
+                given = read(call.trace)
+                if given is not None:
+                    links.append(Link(given, {"saros.link": "update", "saros.update": call.name}))
         return links
 
     async def _link(self, id: str, run_id: str, attributes: dict[str, str]) -> list[Link]:
-        """A link to the span of another run, if that is still there."""
+        """Return a link to the span of another run, or nothing if its history no longer exists."""
         try:
             page = await self._backend.history(id, run_id, LAST)
         except Error as error:
@@ -121,7 +130,7 @@ class Histories:
     def _parts(
         self, page: HistoryPage, context: SpanContext, end: int
     ) -> tuple[list[Event], list[ReadableSpan]]:
-        """The events of a run's span, and the spans of its activities."""
+        """Return the events of a run's span and the spans of its activities."""
         events: list[Event] = []
         spans: list[ReadableSpan] = []
         calls: dict[int, Record] = {}
@@ -175,7 +184,7 @@ def _status(status: str, error: ErrorData | None) -> Status:
 
 
 def _event(record: Record) -> Event | None:
-    """What a record of a history is in its run's span, if anything."""
+    """Return the span event for a record of a history, or None if it has none."""
     if record.op == TIMER:
         seconds = unpack(record.body, StartTimer).ns / 1e9
         return Event("TimerStarted", {"saros.seconds": seconds}, record.time)

@@ -1,4 +1,4 @@
-"""The metrics: their names, types and units. Those that Temporal's SDKs have as well are named and typed as there."""
+"""The metrics: names, types and units. Metrics that Temporal's SDKs also have keep their names and types."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ LATENCIES: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 Labels = Mapping[str, str]
 Key = tuple[tuple[str, str], ...]
-"""Labels, sorted."""
+"""Sorted labels."""
 
 
 class Metric(NamedTuple):
     """:param type: ``counter``, ``histogram`` (of seconds) or ``gauge``.
-    :param labels: what its values are told apart by.
+    :param labels: the names of its labels.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Metric(NamedTuple):
 
     @property
     def exposed(self) -> tuple[str, ...]:
-        """The names of its series in Prometheus."""
+        """Return the names of its series in Prometheus."""
         if self.type == "counter":
             return (f"{self.name}_total",)
         if self.type == "histogram":
@@ -41,32 +41,44 @@ _QUEUE: Final = ("task_queue", "task_type")
 
 METRICS: Final = (
     Metric("saros_request", "counter", "Requests of clients.", ("operation",)),
-    Metric("saros_request_failure", "counter", "Those that failed.", ("operation", "error_kind")),
-    Metric("saros_request_latency", "histogram", "How long they took.", ("operation",)),
+    Metric(
+        "saros_request_failure", "counter", "Requests of clients that failed.", ("operation", "error_kind")
+    ),
+    Metric("saros_request_latency", "histogram", "Duration of requests of clients.", ("operation",)),
     Metric("saros_workflow_task_taken", "counter", "Workflow tasks that workers have taken.", _TASK),
-    Metric("saros_workflow_task_execution_latency", "histogram", "From taking a task to its commit.", _TASK),
-    Metric("saros_workflow_task_execution_failed", "counter", "Tasks that failed: parked.", _TASK),
-    Metric("saros_workflow_task_replay_latency", "histogram", "How long replays took.", _TASK),
+    Metric(
+        "saros_workflow_task_execution_latency", "histogram", "Time from taking a task to its commit.", _TASK
+    ),
+    Metric(
+        "saros_workflow_task_execution_failed",
+        "counter",
+        "Workflow tasks that failed and were parked.",
+        _TASK,
+    ),
+    Metric("saros_workflow_task_replay_latency", "histogram", "Duration of replays.", _TASK),
     Metric("saros_replayed_events", "counter", "Events that were replayed.", _TASK),
     Metric(
-        "saros_commit_refused", "counter", "Commits of which another worker was first.", (*_TASK, "reason")
+        "saros_commit_refused",
+        "counter",
+        "Commits refused because another worker was first.",
+        (*_TASK, "reason"),
     ),
     Metric("saros_workflow_completed", "counter", "Runs that completed.", _TASK),
     Metric("saros_workflow_failed", "counter", "Runs that failed.", _TASK),
     Metric("saros_workflow_canceled", "counter", "Runs that were cancelled.", _TASK),
-    Metric("saros_workflow_terminated", "counter", "Runs that a client here terminated.", _TASK),
-    Metric("saros_workflow_timed_out", "counter", "Runs that took too long.", _TASK),
+    Metric("saros_workflow_terminated", "counter", "Runs that a client of this process terminated.", _TASK),
+    Metric("saros_workflow_timed_out", "counter", "Runs that timed out.", _TASK),
     Metric("saros_workflow_continue_as_new", "counter", "Runs that continued as new.", _TASK),
     Metric(
         "saros_activity_schedule_to_start_latency",
         "histogram",
-        "From scheduling an activity to its first attempt.",
+        "Time from scheduling an activity to its first attempt.",
         ("task_queue", "activity_type"),
     ),
     Metric(
         "saros_activity_execution_latency",
         "histogram",
-        "How long attempts took.",
+        "Duration of attempts.",
         ("task_queue", "activity_type"),
     ),
     Metric(
@@ -75,36 +87,49 @@ METRICS: Final = (
         "Attempts that failed.",
         ("task_queue", "activity_type", "error_kind"),
     ),
-    Metric("saros_activity_running", "gauge", "Attempts under way."),
+    Metric("saros_activity_running", "gauge", "Attempts in progress."),
     Metric(
         "saros_delivered",
         "counter",
         "Messages, starts and requests of workflows that were delivered.",
         ("operation",),
     ),
-    Metric("saros_delivery_failure", "counter", "Those that failed.", ("operation", "error_kind")),
-    Metric("saros_schedule_fired", "counter", "Workflows that schedules have started here.", ("schedule",)),
+    Metric("saros_delivery_failure", "counter", "Deliveries that failed.", ("operation", "error_kind")),
+    Metric(
+        "saros_schedule_fired",
+        "counter",
+        "Workflows that schedules of this process have started.",
+        ("schedule",),
+    ),
     Metric(
         "saros_http_request_latency",
         "histogram",
-        "From a request to the end of its answer.",
+        "Time from a request to the end of its response.",
         ("server", "method", "route", "status"),
     ),
     Metric("saros_sticky_cache_size", "gauge", "Live workflows that this worker keeps."),
-    Metric("saros_sticky_cache_hit", "counter", "Workflow tasks that went on with a live workflow.", _TASK),
+    Metric("saros_sticky_cache_hit", "counter", "Workflow tasks that continued a cached workflow.", _TASK),
     Metric("saros_sticky_cache_miss", "counter", "Workflow tasks that replayed a history first.", _TASK),
-    Metric("saros_worker_task_slots_used", "gauge", "Tasks under way in this worker.", ("worker_type",)),
+    Metric(
+        "saros_parked_executions",
+        "gauge",
+        "Runs whose last workflow task in this worker failed.",
+        ("workflow_type",),
+    ),
+    Metric("saros_lua_instructions", "counter", "Instructions that code in Lua has used.", ("entry",)),
+    Metric("saros_lua_memory", "gauge", "Bytes that live programs in Lua use.", ("entry",)),
+    Metric("saros_worker_task_slots_used", "gauge", "Tasks in progress in this worker.", ("worker_type",)),
     Metric(
         "saros_worker_task_slots_available",
         "gauge",
-        "Attempts that this worker could run besides.",
+        "Further attempts that this worker could run.",
         ("worker_type",),
     ),
     Metric("saros_task_queue_depth", "gauge", "Tasks that no worker has yet.", _QUEUE),
-    Metric("saros_task_queue_age", "gauge", "Seconds that the oldest of them has waited.", _QUEUE),
+    Metric("saros_task_queue_age", "gauge", "Time that the oldest such task has waited, in seconds.", _QUEUE),
     Metric("saros_task_queue_pollers", "gauge", "Workers that ask for tasks of the queue.", _QUEUE),
 )
-"""All of them."""
+"""All metrics."""
 
 
 class Instruments:
@@ -112,6 +137,7 @@ class Instruments:
 
     def __init__(self, meter: Meter) -> None:
         self._gauges: dict[str, dict[tuple[tuple[str, str], ...], Callable[[], float]]] = {}
+        self._sums: dict[tuple[str, Key], float] = {}
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
         for metric in METRICS:
@@ -132,13 +158,21 @@ class Instruments:
         self._histograms[name].record(max(seconds, 0.0), labels)
 
     def measure(self, name: str, labels: Labels, value: Callable[[], float]) -> None:
-        """Ask `value` each time; what no metric here is called is left out."""
+        """Read a gauge from `value` at each collection; names that are not in `METRICS` are ignored."""
         known = self._gauges.get(name)
         if known is not None:
             known[tuple(sorted(labels.items()))] = value
 
+    def add(self, name: str, labels: Labels, change: float) -> None:
+        """Change a gauge whose values are kept here."""
+        key = name, tuple(sorted(labels.items()))
+        if key not in self._sums:
+            self._sums[key] = 0.0
+            self._gauges[name][key[1]] = partial(self._sums.__getitem__, key)
+        self._sums[key] += change
+
     def replace(self, name: str, values: Mapping[Key, float]) -> None:
-        """Set a gauge to these values, by their sorted labels, in place of all that it had."""
+        """Replace all values of a gauge by these, which are keyed by their sorted labels."""
         self._gauges[name] = {labels: partial(float, value) for labels, value in values.items()}
 
     def _observing(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:

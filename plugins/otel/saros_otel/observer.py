@@ -1,4 +1,4 @@
-"""The observer: makes spans and counts of what it hears."""
+"""The observer: turns what it hears into spans and metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode
 
+from saros.interfaces.activations import watch
 from saros.interfaces.backend import Backend
+from saros.interfaces.deployment import Deployment
 from saros.interfaces.observer import PARKED, Closed, Done, Span
 from saros.interfaces.runtime import CallScope
 from saros.interfaces.store import OK
@@ -28,10 +30,12 @@ from saros.model.records import Outcome
 from saros.model.values import Json
 
 from .backlog import follow_queues
-from .carriers import Contexts, read, written
+from .carriers import Contexts, is_linked, linked, read, written
 from .histories import Histories
 from .instruments import Instruments
+from .parked import ParkedRuns
 from .setup import metering, resource, tracing
+from .timed import Timed
 from .wanted import Wanted
 
 if TYPE_CHECKING:
@@ -40,33 +44,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("saros.otel")
 
 AT_ONCE: Final = 8
-"""Histories that are read side by side for their spans."""
+"""The most histories that are read concurrently to write their spans."""
 LAST_S: Final = 10.0
-"""What the end of a process may take to write out what is held."""
+"""How long a process that ends may take to export what is pending."""
 _KNOWN: Final = 10_000
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
-
-
-class Timed:
-    """Something under way; see `saros.interfaces.observer.Span`.
-
-    :param ended: called with the seconds that it took, its route and its error.
-    """
-
-    __slots__ = ("_began", "_ended", "_route", "_span", "trace")
-
-    def __init__(self, span: api.Span | None, ended: Callable[[float, str, str], None]) -> None:
-        self._span = span
-        self._ended = ended
-        self._began = time.perf_counter()
-        self._route = ""
-        self.trace = written(span.get_span_context()) if span is not None else ""
-
-    def route(self, pattern: str) -> None:
-        self._route = pattern
-
-    def end(self, error: str = "") -> None:
-        self._ended(time.perf_counter() - self._began, self._route, error)
 
 
 class OtelObserver:
@@ -74,10 +56,12 @@ class OtelObserver:
 
     def __init__(
         self,
+        deployment: Deployment,
         backend: Backend,
         tracers: tuple[TracerProvider, SpanProcessor | None],
         meters: tuple[MeterProvider, CollectorRegistry | None],
     ) -> None:
+        self._deployment = deployment
         self._backend = backend
         self._tracers, self._processor = tracers
         self._meters, self._registry = meters
@@ -91,6 +75,8 @@ class OtelObserver:
         self._written: OrderedDict[str, None] = OrderedDict()  # runs
         self._running = 0
         self._instruments.measure("saros_activity_running", {}, lambda: self._running)
+        self.parked = ParkedRuns(self._instruments)
+        watch.meters.append(self._used)
 
     # --- spans ----------------------------------------------------------------------------------
 
@@ -185,8 +171,9 @@ class OtelObserver:
         self._instruments.count("saros_replayed_events", labels, events)
         self._instruments.record("saros_workflow_task_replay_latency", labels, seconds)
 
-    def task_ended(self, queue: str, workflow: str, result: str, seconds: float) -> None:
+    def task_ended(self, queue: str, workflow: str, run_id: str, result: str, seconds: float) -> None:
         labels = _task(queue, workflow)
+        self.parked.heard(workflow, run_id, result == PARKED)
         if result == PARKED:
             self._instruments.count("saros_workflow_task_execution_failed", labels)
             return
@@ -214,7 +201,22 @@ class OtelObserver:
                 for span in await self._histories.spans(id, run_id):
                     processor.on_end(span)
         except Error as error:
-            log.warning("the trace of %s is not written: %s; saros trace can do it later", id, error)
+            log.warning(
+                "the trace of %s was not written: %s; write it later with saros trace --export", id, error
+            )
+
+    def _used(self, entry: str, instructions: int, grown: int) -> None:
+        """See `saros.interfaces.activations.Meter`."""
+        labels = {"entry": entry}
+        self._instruments.count("saros_lua_instructions", labels, instructions)
+        self._instruments.add("saros_lua_memory", labels, grown)
+
+    def handed(self, workflow: str, trace: str, parent: str = "") -> str:
+        if parent and (not trace or is_linked(trace)):
+            trace = parent  # the trace begins with that run
+        entry = self._deployment.registry.by_type(workflow)
+        wanted = entry is not None and entry.get("meta.trace") == "linked"
+        return linked(trace) if wanted else trace
 
     def delivered(self, op: str, error: str) -> None:
         if error:
@@ -236,10 +238,11 @@ class OtelObserver:
         return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self._registry)
 
     def follow_queues(self) -> None:
-        """Measure the backend's task queues from now on."""
+        """Start to measure the backend's task queues."""
         self._queues = Job(follow_queues(self._backend, self._instruments), "measuring task queues")
 
     async def close(self) -> None:
+        watch.meters.remove(self._used)
         if self._queues is not None:
             await self._queues.end()
         await self._jobs.wait(LAST_S)
@@ -251,11 +254,11 @@ class OtelObserver:
         self._meters.shutdown()
 
 
-def make(backend: Backend, wanted: Wanted) -> OtelObserver:
-    """An observer that exports what is wanted."""
+def make(deployment: Deployment, backend: Backend, wanted: Wanted) -> OtelObserver:
+    """Return an observer that exports what is wanted."""
     about = resource()
     made = OtelObserver(
-        backend, tracing(wanted.traces, about), metering(wanted.metrics, wanted.scraped, about)
+        deployment, backend, tracing(wanted.traces, about), metering(wanted.metrics, wanted.scraped, about)
     )
     if wanted.metrics or wanted.scraped:
         made.follow_queues()

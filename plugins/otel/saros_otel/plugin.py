@@ -22,9 +22,9 @@ def _make(deployment: Deployment, backend: Backend, works: bool) -> Observer | N
     found = wanted(works)
     if not found:
         return None
-    from .observer import make  # the SDK takes its time to load
+    from .observer import make  # the SDK is slow to load
 
-    return make(backend, found)
+    return make(deployment, backend, found)
 
 
 @saros.hookimpl

@@ -1,4 +1,4 @@
-"""Providers of the SDK, as the standard environment variables want them."""
+"""The SDK's providers, configured by the standard environment variables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def resource() -> Resource:
-    """What the environment says about this process; its service is called ``saros`` unless it says otherwise."""
+    """Return the resource that the environment describes; its service name defaults to ``saros``."""
     found = Resource.create()
     named = os.environ.get("OTEL_SERVICE_NAME") or "service.name" in os.environ.get(
         "OTEL_RESOURCE_ATTRIBUTES", ""
@@ -31,7 +31,7 @@ def resource() -> Resource:
 
 
 def tracing(exporter: str, about: Resource) -> tuple[TracerProvider, SpanProcessor | None]:
-    """A provider, which reads ``OTEL_TRACES_SAMPLER``, and what exports its spans; with no exporter, nothing does."""
+    """Return a provider, which reads ``OTEL_TRACES_SAMPLER``, and the processor that exports its spans, or None."""
     provider = TracerProvider(resource=about, shutdown_on_exit=False)
     processor: SpanProcessor | None = None
     if exporter == "console":
@@ -46,7 +46,7 @@ def tracing(exporter: str, about: Resource) -> tuple[TracerProvider, SpanProcess
 
 
 def metering(exporter: str, scraped: bool, about: Resource) -> tuple[MeterProvider, CollectorRegistry | None]:
-    """A provider, and what a scraper reads."""
+    """Return a provider, and the collector that a scraper reads."""
     readers: list[MetricReader] = []
     registry = None
     if exporter == "console":
@@ -64,9 +64,9 @@ def metering(exporter: str, scraped: bool, about: Resource) -> tuple[MeterProvid
 
 
 def _otlp(variable: str, module: str, name: str) -> Any:
-    """An exporter for the protocol that the environment names.
+    """Return an exporter for the protocol that the environment names.
 
-    :raises Error: INVALID for one that is not known or not installed.
+    :raises Error: INVALID if the exporter is unknown or not installed.
     """
     import importlib
 

@@ -1,4 +1,4 @@
-"""What the standard environment variables ask for."""
+"""What to export, by the standard environment variables."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _EXPORTERS: Final = {
 
 class Wanted(NamedTuple):
     """:param traces: ``otlp``, ``console``, or empty for none.
-    :param metrics: ``otlp``, ``console``, or empty for none that are pushed.
-    :param scraped: whether somebody may ask for metrics.
+    :param metrics: ``otlp``, ``console``, or empty if metrics are not pushed.
+    :param scraped: whether metrics can be scraped.
     """
 
     traces: str
@@ -26,13 +26,13 @@ class Wanted(NamedTuple):
 
 
 def wanted(works: bool, env: Mapping[str, str] | None = None) -> Wanted | None:
-    """What is to be observed here; None for nothing.
+    """Return what to observe in this process; None for nothing.
 
-    Traces and metrics are exported by OTLP when ``OTEL_EXPORTER_OTLP_ENDPOINT`` or that of the signal is set, or when
-    ``OTEL_TRACES_EXPORTER`` or ``OTEL_METRICS_EXPORTER`` says so. A process with workers always counts, for whoever
-    asks its ``/metrics``, unless ``OTEL_METRICS_EXPORTER`` names another exporter.
+    Traces and metrics are exported by OTLP if ``OTEL_EXPORTER_OTLP_ENDPOINT`` or the signal's own variable is set,
+    or if ``OTEL_TRACES_EXPORTER`` or ``OTEL_METRICS_EXPORTER`` says so. A process with workers always serves its
+    metrics at ``/metrics``, unless ``OTEL_METRICS_EXPORTER`` names another exporter.
 
-    :raises Error: INVALID for an exporter that is not known.
+    :raises Error: INVALID for an unknown exporter.
     """
     env = os.environ if env is None else env
     if env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
@@ -46,7 +46,7 @@ def wanted(works: bool, env: Mapping[str, str] | None = None) -> Wanted | None:
 
 
 def _exporter(env: Mapping[str, str], name: str, endpoint: str) -> str:
-    """The exporter that a variable names; without it ``otlp`` when an endpoint is set, and else empty."""
+    """Return the exporter that a variable names; if it is not set, ``otlp`` with an endpoint, otherwise empty."""
     given = env.get(name, "").strip().lower()
     if not given:
         return "otlp" if env.get(endpoint) or env.get("OTEL_EXPORTER_OTLP_ENDPOINT") else ""

@@ -47,7 +47,7 @@ async def eventually(
 
     :param what: the condition in words, for the message.
     :param limit_s: the longest wait, in real seconds.
-    :raises AssertionError: when it does not come true in time.
+    :raises AssertionError: when it does not hold in time.
     """
     deadline = time.monotonic() + limit_s
     while True:
@@ -55,7 +55,7 @@ async def eventually(
         if holds if isinstance(holds, bool) else await holds:
             return
         if time.monotonic() > deadline:
-            raise AssertionError(f"this did not come true within {limit_s:g} s: {what}")
+            raise AssertionError(f"this did not become true within {limit_s:g} s: {what}")
         await asyncio.sleep(0.005)
 
 
@@ -141,7 +141,7 @@ class TestApp:
         """
         ns = parse_duration(duration)
         if ns < 0:
-            raise Error(f"time cannot pass by {duration}: it only goes on", INVALID, retryable=False)
+            raise Error(f"time cannot pass by {duration}: it only moves forward", INVALID, retryable=False)
         clock = self.app.clock
         if isinstance(clock, VirtualClock):
             await clock.pass_time(ns)

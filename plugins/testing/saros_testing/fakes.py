@@ -1,4 +1,4 @@
-"""Functions with which a test replaces those of an app."""
+"""Fakes: functions of an app that a test replaces by callables."""
 
 from __future__ import annotations
 

@@ -126,7 +126,9 @@ class RunningApp:
             result = await work
         settled.cancel()
         if scope.cancelled_caught:
-            raise Error("this waits for time to pass; only pass_time lets it pass", TIMEOUT, retryable=False)
+            raise Error(
+                "this waits for virtual time, which moves only with pass_time", TIMEOUT, retryable=False
+            )
         await self._settle()
         return result
 
@@ -161,7 +163,7 @@ class RunningApp:
         return self.run_until(self.app.call(entry, *args, context=context))
 
     def get(self, id: str) -> Execution:
-        """A workflow that was started elsewhere: by a function, a schedule, another workflow."""
+        """Return a workflow that was started elsewhere, such as by a function, a schedule or another workflow."""
         return Execution(self, self.app.app.get(id))
 
     def pass_time(self, duration: str | float) -> None:

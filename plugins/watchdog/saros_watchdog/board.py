@@ -83,7 +83,7 @@ class Board:
             "signal": self._traced(),
         }
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # the process has failed, and printed why
+        with contextlib.suppress(BrokenPipeError):  # the process has failed and printed why
             self._process.stdin.write(json.dumps(given, default=str).encode() + b"\n")
             self._process.stdin.flush()
 
@@ -123,7 +123,7 @@ class Board:
             self._free.append(slot)
 
     def show(self, slot: int, facts: Any) -> None:
-        """Show what this thread runs from now on."""
+        """Write into a slot what this thread now runs."""
         thread = threading.get_native_id(), threading.get_ident()
         shown = _Shown(_printable(facts.name), *thread, self._note(facts).decode())
         data = _encode(shown)

@@ -1,6 +1,6 @@
-"""A process in which the backend records that a worker is blocked; it prints a sentence that says what happens next.
+"""A process that has the backend record a blocked worker, and prints one sentence about what happens next.
 
-`saros_watchdog.watching` starts it with JSON on stdin, because that process must not load the backend itself.
+`saros_watchdog.watching` starts it with JSON on stdin, because the watching process must not load the backend itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from saros.model.text import cut, one_line
 
 
 async def noted(given: dict[str, Any]) -> str:
-    """Open the backend as the worker did, and have it record the execution that blocks the worker."""
+    """Open the backend as the worker did, have it record the blocking execution, and return its sentence."""
     plugins = installed()
     backend = plugins.backend(given["url"]).make(given["url"], given["options"])
     await backend.open(load_app(given["app"], plugins, given["env"]))
@@ -30,8 +30,8 @@ async def noted(given: dict[str, Any]) -> str:
 def main() -> None:
     try:
         print(asyncio.run(noted(json.load(sys.stdin))))
-    except Exception as exc:  # the worker is ended anyway
-        print(one_line(cut(f"The backend could not note it: {type(exc).__name__}: {exc}")))
+    except Exception as exc:  # the worker is killed in any case
+        print(one_line(cut(f"The backend could not record it: {type(exc).__name__}: {exc}")))
     sys.stdout.flush()
     os._exit(0)  # the worker waits for this exit, and there is nothing to clean up
 

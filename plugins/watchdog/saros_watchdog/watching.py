@@ -40,7 +40,7 @@ def tick_s(silence_s: float) -> float:
 
 
 def busy_slots(memory: Any) -> list[dict[str, Any]]:
-    """What the worker runs: the event loop's activations from the outermost to the innermost, then threads."""
+    """Return what the worker runs: the event loop's activations from outermost to innermost, then the threads'."""
     found = []
     for at in range(HEAD, SIZE, SLOT):
         size = int.from_bytes(memory[at : at + 4], "little")
@@ -61,9 +61,10 @@ class _Threads:
         self.used, self._last = {}, {}
 
     def lived(self, passed: float) -> float:
-        """How much of `passed` seconds counts: none while the process is stopped; only CPU time while it is runnable.
+        """Return how much of `passed` seconds counts as blocked time.
 
-        So a slow or overloaded machine does not get a worker killed.
+        No time counts while the process is stopped, and only its CPU time while it is runnable, so a worker is not
+        killed because the machine is slow or overloaded.
         """
         try:
             names = os.listdir(f"/proc/{self._pid}/task")
@@ -93,7 +94,7 @@ class _Threads:
 
 
 def culprit(running: list[dict[str, Any]], used: dict[int, float], silent: float) -> dict[str, Any] | None:
-    """The activation that holds the lock: that of the thread that uses CPU time, or the only candidate."""
+    """Return the activation that holds the lock: the busy thread's, or the only candidate; None if unknown."""
     busiest = max(used, key=lambda thread: used[thread], default=0)
     if used.get(busiest, 0.0) > silent / 2:
         own = [each for each in running if each["thread"] == busiest]
@@ -102,7 +103,7 @@ def culprit(running: list[dict[str, Any]], used: dict[int, float], silent: float
 
 
 def place(trace: str, ident: int, root: str) -> str:
-    """File and line of a thread's innermost app code in the output of `faulthandler`; empty if there is none."""
+    """Return file and line of a thread's innermost app code from the output of `faulthandler`, or an empty string."""
     for part in re.split(r"\n(?=\S)", trace):
         head = re.match(r"(?:Current thread|Thread) 0x([0-9a-f]+)", part)
         if head and int(head[1], 16) == ident:
@@ -127,7 +128,7 @@ class Watching:
             if select.select([0], [], [], tick)[0] and not os.read(0, 1):
                 return
             now = time.monotonic()
-            # After a pause of this process, too, or of the machine, no activation is to blame for the time.
+            # Time in which this process or the machine was suspended does not count.
             passed, last = min(now - last, 2 * tick), now
             heard, beats = beats, bytes(self._memory[:8])
             running = busy_slots(self._memory) if beats == heard else []
@@ -169,7 +170,7 @@ class Watching:
         return place(text, ident, os.path.realpath(self._given["root"]))
 
     def _noted(self, note: str, problem: str) -> str:
-        """Record it in another process (`saros_watchdog.noting`), which may load the backend."""
+        """Have another process (`saros_watchdog.noting`), which may load the backend, record the execution."""
         if not note:
             return str(self._given["lost"])
         given = json.dumps({**self._given, "note": note, "problem": problem})

@@ -1,4 +1,4 @@
-"""Programs that try to run for ever, to use all memory or to hold up the event loop: name -> code.
+"""Programs that try to run for ever, to use all memory or to block the event loop: name -> code.
 
 Each is the body of a function; it has to end, by itself or because it is stopped, within the limits of
 docs/sandbox.md. None may print "escaped". `bench/sandbox_bench.py` measures how long each holds up the loop.
@@ -169,7 +169,7 @@ HANDLERS = {
     ),
 }
 
-#: Metamethods, those that are put in later included.
+#: Metamethods, including those added after `setmetatable`.
 METAMETHODS = {
     "call put in later": "local m = {} local t = setmetatable({}, m) m.__call = t t()",
     "call put in by a computed key": "local m = {} local t = setmetatable({}, m) m['__' .. 'call'] = t t()",

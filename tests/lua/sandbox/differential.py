@@ -92,7 +92,7 @@ return compile, run
 
 
 def all_checks(bytecode: bytes) -> bytes:
-    """The same with a check at every store."""
+    """Instrument bytecode with a check at every store."""
     with (
         patch.object(module, "_counted", lambda _: set()),
         patch.object(module, "_ARITHMETIC", frozenset()),
@@ -118,7 +118,7 @@ def main(first: int, last: int) -> None:
             compiled, run = vm.execute(_KIT)
         result: Any = compiled(Grammar(seed).program().encode())  # type: ignore[misc]
         bytecode = result[0] if isinstance(result, tuple) else result
-        if bytecode is None:  # it has too many variables, say
+        if bytecode is None:  # the compiler refuses it, for example because it has too many variables
             continue
         ran += 1
         try:

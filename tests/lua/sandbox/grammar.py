@@ -29,11 +29,11 @@ class Grammar:
             lines.append(line if line.startswith("local") else f"note(pcall(function() {line} end))")
         return self._gap().join(lines) + self._far() + self._block([], 1, 3)
 
-    # --- what strains the format ---
+    # --- what tests the limits of the bytecode format ---
 
     def _preamble(self) -> str:
         lines = []
-        if self._chance(0.2):  # constants that no operand reaches
+        if self._chance(0.2):  # more constants than an operand can address
             count = self._random.choice((250, 253, 254, 255, 256, 300))
             lines.append("local many = {" + ", ".join(f"{n + 10**6}.25" for n in range(count)) + "}")
         if self._chance(0.15):

@@ -1,4 +1,4 @@
-"""The checks that are put into bytecode change nothing else, and none is missing."""
+"""The checks that are inserted into bytecode change no behaviour, and none is missing."""
 
 from __future__ import annotations
 

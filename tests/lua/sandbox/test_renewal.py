@@ -1,4 +1,4 @@
-"""A VM that is used again: nothing of a program is left for the next one."""
+"""A VM that is reused: a program leaves nothing behind for the next one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from saros_lua.sandbox.chunks import compile_user
 from saros_lua.sandbox.pool import VmPool
 from saros_lua.sandbox.vm import Limits, Vm
 
-# Uses as much as it can of what the library remembers, and changes all that it can reach.
+# Uses as much of the library's state as it can, and changes everything that it can reach.
 UNTIDY = b"""
 local funcs, errors = require("funcs"), require("errors")
 require("lib").n = 2
@@ -39,7 +39,7 @@ return {
 }
 """
 
-# Needs the same modules, and leaves nothing.
+# Requires the same modules, and leaves nothing behind.
 TIDY = b"""
 return { main = function()
   local _ = string.format("%s", ("x"):find("x+")), table, math, process, errors, channel
@@ -108,7 +108,7 @@ class Entry(NamedTuple):
 
 
 class Runtime:
-    """What a program asks of its app, and of the driver."""
+    """The app and the driver, as far as a program needs them."""
 
     replaying = False
 
@@ -165,17 +165,17 @@ def test_a_renewed_vm_holds_what_a_new_one_holds(workflow: bool) -> None:
 
 
 @pytest.mark.parametrize("workflow", [True, False])
-def test_what_lasts_was_not_made_of_what_its_program_had_changed(workflow: bool) -> None:
+def test_lasting_chunks_do_not_depend_on_what_a_program_changed(workflow: bool) -> None:
     tidy, untidy = Vm(workflow=workflow), Vm(workflow=workflow)
     for vm, main in ((tidy, TIDY), (untidy, UNTIDY)):
         run(vm, main, 1)
         vm.renew()
-        run(vm, TIDY, 2)  # what the other one has needed
+        run(vm, TIDY, 2)  # loads the modules that the other program has required
         vm.renew()
     assert sorted(look(untidy)) == sorted(look(tidy))
 
 
-# Requires modules where there is next to no stack left to run them, and spoils what it gets.
+# Requires modules when almost no stack is left to run them, and clears the modules that it gets.
 DIVE = b"""
 local function spoil()
   for _, name in ipairs({ "json", "uuid", "process" }) do
@@ -213,7 +213,7 @@ end }
 
 
 @pytest.mark.parametrize("workflow", [True, False])
-def test_a_vm_in_which_a_chunk_ran_half_serves_no_other_program(workflow: bool) -> None:
+def test_a_vm_whose_chunk_failed_halfway_is_not_reused(workflow: bool) -> None:
     pool = VmPool(limits=Limits(instructions=200_000_000, milliseconds=60_000))
     first = pool.take(workflow)
     run(first, DIVE, 1)
@@ -229,7 +229,7 @@ def test_a_vm_in_which_a_chunk_ran_half_serves_no_other_program(workflow: bool) 
 
 @pytest.mark.parametrize("workflow", [True, False])
 def test_chunks_that_last_make_no_object_when_they_run(workflow: bool) -> None:
-    """The order of objects would differ between the program that runs a chunk and those that find it there."""
+    """Otherwise object order would differ between the program that runs the chunk and those that find it loaded."""
     vm = Vm(workflow=workflow)
     files = chunk_files().items()
     lasting = sorted(name for name, file in files if b"\nrt.lasting()\n" in file.read_bytes())

@@ -1,4 +1,4 @@
-"""The rules of docs/sandbox.md, where honest programs meet them."""
+"""The rules of docs/sandbox.md, as ordinary programs meet them."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_other_keys_are_free_in_functions_with_many_constants(printed: Call) -> 
 
 
 @pytest.mark.parametrize("store", STORES)
-def test_weak_tables_cannot_be_had_later_in_workflows(store: str, raised: Call, printed: Call) -> None:
+def test_a_table_cannot_become_weak_later_in_workflows(store: str, raised: Call, printed: Call) -> None:
     source = f"local m = {{}} local t = setmetatable({{}}, m)\n{store}"
     assert raised(source).startswith("app.lua:2: weak tables (__mode) are not available in workflow code")
     assert printed(source + " print('fine')", workflow=False) == "fine"
@@ -230,7 +230,7 @@ for line in stack:gmatch("app.lua:(%d+)") do print(line) end
 
 
 def test_the_stack_of_a_handler_reaches_outside_of_its_xpcall(printed: Call) -> None:
-    """The frames inside are those at the place of the error; the handler's own are not among them."""
+    """The inner frames are those of the error; the handler's own frames are left out."""
     assert printed(NESTED).split() == ["2", "3", "6", "11"]
 
 

@@ -86,7 +86,7 @@ def test_resetting_a_running_timer(drive: Run) -> None:
         ("rescind", 2, {"ref": 1, "of": "timer"}),
         ("timer", 3, {"ns": 7 * SECOND}),
     ]
-    driver.fire(1)  # the rescinded timer settles, and nobody cares
+    driver.fire(1)  # the rescinded timer fires and has no effect
     assert driver.result is None
     driver.pass_time(7 * SECOND)
     driver.fire(3)

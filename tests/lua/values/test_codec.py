@@ -1,4 +1,4 @@
-"""The wire codec of the Lua side, held against the kernel's (`saros.model.values`)."""
+"""The wire codec of the Lua side, compared with the kernel's (`saros.model.values`)."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def test_values_survive_the_way_through_lua(lua: Any, value: Any) -> None:
 
 @QUICK
 @given(st.dictionaries(texts, integers | texts | st.booleans(), max_size=40))
-def test_text_is_that_of_other_writers_with_sorted_keys(lua: Any, value: dict[str, Any]) -> None:
-    value["~"] = 0  # a map of one reserved key would be written otherwise
+def test_encoding_equals_that_of_other_writers_with_sorted_keys(lua: Any, value: dict[str, Any]) -> None:
+    value["~"] = 0  # a map with one reserved key would be escaped
     assert lua(AGAIN, msgspec.json.encode(value)) == msgspec.json.encode(value, order="deterministic")
 
 

@@ -1,4 +1,4 @@
--- Gives back what it is given.
+-- Returns its argument.
 return function(value)
   return value
 end

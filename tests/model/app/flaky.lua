@@ -1,4 +1,4 @@
--- Fails on its first attempts, then gives the number of the attempt.
+-- Fails on its first attempts, then returns the number of the attempt.
 return function(failures)
   local attempt = require("activity").info().attempt
   if attempt <= failures then

@@ -1,17 +1,17 @@
--- Interprets a program: a list of operations. Notes what each gave, and every message, in order.
+-- Interprets a program, which is a list of operations. Notes the result of each, and every message, in order.
 local funcs, time, workflow = require("funcs"), require("time"), require("workflow")
 
 local quickly = funcs.new():with_options({ ["activity.retry_policy"] = { initial_interval = 5 } })
 local near = quickly:with_options({ ["activity.local"] = true, ["activity.retry_policy"] = { initial_interval = 5 } })
 
--- {"ok", value}, or {"error", kind}: of a function that raises, or returns nil and an error.
+-- Returns {"ok", value}, or {"error", kind} for a function that raises, or returns nil and an error.
 local function outcome(ok, value, err)
   if not ok then
     value, err = nil, value
   end
   if err ~= nil then
     if errors.is(err, errors.CANCELED) then
-      process.events() -- the program goes on: what blocks from now on is refused no longer
+      process.events() -- takes note of the cancel, so that later waits are not refused
     end
     return { "error", errors.is(err, errors.CANCELED) and errors.CANCELED or tostring(err) }
   end
@@ -22,7 +22,7 @@ local function try(fn, ...)
   return outcome(pcall(fn, ...))
 end
 
--- state: ops, and of a child its name and its parent's pid; after continue_as_new also what happened before.
+-- state: ops; for a child also its name and its parent's pid; after continue_as_new also the results so far.
 local function main(state)
   local log, got, branches = state.log or {}, state.got or {}, state.branches or {}
   local told = state.told or 0 -- messages that this child has sent
@@ -49,7 +49,7 @@ local function main(state)
     return body.s
   end
 
-  local run -- of a list of operations
+  local run -- runs a list of operations
 
   local does = {
     call = function(op)
@@ -126,7 +126,7 @@ local function main(state)
       return workflow.attrs({ memo = { n = op.n } })
     end,
     tell = function()
-      told = told + 1 -- before it blocks: other branches may send meanwhile
+      told = told + 1 -- before the send blocks, since other branches may send meanwhile
       return process.send(state.parent, "tell", { s = state.name, n = told })
     end,
     child = function(op)
@@ -156,7 +156,7 @@ local function main(state)
     end
   end
 
-  -- A cancel may interrupt the waiting, and is noted by nobody then.
+  -- A cancel may interrupt this wait; no operation notes it then.
   local function join()
     while running > 0 do
       if pcall(joined.receive, joined) then

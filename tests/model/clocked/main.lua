@@ -1,4 +1,4 @@
--- Runs branches of operations side by side; gives of each operation what it gave and how long it took.
+-- Runs branches of operations side by side; returns the result and the duration of each operation.
 local funcs, time, workflow = require("funcs"), require("time"), require("workflow")
 
 local function options(more)

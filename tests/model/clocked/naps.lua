@@ -1,4 +1,4 @@
--- Sleeps, or counts three ticks; gives the number of its attempt.
+-- Sleeps, or counts three ticks; returns the number of its attempt.
 local time = require("time")
 
 return function(what, n)

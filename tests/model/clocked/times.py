@@ -1,4 +1,4 @@
-"""What takes time, measured by the clock that nobody sets."""
+"""Functions that take time, measured by the monotonic clock."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ def now() -> int:
 
 
 async def flaky(key: str, failures: int) -> list[float]:
-    """Fails so often, then gives the waits between its attempts, in milliseconds."""
+    """Fail this many times, then return the waits between the attempts, in milliseconds."""
     begun = time.monotonic_ns()
     known = _attempts.setdefault(key, [])
     if len(known) < failures:

@@ -56,7 +56,7 @@ async def gate(n):
 """
 
 WORKFLOWS = {
-    # n squares, one after another: a lost or repeated step changes the sum
+    # sums n squares one after another: a lost or repeated step changes the sum
     "steps": """
         local sum = 0
         for i = 1, input do
@@ -150,7 +150,7 @@ async def waiting(store: Any, stream: str) -> int:
 
 
 async def abandon(app_path: Path, url: str) -> None:
-    """Lease all waiting tasks, and vanish."""
+    """Lease all waiting tasks and disappear without giving them back."""
     async with saros.open(app_path, backend=url, workers=False) as app:
         backend: Any = app.backend
         store = backend.store
@@ -164,12 +164,12 @@ async def abandon(app_path: Path, url: str) -> None:
                     async with asyncio.timeout(0.3):
                         await take(["main"], 64)
         await store._readers._renewer.stop()
-        store._readers._renewer = None  # otherwise closing would give back its leases
+        store._readers._renewer = None  # otherwise `close` would give the leases back
 
 
 @pytest.fixture
 def abandoned(app_path: Path) -> Callable[[str], Any]:
-    """Leases all waiting tasks to a worker that is lost: `await abandoned(url)`."""
+    """Leases all waiting tasks to a lost worker: `await abandoned(url)`."""
     return lambda url: abandon(app_path, url)
 
 
@@ -219,12 +219,12 @@ def check_histories() -> Callable[..., Any]:
 
 
 class Proxy:
-    """A network path to the server that loses replies, or is cut."""
+    """A network path to the server that can lose replies or be cut."""
 
     def __init__(self, port: int) -> None:
         self.target = port
-        self.loss = 0.0  # the share of lost replies; each also closes its connection
-        self.torn = False  # whether a lost reply breaks off half-way
+        self.loss = 0.0  # the share of replies that are lost; a lost reply also closes its connection
+        self.torn = False  # whether half of a lost reply still arrives
         self.cut = False
         self.lost = 0
         self._random = random.Random(5)
@@ -237,7 +237,7 @@ class Proxy:
         upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self.target)
         self._writers |= {writer, upstream_writer}
         try:
-            if self.cut:  # meanwhile
+            if self.cut:  # the path was cut while we connected
                 return
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pump(reader, upstream_writer, writer, replies=False))

@@ -1,4 +1,4 @@
-"""One item that is broken harms nobody else: ids, facts, calls and outbox entries that cannot be what they say."""
+"""One broken item harms no other: invalid ids, run data, activities and outbox entries."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ BROKEN = {
 def test_s5_a_broken_row_is_set_aside(
     server: Any, client: Callable[[str], Any], app_path: Any, what: str
 ) -> None:
-    """Also when it was leased to a worker that was lost: neither it nor what recovers it starts anything else."""
+    """A row that cannot be read is set aside; the other runs complete."""
     prefix = "broken-" + what.replace(" ", "-")
     url = server.url(prefix=prefix, lease="500ms", attempts=2)
 
@@ -101,7 +101,7 @@ def test_s5_a_broken_call_fails_and_a_broken_entry_is_told_of(
 def test_s6_a_task_that_raises_in_dispatch_stops_no_other(
     server: Any, app_path: Any, client: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of ten runs in one batch, the third raises where no error of a program can; and so for ten calls."""
+    """In a batch of ten, one workflow task and one activity raise an internal error; the others complete."""
     begin, start = worker.CommitBuilder.begin, retry.start_limited
     failures: list[str] = []
 

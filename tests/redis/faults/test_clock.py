@@ -1,4 +1,4 @@
-"""A server whose clock is set by hours: what waits is neither early nor late by that."""
+"""The server's clock is set by hours: timers, timeouts and leases are neither early nor late."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_servers_clock_is_set_while_workers_run(server: Any, hours: int, tmp_p
             assert expired[1] == "timed out after 2.5 s"
             assert ended[0] >= 3.0
             assert ended[1] == "timed out after 2 s"
-            assert steady == (steady[0], 1)  # nobody took it for lost
+            assert steady == (steady[0], 1)  # no other worker took its task over
             server.clock.set(0)
             assert (await took("app:sleeps"))[0] >= 2.0
 
@@ -160,7 +160,7 @@ def test_the_task_of_a_lost_worker_is_taken_over(server: Any, hours: int) -> Non
         await lost.start(first(request, lost.clock.now()), request)
         async with asyncio.timeout(LATE_S):
             (task,) = await lost.take(("q",), 1)
-        lost._leases.clear()  # nothing renews it any more
+        lost._leases.clear()  # nothing renews the lease any more
         await eventually(lambda: other._partitions.steady[0].known() > 0, "the other has seen the clock")
         server.clock.set(hours)
         async with asyncio.timeout(LATE_S):

@@ -1,4 +1,4 @@
-"""A replica whose clock is hours off takes over: what waits is neither early nor late by that."""
+"""A replica whose clock is hours off takes over: timers and leases are neither early nor late."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Pair:
             yield proxy, self.first.url(**options).replace(f":{self.first.port}/", f":{proxy.port}/")
 
     async def fail_over(self, proxy: Any) -> None:
-        """The master dies; the replica, which has everything, takes over."""
+        """Kill the master once the replica has all its data, and promote the replica."""
         await eventually(self.first.is_replicated, "the replica has everything")
         proxy.cut_all()
         self.first.kill()
@@ -78,7 +78,7 @@ def test_timers_and_leases_outlive_a_failover(
     trace: Callable[[], Any],
     check_histories: Any,
 ) -> None:
-    """Timers fire in time; who still runs a call keeps it; what a lost worker had is taken over."""
+    """Timers fire on time, live workers keep their activities, and the tasks of lost workers are taken over."""
     pair.clock.set(hours)
 
     async def main() -> None:
@@ -99,7 +99,7 @@ def test_timers_and_leases_outlive_a_failover(
                 await app.start("app:waits", 9, id="waits")
                 await eventually(lambda: 9 in [n for _pid, n in trace()], "it runs")
                 await pair.fail_over(proxy)
-                late = worker(url)  # knows nothing of before
+                late = worker(url)  # this worker knows nothing of the time before the failover
                 times = await asyncio.gather(*[took(app, id, begun) for id in naps.values()])
                 assert all(found >= seconds for seconds, found in zip(naps, times, strict=True)), times
                 await eventually(
@@ -121,7 +121,7 @@ def test_timers_and_leases_outlive_a_failover(
 def test_a_worker_that_comes_first_after_a_failover(
     pair: Pair, hours: int, app_path: Path, worker: Callable[..., Any], proxied: Any
 ) -> None:
-    """It knows nothing of the clock before, and leaves it to those who do."""
+    """It does not know the old clock, so it leaves the adjustment to workers that do."""
     pair.clock.set(hours)
 
     async def main() -> None:

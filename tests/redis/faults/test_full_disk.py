@@ -36,7 +36,7 @@ def server(
 
 
 def fill(server: Any) -> None:
-    """Leave room for some more events, and then, in the middle of one, none."""
+    """Limit the file so that a few more events fit and a later one is cut in the middle."""
     size = max(file.stat().st_size for file in server.folder.rglob("*.aof"))
     server.limit_files(size + ROOM)
 
@@ -47,7 +47,7 @@ def can_write(server: Any) -> bool:
 
 
 async def start_until_refused(app: Any) -> tuple[list[Any], saros.Error]:
-    """Gives what was acknowledged, and the error that ended it."""
+    """Return the starts that were acknowledged, and the error of the first that was refused."""
     taken = []
     while True:
         try:
@@ -65,7 +65,7 @@ def test_a_full_disk_refuses_and_then_goes_on(
     check_histories: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Nothing that was acknowledged is lost, no call is taken from its worker, and one line each says what is."""
+    """Nothing acknowledged is lost, workers keep their activities, and the log has one line for each problem."""
     url = server.url(lease="1s")
 
     async def main() -> None:
@@ -105,7 +105,7 @@ def test_a_server_that_ends_when_its_disk_is_full(
     check_histories: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """As one with `appendfsync always` does, before it acknowledges what it could not write."""
+    """With `appendfsync always`, the server exits rather than acknowledge a write that failed."""
     server.kill()
     server.options = ("--appendfsync", "always")
     server.start()
@@ -120,7 +120,7 @@ def test_a_server_that_ends_when_its_disk_is_full(
             assert error.kind == UNAVAILABLE
             assert "cannot reach Redis" in error.message
             code = await asyncio.to_thread(server.process.wait, 30)
-            assert code == 1  # by itself
+            assert code == 1  # the server exited by itself
             server.kill(signal.SIGKILL)
             await asyncio.to_thread(server.start)
             assert [await each.result(30) for each in taken] == [squares(3)] * len(taken)

@@ -1,4 +1,4 @@
-"""Whatever lies in Redis: workers put it aside, say so once, and go on with everything else."""
+"""Whatever garbage is in Redis, workers set it aside, log it once, and go on with everything else."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def squares(n: int) -> int:
 
 
 def write(redis: Any, key: str, kind: str) -> None:
-    """Make a key one of a type, whatever it was, before a worker writes to it again."""
+    """Replace a key with garbage of the given type, atomically, so that no worker writes in between."""
     with redis.pipeline() as together:
         together.delete(key)
         if kind == "string":
@@ -97,7 +97,7 @@ def poison(redis: Any, tag: str) -> None:
 def test_a_poison_entry_stops_nobody(
     server: Any, client: Callable[[str], Any], app_path: Any, caplog: Any
 ) -> None:
-    """Neither when it is new, nor when a worker was lost that had it."""
+    """This holds for new entries and for entries that a lost worker had leased."""
     prefix = "poison"
     url, tag = server.url(prefix=prefix, lease="500ms"), f"{{{prefix}:0}}"
 
@@ -106,7 +106,7 @@ def test_a_poison_entry_stops_nobody(
             async with client(url) as app:
                 orders = [await app.start("app:steps", 3) for _ in range(5)]
                 poison(redis, tag)
-                for name in ("ready:main", "act:main", "out"):  # as if somebody had taken them, and died
+                for name in ("ready:main", "act:main", "out"):  # as if a worker had leased them and died
                     redis.xgroup_create(f"{tag}:{name}", "saros", "0", mkstream=True)
                     redis.xreadgroup("saros", "lost", {f"{tag}:{name}": ">"}, count=20)
                 poison(redis, tag)
@@ -118,7 +118,7 @@ def test_a_poison_entry_stops_nobody(
                         await eventually(lambda key=f"{tag}:{name}": redis.xlen(key) == 0, f"{name} is clean")
 
                     def told() -> bool:
-                        return caplog.text.count("cannot be read, and is in") == redis.xlen(f"{tag}:aside")
+                        return caplog.text.count("cannot be read and was moved") == redis.xlen(f"{tag}:aside")
 
                     await eventually(told, "each is told once")
         assert "Traceback" not in caplog.text
@@ -199,7 +199,7 @@ def test_a_broken_run_harms_no_other_and_goes_on_when_it_is_repaired(
 def test_garbage_in_any_key_while_workers_run(
     server: Any, client: Callable[[str], Any], app_path: Any, caplog: Any, seed: int
 ) -> None:
-    """Random bytes, wrong types and missing fields: what nobody touched is done all the same."""
+    """With random bytes, wrong types and missing fields in Redis, all untouched executions still complete."""
     prefix = f"fuzz-{seed}"
     url, tag = server.url(prefix=prefix, lease="500ms", retention="1h"), f"{{{prefix}:0}}"
     dice = random.Random(seed)

@@ -1,4 +1,4 @@
-"""A store that refuses for a moment: whatever a process has leased goes on afterwards, at once."""
+"""A store that fails for a moment: everything that a process has leased goes on at once afterwards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def squares(n: int) -> int:
 
 
 def failing(call: Callable[..., Any], times: int) -> Callable[..., Any]:
-    """The call, which fails before it does anything, the first few times."""
+    """Wrap an async function so that its first `times` calls fail before they do anything."""
     left = [times]
 
     async def refuse(*args: Any) -> Any:
@@ -63,12 +63,12 @@ def test_readers_outlive_errors(own_server: Any, app_path: Any, caplog: pytest.L
 
 
 def test_a_busy_server(own_server: Any, app_path: Any, check_histories: Any) -> None:
-    """While somebody's script runs for long, the server refuses everything."""
+    """While another client's script runs, the server refuses all commands."""
 
     def hog() -> None:
         refused = "BUSY"
         with own_server.client() as other:
-            while "BUSY" in refused:  # a script of somebody else took long just then
+            while "BUSY" in refused:  # another client's script was running at that moment
                 with pytest.raises(redis.ResponseError) as ended:
                     other.eval("while true do end", 0)
                 refused = str(ended.value)

@@ -1,4 +1,4 @@
-"""Two workers, or two clients, at the same execution: one of them counts, and everybody sees that one."""
+"""Two workers or two clients race on one execution: one of them wins, and all see the same outcome."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def app_path(tmp_path: Path) -> Path:
 
 
 class Stalled:
-    """A worker whose commits of one execution wait, while its leases end; as when its machine stands still."""
+    """Holds a worker's commits of one execution back while its leases expire, as if its machine had paused."""
 
     def __init__(self, app: saros.App, id: str, after: int) -> None:
         backend: Any = app.backend
@@ -82,7 +82,7 @@ class Stalled:
             found: list[str] = await self._commit(commits)
             return found
         for each in mine:
-            self._store._leases.drop(each.fence)  # nobody renews it
+            self._store._leases.drop(each.fence)  # the lease is no longer renewed
         self._store._prefetch.tasks.stop()
         self.reached.set()
         with contextlib.suppress(TimeoutError):  # of a test that failed
@@ -104,7 +104,7 @@ async def settled_once(app: saros.App, id: str) -> list[Any]:
 def test_s8_a_message_and_a_timeout_race_while_two_workers_replay(
     server: Any, app_path: Path, trace: Callable[[], Any], first: str
 ) -> None:
-    """Each worker decides by what it has got; the one whose commit counts decides for all readers."""
+    """Each worker decides by the events that it has read; the accepted commit decides for everyone."""
     prefix = f"s8-{first}"
     url = server.url(prefix=prefix, lease="500ms")
     patience = "1s" if first == "message" else "50ms"
@@ -123,7 +123,7 @@ def test_s8_a_message_and_a_timeout_race_while_two_workers_replay(
             if first == "message":
                 await eventually(lambda: recorded(other, "x"), "it waits")
                 await order.signal("word", "hello")
-            await slow.reached.wait()  # it has decided, and its decision is not stored
+            await slow.reached.wait()  # it has decided, but its decision is not stored yet
             await eventually(fired, "the timer fires as well")
             await order.signal("word", "late")
             other.start_workers()
@@ -183,7 +183,7 @@ def test_s10_a_child_that_completed_before_its_parent_was_lost_runs_once(
             saros.open(app_path, backend=url) as one,
             saros.open(app_path, backend=url, workers=False) as other,
         ):
-            lost = Stalled(one, "x", 2)  # the commit that takes note of the child's end
+            lost = Stalled(one, "x", 2)  # the commit that records the end of the child
             order = await other.start("app:parent", 7, id="x")
             await lost.reached.wait()
             children = [each async for each in other.list() if each.parent]
@@ -205,7 +205,7 @@ def test_s7_one_execution_of_an_id(
     client: Callable[[str], Any],
     trace: Callable[[], Any],
 ) -> None:
-    """Whoever starts it again, with whatever: the same handle or a clear error; and it survives its worker."""
+    """Starting the same id again gives the same handle or a clear error; the execution survives its worker."""
     url = server.url(lease="500ms")
 
     async def main() -> None:
@@ -232,7 +232,7 @@ def test_s7_one_execution_of_an_id(
 
 
 def test_s2_of_two_that_recover_the_same_task_one_counts(server: Any, app_path: Path, abandoned: Any) -> None:
-    """Both look at the same moment; then both are lost, and nothing that they still say counts."""
+    """Both recover it at the same moment; then both are lost, and their later commits are refused."""
     url = server.url(lease="500ms")
 
     async def main() -> None:
@@ -278,7 +278,7 @@ def test_s2_of_two_that_recover_the_same_task_one_counts(server: Any, app_path: 
 def test_a_result_that_comes_after_its_retry_is_dropped(
     server: Any, client: Callable[[str], Any], workflows_only: Any, when: str
 ) -> None:
-    """The worker of the first attempt was given up for lost, and comes back with a result of its own."""
+    """The worker of the first attempt was considered lost, and comes back with a result."""
     url = server.url(lease="500ms")
 
     async def take(app: saros.App) -> ActivityLease:
@@ -314,7 +314,7 @@ def test_a_result_that_comes_after_its_retry_is_dropped(
 def test_s11_a_process_does_not_recover_what_it_runs_itself(
     server: Any, app_path: Path, trace: Callable[[], Any]
 ) -> None:
-    """Many leases long, while others look for lost work, and one of them starts anew."""
+    """The activity runs for many lease periods while other workers look for lost tasks and one of them restarts."""
     url = server.url(lease="500ms")
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""What is left of those that are gone: their tasks, their names, their timers, their children, their messages."""
+"""What lost workers leave behind is recovered: tasks, names, timers, children and messages."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_s15_a_worker_is_killed_while_it_takes_over(
 
 
 def test_names_of_a_dead_node_are_free_after_its_lease(server: Any, tmp_path: Path) -> None:
-    """They were kept for a minute; now about as long as everything else of a dead worker."""
+    """Names end with the lease of the node, like everything else that a dead worker holds."""
 
     async def main() -> None:
         url = server.url(lease="500ms")
@@ -193,7 +193,7 @@ def test_s12_a_parent_that_ends_before_its_child_and_runs_again(server: Any, tmp
 def test_s13_messages_at_a_high_rate_while_it_starts_over(
     server: Any, app_path: Path, worker: Callable[..., Any], client: Any
 ) -> None:
-    """What was acknowledged is received, across a hundred continue-as-new and two workers."""
+    """Every acknowledged message is received, across a hundred runs by continue-as-new and two workers."""
     url = server.url()
     count = 600
 

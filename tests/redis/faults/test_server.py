@@ -1,4 +1,4 @@
-"""A server that is restarted, forgets its scripts, loses its last second, is full, or far away."""
+"""A server that restarts, forgets its scripts, loses its last second, is full, or cannot be reached."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_s20_a_server_that_is_away_while_workers_wait(
 def test_an_outage_longer_than_the_lease_takes_no_call_from_its_worker(
     own_server: Any, worker: Callable[..., Any], client: Any, trace: Callable[[], Any], check_histories: Any
 ) -> None:
-    """Nobody could renew anything meanwhile; what the workers of before still run is theirs."""
+    """No lease could be renewed during the outage; the workers still keep the activities that they run."""
     url = own_server.url(lease="1s")
 
     async def main() -> None:

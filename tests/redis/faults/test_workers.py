@@ -68,7 +68,7 @@ def test_a_stopped_worker_wakes_after_its_lease(
 def test_local_calls_survive_workers_that_are_killed(
     server: Any, worker: Callable[..., Any], client: Any, trace: Callable[[], Any], check_histories: Any
 ) -> None:
-    """They are under way in tasks that have committed, and the worker that takes them over is killed, too."""
+    """The activities run in tasks that have committed; the worker that takes them over is killed, too."""
     url = server.url(lease="1s")
 
     async def main() -> None:
@@ -210,7 +210,7 @@ def test_workers_that_stop_and_start_again_leave_nothing_leased(
 
 
 async def oldest(redis: Any, tag: str) -> float:
-    """Seconds since the oldest entry that is not done came."""
+    """Return the age in seconds of the oldest unfinished entry."""
     pipeline = redis.pipeline(transaction=False)
     for stream in ("ready:main", "act:main", "out"):
         pipeline.xrange(f"{tag}:{stream}", count=1)
@@ -223,7 +223,7 @@ async def oldest(redis: Any, tag: str) -> float:
 def test_s16_a_rolling_restart(
     server: Any, worker: Callable[..., Any], client: Any, check_histories: Any
 ) -> None:
-    """Five workers, of which one is replaced each second; every third is killed, the others are asked to end."""
+    """Of five workers, one is replaced each second; every third is killed, the others shut down gracefully."""
     url = server.url(prefix="rolling", lease="2s", attempts=100)
     worst = 0.0
     starts: list[float] = []  # how long each worker took, while the others came and went

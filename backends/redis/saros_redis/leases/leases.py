@@ -37,7 +37,7 @@ class Place(NamedTuple):
     partition: int
     stream: str
     entry: str
-    until: float  # by time.monotonic(): not renewed after that
+    until: float  # by time.monotonic(); the lease is not renewed after that
 
 
 class Leases:

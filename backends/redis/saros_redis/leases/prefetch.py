@@ -29,10 +29,10 @@ class Buffer(Generic[T]):
     def __init__(self, ahead: int) -> None:
         self._items: deque[T] = deque()
         self._ahead = ahead
-        self._waiting = 0  # the limit of the take that waits
+        self._waiting = 0  # the limit of the waiting `take`
         self._filled = asyncio.Event()
-        self.hungry = asyncio.Event()  # a take waits, and the buffer is empty
-        self.serving = False  # a worker takes at all
+        self.hungry = asyncio.Event()  # a `take` waits and the buffer is empty
+        self.serving = False  # whether a worker takes from the buffer
 
     def __len__(self) -> int:
         return len(self._items)

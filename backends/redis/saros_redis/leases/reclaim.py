@@ -46,7 +46,7 @@ class Reclaim:
             for partition in range(partitions.keys.partitions):
                 for note in await partitions.run(
                     "notes", partition, []
-                ):  # it ends an outage, during which leases stay valid
+                ):  # this answer ends an outage, during which leases stay valid
                     log.warning("Redis at %s: %s", self._options.url, codec.text(note))
                 found += await self._reclaim(partition)
 

@@ -1,4 +1,4 @@
-"""What belongs to a process that takes tasks."""
+"""The parts that a process needs to take tasks."""
 
 from __future__ import annotations
 

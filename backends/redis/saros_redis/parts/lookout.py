@@ -1,4 +1,4 @@
-"""What people may ask of Redis: what is pending, who works, how long queues are, which schedules are paused."""
+"""Insight for people: pending work, workers, lengths of queues, paused schedules."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Lookout:
         self._noted: set[str] = set()  # task queues whose names are stored
 
     async def note(self, queues: Iterable[str]) -> None:
-        """Have the names of task queues stored, each once by a process: no key tells which queues there are.
+        """Store the names of task queues, each once per process, because no other key lists the queues.
 
-        While the server is away, that waits for the next time: what is done for a program does not depend on it.
+        If the server is away, the next call tries again; no program depends on the names.
         """
         for name in {*queues} - self._noted:
             with contextlib.suppress(Error):
@@ -59,7 +59,7 @@ class Lookout:
         try:
             return _pending(_members(fields), _members(activities), _time(wake), _members(retries))
         except BROKEN as exc:
-            what = f"what Redis holds of {id} cannot be read: {exc}"
+            what = f"the data of {id} in Redis cannot be read: {exc}"
             raise Error(what, INTERNAL, retryable=False) from exc
 
     async def beat(self, worker: Worker, ns: int) -> None:
@@ -112,12 +112,12 @@ def _time(micros: bytes | None) -> int | None:
 
 
 def _since(entry: bytes | None) -> int | None:
-    """When an entry was added to its stream, in nanoseconds."""
+    """Return when an entry was added to its stream, in nanoseconds since 1970; None without an entry."""
     return int(entry.split(b"-")[0]) * 1_000_000 if entry else None
 
 
 def _holder(said: bytes | None) -> tuple[int | None, str]:
-    """Since when who has it."""
+    """Return since when a worker has the task, and which worker."""
     at, _, who = (said or b"").partition(b" ")
     return _time(at), codec.text(who)
 

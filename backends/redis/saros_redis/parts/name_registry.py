@@ -1,7 +1,7 @@
 """Registered names. A name is valid while its pid is alive.
 
-A workflow lives while it runs. A process of some node lives while that node's store says so, again and again. That
-is done by the event loop, which code may block, so a node whose lease is good has longer: a thread keeps that.
+A workflow is alive while it runs. A process is alive while the store of its node keeps refreshing the name. The event
+loop does that, and code may block it, so names live longer while the node's lease, which a thread renews, is valid.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from ..server.partitions import Partitions
 log = logging.getLogger("saros.redis")
 
 GONE = 1.5
-"""A process counts as ended after a silence of this many leases,"""
+"""A process counts as ended when its name was not refreshed for this many leases,"""
 BUSY_S = 60.0
-"""or of this many seconds while the lease of its node is valid."""
+"""or for this many seconds while the lease of its node is valid."""
 
 
 class NameRegistry:
     """:param lease: seconds.
-    :param forgiven: says for how many seconds nobody could renew a lease (see `Client.forgiven`).
+    :param forgiven: returns for how many seconds no lease could be renewed (see `Client.forgiven`).
     """
 
     def __init__(self, partitions: Partitions, lease: float, forgiven: Callable[[float], float]) -> None:
@@ -100,18 +100,21 @@ class NameRegistry:
         return await self._heard(name, owner, int(BUSY_S * 1e6)) and await self._good(pid.place)
 
     async def _heard(self, name: str, owner: str, micros: int) -> bool:
-        """Whether a process has refreshed its name within that time."""
+        """Return whether a process has refreshed its name within that time."""
         args = ["heard", f"{name}\n{owner}", micros]
         return bool(await self._partitions.run("read", self._partitions.keys.partition(name), args))
 
     async def _good(self, node: str) -> bool:
-        """Whether the lease of a node is valid."""
+        """Return whether the lease of a node is valid."""
         return bool(
             await self._partitions.run("node", self._partitions.keys.partition(node), ["lives", node, ""])
         )
 
     def _gone(self) -> int:
-        """Return microseconds. An outage of the server is added, because no one could refresh a name in it."""
+        """Return the silence, in microseconds, after which a process counts as ended.
+
+        An outage of the server is added, because no process could refresh a name during it.
+        """
         return int((GONE * self._lease + self._forgiven(self._lease / 2)) * 1e6)
 
     async def sweep(self) -> None:

@@ -1,7 +1,7 @@
 """Nodes: which of them are alive, and the mail between them.
 
-A node lives while a thread of its process renews its lease, also when its event loop is busy. The lease ends by
-the server's clock. Mail is popped, so a lost reply loses it, and the sender sends it again.
+A node is alive while a thread of its process renews its lease, even if its event loop is busy. The lease ends by the
+server's clock. Reading mail removes it, so a lost reply loses the mail, and the sender sends it again.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class NodeRegistry:
         await self._run(verb, pid.partition("|")[0], f"{pid}\n{pack(watcher).decode()}")
 
     async def lost(self) -> list[LostNode]:
-        silent: dict[str, float] = {}  # node -> since when we know
+        silent: dict[str, float] = {}  # node -> since when its silence is known
         while True:
             found: list[LostNode] = []
             for partition in range(self._partitions.keys.partitions):
@@ -151,4 +151,4 @@ class Pulse(RenewalThread):
     def renew(self) -> None:
         forgotten = self.evaluate("node", self._tag, ["join", self._node, int(self._lease * 1e6)])
         if int(forgotten):
-            log.warning("%s was silent for too long: other nodes take it for dead", self._node)
+            log.warning("%s was silent for too long, and other nodes consider it dead", self._node)

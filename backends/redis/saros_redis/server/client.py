@@ -1,7 +1,7 @@
 """Connections: one kind for commands, which answer at once, and one for blocking reads.
 
-redis-py is told never to send anything again by itself. Sending again is decided here, and only for scripts,
-each of which carries an id that makes a repetition harmless.
+redis-py is configured never to repeat a command by itself. This module decides about repetitions, and only for
+scripts, each of which carries an id that makes a repetition harmless.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ log = logging.getLogger("saros.redis")
 TIMEOUT_S = 10.0
 """The timeout, in seconds, for one reply to a command."""
 QUICK_S = 1.0
-"""A caller with no more patience than this, such as a worker that stops, does not wait longer for a reply."""
+"""A caller with at most this patience, in seconds, such as a stopping worker, waits no longer for a reply."""
 REPLICAS_MS = 1_000
-"""Replicas get this long to confirm a write."""
+"""The time that replicas get to confirm a write."""
 FSYNC_MS = 3_000
-"""Disks get this long; with appendfsync everysec, the next sync is up to a second away."""
+"""The time that disks get to confirm a write; with appendfsync everysec, the next sync is up to a second away."""
 BLOCK_MS = 2_000
 """The timeout of a blocking read; repeating it detects a dead peer, which sends nothing."""
 BACKOFF_S = 0.05
@@ -71,7 +71,7 @@ class Client:
         self._away = (
             0.0  # since when the server does not answer or takes no writes, of time.monotonic(); or 0
         )
-        self._refusing = False  # it answers, but refuses writes
+        self._refusing = False  # whether it answers, but refuses writes
         self._back = 0.0  # when it answered again, the last time
         self._outage = 0.0  # for how long it was unavailable, the last time
 
@@ -121,7 +121,7 @@ class Client:
             self._outage, self._away = self._back - self._away, 0.0
 
     def forgiven(self, grace: float) -> float:
-        """For how many seconds no lease could be renewed: the last outage, until `grace` seconds after its end."""
+        """Return the duration of the last outage, in which no lease could be renewed; 0 if it ended `grace` s ago."""
         return self._outage if time.monotonic() - self._back < grace else 0.0
 
     async def _evaluate(self, found: Script, args: tuple[Any, ...], limit_s: float) -> Any:
@@ -173,7 +173,7 @@ class Client:
         try:
             with anyio.fail_after(TIMEOUT_S):
                 replies = await self._send_all([args for args, _future in batch])
-        except BaseException as exc:  # whoever waits hears of it
+        except BaseException as exc:  # passed on to the waiting callers
             failure = redis.ConnectionError("closed") if isinstance(exc, asyncio.CancelledError) else exc
             replies = [failure] * len(batch)
         for (_args, future), reply in zip(batch, replies, strict=True):
@@ -200,10 +200,10 @@ class Client:
         return replies
 
     def _waits(self) -> list[tuple[Any, ...]]:
-        """Return commands that make every earlier write, our own or one that we saw, survive as `options` says.
+        """Return commands that wait until all earlier writes are as durable as `options` demands.
 
-        The server waits for the last write of this connection, and a script that is sent again on another one,
-        or that only reads, writes nothing there. So there is a write here.
+        The server waits for the last write of the same connection. A script that only reads, or that repeats one from
+        another connection, writes nothing here, so these commands include a write.
         """
         options = self.options
         if options.fsync:
@@ -215,7 +215,7 @@ class Client:
         return [("SET", mark_key(options.prefix), ""), wait]
 
     def _check_waits(self, replies: Sequence[Any]) -> None:
-        """Refuse a write that too few replicas have; it is sent again, which is harmless."""
+        """Raise if too few replicas have the writes; the caller then repeats them, which is harmless."""
         for reply in replies:
             if isinstance(reply, BaseException):
                 if "UNBLOCKED" in str(reply):  # the server became a replica meanwhile

@@ -27,7 +27,7 @@ CONNECT_S = 5.0
 CLOSE_S = 2.0
 """Seconds to close a connection; a peer that hangs must not block a process that stops."""
 SENTINEL_S = 1.0
-"""Seconds to connect to one Sentinel and get its answer; then the next one is asked."""
+"""Seconds to connect to one Sentinel and get its answer, before the next one is asked."""
 
 
 def connect(options: Options, connections: int = CONNECTIONS) -> Any:
@@ -148,7 +148,7 @@ def _sentinel_settings(options: Options) -> dict[str, Any]:
     return {
         "username": options.sentinel_username,
         "password": options.sentinel_password,
-        "socket_timeout": SENTINEL_S,  # one that hangs must not hide the others
+        "socket_timeout": SENTINEL_S,  # a Sentinel that hangs must not hide the others
         "socket_connect_timeout": SENTINEL_S,
         "protocol": 2,
         **_tls_settings(options),

@@ -1,4 +1,4 @@
-"""The clocks of a process on the Redis backend: the server's."""
+"""The server's clocks, as a process of the Redis backend estimates them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DRIFT = 1_000
 
 
 class RedisClock(RealClock):
-    """The time of day of the server, taken from its replies."""
+    """The server's time of day, estimated from its replies."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,13 +36,15 @@ class RedisClock(RealClock):
 
 
 class Steady:
-    """The estimate of one partition's steady clock, which is the server's clock unless that is set.
+    """The estimate of one partition's steady clock: the server's clock without the steps by which it was set.
 
-    While a script is under way the server's clock must show a time between those of sending and hearing it.
+    The server's time in a reply must lie between the times at which the script was sent and its reply was received.
     """
 
     def __init__(self) -> None:
-        self._least: int | None = None  # by which the partition's clock is before that of this process
+        self._least: int | None = (
+            None  # the least possible lead of the partition's clock over this process's clock
+        )
         self._most = 0
         self._heard = 0
 
@@ -55,8 +57,8 @@ class Steady:
         return micros * 1_000 - (self._least or 0)
 
     def heard(self, micros: int, sent: int) -> int:
-        """Note the time of a reply that just came; gives by how many microseconds that clock was set since the last,
-        or somewhat more: then what waits is late by that, where it might be early.
+        """Note the time of a reply that just came. Return by how many microseconds the clock was set since the last
+        reply, or slightly more, so that an error makes timers late, never early.
 
         :param sent: when the script was sent, by `steady_ns`.
         """

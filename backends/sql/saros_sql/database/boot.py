@@ -1,8 +1,8 @@
-"""The steady clock of a database: it goes on while nothing is open, and nobody sets it.
+"""The steady clock of a database. It continues while no process has the database open, and nobody can set it.
 
-As long as the machine runs, it is the machine's own steady clock at a fixed distance, and setting the time of day
-does nothing to it. After a restart of the machine (or on another one) that clock has begun anew. How much time has
-passed meanwhile is then told by the time of day, which is noted along with the steady clock every few seconds.
+While the machine runs, it is the machine's own steady clock plus a fixed offset, so setting the time of day does not
+affect it. A restart of the machine (or a move to another one) resets the machine's clock. The time that has passed is
+then taken from the time of day, which is stored together with the steady clock every few seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SAVE_NS: Final = 10 * SECOND
 
 @cache
 def boot_id() -> str:
-    """What names the time since this machine was started; empty where nothing does."""
+    """Return an id that changes each time the machine starts; empty where the system has none."""
     with contextlib.suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     if sys.platform == "darwin":
@@ -48,7 +48,7 @@ class SteadyClock:
         return steady_ns() + self._ahead
 
     def load(self, tx: Transaction) -> None:
-        """Read the distance of the clocks; after a restart of the machine, settle it."""
+        """Read the offset between the clocks; after a restart of the machine, determine it anew."""
         here, wall, boot = steady_ns(), time.time_ns(), boot_id()
         row = tx.one("SELECT boot, ahead, steady, wall FROM clock")
         if row is None:
@@ -69,7 +69,7 @@ class SteadyClock:
         self._save(tx, wall)
 
     def save(self, tx: Transaction) -> None:
-        """Have the clocks known that show the same time, for when the machine was restarted."""
+        """Store the two clocks' current readings, which `load` needs after a restart of the machine."""
         if steady_ns() - self._saved >= SAVE_NS:
             self._save(tx, time.time_ns())
 

@@ -1,4 +1,4 @@
-"""What the threads need of a connection to a database, whichever it is."""
+"""The interface of a database connection, which each dialect implements."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ class Connection(Protocol):
     def begin(self, full: bool) -> Transaction:
         """Begin a transaction.
 
-        :param full: whether it is on the disk when it is committed.
-        :raises Error: UNAVAILABLE when others keep it from that for too long.
+        :param full: a commit returns only once the data is on the disk.
+        :raises Error: UNAVAILABLE when other processes keep the database locked for too long.
         """
         ...
 
     def save(self) -> None:
-        """Set a savepoint, of which there is one at a time."""
+        """Set the savepoint; there is at most one at a time."""
         ...
 
     def keep(self) -> None:
-        """Take away the savepoint."""
+        """Release the savepoint and keep its changes."""
         ...
 
     def undo(self) -> None:
-        """Go back to the savepoint, and take it away."""
+        """Roll back to the savepoint and release it."""
         ...
 
     def commit(self) -> None: ...
 
     def rollback(self) -> None:
-        """End the transaction, if there still is one. It raises nothing."""
+        """Roll back the transaction, if one is open. Never raises."""
         ...
 
     def explain(self, failure: Exception) -> Error:
-        """What one of `failures` is to users."""
+        """Turn one of `failures` into an error for users."""
         ...
 
     def idle(self) -> Touched | None:
-        """Called when nothing was to be done for a while; gives what others may have changed."""
+        """Called after a while without operations; returns what other processes may have changed."""
         ...
 
     def close(self) -> None: ...

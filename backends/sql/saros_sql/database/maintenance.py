@@ -1,4 +1,4 @@
-"""What people do with a database besides running workers: look at it, copy it, bring it up to date."""
+"""Maintenance of a database: inspect, copy, shrink and migrate it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ WAITING: Final = {
 
 
 class Info(NamedTuple):
-    """What is in a database. Sizes are bytes.
+    """What a database contains. Sizes are in bytes.
 
-    :ivar free: what `vacuum` gives back.
-    :ivar waiting: what waits to be done, and how much of it.
-    :ivar sessions: processes that work on it, or have until just now.
-    :ivar damage: what an integrity check found; None when it was not made, empty when all is well.
+    :ivar free: the size that `vacuum` returns to the disk.
+    :ivar waiting: the number of pending items of each kind.
+    :ivar sessions: the number of processes that use it or did so until just now.
+    :ivar damage: the findings of the integrity check; None if there was no check, empty if there is no damage.
     """
 
     path: str
@@ -47,9 +47,9 @@ class Info(NamedTuple):
 
 @contextlib.contextmanager
 def opened(options: Options, *, any_version: bool = False) -> Iterator[sqlite3.Connection]:
-    """A connection to a database that is there already.
+    """Open a connection to an existing database.
 
-    :raises Error: why it cannot be had.
+    :raises Error: if it does not exist, or Saros cannot use it.
     """
     if not Path(options.path).exists():
         raise Error(f"there is no database {options.path}", NOT_FOUND, retryable=False)
@@ -73,9 +73,9 @@ def _version(raw: sqlite3.Connection) -> int:
 
 
 def info(options: Options, *, check: bool = False) -> Info:
-    """Tell what is in a database.
+    """Return what a database contains.
 
-    :param check: read all of it, and say what is damaged.
+    :param check: read the whole database and report damage.
     """
     with opened(options) as raw:
 
@@ -100,9 +100,9 @@ def info(options: Options, *, check: bool = False) -> Info:
 
 
 def backup(options: Options, target: Path) -> int:
-    """Copy a database as it is at this moment, while others go on writing; gives the size of the copy in bytes.
+    """Copy a database as it is now, while other processes keep writing; return the size of the copy in bytes.
 
-    The copy gets its name when it is complete, and on the disk.
+    The copy gets its name only once it is complete and on the disk.
 
     :raises Error: ALREADY_EXISTS; NOT_FOUND when there is no directory for it.
     """
@@ -131,7 +131,7 @@ def _sync(path: Path) -> None:
 
 
 def migrate(options: Options) -> tuple[int, int]:
-    """Bring a database to the schema of this version, as a whole or not at all; gives the old and the new one.
+    """Migrate a database to the schema of this version, as a whole or not at all; return the old and the new version.
 
     :raises Error: UNAVAILABLE while workers have it open.
     """
@@ -145,7 +145,7 @@ def migrate(options: Options) -> tuple[int, int]:
             for version in range(before, VERSION):
                 if version not in MIGRATIONS:
                     raise Error(
-                        f"there is no way from schema {version} to a newer one", INTERNAL, retryable=False
+                        f"schema {version} has no migration to a newer one", INTERNAL, retryable=False
                     )
                 for statement in statements(MIGRATIONS[version]):
                     raw.execute(statement)
@@ -166,12 +166,12 @@ def _check_idle(raw: sqlite3.Connection, options: Options) -> None:
         raise Error(
             f"{options.path} is in use by {row[0]} process{'' if row[0] == 1 else 'es'}",
             UNAVAILABLE,
-            hint="stop all workers of it first",
+            hint="stop all its workers first",
         )
 
 
 def vacuum(options: Options) -> tuple[int, int]:
-    """Give the space of what is gone back to the disk; gives the sizes before and after, in bytes."""
+    """Return unused space to the disk; return the sizes before and after, in bytes."""
     with opened(options) as raw:
         before = os.stat(options.path).st_size
         raw.execute("VACUUM")

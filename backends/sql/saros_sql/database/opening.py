@@ -1,4 +1,4 @@
-"""Opening a SQLite database: what is refused, what is made."""
+"""Opening a SQLite database: create a missing file, and refuse one that Saros cannot use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .schema import TABLES, VERSION, statements
 from .sqlite import SqliteConnection, SqliteTransaction, explain
 
 APPLICATION: Final = 0x5361726F
-"""What SQLite has in the header of a database of ours: "Saro"."""
+"""The application id in the header of a Saros database: "Saro"."""
 MAGIC: Final = b"SQLite format 3\0"
 NETWORK: Final = frozenset(
     {
@@ -32,15 +32,15 @@ NETWORK: Final = frozenset(
         "fuse.glusterfs",
     }
 )
-"""File systems on which processes of several machines would break the database: its log needs shared memory."""
+"""File systems that several machines share. SQLite's log needs shared memory, so a database breaks there."""
 _TYPES: Final = {"SERIAL": "INTEGER PRIMARY KEY"}
 
 
 def connect(options: Options, owner: str, clock: SteadyClock, *, reads: bool = False) -> SqliteConnection:
-    """Open the database; make it, if there is none.
+    """Open the database; create it if it does not exist.
 
-    :param reads: for reading only; the database is there.
-    :raises Error: why it must not be opened.
+    :param reads: open it for reading only; it must exist.
+    :raises Error: if Saros cannot use it.
     """
     if not reads:
         check_place(options)
@@ -69,7 +69,7 @@ def connect(options: Options, owner: str, clock: SteadyClock, *, reads: bool = F
 
 
 def check_place(options: Options) -> None:
-    """:raises Error: the file cannot be there, or is nothing of SQLite's."""
+    """:raises Error: if the path cannot hold a database, or the file there is not a SQLite database."""
     path = Path(options.path)
     folder = path.parent
     if not folder.is_dir():
@@ -83,7 +83,7 @@ def check_place(options: Options) -> None:
             hint="put it on a disk of this machine; for several machines use postgresql:// or redis://",
         )
     if path.is_dir():
-        raise Error(f"{path} is a directory, and no database", INVALID, retryable=False)
+        raise Error(f"{path} is a directory, not a database", INVALID, retryable=False)
     if not path.exists():
         _may_write(folder)
         return
@@ -91,9 +91,11 @@ def check_place(options: Options) -> None:
         with path.open("rb") as file:
             magic = file.read(len(MAGIC))
     except PermissionError as exc:
-        raise Error(f"this user must not read {path}", PERMISSION_DENIED, retryable=False) from exc
+        raise Error(
+            f"this user has no permission to read {path}", PERMISSION_DENIED, retryable=False
+        ) from exc
     if magic and magic != MAGIC:
-        raise Error(f"{path} is no SQLite database", INVALID, retryable=False, hint="name another file")
+        raise Error(f"{path} is not a SQLite database", INVALID, retryable=False, hint="name another file")
     _may_write(path)
     _may_write(folder)
 
@@ -101,15 +103,15 @@ def check_place(options: Options) -> None:
 def _may_write(path: Path) -> None:
     if not os.access(path, os.W_OK):
         raise Error(
-            f"this user must not write to {path}",
+            f"this user has no permission to write to {path}",
             PERMISSION_DENIED,
             retryable=False,
-            hint="Saros writes to the database's file, and keeps a log beside it",
+            hint="Saros writes to the database file and to a log beside it",
         )
 
 
 def filesystem(folder: Path) -> str:
-    """The kind of file system that a directory is on, such as ``ext4``; empty where nothing tells that."""
+    """Return the type of the file system of a directory, such as ``ext4``; empty if the system does not tell."""
     place = os.path.realpath(folder)
     found, kind = "", ""
     try:
@@ -126,7 +128,7 @@ def filesystem(folder: Path) -> str:
 
 
 def check_owner(raw: sqlite3.Connection, options: Options) -> None:
-    """:raises Error: the database belongs to another program, or to a newer or an older version of this one."""
+    """:raises Error: if the database belongs to another program or to a newer or older version of Saros."""
     application = raw.execute("PRAGMA application_id").fetchone()[0]
     version = raw.execute("PRAGMA user_version").fetchone()[0]
     empty = raw.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
@@ -135,11 +137,11 @@ def check_owner(raw: sqlite3.Connection, options: Options) -> None:
         return
     if application != APPLICATION:
         raise Error(
-            f"{path} is the database of another program", INVALID, retryable=False, hint="name another file"
+            f"{path} is a database of another program", INVALID, retryable=False, hint="name another file"
         )
     if version > VERSION:
         raise Error(
-            f"{path} has schema {version}, which is newer than this version of Saros knows ({VERSION})",
+            f"{path} has schema {version}, and this version of Saros supports only schemas up to {VERSION}",
             INVALID,
             retryable=False,
             hint="update Saros here as well",
@@ -149,7 +151,7 @@ def check_owner(raw: sqlite3.Connection, options: Options) -> None:
             f"{path} has schema {version}, and this version of Saros needs {VERSION}",
             INVALID,
             retryable=False,
-            hint=f"stop all workers of it, and say: saros db migrate {options.url}",
+            hint=f"stop all its workers, and run: saros db migrate {options.url}",
         )
 
 
@@ -167,7 +169,7 @@ def _use_log(raw: sqlite3.Connection, options: Options) -> None:
 def _prepare(
     connection: SqliteConnection, raw: sqlite3.Connection, options: Options, clock: SteadyClock
 ) -> None:
-    """Make the tables, if another process has not done so meanwhile, and read the clock."""
+    """Create the tables, unless another process has just done so, and read the clock."""
     transaction: SqliteTransaction = connection.begin(True)
     try:
         if raw.execute("PRAGMA user_version").fetchone()[0] == 0:

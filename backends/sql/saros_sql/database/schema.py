@@ -1,6 +1,6 @@
-"""The tables, in the version that this code reads, and the way to it from older ones.
+"""The tables of this version, and the migrations from older versions.
 
-Types are those of SQLite; a dialect has its own for some of them (see `Dialect.types` of `postgres`).
+The types are SQLite's; another dialect replaces some of them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 VERSION: Final = 1
-"""Of the schema. Whoever changes a table raises it, and adds a step to `MIGRATIONS`."""
+"""The version of the schema. A change of a table increments it and adds a step to `MIGRATIONS`."""
 
 TABLES: Final = """
 CREATE TABLE clock (
@@ -217,7 +217,7 @@ CREATE TABLE paused (
 """
 
 MIGRATIONS: Final[dict[int, str]] = {}
-"""The statements that lead from a version to the next one."""
+"""The statements that migrate each version to the next."""
 
 
 def statements(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""SQLite: connections, and what its errors mean."""
+"""SQLite connections, and SQLite's errors as errors for users."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .transaction import EVERYTHING, Touched, Transaction
 
 SHORTEST_S: Final = 0.0002
 LONGEST_S: Final = 0.01
-"""Waits between attempts to begin, while another process writes: about as long as that takes."""
+"""The pause between attempts to begin while another process writes: about as long as a write takes."""
 
 
 class SqliteTransaction(Transaction):
@@ -39,7 +39,7 @@ class SqliteTransaction(Transaction):
         self._executemany(sql, rows)
 
     def lock(self, name: str) -> None:
-        pass  # there is one writer
+        pass  # SQLite has only one writer at a time
 
     def token(self) -> str:
         return f"{self.owner}:{os.urandom(8).hex()}"
@@ -49,7 +49,7 @@ class SqliteConnection:
     """See `Connection`.
 
     :param owner: the session of the store.
-    :param reads: it only reads.
+    :param reads: whether the connection only reads.
     """
 
     failures: tuple[type[Exception], ...] = (sqlite3.Error,)
@@ -80,7 +80,7 @@ class SqliteConnection:
         return SqliteTransaction(self._connection, self._owner, self._clock)
 
     def _begin(self) -> None:
-        """Wait for other processes that write. All wait for about as long, so that each has its turn."""
+        """Begin as soon as no other process writes. All pause for about the same time, so that each gets its turn."""
         until = time.monotonic() + self._options.busy / 1e9
         wait = SHORTEST_S
         while True:
@@ -94,7 +94,7 @@ class SqliteConnection:
             wait = min(wait * 1.5, LONGEST_S)
 
     def _check_file(self) -> None:
-        """What is written to a file that has no name any more is lost.
+        """Check that the file still has its path; writes to a deleted file would be lost.
 
         :raises Error: NOT_FOUND.
         """
@@ -123,7 +123,7 @@ class SqliteConnection:
         try:
             if self._connection.in_transaction:
                 self._execute("ROLLBACK")
-        except sqlite3.Error:  # it has ended by itself
+        except sqlite3.Error:  # the transaction has already ended
             pass
 
     def explain(self, failure: Exception) -> Error:
@@ -140,7 +140,7 @@ class SqliteConnection:
 
 
 def identity(path: str) -> tuple[int, int] | None:
-    """What tells a file from another one of the same name; None when there is none."""
+    """Return what distinguishes a file from another one with the same path; None if there is no file."""
     try:
         found = os.stat(path)
     except OSError:
@@ -149,7 +149,7 @@ def identity(path: str) -> tuple[int, int] | None:
 
 
 def _code(exc: Exception) -> int:
-    """The primary result code."""
+    """Return the primary result code of an SQLite error."""
     return getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
 
 
@@ -157,33 +157,37 @@ _MEANINGS: Final[dict[int, tuple[str, str, str | None]]] = {
     sqlite3.SQLITE_BUSY: (
         UNAVAILABLE,
         "other processes have kept it locked for too long",
-        "is there a process that is stopped, or another program that has the file open for writing?",
+        "look for a stopped process, or another program that has the file open for writing",
     ),
     sqlite3.SQLITE_FULL: (UNAVAILABLE, "the disk is full", None),
-    sqlite3.SQLITE_IOERR: (UNAVAILABLE, "the disk does not do what it is told", "is it full, or broken?"),
+    sqlite3.SQLITE_IOERR: (
+        UNAVAILABLE,
+        "reading or writing the file failed",
+        "check whether the disk is full or faulty",
+    ),
     sqlite3.SQLITE_READONLY: (
         PERMISSION_DENIED,
         "it is read-only",
-        "Saros writes to the file, and to its directory",
+        "Saros writes to the file and to its directory",
     ),
-    sqlite3.SQLITE_PERM: (PERMISSION_DENIED, "it must not be opened", None),
+    sqlite3.SQLITE_PERM: (PERMISSION_DENIED, "this user has no permission to open it", None),
     sqlite3.SQLITE_CANTOPEN: (
         PERMISSION_DENIED,
         "it cannot be opened",
-        "may this user write to its directory?",
+        "check that this user may write to its directory",
     ),
     sqlite3.SQLITE_CORRUPT: (
         INVALID,
         "it is damaged",
-        "see what PRAGMA integrity_check says, and go on with a backup",
+        "run saros db info --check, and restore a backup",
     ),
-    sqlite3.SQLITE_NOTADB: (INVALID, "it is no SQLite database", None),
+    sqlite3.SQLITE_NOTADB: (INVALID, "it is not a SQLite database", None),
     sqlite3.SQLITE_TOOBIG: (INVALID, "a value is too large for it", None),
 }
 
 
 def explain(failure: Exception, options: Options) -> Error:
-    """What an error of SQLite is to users."""
-    kind, what, hint = _MEANINGS.get(_code(failure), (INTERNAL, "it refused a statement", None))
+    """Turn an error of SQLite into an error for users."""
+    kind, what, hint = _MEANINGS.get(_code(failure), (INTERNAL, "SQLite refused a statement", None))
     retryable = kind == UNAVAILABLE
     return Error(f"{options.path}: {what} ({failure})", kind, retryable=retryable, hint=hint)

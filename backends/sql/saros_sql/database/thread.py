@@ -1,7 +1,7 @@
-"""The threads that talk to the database: each has a connection, and runs operations in the order they come in.
+"""Database threads. Each has one connection and runs operations in the order in which they arrive.
 
-Operations that wait together run in one transaction and share what a commit costs; one that fails is undone alone.
-They are answered when all are committed.
+Operations that wait at the same time run in one transaction and share the cost of a commit; one that fails is rolled
+back alone. Their callers get the results after the commit.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ T = TypeVar("T")
 log = logging.getLogger("saros.sql")
 
 TURN_S: Final = 0.0005
-"""How long a thread of Python keeps the others waiting. Each statement gives up Python's lock and has to get it back:
-with the default of 5 ms, a busy event loop would hold up a transaction for as long at each of its statements."""
+"""Python's thread switch interval. Each statement releases Python's lock and must reacquire it: with the default of
+5 ms, a busy event loop would delay a transaction by that much at every statement."""
 MOST: Final = 200
-"""Operations of one transaction: others wait for its end."""
+"""The most operations in one transaction; further ones wait for its end."""
 
 
 class Operation(NamedTuple):
-    """What a thread has to do.
+    """One operation for a thread.
 
-    :ivar call: runs within a transaction.
-    :ivar full: its result counts on it that it is on the disk.
-    :ivar undo: undoes it when nobody waits for its result any more; gets that.
-    :ivar topic: when it finds nothing, it waits until something of this topic has changed.
+    :ivar call: the function to run within a transaction.
+    :ivar full: whether its changes must be on the disk before the caller gets the result.
+    :ivar undo: undoes the operation if its caller no longer waits; gets the result.
+    :ivar topic: an operation with an empty result waits until something of this topic has changed.
     """
 
     call: Callable[[Transaction], Any]
@@ -49,13 +49,13 @@ class Operation(NamedTuple):
 
 
 class _Ended:
-    """The result of an operation, or what it raised."""
+    """The outcome of an operation: its result, or the exception that it raised."""
 
     __slots__ = ("error", "operation", "result")
 
     @property
     def waits(self) -> bool:
-        """Whether it is to be tried again later."""
+        """Whether the operation has found nothing yet and must be tried again."""
         return bool(self.operation.topic) and self.error is None and not self.result
 
     def __init__(self, operation: Operation, result: Any = None, error: Exception | None = None) -> None:
@@ -64,8 +64,8 @@ class _Ended:
 
 class DatabaseThread:
     """:param connect: opens the connection; called by the thread.
-    :param told: gets what was changed, after each commit; called by the thread.
-    :param heard: gets what others may have changed; called by the thread.
+    :param told: called by the thread after each commit, with what the commit changed.
+    :param heard: called by the thread with what other processes may have changed.
     """
 
     def __init__(
@@ -83,14 +83,14 @@ class DatabaseThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self.pause = 1.0
-        """Seconds without anything to do after which it looks what others have done."""
+        """The idle time, in seconds, after which the thread checks for changes by other processes."""
         self.beat: tuple[float, Callable[[Transaction], object]] | None = None
-        """What it does every so many seconds."""
+        """An interval in seconds, and a function that the thread runs that often; None for nothing."""
         self._next_beat = self._next_look = 0.0
         self._waiting: list[Operation] = []  # operations that have found nothing yet
 
     async def open(self) -> None:
-        """:raises Error: why there is no connection."""
+        """:raises Error: if the connection cannot be opened."""
         sys.setswitchinterval(min(sys.getswitchinterval(), TURN_S))
         self._loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = self._loop.create_future()
@@ -106,12 +106,12 @@ class DatabaseThread:
         undo: Callable[[Transaction, T], None] | None = None,
         topic: int = 0,
     ) -> T:
-        """The result of an operation. What was begun goes on when this is cancelled.
+        """Run an operation and return its result. An operation that has begun continues if the caller is cancelled.
 
-        With a `topic`, its first result that is not empty. While it waits for that, it is tried in the very
-        transactions that change something of the topic.
+        With a `topic`, return the first result that is not empty. Until there is one, the operation is tried again
+        within each transaction that changes something of the topic.
 
-        :raises Error: what it raises; UNAVAILABLE when the database is.
+        :raises Error: what the operation raises; UNAVAILABLE if the database is unavailable.
         """
         if self._closed or self._loop is None:
             raise Error("the database is closed", UNAVAILABLE)
@@ -120,11 +120,11 @@ class DatabaseThread:
         return await future
 
     def look(self, topics: int) -> None:
-        """Try again what waits for these topics: others may have changed something of them."""
+        """Retry the operations that wait for these topics, because other processes may have changed something."""
         self._queue.put(Operation(partial(_look, topics), False, None))
 
     async def close(self) -> None:
-        """End the thread, once it has done what it has to do."""
+        """End the thread after it has run all pending operations."""
         if not self._closed:
             self._closed = True
             self._queue.put(None)
@@ -148,7 +148,7 @@ class DatabaseThread:
             connection.close()
 
     def _step(self, connection: Connection) -> bool:
-        """Do what there is to do, or wait for it; False at the end."""
+        """Run the pending operations, or wait for some; return False once the thread must end."""
         operations, goes_on = self._collect()
         now = time.monotonic()
         if self.beat is not None and goes_on and now >= self._next_beat:
@@ -162,7 +162,7 @@ class DatabaseThread:
         return goes_on
 
     def _look_around(self, connection: Connection) -> None:
-        """See what others have done, also those that could not say so."""
+        """Check for changes by other processes, including those that could not send a wake-up."""
         try:
             changed = connection.idle()
         except Error as exc:
@@ -207,7 +207,7 @@ class DatabaseThread:
             connection.commit()
         except Exception as exc:
             connection.rollback()
-            if len(operations) > 1:  # perhaps it is the fault of one
+            if len(operations) > 1:  # perhaps only one of them is to blame
                 for each in operations:
                     self._batch(connection, [each])
             else:
@@ -223,7 +223,7 @@ class DatabaseThread:
     def _find(
         self, connection: Connection, transaction: Transaction, waiting: list[Operation]
     ) -> list[_Ended]:
-        """Try what waits for what the transaction has changed. What is found at once concerns nobody else."""
+        """Retry operations whose topics have changed. What they find is leased at once, and needs no wake-up."""
         touched = transaction.touched
         topics = touched.topics | transaction.looked
         if not topics:
@@ -262,7 +262,7 @@ class DatabaseThread:
 
     def _answer(self, call: Callable[[], None]) -> None:
         assert self._loop is not None
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
+        with contextlib.suppress(RuntimeError):  # the event loop has ended, so nobody waits
             self._loop.call_soon_threadsafe(call)
 
     def _settle_all(self, ended: list[_Ended]) -> None:

@@ -22,17 +22,17 @@ _LEFT: Final = {
     OUTBOX: "SELECT 1 FROM outbox WHERE owner IS NULL AND waits = 0 LIMIT 1",
 }
 CLOSED: Final = UNTIL_CLOSED + 1
-"""As the length of a history: its run has ended."""
+"""Stands for the length of a history whose run has ended."""
 MOST_RUNS: Final = 100
 
 
 class Touched(msgspec.Struct, array_like=True):
-    """What transactions have changed, for whoever waits for that.
+    """What transactions have changed, to wake those who wait for it.
 
-    :ivar topics: of what there may be something to take.
-    :ivar runs: run id -> how long its history is now, or CLOSED.
-    :ivar due: when the earliest of the new deadlines is due, by the database's steady clock.
-    :ivar unknown: there is more than is said here.
+    :ivar topics: the topics that may have something to take.
+    :ivar runs: run id -> the present length of its history, or CLOSED.
+    :ivar due: the earliest new deadline, by the database's steady clock.
+    :ivar unknown: there are further changes, which are not listed here.
     """
 
     topics: int = 0
@@ -51,7 +51,7 @@ class Touched(msgspec.Struct, array_like=True):
         self.runs[run_id] = length
 
     def cut(self) -> Touched:
-        """As much of it as fits into a message."""
+        """Return as much of it as fits into one datagram."""
         if len(self.runs) <= MOST_RUNS:
             return self
         return Touched(EVERYTHING, {}, self.due, True)
@@ -60,11 +60,11 @@ class Touched(msgspec.Struct, array_like=True):
 class Transaction(abc.ABC):
     """Statements of one transaction. SQL is written with ``?`` for parameters.
 
-    :ivar owner: the session of this store, which owns what is leased.
+    :ivar owner: the session of this store, which owns its leases.
     :ivar now: the time of day, in nanoseconds since 1970.
-    :ivar steady: the database's steady clock, in nanoseconds; only differences mean something.
-    :ivar touched: what the transaction changes.
-    :ivar looked: topics of which others may have changed something.
+    :ivar steady: the database's steady clock, in nanoseconds; only differences between its values have a meaning.
+    :ivar touched: the changes of this transaction.
+    :ivar looked: topics in which other processes may have changed something.
     """
 
     owner: str
@@ -74,12 +74,12 @@ class Transaction(abc.ABC):
     looked: int = 0
 
     skip_locked: str = ""
-    """Ends a SELECT of rows to lease: others' are left out."""
+    """The end of a SELECT of rows to lease; it skips rows that another transaction has locked."""
     for_update: str = ""
-    """Ends a SELECT of rows to change."""
+    """The end of a SELECT of rows to change."""
 
     def by_the_day(self, steady: int) -> int:
-        """The time of day of a moment that is known by the steady clock."""
+        """Convert a time of the steady clock to the time of day."""
         return self.now - self.steady + steady
 
     @abc.abstractmethod
@@ -87,7 +87,7 @@ class Transaction(abc.ABC):
 
     @abc.abstractmethod
     def run(self, sql: str, *args: Any) -> int:
-        """Change rows; gives how many."""
+        """Run a statement that changes rows; return their number."""
         ...
 
     @abc.abstractmethod
@@ -98,7 +98,7 @@ class Transaction(abc.ABC):
         return rows[0] if rows else None
 
     def left(self, topics: int) -> int:
-        """Those of the topics of which there is something to take, for anybody."""
+        """Return those of the topics that still have something to take."""
         for topic, sql in _LEFT.items():
             if topics & topic and not self.all(sql):
                 topics &= ~topic
@@ -106,15 +106,15 @@ class Transaction(abc.ABC):
 
     @abc.abstractmethod
     def lock(self, name: str) -> None:
-        """Wait for other transactions that have locked the same name, until this one ends."""
+        """Lock a name until this transaction ends; wait while another transaction holds it."""
         ...
 
     @abc.abstractmethod
     def token(self) -> str:
-        """A text that is used once."""
+        """Return a unique token."""
         ...
 
 
 def marks(values: Iterable[Any]) -> str:
-    """The parameters of a list in SQL."""
+    """Return the SQL placeholders for a list of values."""
     return ", ".join("?" for _ in values)

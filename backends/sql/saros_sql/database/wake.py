@@ -1,7 +1,7 @@
-"""Wake-ups between the processes that have one file open.
+"""Wake-ups between processes that have the same file open.
 
-Each has a socket in a folder beside the database; whoever has changed something sends a datagram to all others, which
-says what. A socket that nobody reads any more tells that its process has died.
+Each process has a socket in a folder beside the database. A process that has changed something sends a datagram that
+says what to all others. A socket that refuses connections shows that its process has died.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Touched).decode
 LARGEST: Final = 65_536
 FULL: Final = 8
-"""So many datagrams at once may have been all that the socket holds (ten, on Linux), so that others were lost."""
+"""A socket holds few datagrams (ten on Linux); after this many in one read, others may have been lost."""
 LONGEST_PATH: Final = 100
 TRIES: Final = 5
 _ENDING: Final = ".sock"
@@ -30,8 +30,8 @@ _ENDING: Final = ".sock"
 class Wakers:
     """The sockets of one database.
 
-    :param folder: where they are.
-    :param owner: the session of this store, after which its own is named.
+    :param folder: the folder with the sockets.
+    :param owner: the session of this store; its socket has this name.
     """
 
     def __init__(self, folder: str, owner: str) -> None:
@@ -43,11 +43,11 @@ class Wakers:
 
     @property
     def socket(self) -> socket.socket | None:
-        """The one that this store reads; None when it has none yet, or there cannot be any."""
+        """The socket that this store reads; None if it has none yet or cannot have one."""
         return self._socket
 
     def listen(self) -> bool:
-        """Be woken from now on; False where that is impossible."""
+        """Start to receive wake-ups; return False where that is impossible."""
         for _ in range(TRIES):
             if self._socket is not None:
                 break
@@ -58,13 +58,13 @@ class Wakers:
                 with self._short() as folder:
                     made.bind(f"{folder}/{self._own}")
                 self._socket = made
-            except OSError:  # perhaps another process was the last one, and has just taken the folder away
+            except OSError:  # perhaps another process was the last one and has just removed the folder
                 made.close()
         return self._socket is not None
 
     @contextlib.contextmanager
     def _short(self) -> Iterator[str]:
-        """A path of the folder that is short enough for a socket in it; a long one goes by way of the open folder."""
+        """A path of the folder that leaves room for the name of a socket; a long one goes through a descriptor."""
         if len(os.fsencode(self.folder)) + len(self._own) < LONGEST_PATH:
             yield self.folder
             return
@@ -75,7 +75,10 @@ class Wakers:
             os.close(at)
 
     def tell(self, touched: Touched) -> None:
-        """Wake the others. Any thread may, but one at a time. An empty message looks who lives."""
+        """Wake the other processes. Any thread may call this, but only one at a time.
+
+        An empty message only checks which processes are alive.
+        """
         try:
             names = [name for name in os.listdir(self.folder) if name.endswith(_ENDING)]
             if names and names != [self._own]:
@@ -96,16 +99,16 @@ class Wakers:
         except OSError as exc:
             if exc.errno == errno.ECONNREFUSED:
                 self.dead.add(name.removesuffix(_ENDING))
-            # One that is full has enough to do; what it misses it finds when it looks by itself.
+            # A process whose socket is full is awake, and finds what it misses when it next checks.
 
     def forget(self, owner: str) -> None:
-        """Take away the socket of a session that has ended."""
+        """Remove the socket of a session that has ended."""
         self.dead.discard(owner)
         with contextlib.suppress(OSError):
             os.unlink(os.path.join(self.folder, owner + _ENDING))
 
     def read(self) -> Touched:
-        """What the others have said since the last time."""
+        """Return what other processes have changed since the last call."""
         heard = Touched()
         if self._socket is None:
             return heard
@@ -118,7 +121,7 @@ class Wakers:
             count += 1
             try:
                 _add(heard, _decode(message))
-            except msgspec.MsgspecError:  # of another version: look for everything
+            except msgspec.MsgspecError:  # from another version: check everything
                 heard.unknown = True
         if count >= FULL:
             heard.unknown = True
@@ -136,7 +139,7 @@ class Wakers:
             self._sender.close()
             self._sender = None
         with contextlib.suppress(OSError):
-            os.rmdir(self.folder)  # if it was the last one
+            os.rmdir(self.folder)  # fails unless this was the last socket
 
 
 def _add(heard: Touched, more: Touched) -> None:

@@ -1,1 +1,1 @@
-"""What the store does, as functions that run within a transaction."""
+"""The operations of the store, as functions that run within a transaction."""

@@ -1,4 +1,4 @@
-"""Activities that have not settled, and the leases of their attempts."""
+"""Activities without a result yet, and the leases of their attempts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def insert(tx: Transaction, run: int, tasks: Iterable[ActivityTask]) -> None:
 
 
 def insert_leased(tx: Transaction, run: int, leases: Iterable[ActivityLease]) -> None:
-    """Activities whose attempts run in this process already."""
+    """Insert activities whose attempts already run in this process."""
     tx.many(
         _INSERT,
         [
@@ -54,7 +54,7 @@ def drop(tx: Transaction, run: int, ref: int) -> None:
 
 
 def ask(tx: Transaction, run: int, ref: int, run_id: str) -> None:
-    """Cancel an activity whose own end counts: an attempt that runs hears of it with its next heartbeat."""
+    """Ask an activity to end as canceled: a running attempt learns of it by its next heartbeat."""
     row = tx.one("SELECT token FROM activities WHERE run = ? AND ref = ?", run, ref)
     if row is None:
         return
@@ -66,7 +66,7 @@ def ask(tx: Transaction, run: int, ref: int, run_id: str) -> None:
 
 
 def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[ActivityLease]:
-    """Lease activities for an attempt; the longest ready first."""
+    """Lease activities that are ready, those that wait longest first."""
     rows = tx.all(
         "SELECT seq, task, attempt, heartbeat FROM activities"
         f" WHERE ready IS NOT NULL AND task_queue IN ({marks(queues)}) ORDER BY ready, seq LIMIT ?{tx.skip_locked}",
@@ -91,7 +91,7 @@ def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[ActivityLea
 
 
 def give_back(tx: Transaction, leases: Iterable[ActivityLease]) -> None:
-    """Have activities taken by others that nobody here has begun."""
+    """Give back leased activities that this process has not begun."""
     for lease in leases:
         if tx.run(
             "UPDATE activities SET ready = ?, token = NULL, owner = NULL, started = NULL WHERE token = ?",

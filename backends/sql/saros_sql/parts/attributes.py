@@ -1,4 +1,4 @@
-"""Search attributes, as their indexes have them."""
+"""The index of search attributes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MICROSECOND: Final = dt.timedelta(microseconds=1)
 
 
 def index(tx: Transaction, run: int, search: Mapping[str, msgspec.Raw]) -> None:
-    """Have search attributes found by their values."""
+    """Index the search attributes of a run by their values."""
     rows: list[tuple[Any, ...]] = []
     for name, raw in search.items():
         value = msgspec.json.decode(raw)
@@ -27,10 +27,10 @@ def index(tx: Transaction, run: int, search: Mapping[str, msgspec.Raw]) -> None:
 
 
 def columns(value: Any) -> tuple[str | None, float | None, int | None]:
-    """A value as a text, as a number, and as a time."""
+    """Return a value as text, number and time, each None where it does not apply."""
     if isinstance(value, str):
         time = parse_time(value)
-        text = value.replace("\0", "\ufffd")  # PostgreSQL has no text with a zero
+        text = value.replace("\0", "\ufffd")  # PostgreSQL does not store NUL in text
         return text, None, None if time is None else micros(time)
     try:
         return None, float(value), None
@@ -39,5 +39,5 @@ def columns(value: Any) -> tuple[str | None, float | None, int | None]:
 
 
 def micros(time: dt.datetime) -> int:
-    """A datetime as microseconds since 1970."""
+    """Return a datetime as microseconds since 1970."""
     return (time - _EPOCH) // _MICROSECOND

@@ -1,4 +1,4 @@
-"""Deadlines: what happens later."""
+"""Deadlines: set, cleared and fired."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from . import activities, lifecycle
 from .lifecycle import FREE, LIMIT, LIMIT_AGAIN, RETRY, WAKE, Found
 
 MOST: Final = 100
-"""Of one transaction, which holds up others."""
+"""The most deadlines that one transaction fires; a longer one would hold up others."""
 
 
 class Fired(NamedTuple):
-    """What a look has found: how many were due, and when the next one is, by the steady clock."""
+    """The number of deadlines that were due, and the time of the next one by the steady clock."""
 
     number: int
     following: int | None
@@ -32,7 +32,7 @@ class _Due(NamedTuple):
 
 
 def fire(tx: Transaction) -> Fired:
-    """Fire what is due, in the order of the times, and equal ones in the order in which they were set."""
+    """Fire all due deadlines, ordered by time, those of equal time in the order in which they were set."""
     rows = tx.all(
         "SELECT seq, run, ref, guard, op, mail_ref, body, mail_run_id FROM deadlines"
         f" WHERE due <= ? ORDER BY due, seq LIMIT ?{tx.skip_locked}",
@@ -40,7 +40,7 @@ def fire(tx: Transaction) -> Fired:
         MOST,
     )
     for seq, run, ref, guard, *mail in rows:
-        if tx.run("DELETE FROM deadlines WHERE seq = ?", seq):  # else an earlier one has cleared it
+        if tx.run("DELETE FROM deadlines WHERE seq = ?", seq):  # else an earlier deadline has cleared it
             _fire(tx, _Due(seq, run, ref, guard, Mail(*mail)))
     row = tx.one("SELECT due FROM deadlines ORDER BY due LIMIT 1")
     return Fired(len(rows), None if row is None else row[0])
@@ -71,7 +71,7 @@ def _fire(tx: Transaction, due: _Due) -> None:
 
 
 def _limit(tx: Transaction, due: _Due) -> None:
-    """A run has taken its time."""
+    """End a run that has reached its time limit."""
     row = tx.one("SELECT id, run_id FROM runs WHERE run = ?", due.run)
     found: Found | None = lifecycle.find_running(tx, *row) if row is not None else None
     if found is None:

@@ -16,7 +16,7 @@ _watcher = msgspec.json.Decoder(Watcher).decode
 
 
 def take(tx: Transaction, limit: int) -> list[Outgoing]:
-    """Lease entries, of each lane only the first."""
+    """Lease entries of the outbox, only the first of each lane."""
     rows = tx.all(
         "SELECT seq, id, run_id, pid, ref, op, body, mail_key, watcher, lane FROM outbox"
         f" WHERE owner IS NULL AND waits = 0 ORDER BY seq LIMIT ?{tx.skip_locked}",
@@ -41,7 +41,7 @@ def give_back(tx: Transaction, entries: Iterable[Outgoing]) -> None:
 
 
 def delivered(tx: Transaction, entry: Outgoing, reply: Mail | None) -> None:
-    """See `Store.delivered`. What somebody else has delivered meanwhile has its reply already."""
+    """See `Store.delivered`. If another worker has already delivered the entry, its sender has the reply."""
     if not tx.run("DELETE FROM outbox WHERE mail_key = ? AND op = ?", entry.key, entry.op):
         return
     if entry.lane and tx.run(

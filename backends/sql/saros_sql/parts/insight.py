@@ -1,4 +1,4 @@
-"""What people may ask: what is pending, who works, how long queues are, which schedules are paused."""
+"""Insight for people: pending work, workers, lengths of queues, paused schedules."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ _QUEUES: Final = {
 
 
 def queues(tx: Transaction) -> list[Queue]:
-    """The queues of everything that is under way."""
+    """Return the task queues of all running workflows and open activities."""
     args: dict[str, tuple[Any, ...]] = {WORKFLOW: (RUNNING,), ACTIVITY: ()}
     return [
         Queue(name, kind, waiting, None if oldest is None else tx.by_the_day(oldest))

@@ -22,22 +22,22 @@ read_raws = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 FREE: Final = 0
 STARTING: Final = 1
-"""Held until its start, or until it is asked to cancel."""
+"""The run is held until its start, or until a cancellation arrives."""
 PARKED: Final = 2
-"""Held until its deadline `WAKE`, or until it is released."""
+"""The run is held until its deadline `WAKE`, or until it is released."""
 
 NOTE_PARKED: Final = "parked_since = CASE WHEN problem IS NULL THEN ? ELSE parked_since END, next_try = ?"
-"""Assignments of an UPDATE that gives a run a problem: the time of day, and when it is tried again, or NULL."""
+"""Assignments of an UPDATE that parks a run. Parameters: the time of day, and the time of the next try or NULL."""
 
 WAKE: Final = "wake"
 LIMIT: Final = "limit"
 LIMIT_AGAIN: Final = "limit again"
 RETRY: Final = "retry"
-"""Guards of deadlines, besides those of `saros.interfaces.timers`."""
+"""With the three above: the guards of deadlines, in addition to those of `saros.interfaces.timers`."""
 
 
 class Found(NamedTuple):
-    """What most changes of a run have to know."""
+    """The columns of a run that most of its changes need."""
 
     run: int  # the number of its row
     id: str
@@ -59,7 +59,7 @@ _FOUND: Final = "SELECT run, id, run_id, pid, status, request_id, held, began, l
 
 
 def find(tx: Transaction, id: str, run_id: str = "") -> Found | None:
-    """A run of an execution; its newest by default."""
+    """Return a run of an execution, by default the newest."""
     if run_id:
         row = tx.one(f"{_FOUND} WHERE run_id = ?{tx.for_update}", run_id)
     else:
@@ -68,9 +68,9 @@ def find(tx: Transaction, id: str, run_id: str = "") -> Found | None:
 
 
 def find_running(tx: Transaction, id: str, run_id: str = "", request: str = "") -> Found | None:
-    """A run of an execution, if it runs.
+    """Return a run of an execution if it is running.
 
-    With `request` only what that start request made; one that has yet to be carried out is withdrawn.
+    With `request`, only a run that this start request created; a request that was not carried out yet is withdrawn.
     """
     if request:
         tx.lock(id)
@@ -96,11 +96,11 @@ _KEEP: Final = (
     "INSERT INTO inbox (run, run_id, op, ref, body) "
     "SELECT ?, run_id, op, ref, body FROM inbox WHERE run = ? AND run_id = '' ORDER BY seq"
 )
-"""Mail that names no run goes to the next one."""
+"""Moves mail that names no run to the next run."""
 
 
 def post(tx: Transaction, run: int, mail: Mail) -> None:
-    """Put mail into the inbox of a running run."""
+    """Add mail to the inbox of a running run."""
     tx.run(_POST, run, mail.run_id, mail.op, mail.ref, mail.body)
     if mail.op == CANCEL and tx.run(
         "UPDATE runs SET held = ? WHERE run = ? AND held = ?", FREE, run, STARTING
@@ -110,7 +110,7 @@ def post(tx: Transaction, run: int, mail: Mail) -> None:
 
 
 def schedule(tx: Transaction, run: int) -> None:
-    """Have a run with mail taken by a worker, unless one has it or it is held."""
+    """Make a run with mail ready for a worker, unless a worker has it or it is held."""
     if tx.run(
         "UPDATE runs SET ready = ? WHERE run = ? AND ready IS NULL AND fence IS NULL AND held = ?",
         tx.steady,
@@ -121,7 +121,7 @@ def schedule(tx: Transaction, run: int) -> None:
 
 
 def schedule_mail(tx: Transaction, run: int) -> None:
-    """Have a run taken by a worker if it has mail; see `schedule`."""
+    """Make a run ready for a worker if it has mail; see `schedule`."""
     if tx.one("SELECT 1 FROM inbox WHERE run = ? LIMIT 1", run):
         schedule(tx, run)
 
@@ -150,7 +150,7 @@ _CREATE: Final = (
 
 
 def create(tx: Transaction, new: NewRun, old: Found | None = None, watcher: Watcher | None = None) -> None:
-    """Make a run with its first mail.
+    """Create a run with its first mail.
 
     :param old: the run that it continues.
     """
@@ -199,7 +199,7 @@ def create(tx: Transaction, new: NewRun, old: Found | None = None, watcher: Watc
 
 
 def watch(tx: Transaction, run: int, watcher: Watcher) -> None:
-    """Tell a watcher of the end; one that waits for no command is told once."""
+    """Add a watcher of the end; one with ref 0 replaces the earlier one of the same pid."""
     if not watcher.ref:
         tx.run("DELETE FROM watchers WHERE run = ? AND pid = ? AND ref = 0", run, watcher.pid)
     tx.run(
@@ -227,7 +227,7 @@ def append(tx: Transaction, run: int, start: int, records: Iterable[Record]) -> 
 def end(
     tx: Transaction, found: Found, status: str, op: str, outcome: Json, then: NewRun | None = None
 ) -> None:
-    """Close from outside, with a record that no program wrote."""
+    """Close a run from outside, with a record that no program wrote."""
     record = Record(op, 0, outcome, tx.now)
     append(tx, found.run, found.length, [record])
     tx.run("UPDATE runs SET length = length + 1, size = size + ? WHERE run = ?", record.size, found.run)
@@ -263,7 +263,7 @@ def close(tx: Transaction, found: Found, close: Close) -> None:
 
 
 def _part(tx: Transaction, run: int) -> None:
-    """Have the children of a run end as their policies say: those that it has asked for, started or not."""
+    """End the children of a run by their parent close policies, including those that have not started yet."""
     children = tx.all("SELECT ref, id, policy FROM children WHERE run = ? ORDER BY ref", run)
     if children:
         row = tx.one("SELECT facts FROM runs WHERE run = ?", run)

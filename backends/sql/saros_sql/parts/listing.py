@@ -1,7 +1,8 @@
 """List queries in SQL.
 
-A query becomes a condition that selects what it selects, or somewhat more: Python is left to compare values of
-different types, long numbers and times exactly as everywhere. Each condition on a field or an attribute has an index.
+A query becomes an SQL condition that selects the same runs or a few more. Python then filters them, so that values of
+different types, long numbers and times compare as on every backend. Every condition on a field or attribute has an
+index.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from .views import DESCRIPTION, description
 PAGE: Final = 200
 _FIELDS: Final = ("status", "type", "id", "run_id", "task_queue")
 _FEW: Final = ("status", "type", "task_queue")
-"""Fields of few values: whoever asks for several of them looks through the newest runs, for most of them fit."""
+"""Fields with few values: a condition on several values matches most runs, so a scan is faster than an index."""
 _TIMES: Final = ("start_time", "close_time")
 _LOOSE: Final = {"=": "=", "<": "<=", "<=": "<=", ">": ">=", ">=": ">="}
-"""Operators, wide enough for values that were rounded."""
+"""Operators that also match values that were rounded."""
 _ALL: Final = ("1 = 1", ())
 
 Sql = tuple[str, tuple[Any, ...]]
 
 
 def page(tx: Transaction, node: Node, before: int | None) -> tuple[list[Description], int | None]:
-    """Runs of one page, newest first, and where the next one begins; None when there is none.
+    """Return the runs of one page, newest first, and where the next page begins; None if this is the last.
 
-    :param before: where this one begins.
+    :param before: where this page begins.
     """
     condition, args = _sql(node)
     if before is not None:
@@ -42,7 +43,7 @@ def page(tx: Transaction, node: Node, before: int | None) -> tuple[list[Descript
 
 
 def is_exact(node: Node) -> bool:
-    """Whether the condition of a query in SQL selects just what the query does."""
+    """Return whether the SQL condition of a query selects exactly the runs that the query selects."""
     if not isinstance(node, Condition):
         return all(map(is_exact, node.parts))
     if node.operator == "null":
@@ -57,7 +58,7 @@ def is_exact(node: Node) -> bool:
 
 
 def counts(tx: Transaction, node: Node) -> dict[str, int]:
-    """How many runs an exact query selects, by their status."""
+    """Return the number of runs that an exact query selects, by status."""
     condition, args = _sql(node)
     return dict(tx.all(f"SELECT status, count(*) FROM runs WHERE {condition} GROUP BY status", *args))
 
@@ -83,7 +84,7 @@ def _field(node: Condition) -> Sql:
     if node.field not in _FIELDS:
         return _ALL
     if node.field in _FEW and operator != "=":
-        column = f"{column} || ''"  # not by the index
+        column = f"{column} || ''"  # prevents the use of the index
     if operator == "in" and all(isinstance(item, str) for item in value):
         return f"{column} IN ({', '.join('?' for _ in value)})", tuple(value)
     if operator == "starts":
@@ -94,7 +95,7 @@ def _field(node: Condition) -> Sql:
 
 
 def _time(column: str, operator: str, value: dt.datetime) -> Sql:
-    """A column of nanoseconds; what it is compared with has microseconds, and may be rounded by one."""
+    """Compare a column of nanoseconds with a time in microseconds, which may be off by one."""
     ns = micros(value) * 1_000
     bounds = {
         "=": (f"{column} BETWEEN ? AND ?", (ns - 2_000, ns + 2_000)),
@@ -105,7 +106,7 @@ def _time(column: str, operator: str, value: dt.datetime) -> Sql:
 
 
 def _starts(column: str, prefix: str) -> Sql:
-    """Texts that begin with a prefix, by the index."""
+    """Match strings that begin with a prefix, by the index."""
     if not prefix or ord(prefix[-1]) >= 0xD7FF:
         return _ALL
     return f"{column} >= ? AND {column} < ?", (prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1))

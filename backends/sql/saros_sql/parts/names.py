@@ -1,4 +1,4 @@
-"""Registered names. A name counts while its pid lives: a workflow that runs, or an actor of a session that lives."""
+"""Registered names. A name is valid while its workflow runs or the session of its actor is alive."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def lookup(tx: Transaction, name: str) -> str | None:
 
 
 def give(tx: Transaction, name: str, pid: str) -> None:
-    """Give a pid a name, whoever has it."""
+    """Give a name to a pid, even if another pid has it."""
     tx.run(
         "INSERT INTO names (name, pid, owner) VALUES (?, ?, ?)"
         " ON CONFLICT (name) DO UPDATE SET pid = excluded.pid, owner = excluded.owner",

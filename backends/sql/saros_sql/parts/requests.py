@@ -44,7 +44,7 @@ def start(tx: Transaction, new: NewRun, request: StartRequest) -> Started:
 
 
 def _joins(tx: Transaction, old: Found, request: StartRequest) -> bool:
-    """Whether a start joins the run that is there already, by the policies; False makes room for a new one."""
+    """Return whether a start joins the existing run, by the policies; False after making room for a new one."""
     options = request.options
     if not old.running:
         if options.id_reuse_policy == "reject_duplicate":
@@ -75,7 +75,7 @@ def post(tx: Transaction, id: str, mail: Mail) -> bool:
     """See `Store.post`."""
     found = lifecycle.find_running(tx, id, request=mail.request)
     if found is None or (mail.run_id and mail.run_id != found.run_id):
-        # Its sender asks again, for the answer was lost, when it may have ended the run that it reached.
+        # The sender may repeat a mail whose reply was lost, after that mail has ended the run.
         return bool(mail.key) and _seen(tx, id, mail.key)
     if mail.key and not tx.run(
         "INSERT INTO mail_keys (id, mail_key, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",

@@ -1,4 +1,4 @@
-"""What is forgotten after a while."""
+"""Retention: deletes closed runs and old keys."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Final
 from ..database.transaction import Transaction
 
 MOST: Final = 50
-"""Runs that one transaction forgets."""
+"""The most runs that one transaction deletes."""
 KEYS_NS: Final = 86_400 * 1_000_000_000
-"""Nobody sends mail again after a day."""
+"""Keys of mail are kept for a day; no sender repeats mail after that."""
 
 
 def trim(tx: Transaction, retention: int) -> int:
-    """Forget runs that closed longer ago than `retention` nanoseconds; gives how many."""
+    """Delete runs that closed more than `retention` nanoseconds ago; return their number."""
     rows = tx.all(
         "SELECT run, id FROM runs WHERE closed IS NOT NULL AND closed < ? ORDER BY closed LIMIT ?",
         tx.steady - retention,

@@ -1,4 +1,4 @@
-"""What goes into the outbox."""
+"""Adding entries to the outbox."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SEND_OUT: Final = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,"
     " (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE lane <> '' AND lane = ? LIMIT 1) AS some))"
 )
-"""An entry waits while there are others in its lane."""
+"""A new entry waits while its lane has other entries."""
 
 
 def send_out(tx: Transaction, entries: Iterable[Outgoing]) -> None:

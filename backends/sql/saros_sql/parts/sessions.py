@@ -1,7 +1,7 @@
-"""Sessions: the stores that are open somewhere, and what each has leased.
+"""Sessions: one for each open store. A session owns the leases of its store.
 
-A lease belongs to a session, and lasts as long as that. A session's thread renews it, also when the event loop of its
-process is busy; a process that is killed ends its session at once where the others can see that, and else by time.
+A lease lasts as long as its session, which a thread renews even while the event loop of its process is busy. When a
+process is killed, its session ends at once if other processes can detect that; otherwise it expires.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LOST_ACTIVITY: Final = "workers in a row were lost while they ran activity {ref}
 
 
 def renew(tx: Transaction, lease: int, boot: str) -> bool:
-    """Keep the session of this store alive for `lease` nanoseconds; False when it is new, or was given up."""
+    """Renew the session of this store for `lease` nanoseconds; return False if it is new or had expired."""
     until = tx.steady + lease
     if tx.run("UPDATE sessions SET until = ? WHERE owner = ?", until, tx.owner):
         return True
@@ -34,17 +34,17 @@ def renew(tx: Transaction, lease: int, boot: str) -> bool:
 
 
 def silent(tx: Transaction, boot: str) -> tuple[dict[str, int], list[str]]:
-    """Sessions whose time is up, with the ends of that, and those of a machine that was restarted since."""
+    """Return expired sessions with their end times, and sessions that began before a restart of the machine."""
     rows = tx.all("SELECT owner, until, boot FROM sessions WHERE owner <> ?", tx.owner)
     over = {owner: until for owner, until, _ in rows if until < tx.steady}
     return over, [owner for owner, _, other in rows if boot and other and other != boot]
 
 
 def end(tx: Transaction, owners: Sequence[str], attempts: int, *, orderly: bool = False) -> int:
-    """End sessions, whose leases pass to others; gives how many leases these were.
+    """End sessions and release their leases to others; return the number of leases.
 
-    :param attempts: after so many lost workers in a row a task is set aside.
-    :param orderly: they end by themselves, and count as no loss.
+    :param attempts: the number of workers lost in a row after which a task is set aside.
+    :param orderly: the sessions end by themselves, so their workers do not count as lost.
     """
     if not owners:
         return 0
@@ -115,7 +115,7 @@ def _activities(tx: Transaction, owners: Sequence[str], attempts: int, orderly: 
 
 
 def set_aside(tx: Transaction, run: int) -> str | None:
-    """The problem of a run that has an activity which is set aside; None when it has none."""
+    """Return the problem of a run with an activity that is set aside; None if there is no such activity."""
     row = tx.one("SELECT losses, ref FROM activities WHERE run = ? AND aside = 1 ORDER BY ref LIMIT 1", run)
     return None if row is None else f"{row[0]} {LOST_ACTIVITY.format(ref=row[1])}"
 
@@ -162,7 +162,7 @@ def unwatch_node(tx: Transaction, node: str, pid: str, watcher: bytes) -> None:
 
 
 def lost_nodes(tx: Transaction) -> list[str]:
-    """Nodes whose sessions have ended, and that nobody has buried yet."""
+    """Return nodes whose sessions have ended and whose watchers have not been notified yet."""
     sql = (
         "SELECT node FROM nodes WHERE NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.owner = nodes.owner)"
     )

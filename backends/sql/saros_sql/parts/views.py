@@ -17,7 +17,7 @@ DESCRIPTION: Final = (
 
 
 def description(row: tuple[Any, ...]) -> Description:
-    """That of a row of `DESCRIPTION`."""
+    """Return the description in a row of `DESCRIPTION`."""
     _run, facts, status, close_time, length, size, search, memo, problem = row
     run = read_run(facts)
     return Description(
@@ -72,6 +72,6 @@ def history(tx: Transaction, id: str, run_id: str, start: int, limit: int) -> Hi
 
 
 def length(tx: Transaction, id: str, run_id: str) -> int:
-    """How long a run's history is; CLOSED when it has ended, or is not known."""
+    """Return the length of a run's history; CLOSED if the run has ended or is unknown."""
     row = tx.one("SELECT length, status FROM runs WHERE run_id = ? AND id = ?", run_id, id)
     return row[0] if row is not None and row[1] == RUNNING else CLOSED

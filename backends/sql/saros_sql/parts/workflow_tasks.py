@@ -1,4 +1,4 @@
-"""Workflow tasks: taken, parked, committed."""
+"""Workflow tasks: take, park and commit."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from . import activities, attributes, lifecycle, sending, sessions
 from .lifecycle import FREE, NOTE_PARKED, PARKED, WAKE, Found, read_raws, read_run
 
 REFUSED_NS: Final = 60 * SECOND
-"""After which a commit is tried again that was too large."""
+"""How long a task is parked when its commit is too large."""
 MAILS: Final = 500
-"""Of one task, at most: what it records must fit into a commit."""
+"""The most mail in one task: what the task records must fit into a commit."""
 
 
 def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[WorkflowTask]:
-    """Lease runs that have mail; the longest ready first."""
+    """Lease runs that have mail, those that wait longest first."""
     rows = tx.all(
         "SELECT run, facts, length, failures, hangs FROM runs"
         f" WHERE ready IS NOT NULL AND task_queue IN ({marks(queues)}) ORDER BY ready, run LIMIT ?{tx.skip_locked}",
@@ -56,7 +56,7 @@ def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[WorkflowTas
 
 
 def give_back(tx: Transaction, tasks: Iterable[WorkflowTask]) -> None:
-    """Have tasks taken by others that nobody here has begun."""
+    """Give back leased tasks that this process has not begun."""
     for task in tasks:
         row = tx.one("SELECT run FROM runs WHERE run_id = ? AND fence = ?", task.run.run_id, task.fence)
         if row is not None:
@@ -99,7 +99,7 @@ _OWN: Final = (
 def commit(tx: Transaction, commit: Commit, most: int) -> str:
     """Apply a commit; OK, FENCED or CONFLICT.
 
-    :param most: bytes of one value. A commit that is too large is not applied, and its task is parked.
+    :param most: the largest value, in bytes. A commit that is too large is not applied, and its task is parked.
     """
     why = too_large(commit, most)
     if why is not None:
@@ -129,7 +129,8 @@ def commit(tx: Transaction, commit: Commit, most: int) -> str:
     _upsert(tx, run, commit, search, memo)
     _arm(tx, run, commit.deadlines)
     length = found.length + len(commit.records)
-    problem = None if found.problem is None else sessions.set_aside(tx, run)  # that one goes on
+    # An activity that is set aside remains a problem after this commit.
+    problem = None if found.problem is None else sessions.set_aside(tx, run)
     waits = tx.one("SELECT 1 FROM inbox WHERE run = ? LIMIT 1", run) if commit.close is None else None
     tx.run(
         "UPDATE runs SET fence = NULL, owner = NULL, failures = 0, hangs = 0, losses = 0, problem = ?, held = ?,"

@@ -24,6 +24,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from saros.model.errors import INVALID, Error
 
+from .carrying import Carrying
 from .errors import no_answer, rpc_error, unreachable
 from .target import Target
 
@@ -56,6 +57,7 @@ async def connect(target: Target, converter: DataConverter) -> Client:
                 tls=target.tls,
                 api_key=target.api_key,
                 data_converter=converter,
+                interceptors=[Carrying()],
                 keep_alive_config=target.keep_alive,
                 connect_timeout=timedelta(seconds=target.timeout_s),
                 header_codec_behavior=HeaderCodecBehavior.CODEC if codec else HeaderCodecBehavior.NO_CODEC,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -85,18 +85,21 @@ class HistoryClient:
 
     async def events(self) -> list[HistoryEvent]:
         """Return all events of the run, as the server has them."""
-        request = self._request()
-        service = self._source.client.workflow_service
-        events: list[HistoryEvent] = []
-        while True:
-            response = await service.get_workflow_execution_history(request, retry=True)
-            events.extend(response.history.events)
-            if not response.next_page_token:
-                break
-            request.next_page_token = response.next_page_token
+        events = [event async for page in self.pages() for event in page]
         if not self._run_id:
             self._run_id = events[0].workflow_execution_started_event_attributes.original_execution_run_id
         return events
+
+    async def pages(self) -> AsyncIterator[Sequence[HistoryEvent]]:
+        """Yield the events of the run in pages, as the server has them."""
+        request = self._request()
+        service = self._source.client.workflow_service
+        while True:
+            response = await service.get_workflow_execution_history(request, retry=True)
+            yield response.history.events
+            if not response.next_page_token:
+                return
+            request.next_page_token = response.next_page_token
 
     async def _newer(self, known: int) -> list[HistoryEvent]:
         """Return the events after the known ones, if any."""

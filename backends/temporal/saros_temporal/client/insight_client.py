@@ -37,12 +37,14 @@ from saros.interfaces.insight.pending import (
     PendingChild,
     PendingTask,
 )
+from saros.model.errors import TIMEOUT, Error
 from saros.model.execution import RUNNING, Description
 from saros.model.raw import Raw
 from saros.model.records import CALL
+from saros.model.timing import SECOND
 
 from ..wire.failures import error_in
-from ..wire.history_events import records
+from ..wire.history_events import Records
 from ..wire.payloads import decoded, to_json
 from .history_client import HistoryClient
 from .namespace import Namespace
@@ -51,6 +53,8 @@ from .schedules import schedule_id
 RUNS: Final = 5
 TRIGGERED_S: Final = 20.0
 """The time for the server to start the workflow of a triggered schedule."""
+POLLS_NS: Final = 90 * SECOND
+"""A worker that lives has polled within this time: a poll takes a minute at most."""
 _KINDS: Final = {
     WORKFLOW: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     ACTIVITY: TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
@@ -69,47 +73,59 @@ class InsightClient:
     # --- one execution ------------------------------------------------------------------------
 
     async def pending(self, description: Description) -> Pending:
-        """Return the pending operations of a run."""
+        """Return the pending operations of a run.
+
+        The server itself tells activities and children; timers and signals on their way are read from the history,
+        page by page.
+        """
         found = Pending(description.id, description.run_id, description.status, description.task_queue)
         if found.status != RUNNING:
             return found
-        request = DescribeWorkflowExecutionRequest(namespace=self._client.namespace)
-        request.execution.workflow_id, request.execution.run_id = found.id, found.run_id
+        told = await self._told(found.id, found.run_id)
+        commands, reader = OpenCommands(found.run_id), Records()
+        infos = {info.activity_id: info for info in told.pending_activities}
+        scheduled: dict[str, HistoryEvent] = {}
         try:
-            told = await self._client.workflow_service.describe_workflow_execution(request, retry=True)
-            events = await HistoryClient(self._namespace, found.id, found.run_id).events()
+            async for events in HistoryClient(self._namespace, found.id, found.run_id).pages():
+                commands.hear(reader.of(events))
+                for event in events:
+                    if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+                        id = event.activity_task_scheduled_event_attributes.activity_id
+                        if id in infos:
+                            scheduled[id] = event
         except RPCError as error:
             raise self._namespace.error(error, found.id) from error
-        commands = OpenCommands(found.run_id)
-        commands.hear(records(events))
         commands.add_to(found)
         found.children = [
             PendingChild(each.initiated_id, each.workflow_id, each.workflow_type_name, each.run_id, RUNNING)
             for each in told.pending_children
         ]
-        scheduled = {
-            each.activity_task_scheduled_event_attributes.activity_id: each
-            for each in events
-            if each.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
-        }
-        for info in told.pending_activities:
-            event = scheduled.get(info.activity_id)
-            command = commands.commands.get(event.event_id) if event is not None else None
-            if event is not None and command is not None and command.op == CALL:
-                found.activities.append(await self._activity(info, event))
+        for id, event in scheduled.items():
+            command = commands.commands.get(event.event_id)
+            if command is not None and command.op == CALL:
+                activity = await self._activity(infos[id])
+                activity.ref, activity.scheduled = event.event_id, event.event_time.ToNanoseconds()
+                activity.task_queue = event.activity_task_scheduled_event_attributes.task_queue.name
+                found.activities.append(activity)
         self._add_task(told, found, description.problem)
         return found
 
-    async def _activity(self, info: PendingActivityInfo, event: HistoryEvent) -> PendingActivity:
-        attributes = event.activity_task_scheduled_event_attributes
-        found = PendingActivity(
-            event.event_id,
-            info.activity_type.name,
-            attributes.task_queue.name,
-            info.activity_id,
-            max(info.attempt, 1),
-            event.event_time.ToNanoseconds(),
-        )
+    async def activities(self, id: str, run_id: str) -> list[PendingActivity]:
+        """Return the pending activities of a run without `ref` and `scheduled`, which only the history has."""
+        told = await self._told(id, run_id)
+        return [await self._activity(info) for info in told.pending_activities]
+
+    async def _told(self, id: str, run_id: str) -> DescribeWorkflowExecutionResponse:
+        request = DescribeWorkflowExecutionRequest(namespace=self._client.namespace)
+        request.execution.workflow_id, request.execution.run_id = id, run_id
+        try:
+            return await self._client.workflow_service.describe_workflow_execution(request, retry=True)
+        except RPCError as error:
+            raise self._namespace.error(error, id) from error
+
+    async def _activity(self, info: PendingActivityInfo) -> PendingActivity:
+        queue = info.activity_options.task_queue.name  # older servers do not tell it
+        found = PendingActivity(0, info.activity_type.name, queue, info.activity_id, max(info.attempt, 1))
         waits = info.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
         if not waits:
             found.started = info.last_started_time.ToNanoseconds()
@@ -169,6 +185,11 @@ class InsightClient:
                     worker.heard = max(worker.heard or 0, heard)
         return list(found.values())
 
+    async def polled(self, queue: str, now: int) -> bool:
+        """Return whether a worker polls a task queue for workflow tasks; the server remembers one for minutes."""
+        pollers = (await self._task_queue(queue, WORKFLOW)).pollers
+        return any(now - each.last_access_time.ToNanoseconds() < POLLS_NS for each in pollers)
+
     async def queues(self, names: Sequence[str], now: int) -> list[Queue]:
         found = []
         for name in names:
@@ -227,12 +248,17 @@ class InsightClient:
             await self._schedule(entry).trigger(overlap=ScheduleOverlapPolicy.ALLOW_ALL)
         except RPCError as error:
             raise self._namespace.error(error, entry.id) from error
-        async with asyncio.timeout(TRIGGERED_S):
-            while True:
-                told = (await self._described(entry)).info
-                if told.num_actions > before:
-                    return _run_of(told.recent_actions[-1]).id
-                await asyncio.sleep(0.1)
+        until = asyncio.get_running_loop().time() + TRIGGERED_S
+        while asyncio.get_running_loop().time() < until:
+            told = (await self._described(entry)).info
+            if told.num_actions > before:
+                return _run_of(told.recent_actions[-1]).id
+            await asyncio.sleep(0.1)
+        raise Error(
+            f"the server has not started the workflow of {entry.id} within {TRIGGERED_S:.0f} s; it may do so later",
+            TIMEOUT,
+            hint="`saros schedules` shows its last runs",
+        )
 
 
 def _run_of(result: ScheduleActionResult) -> ScheduleRun:

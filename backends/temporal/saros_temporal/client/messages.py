@@ -41,6 +41,7 @@ from ..wire.payloads import (
     too_large,
     write_reason,
 )
+from .carrying import carrier
 from .errors import rpc_error
 from .target import Target
 
@@ -69,7 +70,9 @@ class Messages:
     def _error(self, error: RPCError, id: str) -> Error:
         return rpc_error(error, self._target, f"workflow {id}")
 
-    async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
+    async def query(
+        self, id: str, name: str, args: Json, run_id: str = "", within_s: float = QUERY_S
+    ) -> Json:
         check_size(args)
         request = QueryWorkflowRequest(
             namespace=self._client.namespace,
@@ -81,7 +84,7 @@ class Messages:
         request.query.header.fields[ANSWER].CopyFrom(marker[0])
         try:
             response = await self._client.workflow_service.query_workflow(
-                request, retry=True, timeout=timedelta(seconds=QUERY_S)
+                request, retry=True, timeout=timedelta(seconds=within_s)
             )
         except RPCError as error:
             if error.status in _UNANSWERED:
@@ -94,8 +97,9 @@ class Messages:
             raise values.to_error(outcome.err)
         return bytes(outcome.ok) if outcome.ok else values.NULL
 
-    async def update(self, id: str, name: str, args: Json) -> Json:
+    async def update(self, id: str, name: str, args: Json, trace: str = "") -> Json:
         check_size(args)
+        carrier.set(trace)
         key = new_id()  # a run carries out an update once, however often it is sent
         for attempt in range(1, UPDATES + 1):
             try:

@@ -10,6 +10,7 @@ from temporalio.client import (
     Client,
     WorkflowFailureError,
     WorkflowHandle,
+    WorkflowHistory,
 )
 from temporalio.common import RawValue
 from temporalio.exceptions import CancelledError
@@ -224,7 +225,11 @@ class Namespace:
 
     async def export(self, id: str, run_id: str = "") -> Any:
         """Return Temporal's own JSON, as its CLI and UI export it, with decoded payloads."""
+        return json.loads((await self.decoded(id, run_id)).to_json())
+
+    async def decoded(self, id: str, run_id: str = "") -> WorkflowHistory:
+        """Return a history in Temporal's own format, with decoded payloads."""
         try:
-            return json.loads((await HistoryClient(self, id, run_id).decoded()).to_json())
+            return await HistoryClient(self, id, run_id).decoded()
         except RPCError as error:
             raise self.error(error, id) from error

@@ -6,7 +6,6 @@ The *default* namespace is that of the app's first worker. A URL replaces it, it
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
@@ -16,6 +15,7 @@ from temporalio.converter import DataConverter
 
 from saros.entries import Entry
 from saros.interfaces.deployment import Deployment
+from saros.model.background import together
 from saros.model.execution import Description, Started
 
 from .connection import connect
@@ -130,7 +130,7 @@ async def connected(url: str, deployment: Deployment, converter: DataConverter) 
     :raises Error: see `saros_temporal.client.target.target_of` and `saros_temporal.client.connection.connect`.
     """
     places = _places(url, deployment)
-    clients = await asyncio.gather(*(connect(place.target, converter) for place in places))
+    clients = await together(*(connect(place.target, converter) for place in places))
     return Namespaces(
         [
             Namespace(place.target, client, deployment, place.workers, place.wanted)

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import abc
 import base64
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from saros.entries import Entry
 from saros.interfaces.deployment import Deployment
 from saros.interfaces.insight import Page, Paused, Queue, Schedule, Stack, Worker
-from saros.interfaces.insight.pending import Pending
+from saros.interfaces.insight.pending import Pending, PendingActivity
 from saros.model.clock import Clock
-from saros.model.errors import INVALID, NOT_FOUND, Error
+from saros.model.errors import INVALID, NOT_FOUND, TIMEOUT, UNAVAILABLE, Error
 from saros.model.execution import RUNNING
 from saros.model.records import pack
 
 from ..wire.operations import STACK_QUERY
+from ..worker.workflow_runner import replayed_stack
 from .insight_client import InsightClient
+from .messages import QUERY_S
 from .namespace import Namespace
 from .namespaces import Namespaces
+
+ASKED_S: Final = 3.0
+"""How long a worker may take to tell a stack that can be found here as well."""
 
 
 class TemporalInsight(abc.ABC):
     """See `saros.interfaces.insight.Insight`.
 
     Lists are in the order of the server: without an index that sorts, those that run come first, newest first, and
-    then those that have ended, the last ended first. A stack is asked of a worker, which must poll the task queue.
+    then those that have ended, the last ended first.
     """
 
     clock: Clock
@@ -44,12 +49,34 @@ class TemporalInsight(abc.ABC):
         namespace = await self.namespaces.find(id, run_id)
         return await InsightClient(namespace).pending(await namespace.describe(id, run_id))
 
-    async def stack(self, id: str, run_id: str = "") -> Stack:
+    async def activities(self, id: str, run_id: str = "") -> list[PendingActivity]:
         namespace = await self.namespaces.find(id, run_id)
-        if (await namespace.describe(id, run_id)).status != RUNNING:
+        return await InsightClient(namespace).activities(id, run_id)
+
+    async def stack(self, id: str, run_id: str = "") -> Stack:
+        """Ask a worker; without one that answers, replay the history here."""
+        namespace = await self.namespaces.find(id, run_id)
+        description = await namespace.describe(id, run_id)
+        if description.status != RUNNING:
             return Stack()
-        found = await namespace.messages.query(id, STACK_QUERY, b"[]", run_id)
-        return msgspec.json.decode(found, type=Stack)
+        queue = description.task_queue
+        at_hand = self.deployment.registry.by_type(description.type) is not None
+        if await InsightClient(namespace).polled(queue, self.clock.now()):
+            try:
+                found = await namespace.messages.query(
+                    id, STACK_QUERY, b"[]", description.run_id, ASKED_S if at_hand else QUERY_S
+                )
+                return msgspec.json.decode(found, type=Stack)
+            except Error as error:
+                if error.kind != TIMEOUT:
+                    raise
+        if not at_hand:
+            raise Error(
+                f"no worker of task queue {queue} answers, and {description.type} is not at hand here",
+                UNAVAILABLE,
+                hint="start a worker, or give the app",
+            )
+        return await replayed_stack(await namespace.decoded(id, description.run_id), self.deployment)
 
     # --- lists --------------------------------------------------------------------------------
 

@@ -44,20 +44,20 @@ def records(events: Iterable[HistoryEvent]) -> list[Record]:
     task_done = _E.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
     if not any(event.event_type == task_done or event.event_type in CLOSED for event in events):
         return []  # it has not run yet
-    reader = _Reader()
-    found: list[Record] = []
-    for event in events:
-        read = _READERS.get(event.event_type)
-        if read is not None:
-            time = event.event_time.ToNanoseconds()
-            found += [Record(op, ref, body, time) for op, ref, body in read(reader, event)]
-    return found
+    return Records().of(events)
 
 
-class _Reader:
-    def __init__(self) -> None:
-        self.hidden: set[int] = set()  # what Saros scheduled for itself
-        self.children: dict[int, str] = {}
+class Records:
+    """Reads the records of a history, in order and perhaps in pages."""
+
+    def of(self, events: Iterable[HistoryEvent]) -> list[Record]:
+        """The records of the next events."""
+        found: list[Record] = []
+        for event in events:
+            if (read := _READERS.get(event.event_type)) is not None:
+                time = event.event_time.ToNanoseconds()
+                found += [Record(op, ref, body, time) for op, ref, body in read(self, event)]
+        return found
 
     def started(self, event: HistoryEvent) -> Found:
         started = event.workflow_execution_started_event_attributes
@@ -83,7 +83,6 @@ class _Reader:
 
     def child(self, event: HistoryEvent) -> Found:
         child = event.start_child_workflow_execution_initiated_event_attributes
-        self.children[event.event_id] = child.workflow_id
         body = {
             "entry": child.workflow_type.name,
             "host": child.task_queue.name,
@@ -158,12 +157,10 @@ class _Reader:
 
     def update(self, event: HistoryEvent) -> Found:
         request = event.workflow_execution_update_accepted_event_attributes.accepted_request
-        body = {
-            "id": request.meta.update_id,
-            "name": request.input.name,
-            "args": _array(request.input.args.payloads),
-        }
-        return [("update", 0, pack(body))]
+        args = _array(request.input.args.payloads)
+        body = {"id": request.meta.update_id, "name": request.input.name, "args": args}
+        trace = json.loads(_json(request.input.header.fields.get(TRACE)))
+        return [("update", 0, pack({**body, "trace": trace} if trace else body))]
 
     def updated(self, event: HistoryEvent) -> Found:
         done = event.workflow_execution_update_completed_event_attributes
@@ -200,14 +197,14 @@ def _attributes(event: HistoryEvent) -> Any:
     return getattr(event, event.WhichOneof("attributes") or "")
 
 
-def _done(ref: str, result: str) -> Callable[[_Reader, HistoryEvent], Found]:
+def _done(ref: str, result: str) -> Callable[[Records, HistoryEvent], Found]:
     """Return a reader for an event that completes an earlier one.
 
     :param ref: the attribute with the number of that earlier event.
     :param result: ``payloads``, ``failure``, or the message of a fixed error.
     """
 
-    def read(reader: _Reader, event: HistoryEvent) -> Found:
+    def read(reader: Records, event: HistoryEvent) -> Found:
         found = _attributes(event)
         if result == "payloads":
             outcome = outcome_ok(_first(found.result.payloads))
@@ -222,11 +219,11 @@ def _done(ref: str, result: str) -> Callable[[_Reader, HistoryEvent], Found]:
     return read
 
 
-def _exit(result: str) -> Callable[[_Reader, HistoryEvent], Found]:
+def _exit(result: str) -> Callable[[Records, HistoryEvent], Found]:
     """Read how a child has ended."""
     done = _done("initiated_event_id", result)
 
-    def read(reader: _Reader, event: HistoryEvent) -> Found:
+    def read(reader: Records, event: HistoryEvent) -> Found:
         ((_, _, outcome),) = done(reader, event)
         end = msgspec.json.decode(outcome, type=dict[str, Raw])
         sender = _attributes(event).workflow_execution.workflow_id
@@ -235,44 +232,44 @@ def _exit(result: str) -> Callable[[_Reader, HistoryEvent], Found]:
     return read
 
 
-def _rescinded(ref: str, of: str) -> Callable[[_Reader, HistoryEvent], Found]:
+def _rescinded(ref: str, of: str) -> Callable[[Records, HistoryEvent], Found]:
     return lambda reader, event: [("rescind", 0, pack(Rescind(getattr(_attributes(event), ref), of)))]
 
 
 _E: Final = EventType
-_READERS: Final[dict[int, Callable[[_Reader, HistoryEvent], Found]]] = {
-    _E.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: _Reader.started,
-    _E.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: _Reader.signaled,
-    _E.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED: _Reader.cancel_requested,
-    _E.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: _Reader.completed,
-    _E.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: _Reader.failed,
-    _E.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: _Reader.canceled,
-    _E.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: _Reader.terminated,
-    _E.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: _Reader.timed_out,
-    _E.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: _Reader.continued,
-    _E.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: _Reader.update,
-    _E.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED: _Reader.updated,
-    _E.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: _Reader.upserted,
-    _E.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED: _Reader.memo,
-    _E.EVENT_TYPE_MARKER_RECORDED: _Reader.marker,
-    _E.EVENT_TYPE_TIMER_STARTED: _Reader.timer,
+_READERS: Final[dict[int, Callable[[Records, HistoryEvent], Found]]] = {
+    _E.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: Records.started,
+    _E.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: Records.signaled,
+    _E.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED: Records.cancel_requested,
+    _E.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: Records.completed,
+    _E.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: Records.failed,
+    _E.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: Records.canceled,
+    _E.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: Records.terminated,
+    _E.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: Records.timed_out,
+    _E.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: Records.continued,
+    _E.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: Records.update,
+    _E.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED: Records.updated,
+    _E.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: Records.upserted,
+    _E.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED: Records.memo,
+    _E.EVENT_TYPE_MARKER_RECORDED: Records.marker,
+    _E.EVENT_TYPE_TIMER_STARTED: Records.timer,
     _E.EVENT_TYPE_TIMER_FIRED: _done("started_event_id", ""),
     _E.EVENT_TYPE_TIMER_CANCELED: _rescinded("started_event_id", "timer"),
-    _E.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: _Reader.scheduled,
+    _E.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: Records.scheduled,
     _E.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED: _rescinded("scheduled_event_id", "call"),
     _E.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: _done("scheduled_event_id", "payloads"),
     _E.EVENT_TYPE_ACTIVITY_TASK_FAILED: _done("scheduled_event_id", "failure"),
     _E.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: _done("scheduled_event_id", "failure"),
     _E.EVENT_TYPE_ACTIVITY_TASK_CANCELED: _done("scheduled_event_id", "canceled"),
-    _E.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED: _Reader.child,
+    _E.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED: Records.child,
     _E.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED: _done("initiated_event_id", "runs already"),
-    _E.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED: _Reader.child_started,
+    _E.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED: Records.child_started,
     _E.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED: _exit("payloads"),
     _E.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED: _exit("failure"),
     _E.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_CANCELED: _exit("canceled"),
     _E.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT: _exit("timed out"),
     _E.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED: _exit("terminated"),
-    _E.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED: _Reader.sent,
+    _E.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED: Records.sent,
     _E.EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_SIGNALED: _done("initiated_event_id", ""),
     _E.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED: _done("initiated_event_id", "not found"),
 }

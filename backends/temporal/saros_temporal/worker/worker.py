@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import warnings
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
@@ -170,8 +171,18 @@ def _worker(
     )
 
 
+def ignore_late_cancels() -> None:
+    """Ignore the SDK's warning that an activity to cancel has just ended.
+
+    Both happen at once when a workflow cancels a local activity that returns. Where warnings are errors
+    (``python -W error``), this one would end the worker.
+    """
+    warnings.filterwarnings("ignore", "Cannot find activity to cancel", UserWarning, r"temporalio\.worker")
+
+
 async def serve(workers: Sequence[ServedWorker]) -> None:
     """Run workers until cancelled; then drain within the longest of their grace periods."""
+    ignore_late_cancels()
     grace_s = max(each.grace_s for each in workers)
     running = [Job(each.worker.run(), "a Temporal worker") for each in workers]
     try:

@@ -15,17 +15,22 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from temporalio import workflow
+from temporalio.api.enums.v1 import EventType
+from temporalio.bridge.proto.workflow_activation import WorkflowActivation
+from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.client import WorkflowHistory
 from temporalio.common import RawValue
 from temporalio.converter import PayloadCodec, WithSerializationContext
 from temporalio.worker import Replayer, WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 
 from saros.interfaces.deployment import Deployment
+from saros.interfaces.insight import Stack
 from saros.model.errors import INTERNAL, Error, NonDeterminism
 
 from ..client.connection import data_converter
 from ..client.descriptions import worker_of
 from ..wire.search_attributes import SearchAttributes
+from ..workflow.handlers import stack_of
 from ..workflow.instance import Instance
 from ..workflow.workflow_state import Environment
 
@@ -92,9 +97,51 @@ def replay_exported(document: Any, deployment: Deployment) -> int:
     return len(history.events)
 
 
-async def replay_history(history: WorkflowHistory, deployment: Deployment) -> None:
+async def replayed_stack(history: WorkflowHistory, deployment: Deployment) -> Stack:
+    """Return where the code of a run waits, according to its history, whose payloads are decoded.
+
+    :raises NonDeterminism: when the app's code does not match the history.
+    """
+    done = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+    if not any(event.event_type == done for event in history.events):
+        return Stack()  # it has not run yet
+    seen: list[Stack] = []
+    await replay_history(history, deployment, seen.append)
+    return seen[-1] if seen else Stack()
+
+
+class _Shown(Instance):
+    """An instance that shows its stack before it leaves the cache, which is when its replay ends."""
+
+    see: Callable[[Stack], None]
+
+    def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
+        if any(job.HasField("remove_from_cache") for job in act.jobs):
+            self.see(stack_of(self.workflow))
+        return super().activate(act)
+
+
+class _ShowingRunner(SarosRunner):
+    def __init__(
+        self, environment: Environment, codec: PayloadCodec | None, see: Callable[[Stack], None]
+    ) -> None:
+        super().__init__(environment, codec)
+        self._see = see
+
+    def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
+        shown = _Shown(self._environment, det, self._codec_wants_context)
+        shown.see = self._see
+        return shown
+
+
+async def replay_history(
+    history: WorkflowHistory,
+    deployment: Deployment,
+    see: Callable[[Stack], None] = lambda stack: None,
+) -> None:
     """Replay a history.
 
+    :param see: gets the stack at the end.
     :raises NonDeterminism: when the app's code does not match it.
     """
     first = history.events[0].workflow_execution_started_event_attributes
@@ -105,7 +152,7 @@ async def replay_history(history: WorkflowHistory, deployment: Deployment) -> No
     converter = data_converter({})
     replayer = Replayer(
         workflows=[SarosWorkflow],
-        workflow_runner=SarosRunner(environment, converter.payload_codec),
+        workflow_runner=_ShowingRunner(environment, converter.payload_codec, see),
         workflow_task_executor=InlineExecutor(),
         data_converter=converter,
     )

@@ -178,8 +178,12 @@ class Children:
         start.workflow_id = child.id
         start.task_queue = child.queue
         put_child(start, spawn, child.type_name, state.pid, self._env.search)
-        if state.trace or self._env.deployment.observer is not None:
-            put_json(start.headers[TRACE], pack(state.trace or state.info.run_id))
+        observer = self._env.deployment.observer
+        if observer is not None:
+            trace = observer.handed(child.type_name, state.trace, state.info.run_id)
+            put_json(start.headers[TRACE], pack(trace))
+        elif state.trace:
+            put_json(start.headers[TRACE], pack(state.trace))
         self._facts.hand_on(start.headers, f"child {child.seq}")
         child.outlives = options.parent_close_policy == "abandon"
 

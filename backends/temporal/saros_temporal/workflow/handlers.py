@@ -199,6 +199,11 @@ def _enhanced_stack_trace(workflow: Queried) -> Payload:
 
 def _stack(workflow: Queried) -> Payload:
     """The same as data, for Saros's own clients."""
+    return to_payload(pack(stack_of(workflow)))
+
+
+def stack_of(workflow: Queried) -> Stack:
+    """Return where a program waits, and what it offers."""
     found = workflow.inspect()
     names = {call.ref: f"activity {call.name}" for call in workflow.activities.pending.values()}
     names |= {child.ref: f"the end of {child.type_name}" for child in workflow.children.pending.values()}
@@ -207,8 +212,7 @@ def _stack(workflow: Queried) -> Payload:
         Coroutine(stack.splitlines(), names.get(ref, "") if ref else "")
         for stack, ref in zip(found.stacks, found.waits, strict=True)
     ]
-    stack = Stack(coroutines, list(found.topics), list(found.queries), list(found.updates))
-    return to_payload(pack(stack))
+    return Stack(coroutines, list(found.topics), list(found.queries), list(found.updates))
 
 
 BUILT_IN: Final[dict[str, Callable[[Queried], Payload]]] = {

@@ -98,7 +98,8 @@ class Instance(WorkflowInstance):
                     observer.cached(queue, name, True)
                 self._replays = False
                 observer.taken(queue, name)
-                observer.task_ended(queue, name, PARKED if completion.HasField("failed") else OK, seconds)
+                result = PARKED if completion.HasField("failed") else OK
+                observer.task_ended(queue, name, info.run_id, result, seconds)
         elif self.workflow.ended and job.remove_from_cache.reason == _ENDING:  # the server has its end
             observer.closed(Closed(info.workflow_id, info.run_id, name, queue, self.workflow.ended))
 

@@ -1,8 +1,8 @@
-"""Insight: what waits, for what, since when, and who works. For people who look; no program ever asks.
+"""Insight: what waits, for what and since when, and which workers there are. For people only; programs never use it.
 
-The fifth part of a store, beside history, timers, signals and activities, and what a backend makes of it for
-clients. All times are nanoseconds since 1970 by the store's clock. Every struct is data, and its JSON is what
-``--json`` prints.
+`InsightStore` is the fifth part of a store, beside history, timers, signals and activities; `Insight` is what a
+backend offers to clients. All times are nanoseconds since 1970 by the store's clock. ``--json`` prints the JSON of
+these structs.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import Final, Protocol
 import msgspec
 
 from ...model.execution import Description
-from .pending import Pending
+from .pending import Pending, PendingActivity
 
 WORKFLOW: Final = "workflow"
 ACTIVITY: Final = "activity"
-"""With `WORKFLOW`: the kinds of tasks, of their queues and of the slots of workers."""
+"""With `WORKFLOW`: the kinds of tasks, of task queues and of workers' slots."""
 
 
 class Coroutine(msgspec.Struct, omit_defaults=True):
     """A coroutine that is blocked: `frames` of the user's code, innermost first, as ``file:line: in function``."""
 
     frames: list[str]
-    waits: str = ""  # for what, such as ``activity app:charge``
+    waits: str = ""  # what it waits for, such as ``activity app:charge``
 
 
 class Stack(msgspec.Struct, omit_defaults=True):
-    """Where the code of a run waits, and what it offers."""
+    """Where the code of a run waits, and its topics, queries and updates."""
 
     coroutines: list[Coroutine] = []
     topics: list[str] = []
@@ -37,7 +37,7 @@ class Stack(msgspec.Struct, omit_defaults=True):
 
 
 class Slots(msgspec.Struct, omit_defaults=True):
-    """How many tasks of a kind a worker may run at once, and does; `total` 0 means no limit of their number."""
+    """How many tasks of a kind a worker may run at once, and runs now; `total` 0 means no limit."""
 
     kind: str
     used: int
@@ -50,8 +50,8 @@ class Worker(msgspec.Struct, omit_defaults=True):
     :param id: fresh for each start.
     :param identity: ``pid@host``.
     :param version: of Saros.
-    :param app: a hash of the app's files: workers with different ones run different code.
-    :param heard: when it was heard of last.
+    :param app: a hash of the app's files; workers with different hashes run different code.
+    :param heard: the time of its last announcement.
     """
 
     id: str
@@ -70,8 +70,8 @@ class Queue(msgspec.Struct, omit_defaults=True):
     """The tasks of one kind on a task queue.
 
     :param waiting: tasks that no worker has yet; None where the backend cannot tell.
-    :param oldest: since when the oldest of them waits.
-    :param pollers: workers that ask for its tasks.
+    :param oldest: the time since which the oldest of them waits.
+    :param pollers: the number of workers that ask for its tasks.
     """
 
     name: str
@@ -96,7 +96,7 @@ class ScheduleRun(msgspec.Struct, omit_defaults=True):
 
 
 class Schedule(msgspec.Struct, omit_defaults=True):
-    """A schedule: what it starts, when it did last (newest first) and will next, and whether it is paused."""
+    """A schedule: what it starts, its last runs (newest first) and next times, and whether it is paused."""
 
     id: str
     workflow: str
@@ -108,40 +108,40 @@ class Schedule(msgspec.Struct, omit_defaults=True):
 
 
 class Page(msgspec.Struct):
-    """A part of a list; `cursor` asks for the next one, and is empty after the last."""
+    """One page of a list; `cursor` requests the next page, and is empty on the last."""
 
     items: list[Description]
     cursor: str = ""
 
 
 class InsightStore(Protocol):
-    """The store's part. The engine adds what a history tells by itself."""
+    """The store's part. The engine adds what can be read from histories."""
 
     async def pending(self, id: str, run_id: str = "") -> Pending | None:
-        """What is under way in a run, the newest of its execution by default; None when there is none.
+        """Return what is pending in a run, by default the newest of its execution; None if there is no such run.
 
-        `Pending.timers`, `children` and `requests` are left empty: the engine reads them from the history.
+        `Pending.timers`, `children` and `requests` stay empty, because the engine reads them from the history.
         """
         ...
 
     async def beat(self, worker: Worker, ns: int) -> None:
-        """Announce a worker for the next `ns` nanoseconds, in place of what was said before; 0 takes it back."""
+        """Announce a worker for the next `ns` nanoseconds, replacing its last announcement; 0 withdraws it."""
         ...
 
     async def workers(self) -> list[Worker]:
-        """Those that are announced, with `heard`."""
+        """Return the announced workers, with `heard` set."""
         ...
 
     async def queues(self) -> list[Queue]:
-        """The task queues that have had tasks, without `pollers`, which the engine knows from `workers`."""
+        """Return the task queues that have had tasks. The engine sets `pollers`, which it knows from `workers`."""
         ...
 
     async def counts(self, query: str = "") -> dict[str, int]:
-        """How many runs a query selects, by their status; see `counted`."""
+        """Return the number of runs that a query selects, by status; see `counted`."""
         ...
 
     async def pause(self, schedule: str, paused: Paused | None) -> None:
-        """Note that a schedule is paused; None takes it back."""
+        """Record that a schedule is paused; None means that it no longer is."""
         ...
 
     async def paused(self) -> dict[str, Paused]:
@@ -150,30 +150,37 @@ class InsightStore(Protocol):
 
 
 class Insight(Protocol):
-    """What clients and the command line ask a backend. A docstring of the backend says what it cannot tell."""
+    """What clients and the command line may ask a backend. A backend documents what it does not know."""
 
     async def pending(self, id: str, run_id: str = "") -> Pending:
         """:raises Error: NOT_FOUND."""
         ...
 
-    async def stack(self, id: str, run_id: str = "") -> Stack:
-        """Where the code of a run waits. The history is replayed here: no worker takes part.
+    async def activities(self, id: str, run_id: str = "") -> list[PendingActivity]:
+        """The activities of `pending`, without reading the history; what only a history tells is left out.
 
-        :raises Error: NOT_FOUND; NOT_FOUND or INVALID when the app, or its code, is not at hand; INTERNAL
-            when the code no longer matches the history.
+        :raises Error: NOT_FOUND.
+        """
+        ...
+
+    async def stack(self, id: str, run_id: str = "") -> Stack:
+        """Return where the code of a run waits. The history is replayed in this process, without a worker.
+
+        :raises Error: NOT_FOUND; NOT_FOUND or INVALID if the app or its code is missing here; INTERNAL if the code
+            no longer matches the history.
         """
         ...
 
     async def page(self, query: str = "", limit: int = 100, cursor: str = "") -> Page:
-        """Runs that a query selects, newest start first, `limit` at most.
+        """Return at most `limit` runs that a query selects, newest start first.
 
-        :param cursor: of the page before; empty for the first.
+        :param cursor: `Page.cursor` of the previous page; empty for the first page.
         :raises Error: INVALID for a bad query or cursor.
         """
         ...
 
     async def counts(self, query: str = "") -> dict[str, int]:
-        """How many runs a query selects, by their status; a status that none has is left out.
+        """Return the number of runs that a query selects, by status, without statuses of no runs.
 
         :raises Error: INVALID for a bad query.
         """
@@ -184,7 +191,7 @@ class Insight(Protocol):
     async def queues(self) -> list[Queue]: ...
 
     async def schedules(self) -> list[Schedule]:
-        """Those of the app, and any others that the backend knows."""
+        """Return the app's schedules, and any others that the backend knows."""
         ...
 
     async def paused(self) -> dict[str, Paused]:
@@ -192,7 +199,7 @@ class Insight(Protocol):
         ...
 
     async def pause(self, schedule: str, reason: str = "") -> None:
-        """Have a schedule start nothing until it is resumed.
+        """Pause a schedule: it starts nothing until it is resumed.
 
         :raises Error: NOT_FOUND.
         """
@@ -203,7 +210,7 @@ class Insight(Protocol):
         ...
 
     async def trigger(self, schedule: str) -> str:
-        """Have a schedule start its workflow now, paused or not, and whatever of it runs; gives the workflow's id.
+        """Start a schedule's workflow now, even if the schedule is paused or has a running workflow; return its id.
 
         :raises Error: NOT_FOUND.
         """
@@ -211,7 +218,7 @@ class Insight(Protocol):
 
 
 async def counted(runs: AsyncIterator[Description]) -> dict[str, int]:
-    """Runs by their status, for a store that has no faster way."""
+    """Count runs by status, for a store that has no faster way."""
     counts: dict[str, int] = {}
     async for run in runs:
         counts[run.status] = counts.get(run.status, 0) + 1

@@ -1,4 +1,4 @@
-"""What is under way in a run, as stores and backends tell it. Times are nanoseconds since 1970 (see `insight`)."""
+"""What is pending in a run, as stores and backends describe it. Times are nanoseconds since 1970 (see `insight`)."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
 class PendingActivity(msgspec.Struct, omit_defaults=True):
     """An activity that has not ended. It runs (`started`), waits for a worker, or waits for `next_attempt`.
 
-    :param attempt: the number of the attempt that runs, or comes next; the first is 1.
+    :param attempt: the number of the current or next attempt; the first is 1.
     :param started: when that attempt was given to a worker; None while it waits.
-    :param worker: who has it, as ``pid@host``; empty while it waits, or when the backend cannot tell.
+    :param worker: its worker, as ``pid@host``; empty while it waits, or if the backend does not know it.
     :param next_attempt: when it may be attempted again; None unless it waits after a failure.
-    :param failure: of the attempt before.
-    :param heartbeat: the JSON of the details that were recorded last, by whichever attempt.
-    :param heartbeat_time: when.
-    :param canceled: it was asked to end.
+    :param failure: the failure of the previous attempt.
+    :param heartbeat: the JSON of the details that any attempt recorded last.
+    :param heartbeat_time: when they were recorded.
+    :param canceled: its cancellation was requested.
     """
 
     ref: int
     entry: str
     task_queue: str
-    id: str = ""  # that the activity knows itself by
+    id: str = ""  # its `activity_id`
     attempt: int = 1
     scheduled: int = 0
     started: int | None = None
@@ -56,7 +56,7 @@ class PendingTimer(msgspec.Struct, omit_defaults=True):
 
 
 class PendingChild(msgspec.Struct, omit_defaults=True):
-    """A workflow that a run has started, and whose end it has not heard of; `run_id` once it is known."""
+    """A workflow that a run has started, and of whose end it has not been told; `run_id` is empty until known."""
 
     ref: int
     id: str
@@ -66,7 +66,7 @@ class PendingChild(msgspec.Struct, omit_defaults=True):
 
 
 class PendingRequest(msgspec.Struct, omit_defaults=True):
-    """A start, message or question to another execution, on its way; `verb` is such as ``start`` or ``signal``."""
+    """A start, message or request to another execution that has no reply yet; `verb` is ``start``, ``signal``..."""
 
     ref: int
     verb: str
@@ -75,9 +75,9 @@ class PendingRequest(msgspec.Struct, omit_defaults=True):
 
 
 class PendingTask(msgspec.Struct, omit_defaults=True):
-    """A workflow task that waits for a worker, or that one has (`started`).
+    """A workflow task that waits for a worker, or that a worker has (`started`).
 
-    :param attempt: 1, and one more for each time in a row that it was parked or its worker was lost.
+    :param attempt: 1, plus the number of times in a row that it was parked or its worker was lost.
     """
 
     task_queue: str
@@ -88,11 +88,11 @@ class PendingTask(msgspec.Struct, omit_defaults=True):
 
 
 class Parked(msgspec.Struct, omit_defaults=True):
-    """Why the workflow task of a run fails; it is tried again until somebody has repaired the cause.
+    """Why the workflow task of a run fails. It is retried until the cause is repaired.
 
-    :param failures: how often in a row it has failed.
-    :param since: when it was parked first.
-    :param next_try: when it is tried again; None when it waits to be released.
+    :param failures: the number of failures in a row.
+    :param since: when it was first parked.
+    :param next_try: the time of the next try; None if it waits to be released.
     """
 
     problem: str
@@ -102,10 +102,10 @@ class Parked(msgspec.Struct, omit_defaults=True):
 
 
 class Pending(msgspec.Struct, omit_defaults=True):
-    """All that is under way in a run. Of one that has ended, nothing is.
+    """Everything that is pending in a run; nothing if the run has ended.
 
     :param begins: when its first task may run, while a start delay or a cron schedule holds it back.
-    :param moved: when its history grew last; the engine reads it from there.
+    :param moved: the time of the last record in its history; the engine reads it from there.
     """
 
     id: str
@@ -123,7 +123,7 @@ class Pending(msgspec.Struct, omit_defaults=True):
 
 
 MOST_TEXT: Final = 1_000
-"""Characters of a failure's message that a store keeps."""
+"""The most characters of a failure's message that a store keeps."""
 
 
 class _Outcome(msgspec.Struct):
@@ -131,7 +131,7 @@ class _Outcome(msgspec.Struct):
 
 
 def failure_of(outcome: Json) -> Failure | None:
-    """What an attempt with this `Outcome` failed with, short enough to be kept with its activity."""
+    """Return the failure of an attempt, cut so that a store can keep it with the activity; None for success."""
     if outcome.startswith(b'{"ok"') or outcome == b"{}":
         return None
     failure = msgspec.json.decode(outcome, type=_Outcome).err
@@ -139,7 +139,7 @@ def failure_of(outcome: Json) -> Failure | None:
 
 
 def pending_activity(task: ActivityTask) -> PendingActivity:
-    """What a task tells of its activity."""
+    """Return the pending activity that a task describes."""
     call = task.call
     return PendingActivity(
         task.ref,

@@ -347,7 +347,10 @@ rt.each_program(function()
   lighten()
 end)
 
+local spent = 0 -- by the events before, in this activation
+
 function rt.refuel()
+  spent = spent + budget - fuel
   fuel, look_at, started, deadline = budget, budget - LOOKS * STEP, nil, nil
   if heaviest > 0 and collectgarbage("count") * 1024 < heavy_size then
     lighten()
@@ -357,11 +360,17 @@ end
 
 -- How Python calls in; `now` is the CPU time of its thread.
 function rt.enter(now, fn, ...)
+  spent = 0
   fuel, look_at, started, deadline = budget, budget - LOOKS * STEP, now, nil
   if not collecting and collectgarbage("count") > COLLECT then
     start_collector()
   end
   return fn(...)
+end
+
+-- The instructions that the last activation has used, in steps of STEP.
+function rt.used()
+  return spent + budget - fuel
 end
 
 -- Whether the activation has only begun: its first event need not start the clock again.

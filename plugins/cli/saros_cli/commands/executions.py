@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -103,41 +102,17 @@ async def _page(app: App, query: str, status: str, limit: int, cursor: str) -> t
     """A part of the list, and the cursor of the next one."""
     from saros.model.query import selecting
 
+    from ..overview import parked, with_problems
+
     if status != PARKED:
         page = await app.page(selecting(query, status), limit=limit, cursor=cursor)
-        return [await _told(app, each) for each in page.items], page.cursor
+        return await with_problems(app, page.items), page.cursor
     found: list[Description] = []
-    async for each in _selected(app, query, status):
+    async for each in parked(app, query):
         if len(found) == limit:
             break
         found.append(each)
     return found, ""
-
-
-async def _told(app: App, found: Description) -> Description:
-    """A run with its problem if it has one, which not every backend tells in a list."""
-    from saros.model.errors import NOT_FOUND, Error
-    from saros.model.execution import RUNNING
-
-    if found.status != RUNNING or found.problem:
-        return found
-    try:
-        return await app.backend.describe(found.id, found.run_id)
-    except Error as error:
-        if error.kind == NOT_FOUND:  # it has gone meanwhile
-            return found
-        raise
-
-
-async def _selected(app: App, query: str, status: str) -> AsyncIterator[Description]:
-    """Yield runs, each with its problem if any; not every backend includes problems in a list."""
-    from saros.model.execution import RUNNING
-    from saros.model.query import selecting
-
-    async for found in app.backend.executions(selecting(query, RUNNING if status == PARKED else status)):
-        told = await _told(app, found)
-        if status != PARKED or told.problem:
-            yield told
 
 
 _LOOKED_AT = 100
@@ -183,7 +158,9 @@ def count(
     async def work() -> int:
         async with session.client(backend, app) as opened:
             if status == PARKED:
-                return sum([1 async for _ in _selected(opened, query, status)])
+                from .. import overview
+
+                return sum([1 async for _ in overview.parked(opened, query)])
             return await opened.count(query, status=status)
 
     found = session.run(work())
@@ -232,7 +209,9 @@ def describe(
     found = output.described(description)
     if json:
         under_way = {"pending": insight.pending, "reason": insight.reason, "stack": insight.stack}
-        output.plain({**found, **end, **under_way}, compact=True)
+        if insight.no_stack:
+            under_way["no_stack"] = insight.no_stack
+        output.plain({**found, **end, **output.whole(under_way)}, compact=True)
         return
     attributes = found.pop("search_attributes"), found.pop("memo")
     found["status"] = _status(description)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,10 +32,23 @@ def add_to(cli: typer.Typer, panel: str) -> None:
         cli.command(name, rich_help_panel=panel, epilog=f"Example: {example}")(command)
 
 
+@asynccontextmanager
+async def _looked_at(backend: str | None, app: Path | None) -> AsyncIterator[App]:
+    """Open a backend to look at all of it.
+
+    :raises Error: NOT_FOUND when it lives in this process, which has started nothing.
+    """
+    async with session.client(backend, app) as opened:
+        await session.expect_something(opened, session.target(backend))
+        yield opened
+
+
 def stack(
     id: ExecutionId, run_id: RunId = "", app: ClientApp = None, backend: Backend = None, json: Json = False
 ) -> None:
     """Show where the code of an execution waits; its history is replayed here, on the app's present code."""
+
+    from ..overview import TAIL_CALL
 
     async def work() -> Any:
         async with session.client(backend, app) as opened:
@@ -40,12 +56,12 @@ def stack(
 
     found = session.run(work())
     if json:
-        output.plain(found, compact=True)
+        output.plain(output.whole(found), compact=True)
         return
     for number, each in enumerate(found.coroutines, 1):
         waits = f", waits for {one_line(each.waits)}" if each.waits else ""
         output.line(f"coroutine {number}{waits}")
-        for frame in each.frames:
+        for frame in each.frames or [TAIL_CALL]:
             output.line(f"  {one_line(frame)}")
     for title, names in (("topics", found.topics), ("queries", found.queries), ("updates", found.updates)):
         if names:
@@ -59,12 +75,12 @@ def workers(app: ClientApp = None, backend: Backend = None, json: Json = False) 
     from .. import overview
 
     async def work() -> Any:
-        async with session.client(backend, app) as opened:
+        async with _looked_at(backend, app) as opened:
             return await opened.workers(), opened.clock.now()
 
     found, now = session.run(work())
     if json:
-        output.plain(found, compact=True)
+        output.plain(output.whole(found), compact=True)
     elif not found:
         output.note("no worker is there; `saros run APP` starts one")
     else:
@@ -76,12 +92,12 @@ def queues(app: ClientApp = None, backend: Backend = None, json: Json = False) -
     from .. import overview
 
     async def work() -> Any:
-        async with session.client(backend, app) as opened:
+        async with _looked_at(backend, app) as opened:
             return await opened.queues(), opened.clock.now()
 
     found, now = session.run(work())
     if json:
-        output.plain(found, compact=True)
+        output.plain(output.whole(found), compact=True)
     elif not found:
         output.note("there is none")
     else:
@@ -115,7 +131,7 @@ def schedules(
         raise WrongInput(f"which schedule is to {verb}?", "NAME", "`saros schedules` lists them")
 
     async def work() -> Any:
-        async with session.client(backend, app) as opened:
+        async with _looked_at(backend, app) as opened:
             if verb is Verb.PAUSE:
                 await opened.pause(name, reason)
             elif verb is Verb.RESUME:
@@ -133,7 +149,7 @@ def schedules(
         if not found:
             raise WrongInput(f"the app has no schedule {name}", "NAME", "`saros schedules` lists them")
     if json:
-        output.plain(found, compact=True)
+        output.plain(output.whole(found), compact=True)
     elif not found:
         output.note("there is none")
     else:
@@ -153,7 +169,7 @@ def top(
     async def work() -> None:
         import asyncio
 
-        async with session.client(backend, app) as opened:
+        async with _looked_at(backend, app) as opened:
             if once or json:
                 _told(await overview.overview(opened), json)
                 return
@@ -166,7 +182,7 @@ def _told(found: Overview, json: bool) -> None:
     from .. import overview
 
     if json:
-        output.plain(found, compact=True)
+        output.plain(output.whole(found), compact=True)
         return
     for line in overview.overview_lines(found):
         output.line(line)

@@ -47,7 +47,7 @@ OPTIONS: Final[dict[str, dict[str, Field]]] = {
     "timeout": {"after": Duration(positive=True, doc="For a function to begin its response; default: 30s.")},
     "token_auth": {
         "tokens": ListOf(Text(required=True), doc="The valid tokens, such as ${env:API_TOKEN}."),
-        "realm": Text(pattern=r"[^\"\\\r\n]+", form="a text without quotes"),
+        "realm": Text(pattern=r"[^\"\\\r\n]+", form="a string without quotes"),
         "header_name": Text(pattern=r"[\w!#$%&'*+.^`|~-]+", form="the name of a header"),
         "header_prefix": Text(doc="The prefix of the token; default: Bearer."),
         "query_param": Text(required=True, doc="A parameter that may hold the token instead."),

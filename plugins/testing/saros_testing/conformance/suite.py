@@ -22,21 +22,25 @@ BEHAVIOURS: Final[list[Behaviour]] = []
 LIMIT_S = 60.0
 _PARTS = (
     "values",
-    "calls",
-    "attempts",
-    "timing",
-    "punctual",
-    "messages",
-    "children",
-    "control",
-    "clients",
-    "lifecycle",
-    "options",
-    "workflows",
+    "activities.calls",
+    "activities.python_functions",
+    "activities.attempts",
+    "timers.timing",
+    "timers.punctual",
+    "signals.messages",
+    "workflows.children",
+    "workflows.control",
+    "insight.searching",
+    "signals.clients",
+    "workflows.lifecycle",
+    "workflows.runs",
+    "activities.options",
+    "workflows.running",
+    "workflows.versions",
     "surface",
-    "looking",
-    "together",
-    "logs",
+    "insight.looking",
+    "workflows.together",
+    "insight.logs",
 )
 
 
@@ -150,7 +154,7 @@ _SHARED: Final = [
     "monitors_end_with_their_run", "cooperative_cancel", "terminates", "execution_timeout",
     "workflow_retry", "no_orphans", "updates_continue", "continues", "queries", "updates", "side_effects",
     "work_changes_hands", "workers_share",
-    "messages_in_order", "messages_across_runs", "messages_before_the_end",
+    "messages_in_order", "messages_across_runs", "messages_across_retries", "messages_before_the_end",
     "coroutines_send_before_the_end",
 ]
 # fmt: on

@@ -1,8 +1,7 @@
-"""The backend ``dict://``: executions in a dictionary of the process that opens it.
+"""The backend ``dict://``: it keeps executions in a dictionary of the process that opens it.
 
-Every method changes what it changes without an ``await`` in between, which makes it atomic. Whoever waits (for a
-task, or for a change of a history) looks again after each change. A database does both better; the contract is the
-same.
+Every method makes its changes without an ``await`` in between, so each is atomic. Code that waits (for a task, or for
+a change of a history) checks again after each change. A database does both better; the contract is the same.
 """
 
 from __future__ import annotations
@@ -65,22 +64,22 @@ _opened: dict[str, DictStore] = {}
 
 
 def make(url: str) -> Backend:
-    """A backend for a ``dict://`` URL. Whoever opens the same URL meets the same executions, as with a server."""
+    """Make a backend for a ``dict://`` URL. Opening the same URL again gives the same executions."""
     store = _opened.get(url) or DictStore(url)
-    return StoreBackend(store, store.clock)  # the durable engine makes a backend of any store
+    return StoreBackend(store, store.clock)  # the durable engine turns any store into a backend
 
 
 @dataclass(eq=False)
 class Call:
-    """A call that has not settled: `token` is that of the attempt that runs, `closes` when time is up for it."""
+    """An activity that has not ended: `token` names the running attempt, `closes` is when the activity times out."""
 
     task: ActivityTask
     token: str = ""
     ready: bool = True  # for a worker to take
     canceled: bool = False
     closes: int | None = None
-    started: int | None = None  # these are for people, by the time of day: the attempt that runs
-    due: int | None = None  # the next one
+    started: int | None = None  # wall-clock times, shown to people: of the running attempt
+    due: int | None = None  # of the next attempt
     failure: Failure | None = None
     beaten: int | None = None
 
@@ -94,13 +93,13 @@ class Call:
 
 @dataclass(eq=False)
 class Execution:
-    """One run: its history, its inbox, and what is under way."""
+    """One run: its history, its inbox, and its open activities, timers and children."""
 
     run: Run
     inbox: list[Mail]
     watchers: list[Watcher]
-    began: int  # when its first run was started, by the steady clock
-    joined: set[str]  # start requests that met it while it ran
+    began: int  # when its first run started, by the monotonic clock
+    joined: set[str]  # start requests that joined it while it ran
     search: dict[str, msgspec.Raw]
     memo: dict[str, msgspec.Raw]
     status: str = RUNNING
@@ -108,11 +107,11 @@ class Execution:
     calls: dict[int, Call] = field(default_factory=dict)
     children: dict[int, Child] = field(default_factory=dict)
     timers: dict[int, list[Handle]] = field(default_factory=dict)
-    fence: str = ""  # of the worker that runs it
-    held: bool = False  # parked, or not to begin yet
-    parked: int = 0  # how often in a row
+    fence: str = ""  # of the worker that has leased it
+    held: bool = False  # parked, or its start is delayed
+    parked: int = 0  # number of attempts in a row
     problem: str | None = None
-    since: int = 0  # for people: when it got mail, or a worker took it
+    since: int = 0  # shown to people: when it received a message, or when a worker took it
     parked_since: int | None = None
     next_try: int | None = None
     close_time: int | None = None
@@ -167,9 +166,11 @@ class DictStore:
         self._newest: dict[str, Execution] = {}  # by workflow id
         self._names: dict[str, str] = {}
         self._outbox: list[Outgoing] = []
-        self._lanes: set[str] = set()  # those with an entry that is not delivered yet
+        self._lanes: set[str] = set()  # lanes with an entry that is being delivered
         self._withdrawn: set[tuple[str, str]] = set()
-        self._workers: dict[str, tuple[int, Worker]] = {}  # by id, with when they are forgotten
+        self._workers: dict[
+            str, tuple[int, Worker]
+        ] = {}  # by worker id, with the time at which each is forgotten
         self._paused: dict[str, Paused] = {}
         self._tokens = map(str, itertools.count(1))
         self._change = asyncio.Event()
@@ -184,7 +185,7 @@ class DictStore:
             del _opened[self.url]
 
     async def run(self) -> None:
-        await asyncio.Event().wait()  # the clock fires timers, and leases end with this process
+        await asyncio.Event().wait()  # `take` fires due timers, and leases end with this process
 
     def last_words(self) -> str:
         return "All of it is lost: it was in the memory of this process."
@@ -203,7 +204,7 @@ class DictStore:
         return found if found is not None and found.run.id == id else None
 
     def _find_running(self, id: str, run_id: str = "", request: str = "") -> Execution | None:
-        """With `request`, only what that made; if it has yet to be carried out, it is withdrawn."""
+        """Find an open run. With `request`, only the run that it started; a request still to come is withdrawn."""
         found = self._find(id, run_id)
         if request and (found is None or found.run.request_id != request):
             if found is None or request not in found.joined:
@@ -227,7 +228,7 @@ class DictStore:
         return Started(request.id, made.run.run_id, str(made.run.pid), True)
 
     def _joins(self, old: Execution, request: StartRequest) -> bool:
-        """Whether a start joins the run that is there already, by the policies; False makes room for a new one."""
+        """Return whether the policies let a start join the existing run; False makes room for a new run."""
         options, run_id = request.options, old.run.run_id
         if not old.running:
             if options.id_reuse_policy == "reject_duplicate":
@@ -288,7 +289,7 @@ class DictStore:
         self._changed()
 
     def _end(self, of: Execution, status: str, op: str, outcome: Json, then: NewRun | None = None) -> None:
-        """Close from outside, with a record that no program wrote."""
+        """Close a run from outside: the store writes the last record, not the program."""
         of.records.append(Record(op, 0, outcome, self.clock.now()))
         self._close(of, Close(status, outcome, then))
 
@@ -439,7 +440,7 @@ class DictStore:
             execution.since = self.clock.now()
         execution.inbox.append(mail)
         if mail.op == CANCEL and execution.problem is None:
-            execution.held = False  # it no longer waits for its start
+            execution.held = False  # a cancel ends the start delay
         self._changed()
 
     async def watch(self, id: str, watcher: Watcher) -> bool:
@@ -448,7 +449,9 @@ class DictStore:
             self._watch(found, watcher)
         return found is not None
 
-    def _watch(self, execution: Execution, watcher: Watcher) -> None:  # without a command, it is told once
+    def _watch(
+        self, execution: Execution, watcher: Watcher
+    ) -> None:  # at most one watcher per pid without a ref
         others = [old for old in execution.watchers if old.ref or watcher.ref or old.pid != watcher.pid]
         execution.watchers = [*others, watcher]
 
@@ -473,6 +476,11 @@ class DictStore:
         self._changed()
         if reply is not None:
             await self.post(entry.id, reply)
+
+    async def give_back(self, entries: Sequence[Outgoing]) -> None:
+        self._lanes.difference_update(entry.lane for entry in entries)
+        self._outbox[:0] = entries
+        self._changed()
 
     async def register(self, name: str, pid: str) -> bool:
         return self._names.setdefault(name, pid) == pid
@@ -502,7 +510,7 @@ class DictStore:
         return ActivityLease(call.task, call.token, call.started)
 
     def _leased(self, lease: ActivityLease) -> Call | None:
-        """The call of an attempt that still counts."""
+        """Return the activity of a lease, or None if the lease is no longer valid."""
         call = self._runs[lease.task.run_id].calls.get(lease.task.ref)
         return call if call is not None and call.token == lease.token else None
 
@@ -527,7 +535,7 @@ class DictStore:
         call.ready = True
         self._changed()
 
-    def _cancel_call(self, execution: Execution, ref: int) -> None:  # a running attempt's own end counts
+    def _cancel_call(self, execution: Execution, ref: int) -> None:  # a running attempt reports its own end
         call = execution.calls.get(ref)
         if call is not None and call.token:
             call.canceled = True
@@ -542,7 +550,7 @@ class DictStore:
             call.task.heartbeat, call.beaten = msgspec.Raw(details), self.clock.now()
         return call is None or call.canceled
 
-    # --- insight: for people who look ----------------------------------------------------------
+    # --- insight: what people look at ----------------------------------------------------------
 
     async def pending(self, id: str, run_id: str = "") -> Pending | None:
         found = self._find(id, run_id)
@@ -570,7 +578,7 @@ class DictStore:
     async def paused(self) -> dict[str, Paused]:
         return dict(self._paused)
 
-    # --- nodes: there is one process only ------------------------------------------------------
+    # --- nodes: there is only one process ------------------------------------------------------
 
     async def join_node(self, node: str) -> None: ...
 

@@ -1,5 +1,5 @@
--- {results, wanted}: returns what was wanted. A result: {run, ref, token, mail, delay of a retry or -1, failure}.
--- A token is random and used once, so a result counts once.
+-- {results, wanted}: returns the wanted tasks. A result: {run, ref, token, mail, delay of a retry or -1, failure}.
+-- Each attempt has a random token of its own, so a repeated result counts once.
 local function settle(result)
   local run, ref, token, item, delay, failure = unpack(result)
   local c = key("c", run)

@@ -1,8 +1,9 @@
 -- Activities: the fields of activity n in the run's `c` are "n" (the task), "n:e" (its entry and queue), "n:t" (the
--- token of the attempt that runs), "n:a" (attempts before), "n:h" (heartbeat), "n:x" (cancelled), "n:l" (lost); and for
--- people "n:s" (when that attempt was leased, and who has it), "n:f" (the last failure), "n:b" (when "n:h" was recorded).
--- An activity that a worker began within its workflow task waits in no queue: its entry, which begins with "L" in "n:e",
--- is in the stream `loc`, which nobody reads. It is there to be leased, and goes to the queue when its worker is lost.
+-- token of the running attempt), "n:a" (earlier attempts), "n:h" (heartbeat), "n:x" (cancelled), "n:l" (lost workers);
+-- and for people "n:s" (when and to whom that attempt was leased), "n:f" (the last failure), "n:b" (when "n:h" was
+-- recorded). An activity that a worker began within its workflow task is in no queue: its entry, which begins with "L"
+-- in "n:e", is in the stream `loc`, which no worker reads. The entry only carries the lease, and the activity goes to
+-- its queue when the worker is lost.
 local function drop_activity_entry(at)
   local own, entry, queue = string.match(at or "", "^(L?)(%d+%-%d+) (.*)$")
   if entry then

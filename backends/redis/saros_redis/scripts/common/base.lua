@@ -1,7 +1,7 @@
--- The head of every script. KEYS[1] is the tag of one partition, which every key of that partition
--- starts with, so that one script touches one hash slot; ARGV[1] is the msgpack of the arguments, and ARGV[2] the
--- steady time that the worker knows (see below), or -1.
--- A script first reads and decides, then writes: Redis does not roll a script back.
+-- The beginning of every script. KEYS[1] is the tag with which every key of one partition begins, so a script touches
+-- one hash slot only. ARGV[1] is the msgpack of the arguments, and ARGV[2] the steady time that the worker knows (see
+-- below), or -1.
+-- A script first reads and decides, then writes, because Redis does not roll back a script.
 local tag = KEYS[1]
 local group = "saros"
 local input = cmsgpack.unpack(ARGV[1])
@@ -11,7 +11,7 @@ local function lacks_group(why)
   return string.find(why, "NOGROUP", 1, true) or string.find(why, "WRONGTYPE", 1, true)
 end
 
--- Notes that the first worker to fetch them logs, once (see "notes").
+-- Add a note, which one worker fetches and logs (see "notes").
 local function note(what)
   local notes = tag .. ":notes"
   local reply = redis.pcall("RPUSH", notes, what)
@@ -22,8 +22,8 @@ local function note(what)
   redis.call("LTRIM", notes, -100, -1)
 end
 
--- redis.call that sets aside a key of a wrong type, and goes on without it. Keys of a single run are excepted,
--- because a run must not go on without its history.
+-- redis.call that sets aside a key of the wrong type and continues without it. Keys of a single run are not set aside,
+-- because a run must not continue without its history.
 local of_a_run = {m = true, h = true, i = true, c = true, d = true}
 local key_of = {XREADGROUP = 7, XGROUP = 2, XINFO = 2}
 local function call(command, ...)
@@ -37,13 +37,13 @@ local function call(command, ...)
     if not of_a_run[string.match(rest, "^%a*")] then
       local aside = tag .. ":aside:" .. rest
       redis.call("RENAME", name, aside)
-      note("the key " .. name .. " is not of the type that Saros gives it, and is " .. aside .. " now")
+      note("the key " .. name .. " has another type than Saros gave it; it was renamed to " .. aside)
     end
   end
   return redis.call(command, ...)
 end
 
--- Whether an error comes from the server, and so concerns everything, not from the stored data.
+-- Whether an error concerns the server as a whole, not the stored data.
 local function of_server(why)
   for _, word in ipairs({"OOM", "MISCONF", "READONLY", "NOREPLICAS", "NOPERM", "ACL", "can't run this command",
     "LOADING", "BUSY", "CLUSTERDOWN", "killed"}) do
@@ -54,7 +54,8 @@ local function of_server(why)
   return false
 end
 
--- Call a function for one item whose garbage must not affect others. Returns true and its result, or false and why.
+-- Call a function for one item, so that its bad data does not affect others. Returns true and the result, or false and
+-- the reason.
 local function guard(work, ...)
   local ok, result = pcall(work, ...)
   if ok then
@@ -68,7 +69,7 @@ local function guard(work, ...)
 end
 
 local clock = call("TIME")
-local now = clock[1] * 1000000 + clock[2] -- microseconds, by the server's clock, not the workers'
+local now = clock[1] * 1000000 + clock[2] -- microseconds of the server's clock, not the workers'
 
 local function key(kind, name)
   return tag .. ":" .. kind .. ":" .. name
@@ -78,8 +79,8 @@ local function text(number)
   return string.format("%.0f", number)
 end
 
--- Microseconds of a monotonic clock: `now` less the steps of the server's clock (see fire.lua). Deadlines and
--- leases use it; `now` is for people to read.
+-- The steady time, in microseconds: `now` minus the steps by which the server's clock was set (see fire.lua). Deadlines
+-- and leases use it; `now` is for people.
 local known = tonumber(ARGV[2]) or -1
 local AGREE = 1000000
 local BEHIND = 10000
@@ -90,14 +91,14 @@ end
 
 local function steady()
   local at = counted()
-  -- The worker's time is that of its request, which may have taken a while to arrive.
+  -- The worker's time is the time of its request, which may have arrived late.
   if known >= 0 and (at > known + AGREE or at < known - BEHIND) then
     return known -- the clock was set just now
   end
   return at
 end
 
--- unpack() has room for some thousand values only.
+-- unpack() takes only a few thousand values.
 local function push_all(list, items)
   for first = 1, #items, 1000 do
     call("RPUSH", list, unpack(items, first, math.min(first + 999, #items)))
@@ -110,7 +111,7 @@ local function drop_entry(stream, entry)
   return call("XDEL", stream, entry)
 end
 
--- A broken run waits until somebody repairs and releases it; its other entries are dropped when read.
+-- Set aside a broken run until somebody repairs and releases it. Its other entries are dropped when they are read.
 local function set_run_aside(run, why)
   local m = key("m", run)
   local ok = guard(function()
@@ -120,7 +121,7 @@ local function set_run_aside(run, why)
       call("ZADD", key("x", "dead"), text(now), run)
     end
   end)
-  note("run " .. run .. (ok and " is set aside: " or " cannot be read: ") .. why)
+  note("run " .. run .. (ok and " was set aside: " or " cannot be read: ") .. why)
 end
 
 -- Outbox entries: {id, run, pid, ref, op, body, key, watcher, lane}.
@@ -129,7 +130,8 @@ local function put_out(entry)
     "b", entry[6], "k", entry[7], "t", entry[8], "l", entry[9])
 end
 
--- Only one entry of a lane is in the stream at a time, with an empty text for it in the lane's list before the others.
+-- Only one entry of a lane is in the stream at a time. In the lane's list, an empty string stands for it, and the
+-- waiting entries follow.
 local function send_out(entry)
   local lane = entry[9] ~= "" and key("l", entry[9])
   if lane and call("LLEN", lane) > 0 then
@@ -142,7 +144,7 @@ local function send_out(entry)
   put_out(entry)
 end
 
--- A lane's entry has left the stream for good: send the next one.
+-- Send the next entry of a lane, after one has left the stream for good.
 local function advance(lane)
   if lane == "" then
     return
@@ -163,7 +165,7 @@ local function set_entry_aside(stream, entry, fields, why)
   if drop_entry(stream, entry) == 1 and fields[17] == "l" then -- of the outbox
     advance(fields[18])
   end
-  note("entry " .. entry .. " of " .. stream .. " cannot be read, and is in " .. tag .. ":aside now: " .. why)
+  note("entry " .. entry .. " of " .. stream .. " cannot be read and was moved to " .. tag .. ":aside: " .. why)
 end
 
 -- Set aside an entry that does not name a valid run or activity.

@@ -1,8 +1,9 @@
 -- How runs begin and end.
 
--- new: {run, id, blob, pid, queue, type, start, delay, mails, attributes, memo, alarms}; alarms: {delay, outcome,
--- whether another run may follow, whether it is counted from the first run on}.
--- expires: when the alarm is due that is counted so, of a run that continues another.
+-- Create a run.
+-- new: {run, id, blob, pid, queue, type, start, delay, mails, attributes, memo, alarms}; alarms, which are time limits:
+-- {delay, outcome, whether another run may follow, whether the delay counts from the first run}.
+-- expires: in a run that continues another, when the alarm that counts from the first run is due.
 local function create(new, expires)
   local run, id, start = new[1], new[2], text(new[7])
   local m = key("m", run)
@@ -31,8 +32,8 @@ local function create(new, expires)
   end
 end
 
--- End the children of a run by their parent close policies, including those that have not started yet: `ch` maps the
--- command that starts a child to {id, policy}.
+-- End the children of a run by their parent close policies, including those that have not started yet. `ch` maps the
+-- command that starts a child to its policy and id.
 local function part(id, run, pid)
   local children = call("HGETALL", key("ch", run))
   for index = 1, #children, 2 do
@@ -56,7 +57,7 @@ local function tell(id, run, pid, outcome)
   call("DEL", key("w", id))
 end
 
--- Move the mail that is not for a particular run to the next run of an execution.
+-- Move mail that names no run to the next run of an execution.
 local function inherit(run, following)
   for _, item in ipairs(call("LRANGE", key("i", run), 0, -1)) do
     if string.sub(item, 1, 1) == "\n" then

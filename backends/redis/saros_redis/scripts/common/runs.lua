@@ -1,5 +1,5 @@
 -- Operations on runs: their mail, deadlines, outbox entries and attributes.
--- A run waits in the ready stream at most once: `sched` is its entry there, also while a worker has it.
+-- A run is in the ready stream at most once. `sched` is its entry there, even while a worker has leased it.
 local function schedule(run)
   local m = key("m", run)
   local status, sched, delayed, queue = unpack(call("HMGET", m, "status", "sched", "delayed", "queue"))
@@ -21,7 +21,7 @@ local function running(id)
   end
 end
 
--- Whether a mail or request with this key came before. Only the newest keys of an execution are kept.
+-- Whether a mail or request with this key has arrived before. Only the newest keys of an execution are kept.
 local function seen(id, mark)
   local marks = key("k", id)
   if call("ZADD", marks, "NX", text(steady()), mark) == 0 then
@@ -33,8 +33,8 @@ local function seen(id, mark)
   return false
 end
 
--- The run that a start request has created, if it is running. A request that is not carried out yet is withdrawn
--- instead, by a mark among the keys of an execution that may never exist.
+-- The run that a start request has created, if it is running. A request that has not been carried out yet is withdrawn
+-- instead, by a mark among the keys of its execution, which may never exist.
 local function made(id, request)
   local run, first = unpack(call("HMGET", key("e", id), "run", "request"))
   if run and first == request then
@@ -49,8 +49,8 @@ local function made(id, request)
   end
 end
 
--- Deadlines: a member of the partition's `tm`, with its payload in the run's `d`. Both begin with a number, by
--- which Redis orders deadlines of the same time in the order in which they were set.
+-- A deadline is a member of the partition's `tm`, with its payload in the run's `d`. Both begin with a serial number,
+-- so Redis keeps deadlines of the same time in the order in which they were set.
 local DIGITS = 16
 
 local function arm(run, kind, ref, due, item)
@@ -65,7 +65,7 @@ local function member_of(run, field, item)
   return kind and string.sub(item, 1, DIGITS) .. ":" .. kind .. ":" .. run .. ":" .. ref
 end
 
--- When a deadline is due; nil if there is none.
+-- The time at which a deadline is due; nil if there is none.
 local function due_at(run, kind, ref)
   local field = kind .. ":" .. ref
   local item = call("HGET", key("d", run), field)
@@ -90,7 +90,8 @@ local function wake(run)
   end
 end
 
--- Search attributes: {name, JSON, terms}; equality looks up the terms, one per line.
+-- Search attributes: {name, JSON, terms}. The index for equality has one key for each term; terms are separated by
+-- newlines.
 local function index_terms(run, start, name, terms, add)
   for term in string.gmatch(terms, "[^\n]+") do
     local index = key("x", "attr:" .. name .. "=" .. term)

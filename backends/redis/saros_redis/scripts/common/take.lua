@@ -1,10 +1,9 @@
 -- How workers lease entries of the streams.
 
--- Entries that are read at a time, so that a script reads little more than it has room for.
+-- The number of entries that are read at a time: a script reads little more than fits into its reply.
 local PAGE = 16
 
--- Entries that nobody has, and entries whose consumer has been silent for `lease` ms (when that is given).
--- An entry whose workers were lost several times may have killed them, so at most one such entry is tried at a time.
+-- New entries of a stream, which no consumer has.
 local function fresh(stream, consumer, limit)
   local reply = redis.pcall("XREADGROUP", "GROUP", group, consumer, "COUNT", limit, "STREAMS", stream, ">")
   if type(reply) == "table" and reply.err then
@@ -16,6 +15,7 @@ local function fresh(stream, consumer, limit)
   return reply and reply[1] and reply[1][2] or {}
 end
 
+-- Entries of a stream whose consumers have been silent for `lease` ms.
 local function overdue(stream, lease, limit)
   local reply = redis.pcall("XPENDING", stream, group, "IDLE", lease, "-", "+", limit)
   return reply.err and {} or reply
@@ -31,7 +31,7 @@ local function leased(kind, stream, entry, fields, lease)
   return nil
 end
 
--- Leases of new entries, up to `limit` and as far as there is room; `lease` returns one, or nothing.
+-- Add leases of new entries, up to `limit` and as long as the reply has room; `lease` returns a lease, or nothing.
 local function take(kind, leases, stream, wanted, limit, lease)
   while #leases < limit and wanted[9] > 0 do
     local entries = fresh(stream, wanted[1], math.min(limit - #leases, PAGE))
@@ -55,8 +55,8 @@ local function claim(stream, consumer, entry)
   return found
 end
 
--- The mail of a run's next task: the first 500 at most, and the first in any case, within the room of the reply
--- (see take_wanted). What one task records must fit into a commit.
+-- The mail of a run's next task: at most 500 items that fit into the room of the reply (see take_wanted), but always
+-- the first one. The number is limited because what a task records must fit into a commit.
 local function next_mails(run, wanted)
   local mails = {}
   repeat
@@ -72,7 +72,7 @@ local function next_mails(run, wanted)
   return mails
 end
 
--- A run for its worker; `takes` counts the workers in a row that were lost with it.
+-- Lease a run to a worker. `takes` counts how many workers in a row were lost while they had it.
 local function lease_run(stream, entry, run, fence, wanted)
   local consumer, most = wanted[1], wanted[8]
   local m = key("m", run)
@@ -89,7 +89,7 @@ local function lease_run(stream, entry, run, fence, wanted)
     return nil
   end
   takes = tonumber(takes or 0)
-  local again = known == fence -- a script that is sent again, because its reply was lost
+  local again = known == fence -- the script was sent again, because its reply was lost
   if not again and takes >= most then
     drop_entry(stream, entry)
     call("HDEL", m, "sched", "fence")
@@ -118,7 +118,7 @@ local function take_runs(leases, wanted)
   return leases
 end
 
--- An activity for its worker; `lost` if the worker of the previous attempt was lost.
+-- Lease an activity to a worker; `lost` if the worker of the previous attempt was lost.
 local function lease_activity(stream, entry, run, ref, token, wanted, lost)
   local most = wanted[8]
   local c = key("c", run)
@@ -163,7 +163,7 @@ local function take_activities(leases, wanted)
   return leases
 end
 
--- An entry of the outbox; Python checks whether it is valid.
+-- Lease an entry of the outbox. Python checks whether it is valid.
 local function lease_out(entry, fields, wanted)
   wanted[9] = wanted[9] - #fields[12] -- the body
   return {entry, fields}
@@ -175,8 +175,9 @@ local function take_out(leases, wanted)
   end)
 end
 
--- The tasks that a worker wants along with the reply to another request; see `Wanted` in Python.
--- wanted: {consumer, nonce, run queues, runs, activity queues by worker, activities by worker, outbox, most, room, who asks}
+-- Lease the tasks that a worker wants along with the reply to another request; see `Intake` in Python.
+-- wanted: {consumer, nonce, run queues, number of runs, activity queues by worker, numbers of activities by worker,
+-- number of outbox entries, workers that a task may lose in a row, room, the worker's identity}
 -- The room is in bytes and shrinks with each task. Tasks that do not fit wait, because a long reply delays all others.
 local function take_wanted(wanted)
   if not wanted then
@@ -185,7 +186,7 @@ local function take_wanted(wanted)
   return {text(now), take_runs({}, wanted), take_activities({}, wanted), take_out({}, wanted)}
 end
 
--- End a lease whose worker is alive: the task waits again, and the worker does not count as lost.
+-- End the lease of a worker that is alive: the task becomes available again, and the worker does not count as lost.
 local function return_run(entry, run)
   local m = key("m", run)
   local sched, fence = unpack(call("HMGET", m, "sched", "fence"))
@@ -207,7 +208,8 @@ local function return_activity(entry, run, ref, queue)
   end
 end
 
--- An activity that a lost worker ran within its workflow task goes to the queue; that attempt counts. Gives how many.
+-- Move an activity that a lost worker ran within its workflow task to its queue; the lost attempt counts. Returns the
+-- number of activities moved.
 local function requeue_own(stream, entry, queue)
   local fields = call("XRANGE", stream, entry, entry)
   fields = fields[1] and fields[1][2]
@@ -233,7 +235,7 @@ local function requeue_own(stream, entry, queue)
   return 0
 end
 
--- kind: runs, activities, own or out; name: of the queue.
+-- Give back one entry. kind: runs, activities, own or out; name: the name of the queue.
 local function return_entry(kind, name, stream, entry)
   local found = call("XRANGE", stream, entry, entry)[1]
   if not found then

@@ -1,7 +1,7 @@
--- {commits, wanted} gives {verdicts, what was wanted, entries of leased activities by commit}.
+-- {commits, wanted}: returns {verdicts, the wanted tasks, entries of leased activities by commit}.
 -- A commit: {run, id, fence, expected, consumed, records, size, activities, canceled, asked, deadlines, cleared,
--- outbox, attributes, memo, close, consumer, children, ended, leased, who commits}. The fence is random and used once: it is the
--- operation's id, too.
+-- outbox, attributes, memo, close, consumer, children, ended, leased, the worker's identity}. The fence is random and
+-- used once, so it also identifies the commit when it is repeated.
 local function ask_activity(run, ref, item)
   local c = key("c", run)
   local blob, token = unpack(call("HMGET", c, ref, ref .. ":t"))
@@ -28,7 +28,7 @@ local function commit(c)
   end
   local stream = key("ready", queue)
   call("LLEN", i)
-  for _, kind in ipairs({"c", "d"}) do -- a type that is wrong is to be found before anything is written
+  for _, kind in ipairs({"c", "d"}) do -- find a key of the wrong type before anything is written
     call("HLEN", key(kind, run))
   end
   if call("LLEN", h) ~= c[4] then
@@ -91,7 +91,7 @@ local function commit(c)
   return "ok"
 end
 
--- Where the leased activities of a commit are; one that is committed again has them as well.
+-- The entries of a commit's leased activities, also for a commit that is repeated.
 local function leased_by(c)
   local entries = {}
   for index, own in ipairs(c[20]) do

@@ -12,7 +12,7 @@ for _, run in ipairs(runs) do
     end
   end)
   if not ok and #input[2] < 2 then
-    error(why, 0) -- an error for a single run; a list omits it
+    error(why, 0) -- a single run is an error; a list omits it
   end
 end
 return found

@@ -1,4 +1,4 @@
--- {id, run id or "", start, most}: {blob, status, next run, length, records} or nothing.
+-- {id, run id or "", start, most}: returns {blob, status, next run, length, records}, or nothing.
 local id, run, start = input[1], input[2], input[3]
 if run == "" then
   run = call("HGET", key("e", id), "run")

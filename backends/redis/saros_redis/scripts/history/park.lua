@@ -1,4 +1,5 @@
--- {run, fence, problem, delay in microseconds, hung}: the run's task failed; its mail stays. A negative delay sets it aside.
+-- {run, fence, problem, delay in microseconds, hung}: park a run whose task has failed. Its mail stays. A negative
+-- delay sets the run aside until it is released.
 local run, fence, delay = input[1], input[2], input[4]
 local m = key("m", run)
 local owner, sched, queue = unpack(call("HMGET", m, "fence", "sched", "queue"))

@@ -1,4 +1,4 @@
--- {id}: let a dead-lettered execution, and its activities, be tried again; returns 0 if there is nothing to release.
+-- {id}: retry an execution that was set aside, and its activities; returns 0 if there is nothing to release.
 local run = running(input[1])
 if not run or call("ZREM", key("x", "dead"), run) == 0 then
   return 0

@@ -1,5 +1,5 @@
 -- {new, request id, watcher field, watcher, conflict policy, reuse policy, messages, terminated outcome, name}
--- returns {what, run id, pid}: created, seen, joined; or running, used, completed, withdrawn, when refused.
+-- returns {what, run id, pid}. what: created, seen or joined; or, if refused: running, used, completed or withdrawn.
 local new, request, watcher_field, watcher = input[1], input[2], input[3], input[4]
 local conflict, reuse, messages, name = input[5], input[6], input[7], input[9]
 local id = new[2]

@@ -1,4 +1,4 @@
--- {id, run id, outcome, following or nil}: end a run that took too long; returns 0 if it has ended.
+-- {id, run id, outcome, following run or nil}: end a run as timed out; returns 0 if it has already ended.
 local run = input[2]
 local id, status = unpack(call("HMGET", key("m", run), "id", "status"))
 if id ~= input[1] or status ~= "running" then

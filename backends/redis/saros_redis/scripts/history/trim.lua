@@ -26,7 +26,7 @@ for _, run in ipairs(runs) do
   call("ZREM", key("x", "all"), run)
   local ok, why = guard(forget, run)
   if not ok then
-    note("what is left of the closed run " .. run .. " cannot be read: " .. why)
+    note("the closed run " .. run .. " could not be deleted completely: " .. why)
   end
 end
 return #runs

@@ -1,5 +1,5 @@
--- {verb, name, item, microseconds}: announcements of workers, the names of task queues, and paused schedules.
--- A worker's item expires by the steady clock.
+-- {verb, name, item, microseconds}: announcements of workers, names of task queues, and paused schedules.
+-- A worker's announcement expires by the steady clock.
 local verb, name, item = input[1], input[2], input[3]
 local workers, queues, paused = tag .. ":workers", tag .. ":queues", tag .. ":paused"
 if verb == "beat" then

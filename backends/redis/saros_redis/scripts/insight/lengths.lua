@@ -1,5 +1,5 @@
--- {queues}: for each the number of tasks that no worker has, and the entry of the oldest or "": of workflow tasks, then
--- of activities.
+-- {queues}: returns for each queue {workflow tasks that no worker has, entry of the oldest or "", and the same two for
+-- activities}.
 local function length(stream)
   local held = redis.pcall("XPENDING", stream, group)
   local waiting = call("XLEN", stream) - (held.err and 0 or held[1])

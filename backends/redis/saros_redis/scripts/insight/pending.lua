@@ -1,5 +1,5 @@
--- {id, run id or ""}: {fields of the run, fields of its activities, when it is to wake or "", retries: ref, when}, or
--- nothing. It changes nothing. Times are those of the time of day.
+-- {id, run id or ""}: returns {fields of the run, fields of its activities, when it wakes or "", retries: ref, time},
+-- or nothing. Changes nothing. Times are times of day.
 local id, run = input[1], input[2]
 if run == "" then
   run = call("HGET", key("e", id), "run") or ""

@@ -1,5 +1,6 @@
--- {consumer, {{kind, queue, stream, known entries}...}}: give back entries that the consumer holds without knowing
--- it, because a reply was lost. An entry must be a second old, because its reply may still be on the way.
+-- {consumer, {{kind, queue, stream, known entries}...}}: give back entries that the consumer holds without knowing it,
+-- because a reply was lost. It skips entries younger than a second, whose reply may still be in transit. Returns the
+-- number of entries.
 local consumer, found = input[1], 0
 for _, each in ipairs(input[2]) do
   local kind, name, stream, known = each[1], each[2], each[3], {}

@@ -1,13 +1,14 @@
--- {wanted, lease in ms, alone, queues}: entries whose workers are lost; activities that they ran within a workflow task
--- go to these queues, and count as well. `alone`: a suspect is being tried here already.
+-- {wanted, lease in ms, alone, queues}: take over entries whose workers are lost. Activities of these queues that such
+-- workers ran within a workflow task go back to their queues.
 -- Returns {leases taken over, number of suspects, number of activities that went to queues}.
--- An entry with which several workers in a row were lost is a suspect; only one suspect is tried at a time.
+-- A suspect is an entry with which several workers in a row were lost, perhaps because of it. Only one suspect is tried
+-- at a time; `alone` says that this worker already has one.
 local wanted, lease, alone = input[1], input[2], input[3]
 local consumer, nonce, most = wanted[1], wanted[2], wanted[8]
 local got = {text(now), {}, {}, {}}
 local suspects = alone and 1 or 0
 if known < 0 or math.abs(known - counted()) > lease * 500 then
-  return {got, suspects, 0} -- the clock was set: nobody knows who is silent, until all leases begin anew (shift.lua)
+  return {got, suspects, 0} -- the clock was set: idle times mean nothing until all leases are renewed (shift.lua)
 end
 
 local function losses_of(kind, fields)

@@ -11,7 +11,7 @@ for _, each in ipairs(input[2]) do
     end
   end
   if #keep > 0 then
-    table.insert(keep, "JUSTID") -- which does not count as a delivery
+    table.insert(keep, "JUSTID") -- does not count as a delivery
     call("XCLAIM", stream, group, consumer, 0, unpack(keep))
   end
 end

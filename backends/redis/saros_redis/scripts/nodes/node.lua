@@ -1,4 +1,4 @@
--- {verb, node, lease in microseconds or item}: live nodes, their mail, and the watchers of their actors.
+-- {verb, node, lease in microseconds or item}: nodes that are alive, their mail, and the watchers of their actors.
 -- "send" returns 0 if the node has left or was deleted, and 2 if its lease has expired.
 local verb, node, item = input[1], input[2], input[3]
 local nodes, box, watches = tag .. ":nodes", key("nm", node), key("nw", node)
@@ -20,7 +20,7 @@ elseif verb == "unwatch" then
 elseif verb == "leave" then
   call("DEL", box)
   if call("EXISTS", watches) == 1 then
-    call("ZADD", nodes, 0, node) -- somebody tells them, and forgets it
+    call("ZADD", nodes, 0, node) -- expired: another worker notifies the watchers and forgets the node
   else
     call("ZREM", nodes, node)
   end

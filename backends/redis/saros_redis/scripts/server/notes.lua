@@ -1,4 +1,4 @@
--- {}: the notes that a worker logs once.
+-- {}: take the notes, which the calling worker logs.
 -- It always writes, so that it fails while the server refuses writes, as renewals do (see client.py).
 call("HDEL", key("x", "steady"), "-")
 local notes = tag .. ":notes"

@@ -1,6 +1,6 @@
--- Check that the user may run all commands of the scripts and readers. Redis keeps the writes of a script before a
--- forbidden command, so this check runs before anything can break. Returns the refusals of the server. The key is
--- a hash, so that permitted commands for other types change nothing.
+-- Check that the user may run all commands of the scripts and readers; returns the server's refusals. A script that is
+-- refused a command keeps its earlier writes, so this check runs first. The key is a hash, so permitted commands for
+-- other types change nothing.
 local probe = key("probe", "")
 local refused = {}
 

@@ -1,4 +1,4 @@
--- {streams, idle ms}: delete consumers that are gone and hold no entries.
+-- {streams, idle ms}: delete consumers that have been idle for longer and hold no entries.
 for _, stream in ipairs(input[1]) do
   local consumers = redis.pcall("XINFO", "CONSUMERS", stream, group)
   for _, fields in ipairs(consumers.err and {} or consumers) do

@@ -1,4 +1,4 @@
--- {entry, id, run id, reply or "", key, lane}: take an entry out of the outbox; its sender gets the reply.
+-- {entry, id, run id, reply or "", key, lane}: remove an entry from the outbox, and send its sender the reply.
 local id, only, reply = input[2], input[3], input[4]
 if drop_entry(tag .. ":out", input[1]) == 1 then
   advance(input[6])

@@ -1,4 +1,5 @@
--- {id, mail, run id or "", key, start request or "", whether it wakes}: returns 1, or 0 if it is not running.
+-- {id, mail, run id or "", key, start request or "", whether it ends a wait for the start}: add mail to an execution;
+-- returns 1, or 0 if it is not running.
 local id, item, only, mark, request = input[1], input[2], input[3], input[4], input[5]
 local run
 if request ~= "" then

@@ -1,4 +1,5 @@
--- {verb, name, pid, old pid}: the table of names; returns the pid that has the name afterwards, or had it before.
+-- {verb, name, pid, old pid}: set, register, unregister or look up a name; returns the pid that has it afterwards, or
+-- the one that had it before "unregister".
 local names, verb, name, pid, old = tag .. ":names", input[1], input[2], input[3], input[4]
 local owner = call("HGET", names, name)
 if verb == "set" then

@@ -1,4 +1,4 @@
--- {name, pid, forgotten after microseconds}: a process keeps its name, even if others considered it lost.
+-- {name, pid, microseconds until it expires}: refresh the name of a process, even if others considered it lost.
 local at = steady()
 call("ZADD", tag .. ":soft", text(at), input[1] .. "\n" .. input[2])
 call("ZREMRANGEBYSCORE", tag .. ":soft", "-inf", text(at - 2 * input[3]))

@@ -1,4 +1,4 @@
--- {id, field, watcher}: an empty watcher removes it. Returns 0 if the execution is not running.
+-- {id, field, watcher}: add a watcher, or remove it if it is empty. Returns 0 if the execution is not running.
 local id, field, watcher = input[1], input[2], input[3]
 if watcher == "" then
   call("HDEL", key("w", id), field)

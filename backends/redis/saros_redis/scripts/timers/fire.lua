@@ -1,12 +1,14 @@
--- {limit, 1 if in doubt} gives {now, number fired, when the next is due or -1, steady time, skew, what is new}:
--- everything that is due happens. All times but the first are of the steady clock.
+-- {limit, 1 if in doubt}: fire due deadlines, at most `limit`. Returns {now, number fired, when the next is due or -1,
+-- steady time, skew, new}. All times except `now` are steady times.
 --
--- A server's clock may be set, or a replica with another one takes over. A worker knows how much time has passed by
--- its own clock, and nothing is due before that says so, too; when the two part, it has the skew changed (shift.lua).
--- `seen` is a time at which both agreed: the steady clock does not fall behind it while no worker is there to notice.
+-- A server's clock may be set, or a replica with another clock may take over. A worker measures by its own clock how
+-- much time has passed, and a deadline is due only when both clocks say so. When the two diverge, the worker changes
+-- the skew (shift.lua). `seen` is a recent time at which both agreed; the steady clock never falls behind it, even while
+-- no worker is running.
 local tm, clocks = tag .. ":tm", key("x", "steady")
--- New is BACK: that clock was set back, so leases begin anew; or DOUBT: it may be far ahead, and there are workers that
--- know better, for they lived when it was last agreed on. A worker that knows nothing gives them time to speak.
+-- `new` is BACK if the server's clock was set back, so all leases must be renewed. It is DOUBT if that clock may be far
+-- ahead and other workers, which were alive when it was last agreed on, can tell. A worker that has just started then
+-- gives them time to report.
 local NOTE, NEAR, BACK, DOUBT = 5000000, 10000000, 1, 2
 
 local at, new = counted(), 0
@@ -53,7 +55,7 @@ for _, member in ipairs(due) do
   call("ZREM", tm, member)
   local ok, why = guard(function()
     local item = field and call("HGET", key("d", run), field)
-    if item and string.sub(item, 1, DIGITS) == number then -- else it was set anew
+    if item and string.sub(item, 1, DIGITS) == number then -- otherwise it was set again
       call("HDEL", key("d", run), field)
       fire(kind, run, ref, string.sub(item, DIGITS + 1))
     end

@@ -1,17 +1,18 @@
--- {step, skew, consumer groups' streams}: a worker saw the server's clock go `step` microseconds too far (or, below
--- zero, not far enough), while the skew was that. Gives 1, or 0 when it is the worker's own clock that is wrong.
+-- {step, skew, streams with consumer groups}: correct the skew after a worker saw the server's clock advance by `step`
+-- microseconds too much (or, if negative, too little) while the skew had the given value. Returns 1, or 0 if the
+-- worker's own clock is wrong.
 local step, clocks, at = input[1], key("x", "steady"), counted()
 local seen = tonumber(call("HGET", clocks, "seen")) or 0
 local NEAR = 10000000
 
 if (call("HGET", clocks, "skew") or "0") == input[2] then
-  -- Others agreed with the server after it was set, as this worker says: then it was this one that stood still.
+  -- If other workers have agreed with the server since the supposed step, it was this worker that was suspended.
   if (step > 0 and seen > at - step + NEAR) or (step < -NEAR and seen <= at and seen > at - NEAR) then
     return 0
   end
   call("HINCRBY", clocks, "skew", text(step))
 end
--- The streams count by the time of day how long workers have been silent, so all leases begin anew.
+-- Streams measure how long consumers have been idle by the time of day, so all leases are renewed.
 for _, stream in ipairs(input[3]) do
   local held = redis.pcall("XPENDING", stream, group, "-", "+", 10000)
   for _, pending in ipairs(held.err and {} or held) do

@@ -1,4 +1,4 @@
-"""What people can ask: what is pending, where code waits, who works, lists in pages, schedules (§6, §13)."""
+"""Insight: pending work, stacks, workers, pages of lists and histories, schedules (§6, §13)."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from saros.interfaces.insight.pending import Pending
 from saros.model.errors import INVALID, NOT_FOUND
 from saros.model.timing import SECOND
 
-from .suite import Case, behaviour, eventually, refused
+from ..suite import Case, behaviour, eventually, refused
 
 WAITS_S = 45.0
 SLACK_NS = 120 * SECOND
-"""Clocks of a server and of this machine may differ by this."""
+"""The most by which the clocks of the server and this machine may differ."""
 
 
 async def _pending(app: App, id: str, *, activity: bool = False) -> Pending:
-    """What is pending of an execution, once there is something."""
+    """Wait until an execution has something pending, and return it."""
     found: list[Pending] = []
 
     async def there() -> bool:
         found[:] = [await app.get(id).pending()]
         return bool(found[0].activities if activity else found[0].timers)
 
-    await eventually(there, f"something of {id} is under way", WAITS_S)
+    await eventually(there, f"something of {id} is pending", WAITS_S)
     return found[0]
 
 
@@ -102,7 +102,7 @@ async def pending_commands(case: Case) -> None:
             found = await order.pending()
             return bool(found.timers and found.children and found.children[0].status)
 
-        await eventually(both, "a timer and a child are under way", WAITS_S)
+        await eventually(both, "a timer and a child are pending", WAITS_S)
         found = await order.pending()
         (timer,), (child,) = found.timers, found.children
         assert abs(timer.due - timer.started - 5 * 3_600 * SECOND) < SECOND
@@ -148,7 +148,7 @@ async def unserved(case: Case) -> None:
         found = await order.pending()
         return found.task is not None
 
-    await eventually(waits, "its task waits", WAITS_S)
+    await eventually(waits, "its workflow task waits", WAITS_S)
     found = await order.pending()
     assert found.task is not None
     assert (found.task.task_queue, found.task.started) == (queue, None)
@@ -170,7 +170,7 @@ async def workers(case: Case) -> None:
     async def announced() -> bool:
         return any(own <= set(each.task_queues) for each in await app.app.workers())
 
-    await eventually(announced, "the worker is there", WAITS_S)
+    await eventually(announced, "the worker is announced", WAITS_S)
     worker = next(each for each in await app.app.workers() if own <= set(each.task_queues))
     assert worker.identity == f"{worker.pid}@{worker.host}"
 
@@ -178,7 +178,7 @@ async def workers(case: Case) -> None:
         found = [each for each in await app.app.queues() if each.name in own]
         return {each.kind for each in found if each.pollers} == {"workflow", "activity"}
 
-    await eventually(polled, "both kinds of tasks are polled for", WAITS_S)
+    await eventually(polled, "the queue shows pollers for both kinds of tasks", WAITS_S)
 
 
 @behaviour("§13", "a list comes in pages, newest first, each run once; counts are by status")
@@ -259,6 +259,6 @@ async def schedules(case: Case) -> None:
         async def ran() -> bool:
             return [run.id for run in (await told()).last] == [id]
 
-        await eventually(ran, "the run that was triggered is told", WAITS_S)
+        await eventually(ran, "the schedule shows the triggered run", WAITS_S)
         await app.app.get(id).terminate()
     assert (await refused(app.app.pause("app:nonsense"))).kind == NOT_FOUND

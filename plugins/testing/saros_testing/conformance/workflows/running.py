@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from saros.model.errors import INVALID, NOT_FOUND
 
-from ..apps import lua_app
-from ..cases import TestApp
-from .suite import Case, behaviour, eventually, refused
+from ...apps import lua_app
+from ...cases import TestApp
+from ..suite import Case, behaviour, eventually, refused
+from .helpers import answers, order_result, problem_of, shared, started
 
 
 @behaviour("§8", "workflow.info describes the execution")
@@ -89,127 +88,12 @@ async def upgrades(case: Case) -> None:
     assert await case.run(main, 4, workflows={"next": "return input.from + 1"}) == 5
 
 
-@behaviour("§8", "a new execution gets the highest version at every call")
-async def version_new(case: Case) -> None:
-    main = """
-    local w = require("workflow")
-    local first = w.version("change", 1, 3)
-    time.sleep("10ms")
-    return {first, w.version("change", 1, 3), w.version("other", 1, 1)}
-    """
-    assert await case.run(main) == [3, 3, 1]
-
-
-OLD = 'process.inbox():receive() return "old"'
-NEW = """
-process.inbox():receive()
-local v = require("workflow").version("change", 1, 2)
-if v == 1 then return "old " .. v end
-return "new " .. v
-"""
-EARLY = """
-local v = require("workflow").version("early", 1, 2)
-process.inbox():receive()
-return v
-"""
-
-
-@behaviour("§8", "a history that passed the point before the call existed gets the lowest version")
-async def version_old(case: Case) -> None:
-    path = case.path / "versions"
-    id = case.id()
-    lua_app(path, workflows={"main": OLD})
-    async with TestApp(path, _shared(case)) as app:
-        order = await app.start("app:main", id=id)
-        await eventually(lambda: _started(app, id), "the workflow waits")
-        lua_app(path, workflows={"main": EARLY})
-        async with TestApp(path, _shared(case), workers=False) as client:
-            await asyncio.sleep(0)
-            await _stop_workers(app)
-            await client.app.get(id).signal("go")
-            client.app.start_workers()
-            assert await order_result(client, id) == 1
-        assert order.id == id
-
-
-@behaviour("§8", "a change met after the replay point gets the highest version")
-async def version_later(case: Case) -> None:
-    path = case.path / "versions"
-    id = case.id()
-    lua_app(path, workflows={"main": OLD})
-    async with TestApp(path, _shared(case)) as app:
-        await app.start("app:main", id=id)
-        await eventually(lambda: _started(app, id), "the workflow waits")
-        lua_app(path, workflows={"main": NEW})
-        async with TestApp(path, _shared(case), workers=False) as client:
-            await _stop_workers(app)
-            await client.app.get(id).signal("go")
-            client.app.start_workers()
-            assert await order_result(client, id) == "new 2"
-
-
-@behaviour(
-    "§8", "a recorded version outside the supported range parks the task; the problem names all three numbers"
-)
-async def version_unsupported(case: Case) -> None:
-    path = case.path / "versions"
-    id = case.id()
-    lua_app(path, workflows={"main": EARLY})
-    async with TestApp(path, _shared(case)) as app:
-        await app.start("app:main", id=id)
-        await eventually(lambda: _started(app, id), "the workflow waits")
-        lua_app(path, workflows={"main": EARLY.replace("1, 2", "5, 7")})
-        async with TestApp(path, _shared(case), workers=False) as client:
-            await _stop_workers(app)
-            await client.app.get(id).signal("go")
-            client.app.start_workers()
-            problem = await _problem(client, id)
-            assert all(text in problem for text in ("2", "5", "7", "early")), problem
-            lua_app(path, workflows={"main": EARLY})
-            assert await order_result(client, id) == 2
-
-
-@behaviour("design 3", "code that diverges from history parks the execution until the code is repaired")
-async def non_determinism(case: Case) -> None:
-    path = case.path / "versions"
-    id = case.id()
-    good = 'funcs.call("app:echo", 1) process.inbox():receive() return funcs.call("app:echo", 2)'
-    functions = {"echo": "return input"}
-    lua_app(path, workflows={"main": good}, functions=functions)
-    async with TestApp(path, _shared(case)) as app:
-        await app.start("app:main", id=id)
-        await eventually(lambda: _has(app, id, "ActivityCompleted"), "the first call is done")
-        lua_app(path, workflows={"main": 'time.sleep("1s") return 0'}, functions=functions)
-        async with TestApp(path, _shared(case), workers=False) as client:
-            await _stop_workers(app)
-            await client.app.get(id).signal("go")
-            client.app.start_workers()
-            problem = await _problem(client, id)
-            assert "app:echo" in problem or "activity" in problem.lower(), problem
-            lua_app(path, workflows={"main": good}, functions=functions)
-            assert await order_result(client, id) == 2
-
-
-@behaviour("design 3", "a syntax error parks the execution; it does not fail")
-async def code_error(case: Case) -> None:
-    path = case.path / "broken"
-    id = case.id()
-    lua_app(path, workflows={"main": "return 1"})
-    (path / "main.lua").write_text("return { main = function( end }")
-    async with TestApp(path, case.url) as app:
-        await app.start("app:main", id=id)
-        problem = await _problem(app, id)
-        assert "main.lua:1" in problem, problem
-        lua_app(path, workflows={"main": "return 1"})
-        assert await order_result(app, id) == 1
-
-
 @behaviour("design 5", "a runaway loop fails its own task, inside of pcall too, while others go on")
 async def runaway(case: Case) -> None:
     workflows = {"endless": "pcall(function() while true do end end) while true do end"}
     app = await case.app("return 1", workflows=workflows)
     bad = await app.start("app:endless", id=case.id())
-    problem = await _problem(app, bad.id)
+    problem = await problem_of(app, bad.id)
     assert "instructions" in problem or "endless" in problem, problem
     assert await app.run("app:main", id=case.id()) == 1
     await bad.terminate("it never ends")
@@ -229,10 +113,10 @@ async def queries(case: Case) -> None:
     """
     app = await case.app(main, functions={"echo": "return input"})
     order = await app.start("app:main", id=case.id())
-    await eventually(lambda: _started(app, order.id), "the workflow waits")
+    await eventually(lambda: started(app, order.id), "the workflow waits")
     assert await order.query("status", "is ") == "is waiting"
     await order.signal("next")
-    await eventually(lambda: _answers(order, "is done"), "the signal took effect")
+    await eventually(lambda: answers(order, "is done"), "the signal took effect")
     for name, kind in (("nothing", NOT_FOUND), ("writes", None), ("draws", None)):
         error = await refused(order.query(name))
         assert kind is None or error.kind == kind
@@ -254,7 +138,7 @@ async def updates(case: Case) -> None:
     """
     app = await case.app(main, functions={"echo": "return input"})
     order = await app.start("app:main", id=case.id())
-    await eventually(lambda: _started(app, order.id), "the workflow waits")
+    await eventually(lambda: started(app, order.id), "the workflow waits")
     assert await order.update("add", 2) == 2
     assert await order.update("add", 3) == 5
     error = await refused(order.update("add", -1))
@@ -282,7 +166,7 @@ async def side_effect_cancelled(case: Case) -> None:
     return {value, err == nil, why:kind()}
     """
     lua_app(path, workflows={"main": main})
-    async with TestApp(path, _shared(case), workers=False) as app:
+    async with TestApp(path, shared(case), workers=False) as app:
         order = await app.start("app:main", id=id)
         await order.cancel("enough")  # the first task gets both
         app.app.start_workers()
@@ -374,43 +258,3 @@ async def bad_starts(case: Case) -> None:
     for entry, kind in (("app:nothing", NOT_FOUND), ("app:echo", INVALID)):
         error = await refused(app.start(entry))
         assert error.kind == kind
-
-
-async def order_result(app: TestApp, id: str) -> object:
-    result: object = await app.app.get(id).result(30)
-    return result
-
-
-def _shared(case: Case) -> str:
-    """Return a URL whose executions are visible to every app in this process that opens it."""
-    return f"memory://{case.path.name}" if case.url.startswith("memory:") else case.url
-
-
-async def _stop_workers(app: TestApp) -> None:
-    await app.app.stop_workers()
-
-
-async def _has(app: TestApp, id: str, name: str) -> bool:
-    return any(line.name == name for line in await app.app.get(id).history())
-
-
-async def _started(app: TestApp, id: str) -> bool:
-    """Return whether its code has run; a backend may count earlier events."""
-    return await _has(app, id, "ExecutionStarted")
-
-
-async def _answers(order: object, text: str) -> bool:
-    answer: object = await order.query("status", "is ")  # type: ignore[attr-defined]
-    return answer == text
-
-
-async def _problem(app: TestApp, id: str) -> str:
-    found = ""
-
-    async def parked() -> bool:
-        nonlocal found
-        found = (await app.app.get(id).describe()).problem or ""
-        return bool(found)
-
-    await eventually(parked, "the execution is parked")
-    return found

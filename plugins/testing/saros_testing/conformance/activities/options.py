@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from saros.model.errors import INVALID
 
-from .suite import Case, behaviour, refused
+from ..suite import Case, behaviour, refused
 
 
 @behaviour("§8", "options of a start that a backend refuses are INVALID at once")

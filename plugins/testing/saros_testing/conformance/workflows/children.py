@@ -6,7 +6,7 @@ import asyncio
 
 from saros.model.errors import ALREADY_EXISTS, NOT_FOUND
 
-from .suite import Case, behaviour, eventually, refused
+from ..suite import Case, behaviour, eventually, refused
 
 
 @behaviour("§8", "workflow.call waits for a child and gives its result or its error")
@@ -225,7 +225,7 @@ async def delayed_child_cancelled(case: Case) -> None:
         async def waits() -> bool:
             return any([info.id == child.id async for info in app.app.list("status = 'running'")])
 
-        await eventually(waits, "the child is there", 30)
+        await eventually(waits, "the child is waiting for its start", 30)
         await order.cancel()
         assert await order.result(30) == "Canceled"
     assert (await child.describe()).status == "canceled"

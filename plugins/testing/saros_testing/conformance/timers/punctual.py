@@ -10,7 +10,7 @@ from typing import Any
 
 from saros.model.background import Job
 
-from .suite import Case, behaviour
+from ..suite import Case, behaviour
 
 LATE_S = 0.25
 SERVER_S = 1.0

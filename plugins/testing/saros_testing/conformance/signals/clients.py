@@ -6,7 +6,7 @@ import datetime as dt
 
 from saros.model.errors import INVALID, NOT_FOUND
 
-from .suite import Case, behaviour, eventually, refused
+from ..suite import Case, behaviour, eventually, refused
 
 GENERATIONS = """
 local w = require("workflow")

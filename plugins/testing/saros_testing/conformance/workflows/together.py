@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from ..cases import TestApp
-from .suite import Case, behaviour, eventually
+from ...cases import TestApp
+from ..suite import Case, behaviour, eventually
 
 LIMIT_S = 45.0
 
@@ -123,6 +123,26 @@ async def messages_across_runs(case: Case) -> None:
     for each in (app, case.other(app)):
         order = await app.start("app:main", {"sent": 0}, id=case.id())
         assert await each.call("app:hears", order.pid) == list(range(1, 13))
+
+
+@behaviour("§6", "the messages of a workflow to a process keep their order when it fails and is tried again")
+async def messages_across_retries(case: Case) -> None:
+    main = """
+    local attempt = require("workflow").info().attempt
+    for n = attempt * 3 - 2, attempt * 3 do process.send(input, "n", n) end
+    if attempt < 4 then return nil, errors.new{message = "again", retryable = true} end
+    """
+    hears = """
+    local retries = {initial_interval = 10, maximum_attempts = 4}
+    local spawner = process.with_options({["workflow.id"] = input, ["workflow.retry_policy"] = retries})
+    assert(spawner:spawn("app:main", "app:worker", process.pid()))
+    local heard = {}
+    for n = 1, 12 do heard[n] = process.inbox():receive():payload():data() end
+    return heard
+    """
+    app = await case.app(main, functions={"hears": hears})
+    for each in (app, case.other(app)):
+        assert await each.call("app:hears", case.id()) == list(range(1, 13))
 
 
 @behaviour("§6", "messages sent before an end arrive before its EXIT")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .suite import Case, behaviour
+from ..suite import Case, behaviour
 
 
 @behaviour("§9", "time.sleep is durable, and the workflow's clock advances by its duration")

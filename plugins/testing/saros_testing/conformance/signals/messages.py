@@ -6,7 +6,7 @@ import asyncio
 
 from saros.model.errors import INVALID, NOT_FOUND
 
-from .suite import Case, behaviour, refused
+from ..suite import Case, behaviour, refused
 
 
 @behaviour("§6", "a signal reaches the inbox with topic, sender and payload")
@@ -126,6 +126,27 @@ async def names(case: Case) -> None:
     return {before:kind(), ok, pid == process.pid(), got, freed, again}
     """
     assert await case.run(main, case.id()) == [NOT_FOUND, True, True, "to-name", True, False]
+
+
+@behaviour("§6", "the names of a process are free again when its EXIT is delivered")
+async def names_are_free_at_the_exit(case: Case) -> None:
+    main = """
+    local events, heard = process.events(), {}
+    for round = 1, 10 do
+      local holder = assert(process.spawn_monitored("app:holder", "app:host", input))
+      repeat time.sleep("5ms") until process.registry.lookup(input) == holder
+      process.send(holder, "end")
+      events:receive()
+      heard[round] = assert(process.registry.register(input))
+      process.registry.unregister(input)
+    end
+    return #heard
+    """
+    holder = """
+    assert(process.registry.register(input))
+    process.inbox():receive()
+    """
+    assert await case.run(main, case.id(), processes={"holder": holder}) == 10
 
 
 @behaviour("§6", "first messages of a spawner arrive once, in order, before all others")

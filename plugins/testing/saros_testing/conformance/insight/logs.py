@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .suite import Case, behaviour, eventually
+from ..suite import Case, behaviour, eventually
 
 FLAKY = """
 return { main = function()
@@ -31,7 +31,7 @@ class _Kept(logging.Handler):
 
 @contextmanager
 def _records() -> Iterator[_Kept]:
-    """What is logged meanwhile, from debug on."""
+    """Collect the log records of the context, from level debug."""
     logger, handler = logging.getLogger("saros"), _Kept()
     level = logger.level
     logger.addHandler(handler)
@@ -44,7 +44,7 @@ def _records() -> Iterator[_Kept]:
 
 
 async def _run(case: Case, main: str, *, fails: bool = False, **parts: Any) -> tuple[Any, list[Any]]:
-    """The result of a workflow, or its error, and the log records about it."""
+    """Return the result or error of a workflow, and the log records about it."""
     app, id = await case.app(main, **parts), case.id()
     with _records() as records:
         work = app.fails if fails else app.run

@@ -10,25 +10,25 @@ from typing import Any
 
 from saros_memory.virtual_clock import VirtualClock
 
-from .suite import Case, behaviour, eventually, refused
+from ..suite import Case, behaviour, eventually, refused
 
 NEAR = 'local near = funcs.new():with_options({["activity.local"] = true})\n'
 PATIENCE_S = 45.0
 
 
 def noted(module: str, name: str) -> list[Any]:
-    """What a Python module of the app has put into a list; nothing while nobody has called it."""
+    """Return the items of a list in a Python module of the app; empty until the module is imported."""
     found: list[Any] = getattr(sys.modules.get(module), name, [])
     return found
 
 
 def all_noted(module: str, name: str, wanted: set[str]) -> bool:
-    """Whether it has put all of these there."""
+    """Return whether the list contains all of these items."""
     return wanted <= set(noted(module, name))
 
 
 def python_parts(case: Case, module: str, *names: str) -> tuple[dict[str, Any], str]:
-    """What makes an app have the functions of a Python module; and the module's name."""
+    """Return the parts of an app with the functions of a Python module, and the module's name."""
     name = f"conformance_{case.id().replace('-', '_')}"
     functions = {each: f"{name}:{each}" for each in names}
     return {"python": functions, "files": {f"{name}.py": textwrap.dedent(module)}}, name
@@ -132,7 +132,7 @@ async def local_call_ends_with_its_workflow(case: Case) -> None:
         await asyncio.sleep(1.0)
         return len(noted(name, "attempts")) == before
 
-    await eventually(quiet, "nobody tries it any more", PATIENCE_S)
+    await eventually(quiet, "it is no longer tried", PATIENCE_S)
 
 
 @behaviour("§7", "local calls that never end block nothing else, and their history is written regularly")
@@ -284,7 +284,7 @@ async def calls_end_with_their_attempt(case: Case) -> None:
     parts, name = python_parts(case, module, "work", "soon")
     functions = {"outer": outer, "inner": 'return funcs.call("app:work", input)'}
     app = await case.app(main, functions=functions, **parts)
-    # Virtual time stands still while Python works, so that no limit ever comes.
+    # Virtual time stands still while Python works, so no time limit would be reached.
     timeless = isinstance(app.app.clock, VirtualClock)
     for how in ("cancel", "terminate") if timeless else ("limit", "cancel", "terminate"):
         both = {f"{how} thread", f"{how} async"}

@@ -1,0 +1,1 @@
+"""Behaviours of signals and other messages."""

@@ -1,0 +1,1 @@
+"""Behaviours of workflows: their life, children, and control from outside."""

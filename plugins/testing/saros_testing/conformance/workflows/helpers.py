@@ -1,0 +1,46 @@
+"""What several of these modules ask of an app."""
+
+from __future__ import annotations
+
+from ...cases import TestApp
+from ..suite import Case, eventually
+
+
+async def order_result(app: TestApp, id: str) -> object:
+    result: object = await app.app.get(id).result(30)
+    return result
+
+
+def shared(case: Case) -> str:
+    """Return a URL whose executions are visible to every app in this process that opens it."""
+    return f"memory://{case.path.name}" if case.url.startswith("memory:") else case.url
+
+
+async def stop_workers(app: TestApp) -> None:
+    await app.app.stop_workers()
+
+
+async def has(app: TestApp, id: str, name: str) -> bool:
+    return any(line.name == name for line in await app.app.get(id).history())
+
+
+async def started(app: TestApp, id: str) -> bool:
+    """Return whether its code has run; a backend may count earlier events."""
+    return await has(app, id, "ExecutionStarted")
+
+
+async def answers(order: object, text: str) -> bool:
+    answer: object = await order.query("status", "is ")  # type: ignore[attr-defined]
+    return answer == text
+
+
+async def problem_of(app: TestApp, id: str) -> str:
+    found = ""
+
+    async def parked() -> bool:
+        nonlocal found
+        found = (await app.app.get(id).describe()).problem or ""
+        return bool(found)
+
+    await eventually(parked, "the execution is parked")
+    return found

@@ -1,0 +1,75 @@
+"""What is told about executions when no worker is there, and with long histories."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import saros
+from saros.model.errors import UNAVAILABLE
+from saros_temporal.client import insight_client
+from saros_testing import TestApp, eventually
+from saros_testing.cases import refused
+
+from .conftest import Server
+
+pytestmark = pytest.mark.anyio
+
+MAIN = """
+return function()
+local process, time = require("process"), require("time")
+local w = require("workflow")
+w.on_query("state", function() return 1 end)
+local approve = process.listen("approve")
+coroutine.spawn(function() time.sleep("5h") end)
+approve:receive()
+end
+"""
+
+
+@pytest.fixture
+def queue() -> str:
+    return f"insight-{uuid.uuid4()}"
+
+
+async def _started(path: Path, url: str, id: str) -> None:
+    """Start a workflow, wait until its timer is under way, and stop the worker."""
+    async with TestApp(path, url) as app:
+        order = await app.start("app:main", id=id)
+
+        async def waits() -> bool:
+            return bool((await order.pending()).timers)
+
+        await eventually(waits, "the timer is under way", 60)
+
+
+async def test_a_stack_without_a_worker_is_that_of_a_replay(
+    server: Server, write_app: Any, tmp_path: Path, queue: str
+) -> None:
+    path, id = write_app(tmp_path / "app", queue, main=MAIN), str(uuid.uuid4())
+    await _started(path, server.url, id)
+    async with saros.open(path, backend=server.url, workers=False) as app:
+        stack = await app.get(id).stack()
+        assert (stack.queries, stack.topics) == (["state"], ["approve"])
+        (waits, sleeps) = sorted(stack.coroutines, key=lambda each: each.waits)
+        assert sleeps.waits == "a timer"
+        assert all("main.lua:" in each.frames[0] for each in (waits, sleeps))
+
+
+async def test_without_worker_and_app_the_error_names_the_queue(
+    server: Server, write_app: Any, tmp_path: Path, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, id = write_app(tmp_path / "app", queue, main=MAIN), str(uuid.uuid4())
+    await _started(path, server.url, id)
+    monkeypatch.setattr(insight_client, "POLLS_NS", 0)  # the server remembers the worker that has gone
+    async with saros.open(None, backend=server.url, workers=False) as app:
+        began = time.monotonic()
+        error = await refused(app.get(id).stack())
+        assert error.kind == UNAVAILABLE
+        assert queue in error.message
+        assert time.monotonic() - began < insight_client.TRIGGERED_S
+        await app.get(id).terminate()
