@@ -5,8 +5,8 @@
     python bench/sandbox_bench.py --json           data only
 
 The cases are those of tests/lua/sandbox/attacks.py and attacks_more.py. Each runs as a function of an app, while a
-heartbeat in the same event loop records its longest pause. `cpu` is the CPU time of the thread, which a busy machine
-disturbs less. A plain endless loop comes first, for comparison.
+heartbeat in the same event loop records its longest pause. `cpu` is the CPU time of the thread, which a busy
+machine disturbs less. A plain endless loop comes first, for comparison.
 """
 
 from __future__ import annotations

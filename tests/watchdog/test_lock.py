@@ -186,7 +186,7 @@ def test_an_async_function_that_blocks_the_loop_ends_its_worker(redis_url: str, 
 
 def test_in_memory_all_is_lost(site: Any) -> None:
     here = site("")
-    started = here.run("start", "app:direct", '["app:match", "works"]', "--wait", "--id", "keeper-1")
+    started = here.run("start", "app:direct", '["app:match", "sleeps"]', "--wait", "--id", "keeper-1")
     line = asyncio.run(ended(started))
     assert "app:match" in line
     assert "keeper-1 has blocked its worker for 10" in line

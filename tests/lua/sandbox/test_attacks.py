@@ -101,9 +101,9 @@ def spin(pool: VmPool) -> float:
 
 
 def held(code: str, pool: VmPool, workflow: bool) -> tuple[str, str]:
-    """Hold a program to the law; return how it ended and what it printed.
+    """Assert that a program ends in time; return how it ended and what it printed.
 
-    The loop is measured right after it, on the same machine under the same load.
+    A plain loop, measured right after it under the same load, is the limit.
     """
     ratios = []
     for _ in range(TRIES):
