@@ -1,7 +1,8 @@
-"""Measure the SQLite backend: workflows of five activities, one after another.
+"""Measure the SQL backends: workflows of five activities, one after another.
 
     python bench/sql_bench.py              100 at a time and one at a time, with synchronous=full and normal
     python bench/sql_bench.py --count 300
+    python bench/sql_bench.py --url postgresql://bench@localhost/bench    the same on a server, without limits
 
 Each figure stands next to the limit that the disk and SQLite set, measured in the same minute: one writer with
 the same library and transactions of the size of a commit, each with its own write to the disk (for one workflow
@@ -92,7 +93,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--count", type=int, default=1_000, help="workflows of the second measurement")
-    count = parser.parse_args().count
+    parser.add_argument("--url", help="a database on a server instead of files")
+    chosen = parser.parse_args()
+    count = chosen.count
+    if chosen.url:
+        alone, rate = uvloop.run(measure(chosen.url, count))
+        print(f"alone {alone:.1f} ms, {rate:.0f} commits/s")
+        return
     print(
         f"{'synchronous':<12}{'alone, ms':>10}{'limit':>8}{'ratio':>7}{'commits/s':>12}{'limit':>9}{'ratio':>7}"
     )

@@ -1,7 +1,7 @@
 """Servers for the suites that run on every backend.
 
 Each starts from its wheel on a free port and stops afterwards. To use a running server, set its URL in
-``SAROS_TEST_REDIS`` or ``SAROS_TEST_TEMPORAL``.
+``SAROS_TEST_REDIS``, ``SAROS_TEST_TEMPORAL`` or ``SAROS_TEST_POSTGRES``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from clocks import Clock, build
 from hypothesis import HealthCheck, settings
-from servers import START_S, free_port, is_temporal
+from servers import PREFIXES, START_S, PostgresServer, free_port, is_temporal
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")  # the speed of the machine does not matter to these tests
@@ -58,6 +58,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def sqlite_url(tmp_path: Path) -> str:
     """The URL of a SQLite file for one test."""
     return f"sqlite:///{tmp_path}/saros.db"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgresql_url(request: pytest.FixtureRequest) -> str:
+    """A schema of a test's own."""
+    known = os.environ.get("SAROS_TEST_POSTGRES")
+    if known:
+        return f"{known}{'&' if '?' in known else '?'}schema=t{os.getpid()}_{next(PREFIXES)}"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.url()
 
 
 @pytest.fixture(scope="session")

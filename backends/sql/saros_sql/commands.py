@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from .options import Options
 
 Url = Annotated[
     str,
     typer.Argument(
-        envvar="SAROS_BACKEND", help="The database, such as sqlite:///shop.db.", show_default=False
+        envvar="SAROS_BACKEND",
+        help="The database, such as sqlite:///shop.db or postgresql://host/shop.",
+        show_default=False,
     ),
 ]
-db = typer.Typer(no_args_is_help=True, help="Inspect and maintain a sqlite:// database.")
+db = typer.Typer(no_args_is_help=True, help="Inspect and maintain a sqlite:// or postgresql:// database.")
+
+
+def _maintenance(url: str) -> tuple[Any, Options]:
+    """The module for a database, and its options."""
+    from .dialects import need_driver
+    from .options import parse
+
+    options = parse(url)
+    if not options.server:
+        from .database import maintenance
+
+        return maintenance, options
+    need_driver(options)
+    from .postgres import maintenance as on_server
+
+    return on_server, options
 
 
 @db.command(epilog="Example: saros db info sqlite:///shop.db --check")
@@ -25,17 +46,18 @@ def info(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what a database contains: schema, sizes, executions, pending work."""
-    from .database import maintenance
-    from .options import parse
-
-    found = maintenance.info(parse(url), check=check)
+    maintenance, options = _maintenance(url)
+    found = maintenance.info(options, check=check)
     if json:
         import msgspec
 
         typer.echo(msgspec.json.encode(found._asdict()).decode())
     else:
         lines = {"path": found.path, "schema": found.schema, "size": f"{found.size:,} bytes"}
-        lines |= {"log": f"{found.log:,} bytes", "free": f"{found.free:,} bytes", "sessions": found.sessions}
+        for what, size in (("log", found.log), ("free", found.free)):
+            if size is not None:
+                lines[what] = f"{size:,} bytes"
+        lines["sessions"] = found.sessions
         lines |= {what: f"{number:,}" for what, number in {**found.executions, **found.waiting}.items()}
         for what, value in lines.items():
             typer.echo(f"{what:<15} {value}")
@@ -50,29 +72,26 @@ def backup(
     url: Url,
     target: Annotated[Path, typer.Argument(help="The file to create.", show_default=False)],
 ) -> None:
-    """Copy a database while it is in use. The target file appears only once the copy is complete."""
-    from .database import maintenance
-    from .options import parse
+    """Copy a SQLite database while it is in use. The target file appears only once the copy is complete.
 
-    size = maintenance.backup(parse(url), target)
+    For PostgreSQL, use pg_dump.
+    """
+    maintenance, options = _maintenance(url)
+    size = maintenance.backup(options, target)
     typer.echo(f"{target} has {size:,} bytes")
 
 
 @db.command(epilog="Example: saros db vacuum sqlite:///shop.db")
 def vacuum(url: Url) -> None:
     """Return the space of deleted executions to the disk. Workers wait while this runs."""
-    from .database import maintenance
-    from .options import parse
-
-    before, after = maintenance.vacuum(parse(url))
+    maintenance, options = _maintenance(url)
+    before, after = maintenance.vacuum(options)
     typer.echo(f"{before:,} bytes before, {after:,} bytes after")
 
 
 @db.command(epilog="Example: saros db migrate sqlite:///shop.db")
 def migrate(url: Url) -> None:
     """Migrate a database to the schema of this version. Stop its workers and make a backup first."""
-    from .database import maintenance
-    from .options import parse
-
-    before, after = maintenance.migrate(parse(url))
+    maintenance, options = _maintenance(url)
+    before, after = maintenance.migrate(options)
     typer.echo(f"schema {after}: nothing to do" if before == after else f"schema {before} became {after}")

@@ -13,7 +13,6 @@ import anyio
 from saros.model.errors import INTERNAL, UNAVAILABLE, Error
 from saros.model.timing import SECOND
 
-from .database.boot import boot_id
 from .link import Link
 from .options import Options
 from .parts import deadlines, retention, sessions
@@ -24,6 +23,9 @@ LOOK_S: Final = 30.0
 """The longest pause between two checks for deadlines: the machine may have slept in between."""
 NEAR_S: Final = 0.5
 SESSIONS_S: Final = 0.5
+ABSENT: Final = -1
+ABSENT_S: Final = 5.0
+"""How long a process whose connection is gone may take to come back: its server may have been restarted."""
 TRIM_S: Final = 30.0
 PAUSE_S: Final = 0.2
 PAUSE_MAX_S: Final = 5.0
@@ -64,7 +66,7 @@ class Housekeeping:
         link = self._link
         while True:
             link.waiting.take_alarm()
-            fired = await link.write(deadlines.fire)
+            fired = await link.write(deadlines.fire, light=True)
             if fired.number == deadlines.MOST:
                 continue
             following = fired.following
@@ -83,10 +85,15 @@ class Housekeeping:
         since: dict[tuple[str, int], float] = {}  # session and end of its lease -> when this loop noticed it
         while True:
             link.look()
-            over, foreign = await link.read(lambda tx: sessions.silent(tx, boot_id()))
+            over, foreign, absent = await link.read(lambda tx: sessions.silent(tx, link.dialect.boot))
             now = time.monotonic()
-            since = {each: since.get(each, now) for each in over.items()}
-            gone = [owner for (owner, _until), seen in since.items() if now - seen >= grace]
+            silent = {**dict.fromkeys(absent, ABSENT), **over}
+            since = {each: since.get(each, now) for each in silent.items()}
+            gone = [
+                owner
+                for (owner, until), seen in since.items()
+                if now - seen >= (min(grace, ABSENT_S) if until == ABSENT else grace)
+            ]
             await self._end({*gone, *foreign, *link.wakers.dead})
             await asyncio.sleep(SESSIONS_S)
 

@@ -6,19 +6,17 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from anyio import CancelScope
 
-from saros.model.errors import Error
+from saros.model.errors import UNAVAILABLE, Error
 from saros.model.timing import SECOND
 
-from .database.boot import SteadyClock, boot_id
-from .database.connection import Connection
-from .database.opening import connect
+from .database.operations import look
 from .database.thread import DatabaseThread
-from .database.transaction import Touched, Transaction
-from .database.wake import Wakers
+from .database.transaction import EVERYTHING, Touched, Transaction
+from .dialects import dialect
 from .options import Options
 from .parts import sessions
 from .waiting import Waiting
@@ -35,19 +33,21 @@ class Link:
         self.options = options
         self.owner = owner
         self.waiting = Waiting()
-        self.wakers = Wakers(f"{options.path}-wake", owner)
+        self.dialect = dialect(options, owner)
+        self.wakers = self.dialect.wakers
+        self.clock = self.dialect.clock
         self.nodes: set[str] = set()
-        self.clock = SteadyClock()
         self._joining: asyncio.Lock | None = None
         self._joined = False
         self._loop: asyncio.AbstractEventLoop | None = None
-
-        def opened(reads: bool) -> Connection:
-            return connect(options, owner, self.clock, reads=reads)
-
-        self._writer = DatabaseThread("saros-sql-writer", partial(opened, False), self._told, self._heard)
-        self._reader = DatabaseThread("saros-sql-reader", partial(opened, True), self._told, self._heard)
+        self._listens = False
+        self._watched: Any = None  # the socket that the event loop watches
+        connect = self.dialect.connect
+        self._writer = DatabaseThread("saros-sql-writer", partial(connect, False), self._told, self._heard)
+        self._reader = DatabaseThread("saros-sql-reader", partial(connect, True), self._told, self._heard)
         self._reader.pause = 3_600.0
+        self.dialect.tell_by(self._reader.post)
+        self._writer.looked = self._mend
 
     async def open(self) -> None:
         """:raises Error: if the database cannot be opened."""
@@ -66,9 +66,11 @@ class Link:
         *,
         full: bool = False,
         undo: Callable[[Transaction, T], None] | None = None,
+        ids: tuple[str, ...] = (),
+        light: bool = False,
     ) -> T:
         """See `DatabaseThread.run`."""
-        return await self._writer.run(call, full=full, undo=undo)
+        return await self._writer.run(call, full=full, undo=undo, ids=ids, light=light)
 
     async def find(
         self,
@@ -85,21 +87,52 @@ class Link:
 
     # --- wake-ups ---------------------------------------------------------------------------
 
-    def listen(self) -> None:
-        """Start to receive wake-ups from other processes."""
-        if self.wakers.socket is None:
-            if self.wakers.listen() and self._loop is not None and self.wakers.socket is not None:
-                self._loop.add_reader(self.wakers.socket, self._read_socket)
-            else:
-                self._writer.pause = POLL_S
+    async def listen(self) -> None:
+        """Be woken by other processes from now on."""
+        if not self._listens:
+            self._joining = self._joining or asyncio.Lock()
+            async with self._joining:
+                await self._listen()
+
+    async def _listen(self) -> None:
+        if self._listens:
+            return
+        if await asyncio.to_thread(self.wakers.listen):
+            self._watch()
+        elif self.dialect.polls:
+            self._writer.pause = POLL_S
+        else:
+            raise Error(f"{self.options.url}: there is no connection to listen to others", UNAVAILABLE)
+        self._listens = True
+
+    def _watch(self) -> None:
+        """Have the event loop watch the socket."""
+        socket = self.wakers.socket
+        if socket is not None and self._watched is None and self._loop is not None:
+            self._watched = socket
+            self._loop.add_reader(socket, self._read_socket)
+
+    def _mend(self) -> None:
+        """Listen again, when the connection for that was lost; called by the writer's thread."""
+        if self._listens and not self.dialect.polls and self.wakers.socket is None and self.wakers.listen():
+            self._call(lambda _: self._watch(), Touched())
+            self._heard(Touched(EVERYTHING, {}, 0, True))
+
+    def _unwatch(self) -> None:
+        if self._watched is not None and self._loop is not None:
+            self._loop.remove_reader(self._watched)
+            self._watched = None
 
     def _read_socket(self) -> None:
-        self._wake(self.wakers.read())
+        heard = self.wakers.read()
+        if self.wakers.socket is None:
+            self._unwatch()
+        self._wake(heard)
 
     def _wake(self, touched: Touched) -> None:
         """Have the waiters of this process check again for changes by other processes."""
         if touched.topics:
-            self._writer.look(touched.topics)
+            self._writer.post(look(touched.topics))
         self.waiting.heard(touched)
 
     def _told(self, touched: Touched) -> None:
@@ -125,13 +158,13 @@ class Link:
         self._joining = self._joining or asyncio.Lock()
         async with self._joining:
             if not self._joined:
-                self.listen()
+                await self._listen()
                 await self.write(self._renew)
                 self._writer.beat = self.options.lease / SECOND / 4, self._renew
                 self._joined = True
 
     def _renew(self, tx: Transaction) -> None:
-        if not sessions.renew(tx, self.options.lease, boot_id()):
+        if not sessions.renew(tx, self.options.lease, self.dialect.boot):
             for node in self.nodes:
                 sessions.join_node(tx, node)
         self.clock.save(tx)
@@ -144,8 +177,7 @@ class Link:
         if self._joined:
             self._writer.beat = None
             await self._leave()
-        if self.wakers.socket is not None and self._loop is not None:
-            self._loop.remove_reader(self.wakers.socket)
+        self._unwatch()
         await self._writer.close()
         await self._reader.close()
         self.wakers.close()

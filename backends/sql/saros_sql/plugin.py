@@ -1,6 +1,7 @@
-"""Registers ``sqlite://``: durable workflows in one file.
+"""Registers ``sqlite://`` and ``postgresql://``: durable workflows in one file, or in a database on a server.
 
 sqlite:///shop.db?retention=30d
+postgresql://shop@db.example.com/shop?schema=saros
 """
 
 from __future__ import annotations
@@ -31,9 +32,19 @@ def make(url: str, options: Mapping[str, Any]) -> Backend:
     return StoreBackend(store, store.clock)
 
 
+def make_postgres(url: str, options: Mapping[str, Any]) -> Backend:
+    """A backend for a ``postgresql://`` or ``postgres://`` URL; see `make`."""
+    return make(url, options)
+
+
 @saros.hookimpl
 def saros_backends() -> list[BackendPlugin]:
-    return [BackendPlugin("sqlite", make, "durable, in one file, with any number of workers on one machine")]
+    on_server = "durable, in a PostgreSQL database, with any number of workers on any number of machines"
+    return [
+        BackendPlugin("sqlite", make, "durable, in one file, with any number of workers on one machine"),
+        BackendPlugin("postgresql", make_postgres, on_server),
+        BackendPlugin("postgres", make_postgres, on_server),
+    ]
 
 
 @saros.hookimpl

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -41,13 +42,15 @@ class SqlStore:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.url = options.url
-        self.clock = RealClock()
+        self._wall: Callable[[], int] = time.time_ns
+        self.clock = RealClock(lambda: self._wall())
 
     # --- life -------------------------------------------------------------------------------
 
     async def open(self) -> None:
         self._link = Link(self.options, new_id())
         await self._link.open()
+        self._wall = self._link.clock.wall
 
     async def run(self) -> None:
         await self._link.join()
@@ -68,27 +71,32 @@ class SqlStore:
     async def commit(self, commits: Sequence[Commit]) -> list[str]:
         most = self.options.payload
         return await self._link.write(
-            lambda tx: [workflow_tasks.commit(tx, commit, most) for commit in commits], full=True
+            lambda tx: [workflow_tasks.commit(tx, commit, most) for commit in commits],
+            full=True,
+            ids=tuple(commit.run.id for commit in commits),
         )
 
     async def park(self, task: WorkflowTask, problem: str, delay: int, *, hung: bool = False) -> None:
-        await self._link.write(lambda tx: workflow_tasks.park(tx, task, problem, delay, hung), full=hung)
+        await self._link.write(
+            lambda tx: workflow_tasks.park(tx, task, problem, delay, hung), full=hung, ids=(task.run.id,)
+        )
 
     async def take_activities(self, queues: Sequence[str], limit: int) -> list[ActivityLease]:
         find = partial(activities.take, queues=queues, limit=limit)
         return await self._link.find(ACTIVITIES, find, activities.give_back)
 
     async def settle(self, results: Sequence[Settled]) -> None:
-        await self._link.write(lambda tx: activities.settle(tx, results))
+        ids = tuple(result.lease.task.id for result in results)
+        await self._link.write(lambda tx: activities.settle(tx, results), ids=ids)
 
     async def heartbeat(self, lease: ActivityLease, details: Json | None) -> bool:
-        return await self._link.write(lambda tx: activities.heartbeat(tx, lease, details))
+        return await self._link.write(lambda tx: activities.heartbeat(tx, lease, details), light=True)
 
     async def outbox(self, limit: int) -> list[Outgoing]:
         return await self._link.find(OUTBOX, partial(deliveries.take, limit=limit), deliveries.give_back)
 
     async def delivered(self, entry: Outgoing, reply: Mail | None) -> None:
-        await self._link.write(lambda tx: deliveries.delivered(tx, entry, reply))
+        await self._link.write(lambda tx: deliveries.delivered(tx, entry, reply), ids=(entry.id,))
 
     async def give_back(self, entries: Sequence[Outgoing]) -> None:
         await self._link.write(lambda tx: deliveries.give_back(tx, entries))
@@ -98,30 +106,31 @@ class SqlStore:
     async def start(self, new: NewRun, request: StartRequest) -> Started:
         for mail in new.mails:
             check(mail.body, self.options.payload, f"the input of {request.id}")
-        return await self._link.write(lambda tx: requests.start(tx, new, request), full=True)
+        ids = (request.id, request.name) if request.name else (request.id,)
+        return await self._link.write(lambda tx: requests.start(tx, new, request), full=True, ids=ids)
 
     async def post(self, id: str, mail: Mail) -> bool:
         check(mail.body, self.options.payload, f"a message to {id}")
-        return await self._link.write(lambda tx: requests.post(tx, id, mail), full=True)
+        return await self._link.write(lambda tx: requests.post(tx, id, mail), full=True, ids=(id,))
 
     async def terminate(self, id: str, outcome: Json, run_id: str = "", request: str = "") -> bool:
         return await self._link.write(
-            lambda tx: requests.terminate(tx, id, outcome, run_id, request), full=True
+            lambda tx: requests.terminate(tx, id, outcome, run_id, request), full=True, ids=(id,)
         )
 
     async def time_out(self, id: str, run_id: str, outcome: Json, following: NewRun | None) -> bool:
         return await self._link.write(
-            lambda tx: requests.time_out(tx, id, run_id, outcome, following), full=True
+            lambda tx: requests.time_out(tx, id, run_id, outcome, following), full=True, ids=(id,)
         )
 
     async def watch(self, id: str, watcher: Watcher) -> bool:
-        return await self._link.write(lambda tx: requests.watch(tx, id, watcher), full=True)
+        return await self._link.write(lambda tx: requests.watch(tx, id, watcher), full=True, ids=(id,))
 
     async def unwatch(self, id: str, pid: str) -> None:
-        await self._link.write(lambda tx: requests.unwatch(tx, id, pid), full=True)
+        await self._link.write(lambda tx: requests.unwatch(tx, id, pid), full=True, ids=(id,))
 
     async def release(self, id: str) -> bool:
-        return await self._link.write(lambda tx: requests.release(tx, id), full=True)
+        return await self._link.write(lambda tx: requests.release(tx, id), full=True, ids=(id,))
 
     async def describe(self, id: str, run_id: str = "") -> Description | None:
         return await self._link.read(lambda tx: views.describe(tx, id, run_id))
@@ -141,7 +150,7 @@ class SqlStore:
 
     async def changed(self, id: str, run_id: str, length: int) -> None:
         link = self._link
-        link.listen()
+        await link.listen()
         while True:
             news = link.waiting.expect_run(run_id, length)
             try:
@@ -160,7 +169,7 @@ class SqlStore:
         return await self._link.read(lambda tx: insight.pending(tx, id, run_id))
 
     async def beat(self, worker: Worker, ns: int) -> None:
-        await self._link.write(lambda tx: insight.beat(tx, worker, ns))
+        await self._link.write(lambda tx: insight.beat(tx, worker, ns), light=True)
 
     async def workers(self) -> list[Worker]:
         return await self._link.read(insight.workers)
@@ -185,14 +194,14 @@ class SqlStore:
     async def register(self, name: str, pid: str) -> bool:
         if pid.startswith("@"):
             await self._link.join()
-        return await self._link.write(lambda tx: names.register(tx, name, pid), full=True)
+        return await self._link.write(lambda tx: names.register(tx, name, pid), full=True, ids=(name,))
 
     async def lookup(self, name: str) -> str | None:
-        # Runs after this process's earlier operations, so the name of a process that has ended is already free.
-        return await self._link.write(lambda tx: names.lookup(tx, name))
+        # After what this process has asked for before: the name of a process that has ended is free.
+        return await self._link.write(lambda tx: names.lookup(tx, name), light=True)
 
     async def unregister(self, name: str, pid: str = "") -> bool:
-        return await self._link.write(lambda tx: names.unregister(tx, name, pid), full=True)
+        return await self._link.write(lambda tx: names.unregister(tx, name, pid), full=True, ids=(name,))
 
     # --- nodes ------------------------------------------------------------------------------
 

@@ -78,7 +78,8 @@ class StoreInsight(abc.ABC):
     async def release(self, id: str) -> None:
         if not await self.store.release(id):
             await self.describe(id)
-            raise Error(f"{id} has nothing that is parked", NOT_FOUND, retryable=False)
+            what = f"{id} has nothing that is parked or waits for a retry"
+            raise Error(what, NOT_FOUND, retryable=False)
 
     async def pending(self, id: str, run_id: str = "") -> Pending:
         found = await self._of_store(id, run_id)

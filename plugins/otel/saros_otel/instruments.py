@@ -66,10 +66,11 @@ class Instruments:
 
     def add(self, name: str, labels: Labels, change: float) -> None:
         """Change a gauge whose values are kept here; `labels` are sorted."""
-        key = name, *labels.items()
+        given = tuple(labels.items())
+        key = name, *given
         if key not in self._sums:
             self._sums[key] = 0.0
-            self._gauges[name][key[1:]] = partial(self._sums.__getitem__, key)
+            self._gauges[name][given] = partial(self._sums.__getitem__, key)
         self._sums[key] += change
 
     def replace(self, name: str, values: Mapping[Key, float]) -> None:

@@ -68,6 +68,10 @@ class SteadyClock:
             self._ahead = steady + max(0, wall - before) - here
         self._save(tx, wall)
 
+    def wall(self) -> int:
+        """The time of day, in nanoseconds since 1970."""
+        return time.time_ns()
+
     def save(self, tx: Transaction) -> None:
         """Store the two clocks' current readings, which `load` needs after a restart of the machine."""
         if steady_ns() - self._saved >= SAVE_NS:

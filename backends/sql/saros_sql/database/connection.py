@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from saros.model.errors import Error
 
+from .operations import Ended, Operation
 from .transaction import Touched, Transaction
+
+
+class Refused(Exception):
+    """There is no transaction now, for whatever operations."""
+
+    def __init__(self, error: Error) -> None:
+        self.error = error
+
+
+class Unsure(Exception):
+    """Nobody knows yet whether a commit has happened.
+
+    :ivar token: names it to the connection.
+    :ivar done: the results of its operations.
+    """
+
+    def __init__(self, error: Error, token: str) -> None:
+        self.error, self.token = error, token
+        self.done: list[Ended] = []
 
 
 class Connection(Protocol):
@@ -14,11 +35,10 @@ class Connection(Protocol):
 
     failures: tuple[type[Exception], ...]
 
-    def begin(self, full: bool) -> Transaction:
-        """Begin a transaction.
+    def begin(self, operations: Sequence[Operation]) -> Transaction:
+        """Begin a transaction for operations, which say what it locks and whether it has to be on the disk.
 
-        :param full: a commit returns only once the data is on the disk.
-        :raises Error: UNAVAILABLE when other processes keep the database locked for too long.
+        :raises Refused: UNAVAILABLE when others keep it from that for too long.
         """
         ...
 
@@ -34,10 +54,23 @@ class Connection(Protocol):
         """Roll back to the savepoint and release it."""
         ...
 
-    def commit(self) -> None: ...
+    def commit(self) -> None:
+        """:raises Unsure: when it may have happened, or not."""
+        ...
+
+    def happened(self, unsure: Unsure) -> bool | None:
+        """Whether a commit has happened; None while that is not to be known."""
+        ...
 
     def rollback(self) -> None:
         """Roll back the transaction, if one is open. Never raises."""
+        ...
+
+    def passes(self, failure: Exception, begun: float) -> bool:
+        """Whether a transaction that failed, and changed nothing, is likely to succeed now.
+
+        :param begun: when it was tried first, by `time.monotonic`.
+        """
         ...
 
     def explain(self, failure: Exception) -> Error:

@@ -28,17 +28,18 @@ WAITING: Final = {
 class Info(NamedTuple):
     """What a database contains. Sizes are in bytes.
 
-    :ivar free: the size that `vacuum` returns to the disk.
-    :ivar waiting: the number of pending items of each kind.
-    :ivar sessions: the number of processes that use it or did so until just now.
-    :ivar damage: the findings of the integrity check; None if there was no check, empty if there is no damage.
+    :ivar log: of a file of SQLite; None on a server.
+    :ivar free: what `vacuum` gives back; None where that is not known.
+    :ivar waiting: what waits to be done, and how much of it.
+    :ivar sessions: processes that work on it, or have until just now.
+    :ivar damage: what an integrity check found; None when it was not made, empty when all is well.
     """
 
     path: str
     schema: int
     size: int
-    log: int
-    free: int
+    log: int | None
+    free: int | None
     executions: dict[str, int]
     waiting: dict[str, int]
     sessions: int
@@ -142,12 +143,8 @@ def migrate(options: Options) -> tuple[int, int]:
         raw.execute("BEGIN IMMEDIATE")
         try:
             _check_idle(raw, options)
-            for version in range(before, VERSION):
-                if version not in MIGRATIONS:
-                    raise Error(
-                        f"schema {version} has no migration to a newer one", INTERNAL, retryable=False
-                    )
-                for statement in statements(MIGRATIONS[version]):
+            for text in steps(before):
+                for statement in statements(text):
                     raw.execute(statement)
             raw.execute(f"PRAGMA user_version = {VERSION}")
             raw.execute("COMMIT")
@@ -156,6 +153,17 @@ def migrate(options: Options) -> tuple[int, int]:
                 raw.execute("ROLLBACK")
             raise
         return before, VERSION
+
+
+def steps(before: int) -> list[str]:
+    """What leads from a version of the schema to this one.
+
+    :raises Error: INTERNAL when there is no way.
+    """
+    for version in range(before, VERSION):
+        if version not in MIGRATIONS:
+            raise Error(f"there is no way from schema {version} to a newer one", INTERNAL, retryable=False)
+    return [MIGRATIONS[version] for version in range(before, VERSION)]
 
 
 def _check_idle(raw: sqlite3.Connection, options: Options) -> None:

@@ -12,7 +12,7 @@ from saros.model.errors import INVALID, NOT_FOUND, PERMISSION_DENIED, Error
 from ..options import Options
 from .boot import SteadyClock
 from .schema import TABLES, VERSION, statements
-from .sqlite import SqliteConnection, SqliteTransaction, explain
+from .sqlite import SqliteConnection, explain
 
 APPLICATION: Final = 0x5361726F
 """The application id in the header of a Saros database: "Saro"."""
@@ -169,8 +169,8 @@ def _use_log(raw: sqlite3.Connection, options: Options) -> None:
 def _prepare(
     connection: SqliteConnection, raw: sqlite3.Connection, options: Options, clock: SteadyClock
 ) -> None:
-    """Create the tables, unless another process has just done so, and read the clock."""
-    transaction: SqliteTransaction = connection.begin(True)
+    """Make the tables, if another process has not done so meanwhile, and read the clock."""
+    transaction = connection.begun(True)
     try:
         if raw.execute("PRAGMA user_version").fetchone()[0] == 0:
             make_tables(raw)

@@ -6,13 +6,15 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from saros.model.errors import INTERNAL, INVALID, NOT_FOUND, PERMISSION_DENIED, UNAVAILABLE, Error
 
 from ..options import Options
 from .boot import SteadyClock
+from .connection import Refused, Unsure
+from .operations import Operation
 from .transaction import EVERYTHING, Touched, Transaction
 
 SHORTEST_S: Final = 0.0002
@@ -37,9 +39,6 @@ class SqliteTransaction(Transaction):
 
     def many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
         self._executemany(sql, rows)
-
-    def lock(self, name: str) -> None:
-        pass  # SQLite has only one writer at a time
 
     def token(self) -> str:
         return f"{self.owner}:{os.urandom(8).hex()}"
@@ -67,7 +66,15 @@ class SqliteConnection:
         self._file = identity(options.path)
         self._version = 0
 
-    def begin(self, full: bool) -> SqliteTransaction:
+    def begin(self, operations: Sequence[Operation]) -> SqliteTransaction:
+        try:
+            return self.begun(any(operation.full for operation in operations))
+        except sqlite3.Error as exc:
+            raise Refused(self.explain(exc)) from exc
+        except Error as exc:
+            raise Refused(exc) from exc
+
+    def begun(self, full: bool) -> SqliteTransaction:
         self._check_file()
         if self._reads:
             self._execute("BEGIN")
@@ -125,6 +132,12 @@ class SqliteConnection:
                 self._execute("ROLLBACK")
         except sqlite3.Error:  # the transaction has already ended
             pass
+
+    def happened(self, unsure: Unsure) -> bool | None:
+        return False  # it always tells
+
+    def passes(self, failure: Exception, begun: float) -> bool:
+        return False
 
     def explain(self, failure: Exception) -> Error:
         return explain(failure, self._options)

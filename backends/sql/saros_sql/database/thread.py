@@ -8,58 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import queue
 import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 from saros.model.errors import UNAVAILABLE, Error
 
-from .connection import Connection
+from .connection import Connection, Refused, Unsure
+from .operations import Ended, Operation, is_over, look, settle
 from .transaction import Touched, Transaction
 
 T = TypeVar("T")
-log = logging.getLogger("saros.sql")
 
 TURN_S: Final = 0.0005
 """Python's thread switch interval. Each statement releases Python's lock and must reacquire it: with the default of
 5 ms, a busy event loop would delay a transaction by that much at every statement."""
 MOST: Final = 200
-"""The most operations in one transaction; further ones wait for its end."""
-
-
-class Operation(NamedTuple):
-    """One operation for a thread.
-
-    :ivar call: the function to run within a transaction.
-    :ivar full: whether its changes must be on the disk before the caller gets the result.
-    :ivar undo: undoes the operation if its caller no longer waits; gets the result.
-    :ivar topic: an operation with an empty result waits until something of this topic has changed.
-    """
-
-    call: Callable[[Transaction], Any]
-    full: bool
-    future: asyncio.Future[Any] | None
-    undo: Callable[[Transaction, Any], None] | None = None
-    topic: int = 0
-
-
-class _Ended:
-    """The outcome of an operation: its result, or the exception that it raised."""
-
-    __slots__ = ("error", "operation", "result")
-
-    @property
-    def waits(self) -> bool:
-        """Whether the operation has found nothing yet and must be tried again."""
-        return bool(self.operation.topic) and self.error is None and not self.result
-
-    def __init__(self, operation: Operation, result: Any = None, error: Exception | None = None) -> None:
-        self.operation, self.result, self.error = operation, result, error
+"""Operations of one transaction: others wait for its end."""
+AGAIN_S: Final = 0.005
+"""After which it looks again for what another store has locked."""
 
 
 class DatabaseThread:
@@ -85,9 +55,13 @@ class DatabaseThread:
         self.pause = 1.0
         """The idle time, in seconds, after which the thread checks for changes by other processes."""
         self.beat: tuple[float, Callable[[Transaction], object]] | None = None
-        """An interval in seconds, and a function that the thread runs that often; None for nothing."""
+        """What it does every so many seconds."""
+        self.looked: Callable[[], None] = lambda: None
+        """Called whenever it has looked what others have done."""
         self._next_beat = self._next_look = 0.0
         self._waiting: list[Operation] = []  # operations that have found nothing yet
+        self._again = 0  # topics of which others have locked something
+        self._unsure: list[Unsure] = []
 
     async def open(self) -> None:
         """:raises Error: if the connection cannot be opened."""
@@ -105,6 +79,8 @@ class DatabaseThread:
         full: bool = False,
         undo: Callable[[Transaction, T], None] | None = None,
         topic: int = 0,
+        ids: tuple[str, ...] = (),
+        light: bool = False,
     ) -> T:
         """Run an operation and return its result. An operation that has begun continues if the caller is cancelled.
 
@@ -116,12 +92,13 @@ class DatabaseThread:
         if self._closed or self._loop is None:
             raise Error("the database is closed", UNAVAILABLE)
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(Operation(call, full, future, undo, topic))
+        self._queue.put(Operation(call, full, future, undo, topic, ids, light))
         return await future
 
-    def look(self, topics: int) -> None:
-        """Retry the operations that wait for these topics, because other processes may have changed something."""
-        self._queue.put(Operation(partial(_look, topics), False, None))
+    def post(self, operation: Operation) -> None:
+        """Have something done for whose result nobody waits. Any thread may."""
+        if not self._closed:
+            self._queue.put(operation)
 
     async def close(self) -> None:
         """End the thread after it has run all pending operations."""
@@ -138,9 +115,9 @@ class DatabaseThread:
             connection = self._connect()
         except Exception as exc:
             failure = exc
-            self._answer(lambda: _settle(self._opened, error=failure))
+            self._answer(lambda: settle(self._opened, error=failure))
             return
-        self._answer(lambda: _settle(self._opened))
+        self._answer(lambda: settle(self._opened))
         try:
             while self._step(connection):
                 pass
@@ -153,8 +130,9 @@ class DatabaseThread:
         now = time.monotonic()
         if self.beat is not None and goes_on and now >= self._next_beat:
             self._next_beat = now + self.beat[0]
-            operations.append(Operation(self.beat[1], False, None))
+            operations.append(Operation(self.beat[1], light=True))
         if operations:
+            self._ask_again(connection)
             self._batch(connection, operations)
         if goes_on and now >= self._next_look:
             self._next_look = now + self.pause
@@ -170,19 +148,23 @@ class DatabaseThread:
         except connection.failures as exc:
             self._fail_waiting(connection.explain(exc))
         else:
+            self.looked()
             if changed is not None:
                 self._heard(changed)
 
     def _fail_waiting(self, error: Error) -> None:
         waiting, self._waiting = self._waiting, []
-        ended = [_Ended(each, error=error) for each in waiting]
+        ended = [Ended(each, error=error) for each in waiting]
         self._answer(lambda: self._settle_all(ended))
 
     def _collect(self) -> tuple[list[Operation], bool]:
         operations: list[Operation] = []
         try:
             until = self._next_look if self.beat is None else min(self._next_look, self._next_beat)
-            first = self._queue.get(timeout=max(0.001, min(self.pause, until - time.monotonic())))
+            wait = min(self.pause, until - time.monotonic())
+            if self._again:
+                wait = min(wait, AGAIN_S)
+            first = self._queue.get(timeout=max(0.001, wait))
             while True:
                 if first is None:
                     return operations, False
@@ -192,43 +174,62 @@ class DatabaseThread:
                 first = self._queue.get_nowait()
         except queue.Empty:
             pass
+        if self._again:
+            operations.append(look(self._again))
         return operations, True
 
     def _batch(self, connection: Connection, operations: list[Operation]) -> None:
-        try:
-            transaction = connection.begin(any(operation.full for operation in operations))
-        except Exception as exc:
-            self._fail(connection, operations, exc)
+        """Run operations in one transaction; if that fails, each in its own: perhaps it is the fault of one."""
+        begun = time.monotonic()
+        while True:
+            try:
+                self._transact(connection, operations)
+                return
+            except Unsure as exc:
+                self._unsure.append(exc)
+                self._fail(connection, operations, exc.error)
+                return
+            except Refused as exc:
+                self._fail(connection, operations, exc.error)
+                return
+            except Exception as exc:
+                connection.rollback()
+                if connection.passes(exc, begun):
+                    continue
+                if len(operations) == 1:
+                    self._fail(connection, operations, exc)
+                    return
+            for each in operations:
+                self._batch(connection, [each])
             return
+
+    def _transact(self, connection: Connection, operations: list[Operation]) -> None:
+        transaction = connection.begin(operations)
+        ended = [self._one(connection, transaction, each, len(operations) > 1) for each in operations]
+        waiting = [*self._waiting, *(each.operation for each in ended if each.waits)]
+        found = self._find(connection, transaction, waiting)
+        done = [*(each for each in ended if not each.waits), *found]
         try:
-            ended = [self._one(connection, transaction, each, len(operations) > 1) for each in operations]
-            waiting = [*self._waiting, *(each.operation for each in ended if each.waits)]
-            found = self._find(connection, transaction, waiting)
             connection.commit()
-        except Exception as exc:
-            connection.rollback()
-            if len(operations) > 1:  # perhaps only one of them is to blame
-                for each in operations:
-                    self._batch(connection, [each])
-            else:
-                self._fail(connection, operations, exc)
-            return
-        self._waiting = [each for each in waiting if not _is_over(each, found)]
+        except Unsure as exc:
+            exc.done = done
+            raise
+        self._again = transaction.passed_over
+        self._waiting = [each for each in waiting if not is_over(each, found)]
         if transaction.touched:
             self._told(transaction.touched)
-        done = [*(each for each in ended if not each.waits), *found]
         if done:
             self._answer(lambda: self._settle_all(done))
 
     def _find(
         self, connection: Connection, transaction: Transaction, waiting: list[Operation]
-    ) -> list[_Ended]:
-        """Retry operations whose topics have changed. What they find is leased at once, and needs no wake-up."""
+    ) -> list[Ended]:
+        """Try what waits for what the transaction has changed. What is found at once concerns nobody else."""
         touched = transaction.touched
         topics = touched.topics | transaction.looked
         if not topics:
             return []
-        found: list[_Ended] = []
+        found: list[Ended] = []
         for each in waiting:
             if each.topic & topics and each.future is not None and not each.future.done():
                 ended = self._one(connection, transaction, each, True)
@@ -240,13 +241,24 @@ class DatabaseThread:
 
     def _fail(self, connection: Connection, operations: list[Operation], exc: Exception) -> None:
         error = connection.explain(exc) if isinstance(exc, connection.failures) else exc
-        self._answer(lambda: self._settle_all([_Ended(each, error=error) for each in operations]))
+        self._answer(lambda: self._settle_all([Ended(each, error=error) for each in operations]))
+
+    def _ask_again(self, connection: Connection) -> None:
+        """Ask what has become of commits of which that was not to be known, and undo what nobody has heard of."""
+        for unsure in self._unsure[:]:
+            happened = connection.happened(unsure)
+            if happened is None:
+                return
+            self._unsure.remove(unsure)
+            for each in unsure.done if happened else ():
+                if (undone := each.undone()) is not None:
+                    self._queue.put(undone)
 
     def _one(
         self, connection: Connection, transaction: Transaction, operation: Operation, shares: bool
-    ) -> _Ended:
+    ) -> Ended:
         if not shares:
-            return _Ended(operation, operation.call(transaction))
+            return Ended(operation, operation.call(transaction))
         connection.save()
         try:
             result = operation.call(transaction)
@@ -254,9 +266,9 @@ class DatabaseThread:
             raise
         except Exception as exc:
             connection.undo()
-            return _Ended(operation, error=exc)
+            return Ended(operation, error=exc)
         connection.keep()
-        return _Ended(operation, result)
+        return Ended(operation, result)
 
     # --- the event loop ---------------------------------------------------------------------
 
@@ -265,36 +277,8 @@ class DatabaseThread:
         with contextlib.suppress(RuntimeError):  # the event loop has ended, so nobody waits
             self._loop.call_soon_threadsafe(call)
 
-    def _settle_all(self, ended: list[_Ended]) -> None:
+    def _settle_all(self, ended: list[Ended]) -> None:
         for each in ended:
-            operation = each.operation
-            if operation.future is None:
-                if each.error is not None:
-                    log.warning("%s", each.error)
-            elif not operation.future.done():
-                _settle(operation.future, each.result, each.error)
-            elif operation.undo is not None and each.error is None and not self._closed:
-                undo, result = operation.undo, each.result
-                self._queue.put(Operation(partial(_undo, undo, result), False, None))
-
-
-def _look(topics: int, transaction: Transaction) -> None:
-    transaction.looked |= topics
-
-
-def _is_over(operation: Operation, found: list[_Ended]) -> bool:
-    future = operation.future
-    return future is None or future.done() or any(each.operation is operation for each in found)
-
-
-def _undo(undo: Callable[[Transaction, Any], None], result: Any, transaction: Transaction) -> None:
-    undo(transaction, result)
-
-
-def _settle(future: asyncio.Future[Any], result: Any = None, error: Exception | None = None) -> None:
-    if future.done():
-        return
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(result)
+            undone = each.settle()
+            if undone is not None:
+                self.post(undone)

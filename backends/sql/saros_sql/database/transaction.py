@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -50,6 +50,13 @@ class Touched(msgspec.Struct, array_like=True):
     def changed(self, run_id: str, length: int) -> None:
         self.runs[run_id] = length
 
+    def add(self, more: Touched) -> None:
+        self.topics |= more.topics
+        self.unknown = self.unknown or more.unknown
+        self.runs.update(more.runs)
+        if more.due is not None:
+            self.alarm(more.due)
+
     def cut(self) -> Touched:
         """Return as much of it as fits into one datagram."""
         if len(self.runs) <= MOST_RUNS:
@@ -62,9 +69,11 @@ class Transaction(abc.ABC):
 
     :ivar owner: the session of this store, which owns its leases.
     :ivar now: the time of day, in nanoseconds since 1970.
-    :ivar steady: the database's steady clock, in nanoseconds; only differences between its values have a meaning.
-    :ivar touched: the changes of this transaction.
-    :ivar looked: topics in which other processes may have changed something.
+    :ivar steady: the database's steady clock, in nanoseconds; only differences mean something.
+    :ivar touched: what the transaction changes.
+    :ivar looked: topics of which others may have changed something.
+    :ivar lasting: it has to be on the disk, for no store would notice that it is lost.
+    :ivar passed_over: topics of which something was left to others, who had locked it just then.
     """
 
     owner: str
@@ -72,11 +81,11 @@ class Transaction(abc.ABC):
     steady: int
     touched: Touched
     looked: int = 0
+    passed_over: int = 0
+    lasting: bool = False
 
     skip_locked: str = ""
-    """The end of a SELECT of rows to lease; it skips rows that another transaction has locked."""
-    for_update: str = ""
-    """The end of a SELECT of rows to change."""
+    """Ends a SELECT of rows to lease: others' are left out."""
 
     def by_the_day(self, steady: int) -> int:
         """Convert a time of the steady clock to the time of day."""
@@ -104,10 +113,24 @@ class Transaction(abc.ABC):
                 topics &= ~topic
         return topics
 
-    @abc.abstractmethod
-    def lock(self, name: str) -> None:
-        """Lock a name until this transaction ends; wait while another transaction holds it."""
-        ...
+    def lock(self, *names: str) -> None:
+        """Wait for other transactions that have locked one of the names, until this one ends.
+
+        Whoever changes anything of an execution, or a registered name, has locked its id, or that name. A database
+        with one writer needs no locks.
+        """
+        return
+
+    def claim(self, ids: Sequence[str], topic: int = 0) -> set[str]:
+        """Lock those of the names that no other transaction has locked.
+
+        :param topic: of it, the other ones are looked for again soon.
+        """
+        return set(ids)
+
+    def absent(self, owners: Sequence[str]) -> list[str]:
+        """Those of the sessions whose processes are not connected to the database, where it tells that."""
+        return []
 
     @abc.abstractmethod
     def token(self) -> str:
@@ -118,3 +141,15 @@ class Transaction(abc.ABC):
 def marks(values: Iterable[Any]) -> str:
     """Return the SQL placeholders for a list of values."""
     return ", ".join("?" for _ in values)
+
+
+def oldest(
+    tx: Transaction, columns: str, table: str, key: str, queues: Sequence[str], limit: int, end: str = ""
+) -> list[tuple[Any, ...]]:
+    """Rows of a table of tasks that are ready in these queues; the longest ready first."""
+    return tx.all(
+        f"SELECT {columns} FROM {table} WHERE ready IS NOT NULL AND task_queue IN ({marks(queues)})"
+        f" ORDER BY ready, {key} LIMIT ?{end}",
+        *queues,
+        limit,
+    )

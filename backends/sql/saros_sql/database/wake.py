@@ -120,8 +120,8 @@ class Wakers:
                 break
             count += 1
             try:
-                _add(heard, _decode(message))
-            except msgspec.MsgspecError:  # from another version: check everything
+                heard.add(_decode(message))
+            except msgspec.MsgspecError:  # of another version: look for everything
                 heard.unknown = True
         if count >= FULL:
             heard.unknown = True
@@ -139,12 +139,4 @@ class Wakers:
             self._sender.close()
             self._sender = None
         with contextlib.suppress(OSError):
-            os.rmdir(self.folder)  # fails unless this was the last socket
-
-
-def _add(heard: Touched, more: Touched) -> None:
-    heard.topics |= more.topics
-    heard.runs.update(more.runs)
-    heard.unknown = heard.unknown or more.unknown
-    if more.due is not None:
-        heard.alarm(more.due)
+            os.rmdir(self.folder)  # if it was the last one

@@ -15,7 +15,7 @@ from saros.model.errors import CANCELED, ErrorData
 from saros.model.records import DONE, Outcome, pack
 from saros.model.values import Json
 
-from ..database.transaction import ACTIVITIES, Transaction, marks
+from ..database.transaction import ACTIVITIES, Transaction, oldest
 from . import lifecycle
 from .lifecycle import RETRY
 
@@ -66,13 +66,8 @@ def ask(tx: Transaction, run: int, ref: int, run_id: str) -> None:
 
 
 def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[ActivityLease]:
-    """Lease activities that are ready, those that wait longest first."""
-    rows = tx.all(
-        "SELECT seq, task, attempt, heartbeat FROM activities"
-        f" WHERE ready IS NOT NULL AND task_queue IN ({marks(queues)}) ORDER BY ready, seq LIMIT ?{tx.skip_locked}",
-        *queues,
-        limit,
-    )
+    """Lease activities for an attempt; the longest ready first."""
+    rows = oldest(tx, "seq, task, attempt, heartbeat", "activities", "seq", queues, limit, end=tx.skip_locked)
     leases: list[ActivityLease] = []
     taken: list[tuple[Any, ...]] = []
     for seq, blob, attempt, heartbeat in rows:
@@ -112,6 +107,7 @@ def settle(tx: Transaction, results: Iterable[Settled]) -> None:
     """See `Store.settle`."""
     for lease, outcome, retry_in in results:
         task = lease.task
+        tx.lock(task.id)
         row = tx.one(_LEASED, task.run_id, task.ref, lease.token)
         if row is None:
             continue
@@ -131,6 +127,20 @@ def settle(tx: Transaction, results: Iterable[Settled]) -> None:
                 continue
         drop(tx, run, task.ref)
         lifecycle.post(tx, run, Mail(DONE, task.ref, outcome, task.run_id))
+
+
+def hurry(tx: Transaction, run: int) -> bool:
+    """Attempt now what waits for a retry; False if nothing does."""
+    tx.run("DELETE FROM deadlines WHERE run = ? AND guard = ?", run, RETRY)
+    hurried = tx.run(
+        "UPDATE activities SET ready = ?, next_attempt = NULL WHERE run = ? AND next_attempt IS NOT NULL"
+        " AND ready IS NULL AND token IS NULL AND aside = 0",
+        tx.steady,
+        run,
+    )
+    if hurried:
+        tx.touched.topics |= ACTIVITIES
+    return bool(hurried)
 
 
 def heartbeat(tx: Transaction, lease: ActivityLease, details: Json | None) -> bool:

@@ -13,6 +13,8 @@ from saros.model.search import parse_time
 from ..database.transaction import Transaction
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+LONGEST_TEXT: Final = 256
+"""Characters of a text that are found by an index; PostgreSQL's holds less than 2,704 bytes of a row."""
 _MICROSECOND: Final = dt.timedelta(microseconds=1)
 
 
@@ -27,10 +29,10 @@ def index(tx: Transaction, run: int, search: Mapping[str, msgspec.Raw]) -> None:
 
 
 def columns(value: Any) -> tuple[str | None, float | None, int | None]:
-    """Return a value as text, number and time, each None where it does not apply."""
+    """A value as (the beginning of) a text, as a number, and as a time."""
     if isinstance(value, str):
         time = parse_time(value)
-        text = value.replace("\0", "\ufffd")  # PostgreSQL does not store NUL in text
+        text = value[:LONGEST_TEXT].replace("\0", "\ufffd")  # PostgreSQL has no text with a zero
         return text, None, None if time is None else micros(time)
     try:
         return None, float(value), None

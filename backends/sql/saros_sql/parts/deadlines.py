@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from saros.interfaces.signals import Mail
 from saros.interfaces.timers import TO_CLOSE, TO_RUN, TO_START
 from saros.model.execution import TIME_OUT, TIMED_OUT
 
-from ..database.transaction import ACTIVITIES, Transaction
+from ..database.transaction import ACTIVITIES, Transaction, marks
 from . import activities, lifecycle
 from .lifecycle import FREE, LIMIT, LIMIT_AGAIN, RETRY, WAKE, Found
 
 MOST: Final = 100
-"""The most deadlines that one transaction fires; a longer one would hold up others."""
+"""Of one transaction, which holds up others."""
+AGAIN_NS: Final = 10_000_000
+"""After which those are fired whose executions others have locked just now."""
 
 
 class Fired(NamedTuple):
@@ -34,16 +38,40 @@ class _Due(NamedTuple):
 def fire(tx: Transaction) -> Fired:
     """Fire all due deadlines, ordered by time, those of equal time in the order in which they were set."""
     rows = tx.all(
-        "SELECT seq, run, ref, guard, op, mail_ref, body, mail_run_id FROM deadlines"
-        f" WHERE due <= ? ORDER BY due, seq LIMIT ?{tx.skip_locked}",
+        "SELECT runs.id, seq, deadlines.run, ref, guard, op, mail_ref, body, mail_run_id FROM deadlines"
+        " JOIN runs ON runs.run = deadlines.run WHERE due <= ? ORDER BY due, seq LIMIT ?",
         tx.steady,
         MOST,
     )
-    for seq, run, ref, guard, *mail in rows:
-        if tx.run("DELETE FROM deadlines WHERE seq = ?", seq):  # else an earlier deadline has cleared it
-            _fire(tx, _Due(seq, run, ref, guard, Mail(*mail)))
+    free = tx.claim([row[0] for row in rows])
+    fired = [row[1:] for row in rows if row[0] in free]
+    due = [_Due(seq, run, ref, guard, Mail(*mail)) for seq, run, ref, guard, *mail in fired]
+    for guarded, group in itertools.groupby(due, lambda each: each.guard in _GUARDS):
+        if guarded:
+            for each in group:
+                if tx.run(
+                    "DELETE FROM deadlines WHERE seq = ?", each.seq
+                ):  # else an earlier one has cleared it
+                    _fire(tx, each)
+        else:
+            _post(tx, list(group))
     row = tx.one("SELECT due FROM deadlines ORDER BY due LIMIT 1")
-    return Fired(len(rows), None if row is None else row[0])
+    if row is None:
+        return Fired(len(fired), None)
+    return Fired(len(fired), row[0] if len(fired) == len(rows) else tx.steady + AGAIN_NS)
+
+
+_GUARDS: Final = frozenset((WAKE, RETRY, LIMIT, LIMIT_AGAIN, TO_RUN, TO_START, TO_CLOSE))
+
+
+def _post(tx: Transaction, dues: Sequence[_Due]) -> None:
+    """Fire deadlines that only send mail, and so clear no others."""
+    numbers = [due.seq for due in dues]
+    left = {
+        seq
+        for (seq,) in tx.all(f"DELETE FROM deadlines WHERE seq IN ({marks(numbers)}) RETURNING seq", *numbers)
+    }
+    lifecycle.post_all(tx, [(due.run, due.mail) for due in dues if due.seq in left])
 
 
 def _fire(tx: Transaction, due: _Due) -> None:
@@ -61,13 +89,11 @@ def _fire(tx: Transaction, due: _Due) -> None:
             tx.touched.topics |= ACTIVITIES
     elif guard in (LIMIT, LIMIT_AGAIN, TO_RUN):
         _limit(tx, due)
-    elif guard in (TO_START, TO_CLOSE):
+    else:
         unless_taken = " AND token IS NULL" if guard == TO_START else ""
         if tx.one(f"SELECT 1 FROM activities WHERE run = ? AND ref = ?{unless_taken}", run, due.ref):
             activities.drop(tx, run, due.ref)
             lifecycle.post(tx, run, due.mail)
-    else:
-        lifecycle.post(tx, run, due.mail)
 
 
 def _limit(tx: Transaction, due: _Due) -> None:

@@ -20,7 +20,7 @@ from saros.model.execution import RUNNING
 from saros.model.records import pack
 
 from ..database.transaction import Transaction
-from .lifecycle import STARTING
+from .lifecycle import STARTING, one_run
 
 _task = msgspec.json.Decoder(ActivityTask).decode
 _failure = msgspec.json.Decoder(Failure | None).decode
@@ -39,10 +39,7 @@ _ACTIVITIES: Final = (
 
 def pending(tx: Transaction, id: str, run_id: str) -> Pending | None:
     """See `InsightStore.pending`."""
-    if run_id:
-        row = tx.one(f"{_RUN} WHERE runs.run_id = ? AND id = ?", run_id, id)
-    else:
-        row = tx.one(f"{_RUN} WHERE id = ? ORDER BY run DESC LIMIT 1", id)
+    row = one_run(tx, _RUN, id, run_id)
     if row is None:
         return None
     run, found_id, status, queue, held, ready, leased, since, failures, problem, parked, next_try, worker = (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -59,12 +59,20 @@ _FOUND: Final = "SELECT run, id, run_id, pid, status, request_id, held, began, l
 
 
 def find(tx: Transaction, id: str, run_id: str = "") -> Found | None:
-    """Return a run of an execution, by default the newest."""
+    """A run of an execution, to be changed; its newest by default."""
+    tx.lock(id)
+    row = one_run(tx, _FOUND, id, run_id)
+    return None if row is None else Found._make(row)
+
+
+def one_run(tx: Transaction, select: str, id: str, run_id: str) -> tuple[Any, ...] | None:
+    """The row of a run of an execution; of its newest by default.
+
+    :param select: a SELECT from `runs`, without a condition.
+    """
     if run_id:
-        row = tx.one(f"{_FOUND} WHERE run_id = ?{tx.for_update}", run_id)
-    else:
-        row = tx.one(f"{_FOUND} WHERE id = ? ORDER BY run DESC LIMIT 1{tx.for_update}", id)
-    return Found._make(row) if row is not None and row[1] == id else None
+        return tx.one(f"{select} WHERE runs.run_id = ? AND runs.id = ?", run_id, id)
+    return tx.one(f"{select} WHERE runs.id = ? ORDER BY runs.run DESC LIMIT 1", id)
 
 
 def find_running(tx: Transaction, id: str, run_id: str = "", request: str = "") -> Found | None:
@@ -72,8 +80,6 @@ def find_running(tx: Transaction, id: str, run_id: str = "", request: str = "") 
 
     With `request`, only a run that this start request created; a request that was not carried out yet is withdrawn.
     """
-    if request:
-        tx.lock(id)
     found = find(tx, id, run_id)
     if request and (found is None or found.request_id != request):
         if found is None or not tx.one(
@@ -109,6 +115,13 @@ def post(tx: Transaction, run: int, mail: Mail) -> None:
     schedule(tx, run)
 
 
+def post_all(tx: Transaction, mails: Sequence[tuple[int, Mail]]) -> None:
+    """Add mails to the inboxes of running runs; none of them is a request to cancel."""
+    tx.many(_POST, [(run, mail.run_id, mail.op, mail.ref, mail.body) for run, mail in mails])
+    for run in dict.fromkeys(run for run, _ in mails):
+        schedule(tx, run)
+
+
 def schedule(tx: Transaction, run: int) -> None:
     """Make a run with mail ready for a worker, unless a worker has it or it is held."""
     if tx.run(
@@ -130,15 +143,23 @@ _ARM: Final = (
     "INSERT INTO deadlines (due, run, ref, guard, mail_run_id, op, mail_ref, body)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_NO_MAIL: Final = Mail("", 0, b"")
 
 
 def arm(tx: Transaction, run: int, ref: int, guard: str, due: int, mail: Mail | None = None) -> None:
     """Set a deadline; `due` is by the database's steady clock."""
-    if mail is None:
-        tx.run(_ARM, due, run, ref, guard, "", "", 0, b"")
-    else:
-        tx.run(_ARM, due, run, ref, guard, mail.run_id, mail.op, mail.ref, mail.body)
-    tx.touched.alarm(due)
+    arm_all(tx, [(due, run, ref, guard, _NO_MAIL if mail is None else mail)])
+
+
+def arm_all(tx: Transaction, deadlines: Iterable[tuple[int, int, int, str, Mail]]) -> None:
+    """Set deadlines: `due`, run, ref, guard and mail of each."""
+    rows = [
+        (due, run, ref, guard, mail.run_id, mail.op, mail.ref, mail.body)
+        for due, run, ref, guard, mail in deadlines
+    ]
+    tx.many(_ARM, rows)
+    for due, *_ in rows:
+        tx.touched.alarm(due)
 
 
 # --- begin --------------------------------------------------------------------------------------

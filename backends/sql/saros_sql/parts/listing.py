@@ -14,7 +14,7 @@ from saros.model.execution import Description
 from saros.model.search import All, Condition, Node, matches, parse_time
 
 from ..database.transaction import Transaction
-from .attributes import columns, micros
+from .attributes import LONGEST_TEXT, columns, micros
 from .views import DESCRIPTION, description
 
 PAGE: Final = 200
@@ -122,7 +122,7 @@ def _attribute(node: Condition) -> Sql:
     if operator == "in":
         parts = [_value("=", item) for item in value]
     elif operator == "starts":
-        parts = [_starts("text", value)]
+        parts = [_starts("text", value[:LONGEST_TEXT])]
     elif operator in _LOOSE:
         parts = [_value(operator, value)]
     else:

@@ -19,13 +19,15 @@ def trim(tx: Transaction, retention: int) -> int:
         tx.steady - retention,
         MOST,
     )
-    for run, id in rows:
+    free = tx.claim([id for _, id in rows])
+    done = [row for row in rows if row[1] in free]
+    for run, id in done:
         for table in ("records", "attributes", "requests", "runs"):
             tx.run(f"DELETE FROM {table} WHERE run = ?", run)
         if tx.one("SELECT 1 FROM runs WHERE id = ? LIMIT 1", id) is None:
             tx.run("DELETE FROM mail_keys WHERE id = ?", id)
             tx.run("DELETE FROM withdrawn WHERE id = ?", id)
-    return len(rows)
+    return len(done)
 
 
 def trim_keys(tx: Transaction) -> None:

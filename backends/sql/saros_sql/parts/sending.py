@@ -13,7 +13,7 @@ from ..database.transaction import OUTBOX, Transaction
 _SEND_OUT: Final = (
     "INSERT INTO outbox (id, run_id, pid, ref, op, body, mail_key, watcher, lane, waits)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,"
-    " (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE lane <> '' AND lane = ? LIMIT 1) AS some))"
+    " (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE lane <> '' AND lane = ? LIMIT 1) AS others))"
 )
 """A new entry waits while its lane has other entries."""
 

@@ -33,11 +33,13 @@ def renew(tx: Transaction, lease: int, boot: str) -> bool:
     return False
 
 
-def silent(tx: Transaction, boot: str) -> tuple[dict[str, int], list[str]]:
-    """Return expired sessions with their end times, and sessions that began before a restart of the machine."""
+def silent(tx: Transaction, boot: str) -> tuple[dict[str, int], list[str], list[str]]:
+    """Sessions whose time is up, with the ends of that; those of a machine that was restarted since; those that are
+    not connected to the database any more."""
     rows = tx.all("SELECT owner, until, boot FROM sessions WHERE owner <> ?", tx.owner)
     over = {owner: until for owner, until, _ in rows if until < tx.steady}
-    return over, [owner for owner, _, other in rows if boot and other and other != boot]
+    foreign = [owner for owner, _, other in rows if boot and other and other != boot]
+    return over, foreign, tx.absent([owner for owner, _, _ in rows])
 
 
 def end(tx: Transaction, owners: Sequence[str], attempts: int, *, orderly: bool = False) -> int:
@@ -48,7 +50,12 @@ def end(tx: Transaction, owners: Sequence[str], attempts: int, *, orderly: bool 
     """
     if not owners:
         return 0
-    count = _runs(tx, owners, attempts, orderly) + _activities(tx, owners, attempts, orderly)
+    tx.lock(*owners)
+    ids = {
+        id for table in ("runs", "activities") for (id,) in tx.all(_leased(table, "runs.id", owners), *owners)
+    }
+    tx.lock(*ids)
+    count = _runs(tx, owners, attempts, orderly, ids) + _activities(tx, owners, attempts, orderly, ids)
     some = f"({marks(owners)})"
     if sent := tx.run(f"UPDATE outbox SET owner = NULL WHERE owner IN {some}", *owners):
         tx.touched.topics |= OUTBOX
@@ -66,8 +73,14 @@ def end(tx: Transaction, owners: Sequence[str], attempts: int, *, orderly: bool 
     return count
 
 
-def _runs(tx: Transaction, owners: Sequence[str], attempts: int, orderly: bool) -> int:
-    rows = tx.all(f"SELECT run, losses FROM runs WHERE owner IN ({marks(owners)})", *owners)
+def _leased(table: str, columns: str, owners: Sequence[str]) -> str:
+    joined = "" if table == "runs" else f" JOIN runs ON runs.run = {table}.run"
+    return f"SELECT {columns} FROM {table}{joined} WHERE {table}.owner IN ({marks(owners)})"
+
+
+def _runs(tx: Transaction, owners: Sequence[str], attempts: int, orderly: bool, ids: set[str]) -> int:
+    found = tx.all(_leased("runs", "runs.id, run, losses", owners), *owners)
+    rows = [row[1:] for row in found if row[0] in ids]
     for run, losses in rows:
         losses += not orderly
         if not orderly and losses >= attempts:
@@ -93,8 +106,10 @@ def _runs(tx: Transaction, owners: Sequence[str], attempts: int, orderly: bool) 
     return len(rows)
 
 
-def _activities(tx: Transaction, owners: Sequence[str], attempts: int, orderly: bool) -> int:
-    rows = tx.all(f"SELECT seq, run, losses FROM activities WHERE owner IN ({marks(owners)})", *owners)
+def _activities(tx: Transaction, owners: Sequence[str], attempts: int, orderly: bool, ids: set[str]) -> int:
+    columns = "runs.id, activities.seq, activities.run, activities.losses"
+    found = tx.all(_leased("activities", columns, owners), *owners)
+    rows = [row[1:] for row in found if row[0] in ids]
     for seq, run, losses in rows:
         losses += not orderly
         aside = not orderly and losses >= attempts
@@ -144,7 +159,11 @@ def send_node(tx: Transaction, node: str, mail: bytes) -> bool:
 def node_mail(tx: Transaction, node: str, limit: int) -> list[bytes]:
     rows = tx.all("SELECT seq, mail FROM node_mail WHERE node = ? ORDER BY seq LIMIT ?", node, limit)
     if rows:
-        tx.run("DELETE FROM node_mail WHERE node = ? AND seq <= ?", node, rows[-1][0])
+        tx.lasting = True
+        numbers = [
+            seq for seq, _ in rows
+        ]  # not all before the last: another sender's may have been added just now
+        tx.run(f"DELETE FROM node_mail WHERE seq IN ({marks(numbers)})", *numbers)
     return [mail for _seq, mail in rows]
 
 

@@ -9,7 +9,7 @@ from saros.model.execution import RUNNING, Description, HistoryPage, Record
 from saros.model.values import readable
 
 from ..database.transaction import CLOSED, Transaction
-from .lifecycle import read_raws, read_run
+from .lifecycle import one_run, read_raws, read_run
 
 DESCRIPTION: Final = (
     "SELECT runs.run, facts, status, close_time, length, size, search, memo, problem FROM runs"
@@ -41,10 +41,7 @@ def description(row: tuple[Any, ...]) -> Description:
 
 
 def describe(tx: Transaction, id: str, run_id: str) -> Description | None:
-    if run_id:
-        row = tx.one(f"{DESCRIPTION} WHERE run_id = ? AND id = ?", run_id, id)
-    else:
-        row = tx.one(f"{DESCRIPTION} WHERE id = ? ORDER BY run DESC LIMIT 1", id)
+    row = one_run(tx, DESCRIPTION, id, run_id)
     return None if row is None else description(row)
 
 
@@ -52,10 +49,7 @@ _RUN: Final = "SELECT run, facts, status, length, next_run_id FROM runs"
 
 
 def history(tx: Transaction, id: str, run_id: str, start: int, limit: int) -> HistoryPage | None:
-    if run_id:
-        row = tx.one(f"{_RUN} WHERE run_id = ? AND id = ?", run_id, id)
-    else:
-        row = tx.one(f"{_RUN} WHERE id = ? ORDER BY run DESC LIMIT 1", id)
+    row = one_run(tx, _RUN, id, run_id)
     if row is None:
         return None
     run, facts, status, length, following = row
@@ -72,6 +66,6 @@ def history(tx: Transaction, id: str, run_id: str, start: int, limit: int) -> Hi
 
 
 def length(tx: Transaction, id: str, run_id: str) -> int:
-    """Return the length of a run's history; CLOSED if the run has ended or is unknown."""
-    row = tx.one("SELECT length, status FROM runs WHERE run_id = ? AND id = ?", run_id, id)
+    """How long a run's history is; CLOSED when it has ended, or is not known."""
+    row = one_run(tx, "SELECT length, status FROM runs", id, run_id)
     return row[0] if row is not None and row[1] == RUNNING else CLOSED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from saros.interfaces.history import WorkflowTask
 from saros.interfaces.signals import Mail
@@ -15,7 +15,7 @@ from saros.model.records import pack
 from saros.model.search import upserted
 from saros.model.timing import SECOND
 
-from ..database.transaction import ACTIVITIES, TASKS, Transaction, marks
+from ..database.transaction import ACTIVITIES, TASKS, Transaction, marks, oldest
 from ..size_limits import too_large
 from . import activities, attributes, lifecycle, sending, sessions
 from .lifecycle import FREE, NOTE_PARKED, PARKED, WAKE, Found, read_raws, read_run
@@ -27,14 +27,19 @@ MAILS: Final = 500
 
 
 def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[WorkflowTask]:
-    """Lease runs that have mail, those that wait longest first."""
+    """Lease runs that have mail; the longest ready first."""
+    candidates = oldest(tx, "run, id", "runs", "run", queues, limit)
+    free = tx.claim([id for _, id in candidates], TASKS)
+    numbers = [run for run, id in candidates if id in free]
+    if not numbers:
+        return []
     rows = tx.all(
         "SELECT run, facts, length, failures, hangs FROM runs"
-        f" WHERE ready IS NOT NULL AND task_queue IN ({marks(queues)}) ORDER BY ready, run LIMIT ?{tx.skip_locked}",
-        *queues,
-        limit,
+        f" WHERE run IN ({marks(numbers)}) AND ready IS NOT NULL ORDER BY ready, run",
+        *numbers,
     )
     tasks: list[WorkflowTask] = []
+    leased: list[tuple[Any, ...]] = []
     for run, facts, length, failures, hangs in rows:
         mails = [
             Mail(op, ref, body, run_id)
@@ -43,21 +48,17 @@ def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[WorkflowTas
             )
         ]
         fence = tx.token() if mails else None
-        tx.run(
-            "UPDATE runs SET ready = NULL, fence = ?, owner = ?, since = ? WHERE run = ?",
-            fence,
-            tx.owner if fence else None,
-            tx.now,
-            run,
-        )
+        leased.append((fence, tx.owner if fence else None, tx.now, run))
         if fence:
             tasks.append(WorkflowTask(read_run(facts), fence, length, mails, tx.now, failures, hangs))
+    tx.many("UPDATE runs SET ready = NULL, fence = ?, owner = ?, since = ? WHERE run = ?", leased)
     return tasks
 
 
 def give_back(tx: Transaction, tasks: Iterable[WorkflowTask]) -> None:
     """Give back leased tasks that this process has not begun."""
     for task in tasks:
+        tx.lock(task.run.id)
         row = tx.one("SELECT run FROM runs WHERE run_id = ? AND fence = ?", task.run.run_id, task.fence)
         if row is not None:
             tx.run("UPDATE runs SET fence = NULL, owner = NULL WHERE run = ?", row[0])
@@ -66,6 +67,7 @@ def give_back(tx: Transaction, tasks: Iterable[WorkflowTask]) -> None:
 
 def park(tx: Transaction, task: WorkflowTask, problem: str, delay: int, hung: bool) -> None:
     """See `Store.park`."""
+    tx.lock(task.run.id)
     _park(tx, task.run.run_id, task.fence, problem, delay, hung)
 
 
@@ -101,11 +103,12 @@ def commit(tx: Transaction, commit: Commit, most: int) -> str:
 
     :param most: the largest value, in bytes. A commit that is too large is not applied, and its task is parked.
     """
+    tx.lock(commit.run.id)
     why = too_large(commit, most)
     if why is not None:
         _park(tx, commit.run.run_id, commit.fence, why, REFUSED_NS, False)
         return FENCED
-    row = tx.one(_OWN + tx.for_update, commit.run.run_id)
+    row = tx.one(_OWN, commit.run.run_id)
     if row is None:
         return FENCED
     *own, fence, search, memo = row
@@ -151,8 +154,7 @@ def commit(tx: Transaction, commit: Commit, most: int) -> str:
 
 
 def _apply_activities(tx: Transaction, run: int, commit: Commit) -> None:
-    for ref in commit.cleared:
-        tx.run("DELETE FROM deadlines WHERE run = ? AND ref = ?", run, ref)
+    tx.many("DELETE FROM deadlines WHERE run = ? AND ref = ?", [(run, ref) for ref in commit.cleared])
     for ref in commit.canceled:
         activities.drop(tx, run, ref)
     if commit.activities:
@@ -172,8 +174,7 @@ def _apply_children(tx: Transaction, run: int, commit: Commit) -> None:
             "INSERT INTO children (run, ref, id, policy) VALUES (?, ?, ?, ?)",
             [(run, *child) for child in commit.children],
         )
-    for ref in commit.ended:
-        tx.run("DELETE FROM children WHERE run = ? AND ref = ?", run, ref)
+    tx.many("DELETE FROM children WHERE run = ? AND ref = ?", [(run, ref) for ref in commit.ended])
 
 
 def _upsert(tx: Transaction, run: int, commit: Commit, search: bytes | None, memo: bytes | None) -> None:
@@ -189,8 +190,9 @@ def _upsert(tx: Transaction, run: int, commit: Commit, search: bytes | None, mem
 
 
 def _arm(tx: Transaction, run: int, deadlines: Iterable[Deadline]) -> None:
-    for deadline in deadlines:
-        due = tx.steady + min(deadline.delay, LONGEST)
-        if deadline.guard == TO_CLOSE:
-            tx.run("UPDATE activities SET closes = ? WHERE run = ? AND ref = ?", due, run, deadline.ref)
-        lifecycle.arm(tx, run, deadline.ref, deadline.guard, due, deadline.mail)
+    armed = [
+        (tx.steady + min(each.delay, LONGEST), run, each.ref, each.guard, each.mail) for each in deadlines
+    ]
+    closing = [(due, run, ref) for due, _, ref, guard, _ in armed if guard == TO_CLOSE]
+    tx.many("UPDATE activities SET closes = ? WHERE run = ? AND ref = ?", closing)
+    lifecycle.arm_all(tx, armed)

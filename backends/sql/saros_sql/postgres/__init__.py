@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, locks, clocks and wake-ups. Everything else is as with SQLite."""
