@@ -17,7 +17,7 @@ import pytest
 import saros
 from saros.model.background import Job
 from saros.model.errors import INVALID, NOT_FOUND, PERMISSION_DENIED, UNAVAILABLE
-from saros_sql import link
+from saros_sql import dialects
 from saros_sql.database import opening
 from saros_sql.database.opening import connect
 from saros_sql.options import parse
@@ -188,7 +188,7 @@ def test_an_opening_that_fails_half_way_closes_what_is_open(
         return connect(*args, reads=reads, **kwargs)
 
     asked, answer = threading.Event(), threading.Event()
-    monkeypatch.setattr(link, "connect", second)
+    monkeypatch.setattr(dialects, "connect", second)
 
     async def scenario() -> None:
         attempt = Job(made(client), "an opening")
