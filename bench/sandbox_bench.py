@@ -4,9 +4,9 @@
     python bench/sandbox_bench.py --only texts     of one kind
     python bench/sandbox_bench.py --json           data only
 
-The cases are those of tests/lua/sandbox/attacks.py. Each runs as a function of an app, while a heartbeat in the
-same event loop records its longest pause. `cpu` is the CPU time of the thread, which a busy machine disturbs less. A
-plain endless loop comes first, for comparison.
+The cases are those of tests/lua/sandbox/attacks.py and attacks_more.py. Each runs as a function of an app, while a
+heartbeat in the same event loop records its longest pause. `cpu` is the CPU time of the thread, which a busy machine
+disturbs less. A plain endless loop comes first, for comparison.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ import saros
 from saros.app.app import App
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "lua" / "sandbox"))
-from attacks import ATTACKS, LOOP
+import attacks
+import attacks_more
+from attacks import LOOP
+
+ATTACKS = attacks.ATTACKS | attacks_more.ATTACKS
 
 LIMIT_MS = 250
 MODULES = "json, crypto, hash, base64, uuid, time, logger, funcs, payload, process"

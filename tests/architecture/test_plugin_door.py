@@ -17,6 +17,7 @@ from .source import ROOT, Module, modules, read
 
 PAGE = ROOT / "docs" / "plugins.md"
 PLUGINS = (
+    "saros_console",
     "saros_http",
     "saros_lua",
     "saros_memory",

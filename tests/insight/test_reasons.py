@@ -74,6 +74,8 @@ def test_a_queue_without_workers_comes_before_what_waits_on_it() -> None:
         "its workflow task has waited 1 s for a worker of task queue orders"
     )
     assert reason(task, NOW) == "its workflow task has waited 1 s for a worker of task queue orders"
+    other = [Queue("other", "workflow", 0)]  # the backend does not tell of everybody's queues
+    assert reason(task, NOW, other) == reason(task, NOW)
     charge = _run(activities=[_charge()])
     assert reason(charge, NOW, _queues(0)).startswith(
         "no worker polls task queue orders, on which app:charge"

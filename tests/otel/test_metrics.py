@@ -73,6 +73,8 @@ def test_parked_runs_and_what_lua_uses(url: str, tmp_path: Path) -> None:
         async with open_app(path, url) as app:
             assert await (await app.start("app:main", id=id)).result(timeout=60)
             assert value(app, "saros_lua_instructions_total") >= 100_000
+            assert value(app, "saros_workflow_task_execution_latency_seconds_count") >= 2
+            assert value(app, "saros_workflow_task_execution_latency_seconds_sum") > 0
             source = tmp_path / "main.lua"
             good = source.read_text()
             source.write_text("this is not Lua")
@@ -99,3 +101,25 @@ def test_the_memory_of_live_programs(tmp_path: Path) -> None:
             await eventually(lambda: _series(app)[name] == 0, "it is given back", 60)
 
     asyncio.run(scenario())
+
+
+def test_scraped_histograms_are_cumulative() -> None:
+    from saros_otel.metrics import LATENCIES, METRICS
+    from saros_otel.scraped import ScrapedHistograms
+
+    metric = next(each for each in METRICS if each.name == "saros_request_latency")
+    scraped = ScrapedHistograms([metric])
+    for seconds in (0.001, 0.002, 8.0, 10_000.0):
+        scraped.record(metric.name, ("start",), seconds)
+    (family,) = scraped.collect()
+    found = {
+        (sample.name.removeprefix(metric.name), sample.labels.get("le", "")): sample.value
+        for sample in family.samples
+        if sample.labels["operation"] == "start"
+    }
+    assert found["_seconds_bucket", "0.001"] == 1
+    assert found["_seconds_bucket", "0.005"] == 2
+    assert found["_seconds_bucket", "10"] == 3
+    assert found["_seconds_bucket", "+Inf"] == found["_seconds_count", ""] == 4
+    assert found["_seconds_sum", ""] == pytest.approx(10_008.003)
+    assert len([name for name, le in found if le]) == len(LATENCIES) + 1

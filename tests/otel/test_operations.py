@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from saros_otel.instruments import METRICS
+from saros_otel.metrics import METRICS
 
 FOLDER = Path(__file__).parents[2] / "docs" / "operations"
 PAGE = FOLDER.parent / "observability.md"

@@ -41,6 +41,22 @@ def wait(seconds):
     time.sleep(seconds)
 """
 LINE = 8
+# What runs `saros` with a host function of Lua that keeps the lock as long as a file is there.
+RUN = """
+import ctypes, os, sys
+from saros_cli import main
+from saros_lua.modules import hash as digests
+
+pause = ctypes.PyDLL(None).pause
+
+def stuck(*given):
+    while os.path.exists(sys.argv[1]):
+        pause()
+    return b""
+
+digests.HOST["hash_digest"] = stuck
+sys.exit(main(sys.argv[2:]))
+"""
 
 
 class Site:
@@ -53,6 +69,7 @@ class Site:
             workflows={
                 "direct": "local v, err = funcs.call(input[1], input[2]) return err and err:message() or v",
                 "fine": 'return funcs.call("app:wait", 0.1) == nil',
+                "stuck": 'local _ = require("hash").sha256("data") return "done"',
             },
             functions={"nested": 'return funcs.call("app:match", input)'},
             python={each: f"keeps:{each}" for each in ("match", "match_soon", "sleeps", "wait")},
@@ -60,17 +77,19 @@ class Site:
         )
         self.block = self.app / "block"
         self.block.touch()
+        self.script = path / "run.py"
+        self.script.write_text(RUN)
         self.workers: list[subprocess.Popen[str]] = []
 
     def run(self, *argv: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "saros", argv[0], str(self.app), *argv[1:]]
+        command = [sys.executable, str(self.script), str(self.block), argv[0], str(self.app), *argv[1:]]
         command += ["--backend", self.url] if self.url else []
         env = {**os.environ, "NO_COLOR": "1"}
         worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
         self.workers.append(worker)
         return worker
 
-    def worker(self, silence: str = "1.5s") -> subprocess.Popen[str]:
+    def worker(self, silence: str = "1s") -> subprocess.Popen[str]:
         return self.run("run", "--watchdog", silence)
 
     def close(self) -> None:
@@ -131,6 +150,27 @@ def test_a_call_that_keeps_the_lock_fails_and_ends_its_worker(
     asyncio.run(body())
 
 
+def test_a_workflow_that_keeps_the_lock_ends_two_workers_and_then_waits(redis_url: str, site: Any) -> None:
+    here = site(redis_url)
+
+    async def body() -> None:
+        async with saros.open(here.app, redis_url, workers=False) as app:
+            order = await app.start("app:stuck", id="stuck-1")
+            for said in ("It is tried once more", "This is the second time, so it waits to be released"):
+                line = await ended(here.worker())
+                assert "app:stuck stuck-1 has blocked its worker" in line
+                assert said in line
+            third = here.worker()
+            assert await (await app.start("app:fine")).result(60) is True, "others go on"
+            assert "waits to be released" in ((await order.describe()).problem or "")
+            assert third.poll() is None
+            here.block.unlink()
+            await order.release()
+            assert await order.result(60) == "done"
+
+    asyncio.run(body())
+
+
 def test_an_async_function_that_blocks_the_loop_ends_its_worker(redis_url: str, site: Any) -> None:
     here = site(redis_url)
 
@@ -160,10 +200,10 @@ def test_a_worker_that_is_stopped_or_ends_is_not_to_blame(redis_url: str, site: 
     async def body() -> None:
         async with saros.open(here.app, redis_url, workers=False) as app:
             worker = here.worker("1s")
-            order = await app.start("app:direct", ["app:wait", 3])
+            order = await app.start("app:direct", ["app:wait", 2])
             await eventually(lambda: _busy(order), "it has begun", 60)
             worker.send_signal(signal.SIGSTOP)
-            await asyncio.sleep(3)
+            await asyncio.sleep(2)
             worker.send_signal(signal.SIGCONT)
             assert await order.result(60) is None
             worker.terminate()

@@ -24,7 +24,7 @@ from saros_testing import lua_app
 from saros_testing.cases import eventually
 from saros_watchdog.watchdog import STATUS
 
-SILENCE = "1.5s"
+SILENCE = "1s"
 # What a child process runs: `saros`, with a host function that blocks as long as a file is there.
 RUN = """
 import ctypes, os, sys
@@ -189,7 +189,7 @@ def test_a_stopped_process_is_not_to_blame(site: Any) -> None:
     while "task queues" not in worker.stderr.readline():
         pass
     worker.send_signal(signal.SIGSTOP)
-    asyncio.run(asyncio.sleep(2.5))
+    asyncio.run(asyncio.sleep(1.5))
     worker.send_signal(signal.SIGCONT)
     worker.send_signal(signal.SIGTERM)
     worker.communicate(timeout=60)

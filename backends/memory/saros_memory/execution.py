@@ -160,6 +160,13 @@ class Execution:
         self.activities.pop(ref, None)
         self.clear(ref)
 
+    def hurry(self) -> list[ActivityTask]:
+        """The activities that wait for a retry, which now may run. When their time comes, they have begun."""
+        waiting = [each for each in self.activities.values() if each.due is not None]
+        for activity in waiting:
+            activity.due = None
+        return [activity.task for activity in waiting]
+
     def close(self, status: str, now: int) -> None:
         self.status, self.close_time = status, now
         for ref in list(self.timers):

@@ -105,8 +105,14 @@ class MemoryStore(Lookout):
 
     async def release(self, id: str) -> bool:
         execution = self._current.get(id)
-        if execution is None or not execution.running or execution.problem is None:
+        if execution is None or not execution.running:
             return False
+        hurried = execution.hurry()
+        for task in hurried:
+            self._activities.put(task.task_queue, task)
+        self._touch()
+        if execution.problem is None:
+            return bool(hurried)
         self._wake(execution)
         return True
 

@@ -90,7 +90,7 @@ class RedisStore:
         consumer, payload = prefetch.consumer, options.payload
         self._tasks = WorkflowTasks(partitions, leases, intake, alarm, consumer, payload)
         self._results = ActivityResults(partitions, leases, intake, alarm, payload)
-        self._outbox = Outbox(partitions, leases)
+        self._outbox = Outbox(partitions, leases, intake)
         deadlines = Deadlines(partitions, self.clock, alarm, prefetch.stream_names)
         self._housekeeping = Housekeeping(
             options, partitions, prefetch.stream_names, deadlines, Reclaim(worker), self._names

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHistory
 
 from saros.interfaces.deployment import Deployment
 from saros.interfaces.host import Host
+from saros.interfaces.insight import Stack
 from saros.interfaces.program import Facts
 from saros.model.background import Job, Jobs
 from saros.model.clock import Clock, RealClock
@@ -27,6 +28,7 @@ from .nodes.node_client import NodeClient
 from .wire.payloads import write_reason
 from .worker.blocked import PASSES, client_of, last_words, note_of
 from .worker.worker import serve, workers_of
+from .worker.workflow_runner import replayed_stack
 from .workflow.children import exit_body
 
 
@@ -82,6 +84,9 @@ class TemporalBackend(TemporalInsight):
         self._deployment = deployment
         prepare_runtime()
         self._namespaces = await connected(self._url, deployment, data_converter(self._options))
+
+    async def replayed_stack(self, history: WorkflowHistory) -> Stack:
+        return await replayed_stack(history, self.deployment)
 
     async def close(self) -> None:
         await self.nodes.presence.close()

@@ -129,9 +129,9 @@ class Handle:
             raise _not_running(self.id)
 
     async def release(self) -> None:
-        """Retry the task of a parked execution now, instead of after its pause.
+        """Try now, instead of after a pause, what has failed: its parked task, and activities that wait for a retry.
 
-        :raises Error: NOT_FOUND when no task is parked.
+        :raises Error: NOT_FOUND when nothing is parked or waits.
         """
         await self._expect_running()
         await self._backend.release(self.id)

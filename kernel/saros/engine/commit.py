@@ -126,8 +126,9 @@ class CommitActivities:
 
     def _task(self, ref: int, queue: str, call: Call, scheduled: int) -> ActivityTask:
         run = self._draft.run
-        pid = str(run.pid)
-        return ActivityTask(run.id, run.run_id, ref, queue, pid, run.type, call, scheduled, trace=run.trace)
+        return ActivityTask(
+            run.id, run.run_id, ref, queue, self._draft.live.pid, run.type, call, scheduled, trace=run.trace
+        )
 
     def limit_to_close(self, local: LocalActivity) -> None:
         """Have the store enforce a local activity's limit, which counts from when it was scheduled."""

@@ -52,7 +52,7 @@ class Live:
 
     def __init__(self, run: Run, deployment: Deployment, *, trace: bool = False) -> None:
         """:raises CodeError: when the entry is gone or its code cannot be loaded."""
-        self.run = run
+        self.run, self.pid = run, str(run.pid)
         self.deployment = deployment
         self.version = deployment.version  # of its code
         self.entry = _workflow_entry(run, deployment)

@@ -66,7 +66,8 @@ def start_limited(
         done = observer.attempt(call.target, scope, trace, done)
     attempt = attempts.start(entry, call, scope, done)
     limit = options.start_to_close_timeout
-    attempt.limit("start_to_close", limit, lambda: attempt_timeout("start_to_close", limit))
+    if limit:
+        attempt.limit("start_to_close", limit, lambda: attempt_timeout("start_to_close", limit))
     return attempt
 
 
@@ -93,6 +94,8 @@ def start_attempt(
 def limit_heartbeat(attempt: Attempt, options: CallOptions) -> None:
     """(Re)arm the heartbeat timeout of a running attempt."""
     limit = options.heartbeat_timeout
+    if not limit:
+        return
     attempt.limit("heartbeat", limit, lambda: attempt_timeout("heartbeat", limit))
 
 

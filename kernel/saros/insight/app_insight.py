@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..interfaces.backend import Backend
 from ..interfaces.insight import Page, Queue, Schedule, Worker
 
@@ -32,9 +34,12 @@ class AppInsight:
         """Return the processes that serve task queues."""
         return await self.backend.workers()
 
-    async def queues(self) -> list[Queue]:
-        """Return the task queues: how many tasks wait, since when, and how many workers poll."""
-        return await self.backend.queues()
+    async def queues(self, also: Sequence[str] = ()) -> list[Queue]:
+        """Return the task queues: how many tasks wait, since when, and how many workers poll.
+
+        :param also: task queues of other apps to ask about; Temporal tells of these only when asked.
+        """
+        return await self.backend.queues(also)
 
     async def schedules(self) -> list[Schedule]:
         """Return the schedules, with their last runs and next times, and whether they are paused."""

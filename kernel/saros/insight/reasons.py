@@ -71,9 +71,9 @@ def _not_begun(pending: Pending, now: int) -> str:
 
 
 def _unserved(queues: Iterable[Queue], name: str, kind: str) -> bool:
-    """Return whether the queues are known and no worker polls this one."""
-    known = list(queues)
-    return bool(known) and not any(q.pollers for q in known if (q.name, q.kind) == (name, kind))
+    """Return whether a queue is known, and nobody polls it."""
+    known = [queue.pollers for queue in queues if (queue.name, queue.kind) == (name, kind)]
+    return bool(known) and not any(known)
 
 
 def _task(pending: Pending, now: int, queues: Iterable[Queue]) -> str:

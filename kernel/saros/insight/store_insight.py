@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from ..entries import Entry
@@ -78,7 +78,8 @@ class StoreInsight(abc.ABC):
     async def release(self, id: str) -> None:
         if not await self.store.release(id):
             await self.describe(id)
-            raise Error(f"{id} has nothing that is parked", NOT_FOUND, retryable=False)
+            what = f"{id} has nothing that is parked or waits for a retry"
+            raise Error(what, NOT_FOUND, retryable=False)
 
     async def pending(self, id: str, run_id: str = "") -> Pending:
         found = await self._of_store(id, run_id)
@@ -135,7 +136,7 @@ class StoreInsight(abc.ABC):
     async def workers(self) -> list[Worker]:
         return sorted(await self.store.workers(), key=lambda worker: (worker.host, worker.pid, worker.id))
 
-    async def queues(self) -> list[Queue]:
+    async def queues(self, also: Sequence[str] = ()) -> list[Queue]:
         pollers: dict[str, int] = defaultdict(int)
         for worker in await self.store.workers():
             for name in worker.task_queues:

@@ -83,9 +83,9 @@ class Executions(Protocol):
         ...
 
     async def release(self, id: str) -> None:
-        """Retry the parked task of an execution now.
+        """Try now what waits after a failure: the parked task of an execution, and activities before a retry.
 
-        :raises Error: NOT_FOUND when no task is parked; INVALID when only the server decides about retries.
+        :raises Error: NOT_FOUND when nothing does; INVALID when only the server decides about that.
         """
         ...
 

@@ -140,7 +140,7 @@ class HistoryStore(Protocol):
         ...
 
     async def release(self, id: str) -> bool:
-        """Retry now what is parked or set aside of a running execution; False if there is nothing."""
+        """Try now what is parked, set aside or waits for a retry of a running execution; False if nothing is."""
         ...
 
     async def describe(self, id: str, run_id: str = "") -> Description | None:

@@ -49,7 +49,9 @@ def derive(algorithm: bytes, password: bytes, salt: bytes, iterations: int, leng
     :raises Error: INVALID, not retryable, when it would take more than `MAX_ROUNDS`.
     """
     name = algorithm.decode()
-    _check_rounds(name, iterations, length, MAX_ROUNDS[name], " in a workflow; call a function for more")
+    _check_rounds(
+        name, salt, iterations, length, MAX_ROUNDS[name], " in a workflow; call a function for more"
+    )
     return hashlib.pbkdf2_hmac(name, password, salt, iterations, length)
 
 
@@ -59,18 +61,20 @@ async def derive_in_thread(pid: str, args: list[Any]) -> bytes:
     :raises Error: INVALID, not retryable, when it would take more than `MAX_THREAD_ROUNDS`.
     """
     name, password, salt, iterations, length = args
-    _check_rounds(name, iterations, length, MAX_THREAD_ROUNDS, "")
     password, salt = (part.encode() if isinstance(part, str) else part for part in (password, salt))
+    _check_rounds(name, salt, iterations, length, MAX_THREAD_ROUNDS, "")
     return await anyio.to_thread.run_sync(
         functools.partial(hashlib.pbkdf2_hmac, name, password, salt, iterations, length)
     )
 
 
-def _check_rounds(name: str, iterations: int, length: int, most: int, where: str) -> None:
-    rounds = iterations * -(-length // _DIGEST_SIZES[name])
+def _check_rounds(name: str, salt: bytes, iterations: int, length: int, most: int, where: str) -> None:
+    size = _DIGEST_SIZES[name]
+    rounds = (iterations + len(salt) // (4 * size)) * -(-length // size)  # each block reads the salt anew
     if rounds > most:
         message = (
-            f"crypto.pbkdf2: {rounds} rounds (iterations x blocks of the key); the limit is {most}{where}"
+            f"crypto.pbkdf2: {rounds} rounds ((iterations + length of the salt / {4 * size}) x blocks of the key); "
+            f"the limit is {most}{where}"
         )
         raise Error(message, INVALID, retryable=False)
 

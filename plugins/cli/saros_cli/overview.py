@@ -103,13 +103,15 @@ async def insight_of(app: App, id: str, run_id: str) -> Insight:
             stack = await handle.stack()
         except Error as error:  # this client has not its app, or not the right version
             missing = error.message
-    queues = await app.queues() if pending.status == RUNNING else []
+    served = sorted({pending.task_queue, *(activity.task_queue for activity in pending.activities)})
+    queues = await app.backend.queues(served) if pending.status == RUNNING else []
     return Insight(pending, reason(pending, app.clock.now(), queues, stack), stack, missing)
 
 
 async def waits_of(app: App, runs: Sequence[Description]) -> list[str]:
     """What each of these runs waits for, in a few words."""
-    queues = await app.queues() if any(run.status == RUNNING for run in runs) else []
+    served = sorted({run.task_queue for run in runs if run.status == RUNNING})
+    queues = await app.backend.queues(served) if served else []
 
     async def waits(run: Description) -> str:
         if run.status != RUNNING:
@@ -130,33 +132,35 @@ def pending_lines(insight: Insight, now: int) -> Iterator[str]:
     pending, stack = insight.pending, insight.stack
     if pending.status != RUNNING:
         return
-    yield f"why       {insight.reason}"
+    yield f"why               {insight.reason}"
     for activity in pending.activities:
-        yield f"activity  {one_line(activity_waits(activity, now))}"
-        yield f"  task queue  {one_line(activity.task_queue)}, attempt {activity.attempt}, id {one_line(activity.id)}"
+        yield f"activity          {one_line(activity_waits(activity, now))}"
+        queue, id = one_line(activity.task_queue), one_line(activity.id)
+        yield f"  task queue      {queue}, attempt {activity.attempt}, id {id}"
         if bytes(activity.heartbeat):
             details = json_visible(bytes(readable(activity.heartbeat)).decode())
-            yield f"  heartbeat   {details}  {_ago(now, activity.heartbeat_time)}".rstrip()
+            yield f"  heartbeat       {details}  {_ago(now, activity.heartbeat_time)}".rstrip()
     for timer in pending.timers:
-        yield f"timer     due in {span(timer.due - now)}, at {moment(timer.due)}"
+        yield f"timer             due in {span(timer.due - now)}, at {moment(timer.due)}"
     for child in pending.children:
-        yield f"child     {one_line(child.id)} of {one_line(child.entry)} {child.status}".rstrip()
+        yield f"child             {one_line(child.id)} of {one_line(child.entry)} {child.status}".rstrip()
     for request in pending.requests:
-        yield f"request   {request.verb} {one_line(request.to)}, sent {span(now - request.since)} ago"
+        yield f"request           {request.verb} {one_line(request.to)}, sent {span(now - request.since)} ago"
     if insight.no_stack:
-        yield f"stack     none: {one_line(insight.no_stack)}"
+        yield f"stack             none: {one_line(insight.no_stack)}"
     if stack is not None:
         for number, one in enumerate(stack.coroutines, 1):
-            frame = f"at {one_line(one.frames[0])}" if one.frames else TAIL_CALL
+            frame = one_line(one.frames[0]) if one.frames else TAIL_CALL
             waits = f", waits for {one_line(one.waits)}" if one.waits else ""
-            yield f"coroutine {number} {frame}{waits}"
+            name = f"coroutine {number}"
+            yield f"{name:<18}{frame}{waits}"
         for title, names in (
             ("topics", stack.topics),
             ("queries", stack.queries),
             ("updates", stack.updates),
         ):
             if names:
-                yield f"{title:<10}{', '.join(map(one_line, names))}"
+                yield f"{title:<18}{', '.join(map(one_line, names))}"
 
 
 # --- lists ---------------------------------------------------------------------------------------

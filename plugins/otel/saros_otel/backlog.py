@@ -11,7 +11,8 @@ import anyio
 from saros.interfaces.backend import Backend
 from saros.model.errors import Error
 
-from .instruments import Instruments, Key
+from .instruments import Instruments
+from .metrics import Key
 
 log = logging.getLogger("saros.otel")
 

@@ -1,161 +1,62 @@
-"""The metrics: names, types and units. Metrics that Temporal's SDKs also have keep their names and types."""
+"""Counts and measures what the observer hears, for exporters and scrapers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
-LATENCIES: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
-"""Upper bounds of buckets, in seconds."""
+from .metrics import LATENCIES, METRICS, Key, Labels, Metric
+from .scraped import ScrapedHistograms
 
-Labels = Mapping[str, str]
-Key = tuple[tuple[str, str], ...]
-"""Sorted labels."""
-
-
-class Metric(NamedTuple):
-    """:param type: ``counter``, ``histogram`` (of seconds) or ``gauge``.
-    :param labels: the names of its labels.
-    """
-
-    name: str
-    type: str
-    text: str
-    labels: tuple[str, ...] = ()
-
-    @property
-    def exposed(self) -> tuple[str, ...]:
-        """Return the names of its series in Prometheus."""
-        if self.type == "counter":
-            return (f"{self.name}_total",)
-        if self.type == "histogram":
-            return tuple(f"{self.name}_seconds_{part}" for part in ("bucket", "sum", "count"))
-        return (self.name,)
-
-
-_TASK: Final = ("task_queue", "workflow_type")
-_QUEUE: Final = ("task_queue", "task_type")
-
-METRICS: Final = (
-    Metric("saros_request", "counter", "Requests of clients.", ("operation",)),
-    Metric(
-        "saros_request_failure", "counter", "Requests of clients that failed.", ("operation", "error_kind")
-    ),
-    Metric("saros_request_latency", "histogram", "Duration of requests of clients.", ("operation",)),
-    Metric("saros_workflow_task_taken", "counter", "Workflow tasks that workers have taken.", _TASK),
-    Metric(
-        "saros_workflow_task_execution_latency", "histogram", "Time from taking a task to its commit.", _TASK
-    ),
-    Metric(
-        "saros_workflow_task_execution_failed",
-        "counter",
-        "Workflow tasks that failed and were parked.",
-        _TASK,
-    ),
-    Metric("saros_workflow_task_replay_latency", "histogram", "Duration of replays.", _TASK),
-    Metric("saros_replayed_events", "counter", "Events that were replayed.", _TASK),
-    Metric(
-        "saros_commit_refused",
-        "counter",
-        "Commits refused because another worker was first.",
-        (*_TASK, "reason"),
-    ),
-    Metric("saros_workflow_completed", "counter", "Runs that completed.", _TASK),
-    Metric("saros_workflow_failed", "counter", "Runs that failed.", _TASK),
-    Metric("saros_workflow_canceled", "counter", "Runs that were cancelled.", _TASK),
-    Metric("saros_workflow_terminated", "counter", "Runs that a client of this process terminated.", _TASK),
-    Metric("saros_workflow_timed_out", "counter", "Runs that timed out.", _TASK),
-    Metric("saros_workflow_continue_as_new", "counter", "Runs that continued as new.", _TASK),
-    Metric(
-        "saros_activity_schedule_to_start_latency",
-        "histogram",
-        "Time from scheduling an activity to its first attempt.",
-        ("task_queue", "activity_type"),
-    ),
-    Metric(
-        "saros_activity_execution_latency",
-        "histogram",
-        "Duration of attempts.",
-        ("task_queue", "activity_type"),
-    ),
-    Metric(
-        "saros_activity_execution_failed",
-        "counter",
-        "Attempts that failed.",
-        ("task_queue", "activity_type", "error_kind"),
-    ),
-    Metric("saros_activity_running", "gauge", "Attempts in progress."),
-    Metric(
-        "saros_delivered",
-        "counter",
-        "Messages, starts and requests of workflows that were delivered.",
-        ("operation",),
-    ),
-    Metric("saros_delivery_failure", "counter", "Deliveries that failed.", ("operation", "error_kind")),
-    Metric(
-        "saros_schedule_fired",
-        "counter",
-        "Workflows that schedules of this process have started.",
-        ("schedule",),
-    ),
-    Metric(
-        "saros_http_request_latency",
-        "histogram",
-        "Time from a request to the end of its response.",
-        ("server", "method", "route", "status"),
-    ),
-    Metric("saros_sticky_cache_size", "gauge", "Live workflows that this worker keeps."),
-    Metric("saros_sticky_cache_hit", "counter", "Workflow tasks that continued a cached workflow.", _TASK),
-    Metric("saros_sticky_cache_miss", "counter", "Workflow tasks that replayed a history first.", _TASK),
-    Metric(
-        "saros_parked_executions",
-        "gauge",
-        "Runs whose last workflow task in this worker failed.",
-        ("workflow_type",),
-    ),
-    Metric("saros_lua_instructions", "counter", "Instructions that code in Lua has used.", ("entry",)),
-    Metric("saros_lua_memory", "gauge", "Bytes that live programs in Lua use.", ("entry",)),
-    Metric("saros_worker_task_slots_used", "gauge", "Tasks in progress in this worker.", ("worker_type",)),
-    Metric(
-        "saros_worker_task_slots_available",
-        "gauge",
-        "Further attempts that this worker could run.",
-        ("worker_type",),
-    ),
-    Metric("saros_task_queue_depth", "gauge", "Tasks that no worker has yet.", _QUEUE),
-    Metric("saros_task_queue_age", "gauge", "Time that the oldest such task has waited, in seconds.", _QUEUE),
-    Metric("saros_task_queue_pollers", "gauge", "Workers that ask for tasks of the queue.", _QUEUE),
-)
-"""All metrics."""
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 
 class Instruments:
-    """The instruments of one meter, by the names of `METRICS`."""
+    """The instruments of one meter, by the names of `METRICS`.
 
-    def __init__(self, meter: Meter) -> None:
-        self._gauges: dict[str, dict[tuple[tuple[str, str], ...], Callable[[], float]]] = {}
-        self._sums: dict[tuple[str, Key], float] = {}
-        self._counters: dict[str, Counter] = {}
+    Hot paths must be cheap, and an instrument of the SDK costs twenty times as much as a sum that is kept here. So
+    counters are read at each collection, and so are histograms when only a scraper asks for them.
+
+    :param registry: of the scraper; None for exporters, which get the histograms of the SDK.
+    """
+
+    def __init__(self, meter: Meter, registry: CollectorRegistry | None = None) -> None:
+        self._gauges: dict[str, dict[Key, Callable[[], float]]] = {}
+        self._sums: dict[tuple[Any, ...], float] = {}
+        self._counts: dict[str, dict[tuple[str, ...], float]] = {}
         self._histograms: dict[str, Histogram] = {}
+        self._scraped: ScrapedHistograms | None = None
+        if registry is not None:
+            self._scraped = ScrapedHistograms([metric for metric in METRICS if metric.type == "histogram"])
+            registry.register(self._scraped)
         for metric in METRICS:
             if metric.type == "counter":
-                self._counters[metric.name] = meter.create_counter(metric.name, "", metric.text)
-            elif metric.type == "histogram":
+                self._counts[metric.name] = {}
+                counted = [self._counted(metric)]
+                meter.create_observable_counter(metric.name, counted, "", metric.text)
+            elif metric.type == "gauge":
+                self._gauges[metric.name] = {}
+                meter.create_observable_gauge(metric.name, [self._observing(metric.name)], "", metric.text)
+            elif registry is None:
                 self._histograms[metric.name] = meter.create_histogram(
                     metric.name, "s", metric.text, explicit_bucket_boundaries_advisory=LATENCIES
                 )
-            else:
-                self._gauges[metric.name] = {}
-                meter.create_observable_gauge(metric.name, [self._observing(metric.name)], "", metric.text)
 
     def count(self, name: str, labels: Labels, number: int = 1) -> None:
-        self._counters[name].add(number, labels)
+        """Count something; `labels` are in the order of `Metric.labels`."""
+        counts, values = self._counts[name], tuple(labels.values())
+        counts[values] = counts.get(values, 0) + number
 
     def record(self, name: str, labels: Labels, seconds: float) -> None:
-        self._histograms[name].record(max(seconds, 0.0), labels)
+        """Record a duration; `labels` are in the order of `Metric.labels`."""
+        if self._scraped is not None:
+            self._scraped.record(name, tuple(labels.values()), max(seconds, 0.0))
+        else:
+            self._histograms[name].record(max(seconds, 0.0), labels)
 
     def measure(self, name: str, labels: Labels, value: Callable[[], float]) -> None:
         """Read a gauge from `value` at each collection; names that are not in `METRICS` are ignored."""
@@ -164,16 +65,26 @@ class Instruments:
             known[tuple(sorted(labels.items()))] = value
 
     def add(self, name: str, labels: Labels, change: float) -> None:
-        """Change a gauge whose values are kept here."""
-        key = name, tuple(sorted(labels.items()))
+        """Change a gauge whose values are kept here; `labels` are sorted."""
+        given = tuple(labels.items())
+        key = name, *given
         if key not in self._sums:
             self._sums[key] = 0.0
-            self._gauges[name][key[1]] = partial(self._sums.__getitem__, key)
+            self._gauges[name][given] = partial(self._sums.__getitem__, key)
         self._sums[key] += change
 
     def replace(self, name: str, values: Mapping[Key, float]) -> None:
         """Replace all values of a gauge by these, which are keyed by their sorted labels."""
         self._gauges[name] = {labels: partial(float, value) for labels, value in values.items()}
+
+    def _counted(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def observe(options: CallbackOptions) -> Iterable[Observation]:
+            counts = list(self._counts[metric.name].items())
+            return [
+                Observation(count, dict(zip(metric.labels, values, strict=True))) for values, count in counts
+            ]
+
+        return observe
 
     def _observing(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(options: CallbackOptions) -> Iterable[Observation]:

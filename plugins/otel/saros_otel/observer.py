@@ -68,7 +68,7 @@ class OtelObserver:
         self._tracer = self._tracers.get_tracer("saros") if self._processor is not None else None
         self._contexts = Contexts(self._tracers.sampler)
         self._histories = Histories(backend, self._contexts, self._tracers.resource)
-        self._instruments = Instruments(self._meters.get_meter("saros"))
+        self._instruments = Instruments(self._meters.get_meter("saros"), self._registry)
         self._jobs = Jobs()
         self._queues: Job[None] | None = None
         self._free = asyncio.Semaphore(AT_ONCE)

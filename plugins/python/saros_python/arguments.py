@@ -37,6 +37,7 @@ class Signature:
         self._rest: _Parameter | None = None
         self._bind: Callable[..., Any] | None = None
         self._counts = range(0)  # numbers of arguments that need no conversion
+        self._plain = True  # no hint asks for a conversion
         self._wrapped = hasattr(function, "__wrapped__")
         try:
             signature = inspect.signature(function)
@@ -52,6 +53,8 @@ class Signature:
             elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
                 self._parameters.append(found)
         self._counts = self._fitting(signature)
+        given = [*self._parameters, *([self._rest] if self._rest else [])]
+        self._plain = all(each.convert is None for each in given)
 
     def _fitting(self, signature: inspect.Signature) -> range:
         empty = inspect.Parameter.empty
@@ -72,6 +75,8 @@ class Signature:
                 if self._wrapped:  # the wrapper may add arguments itself
                     return arguments
                 raise self._refused(str(error)) from None
+        if self._plain:
+            return arguments
         return [self._converted(number, value) for number, value in enumerate(arguments)]
 
     def _converted(self, number: int, value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import functools
 import json
 import logging
 import mmap
@@ -39,6 +40,14 @@ class _Shown(msgspec.Struct):
     thread: int
     ident: int
     note: str
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+@functools.lru_cache(maxsize=1024)
+def _printable(name: str) -> str:
+    return one_line(cut(name))
 
 
 class Board:
@@ -115,16 +124,12 @@ class Board:
 
     def show(self, slot: int, facts: Any) -> None:
         """Write into a slot what this thread now runs."""
-        shown = _Shown(
-            one_line(cut(facts.name)),
-            threading.get_native_id(),
-            threading.get_ident(),
-            self._note(facts).decode(),
-        )
-        data = msgspec.json.encode(shown)
+        thread = threading.get_native_id(), threading.get_ident()
+        shown = _Shown(_printable(facts.name), *thread, self._note(facts).decode())
+        data = _encode(shown)
         if len(data) > SLOT - 4:  # a long id: show only the name, and let the lease expire
             shown.note = ""
-            data = msgspec.json.encode(shown)
+            data = _encode(shown)
         at = HEAD + slot * SLOT
         self._memory[at + 4 : at + 4 + len(data)] = data
         self._memory[at : at + 4] = len(data).to_bytes(4, "little")

@@ -10,6 +10,88 @@ LOOP = "while true do end"
 CLOSER = f"local x <close> = setmetatable({{}}, {{__close = function() {LOOP} end}})"
 DEEP = "local function f() return 1 + f() end f()"
 
+#: Ways around the limits.
+ESCAPES = {
+    "loop": LOOP,
+    "pcall": f"pcall(function() {LOOP} end) print('escaped')",
+    "pcall loop": f"while true do pcall(function() {LOOP} end) end",
+    "nested pcall": f"for i = 1, 50 do pcall(pcall, pcall, function() {LOOP} end) end print('escaped')",
+    "xpcall": f"xpcall(function() {LOOP} end, function(e) {LOOP} end) print('escaped')",
+    "xpcall handler": f"xpcall(error, function(e) {LOOP} end) print('escaped')",
+    "coroutine": f"coroutine.resume(coroutine.create(function() {LOOP} end)) print('escaped')",
+    "coroutine pcall": f"pcall(coroutine.wrap(function() pcall(function() {LOOP} end) end)) print('escaped')",
+    "many coroutines": "while true do coroutine.wrap(function() for i = 1, 300 do end end)() end",
+    "nested coroutines": (
+        "local function f() local co = coroutine.wrap(f) for i = 1, 900 do end pcall(co) end "
+        "while true do pcall(f) end"
+    ),
+    "coroutine.close": (
+        f"local co = coroutine.create(function() {CLOSER} "
+        "coroutine.yield() end) coroutine.resume(co) coroutine.close(co) print('escaped')"
+    ),
+    "close of a killed coroutine": (
+        f"local co = coroutine.create(function() {CLOSER} "
+        f"{LOOP} end) coroutine.resume(co) coroutine.close(co) print('escaped')"
+    ),
+    "wrap's close": (f"pcall(coroutine.wrap(function() {CLOSER} {LOOP} end)) print('escaped')"),
+    "close on error": (f"pcall(function() {CLOSER} error('x') end) print('escaped')"),
+    "metamethod": f"local t = setmetatable({{}}, {{__index = function() {LOOP} end}}) "
+    "pcall(function() return t.x end) print('escaped')",
+    "tostring": f"pcall(tostring, setmetatable({{}}, {{__tostring = function() {LOOP} end}})) print('escaped')",
+    "tostring of an error": f"error(setmetatable({{}}, {{__tostring = function() {LOOP} end}}))",
+    "sort comparison": f"pcall(table.sort, {{3, 2, 1}}, function() {LOOP} end) print('escaped')",
+    "gsub callback": f"pcall(string.gsub, 'x', 'x', function() {LOOP} end) print('escaped')",
+    "gsub recursion": "local function f() return (('x'):gsub('x', f)) end pcall(f) while true do pcall(f) end",
+    "for iterator": "for _ in function() return 1 end do end",
+    "goto": "::again:: goto again",
+    "tail calls": "local function f() return f() end f()",
+    "recursion": "local function f() return 1 + f() end while true do pcall(f) end",
+    "spawned": f"coroutine.spawn(function() pcall(function() {LOOP} end) end)",
+    "pairs": f"for k in pairs(setmetatable({{}}, {{__pairs = function() {LOOP} end}})) do end",
+    "doubling": "local s = 'x' while true do s = s .. s end",
+    "rep of rep": "local s = ('x'):rep(1 << 20) local t = {} while true do t[#t + 1] = s:rep(8) end",
+    "empty rep": "while true do (''):rep(1 << 31, '') end",
+    "huge rep": "while true do pcall(string.rep, 'x', 1 << 40) end",
+    "closures kept": "local t = {} while true do t[#t + 1] = function() return t end end",
+    "channels kept": "local t = {} while true do t[#t + 1] = channel.new(0) end",
+    "concat of many": "local t = {} for i = 1, 1e5 do t[i] = 'xxxxxxxxxx' end while true do table.concat(t) end",
+    "move": "while true do pcall(table.move, {}, 1, 1 << 29, 2) end",
+    "move far": "while true do pcall(table.move, {}, 1, math.maxinteger - 1, 2) end",
+    "insert with a lying length": (
+        "local t = setmetatable({}, {__len = function() return 1 << 60 end}) table.insert(t, 1, 2)"
+    ),
+    "insert with a changing length": (
+        "local n = 0 local t = setmetatable({}, {__len = function() n = n + 1 return n == 1 and 5 or 1 << 60 end}) "
+        "while true do pcall(table.insert, t, 1, 2) end"
+    ),
+    "remove with a lying length": (
+        "local t = setmetatable({}, {__len = function() return 1 << 60 end}) table.remove(t, 1)"
+    ),
+    "concat of a proxy": (
+        "table.concat(setmetatable({}, {__index = getmetatable, __metatable = '', "
+        "__len = function() return 1 << 60 end}))"
+    ),
+    "move through proxies": "table.move(setmetatable({}, {__index = rawequal}), 1, 1 << 29, 1, setmetatable({}, {}))",
+    "unpack": "while true do pcall(table.unpack, {}, 1, 900000) end",
+    "sort with a lying length": "table.sort(setmetatable({}, {__len = function() return 1 << 60 end}), print)",
+    "backtracking": "string.find(('a'):rep(30) .. 'b', ('a-'):rep(14) .. 'c')",
+    "backtracking options": "string.find(('a'):rep(28), ('a?'):rep(28) .. ('a'):rep(28) .. 'b')",
+    "backtracking in pcall": "while true do pcall(string.match, ('a'):rep(200), ('a*'):rep(20) .. 'b') end",
+    "backtracking gsub": "string.gsub(('a'):rep(300), ('a-'):rep(8) .. 'b', '')",
+    "backtracking gmatch": "for x in string.gmatch(('a'):rep(300), ('.-'):rep(8) .. 'b') do end",
+    "quadratic search": "while true do string.find(('a'):rep(1 << 16), '.-b') end",
+    "plain search": "local s = ('a'):rep(1 << 20) "
+    "while true do pcall(string.find, s, ('a'):rep(1 << 19) .. 'b', 1, true) end",
+    "balance": "while true do string.find(('('):rep(1 << 16), '%b()') end",
+    "upper": "local s = ('a'):rep(1 << 20) while true do s:upper() end",
+    "utf8": "local s = ('a'):rep(1 << 20) while true do utf8.len(s) end",
+    "pack": "while true do string.pack('c1000000', '') end",
+    "call chain": "local t = {} setmetatable(t, {__call = t}) t()",
+    "deep parser input is data": "print(#('('):rep(1e5) > 0 and 'safe')",
+    "index chain": "local t = {} setmetatable(t, {__index = t}) "
+    "print(pcall(function() return t.x end) and 'x' or 'safe')",
+}
+
 #: Handlers and closers, which must not run where no hook does; ways to run out of stack.
 HANDLERS = {
     "handler at the end of the C stack": (
@@ -438,6 +520,7 @@ LIBRARY = {
 ATTACKS = {
     f"{kind}: {name}": code
     for kind, cases in (
+        ("escapes", ESCAPES),
         ("handlers", HANDLERS),
         ("metamethods", METAMETHODS),
         ("texts", TEXTS),

@@ -20,10 +20,18 @@ from saros_lua.program import LuaProgram
 from saros_lua.sandbox.chunks import compile_user
 from saros_lua.sandbox.pool import VmPool
 
-ATTACKS: dict[str, str] = runpy.run_path(str(Path(__file__).with_name("attacks.py")))["ATTACKS"]
-MOST_SPINS = 8.0
-"""The CPU time of one program, in that of a plain endless loop beside it: the limits end that one within 0.15 s, and
-each other within 0.25 s. The rest is room for a busy machine; what got five times as slow exceeds it."""
+ATTACKS: dict[str, str] = {
+    name: code
+    for file in ("attacks.py", "attacks_more.py")
+    for name, code in runpy.run_path(str(Path(__file__).with_name(file)))["ATTACKS"].items()
+}
+MOST_SPINS = 3.0
+"""The CPU time of one program, in that of a plain endless loop right after it, in the best of `TRIES` runs.
+
+Measured with two cores and some twelve busy processes: of 232 cases, half took less than 1.5 times as long, 90 % less
+than 2.0, 99 % less than 2.6 and the worst 2.7. The noise comes from the load, so it does not repeat itself: a sound
+program fails all tries less than once in a million runs, while a fault takes as long each time."""
+TRIES = 3
 LEAST_SPIN = 0.1
 """Seconds: a loop that its instructions end sooner, on a fast machine, says little of calls that time ends."""
 
@@ -92,10 +100,22 @@ def spin(pool: VmPool) -> float:
     return max(seconds, LEAST_SPIN)
 
 
-def hold(seconds: float, outcome: str, pool: VmPool) -> None:
-    """Assert that a program ends in time. A plain loop, measured right after it under the same load, is the limit."""
-    if seconds > 2 * LEAST_SPIN:
-        assert seconds < MOST_SPINS * spin(pool), (seconds, outcome)
+def held(code: str, pool: VmPool, workflow: bool) -> tuple[str, str]:
+    """Hold a program to the law; return how it ended and what it printed.
+
+    The loop is measured right after it, on the same machine under the same load.
+    """
+    ratios = []
+    for _ in range(TRIES):
+        outcome, seconds, printed = run(code, pool, workflow)
+        if seconds < 2 * LEAST_SPIN:
+            break
+        ratios.append(seconds / spin(pool))
+        if ratios[-1] < MOST_SPINS:
+            break
+    else:
+        pytest.fail(f"takes {ratios} times as long as an endless loop: {outcome}")
+    return outcome, printed
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +127,8 @@ def pool() -> Iterator[VmPool]:
 
 @pytest.mark.parametrize(("number", "name"), list(enumerate(ATTACKS)))
 def test_an_attack_ends_soon(number: int, name: str, pool: VmPool) -> None:
-    outcome, seconds, printed = run(ATTACKS[name], pool, workflow=number % 2 == 1)
+    outcome, printed = held(ATTACKS[name], pool, workflow=number % 2 == 1)
     assert "escaped" not in printed, outcome
-    hold(seconds, outcome, pool)
 
 
 def test_what_would_take_long_in_one_call_is_refused(pool: VmPool) -> None:
@@ -263,8 +282,7 @@ PROBE = "print(tostring(leaked), tostring(string.leaked), tostring(('x').leaked)
 def test_any_program_ends_soon_and_leaves_nothing(code: str, workflow: bool) -> None:
     """Each program ends within the budget, and the next one in its VM sees nothing of it."""
     pool = VmPool(size=1)
-    outcome, seconds, _ = run(code, pool, workflow)
-    hold(seconds, outcome, pool)
+    held(code, pool, workflow)
     outcome, _, printed = run(PROBE, pool, workflow)
     assert outcome == "complete", outcome
     assert printed == "nil\tnil\tnil\t2\t10"

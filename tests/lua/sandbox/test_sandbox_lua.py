@@ -89,7 +89,7 @@ MISTAKES = {
     "table.concat({{}})": "invalid value (at index 1) in table for 'concat'",
     "table.insert(nil, 1)": "bad argument #1 to 'insert' (table expected, got nil)",
     "table.insert({}, 5, 1)": "bad argument #2 to 'insert' (position out of bounds)",
-    "table.unpack({}, 1, 1e8)": "too many results to unpack",
+    "table.unpack({}, 1, 1e8)": "too many results to unpack (at most 65536)",
     "for k in pairs(nil) do end": "bad argument #1 to 'for iterator' (table expected, got nil)",
     "next(1)": "bad argument #1 to 'next' (table expected, got number)",
     "setmetatable(1, {})": "bad argument #1 to 'setmetatable' (table expected, got number)",

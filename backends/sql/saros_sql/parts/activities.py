@@ -129,6 +129,20 @@ def settle(tx: Transaction, results: Iterable[Settled]) -> None:
         lifecycle.post(tx, run, Mail(DONE, task.ref, outcome, task.run_id))
 
 
+def hurry(tx: Transaction, run: int) -> bool:
+    """Attempt now what waits for a retry; False if nothing does."""
+    tx.run("DELETE FROM deadlines WHERE run = ? AND guard = ?", run, RETRY)
+    hurried = tx.run(
+        "UPDATE activities SET ready = ?, next_attempt = NULL WHERE run = ? AND next_attempt IS NOT NULL"
+        " AND ready IS NULL AND token IS NULL AND aside = 0",
+        tx.steady,
+        run,
+    )
+    if hurried:
+        tx.touched.topics |= ACTIVITIES
+    return bool(hurried)
+
+
 def heartbeat(tx: Transaction, lease: ActivityLease, details: Json | None) -> bool:
     """See `Store.heartbeat`."""
     row = tx.one(_LEASED, lease.task.run_id, lease.task.ref, lease.token)

@@ -20,7 +20,7 @@ from saros.model.records import MESSAGE, Outcome, pack
 from saros.model.values import Json
 
 from ..database.transaction import ACTIVITIES, Transaction
-from . import lifecycle, names
+from . import activities, lifecycle, names
 from .lifecycle import FREE, WAKE, Found
 
 _REPLACED = pack(Outcome(err=ErrorData("terminated: replaced by a new start", CANCELED, False)))
@@ -112,9 +112,12 @@ def time_out(tx: Transaction, id: str, run_id: str, outcome: Json, following: Ne
 def release(tx: Transaction, id: str) -> bool:
     """See `Store.release`."""
     found = lifecycle.find_running(tx, id)
-    if found is None or found.problem is None:
+    if found is None:
         return False
     run = found.run
+    hurried = activities.hurry(tx, run)
+    if found.problem is None:
+        return hurried
     tx.run("DELETE FROM deadlines WHERE run = ? AND guard = ?", run, WAKE)
     tx.run("UPDATE runs SET held = ?, problem = NULL, losses = 0, hangs = 0 WHERE run = ?", FREE, run)
     lifecycle.schedule_mail(tx, run)

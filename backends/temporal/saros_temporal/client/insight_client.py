@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from temporalio.api.enums.v1 import EventType, PendingActivityState, PendingWorkflowTaskState, TaskQueueType
 from temporalio.api.history.v1 import HistoryEvent
@@ -37,6 +37,7 @@ from saros.interfaces.insight.pending import (
     PendingChild,
     PendingTask,
 )
+from saros.model.background import each
 from saros.model.errors import TIMEOUT, Error
 from saros.model.execution import RUNNING, Description
 from saros.model.raw import Raw
@@ -54,11 +55,22 @@ RUNS: Final = 5
 TRIGGERED_S: Final = 20.0
 """The time for the server to start the workflow of a triggered schedule."""
 POLLS_NS: Final = 90 * SECOND
-"""A worker that lives has polled within this time: a poll takes a minute at most."""
+"""A worker that lives has polled within this time: a poll takes a minute at most. The server remembers it for
+minutes, by its own clock."""
+AT_ONCE: Final = 8
+"""Requests about task queues that are sent concurrently."""
 _KINDS: Final = {
     WORKFLOW: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     ACTIVITY: TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
 }
+
+
+class _Told(NamedTuple):
+    """What the server tells of the tasks of one kind on a task queue."""
+
+    name: str
+    kind: str
+    response: DescribeTaskQueueResponse
 
 
 class InsightClient:
@@ -168,40 +180,47 @@ class InsightClient:
         except RPCError as error:
             raise self._namespace.error(error, "") from error
 
-    async def workers(self, queues: Sequence[str]) -> list[Worker]:
+    async def workers(self, queues: Sequence[str], now: int) -> list[Worker]:
         """Return the workers that poll these task queues."""
         found: dict[str, Worker] = {}
-        for name in queues:
-            for kind in _KINDS:
-                for poller in (await self._task_queue(name, kind)).pollers:
-                    pid, _, host = poller.identity.partition("@")
-                    worker = found.setdefault(
-                        poller.identity,
-                        Worker(poller.identity, poller.identity, host, int(pid) if pid.isdigit() else 0),
-                    )
-                    if name not in worker.task_queues:
-                        worker.task_queues.append(name)
-                    heard = poller.last_access_time.ToNanoseconds()
-                    worker.heard = max(worker.heard or 0, heard)
-        return list(found.values())
-
-    async def polled(self, queue: str, now: int) -> bool:
-        """Return whether a worker polls a task queue for workflow tasks; the server remembers one for minutes."""
-        pollers = (await self._task_queue(queue, WORKFLOW)).pollers
-        return any(now - each.last_access_time.ToNanoseconds() < POLLS_NS for each in pollers)
+        for told in await each(self._polled, [(name, kind) for name in queues for kind in _KINDS], AT_ONCE):
+            for poller in told.response.pollers:
+                pid, _, host = poller.identity.partition("@")
+                worker = found.setdefault(
+                    poller.identity,
+                    Worker(poller.identity, poller.identity, host, int(pid) if pid.isdigit() else 0),
+                )
+                if told.name not in worker.task_queues:
+                    worker.task_queues.append(told.name)
+                worker.heard = max(worker.heard or 0, poller.last_access_time.ToNanoseconds())
+        return [worker for worker in found.values() if now - (worker.heard or 0) < POLLS_NS]
 
     async def queues(self, names: Sequence[str], now: int) -> list[Queue]:
+        """Return these task queues, with the workers that poll them.
+
+        A worker whose slots are taken does not ask for more activities, but still for workflow tasks.
+        """
         found = []
-        for name in names:
-            for kind in _KINDS:
-                told = await self._task_queue(name, kind)
-                queue = Queue(name, kind, pollers=len({poller.identity for poller in told.pollers}))
-                if told.HasField("stats"):
-                    queue.waiting = told.stats.approximate_backlog_count
-                    if queue.waiting:
-                        queue.oldest = now - told.stats.approximate_backlog_age.ToNanoseconds()
-                found.append(queue)
+        asked = [(name, kind) for name in names for kind in _KINDS]
+        told = await each(self._polled, asked, AT_ONCE)
+        alive = {
+            poller.identity
+            for one in told
+            for poller in one.response.pollers
+            if now - poller.last_access_time.ToNanoseconds() < POLLS_NS
+        }
+        for name, kind, response in told:
+            pollers = {poller.identity for poller in response.pollers} & alive
+            queue = Queue(name, kind, pollers=len(pollers))
+            if response.HasField("stats"):
+                queue.waiting = response.stats.approximate_backlog_count
+                if queue.waiting:
+                    queue.oldest = now - response.stats.approximate_backlog_age.ToNanoseconds()
+            found.append(queue)
         return found
+
+    async def _polled(self, asked: tuple[str, str]) -> _Told:
+        return _Told(*asked, await self._task_queue(*asked))
 
     # --- schedules ----------------------------------------------------------------------------
 

@@ -43,6 +43,7 @@ from ..wire.payloads import (
 )
 from .carrying import carrier
 from .errors import rpc_error
+from .retries import hurry
 from .target import Target
 
 UPDATES: Final = 20
@@ -155,16 +156,20 @@ class Messages:
         return await encoded(self._client.data_converter, items)
 
     async def release(self, id: str) -> None:
-        """Release a workflow that has blocked its workers.
+        """Release a workflow that has blocked its workers, and attempt now what waits for a retry.
 
-        :raises Error: NOT_FOUND when it is not running, or none of its tasks has failed.
+        :raises Error: NOT_FOUND when it is not running, or nothing of it has failed.
         """
         handle = self._handle(id)
         try:
-            task = (await handle.describe()).raw_description.pending_workflow_task
-            if task.attempt < 2:
-                raise Error(f"no workflow task of {id} has failed", NOT_FOUND, retryable=False)
-            await handle.signal(RELEASED)
+            found = (await handle.describe()).raw_description
+            hurried = await hurry(self._client, found)
+            if found.pending_workflow_task.attempt >= 2:
+                await handle.signal(RELEASED)
+            elif not hurried:
+                raise Error(
+                    f"{id} has nothing that is parked or waits for a retry", NOT_FOUND, retryable=False
+                )
         except RPCError as error:
             raise self._error(error, id) from error
 

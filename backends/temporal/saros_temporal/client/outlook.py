@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import abc
 import base64
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+from temporalio.client import WorkflowHistory
 
 from saros.entries import Entry
 from saros.interfaces.deployment import Deployment
@@ -18,7 +20,6 @@ from saros.model.execution import RUNNING
 from saros.model.records import pack
 
 from ..wire.operations import STACK_QUERY
-from ..worker.workflow_runner import replayed_stack
 from .insight_client import InsightClient
 from .messages import QUERY_S
 from .namespace import Namespace
@@ -45,6 +46,10 @@ class TemporalInsight(abc.ABC):
     @abc.abstractmethod
     def namespaces(self) -> Namespaces: ...
 
+    @abc.abstractmethod
+    async def replayed_stack(self, history: WorkflowHistory) -> Stack:
+        """Return the stack that a replay of a history shows, whose payloads are decoded."""
+
     async def pending(self, id: str, run_id: str = "") -> Pending:
         namespace = await self.namespaces.find(id, run_id)
         return await InsightClient(namespace).pending(await namespace.describe(id, run_id))
@@ -61,7 +66,8 @@ class TemporalInsight(abc.ABC):
             return Stack()
         queue = description.task_queue
         at_hand = self.deployment.registry.by_type(description.type) is not None
-        if await InsightClient(namespace).polled(queue, self.clock.now()):
+        polled = await InsightClient(namespace).queues([queue], self.clock.now())
+        if any(each.pollers for each in polled):
             try:
                 found = await namespace.messages.query(
                     id, STACK_QUERY, b"[]", description.run_id, ASKED_S if at_hand else QUERY_S
@@ -76,7 +82,7 @@ class TemporalInsight(abc.ABC):
                 UNAVAILABLE,
                 hint="start a worker, or give the app",
             )
-        return await replayed_stack(await namespace.decoded(id, description.run_id), self.deployment)
+        return await self.replayed_stack(await namespace.decoded(id, description.run_id))
 
     # --- lists --------------------------------------------------------------------------------
 
@@ -106,12 +112,17 @@ class TemporalInsight(abc.ABC):
         return sorted(set(queues or registry.task_queues()))
 
     async def workers(self) -> list[Worker]:
-        spaces = self.namespaces.all
-        return [w for each in spaces for w in await InsightClient(each).workers(self._queues_of(each))]
-
-    async def queues(self) -> list[Queue]:
         spaces, now = self.namespaces.all, self.clock.now()
-        return [q for each in spaces for q in await InsightClient(each).queues(self._queues_of(each), now)]
+        return [w for each in spaces for w in await InsightClient(each).workers(self._queues_of(each), now)]
+
+    async def queues(self, also: Sequence[str] = ()) -> list[Queue]:
+        found, now = [], self.clock.now()
+        for space in self.namespaces.all:
+            names = self._queues_of(space)
+            if space is self.namespaces.default:
+                names = sorted({*names, *also})
+            found += await InsightClient(space).queues(names, now)
+        return found
 
     # --- schedules ----------------------------------------------------------------------------
 

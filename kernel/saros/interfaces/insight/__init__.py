@@ -7,7 +7,7 @@ these structs.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -188,7 +188,12 @@ class Insight(Protocol):
 
     async def workers(self) -> list[Worker]: ...
 
-    async def queues(self) -> list[Queue]: ...
+    async def queues(self, also: Sequence[str] = ()) -> list[Queue]:
+        """Return the task queues that the backend knows.
+
+        :param also: others to ask about, for a backend that knows only those of the app.
+        """
+        ...
 
     async def schedules(self) -> list[Schedule]:
         """Return the app's schedules, and any others that the backend knows."""

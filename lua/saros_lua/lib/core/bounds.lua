@@ -8,7 +8,8 @@ local rt = ...
 local error, type, collectgarbage = error, type, collectgarbage
 local clock, format, find = os.clock, string.format, string.find
 local sethook, gethook = debug.sethook, debug.gethook
-local byte, running = string.byte, coroutine.running
+local byte, running, getinfo = string.byte, coroutine.running, debug.getinfo
+local isyieldable, yield = coroutine.isyieldable, coroutine.yield
 local where, host_clock = rt.where, rt.host_clock
 
 -- lupa looks up the global `debug` outside any protected call whenever Python calls Lua, so it must be
@@ -19,6 +20,7 @@ local STEP = 1000 -- instructions between two hooks
 local LOOKS = 4 -- hooks between two looks at the clock
 local STOPPED = "the execution was stopped"
 local OUT_OF_MEMORY = "not enough memory" -- Lua's own text
+local LARGE = 8192 -- KiB; a VM that uses as much may have tables whose keys take long to find or to arrange anew
 local COLLECT = 1024 -- KiB; until a VM uses that much, its garbage is left alone (see boot.lua)
 
 local budget, memory_limit, seconds = rt.budget, rt.memory_limit / 1024, rt.milliseconds / 1000
@@ -44,9 +46,15 @@ local function arm()
   end
 end
 
--- The hook of a killed execution, at each instruction. It is short, because a full stack may have many closers to run.
+local patience = 1000 -- instructions of the library that a killed execution may still run, to get to `kill`
+
+-- The hook of a killed execution, at each instruction.
 local function dead()
-  error(STOPPED, 0)
+  if patience > 0 and byte(getinfo(2, "S").source) ~= 64 then
+    patience = patience - 1
+  else
+    error(STOPPED, 0)
+  end
 end
 
 -- Stops everything. `text` has one %s for the place.
@@ -58,6 +66,9 @@ local function kill(reason, text)
   local _, main = running()
   if not main then
     sethook(dead, "", 1)
+    if isyieldable() then
+      yield() -- for good: an error would be caught at each of perhaps thousands of levels, and close variables
+    end
   end
   error(STOPPED, 0)
 end
@@ -173,8 +184,14 @@ end
 function hook()
   fuel = fuel - step
   local used = collectgarbage("count")
-  if not collecting and used > COLLECT then
-    start_collector()
+  if used > COLLECT then
+    if not collecting then
+      start_collector()
+    end
+    look_at = fuel -- a store may make Lua arrange a whole table anew
+    if used > LARGE then
+      rt.watch_closer(used * 64, LARGE * 512)
+    end
   end
   if fuel <= look_at or killed or used > memory_limit then
     check()
@@ -204,6 +221,15 @@ sethook(main_hook, "", STEP)
 -- Makes the clock be checked soon: for calls that may take long, but seldom do.
 rt.look = check
 
+-- Before C looks for the first key of a table, which takes long in a large one that was emptied.
+local searches = 0
+function rt.searching()
+  searches = searches + 1
+  if searches & 7 == 0 and collectgarbage("count") > LARGE then
+    check()
+  end
+end
+
 -- Charges for the work of one instruction before it is done.
 local function charge(instructions)
   fuel = fuel - instructions
@@ -232,6 +258,8 @@ local function watch_closer(weight, size)
     arm()
   end
 end
+
+rt.watch_closer = watch_closer
 
 -- Records that a call returns many values: each further call that passes them on copies them.
 function rt.noted_values(count)
@@ -315,6 +343,7 @@ end
 
 rt.each_program(function()
   fuel, look_at, started, deadline, collecting = budget, budget - LOOKS * STEP, nil, nil, false
+  searches = 0
   lighten()
 end)
 

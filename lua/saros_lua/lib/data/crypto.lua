@@ -121,9 +121,11 @@ function crypto.pbkdf2(password, salt, iterations, key_length, algorithm)
   if algorithm == "sha512" then
     block, most = 64, 50000
   end
-  local work = rounds * ((length + block - 1) // block)
+  -- Each block of the key reads the salt anew.
+  local work = (rounds + #salt // (4 * block)) * ((length + block - 1) // block)
   if work > 1000000 then
-    return invalid("pbkdf2: " .. work .. " rounds (iterations x blocks of the key); the limit is 1000000")
+    return invalid("pbkdf2: " .. work .. " rounds ((iterations + length of the salt / " .. 4 * block
+      .. ") x blocks of the key); the limit is 1000000")
   elseif work > most and not rt.workflow then -- it takes long, so the host does it in a thread
     local args, err = rt.pack("argument", algorithm, password, salt, rounds, length)
     if not args then

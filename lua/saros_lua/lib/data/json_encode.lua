@@ -10,6 +10,7 @@ local rawget, getmetatable = raw.rawget, raw.getmetatable
 local find, format, gsub, byte = raw.string.find, raw.string.format, raw.string.gsub, raw.string.byte
 local concat, move, utf8_len = raw.table.concat, raw.table.move, raw.utf8.len
 local HUGE = raw.math.huge
+local searching = rt.searching
 local shape_of = rt.library("json_decode").shape
 
 local MAX_DEPTH = 128
@@ -241,6 +242,7 @@ local function worker(policy)
   end
 
   local function put_table(n, t, depth, base)
+    searching()
     local first = next(t)
     if type(first) == "string" then
       return put_map(n, t, depth, base)

@@ -7,10 +7,8 @@ local rt = ...
 local raw, env = rt.raw, rt.env
 local type, error, next, rawget, rawequal = raw.type, raw.error, raw.next, raw.rawget, raw.rawequal
 local metatable, sort, find = raw.getmetatable, raw.table.sort, raw.string.find
-local charge, look, class_of, hidden = rt.charge, rt.look, rt.class_of, rt.hidden_keys
-local collectgarbage = collectgarbage
-
-local LARGE = 8192 -- KiB
+local charge, class_of, hidden = rt.charge, rt.class_of, rt.hidden_keys
+local searching = rt.searching
 
 -- Sorting, in C -----------------------------------------------------------------------------------------
 
@@ -69,19 +67,11 @@ if not rt.workflow then
     return key, ...
   end
 
-  local calls = 0
-  rt.each_program(function()
-    calls = 0
-  end)
-
   function env.next(t, key)
     if type(t) ~= "table" then
       walkable(t, "next")
     end
-    calls = calls + 1
-    if calls & 15 == 0 and collectgarbage("count") > LARGE then -- C searches a large table that was emptied
-      look()
-    end
+    searching()
     return checked(t, next(t, key))
   end
   local env_next = env.next
@@ -134,6 +124,7 @@ local NO_ORDER = "pairs and next cannot walk this table: several of its keys are
 -- The keys of t in order, and their number; with `first_only`, only the first one is in its place.
 local function sorted_keys(t, first_only)
   local keys, n, strings, numbers, others, nameless, longest = {}, 0, 0, 0, 0, 0, 0
+  searching()
   for key in next, t do
     n = n + 1
     keys[n] = key
@@ -207,6 +198,7 @@ end
 -- n when the keys of t are exactly 1..n and stored in that order, else nil.
 local function length_of_array(t)
   local n = 0
+  searching()
   for key in next, t do
     n = n + 1
     if key ~= n then

@@ -44,9 +44,9 @@ end
 local function analyse(pattern)
   local anchored = byte(pattern, 1) == 94
   local i, n = anchored and 2 or 1, #pattern
-  local loops, factor, open_loop, open_option = 0, 1, 0, 0
+  local loops, factor, open_loop, open_option = 0, 1.0, 0, 0 -- a float, because an integer would wrap
   local sound, open_captures, captures = true, 0, 0
-  local widest, run, longest = 0, 0, 0 -- bytes of a set; single items in a row
+  local widest, run, longest = 0, 0, 0 -- bytes of a set; what the items in a row cost that C takes at one position
   while i <= n do
     local c, following = byte(pattern, i), byte(pattern, i + 1)
     if c == 40 then -- (
@@ -68,13 +68,17 @@ local function analyse(pattern)
         sound = sound and byte(pattern, i + 2) == 91
         local start = i + 2
         i = class_end(pattern, start)
-        widest = i - start > widest and i - start or widest
+        local width = i - start
+        widest = width > widest and width or widest
+        run = run + 4 * width -- it reads its set twice
+        longest = run > longest and run or longest
       else
         local start = i
         i = class_end(pattern, i)
-        widest = i - start > widest and i - start or widest
+        local width = i - start
+        widest = width > widest and width or widest
         local suffix = byte(pattern, i)
-        run = run + 1
+        run = run + (width > 2 and 2 * width or 1)
         if suffix == 42 or suffix == 43 or suffix == 45 then -- * + -
           open_loop, run = 1, 0
           i = i + 1

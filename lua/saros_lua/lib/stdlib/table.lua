@@ -4,6 +4,7 @@ rt.lasting()
 local raw, env = rt.raw, rt.env
 local type, error, pcall, select, next = raw.type, raw.error, raw.pcall, raw.select, raw.next
 local metatable, math_type = raw.getmetatable, raw.math.type
+local tonumber, tointeger = raw.tonumber, raw.math.tointeger
 local charge, finish, class_of, charged_result = rt.charge, rt.finish, rt.class_of, rt.charged_result
 local tables = raw.table
 
@@ -12,8 +13,9 @@ for name, value in next, tables do
   tbl[name] = value
 end
 
-local function is_integer(value)
-  return math_type(value) == "integer"
+-- A position or count as Lua's own functions understand it: nil when it is none.
+local function integer(value)
+  return math_type(value) == "integer" and value or tointeger(tonumber(value))
 end
 
 local sorter
@@ -62,8 +64,8 @@ local PIECE = 16384 -- items that are joined at once
 
 -- The same as Lua's, in pieces.
 local function concat_long(t, n, separator, i, j)
-  local first, last = i or 1, j or n
-  if not is_integer(first) or not is_integer(last) or first >= last then
+  local first, last = integer(i or 1), integer(j or n)
+  if not first or not last or first >= last then
     return tables.concat(t, separator, i, j)
   end
   local pieces, count = {}, 0
@@ -80,8 +82,8 @@ function tbl.concat(t, ...)
   if metatable(t) then
     return by_metamethods("concat", t, ...)
   end
-  local n = #t
-  if n > PIECE then
+  local n, _, first, last = #t, ...
+  if n > PIECE or first ~= nil or last ~= nil then
     return charged_result(pcall(concat_long, t, n, ...))
   end
   charge(n)
@@ -94,9 +96,10 @@ function tbl.unpack(t, i, j)
   if type(t) == "table" and not j then
     j = #t
   end
-  if is_integer(j) and (i == nil or is_integer(i)) then
-    local n = j - (i or 1)
-    if n >= MAX_RESULTS or n < 0 and j > (i or 1) then
+  local first, last = integer(i or 1), integer(j)
+  if first and last then
+    local n = last - first
+    if n >= MAX_RESULTS or n < 0 and last > first then
       error("too many results to unpack (at most " .. MAX_RESULTS .. ")", 2)
     elseif n > 100 then
       rt.noted_values(n)
@@ -110,7 +113,9 @@ function tbl.move(from, first, last, at, to)
   to = to == nil and from or to
   if type(to) ~= "table" or class_of(to) then
     error("bad argument #5 to 'move' (table expected, got " .. env.type(to) .. ")", 2)
-  elseif is_integer(first) and is_integer(last) and is_integer(at) and last >= first then
+  end
+  first, last, at = integer(first) or first, integer(last) or last, integer(at) or at
+  if math_type(first) == "integer" and math_type(last) == "integer" and math_type(at) == "integer" and last >= first then
     if (last + 0.0) - first > 1e9 then
       error("too many elements to move", 2)
     elseif metatable(from) or metatable(to) then
@@ -122,7 +127,7 @@ function tbl.move(from, first, last, at, to)
 end
 
 function tbl.create(narr, nhash)
-  if not is_integer(narr) or nhash ~= nil and not is_integer(nhash) then
+  if math_type(narr) ~= "integer" or nhash ~= nil and math_type(nhash) ~= "integer" then
     error("table.create expects the number of items (and of keys), whole numbers", 2)
   end
   return {}

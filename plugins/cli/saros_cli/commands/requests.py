@@ -182,7 +182,7 @@ def cancel(
 
 
 def release(id: ExecutionId, app: ClientApp = None, backend: Backend = None, json: Json = False) -> None:
-    """Try a parked workflow task again at once, for example after its code was repaired."""
+    """Try at once what has failed: a parked workflow task, and activities that wait for a retry."""
     _with(backend, app, id, "", lambda handle: handle.release())
     _said(f"released {id}", json, id=id, released=True)
 

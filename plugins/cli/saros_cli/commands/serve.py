@@ -86,6 +86,12 @@ def serve(
             show_default=False,
         ),
     ] = "",
+    console: Annotated[
+        bool,
+        typer.Option(
+            "--console", help="Also serve the console, at SAROS_CONSOLE or any free port of 127.0.0.1."
+        ),
+    ] = False,
     no_services: Annotated[
         bool,
         typer.Option(
@@ -99,6 +105,8 @@ def serve(
     """
     if arguments and not run:
         raise WrongInput("only --exec takes arguments", "argument 2", "name an entry with --exec ENTRY")
+    if console:
+        _with_console(no_services)
     args = inputs.value_list(arguments or [], "argument")
     logs.configure(log_level, as_json=log_json)
     address = inputs.address(health, "--health") if health else None
@@ -123,6 +131,20 @@ def serve(
         end.cancel()
     if run:
         output.data(result, compact=False)
+
+
+def _with_console(no_services: bool) -> None:
+    """Have the console's plugin serve beside the workers.
+
+    :raises WrongInput: when nothing would.
+    """
+    from saros.app.plugins import installed
+
+    if no_services:
+        raise WrongInput("the console is a service", "--console", "leave --no-services out")
+    if not any(service.name == "console" for service in installed().services()):
+        raise WrongInput("the console is not installed", "--console", "install saros-console")
+    os.environ.setdefault("SAROS_CONSOLE", "127.0.0.1:0")
 
 
 class End:

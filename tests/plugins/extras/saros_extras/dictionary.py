@@ -324,8 +324,13 @@ class DictStore:
 
     async def release(self, id: str) -> bool:
         found = self._find_running(id)
-        if found is None or found.problem is None:
+        if found is None:
             return False
+        waiting = [call for call in found.calls.values() if call.due is not None and not call.ready]
+        for call in waiting:
+            self._make_ready(call)
+        if found.problem is None:
+            return bool(waiting)
         self._release(found)
         return True
 
@@ -532,8 +537,9 @@ class DictStore:
         return call.closes is None or self.clock.steady() + delay < call.closes
 
     def _make_ready(self, call: Call) -> None:
-        call.ready = True
-        self._changed()
+        if not call.token:  # else it was released before its time
+            call.ready, call.due = True, None
+            self._changed()
 
     def _cancel_call(self, execution: Execution, ref: int) -> None:  # a running attempt reports its own end
         call = execution.calls.get(ref)

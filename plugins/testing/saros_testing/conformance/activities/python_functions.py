@@ -1,10 +1,11 @@
-"""Python functions as activities (§1, §7)."""
+"""Python functions as activities, and attempts that a release hurries (§1, §7)."""
 
 from __future__ import annotations
 
 from saros.model.errors import INVALID
 
-from ..suite import Case, behaviour
+from ..suite import Case, behaviour, eventually, refused
+from .attempts import PATIENCE_S, noted, python_parts
 
 
 @behaviour("§7", "Python functions are called like any other, sync and async")
@@ -82,3 +83,36 @@ async def typed_python_calls(case: Case) -> None:
     assert found["kinds"] == ["Line", "Decimal", "datetime", "UUID", "Color"]
     assert found["lines"] == [{"sku": "lamp", "price": "1.10", "color": "red", "options": {}}]
     assert (found["placed"], found["first"]) == ("2026-01-02T03:04:05Z", "red")
+
+
+@behaviour("§7", "a release attempts now what waits for a retry; its attempts count on")
+async def released_retry(case: Case) -> None:
+    module = """
+    import saros
+
+    attempts = []
+
+    async def work():
+        attempts.append(saros.activity.info().attempt)
+        if len(attempts) == 1:
+            raise ConnectionError("gone")
+        return len(attempts)
+    """
+    main = """
+    local policy = {initial_interval = 3600000, maximum_interval = 3600000}
+    return funcs.new():with_options({["activity.retry_policy"] = policy}):call("app:work")
+    """
+    parts, name = python_parts(case, module, "work")
+    app = await case.app(main, **parts)
+    with case.still(app):
+        order = await app.start("app:main", id=case.id())
+
+        async def waits() -> bool:
+            found = (await order.pending()).activities
+            return bool(found) and found[0].next_attempt is not None
+
+        await eventually(waits, "it waits for its second attempt", PATIENCE_S)
+        await order.release()
+        assert await order.result(PATIENCE_S) == 2
+    assert noted(name, "attempts") == [1, 2]
+    assert (await refused(order.release())).kind == "NotFound"

@@ -154,7 +154,7 @@ async def unserved(case: Case) -> None:
     assert (found.task.task_queue, found.task.started) == (queue, None)
 
     async def said() -> bool:
-        queues = await app.app.queues()
+        queues = await app.app.queues([queue])
         return reason(found, app.app.clock.now(), queues) == f"no worker polls task queue {queue}"
 
     await eventually(said, "nobody polls the queue", WAITS_S)

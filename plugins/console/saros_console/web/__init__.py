@@ -1,0 +1,1 @@
+"""What browsers get: pages, actions, live updates, and the guard before them."""

@@ -1,0 +1,155 @@
+"""The guard before every page: who may come in, from where, and what may change something."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import secrets
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from saros.model.text import cut, one_line
+
+audit = logging.getLogger("saros.console.audit")
+
+COOKIE: Final = "saros_console"
+MOST_FORM: Final = 1_000_000
+"""Bytes of a form; more is refused."""
+LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+HEADERS: Final = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+class Refused(Exception):
+    """A request that is answered with a sentence.
+
+    :param hint: what to do.
+    """
+
+    def __init__(self, status: int, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.status, self.message, self.hint = status, message, hint
+
+
+class Guard:
+    """:param local: it listens on this machine only, under no other name: any other Host is a rebound name.
+    :param user_header: the header in which a proxy tells who somebody is; whoever has none may not come in.
+    :param url: where people reach it behind a proxy, such as ``https://console.example``.
+    """
+
+    def __init__(
+        self, token: str, *, read_only: bool, local: bool, user_header: str = "", url: str = ""
+    ) -> None:
+        self._token = token.encode()
+        self._secret = secrets.token_bytes(32)
+        self.read_only = read_only
+        self._local = local
+        self._user_header = user_header
+        outside = urlsplit(url)
+        self._outside = outside.netloc.lower()
+        self._names = LOCAL_NAMES | ({_name(self._outside)} if outside.netloc else set())
+        self.secure = outside.scheme == "https"
+        self.csrf = self._sign(b"csrf")
+        self.session = self._sign(b"session")
+
+    def _sign(self, what: bytes) -> str:
+        return hmac.new(self._secret, what + self._token, hashlib.sha256).hexdigest()
+
+    @property
+    def needs_token(self) -> bool:
+        return bool(self._token)
+
+    def knows(self, token: str) -> bool:
+        """Whether somebody has given the right token."""
+        return hmac.compare_digest(token.encode(), self._token)
+
+    def user(self, request: Request) -> str:
+        """Who the proxy says somebody is; empty without a proxy."""
+        return request.headers.get(self._user_header, "").strip() if self._user_header else ""
+
+    def is_in(self, request: Request) -> bool:
+        """Whether a request comes from somebody who has, or whom the proxy knows."""
+        if self._user_header and not self.user(request):
+            return False
+        if not self._token:
+            return True
+        kind, _, given = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and self.knows(given.strip()):
+            return True
+        return hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), self.session.encode())
+
+    def check_host(self, request: Request) -> None:
+        """:raises Refused: for a name that somebody else has pointed at this machine."""
+        name = _name(request.headers.get("host", ""))
+        if self._local and name.lower() not in self._names:
+            raise Refused(
+                421, f"this console is not {cut(one_line(name), 100)}", "open the address that it printed"
+            )
+
+    def check_site(self, request: Request) -> None:
+        """:raises Refused: for a request that another site has made the browser send."""
+        site = request.headers.get("sec-fetch-site", "same-origin")
+        origin = request.headers.get("origin")
+        own = {request.headers.get("host", "").lower(), self._outside}
+        if site != "same-origin" or (origin is not None and urlsplit(origin).netloc.lower() not in own):
+            raise Refused(403, "another site has sent this form", "act from the console's own pages")
+
+    async def form(self, request: Request) -> dict[str, str]:
+        """The fields of an action, once it may be carried out.
+
+        :raises Refused: when it may not.
+        """
+        if self.read_only:
+            raise Refused(403, "this console is read-only", "start it without --read-only to act")
+        self.check_site(request)
+        fields = await read_form(request)
+        if not hmac.compare_digest(fields.get("csrf", "").encode(), self.csrf.encode()):
+            raise Refused(
+                403, "this page is from before the console was started", "load it again, and repeat"
+            )
+        return fields
+
+
+def _name(host: str) -> str:
+    """A host without its port."""
+    return host if host.endswith("]") else host.rsplit(":", 1)[0]
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """:raises Refused: for what is too large, or no form."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_FORM:
+            raise Refused(413, f"the form has more than {MOST_FORM:,} bytes", "use the command line")
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=100))
+    except ValueError:
+        raise Refused(400, "this is no form") from None
+
+
+def protect(response: Response) -> Response:
+    """The response, with the headers that keep a browser from doing anything else."""
+    for name, value in HEADERS.items():
+        response.headers[name] = value
+    response.headers.setdefault("cache-control", "no-store")
+    return response
+
+
+def note(request: Request, what: str, done: str) -> None:
+    """Write who has done what, and how it went, in one line of the log."""
+    who = getattr(request.state, "user", "") or (request.client.host if request.client else "?")
+    audit.info("%s %s: %s", cut(one_line(who), 100), cut(one_line(what), 600), cut(one_line(done), 300))

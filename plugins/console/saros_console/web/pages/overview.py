@@ -1,0 +1,32 @@
+"""The pages of workers and queues, of schedules, and of the app's entries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from ..desk import Desk
+
+
+async def works(console: Desk) -> dict[str, Any]:
+    """Who works, and how much waits."""
+    return {"workers": await console.app.workers(), "queues": await console.app.queues()}
+
+
+async def workers(console: Desk, request: Request) -> Response:
+    return console.render(request, "workers.html", **await works(console))
+
+
+async def schedules(console: Desk, request: Request) -> Response:
+    return console.render(request, "schedules.html", schedules=await console.app.schedules())
+
+
+async def entries(console: Desk, request: Request) -> Response:
+    registry = console.app.registry
+    workflows = {entry.id for entry in registry.of_role("workflow")}
+    return console.render(
+        request, "entries.html", entries=list(registry.entries.values()), workflows=workflows
+    )

@@ -1,0 +1,121 @@
+"""The page of one execution."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from saros.insight.reasons import activity_waits, reason
+from saros.model.errors import Error
+from saros.model.execution import RUNNING, Pid
+from saros.model.presentation import lines
+
+from ..guard import Refused
+from ..parts.chart import chart
+from ..parts.ends import read_end
+from ..parts.family import Tree
+from ..parts.sources import with_sources
+
+if TYPE_CHECKING:
+    from ..desk import Desk
+
+STACK_S: Final = 2.0
+"""How long a page waits for where code waits, which a backend may have to ask a worker."""
+EVENTS: Final = 100
+"""Events on a page."""
+CHARTED: Final = 2_000
+"""The first events of a run, of which the timeline is made."""
+
+
+_TRACE: Final = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$")
+"""A W3C traceparent."""
+
+
+def _which(request: Request) -> tuple[str, str, int]:
+    given = request.query_params
+    start = given.get("from", "0")
+    if not given.get("id") or not start.isdigit() or len(start) > 9:
+        raise Refused(400, "this address names no execution", "open one from the list")
+    return given["id"], given.get("run", ""), int(start)
+
+
+async def signature(console: Desk, request: Request) -> bytes:
+    """What changes when there is something new to show."""
+    id, run_id, _ = _which(request)
+    backend = console.app.backend
+    return msgspec.json.encode((await backend.describe(id, run_id), await backend.pending(id, run_id)))
+
+
+async def contents(console: Desk, request: Request) -> dict[str, Any]:
+    """What the live part of the page shows.
+
+    :raises Error: NOT_FOUND.
+    """
+    id, run_id, start = _which(request)
+    app = console.app
+    run = await app.backend.describe(id, run_id)
+    pending = await app.backend.pending(id, run.run_id)
+    stack, no_stack = None, ""
+    if run.status == RUNNING and pending.parked is None:
+        try:
+            with anyio.fail_after(STACK_S):
+                stack = await app.backend.stack(id, run.run_id)
+        except TimeoutError:
+            no_stack = f"no worker has told it within {STACK_S:g} s"
+        except Error as error:  # this console has not the app, or not the right version
+            no_stack = f"{error}; give the console the app with --app DIR"
+    now, tree = app.clock.now(), Tree(console)
+    queues = await app.queues() if run.status == RUNNING else []
+    head = await app.backend.history(id, run.run_id, 0, limit=CHARTED)
+    everything = lines(head.records)
+    retried = {each.ref: activity_waits(each, now) for each in pending.activities if each.attempt > 1}
+    shown = everything[start : start + EVENTS]
+    if start + EVENTS > len(everything) and len(everything) < run.history_length:
+        further = await app.backend.history(id, run.run_id, start, limit=EVENTS)
+        shown = lines(further.records, start)
+    return {
+        "run": run,
+        "pending": pending,
+        "why": reason(pending, now, queues, stack) if run.status == RUNNING else "",
+        "stack": stack,
+        "coroutines": with_sources(app.registry, stack) if stack is not None else [],
+        "waits_for_retry": pending.parked is not None
+        or any(each.next_attempt is not None for each in pending.activities),
+        "no_stack": no_stack,
+        "input": head.run.args,
+        "facts": head.run,
+        "parent": Pid.parse(run.parent) if run.parent else None,
+        "next_run": head.next_run_id,
+        "end": await read_end(console, run),
+        "trace": trace_link(console, head.run.trace),
+        "tree": await tree.of(run, everything),
+        "tree_cut": tree.cut,
+        "chart": chart(everything, now, run.close_time, retried),
+        "events": shown,
+        "start": start,
+        "more": start + EVENTS if start + EVENTS < run.history_length else 0,
+        "before": max(0, start - EVENTS),
+    }
+
+
+def trace_link(console: Desk, carrier: str) -> str:
+    """Where the trace of a run is shown; empty when nobody has said where, or it has none."""
+    found = _TRACE.match(carrier)
+    return console.trace_url.replace("{trace}", found[1]) if found and console.trace_url else ""
+
+
+async def page(console: Desk, request: Request) -> Response:
+    return console.render(request, "run.html", **await contents(console, request))
+
+
+async def export(console: Desk, request: Request) -> Response:
+    """The whole history, as `saros replay` reads it."""
+    id, run_id, _ = _which(request)
+    body = msgspec.json.encode(await console.app.backend.export(id, run_id))
+    headers = {"content-disposition": 'attachment; filename="history.json"'}
+    return Response(body, media_type="application/json", headers=headers)

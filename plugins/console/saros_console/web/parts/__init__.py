@@ -1,0 +1,1 @@
+"""Parts of pages: what they show of runs, read from their backend."""

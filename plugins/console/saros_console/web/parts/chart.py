@@ -1,0 +1,85 @@
+"""The timeline of a run: bars of activities, timers and children, and points of signals, for an SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from saros.model.presentation import Line
+
+WIDTH: Final = 960
+LEFT: Final = 220
+ROW: Final = 26
+MOST_ROWS: Final = 60
+
+
+class Bar(NamedTuple):
+    """:param kind: its class in the style sheet. :param took: ns. :param note: what there is to say of it."""
+
+    y: int
+    x: float
+    width: float
+    kind: str
+    name: str
+    took: int
+    state: str
+    note: str = ""
+
+
+class Chart(NamedTuple):
+    width: int
+    height: int
+    left: int
+    bars: list[Bar]
+    ticks: list[tuple[float, int]]
+    hidden: int
+
+
+_KINDS: Final = {"call": "activity", "timer": "timer", "spawn": "child"}
+
+
+def chart(
+    events: Sequence[Line], now: int, closed: int | None, retried: Mapping[int, str] | None = None
+) -> Chart | None:
+    """None when there is nothing to draw.
+
+    :param retried: activities that have failed and are tried again, by their refs: what is said of each.
+    """
+    if not events:
+        return None
+    first = events[0].time
+    last = max(closed if closed is not None else now, events[-1].time, first + 1_000_000)
+    scale = (WIDTH - LEFT - 16) / (last - first)
+    begun: dict[int, list[object]] = {}
+    rows: list[list[object]] = []
+    notes = {} if retried is None else retried
+    for line in events:
+        record = line.record
+        if record.op in _KINDS:
+            note = notes.get(record.ref, "") if record.op == "call" else ""
+            now_is = "retrying" if note else "open"
+            row: list[object] = [_KINDS[record.op], line.summary, line.time, None, now_is, note]
+            begun[record.ref] = row
+            rows.append(row)
+        elif record.op == "done" and record.ref in begun:
+            row = begun.pop(record.ref)
+            row[3], row[4] = line.time, "failed" if line.name.endswith("Failed") else "done"
+        elif record.op == "rescind" and isinstance(line.body, dict) and line.body.get("ref") in begun:
+            row = begun.pop(line.body["ref"])
+            row[3], row[4] = line.time, "canceled"
+        elif record.op in ("message", "cancel", "update"):
+            rows.append(["signal", line.summary or line.name, line.time, line.time, "done", ""])
+    if not rows:
+        return None
+    bars = []
+    for number, (kind, name, since, until, state, said) in enumerate(rows[:MOST_ROWS]):
+        assert isinstance(since, int)
+        end = until if isinstance(until, int) else last
+        x = LEFT + (since - first) * scale
+        width = max((end - since) * scale, 4.0)
+        place = number * ROW + 30, round(x, 1), round(width, 1)
+        bars.append(Bar(*place, str(kind), str(name), end - since, str(state), str(said)))
+    ticks = [
+        (round(LEFT + part * (WIDTH - LEFT - 16) / 4, 1), (last - first) * part // 4) for part in range(5)
+    ]
+    return Chart(WIDTH, len(bars) * ROW + 40, LEFT, bars, ticks, max(0, len(rows) - MOST_ROWS))
