@@ -19,6 +19,7 @@ from saros.model.background import Job
 from saros.model.errors import INVALID, NOT_FOUND, PERMISSION_DENIED, UNAVAILABLE
 from saros_sql import dialects
 from saros_sql.database import opening
+from saros_sql.database.opening import connect
 from saros_sql.options import parse
 from saros_testing import eventually
 
@@ -178,16 +179,16 @@ def test_an_opening_that_fails_half_way_closes_what_is_open(
 ) -> None:
     """One of the two connections is there when the other is refused, or when the caller gives up."""
 
-    def second(self: dialects.Sqlite, reads: bool) -> Any:
+    def second(*args: Any, reads: bool, **kwargs: Any) -> Any:
         if reads:
             asked.set()
             assert answer.wait(60)
             if reader == "refused":
                 raise saros.Error("no more connections", UNAVAILABLE)
-        return connect(self, reads)
+        return connect(*args, reads=reads, **kwargs)
 
-    asked, answer, connect = threading.Event(), threading.Event(), dialects.Sqlite.connect
-    monkeypatch.setattr(dialects.Sqlite, "connect", second)
+    asked, answer = threading.Event(), threading.Event()
+    monkeypatch.setattr(dialects, "connect", second)
 
     async def scenario() -> None:
         attempt = Job(made(client), "an opening")
