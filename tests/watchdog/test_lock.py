@@ -113,7 +113,7 @@ def site(tmp_path: Path) -> Iterator[Callable[[str], Site]]:
 
 
 async def ended(worker: subprocess.Popen[str], status: int = -signal.SIGKILL) -> str:
-    _, told = await asyncio.to_thread(worker.communicate, timeout=90)
+    _, told = await asyncio.to_thread(worker.communicate, timeout=240)
     assert worker.returncode == status, told
     lines = [line for line in told.splitlines() if line.startswith("saros: ")]
     assert len(lines) == 1, told
@@ -144,8 +144,8 @@ def test_a_call_that_keeps_the_lock_fails_and_ends_its_worker(
             assert f" at keeps.py:{LINE}" in line
             assert "has failed with that error" in line
             here.worker()
-            assert "has blocked its worker" in await order.result(60)
-            assert await (await app.start("app:fine")).result(60) is True, "others go on"
+            assert "has blocked its worker" in await order.result(180)
+            assert await (await app.start("app:fine")).result(180) is True, "others go on"
 
     asyncio.run(body())
 
@@ -161,12 +161,12 @@ def test_a_workflow_that_keeps_the_lock_ends_two_workers_and_then_waits(redis_ur
                 assert "app:stuck stuck-1 has blocked its worker" in line
                 assert said in line
             third = here.worker()
-            assert await (await app.start("app:fine")).result(60) is True, "others go on"
+            assert await (await app.start("app:fine")).result(180) is True, "others go on"
             assert "waits to be released" in ((await order.describe()).problem or "")
             assert third.poll() is None
             here.block.unlink()
             await order.release()
-            assert await order.result(60) == "done"
+            assert await order.result(180) == "done"
 
     asyncio.run(body())
 
@@ -179,7 +179,7 @@ def test_an_async_function_that_blocks_the_loop_ends_its_worker(redis_url: str, 
             order = await app.start("app:direct", ["app:sleeps", ""], id="sleeper-1")
             assert "app:sleeps" in await ended(here.worker(), STATUS)
             here.worker()
-            assert "has blocked its worker" in await order.result(60)
+            assert "has blocked its worker" in await order.result(180)
 
     asyncio.run(body())
 
@@ -205,7 +205,7 @@ def test_a_worker_that_is_stopped_or_ends_is_not_to_blame(redis_url: str, site: 
             worker.send_signal(signal.SIGSTOP)
             await asyncio.sleep(2)
             worker.send_signal(signal.SIGCONT)
-            assert await order.result(60) is None
+            assert await order.result(180) is None
             worker.terminate()
             await asyncio.to_thread(worker.communicate, timeout=60)
             assert worker.returncode == 0

@@ -106,7 +106,7 @@ def site(tmp_path: Path) -> Iterator[Callable[[str], Site]]:
 
 async def ended(worker: subprocess.Popen[str]) -> str:
     """What a worker says when it ends by itself."""
-    _, told = await asyncio.to_thread(worker.communicate, timeout=60)
+    _, told = await asyncio.to_thread(worker.communicate, timeout=180)
     assert worker.returncode == STATUS, told
     lines = [line for line in told.splitlines() if line.startswith("saros: ")]
     assert len(lines) == 1, told
