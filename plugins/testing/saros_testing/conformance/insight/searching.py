@@ -37,7 +37,7 @@ async def attributes(case: Case) -> None:
 
 
 @behaviour("§12", "list and count take or, not, parentheses, in, starts with, null and times relative to now")
-async def queries(case: Case) -> None:
+async def list_queries(case: Case) -> None:
     main = """
     require("workflow").attrs({search = input})
     process.inbox():receive()
