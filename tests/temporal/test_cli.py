@@ -101,7 +101,7 @@ def test_what_a_command_says(
     assert main([*map(filled, args), "--backend", f"temporal://{filled(address)}"]) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith(f"error: {filled(text)}")
+    assert said.err.splitlines()[-1].startswith(f"error: {filled(text)}")
     assert "Traceback" not in said.err
 
 

@@ -14,6 +14,8 @@ from saros.model.errors import INTERNAL, Error
 
 MAX_YAML: Final = 16384  # bytes; the worker's other programs wait up to some 50 ms meanwhile
 MAX_NODES: Final = 20_000  # of a YAML document
+MAX_MSGPACK: Final = 20_000
+"""Values in one MessagePack text: reading or writing them holds the event loop for about 50 ms."""
 MAX_MERGED: Final = 20  # maps of one merge key
 _Dumper: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -53,7 +55,9 @@ def to_yaml(wire: bytes) -> bytes:
 
 def to_msgpack(wire: bytes) -> bytes:
     """Return the MessagePack of a value's JSON."""
-    return msgspec.msgpack.encode(_data(values.decode(wire)))
+    value = values.decode(wire)
+    _check_nodes(value, MAX_MSGPACK, "MessagePack for")
+    return msgspec.msgpack.encode(_data(value))
 
 
 def from_yaml(text: bytes) -> bytes:
@@ -67,7 +71,7 @@ def from_yaml(text: bytes) -> bytes:
 
 def _load_yaml(text: bytes) -> Any:
     value = yaml.load(text, Loader=_Loader)
-    _check_nodes(value)
+    _check_nodes(value, MAX_NODES, "its aliases expand to")
     return value
 
 
@@ -76,14 +80,14 @@ def _check_size(text: bytes, what: str) -> None:
         raise _failed(f"{len(text)} bytes of {what}; the limit is {MAX_YAML}; use JSON for more")
 
 
-def _check_nodes(value: Any) -> None:
-    """Refuse a value whose aliases expand to more than `MAX_NODES`."""
+def _check_nodes(value: Any, limit: int, what: str) -> None:
+    """Refuse a value that contains more than `limit` values."""
     waiting, count = [value], 0
     while waiting:
         node = waiting.pop()
         count += 1
-        if count + len(waiting) > MAX_NODES:
-            raise _failed(f"its aliases expand to more than {MAX_NODES} values")
+        if count + len(waiting) > limit:
+            raise _failed(f"{what} more than {limit} values")
         if isinstance(node, dict):
             waiting += node.values()
         elif isinstance(node, list):
@@ -95,7 +99,13 @@ def from_msgpack(data: bytes) -> bytes:
 
     :raises Error: INTERNAL, not retryable, for text that is not MessagePack, or not data.
     """
-    return _read(data, msgspec.msgpack.decode, "MessagePack")
+    return _read(data, _load_msgpack, "MessagePack")
+
+
+def _load_msgpack(data: bytes) -> Any:
+    value = msgspec.msgpack.decode(data)
+    _check_nodes(value, MAX_MSGPACK, "this MessagePack has")
+    return value
 
 
 def _read(data: bytes, parse: Callable[[bytes], Any], name: str) -> bytes:

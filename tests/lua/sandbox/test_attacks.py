@@ -25,12 +25,12 @@ ATTACKS: dict[str, str] = {
     for file in ("attacks.py", "attacks_more.py")
     for name, code in runpy.run_path(str(Path(__file__).with_name(file)))["ATTACKS"].items()
 }
-MOST_SPINS = 3.0
+MOST_SPINS = 3.5
 """The CPU time of one program, in that of a plain endless loop right after it, in the best of `TRIES` runs.
 
 Measured with two cores and some twelve busy processes: of 232 cases, half took less than 1.5 times as long, 90 % less
-than 2.0, 99 % less than 2.6 and the worst 2.7. The noise comes from the load, so it does not repeat itself: a sound
-program fails all tries less than once in a million runs, while a fault takes as long each time."""
+than 2.0, 99 % less than 2.6 and the worst 2.7; a slower machine gets some room. The noise comes from the load, so it
+seldom repeats itself, while a fault takes as long each time."""
 TRIES = 3
 LEAST_SPIN = 0.1
 """Seconds: a loop that its instructions end sooner, on a fast machine, says little of calls that time ends."""
