@@ -24,6 +24,7 @@ from typing import Any
 
 PREFIXES = itertools.count()
 START_S = 60.0
+_GIVEN: set[int] = set()  # ports whose servers have not started yet, perhaps
 
 
 def free_port() -> int:

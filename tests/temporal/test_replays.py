@@ -135,7 +135,7 @@ def test_many_local_activities_are_more_than_one_task(
     assert result == 250 * 251 // 2
     kinds = [event["eventType"] for event in history["events"]]
     assert kinds.count("EVENT_TYPE_TIMER_FIRED") == 2
-    assert kinds.count("EVENT_TYPE_WORKFLOW_TASK_COMPLETED") == 3
+    assert kinds.count("EVENT_TYPE_WORKFLOW_TASK_COMPLETED") >= 3  # a task that lasts is completed in between
     assert plugins.backends()["temporal"].replay(history, load_app(root, plugins)) == len(kinds)
 
 

@@ -25,7 +25,7 @@ NEAR_S: Final = 0.5
 SESSIONS_S: Final = 0.5
 ABSENT: Final = -1
 ABSENT_S: Final = 5.0
-"""How long a process whose connection is gone may take to come back: its server may have been restarted."""
+"""Seconds that a process may take to connect again after its connection is lost, as when the server restarts."""
 TRIM_S: Final = 30.0
 PAUSE_S: Final = 0.2
 PAUSE_MAX_S: Final = 5.0

@@ -66,7 +66,7 @@ def ask(tx: Transaction, run: int, ref: int, run_id: str) -> None:
 
 
 def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[ActivityLease]:
-    """Lease activities for an attempt; the longest ready first."""
+    """Lease activities that are ready, those that wait longest first."""
     rows = oldest(tx, "seq, task, attempt, heartbeat", "activities", "seq", queues, limit, end=tx.skip_locked)
     leases: list[ActivityLease] = []
     taken: list[tuple[Any, ...]] = []
@@ -130,7 +130,7 @@ def settle(tx: Transaction, results: Iterable[Settled]) -> None:
 
 
 def hurry(tx: Transaction, run: int) -> bool:
-    """Attempt now what waits for a retry; False if nothing does."""
+    """Attempt at once what waits for a retry; return False if nothing does."""
     tx.run("DELETE FROM deadlines WHERE run = ? AND guard = ?", run, RETRY)
     hurried = tx.run(
         "UPDATE activities SET ready = ?, next_attempt = NULL WHERE run = ? AND next_attempt IS NOT NULL"

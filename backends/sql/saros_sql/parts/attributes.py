@@ -29,10 +29,10 @@ def index(tx: Transaction, run: int, search: Mapping[str, msgspec.Raw]) -> None:
 
 
 def columns(value: Any) -> tuple[str | None, float | None, int | None]:
-    """A value as (the beginning of) a text, as a number, and as a time."""
+    """Return a value as the beginning of a text, as a number and as a time; each is None where it does not apply."""
     if isinstance(value, str):
         time = parse_time(value)
-        text = value[:LONGEST_TEXT].replace("\0", "\ufffd")  # PostgreSQL has no text with a zero
+        text = value[:LONGEST_TEXT].replace("\0", "\ufffd")  # PostgreSQL does not store NUL in text
         return text, None, None if time is None else micros(time)
     try:
         return None, float(value), None

@@ -15,9 +15,9 @@ from . import activities, lifecycle
 from .lifecycle import FREE, LIMIT, LIMIT_AGAIN, RETRY, WAKE, Found
 
 MOST: Final = 100
-"""Of one transaction, which holds up others."""
+"""The most deadlines that one transaction fires; a longer one would hold up others."""
 AGAIN_NS: Final = 10_000_000
-"""After which those are fired whose executions others have locked just now."""
+"""The pause before deadlines are tried again whose executions others had locked."""
 
 
 class Fired(NamedTuple):
@@ -51,7 +51,7 @@ def fire(tx: Transaction) -> Fired:
             for each in group:
                 if tx.run(
                     "DELETE FROM deadlines WHERE seq = ?", each.seq
-                ):  # else an earlier one has cleared it
+                ):  # else an earlier deadline has cleared it
                     _fire(tx, each)
         else:
             _post(tx, list(group))

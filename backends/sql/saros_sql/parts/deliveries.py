@@ -41,7 +41,7 @@ def give_back(tx: Transaction, entries: Iterable[Outgoing]) -> None:
 
 
 def delivered(tx: Transaction, entry: Outgoing, reply: Mail | None) -> None:
-    """See `Store.delivered`. What somebody else has delivered meanwhile has its reply already."""
+    """See `Store.delivered`. If another worker has already delivered the entry, its sender has the reply."""
     tx.lock(entry.id)
     if not tx.run("DELETE FROM outbox WHERE mail_key = ? AND op = ?", entry.key, entry.op):
         return

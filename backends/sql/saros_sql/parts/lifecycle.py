@@ -59,7 +59,7 @@ _FOUND: Final = "SELECT run, id, run_id, pid, status, request_id, held, began, l
 
 
 def find(tx: Transaction, id: str, run_id: str = "") -> Found | None:
-    """A run of an execution, to be changed; its newest by default."""
+    """Return a run of an execution, by default the newest, in order to change it."""
     tx.lock(id)
     row = one_run(tx, _FOUND, id, run_id)
     return None if row is None else Found._make(row)

@@ -66,6 +66,6 @@ def history(tx: Transaction, id: str, run_id: str, start: int, limit: int) -> Hi
 
 
 def length(tx: Transaction, id: str, run_id: str) -> int:
-    """How long a run's history is; CLOSED when it has ended, or is not known."""
+    """Return the length of a run's history; CLOSED if the run has ended or is unknown."""
     row = one_run(tx, "SELECT length, status FROM runs", id, run_id)
     return row[0] if row is not None and row[1] == RUNNING else CLOSED

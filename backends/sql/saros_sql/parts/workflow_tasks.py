@@ -27,7 +27,7 @@ MAILS: Final = 500
 
 
 def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[WorkflowTask]:
-    """Lease runs that have mail; the longest ready first."""
+    """Lease runs that have mail, those that wait longest first."""
     candidates = oldest(tx, "run, id", "runs", "run", queues, limit)
     free = tx.claim([id for _, id in candidates], TASKS)
     numbers = [run for run, id in candidates if id in free]

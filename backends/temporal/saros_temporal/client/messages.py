@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final
@@ -48,6 +49,10 @@ from .target import Target
 
 UPDATES: Final = 20
 """The most times that an update is sent when its run continues as new."""
+ADMISSIONS: Final = 5
+"""How often an update is sent again that the server did not admit."""
+ADMISSION_S: Final = 0.5
+"""The pause before the first of them; each further pause is longer by it."""
 QUERY_S: Final = 10.0
 """How long a worker may take to answer a query."""
 _UNANSWERED: Final = (
@@ -114,10 +119,15 @@ class Messages:
                     raise values.to_error(data) from error
                 key = new_id()
             except RPCError as error:
-                # A task that arrives after the end of its run is dropped, with the updates that it carried.
-                if attempt == UPDATES or error.status != RPCStatusCode.UNAVAILABLE:
-                    raise self._error(error, id) from error
-                if not await self._runs(id):  # also raises when the server is not there
+                # While a failed workflow task waits to be tried again, the server admits no update. A task that
+                # arrives after the end of its run is dropped, with the updates that it carried.
+                if attempt <= ADMISSIONS and error.status == RPCStatusCode.FAILED_PRECONDITION:
+                    await asyncio.sleep(ADMISSION_S * attempt)
+                elif (
+                    attempt == UPDATES
+                    or error.status != RPCStatusCode.UNAVAILABLE
+                    or not await self._runs(id)
+                ):
                     raise self._error(error, id) from error
         raise AssertionError("unreachable")
 
