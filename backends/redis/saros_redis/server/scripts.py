@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from importlib.abc import Traversable
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Final, NamedTuple
 
 _COMMON: Final = ("base", "runs", "activities", "life", "take")
