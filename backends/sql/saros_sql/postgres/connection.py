@@ -92,13 +92,7 @@ class PostgresConnection:
         wait = SHORTEST_S
         while self._raw is None:
             try:
-                raw = connect(self._options)
-                try:
-                    check_schema(raw, self._options)
-                except BaseException:
-                    raw.close()
-                    raise
-                self._raw = raw
+                self._raw = connect(self._options, lambda raw: check_schema(raw, self._options))
             except psycopg.Error as exc:
                 if not may_connect(exc) or time.monotonic() > until:
                     raise

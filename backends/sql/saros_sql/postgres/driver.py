@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -33,9 +34,10 @@ class _RawDumper(BytesBinaryDumper):
         return bytes(obj)
 
 
-def connect(options: Options) -> Raw:
-    """A connection that commits each statement by itself, unless told otherwise.
+def connect(options: Options, prepare: Callable[[Raw], object] = lambda raw: None) -> Raw:
+    """Return a connection that commits each statement by itself, unless told otherwise.
 
+    :param prepare: the last step of opening it; if that fails, the connection is closed.
     :raises psycopg.Error: there is none.
     :raises Error: INVALID when the server is too old.
     """
@@ -67,6 +69,7 @@ def connect(options: Options) -> Raw:
         )
         if raw.execute("SHOW synchronous_commit").fetchone() == ("off",):
             raw.execute("SET synchronous_commit = on")
+        prepare(raw)
     except BaseException:
         raw.close()
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 import psycopg
@@ -30,39 +31,32 @@ MARK: Final = "saros_schema"
 
 
 def opened(options: Options) -> Raw:
-    """A connection to a database that is there already.
+    """Return a connection to a database that is there already.
 
     :raises Error: why it cannot be had.
     """
-    try:
-        raw = connect(options)
-        try:
-            check_schema(raw, options)
-        except BaseException:
-            raw.close()
-            raise
-        return raw
-    except psycopg.Error as exc:
-        raise explain(exc, options) from exc
+    return _connected(options, lambda raw: check_schema(raw, options))
 
 
 def prepared(options: Options) -> Raw:
-    """A connection to a database whose tables are made, if there are none.
+    """Return a connection to a database whose tables are made, if there are none.
 
     :raises Error: why it must not be opened.
     """
+
+    def prepare(raw: Raw) -> None:
+        if version(raw, options) is None:
+            _make(raw, options)
+        check_schema(raw, options)
+        if raw.execute("SHOW fsync").fetchone() == ("off",):
+            log.warning("%s: fsync is off; a crash of the server may lose everything", options.url)
+
+    return _connected(options, prepare)
+
+
+def _connected(options: Options, prepare: Callable[[Raw], None]) -> Raw:
     try:
-        raw = connect(options)
-        try:
-            if version(raw, options) is None:
-                _make(raw, options)
-            check_schema(raw, options)
-            if raw.execute("SHOW fsync").fetchone() == ("off",):
-                log.warning("%s: fsync is off; a crash of the server may lose everything", options.url)
-        except BaseException:
-            raw.close()
-            raise
-        return raw
+        return connect(options, prepare)
     except psycopg.Error as exc:
         raise explain(exc, options) from exc
 

@@ -55,19 +55,14 @@ class Notifications:
             return True
         self._drop()
         try:
-            raw = connect(self._options)
-            try:
-                raw.execute(
-                    "SELECT pg_try_advisory_lock(%s)", (key(self._options.schema, "session", self._owner),)
-                )
-                raw.execute(f"LISTEN {self._channel}")
-            except BaseException:
-                raw.close()
-                raise
+            self._raw = connect(self._options, self._prepare)
         except psycopg.Error:
             return False
-        self._raw = raw
         return True
+
+    def _prepare(self, raw: Raw) -> None:
+        raw.execute("SELECT pg_try_advisory_lock(%s)", (key(self._options.schema, "session", self._owner),))
+        raw.execute(f"LISTEN {self._channel}")
 
     # --- tell -------------------------------------------------------------------------------
 

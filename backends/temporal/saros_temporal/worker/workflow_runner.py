@@ -137,11 +137,11 @@ class _ShowingRunner(SarosRunner):
 async def replay_history(
     history: WorkflowHistory,
     deployment: Deployment,
-    see: Callable[[Stack], None] = lambda stack: None,
+    see: Callable[[Stack], None] | None = None,
 ) -> None:
     """Replay a history.
 
-    :param see: gets the stack at the end.
+    :param see: gets the stack at the end, if given.
     :raises NonDeterminism: when the app's code does not match it.
     """
     first = history.events[0].workflow_execution_started_event_attributes
@@ -150,9 +150,11 @@ async def replay_history(
     place = worker_of(deployment, first.task_queue.name)
     environment = Environment(deployment, "" if place == "default" else place, SearchAttributes())
     converter = data_converter({})
+    codec = converter.payload_codec
+    runner = SarosRunner(environment, codec) if see is None else _ShowingRunner(environment, codec, see)
     replayer = Replayer(
         workflows=[SarosWorkflow],
-        workflow_runner=_ShowingRunner(environment, converter.payload_codec, see),
+        workflow_runner=runner,
         workflow_task_executor=InlineExecutor(),
         data_converter=converter,
     )
