@@ -119,6 +119,7 @@ def test_keyboard_alone(room: Room, served: Served) -> None:
             await press("Escape")
             await _tab_to(page, "Start a workflow")
             await press("Enter")
+            await page.wait_for_url("**/start*")
             await _tab_to(page, "app:order")
             await press("Tab")
             await press("Control+A")

@@ -195,12 +195,12 @@ def test_an_action_on_many_can_be_stopped(app_dir: Path) -> None:
         async with saros.open(app_dir, "memory://") as app, browser(console := Console(app)) as client:
             runs = [Description(f"x-{n}", "", "", "t", "t", "running", "q", 0) for n in range(3)]
             go = Go("cancel", "", runs)
-            console.goes["k"] = go
-            shown = await client.get("/bulk/progress", params={"key": "k"})
+            key = console.goes.keep(go)
+            shown = await client.get("/bulk/progress", params={"key": key})
             assert "0 of 3" in shown.text
-            assert (await client.post("/bulk/stop", data={"key": "k"})).status_code == 403
-            await client.post("/bulk/stop", data={"key": "k", "csrf": await csrf(client)})
-            assert "stopped" in (await client.get("/bulk/progress", params={"key": "k"})).text
+            assert (await client.post("/bulk/stop", data={"key": key})).status_code == 403
+            await client.post("/bulk/stop", data={"key": key, "csrf": await csrf(client)})
+            assert "stopped" in (await client.get("/bulk/progress", params={"key": key})).text
             assert (await client.get("/bulk/progress", params={"key": "none"})).status_code == 404
 
     asyncio.run(main())

@@ -8,7 +8,7 @@ from typing import Final
 from ..interfaces.insight import ACTIVITY, WORKFLOW, Queue, Stack
 from ..interfaces.insight.pending import Pending, PendingActivity
 from ..model.execution import RUNNING
-from ..model.text import one_line
+from ..model.text import one_line, shortened
 from ..model.timing import SECOND
 
 SHORT: Final = 160
@@ -173,5 +173,4 @@ def waits_in_short(pending: Pending, now: int, queues: Iterable[Queue] = ()) -> 
     """Return what an execution waits for, for a row of a list; empty if it has ended."""
     if pending.status != RUNNING:
         return ""
-    said = reason(pending, now, queues)
-    return said if len(said) <= SHORT else f"{said[: SHORT - 1]}…"
+    return shortened(reason(pending, now, queues), SHORT)

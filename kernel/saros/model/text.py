@@ -38,6 +38,11 @@ def cut(text: str, most: int = CUT) -> str:
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
+def shortened(text: str, most: int) -> str:
+    """The beginning of a long text, with an ellipsis, in at most so many characters: for a row of a table."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def sentence(text: str) -> str:
     """A message that may contain values of users: on one line, cut."""
     safe = one_line(text[:LONGEST])

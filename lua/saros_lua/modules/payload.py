@@ -56,7 +56,7 @@ def to_yaml(wire: bytes) -> bytes:
 def to_msgpack(wire: bytes) -> bytes:
     """Return the MessagePack of a value's JSON."""
     value = values.decode(wire)
-    _check_nodes(value, MAX_MSGPACK, "MessagePack for")
+    _check_nodes(value, MAX_MSGPACK, "this value for MessagePack has")
     return msgspec.msgpack.encode(_data(value))
 
 

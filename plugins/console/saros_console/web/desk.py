@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
@@ -20,7 +20,29 @@ from .view import environment
 if TYPE_CHECKING:
     from .parts.go import Go
 
+T = TypeVar("T")
 KEPT_NOTICES: Final = 100
+KEPT_GOES: Final = 20
+"""The last actions on many whose results are kept."""
+
+
+class Recent(Generic[T]):
+    """The last `most` values, each by a key that a URL can name."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: OrderedDict[str, T] = OrderedDict()
+
+    def keep(self, value: T) -> str:
+        """Keep a value, and return its key."""
+        key = secrets.token_urlsafe(9)
+        self._values[key] = value
+        while len(self._values) > self._most:
+            self._values.popitem(last=False)
+        return key
+
+    def get(self, key: str) -> T | None:
+        return self._values.get(key)
 
 
 class Desk:
@@ -35,18 +57,14 @@ class Desk:
         self.guard = guard
         self.trace_url = trace_url
         self.jobs = Jobs()
-        self.goes: OrderedDict[str, Go] = OrderedDict()
+        self.goes: Recent[Go] = Recent(KEPT_GOES)
         self.ending: Callable[[], bool] = lambda: False
         self._pages = environment()
-        self._notices: OrderedDict[str, Notice] = OrderedDict()
+        self._notices: Recent[Notice] = Recent(KEPT_NOTICES)
 
     def notify(self, notice: Notice) -> str:
         """Keep a notice for the next page, and give the key that its URL names it by."""
-        key = secrets.token_urlsafe(9)
-        self._notices[key] = notice
-        while len(self._notices) > KEPT_NOTICES:
-            self._notices.popitem(last=False)
-        return key
+        return self._notices.keep(notice)
 
     def fragment(self, template: str, **values: Any) -> str:
         return self._pages.get_template(template).render(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from starlette.requests import Request
@@ -22,24 +22,22 @@ LOOK_S: Final = 0.8
 """Between two looks at the backend, while somebody has the page open."""
 ANEW: Final = 12
 """After so many looks without a change the page is made anew: it tells spans of time."""
-
-
 LOOK_SLOWLY_S: Final = 4.0
 """The same, for pages that ask for what is pending of many runs."""
 
 
-def _stream(
-    console: Desk,
-    sign: Callable[[], Awaitable[bytes]],
-    make: Callable[[], Awaitable[str]],
-    look_s: float = LOOK_S,
-) -> Response:
+Seen = tuple[bytes, Callable[[], Awaitable[str]]]
+"""What one look at the backend gives: bytes that change when there is something new, and what makes the live part."""
+Look = Callable[[], Awaitable[Seen]]
+
+
+def _stream(console: Desk, look: Look, look_s: float = LOOK_S) -> Response:
     async def events() -> AsyncIterator[str]:
         last, looks = b"", 0
         yield "retry: 2000\n\n"
         while not console.ending():
             try:
-                signed = await sign()
+                signed, make = await look()
                 if signed != last or looks >= ANEW:
                     html = await make()
                     yield "".join(f"data: {line}\n" for line in html.splitlines()) + "\n"
@@ -52,53 +50,55 @@ def _stream(
     return StreamingResponse(events(), media_type="text/event-stream")
 
 
+def _seen(console: Desk, template: str, signed: object, **values: Any) -> Seen:
+    """One look, when it has read all that the page shows."""
+
+    async def make() -> str:
+        return console.fragment(template, **values)
+
+    return msgspec.json.encode(signed), make
+
+
 async def executions(console: Desk, request: Request) -> Response:
     view = list_page.View(request)
 
-    async def sign() -> bytes:
+    async def look() -> Seen:
         found = await list_page.contents(console, view)
-        return msgspec.json.encode((found["page"], found["tabs"]))
+        return _seen(console, "runs_live.html", (found["page"], found["tabs"]), **found)
 
-    async def make() -> str:
-        return console.fragment("runs_live.html", **await list_page.contents(console, view))
-
-    return _stream(console, sign, make, LOOK_SLOWLY_S if view.special else LOOK_S)
+    return _stream(console, look, LOOK_SLOWLY_S if view.special else LOOK_S)
 
 
 async def execution(console: Desk, request: Request) -> Response:
     async def make() -> str:
         return console.fragment("run_live.html", **await run_page.contents(console, request))
 
-    return _stream(console, lambda: run_page.signature(console, request), make)
+    async def look() -> Seen:
+        return await run_page.signature(console, request), make
+
+    return _stream(console, look)
 
 
 async def workers(console: Desk, request: Request) -> Response:
-    async def sign() -> bytes:
-        return msgspec.json.encode(await overview.works(console))
+    async def look() -> Seen:
+        found = await overview.works(console)
+        return _seen(console, "workers_live.html", found, **found)
 
-    async def make() -> str:
-        return console.fragment("workers_live.html", **await overview.works(console))
-
-    return _stream(console, sign, make)
+    return _stream(console, look)
 
 
 async def schedules(console: Desk, request: Request) -> Response:
-    async def sign() -> bytes:
-        return msgspec.json.encode(await console.app.schedules())
+    async def look() -> Seen:
+        found = await console.app.schedules()
+        return _seen(console, "schedules_live.html", found, schedules=found)
 
-    async def make() -> str:
-        return console.fragment("schedules_live.html", schedules=await console.app.schedules())
-
-    return _stream(console, sign, make)
+    return _stream(console, look)
 
 
 async def bulk(console: Desk, request: Request) -> Response:
     found = many.progress_of(console, request)
 
-    async def sign() -> bytes:
-        return msgspec.json.encode((len(found["go"].results), found["go"].done))
+    async def look() -> Seen:
+        return _seen(console, "progress_live.html", (len(found["go"].results), found["go"].done), **found)
 
-    async def make() -> str:
-        return console.fragment("progress_live.html", **found)
-
-    return _stream(console, sign, make)
+    return _stream(console, look)

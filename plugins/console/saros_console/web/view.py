@@ -11,7 +11,7 @@ import msgspec
 from markupsafe import Markup
 
 from saros.insight.reasons import activity_waits, span
-from saros.model.text import cut, json_visible, one_line, visible
+from saros.model.text import cut, json_visible, one_line, shortened, visible
 from saros.model.values import readable
 
 MOST_SHOWN: Final = 20_000
@@ -74,11 +74,7 @@ def line(text: object) -> str:
 
 def gist(text: str) -> str:
     """The beginning of indented JSON, on one line."""
-    return cut_short(" ".join(text[:400].split()))
-
-
-def cut_short(text: str, most: int = 72) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return shortened(" ".join(text[:400].split()), 72)
 
 
 def words(text: object) -> str:

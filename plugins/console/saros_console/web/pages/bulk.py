@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 MOST: Final = 1_000
 """Executions that one go may act on."""
 SAMPLE: Final = 10
-KEPT: Final = 20
-"""The last goes whose results are kept."""
 ACTIONS: Final = ("cancel", "terminate", "release")
 
 
@@ -96,17 +93,15 @@ async def carry_out(console: Desk, request: Request) -> Response:
             )
     except Error as error:
         return await _shown(console, request, query, 400, problem=failure(error), action=action)
-    key, go = secrets.token_urlsafe(9), Go(action, fields.get("reason", ""), runs)
+    go = Go(action, fields.get("reason", ""), runs)
     note(request, f"{action} {len(runs)} of {query or 'all'}", "begun")
-    console.goes[key] = go
-    while len(console.goes) > KEPT:
-        console.goes.popitem(last=False)
+    key = console.goes.keep(go)
     console.jobs.start(_carry_out(console, request, go), "an action on many")
     return RedirectResponse(link("/bulk/progress", key=key), 303)
 
 
 def _go(console: Desk, request: Request, key: str) -> Go:
-    go: Go | None = console.goes.get(key)
+    go = console.goes.get(key)
     if go is None:
         raise Refused(404, "this action on many is not known", "the console may have been started anew since")
     return go

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from saros.model.background import together
+from saros.model.background import each
 from saros.model.errors import INVALID, Error
 from saros.model.execution import FAILED, TERMINATED, TIMED_OUT, Description
 from saros.model.query import selecting
@@ -63,11 +63,9 @@ async def _ended(console: Desk, query: str) -> list[tuple[Description, End]]:
         for run in (await console.app.backend.page(selecting(query, status), LOOKED_AT)).items
     ]
     runs.sort(key=lambda run: run.close_time or run.start_time, reverse=True)
-    found: list[tuple[Description, End]] = []
-    for at in range(0, min(len(runs), LOOKED_AT), AT_ONCE):
-        part = runs[at : at + AT_ONCE]
-        found += zip(part, await together(*(read_end(console, run) for run in part)), strict=True)
-    return found
+    newest = runs[:LOOKED_AT]
+    ends = await each(lambda run: read_end(console, run), newest, AT_ONCE)
+    return list(zip(newest, ends, strict=True))
 
 
 async def page(console: Desk, request: Request) -> Response:

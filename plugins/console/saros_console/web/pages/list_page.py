@@ -10,7 +10,7 @@ from starlette.responses import Response
 from saros.insight.reasons import waits_in_short
 from saros.interfaces.insight import Page
 from saros.interfaces.insight.pending import Pending
-from saros.model.background import together
+from saros.model.background import each
 from saros.model.errors import INVALID, NOT_FOUND, Error
 from saros.model.execution import RUNNING, STATUSES, Description
 from saros.model.query import FIELDS, selecting
@@ -75,18 +75,16 @@ async def _special(console: Desk, view: View) -> tuple[Page, dict[str, str]]:
     waits: dict[str, str] = {}
     runs = (await console.app.backend.page(selecting(view.query, RUNNING), LOOKED_AT)).items
     now = console.app.clock.now()
-    for at in range(0, len(runs), AT_ONCE):
-        part = runs[at : at + AT_ONCE]
-        told = await together(*(_pending(console, run) for run in part))
-        for run, pending in zip(part, told, strict=True):
-            if pending is None:
-                continue
-            if pending.parked is not None:
-                run.problem = run.problem or pending.parked.problem
-            retrying = any(each.attempt > 1 for each in pending.activities)
-            if run.problem if view.status == PARKED else retrying:
-                found.append(run)
-                waits[run.run_id] = waits_in_short(pending, now)
+    told = await each(lambda run: _pending(console, run), runs, AT_ONCE)
+    for run, pending in zip(runs, told, strict=True):
+        if pending is None:
+            continue
+        if pending.parked is not None:
+            run.problem = run.problem or pending.parked.problem
+        retrying = any(activity.attempt > 1 for activity in pending.activities)
+        if run.problem if view.status == PARKED else retrying:
+            found.append(run)
+            waits[run.run_id] = waits_in_short(pending, now)
     return Page(found), waits
 
 
@@ -103,7 +101,7 @@ async def contents(console: Desk, view: View) -> dict[str, Any]:
         page = await backend.page(selecting(view.query, view.status), SHOWN, view.cursor)
     counts = await backend.counts(view.query)
     tabs = [("", "all", sum(counts.values()))]
-    tabs += [(each, each, counts.get(each, 0)) for each in STATUSES]
+    tabs += [(status, status, counts.get(status, 0)) for status in STATUSES]
     return {
         "page": page,
         "tabs": tabs,
