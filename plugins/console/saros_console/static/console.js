@@ -116,7 +116,12 @@ function listen() {
   source.onopen = () => live.classList.remove("stale");
   source.onmessage = (event) => { live.classList.remove("stale"); renew(event.data); };
   source.addEventListener("problem", () => live.classList.add("stale"));
-  source.onerror = () => live.classList.add("stale");
+  source.onerror = () => {
+    live.classList.add("stale");
+    if (source?.readyState !== EventSource.CLOSED) return; // the browser connects again by itself
+    source = null;
+    setTimeout(listen, 2000);
+  };
 }
 
 document.addEventListener("visibilitychange", () => {
