@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from collections.abc import Callable, Coroutine
@@ -68,6 +69,26 @@ def test_equal_times_keep_their_order(kind: str) -> None:
             else:
                 clock.call_at(now + 50 * MS, lambda number=number: fired.append(number))  # type: ignore[misc]
         await eventually(lambda: len(fired) == 500)
+        assert fired == sorted(fired)
+
+    asyncio.run(main())
+
+
+def test_equal_times_keep_their_order_where_the_process_is_interrupted() -> None:
+    reads = itertools.count()
+
+    def wall() -> int:
+        now = time.time_ns()
+        if next(reads) % 7 == 3:
+            time.sleep(0.002)  # what a loaded machine does to a process
+        return now
+
+    async def main() -> None:
+        clock, fired = RealClock(wall), list[int]()
+        when = clock.now() + 400 * MS
+        for number in range(300):
+            clock.call_at(when, lambda number=number: fired.append(number))  # type: ignore[misc]
+        await eventually(lambda: len(fired) == 300)
         assert fired == sorted(fired)
 
     asyncio.run(main())

@@ -182,11 +182,21 @@ class RealClock:
         return steady_ns()
 
     def call_at(self, when: int, call: Callable[[], None]) -> Handle:
-        now = self.now()
-        ahead = steady_ns() - now
+        now, ahead = self._look()
         if not ahead <= self._ahead <= ahead + self.SLACK_NS:  # else as before: equal times shall stay equal
             self._ahead = ahead + self.SLACK_NS // 2
         return self.call_after(when - now, call, now + self._ahead)
+
+    def _look(self) -> tuple[int, int]:
+        """The time of day, and how far `steady` is ahead of it, or a little more.
+
+        The machine may stop this process between two readings. Then the difference says nothing, so read again.
+        """
+        for _ in range(10):
+            start, now, end = steady_ns(), self.now(), steady_ns()
+            if end - start < self.SLACK_NS // 4:
+                break
+        return now, end - now
 
     def call_on_date(self, when: int, call: Callable[[], None]) -> Handle:
         entry = self._dates.add(when, call)
