@@ -143,7 +143,15 @@ def test_the_backend_is_selected_by_its_scheme(plugins: Plugins, tmp_path: Path)
 def test_the_suite_finds_the_backend(site: Path, tmp_path: Path) -> None:
     """A separate process finds the plugin like any other: by the scheme of the URL. `--backend all` runs the rest."""
     command = [sys.executable, "-m", "pytest", str(ROOT / "tests" / "conformance"), "--backend", "dict"]
-    command += ["-q", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "suite"), "-k", "values_ or signals_"]
+    command += [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--basetemp",
+        str(tmp_path / "suite"),
+        "-k",
+        "values_ or signals_",
+    ]
     path = os.pathsep.join([str(site), *(part for part in sys.path if part)])
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     result = subprocess.run(
