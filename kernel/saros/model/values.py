@@ -47,14 +47,16 @@ def _may_reserve(text: Json | Raw) -> bool:
 
     A text can have megabytes, so these are searches for plain bytes: a regular expression takes 20 times as long.
     """
-    data = bytes(text)
+    data = text if type(text) is bytes else bytes(text)
     return b"$" in data or b"\\u0024" in data
 
 
 def _is_special(text: Json | Raw) -> bool:
     """Return whether a JSON text needs a closer look, because of a reserved key or a long number."""
-    data = bytes(text)
-    return b"$" in data or b"\\u0024" in data or _LONG in data.translate(_DIGITS)
+    data = text if type(text) is bytes else bytes(text)
+    if b"$" in data:
+        return True
+    return len(data) > 18 and (b"\\u0024" in data or _LONG in data.translate(_DIGITS))
 
 
 def quoted_size(text: bytes) -> int:
@@ -99,7 +101,10 @@ def decode(data: Json | msgspec.Raw) -> Any:
     """
     try:
         value = _from_json(data)
-        return _rich(value) if _is_special(data) else value
+        kind = type(value)
+        if kind is dict or kind is list:
+            return _rich(value) if _is_special(data) else value
+        return _number(value) if kind is int else value
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise Error(f"not valid JSON: {exc}", INVALID, retryable=False) from exc
 
