@@ -25,6 +25,7 @@ def site(serve: Any) -> Any:
         {
             "POST /body": "local text, err = http.request():body() if err then error(err) end return {#text}",
             "POST /unread": "return {true}",
+            "POST /form": "local form, err = http.request():form() return {err and err:message() or #form.a}",
             "GET /x/{id}": "return http.response():json({http.request():param('id')})",
             "GET /": 'return {http.request():query("id") or "none"}',
             "GET /slow": 'time.sleep("300ms") return {"slow"}',
@@ -232,12 +233,48 @@ def part_of(sock: socket.socket) -> bytes | None:
 
 def test_many_tiny_chunks_do_not_stall_the_others(site: Any) -> None:
     count = 200_000
-    body = post(TE) + b"1\r\nx\r\n" * count + b"0\r\n\r\n" + LAST
+    answer, stall = stall_of(site, post(TE) + b"1\r\nx\r\n" * count + b"0\r\n\r\n" + LAST)
+    assert b"[%d]" % count in answer
+    assert stall < 0.25
+
+
+def test_a_form_of_many_escapes_does_not_stall_the_others(site: Any) -> None:
+    count = 700_000
+    answer, stall = stall_of(site, form(b"a=" + b"%41" * count))
+    assert answer.endswith(b"[%d]" % count)
+    assert stall < 0.25
+
+
+def form(body: bytes) -> bytes:
+    lines = (b"Content-Length: %d\r\n" % len(body), b"Content-Type: application/x-www-form-urlencoded\r\n")
+    return post(*lines, b"Connection: close\r\n", path=b"/form") + body
+
+
+def test_a_form_with_a_long_name(site: Any) -> None:
+    assert closed(site, form(b"n" * 70_000)).endswith(b'["The form is malformed."]')
+
+
+def test_a_body_whose_json_is_much_longer(site: Any) -> None:
+    for char in (b"\x01", b'"', b"\x00"):
+        body = char * 3_000_000
+        raw = closed(site, post(b"Content-Length: %d\r\n" % len(body), b"Connection: close\r\n") + body)
+        assert raw.endswith(b"[3000000]")
+
+
+def test_a_length_of_many_zeros(site: Any) -> None:
+    raw = closed(site, post(b"Content-Length: " + b"0" * 5000 + b"3\r\n", b"Connection: close\r\n") + b"abc")
+    assert raw.endswith(b"[3]")
+
+
+def stall_of(site: Any, request: bytes) -> tuple[bytes, float]:
+    """Send a request; return the answer, and the longest stall of the server's event loop meanwhile.
+
+    That is in seconds of CPU time of the loop's thread, so that other load on the machine does not count.
+    """
     answers: list[bytes] = []
-    thread = threading.Thread(target=lambda: answers.append(closed(site, body)))
+    thread = threading.Thread(target=lambda: answers.append(closed(site, request)))
 
     async def longest_stall() -> float:
-        """Return seconds of CPU time of the loop's thread, so that other load on the machine does not count."""
         longest = 0.0
         thread.start()
         while thread.is_alive():
@@ -246,9 +283,8 @@ def test_many_tiny_chunks_do_not_stall_the_others(site: Any) -> None:
             longest = max(longest, time.thread_time() - before)
         return longest
 
-    stall = site.on_loop(longest_stall())
-    assert b"[%d]" % count in answers[0]
-    assert stall < 0.25
+    stall: float = site.on_loop(longest_stall())
+    return answers[0], stall
 
 
 def test_an_absolute_target_of_our_own(site: Any) -> None:

@@ -107,3 +107,24 @@ def test_what_stands_for_data(given: Any, data: Any) -> None:
 def test_what_is_no_data_is_refused(given: Any) -> None:
     with pytest.raises(Error, match=r"value\.x is "):
         values.encode({"x": given})
+
+
+def test_the_size_of_a_text_in_json() -> None:
+    text = "".join(map(chr, range(0x100))) + "\u2028\U0001f600" + '"\\\x7f'
+    for part in (text, text * 3, "", *text):
+        assert values.quoted_size(part.encode()) == len(msgspec.json.encode(part))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b'{"\\u0024bin":"YQ=="}', b"a"),
+        (b'[{"$bin":"YQ=="}]', [b"a"]),
+        (b"[9223372036854775808]", [9223372036854775808.0]),
+        (b"[-9223372036854775808]", [-9223372036854775808]),
+        (b'["1234567890123456789012"]', ["1234567890123456789012"]),
+    ],
+)
+def test_texts_that_need_a_closer_look(text: bytes, value: Any) -> None:
+    assert values.decode(text) == value
+    assert values.decode(msgspec.Raw(text)) == value

@@ -80,8 +80,11 @@ class Watched:
     :param facts: hold the name for messages.
     """
 
+    __slots__ = ("_facts", "_send", "_work")
+
     def __init__(self, work: Any, facts: Any) -> None:
         self._work, self._facts = work, facts
+        self._send = work.send
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self
@@ -90,12 +93,16 @@ class Watched:
         return self
 
     def __next__(self) -> Any:
-        return self.send(None)
+        watch.begin(self._facts)
+        try:
+            return self._send(None)
+        finally:
+            watch.end()
 
     def send(self, value: Any) -> Any:
         watch.begin(self._facts)
         try:
-            return self._work.send(value)
+            return self._send(value)
         finally:
             watch.end()
 

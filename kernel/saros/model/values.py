@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -32,13 +31,38 @@ Json = bytes
 """UTF-8 JSON text of one value."""
 
 _TAGS: Final = frozenset({"$bin", "$error"})
-_DOLLAR: Final = re.compile(rb"\$|\\u0024")
-_SPECIAL: Final = re.compile(rb"\$|\\u0024|[0-9]{19}")
-"""Matches JSON texts that need a closer look: those with a reserved key or a long number."""
+_DIGITS: Final = bytes(49 if 48 <= char <= 57 else 32 for char in range(256))
+_LONG: Final = b"1" * 19
+"""Any 19 digits, after translation with `_DIGITS`."""
+_SHORT: Final = b'"\\\b\t\n\f\r'
+_ESCAPES: Final = bytes(1 if char in _SHORT else 2 if char < 32 else 0 for char in range(256))
 _to_json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 NULL: Final[Json] = b"null"
+
+
+def _may_reserve(text: Json | Raw) -> bool:
+    """Return whether a JSON text may have a reserved key.
+
+    A text can have megabytes, so these are searches for plain bytes: a regular expression takes 20 times as long.
+    """
+    data = text if type(text) is bytes else bytes(text)
+    return b"$" in data or b"\\u0024" in data
+
+
+def _is_special(text: Json | Raw) -> bool:
+    """Return whether a JSON text needs a closer look, because of a reserved key or a long number."""
+    data = text if type(text) is bytes else bytes(text)
+    if b"$" in data:
+        return True
+    return len(data) > 18 and (b"\\u0024" in data or _LONG in data.translate(_DIGITS))
+
+
+def quoted_size(text: bytes) -> int:
+    """Return the bytes of the JSON of a UTF-8 text, in a tenth of the time in which it can be written."""
+    escapes = text.translate(_ESCAPES)
+    return 2 + len(text) + escapes.count(1) + 5 * escapes.count(2)
 
 
 def encode(value: Any) -> Json:
@@ -77,7 +101,10 @@ def decode(data: Json | msgspec.Raw) -> Any:
     """
     try:
         value = _from_json(data)
-        return _rich(value) if _SPECIAL.search(data) else value
+        kind = type(value)
+        if kind is dict or kind is list:
+            return _rich(value) if _is_special(data) else value
+        return _number(value) if kind is int else value
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise Error(f"not valid JSON: {exc}", INVALID, retryable=False) from exc
 
@@ -87,7 +114,7 @@ def from_plain(text: Json) -> Json:
 
     :raises Error: INVALID when the text is not JSON.
     """
-    if not _DOLLAR.search(text):
+    if not _may_reserve(text):
         return text
     try:
         return _to_json(_escaped(_from_json(text)))
@@ -97,7 +124,7 @@ def from_plain(text: Json) -> Json:
 
 def to_plain(wire: Json) -> tuple[Json, bool]:
     """Return the plain JSON of wire JSON, and True; or, if it holds bytes or errors, the wire JSON and False."""
-    if not _DOLLAR.search(wire):
+    if not _may_reserve(wire):
         return wire, True
     found = _from_json(wire)
     return (wire, False) if _has_tags(found) else (_to_json(_unescaped(found)), True)
@@ -108,12 +135,12 @@ def shown(wire: Json) -> Any:
     stay objects with a reserved key.
     """
     found = _from_json(wire)
-    return _unescaped(found) if _DOLLAR.search(wire) else found
+    return _unescaped(found) if _may_reserve(wire) else found
 
 
 def readable(wire: Json | Raw) -> Raw:
     """Return the result of `shown` as JSON."""
-    return Raw(_to_json(shown(bytes(wire)))) if _DOLLAR.search(wire) else Raw(wire)
+    return Raw(_to_json(shown(bytes(wire)))) if _may_reserve(wire) else Raw(wire)
 
 
 def members(wire: Json | Raw) -> dict[str, Raw]:

@@ -26,6 +26,8 @@ _CANCELED = pack(Outcome(err=ErrorData("canceled", CANCELED, False)))
 class Attempt:
     """One attempt that is under way. It calls its `done` exactly once, however it ends."""
 
+    __slots__ = ("__weakref__", "_actor", "_attempts", "_done", "_limits", "_task", "_waits", "_wanted", "scope")
+
     def __init__(self, attempts: Attempts, scope: CallScope, done: Done) -> None:
         self.scope = scope
         self._attempts = attempts
@@ -108,10 +110,10 @@ class Attempt:
         clock = self._attempts.clock
         clock.busy(1)
         self._task = asyncio.get_running_loop().create_task(self._run(work))
-        self._task.add_done_callback(lambda task: self._ended(clock))
+        self._task.add_done_callback(self._ended)
 
-    def _ended(self, clock: Clock) -> None:
-        clock.busy(-1)
+    def _ended(self, _task: asyncio.Task[None]) -> None:
+        self._attempts.clock.busy(-1)
         self.finish(_CANCELED)  # a task that is cancelled before it begins runs nothing
 
     async def _run(self, work: Callable[[], Awaitable[Json]]) -> None:

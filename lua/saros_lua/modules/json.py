@@ -11,7 +11,9 @@ import msgspec
 
 from saros.interfaces.module import HostFunction
 from saros.model.errors import INVALID, Error
+from saros.model.values import quoted_size
 
+from ..sandbox.vm import MAX_VALUE
 from .schema_work import MAX_SCHEMAS, check_work, schemas_of
 
 _SHOWN: Final = 3
@@ -164,7 +166,12 @@ def _invalid(message: str) -> Error:
 
 
 def quote(text: bytes) -> bytes | None:
-    """Return the JSON of a text; None when it is not UTF-8."""
+    """Return the JSON of a text; None when it is not UTF-8.
+
+    :raises Error: INVALID, not retryable, when Lua cannot hold it.
+    """
+    if len(text) > MAX_VALUE // 6 and quoted_size(text) > MAX_VALUE:  # six is the longest escape of a byte
+        raise _invalid("a text whose JSON is too large")
     try:
         return msgspec.json.encode(text.decode())
     except UnicodeDecodeError:

@@ -530,3 +530,22 @@ ATTACKS = {
     )
     for name, code in cases.items()
 }
+
+#: Programs that use more than a third of the default budget before they attack.
+PREPARED = {
+    "metamethods: name that is large",
+    "metamethods: weak keys in a chain",
+    *(
+        f"texts: {name}"
+        for name in ("equal texts", "texts of zeros", "sub", "arithmetic of texts", "lower", "reverse")
+    ),
+    *(
+        f"texts: {name}"
+        for name in ("unpack of zero-ended text", "utf8.len", "utf8.codes", "compare in a sort")
+    ),
+    *(f"patterns: {name}" for name in ("plain of the limit", "plain by itself")),
+    *(f"tables: next of a {name} that was emptied" for name in ("table", "map")),
+    *(f"tables: {name}" for name in ("pairs of many", "sort", "garbage beside much")),
+    *(f"library: {name}" for name in ("a long layout", "a layout of a long fraction")),
+    *(f"library: {name}" for name in ("json of many keys", "schema of many")),
+}

@@ -164,3 +164,15 @@ ATTACKS = {
     )
     for name, code in cases.items()
 }
+
+#: Programs that use more than a third of the default budget before they attack.
+PREPARED = {
+    "texts: utf8 offset back",
+    *(f"tables: {kind} of an emptied table" for kind in ("pairs", "tokens", "payloads")),
+    *(f"tables: {name}" for name in ("json of emptied tables", "a map at its limit by constants")),
+    *(f"tables: {name}" for name in ("a list with a small map", "concat by floats")),
+    *(
+        f"library: {name}"
+        for name in ("pbkdf2 of long salts", "uuid of long texts", "require of a long name")
+    ),
+}

@@ -43,7 +43,7 @@ def test_a_loop_under_the_default_limits_ends_soon(run: Call, make: Call) -> Non
 
 
 def test_garbage_is_not_held_against_a_program(make: Call, run: Call) -> None:
-    vm = make(limits=Limits(memory=16 << 20))
+    vm = make(limits=Limits(milliseconds=5000, memory=16 << 20))
     source = "for i = 1, 400 do local s = ('xxxxxxxx'):rep(1 << 15) .. i end print('fine')"
     assert run(source, vm).printed == "fine"
 

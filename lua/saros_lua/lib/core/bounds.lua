@@ -21,6 +21,7 @@ local LOOKS = 4 -- hooks between two looks at the clock
 local STOPPED = "the execution was stopped"
 local OUT_OF_MEMORY = "not enough memory" -- Lua's own text
 local LARGE = 8192 -- KiB; a VM that uses as much may have tables whose keys take long to find or to arrange anew
+local MEDIUM = 768 -- KiB; a VM that uses as much may have tables that take some time to arrange anew
 local COLLECT = 1024 -- KiB; until a VM uses that much, its garbage is left alone (see boot.lua)
 
 local budget, memory_limit, seconds = rt.budget, rt.memory_limit / 1024, rt.milliseconds / 1000
@@ -122,9 +123,9 @@ end
 
 local MOST = 5 -- how many times more time a slow machine gets at most
 
--- How much slower this machine is, at this moment, than one that runs an instruction in 6 ns: the best of a few
--- looks, for something else may disturb one. Lua counts the instructions here, too, but calls no hook, which may
--- be due at each of them.
+-- How much slower this machine is, at this moment, than one that runs an instruction in 6 ns, and the loop below in
+-- 8.5 ns: the best of a few looks, for something else may disturb one. Lua counts the instructions here, too, but
+-- calls no hook, which may be due at each of them.
 local function slowness()
   local used, mask, count = gethook()
   sethook(used, mask, 1 << 30)
@@ -133,12 +134,23 @@ local function slowness()
     local before = thread_time()
     for _ = 1, 10000 do
     end
-    local ratio = (thread_time() - before) / 10000 / 6e-9
+    local ratio = (thread_time() - before) / 10000 / 8.5e-9
     best = ratio < best and ratio or best
   end
   sethook(used, mask, count)
   return best < 1 and 1 or best
 end
+
+-- Seconds that it may take to leave a deep stack: each close variable on it runs until the hook stops it.
+local function unwinding()
+  local frames = 4096
+  while getinfo(frames, "t") do
+    frames = frames * 2
+  end
+  return frames > 4096 and frames * 3e-7 or 0
+end
+
+local OFTEN = 0.005 -- seconds; the stack may become deep soon after a look at it
 
 -- Whether the activation has used up its time; a slow machine allows more, so that the same work passes everywhere.
 -- Reading the thread's clock takes long, so the clock of the process, which is never behind it, comes first.
@@ -151,8 +163,9 @@ local function is_late()
   started = started or thread
   local used = thread - started
   local allowed = used < seconds and seconds or seconds * slowness()
-  deadline = now + allowed - used
-  return used >= allowed
+  local left = allowed - used - unwinding()
+  deadline = now + (left > 2 * OFTEN and left / 2 or left < OFTEN and left or OFTEN)
+  return left <= 0
 end
 
 local function check()
@@ -192,6 +205,8 @@ function hook()
     if used > LARGE then
       rt.watch_closer(used * 64, LARGE * 512)
     end
+  elseif used > MEDIUM and fuel <= look_at + 2 * step then
+    look_at = fuel
   end
   if fuel <= look_at or killed or used > memory_limit then
     check()

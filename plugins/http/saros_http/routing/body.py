@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
+from anyio import to_thread
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 
+from saros.model.values import quoted_size
+
 from ..problem import Disconnected, HttpError, Message, Receive, Scope, header_of, pairs_of, text_of
 
 MAX_FIELDS = 1000
 MAX_FILES = 100
+MAX_NAME: Final = 65536
+"""Bytes of a field's name, which becomes a key in JSON."""
+WHOLE: Final = 11 << 20
+"""The largest body, in bytes, that a function gets at once: as base64, it still fits into a value of 16 MiB."""
+PART: Final = 1 << 20
+"""The largest part of a body, in bytes, that is read at once."""
+_LONG: Final = 64 << 10  # bytes that take too long to parse in the event loop
 _TAIL = 4096  # a form's last boundary must be within so many final bytes
 
 
@@ -53,6 +63,7 @@ class Body:
         """Return the next part, of at most `size` bytes; empty at the end. Raises the same errors as `whole`."""
         while not self._buffer and not self.ended:
             await self._pull()
+        size = min(size, PART)
         data = bytes(self._buffer[:size])
         del self._buffer[:size]
         return data
@@ -66,7 +77,7 @@ class Body:
         if content_type not in (b"multipart/form-data", b"application/x-www-form-urlencoded"):
             raise HttpError(415, "The body is not a form.")
         if content_type == b"application/x-www-form-urlencoded":
-            return self._fields(await self.whole())
+            return await self._fields(await self.whole())
         request = Request(dict(self._scope), self._as_receive)
         try:
             parsed = await request.form(
@@ -79,6 +90,7 @@ class Body:
         if b"boundary" in options and b"--%s--" % options[b"boundary"] not in self._tail:
             raise HttpError(400, "The form is malformed.")  # incomplete
         form: dict[str, Any] = {"values": {}, "files": {}, "size": self._total}
+        self._check(name for name, _ in parsed.multi_items())
         for name, item in parsed.multi_items():
             if isinstance(item, UploadFile):
                 data = await item.read()
@@ -91,19 +103,33 @@ class Body:
                 }
                 form["files"].setdefault(name, []).append(file)
             else:
-                form["values"].setdefault(name, []).append(item)
+                form["values"].setdefault(name, []).append(_shorter(item))
         await parsed.close()
         return form
 
-    def _fields(self, data: bytes) -> dict[str, Any]:
+    async def _fields(self, data: bytes) -> dict[str, Any]:
         try:
-            pairs = pairs_of(data, MAX_FIELDS)
+            if len(data) > _LONG:
+                pairs = await to_thread.run_sync(pairs_of, data, MAX_FIELDS)
+            else:
+                pairs = pairs_of(data, MAX_FIELDS)
         except ValueError as exc:
             raise HttpError(400, "The form is malformed.") from exc
-        values: dict[str, list[str]] = {}
+        self._check(name for name, _ in pairs)
+        values: dict[str, list[str | bytes]] = {}
         for name, value in pairs:
-            values.setdefault(name, []).append(value)
+            values.setdefault(name, []).append(_shorter(value))
         return {"values": values, "files": {}, "size": self._total}
+
+    def _check(self, names: Iterable[str]) -> None:
+        """Refuse a form that the function could not get.
+
+        :raises HttpError: 400 or 413.
+        """
+        if any(len(name.encode()) > MAX_NAME for name in names):
+            raise HttpError(400, "The form is malformed.")
+        if self._total > WHOLE:
+            raise HttpError(413, "The form is too large.", {"Connection": "close"})
 
     async def _as_receive(self) -> Message:
         data = await self.read(1 << 16)
@@ -133,11 +159,20 @@ class Body:
 
 
 def text_or_bytes(data: bytes) -> str | bytes:
-    """Return text if the data is UTF-8, else bytes. Lua gets the same string; bytes cross as base64."""
+    """Return text if the data is UTF-8 and most of it is the same in JSON, else bytes. Lua gets the same string;
+    bytes cross as base64.
+    """
+    if len(data) > _LONG and 3 * quoted_size(data) > 4 * len(data):
+        return data
     try:
         return data.decode()
     except UnicodeDecodeError:
         return data
+
+
+def _shorter(text: str) -> str | bytes:
+    """Do the same for a field."""
+    return text_or_bytes(text.encode()) if len(text) > _LONG else text
 
 
 def _length(scope: Scope) -> int | None:
@@ -145,7 +180,11 @@ def _length(scope: Scope) -> int | None:
     length = header_of(scope, b"content-length")
     if header_of(scope, b"transfer-encoding") is not None:
         return None
-    return int(length) if length and length.isascii() and length.isdigit() else 0
+    if not length or not length.isascii() or not length.isdigit():
+        return 0
+    return int(
+        length.lstrip("0") or 0
+    )  # Python refuses numbers of thousands of digits, even if most are zeros
 
 
 def _too_large(limit: int) -> HttpError:

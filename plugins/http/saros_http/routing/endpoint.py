@@ -23,7 +23,7 @@ from ..problem import (
     send_problem,
     text_of,
 )
-from .body import Body, text_or_bytes
+from .body import WHOLE, Body, text_or_bytes
 from .exchange import Exchange
 
 INLINE: Final = 64 << 10
@@ -102,8 +102,9 @@ class Endpoint:
         is_json = media == "application/json" or media.endswith("+json")
         if is_json or (body.length is not None and body.length <= INLINE):
             data = await body.whole()
-            content = text_or_bytes(data)
-            info["body"] = content if isinstance(content, str) else msgspec.Raw(values.encode(content))
+            if len(data) <= WHOLE:
+                content = text_or_bytes(data)
+                info["body"] = content if isinstance(content, str) else msgspec.Raw(values.encode(content))
         return _encode(info)
 
 

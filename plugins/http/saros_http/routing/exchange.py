@@ -19,7 +19,7 @@ from saros.model.text import one_line
 from saros.model.values import Json
 
 from ..problem import REQUEST_ID, WIRE, Disconnected, Headers, HttpError, Receive, Scope, Send, send_whole
-from .body import Body, text_or_bytes
+from .body import WHOLE, Body, text_or_bytes
 
 log = logging.getLogger("saros.http")
 
@@ -162,7 +162,13 @@ class Exchange:
     async def ask(self, op: str, *args: Any) -> Any:
         try:
             if op == "body":
-                return text_or_bytes(await self._body.whole())
+                data = await self._body.whole()
+                if len(data) > WHOLE:
+                    why = (
+                        f"the body has {len(data)} bytes, too many to be read at once; read it with stream()"
+                    )
+                    raise Error(why, INVALID, retryable=False)
+                return text_or_bytes(data)
             if op == "read":
                 data = await self._body.read(args[0])
                 return text_or_bytes(data) if data else None
@@ -218,15 +224,15 @@ class Exchange:
             if self.begun:
                 await self.cut()
             raise HttpError(500, "The server could not answer.")
-        result: Any = values.decode(outcome.ok) if outcome.ok else None
         if not self.responds:
-            if result is None:
+            shown = values.shown(bytes(outcome.ok)) if outcome.ok else None
+            if shown is None:
                 await send_whole(self._send, 200, [], b"")
                 return
             headers = [(b"content-type", b"application/json")]
-            shown = values.shown(bytes(outcome.ok))
             await send_whole(self._send, 200, headers, msgspec.json.encode(_plain(shown)))
             return
+        result: Any = values.decode(outcome.ok)
         body = result["body"]
         data = body.encode() if isinstance(body, str) else body
         if "status" in result:
