@@ -1,0 +1,39 @@
+"""Events that end a run or a workflow task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+
+from saros.model import execution
+
+CLOSED: Final = {
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: execution.COMPLETED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: execution.FAILED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: execution.CANCELED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: execution.TERMINATED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: execution.TIMED_OUT,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: execution.CONTINUED,
+}
+
+
+def problem_of(events: Sequence[HistoryEvent]) -> str | None:
+    """Return why the last workflow task failed; the events are newest first."""
+    for event in events:
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
+            return event.workflow_task_failed_event_attributes.failure.message
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
+            return "the workflow task timed out: no worker finished it in time"
+    return None
+
+
+def status_of(event: HistoryEvent) -> tuple[str, str]:
+    """Return the status of a run that ends with this event, and the run that follows it."""
+    status = CLOSED.get(event.event_type, execution.RUNNING)
+    if status == execution.RUNNING:
+        return execution.RUNNING, ""
+    attributes = getattr(event, event.WhichOneof("attributes") or "")
+    return status, getattr(attributes, "new_execution_run_id", "")
