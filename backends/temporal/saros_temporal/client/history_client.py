@@ -20,7 +20,7 @@ from saros.interfaces.deployment import Deployment
 from saros.interfaces.history import LAST
 from saros.model.execution import RUNNING, HistoryPage, Parent, Pid, Record, Run
 
-from ..wire.ends import CLOSED, problem_of, status_of
+from ..wire.ends import CLOSED, Problem, problem_of, status_of
 from ..wire.history_events import Records, records
 from ..wire.payloads import TRACE, payloads_in
 
@@ -184,7 +184,7 @@ class HistoryClient:
         response = await self._source.client.workflow_service.get_workflow_execution_history(request)
         return response.history.events[0].workflow_execution_started_event_attributes.attempt
 
-    async def problem(self) -> str | None:
+    async def problem(self) -> Problem | None:
         """Return why the last workflow task failed."""
         async for events in self._backwards(20):
             return problem_of(events)

@@ -144,7 +144,8 @@ class Namespace:
             place=place,
         )
         if found.pending_workflow_task.attempt > 1:
-            described.problem = await HistoryClient(self, id, described.run_id).problem()
+            problem = await HistoryClient(self, id, described.run_id).problem()
+            described.problem = problem.text if problem is not None else None
         if info.first_run_id not in ("", described.run_id):
             described.attempt = await HistoryClient(self, id, described.run_id).attempt()
         return described

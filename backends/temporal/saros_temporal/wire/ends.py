@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
@@ -20,13 +20,26 @@ CLOSED: Final = {
 }
 
 
-def problem_of(events: Sequence[HistoryEvent]) -> str | None:
-    """Return why the last workflow task failed; the events are newest first."""
+class Problem(NamedTuple):
+    """Why a workflow task failed, and when it did for the first time (in nanoseconds since 1970)."""
+
+    text: str
+    since: int
+
+
+def problem_of(events: Sequence[HistoryEvent]) -> Problem | None:
+    """Return why the last workflow task failed; the events are newest first.
+
+    The server records only the first of several failures in a row.
+    """
     for event in events:
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
-            return event.workflow_task_failed_event_attributes.failure.message
-        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
-            return "the workflow task timed out: no worker finished it in time"
+            text = event.workflow_task_failed_event_attributes.failure.message
+        elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
+            text = "the workflow task timed out: no worker finished it in time"
+        else:
+            continue
+        return Problem(text, event.event_time.ToNanoseconds())
     return None
 
 
