@@ -14,6 +14,7 @@ import pytest
 
 import saros
 from saros.app.app import App
+from saros.insight.parked import parked_page
 from saros_cli import session
 from saros_testing import eventually
 
@@ -186,27 +187,36 @@ def test_a_parked_workflow_is_told(url: str, shop: str, ask: Ask, tmp_path: Path
 
     async def scenario() -> None:
         async with saros.open(shop, backend=url) as app:
-            await app.start("app:broken", id=id)
+            for each in (id, f"{id}-2"):
+                await app.start("app:broken", id=each)
 
-            async def sleeps() -> bool:
-                return bool((await app.get(id).pending()).timers)
+            async def sleep() -> bool:
+                return all([(await app.get(each).pending()).timers for each in (id, f"{id}-2")])
 
-            await _told(sleeps, "it sleeps")
+            await _told(sleep, "they sleep")
         source = tmp_path / "app" / "broken.lua"
         source.write_text('return function() require("time").sleep("2h") end\n')
         async with _served(url, shop) as app:
-            await app.get(id).signal("wake")
+            for each in (id, f"{id}-2"):
+                await app.get(each).signal("wake")
 
             async def parked() -> bool:
-                return (await app.get(id).pending()).parked is not None
+                return all([(await app.get(each).pending()).parked for each in (id, f"{id}-2")])
 
-            await _told(parked, "it is parked")
+            await _told(parked, "they are parked")
             found = await ask("describe", id)
             assert found["pending"]["parked"]["failures"] >= 1
             assert found["pending"]["parked"]["problem"] in found["reason"]
             assert found["problem"] == found["pending"]["parked"]["problem"]
             rows = {row["id"]: row for row in await ask("list", "--status", "parked", "--wide")}
             assert "parked" in rows[id]["waits_for"]
+            ours = ("list", "--status", "parked", "--query", f"id starts with '{id}'", "--limit", "1")
+            (first,) = await ask(*ours)
+            pages = [await parked_page(app.backend, f"id starts with '{id}'", 1)]
+            (second,) = await ask(*ours, "--cursor", pages[0].cursor)
+            assert [first["id"], second["id"]] == [f"{id}-2", id]
+            pages.append(await parked_page(app.backend, f"id starts with '{id}'", 1, pages[0].cursor))
+            assert not pages[1].cursor
             (top,) = [run for run in (await ask("top", "--once"))["parked"] if run["id"] == id]
             assert (top["entry"], top["problem"]) == ("app:broken", found["problem"])
 

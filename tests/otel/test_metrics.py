@@ -43,6 +43,7 @@ def test_queues_slots_and_the_cache(url: str, tmp_path: Path, monkeypatch: pytes
 
     async def scenario() -> None:
         async with open_app(path, url) as app:
+            app.deployment.observer.served()
             handle = await app.start("app:main", id=f"measured-{new_id()[:13]}")
             assert await handle.result(timeout=60)
 
@@ -71,6 +72,7 @@ def test_parked_runs_and_what_lua_uses(url: str, tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with open_app(path, url) as app:
+            app.deployment.observer.served()
             assert await (await app.start("app:main", id=id)).result(timeout=60)
             assert value(app, "saros_lua_instructions_total") >= 100_000
             assert value(app, "saros_workflow_task_execution_latency_seconds_count") >= 2
@@ -93,6 +95,7 @@ def test_the_memory_of_live_programs(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with open_app(path, "memory://") as app:
+            app.deployment.observer.served()
             handle = await app.start("app:main", id="held")
             name = ("saros_lua_memory", "")
             await eventually(lambda: _series(app).get(name, 0) > 10_000, "its memory is told", 60)

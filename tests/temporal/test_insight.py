@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 import saros
+from saros.interfaces.history import LAST
 from saros.model.errors import UNAVAILABLE
 from saros_temporal.client import insight_client
+from saros_temporal.client.history_client import HistoryClient
 from saros_testing import TestApp, eventually
 from saros_testing.cases import refused
 
@@ -73,3 +75,58 @@ async def test_without_worker_and_app_the_error_names_the_queue(
         assert queue in error.message
         assert time.monotonic() - began < insight_client.TRIGGERED_S
         await app.get(id).terminate()
+
+
+async def test_a_page_of_a_history_goes_on_where_the_last_one_ended(
+    server: Server, write_app: Any, tmp_path: Path, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = "return function() for _ = 1, 60 do process.inbox():receive() end return true end"
+    request = HistoryClient._request
+
+    def small(self: HistoryClient) -> Any:
+        found = request(self)
+        found.maximum_page_size = 3  # batches of events
+        return found
+
+    monkeypatch.setattr(HistoryClient, "_request", small)
+    read: list[int] = []
+    decode = HistoryClient._decode
+
+    async def counted(self: HistoryClient, events: Any) -> None:
+        read.append(len(events))
+        await decode(self, events)
+
+    monkeypatch.setattr(HistoryClient, "_decode", counted)
+    async with TestApp(write_app(tmp_path / "app", queue, main=main), server.url) as app:
+        order = await app.start("app:main", id=str(uuid.uuid4()))
+        backend = app.app.backend
+
+        async def in_pages(start: int) -> list[Any]:
+            found: list[Any] = []
+            while True:
+                read.clear()
+                page = await backend.history(order.id, "", start + len(found), limit=7)
+                found += page.records
+                if len(page.records) < 7:
+                    return found
+                assert len(found) < 8 or sum(read) <= 60  # not the whole history again
+
+        sent: list[int] = []
+
+        async def heard(count: int) -> bool:
+            return len((await backend.history(order.id)).records) == count + 1
+
+        for count in (30, 59):
+            for number in range(len(sent), count):
+                sent.append(number)
+                await order.signal(f"topic-{number}")
+            await eventually(lambda count=count: heard(count), "the signals are in the history", 60)
+            whole = (await backend.history(order.id)).records
+            assert await in_pages(0) == whole
+            assert (await backend.history(order.id, "", LAST)).records == whole[-1:]
+        assert await in_pages(50) == whole[50:]
+        await order.signal("last")
+        assert await order.result(60) is True
+        whole = (await backend.history(order.id)).records
+        page = await backend.history(order.id, "", len(whole) - 2, limit=5)
+        assert (page.records, page.status) == (whole[-2:], "completed")

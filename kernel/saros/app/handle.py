@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,6 +17,9 @@ from ..model.execution import RUNNING, HistoryPage, Pid, check_topic, new_id, va
 from ..model.presentation import Line, lines
 from ..model.records import CANCEL, MESSAGE, Ask, CancelRequest, Message, pack
 from .description import Description, described
+
+PAGE: Final = 1_000
+"""Events of a history that are read at once."""
 
 
 class Handle:
@@ -164,6 +167,21 @@ class Handle:
         """
         page = await self._backend.history(self.id, self._only)
         return lines(page.records, page.start)
+
+    async def lines(self) -> AsyncIterator[Line]:
+        """Yield the history in readable form, reading it in pages of `PAGE` events.
+
+        :raises Error: NOT_FOUND.
+        """
+        run_id, start = self._only, 0
+        opened: dict[int, Any] = {}
+        while True:
+            page = await self._backend.history(self.id, run_id, start, limit=PAGE)
+            for line in lines(page.records, start, opened):
+                yield line
+            if len(page.records) < PAGE:
+                return
+            run_id, start = page.run.run_id, start + len(page.records)
 
     async def export(self) -> Any:
         """The history as JSON data that `saros replay` reads.

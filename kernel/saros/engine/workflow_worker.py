@@ -237,7 +237,8 @@ class WorkflowWorker:
         if close is not None and result == OK:
             tell_closed(log, builder.live.about, close.status, failure_of(close.outcome))
             if observer is not None:
-                observer.closed(Closed(run.id, run.run_id, run.type, run.task_queue, close.status))
+                trace = "" if run.continued_from else run.trace
+                observer.closed(Closed(run.id, run.run_id, run.type, run.task_queue, close.status, trace))
 
     def _cancel_activities(self, builder: CommitBuilder) -> None:
         """End attempts in this process early if nobody waits for them any more."""

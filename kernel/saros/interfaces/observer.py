@@ -24,13 +24,17 @@ PARKED: Final = "parked"
 
 
 class Closed(NamedTuple):
-    """A run that has ended, once its end is stored."""
+    """A run that has ended, once its end is stored.
+
+    :param trace: the carrier of the trace that it belongs to; empty if the trace begins with it; None if unknown.
+    """
 
     id: str
     run_id: str
     type: str
     task_queue: str
     status: str
+    trace: str | None = None
 
 
 class Span(Protocol):
@@ -103,7 +107,7 @@ class Observer(WorkflowTaskObserver, Protocol):
     def attempt(self, entry: str, scope: CallScope, trace: str, done: Done) -> Done:
         """An attempt of an activity begins; `scope.info` is what ``activity.info()`` returns.
 
-        Returns a callback that replaces `done` and must call it. May set `scope.trace`.
+        Returns a callback that replaces `done` and must call it. May set `scope.span`.
 
         :param trace: the carrier of the run that scheduled it (see `Run.trace`).
         """
@@ -119,6 +123,10 @@ class Observer(WorkflowTaskObserver, Protocol):
 
     def measure(self, name: str, labels: Mapping[str, str], value: Callable[[], float]) -> None:
         """Register a function that returns the current value of a metric, in place of one with the same labels."""
+        ...
+
+    def served(self) -> None:
+        """From now on, a server in this process offers `metrics` to scrapers."""
         ...
 
     def metrics(self) -> tuple[str, bytes] | None:

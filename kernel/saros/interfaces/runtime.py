@@ -14,6 +14,19 @@ from ..model.values import Json
 from .program import Facts, Program
 
 
+class ScopeSpan(Protocol):
+    """What an observer records of the attempt that a scope is for."""
+
+    @property
+    def carrier(self) -> str:
+        """The carrier for what the attempt causes; see `saros.interfaces.observer.Span`."""
+        ...
+
+    def enter(self) -> None:
+        """Make it known to the present context, in which the code of the attempt is about to run."""
+        ...
+
+
 class CallScope:
     """:param pid: of the running function.
     :param info: what ``activity.info()`` returns; empty when the function does not run for a workflow.
@@ -35,10 +48,8 @@ class CallScope:
         self.heartbeat = heartbeat
         self.caller = caller
         self.entry = ""  # the running entry, if it is not a program
-        self.trace = ""  # the carrier for what it causes, while somebody observes
-        self.on_enter: list[
-            Callable[[], object]
-        ] = []  # sets context variables for the code, while somebody observes
+        self.trace = ""  # the carrier for what it causes, if it is not that of `span`
+        self.span: ScopeSpan | None = None  # while somebody observes
         self.canceled = False
         self.canceled_at = 0.0  # by `time.monotonic`
         self.blocking = False  # cancellation cannot interrupt the running code, which must check `canceled`
@@ -49,14 +60,14 @@ class CallScope:
     def enter(self) -> None:
         """Make this the scope of the present context, in which the code of a function is about to run.
 
-        What observers set for the function for which it runs holds here, too.
+        The span of the function for which it runs holds here, too.
         """
         current.set(self)
         scope = self
-        while not scope.on_enter and scope.caller is not None:
+        while scope.span is None and scope.caller is not None:
             scope = scope.caller
-        for call in scope.on_enter:
-            call()
+        if scope.span is not None:
+            scope.span.enter()
 
     def cancel(self) -> None:
         """Tell the attempt that it is cancelled. The code decides how it ends."""
@@ -83,10 +94,14 @@ class CallScope:
     @property
     def carrier(self) -> str:
         """Its trace, or that of the function for which it runs."""
-        scope = self
-        while not scope.trace and scope.caller is not None:
+        scope: CallScope | None = self
+        while scope is not None:
+            if scope.span is not None:
+                return scope.span.carrier
+            if scope.trace:
+                return scope.trace
             scope = scope.caller
-        return scope.trace
+        return ""
 
     @contextmanager
     def queued(self) -> Iterator[None]:

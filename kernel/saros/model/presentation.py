@@ -82,7 +82,7 @@ def _describe(record: Record, body: Any, opened: dict[int, Record]) -> tuple[str
         opened[record.ref] = record
     if record.op != "done":
         return NAMES.get(record.op, record.op), summary_of(record.op, body)
-    cause = opened.get(record.ref)
+    cause = opened.pop(record.ref, None)
     error = body.get("err") if isinstance(body, dict) else None
     if cause is None:
         return "Settled", f"#{record.ref}"

@@ -46,11 +46,18 @@ class Answer(NamedTuple):
 class Probes:
     """:ivar app: what is served; None while it is not open yet, or no more."""
 
-    def __init__(self) -> None:
+    def __init__(self, listens: bool = False) -> None:
+        self._listens = listens
         self.app: App | None = None
         self.workers: asyncio.Task[None] | None = None
         self._jobs = Jobs()
         self._open = 0
+
+    def serve(self, app: App, workers: asyncio.Task[None]) -> None:
+        """Answer for an app and its workers."""
+        self.app, self.workers = app, workers
+        if app.deployment.observer is not None and self._listens:
+            app.deployment.observer.served()
 
     async def answer(self, path: str) -> Answer:
         """What a path says."""
@@ -149,7 +156,7 @@ async def probes(address: tuple[str, int] | None) -> AsyncIterator[Probes]:
 
     :raises Error: UNAVAILABLE when it cannot listen there.
     """
-    found = Probes()
+    found = Probes(listens=address is not None)
     if address is None:
         yield found
         return

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from saros.insight.parked import with_problems
 from saros.insight.reasons import activity_waits, reason, span, waits_in_short
 from saros.interfaces.insight import Paused, Queue, Schedule, Stack, Worker
 from saros.interfaces.insight.pending import Pending
 from saros.model.background import each
 from saros.model.errors import NOT_FOUND, Error
 from saros.model.execution import RUNNING
-from saros.model.query import selecting
 from saros.model.text import json_visible, one_line
 from saros.model.values import readable
 
@@ -30,8 +30,6 @@ LOOKED_AT: Final = 200
 """Running executions in which `top` looks for activities that fail."""
 SHOWN: Final = 15
 TAIL_CALL: Final = "in a tail call (return f(…)), which leaves no line"
-SOME: Final = 100
-"""Executions of a list that are described before the list is read on."""
 AT_ONCE: Final = 16
 """Executions that the backend is asked about concurrently."""
 
@@ -163,41 +161,6 @@ def pending_lines(insight: Insight, now: int) -> Iterator[str]:
                 yield f"{title:<18}{', '.join(map(one_line, names))}"
 
 
-# --- lists ---------------------------------------------------------------------------------------
-
-
-async def with_problems(app: App, runs: list[Description]) -> list[Description]:
-    """Runs with their problems if they have any, which not every backend tells in a list."""
-
-    async def told(run: Description) -> Description:
-        if run.status != RUNNING or run.problem:
-            return run
-        try:
-            return await app.backend.describe(run.id, run.run_id)
-        except Error as error:
-            if error.kind == NOT_FOUND:  # it has gone meanwhile
-                return run
-            raise
-
-    return await each(told, runs, AT_ONCE)
-
-
-async def parked(app: App, query: str) -> AsyncIterator[Description]:
-    """Yield the parked runs that a query selects; not every backend includes problems in a list."""
-
-    some: list[Description] = []
-    async for found in app.backend.executions(selecting(query, RUNNING)):
-        some.append(found)
-        if len(some) == SOME:
-            for told in await with_problems(app, some):
-                if told.problem:
-                    yield told
-            some = []
-    for told in await with_problems(app, some):
-        if told.problem:
-            yield told
-
-
 # --- the whole -------------------------------------------------------------------------------------
 
 
@@ -249,7 +212,7 @@ async def overview(app: App) -> Overview:
     page = await app.page(f"status = '{RUNNING}'", limit=LOOKED_AT)
     failing = [one for found in await each(failing_of, page.items, AT_ONCE) for one in found]
     failing.sort(key=lambda one: -one.attempt)
-    runs = await with_problems(app, page.items)
+    runs = await with_problems(app.backend, page.items)
     return Overview(
         now,
         await app.counts(),

@@ -7,8 +7,10 @@ spans can refer to a run's span while the run is still going on, although it is 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
+from zlib import crc32
 
 from opentelemetry.sdk.trace.sampling import Decision, Sampler
 from opentelemetry.trace import SpanContext, TraceFlags
@@ -17,6 +19,10 @@ from saros.model.execution import Run
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
+_MOST: Final = 10_000
+_ALL: Final = (1 << 64) - 1
+_NAMED: Final = 1 << 40  # apart from the numbers of activities without names
+_SPREAD: Final = 0x9E37_79B9_7F4A_7C15  # odd, so that different numbers give different ids
 LINKED: Final = "linked:"
 """Before the carrier of a run that has a trace of its own."""
 
@@ -26,9 +32,17 @@ def trace_id_of(run_id: str) -> int:
     return int.from_bytes(sha256(f"trace:{run_id}".encode()).digest()[:16], "big") or 1
 
 
-def span_id_of(run_id: str, activity_id: str = "") -> int:
-    """The id of the span of a run, or of an activity of it."""
-    return int.from_bytes(sha256(f"span:{run_id}:{activity_id}".encode()).digest()[:8], "big") or 1
+@lru_cache(4096)
+def span_id_of(run_id: str) -> int:
+    """The id of the span of a run."""
+    return int.from_bytes(sha256(f"span:{run_id}".encode()).digest()[:8], "big") or 1
+
+
+def activity_span_id_of(run_id: str, activity_id: str) -> int:
+    """The id of the span of an activity."""
+    plain = len(activity_id) < 10 and activity_id.isdecimal() and activity_id[0] != "0"
+    number = int(activity_id) if plain else crc32(activity_id.encode()) | _NAMED
+    return (span_id_of(run_id) + number * _SPREAD) & _ALL or 1
 
 
 def is_linked(carrier: str) -> bool:
@@ -50,45 +64,46 @@ def read(carrier: str) -> SpanContext | None:
     return context if context.is_valid else None
 
 
-def written(context: SpanContext) -> str:
-    """Return a span as a ``traceparent``."""
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
-
-
 class Contexts:
     """:param sampler: decides about traces that begin with a run."""
 
     def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler
+        self._traces: dict[str, tuple[int, bool]] = {}
 
-    def of(self, carrier: str, run_id: str, activity_id: str = "") -> SpanContext:
-        """The span of a run, or of an activity of it.
+    def trace(self, carrier: str, run_id: str) -> tuple[int, bool]:
+        """Return the trace of a run, and whether it is sampled.
 
         :param carrier: see `saros.model.execution.Run.trace`; empty when the trace begins with this run.
         """
-        if is_linked(carrier):
-            carrier = ""
-        given = read(carrier)
+        key = run_id if not carrier or is_linked(carrier) else carrier
+        found = self._traces.get(key)
+        if found is None:
+            if len(self._traces) >= _MOST:
+                self._traces.clear()
+            found = self._traces[key] = self._read(key)
+        return found
+
+    def _read(self, key: str) -> tuple[int, bool]:
+        given = read(key)
         if given is not None:
-            trace_id, flags = given.trace_id, given.trace_flags
-        else:
-            trace_id = trace_id_of(carrier or run_id)
-            sampled = (
-                self._sampler.should_sample(None, trace_id, "run").decision == Decision.RECORD_AND_SAMPLE
-            )
-            flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
-        return SpanContext(trace_id, span_id_of(run_id, activity_id), True, flags)
+            return given.trace_id, given.trace_flags.sampled
+        trace_id = trace_id_of(key)
+        decided = self._sampler.should_sample(None, trace_id, "run").decision
+        return trace_id, decided == Decision.RECORD_AND_SAMPLE
 
     def of_run(self, run: Run) -> SpanContext:
         """The span of a run. One that continues another has a trace of its own, which links to the other's."""
-        return self.of("" if run.continued_from else run.trace, run.run_id)
+        trace_id, sampled = self.trace("" if run.continued_from else run.trace, run.run_id)
+        flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
+        return SpanContext(trace_id, span_id_of(run.run_id), True, flags)
 
-    def parent_of(self, run: Run) -> SpanContext | None:
-        """Return the parent span of a run's span, or None."""
-        own = self.of_run(run)
-        if run.continued_from or not run.trace or is_linked(run.trace):
-            return None
-        given = read(run.trace)
-        if run.parent is not None and run.parent.run_id:
-            return SpanContext(own.trace_id, span_id_of(run.parent.run_id), True, own.trace_flags)
-        return given
+
+def parent_of(run: Run) -> int:
+    """Return the id of the span above a run's span; 0 if there is none."""
+    if run.continued_from or not run.trace or is_linked(run.trace):
+        return 0
+    if run.parent is not None and run.parent.run_id:
+        return span_id_of(run.parent.run_id)
+    given = read(run.trace)
+    return given.span_id if given is not None else 0

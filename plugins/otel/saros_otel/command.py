@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -47,6 +47,8 @@ def trace(
 
 
 async def _spans(id: str, run_id: str, backend: str | None, export: bool) -> list[ReadableSpan]:
+    from opentelemetry.sdk.trace import ReadableSpan
+
     from saros.app.opening import open_app
 
     from .carriers import Contexts
@@ -58,14 +60,14 @@ async def _spans(id: str, run_id: str, backend: str | None, export: bool) -> lis
     exporter = (asked.traces if asked is not None and asked.traces else "otlp") if export else ""
     provider, processor = tracing(exporter, resource())
     async with open_app(None, backend, workers=False) as app:
-        histories = Histories(app.backend, Contexts(provider.sampler), provider.resource)
-        spans = await histories.spans(id, run_id)
+        histories = Histories(app.backend, Contexts(provider.sampler))
+        spans = await histories.spans(id, run_id, unsampled=not export)
     if processor is not None:
         for span in spans:
-            if span.end_time is not None:  # the observer exports open spans when they end
-                processor.on_end(span)
+            if span.end is not None:  # the observer exports open spans when they end
+                processor.on_end(cast(ReadableSpan, span))  # `Exporter` knows what it is
         await _flushed(provider)
-    return spans
+    return [span.readable(provider.resource) for span in spans]
 
 
 async def _flushed(provider: TracerProvider) -> None:

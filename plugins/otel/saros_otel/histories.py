@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.sdk.trace import Event
+from opentelemetry.trace import Link, SpanKind, Status
 
 from saros.interfaces.backend import Backend
 from saros.interfaces.history import LAST
@@ -22,7 +21,6 @@ from saros.model.records import (
     SPAWN,
     TIMER,
     UPDATE,
-    Call,
     HandlerCall,
     Message,
     Outcome,
@@ -31,30 +29,32 @@ from saros.model.records import (
     unpack,
 )
 
-from .carriers import Contexts, is_linked, read
+from .carriers import Contexts, activity_span_id_of, is_linked, parent_of, read, span_id_of
+from .traces.ended import OK, Ended, failed
 
 MOST: Final = 1000
 """The most activities, links and events of a run that are written; beyond that, `saros.truncated` is set."""
-SCOPE: Final = InstrumentationScope("saros")
 
 
 class Histories:
     """Makes spans from the histories of a backend's runs."""
 
-    def __init__(self, backend: Backend, contexts: Contexts, resource: Resource) -> None:
+    def __init__(self, backend: Backend, contexts: Contexts) -> None:
         self._backend = backend
         self._contexts = contexts
-        self._resource = resource
 
-    async def spans(self, id: str, run_id: str = "") -> list[ReadableSpan]:
-        """Return the span of a run, followed by the spans of its activities.
+    async def spans(self, id: str, run_id: str = "", *, unsampled: bool = False) -> list[Ended]:
+        """Return the span of a run, followed by the spans of its activities; nothing for a run that is not sampled.
 
+        :param unsampled: return its spans nevertheless.
         :raises Error: NOT_FOUND.
         """
         page = await self._backend.history(id, run_id)
-        context = self._contexts.of_run(page.run)
-        links = await self._links(page)
-        return self._of_page(page, context, links)
+        run = page.run
+        trace_id, sampled = self._contexts.trace("" if run.continued_from else run.trace, run.run_id)
+        if not sampled and not unsampled:
+            return []
+        return _of_page(page, trace_id, await self._links(page))
 
     async def _links(self, page: HistoryPage) -> list[Link]:
         links: list[Link] = []
@@ -95,103 +95,115 @@ class Histories:
             return []
         return [Link(self._contexts.of_run(page.run), attributes)]
 
-    def _of_page(self, page: HistoryPage, context: SpanContext, links: list[Link]) -> list[ReadableSpan]:
-        run, records = page.run, page.records
-        end = max([run.start_time, *(record.time for record in records[-1:])])
-        events, activities = self._parts(page, context, end)
-        attributes: dict[str, str | int] = {
-            "saros.workflow_id": run.id,
-            "saros.run_id": run.run_id,
-            "saros.workflow_type": run.type,
-            "saros.task_queue": run.task_queue,
-            "saros.status": page.status,
-            "saros.history_length": page.start + len(records),
-            "saros.attempt": run.attempt,
-        }
-        if len(events) >= MOST or len(activities) >= MOST or len(links) >= MOST:
-            attributes["saros.truncated"] = True
-        error = unpack(records[-1].body, ErrorData) if records and records[-1].op == FAIL else None
-        own = ReadableSpan(
-            f"RunWorkflow:{run.type}",
-            context,
-            self._contexts.parent_of(run),
-            self._resource,
-            attributes,
-            events,
-            links,
-            SpanKind.SERVER,
-            status=_status(page.status, error),
-            start_time=run.start_time,
-            end_time=None if page.status == RUNNING else end,
-            instrumentation_scope=SCOPE,
-        )
-        return [own, *activities]
 
-    def _parts(
-        self, page: HistoryPage, context: SpanContext, end: int
-    ) -> tuple[list[Event], list[ReadableSpan]]:
-        """Return the events of a run's span and the spans of its activities."""
-        events: list[Event] = []
-        spans: list[ReadableSpan] = []
-        calls: dict[int, Record] = {}
-        for record in page.records:
-            if record.op == CALL:
-                calls[record.ref] = record
-            elif record.op == DONE and record.ref in calls and len(spans) < MOST:
+def _of_page(page: HistoryPage, trace_id: int, links: list[Link]) -> list[Ended]:
+    run, records = page.run, page.records
+    end = max(run.start_time, records[-1].time) if records else run.start_time
+    events, activities = _parts(page, trace_id, end)
+    attributes: dict[str, str | int] = {
+        "saros.workflow_id": run.id,
+        "saros.run_id": run.run_id,
+        "saros.workflow_type": run.type,
+        "saros.task_queue": run.task_queue,
+        "saros.status": page.status,
+        "saros.history_length": page.start + len(records),
+        "saros.attempt": run.attempt,
+    }
+    if len(events) >= MOST or len(activities) >= MOST or len(links) >= MOST:
+        attributes["saros.truncated"] = True
+    error = unpack(records[-1].body, ErrorData) if records and records[-1].op == FAIL else None
+    own = Ended(
+        trace_id,
+        span_id_of(run.run_id),
+        parent_of(run),
+        f"RunWorkflow:{run.type}",
+        SpanKind.SERVER,
+        run.start_time,
+        attributes,
+        None if page.status == RUNNING else end,
+        _status(page.status, error),
+        events,
+        links,
+    )
+    return [own, *activities]
+
+
+def _parts(page: HistoryPage, trace_id: int, end: int) -> tuple[list[Event], list[Ended]]:
+    """Return the events of a run's span and the spans of its activities."""
+    events: list[Event] = []
+    spans: list[Ended] = []
+    calls: dict[int, Record] = {}
+    for record in page.records:
+        op = record.op
+        if op == CALL:
+            calls[record.ref] = record
+        elif op == DONE:
+            if record.ref in calls and len(spans) < MOST:
                 call = calls.pop(record.ref)
-                error = msgspec.json.decode(record.body, type=Outcome).err
-                spans.append(self._activity(page.run, context, call, record.time, error))
-            elif len(events) < MOST:
-                event = _event(record)
-                if event is not None:
-                    events.append(event)
-        if page.status != RUNNING:
-            for call in list(calls.values())[: MOST - len(spans)]:
-                spans.append(self._activity(page.run, context, call, end, None))
-        return events, spans
+                spans.append(_activity(page.run, trace_id, call, record.time, _error_of(record)))
+        elif op in _EVENTS and len(events) < MOST:
+            events.append(_EVENTS[op](record))
+    if page.status != RUNNING:
+        for call in list(calls.values())[: MOST - len(spans)]:
+            spans.append(_activity(page.run, trace_id, call, end, None))
+    return events, spans
 
-    def _activity(
-        self, run: Run, parent: SpanContext, record: Record, end: int, error: ErrorData | None
-    ) -> ReadableSpan:
-        call = unpack(record.body, Call)
-        activity_id = call.options.id or str(record.ref)
-        attributes = {
+
+def _activity(run: Run, trace_id: int, record: Record, end: int, error: ErrorData | None) -> Ended:
+    call = msgspec.json.decode(record.body, type=_Called)
+    activity_id = call.options.id or str(record.ref)
+    return Ended(
+        trace_id,
+        activity_span_id_of(run.run_id, activity_id),
+        span_id_of(run.run_id),
+        f"StartActivity:{call.target}",
+        SpanKind.CLIENT,
+        record.time,
+        {
             "saros.workflow_id": run.id,
             "saros.run_id": run.run_id,
             "saros.entry": call.target,
             "saros.activity_id": activity_id,
-        }
-        return ReadableSpan(
-            f"StartActivity:{call.target}",
-            self._contexts.of("" if run.continued_from else run.trace, run.run_id, activity_id),
-            parent,
-            self._resource,
-            attributes,
-            kind=SpanKind.CLIENT,
-            status=_status("", error),
-            start_time=record.time,
-            end_time=max(end, record.time),
-            instrumentation_scope=SCOPE,
-        )
+        },
+        max(end, record.time),
+        OK if error is None else _status("", error),
+    )
+
+
+class _CalledOptions(msgspec.Struct, frozen=True):
+    id: str = ""
+
+
+class _Called(msgspec.Struct, frozen=True):
+    """What a span tells of a `Call`."""
+
+    target: str
+    options: _CalledOptions = _CalledOptions()
+
+
+def _error_of(record: Record) -> ErrorData | None:
+    body = bytes(record.body)
+    if body.startswith(b'{"ok"') or body == b"{}":
+        return None
+    return msgspec.json.decode(body, type=Outcome).err
 
 
 def _status(status: str, error: ErrorData | None) -> Status:
     if error is not None:
-        return Status(StatusCode.ERROR, f"{error.kind}: {error.message}")
+        return failed(f"{error.kind}: {error.message}")
     if status in ("", RUNNING, COMPLETED, CONTINUED):
-        return Status(StatusCode.UNSET)
-    return Status(StatusCode.ERROR, status)
+        return OK
+    return failed(status)
 
 
-def _event(record: Record) -> Event | None:
-    """Return the span event for a record of a history, or None if it has none."""
-    if record.op == TIMER:
-        seconds = unpack(record.body, StartTimer).ns / 1e9
-        return Event("TimerStarted", {"saros.seconds": seconds}, record.time)
-    if record.op == MESSAGE:
-        return Event("Signal", {"saros.topic": unpack(record.body, Message).topic}, record.time)
-    if record.op == UPDATE:
-        return Event("Update", {"saros.update": unpack(record.body, HandlerCall).name}, record.time)
-    if record.op == SPAWN:
-        return Event("StartChild", {"saros.entry": unpack(record.body, Spawn).entry}, record.time)
-    return None
+_EVENTS: Final[dict[str, Callable[[Record], Event]]] = {
+    TIMER: lambda record: Event(
+        "TimerStarted", {"saros.seconds": unpack(record.body, StartTimer).ns / 1e9}, record.time
+    ),
+    MESSAGE: lambda record: Event("Signal", {"saros.topic": unpack(record.body, Message).topic}, record.time),
+    UPDATE: lambda record: Event(
+        "Update", {"saros.update": unpack(record.body, HandlerCall).name}, record.time
+    ),
+    SPAWN: lambda record: Event("StartChild", {"saros.entry": unpack(record.body, Spawn).entry}, record.time),
+}
+"""The span events for records of a history; others have none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
@@ -22,13 +22,17 @@ class Instruments:
     counters are read at each collection, and so are histograms when only a scraper asks for them.
 
     :param registry: of the scraper; None for exporters, which get the histograms of the SDK.
+    :ivar counting: whether counters and histograms are kept; while it is False, `count` and `record` do nothing.
     """
 
-    def __init__(self, meter: Meter, registry: CollectorRegistry | None = None) -> None:
+    def __init__(
+        self, meter: Meter, registry: CollectorRegistry | None = None, counting: bool = True
+    ) -> None:
+        self.counting = counting
         self._gauges: dict[str, dict[Key, Callable[[], float]]] = {}
-        self._sums: dict[tuple[Any, ...], float] = {}
+        self._sums: dict[tuple[str, str], float] = {}
         self._counts: dict[str, dict[tuple[str, ...], float]] = {}
-        self._histograms: dict[str, Histogram] = {}
+        self._histograms: dict[str, tuple[Histogram, tuple[str, ...]]] = {}
         self._scraped: ScrapedHistograms | None = None
         if registry is not None:
             self._scraped = ScrapedHistograms([metric for metric in METRICS if metric.type == "histogram"])
@@ -42,21 +46,28 @@ class Instruments:
                 self._gauges[metric.name] = {}
                 meter.create_observable_gauge(metric.name, [self._observing(metric.name)], "", metric.text)
             elif registry is None:
-                self._histograms[metric.name] = meter.create_histogram(
+                made = meter.create_histogram(
                     metric.name, "s", metric.text, explicit_bucket_boundaries_advisory=LATENCIES
                 )
+                self._histograms[metric.name] = made, metric.labels
 
-    def count(self, name: str, labels: Labels, number: int = 1) -> None:
-        """Count something; `labels` are in the order of `Metric.labels`."""
-        counts, values = self._counts[name], tuple(labels.values())
-        counts[values] = counts.get(values, 0) + number
+    def count(self, name: str, values: tuple[str, ...], number: int = 1) -> None:
+        """Count something; `values` are those of `Metric.labels`."""
+        if self.counting:
+            counts = self._counts[name]
+            counts[values] = counts.get(values, 0) + number
 
-    def record(self, name: str, labels: Labels, seconds: float) -> None:
-        """Record a duration; `labels` are in the order of `Metric.labels`."""
+    def record(self, name: str, values: tuple[str, ...], seconds: float) -> None:
+        """Record a duration; `values` are those of `Metric.labels`."""
+        if not self.counting:
+            return
+        if seconds < 0.0:
+            seconds = 0.0
         if self._scraped is not None:
-            self._scraped.record(name, tuple(labels.values()), max(seconds, 0.0))
+            self._scraped.record(name, values, seconds)
         else:
-            self._histograms[name].record(max(seconds, 0.0), labels)
+            histogram, names = self._histograms[name]
+            histogram.record(seconds, dict(zip(names, values, strict=True)))
 
     def measure(self, name: str, labels: Labels, value: Callable[[], float]) -> None:
         """Read a gauge from `value` at each collection; names that are not in `METRICS` are ignored."""
@@ -64,13 +75,12 @@ class Instruments:
         if known is not None:
             known[tuple(sorted(labels.items()))] = value
 
-    def add(self, name: str, labels: Labels, change: float) -> None:
-        """Change a gauge whose values are kept here; `labels` are sorted."""
-        given = tuple(labels.items())
-        key = name, *given
+    def add(self, name: str, label: tuple[str, str], change: float) -> None:
+        """Change a gauge with one label, whose values are kept here."""
+        key = name, label[1]
         if key not in self._sums:
             self._sums[key] = 0.0
-            self._gauges[name][given] = partial(self._sums.__getitem__, key)
+            self._gauges[name][(label,)] = partial(self._sums.__getitem__, key)
         self._sums[key] += change
 
     def replace(self, name: str, values: Mapping[Key, float]) -> None:

@@ -17,6 +17,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 
 from saros.model.errors import INVALID, Error
 
+from .traces.exporter import Exporter
+
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
@@ -35,11 +37,10 @@ def tracing(exporter: str, about: Resource) -> tuple[TracerProvider, SpanProcess
     provider = TracerProvider(resource=about, shutdown_on_exit=False)
     processor: SpanProcessor | None = None
     if exporter == "console":
-        processor = SimpleSpanProcessor(ConsoleSpanExporter())
+        processor = SimpleSpanProcessor(Exporter(ConsoleSpanExporter(), about))
     elif exporter:
-        processor = BatchSpanProcessor(
-            _otlp("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "trace_exporter", "OTLPSpanExporter")
-        )
+        found = _otlp("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "trace_exporter", "OTLPSpanExporter")
+        processor = BatchSpanProcessor(Exporter(found, about))
     if processor is not None:
         provider.add_span_processor(processor)
     return provider, processor

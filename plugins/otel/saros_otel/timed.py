@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from opentelemetry import trace as api
-
-from .carriers import written
+from .traces.spans import LiveSpan, Unsampled
 
 
 class Timed:
@@ -16,14 +14,13 @@ class Timed:
     :param ended: called with its duration in seconds, its route and its error.
     """
 
-    __slots__ = ("_began", "_ended", "_route", "_span", "trace")
+    __slots__ = ("_began", "_ended", "_route", "trace")
 
-    def __init__(self, span: api.Span | None, ended: Callable[[float, str, str], None]) -> None:
-        self._span = span
+    def __init__(self, span: LiveSpan | Unsampled | None, ended: Callable[[float, str, str], None]) -> None:
         self._ended = ended
         self._began = time.perf_counter()
         self._route = ""
-        self.trace = written(span.get_span_context()) if span is not None else ""
+        self.trace = span.carrier if span is not None else ""
 
     def route(self, pattern: str) -> None:
         self._route = pattern

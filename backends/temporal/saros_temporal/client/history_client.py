@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Protocol
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
-from google.protobuf.message import Message
-from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import (
@@ -15,12 +14,15 @@ from temporalio.api.workflowservice.v1 import (
     GetWorkflowExecutionHistoryReverseRequest,
 )
 from temporalio.client import Client, WorkflowHistory
+from temporalio.service import RPCError, RPCStatusCode
 
 from saros.interfaces.deployment import Deployment
-from saros.model.execution import RUNNING, HistoryPage, Parent, Pid, Run
+from saros.interfaces.history import LAST
+from saros.model.execution import RUNNING, HistoryPage, Parent, Pid, Record, Run
 
-from ..wire.history_events import CLOSED, records
-from ..wire.payloads import TRACE
+from ..wire.ends import CLOSED, Problem, problem_of, status_of
+from ..wire.history_events import Records, records
+from ..wire.payloads import TRACE, payloads_in
 
 
 class Source(Protocol):
@@ -32,7 +34,53 @@ class Source(Protocol):
     @property
     def deployment(self) -> Deployment: ...
 
+    @property
+    def places(self) -> Places: ...
+
     def worker_of(self, queue: str) -> str: ...
+
+
+class Places:
+    """Where reading a history can go on: the server's page tokens, and the number of records before each page.
+
+    A token shows the history as it was when its first page was read.
+    """
+
+    def __init__(self) -> None:
+        self._places: OrderedDict[tuple[str, str], tuple[Run, dict[int, bytes]]] = OrderedDict()
+
+    def before(self, id: str, run_id: str, start: int) -> tuple[Run | None, int, bytes]:
+        """Return the run, and the last known place with at most `start` records before it."""
+        run, tokens = self._places.get((id, run_id), (None, {}))
+        number = max((number for number in tokens if number <= start), default=0)
+        return run, number, tokens.get(number, b"")
+
+    def add(self, run: Run, number: int, token: bytes) -> None:
+        """Remember a place; those of runs that were read least recently are forgotten."""
+        key = run.id, run.run_id
+        tokens = self._places.pop(key, (run, {}))[1]
+        while len(tokens) >= _TOKENS:
+            del tokens[next(iter(tokens))]
+        tokens[number] = token
+        self._places[key] = run, tokens
+        if len(self._places) > _RUNS:
+            self._places.popitem(last=False)
+
+    def forget(self, id: str, run_id: str) -> None:
+        self._places.pop((id, run_id), None)
+
+
+_RAN: Final = frozenset({EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED, *CLOSED})
+"""Events after which a run has records: before the first workflow task it has none."""
+_RUNS: Final = 32
+_TOKENS: Final = 64
+
+
+class _Part(NamedTuple):
+    run: Run
+    records: list[Record]
+    last: HistoryEvent  # that was read
+    ended: bool  # whether it is the last that the server gave
 
 
 class HistoryClient:
@@ -43,19 +91,85 @@ class HistoryClient:
         self._id = id
         self._run_id = run_id
 
-    async def page(self, start: int, wait: bool) -> HistoryPage:
-        """See `saros.interfaces.backend.Backend.history`."""
+    async def page(self, start: int, wait: bool, limit: int = 0) -> HistoryPage:
+        """See `saros.interfaces.backend.Backend.history`. With a limit, only a page is kept in memory."""
+        if start == LAST:
+            return await self._last_page()
+        if limit and not wait:
+            return await self._page(start, limit)
+        page = await self._rest(start, wait)
+        return page._replace(records=page.records[:limit]) if limit else page
+
+    async def _rest(self, start: int, wait: bool) -> HistoryPage:
         events = await self.events()
         await self._decode(events)
         while True:
             found = records(events)
-            status, following = _status(events[-1])
+            status, following = status_of(events[-1])
             if len(found) > start or status != RUNNING or not wait:
                 break
             fresh = await self._newer(len(events))
             await self._decode(fresh)
             events += fresh
         return HistoryPage(self._run(events[0]), start, found[start:], status, following)
+
+    async def _page(self, start: int, limit: int) -> HistoryPage:
+        self._run_id = self._run_id or (await self._first()).run_id
+        places, newest = self._source.places, await self._newest()
+        run, number, token = places.before(self._id, self._run_id, start)
+        try:
+            part = await self._part(run, number, token, start, limit)
+        except RPCError as error:
+            if not token or error.status != RPCStatusCode.INVALID_ARGUMENT:
+                raise
+            part = None  # the server does not know the token any more
+        if part is None or (token and part.ended and part.last.event_id < newest.event_id):
+            places.forget(self._id, self._run_id)  # the history has grown since
+            part = await self._part(None, 0, b"", start, limit)
+        return HistoryPage(part.run, start, part.records, *status_of(newest))
+
+    async def _part(self, run: Run | None, number: int, token: bytes, start: int, limit: int) -> _Part:
+        """Read the records from number `start` on, beginning at a place with `number` records before it."""
+        reader, found, ran, last = Records(), list[Record](), bool(token), HistoryEvent()
+        async for events, following in self._pages_from(token):
+            run = run or self._run(events[0])
+            await self._decode(events)
+            fresh = reader.of(events)
+            ran = ran or any(event.event_type in _RAN for event in events)
+            found += fresh[max(0, start - number) : max(0, start + limit - number)]
+            number, last = number + len(fresh), events[-1]
+            if following and ran:
+                self._source.places.add(run, number, following)
+            if ran and number >= start + limit:
+                break
+        assert run is not None  # the server gives at least the first event
+        return _Part(run, found if ran else [], last, not following)
+
+    async def _first(self) -> Run:
+        request = self._request()
+        request.maximum_page_size = 1
+        response = await self._source.client.workflow_service.get_workflow_execution_history(request)
+        event = response.history.events[0]
+        self._run_id = event.workflow_execution_started_event_attributes.original_execution_run_id
+        return self._run(event)
+
+    async def _newest(self) -> HistoryEvent:
+        async for events in self._backwards(1):
+            return events[0]
+        raise AssertionError("a history has at least one event")
+
+    async def _last_page(self) -> HistoryPage:
+        """The last record of the history, which is read backwards."""
+        run, newest = await self._first(), await self._newest()
+        found: list[Record] = []
+        async for events in self._backwards(20):
+            for event in events:
+                await self._decode([event])
+                found = found or Records().of([event])[-1:]
+            if found:
+                break
+        ran = [] if found and found[0].op == "start" and newest.event_type not in CLOSED else found
+        return HistoryPage(run, LAST, ran, *status_of(newest))
 
     async def decoded(self) -> WorkflowHistory:
         """Return the history in Temporal's format, with decoded payloads."""
@@ -70,18 +184,27 @@ class HistoryClient:
         response = await self._source.client.workflow_service.get_workflow_execution_history(request)
         return response.history.events[0].workflow_execution_started_event_attributes.attempt
 
-    async def problem(self) -> str | None:
+    async def problem(self) -> Problem | None:
         """Return why the last workflow task failed."""
-        client = self._source.client
-        request = GetWorkflowExecutionHistoryReverseRequest(namespace=client.namespace, maximum_page_size=20)
-        request.execution.workflow_id, request.execution.run_id = self._id, self._run_id
-        response = await client.workflow_service.get_workflow_execution_history_reverse(request)
-        for event in response.history.events:
-            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
-                return event.workflow_task_failed_event_attributes.failure.message
-            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
-                return "the workflow task timed out: no worker finished it in time"
+        async for events in self._backwards(20):
+            return problem_of(events)
         return None
+
+    async def _backwards(self, size: int) -> AsyncIterator[Sequence[HistoryEvent]]:
+        """Yield the events of the run in pages of `size`, the newest first."""
+        client = self._source.client
+        request = GetWorkflowExecutionHistoryReverseRequest(
+            namespace=client.namespace, maximum_page_size=size
+        )
+        request.execution.workflow_id, request.execution.run_id = self._id, self._run_id
+        while True:
+            response = await client.workflow_service.get_workflow_execution_history_reverse(
+                request, retry=True
+            )
+            yield response.history.events
+            if not response.next_page_token:
+                return
+            request.next_page_token = response.next_page_token
 
     async def events(self) -> list[HistoryEvent]:
         """Return all events of the run, as the server has them."""
@@ -92,11 +215,17 @@ class HistoryClient:
 
     async def pages(self) -> AsyncIterator[Sequence[HistoryEvent]]:
         """Yield the events of the run in pages, as the server has them."""
+        async for events, _ in self._pages_from(b""):
+            yield events
+
+    async def _pages_from(self, token: bytes) -> AsyncIterator[tuple[Sequence[HistoryEvent], bytes]]:
+        """Yield pages of events from a token on, each with the token of the next page."""
         request = self._request()
+        request.next_page_token = token
         service = self._source.client.workflow_service
         while True:
             response = await service.get_workflow_execution_history(request, retry=True)
-            yield response.history.events
+            yield response.history.events, response.next_page_token
             if not response.next_page_token:
                 return
             request.next_page_token = response.next_page_token
@@ -121,12 +250,12 @@ class HistoryClient:
         request.execution.workflow_id, request.execution.run_id = self._id, self._run_id
         return request
 
-    async def _decode(self, events: list[HistoryEvent]) -> None:
+    async def _decode(self, events: Sequence[HistoryEvent]) -> None:
         codec = self._source.client.data_converter.payload_codec
         if codec is None:
             return
         for event in events:
-            for payload in _payloads(event):
+            for payload in payloads_in(event):
                 payload.CopyFrom((await codec.decode([payload]))[0])
 
     def _run(self, event: HistoryEvent) -> Run:
@@ -151,30 +280,3 @@ class HistoryClient:
             continued_from=started.continued_execution_run_id,
             trace=msgspec.json.decode(trace.data, type=str) if trace is not None else "",
         )
-
-
-def _payloads(message: Message) -> Iterator[Payload]:
-    """Yield every payload anywhere in a message."""
-    for field, value in message.ListFields():
-        if field.message_type is None:
-            continue
-        if field.message_type.GetOptions().map_entry:
-            if field.message_type.fields_by_name["value"].message_type is None:
-                continue
-            items = list(value.values())
-        else:
-            items = list(value) if field.is_repeated else [value]
-        for item in items:
-            if isinstance(item, Payload):
-                yield item
-            else:
-                yield from _payloads(item)
-
-
-def _status(event: HistoryEvent) -> tuple[str, str]:
-    """Return the status of a run that ends with this event, and the run that follows it."""
-    status = CLOSED.get(event.event_type, RUNNING)
-    if status == RUNNING:
-        return RUNNING, ""
-    attributes = getattr(event, event.WhichOneof("attributes") or "")
-    return status, getattr(attributes, "new_execution_run_id", "")

@@ -119,7 +119,7 @@ class InsightClient:
                 activity.ref, activity.scheduled = event.event_id, event.event_time.ToNanoseconds()
                 activity.task_queue = event.activity_task_scheduled_event_attributes.task_queue.name
                 found.activities.append(activity)
-        self._add_task(told, found, description.problem)
+        await self._add_task(told, found)
         return found
 
     async def activities(self, id: str, run_id: str) -> list[PendingActivity]:
@@ -154,14 +154,16 @@ class InsightClient:
             found.heartbeat_time = info.last_heartbeat_time.ToNanoseconds()
         return found
 
-    def _add_task(self, told: DescribeWorkflowExecutionResponse, found: Pending, problem: str | None) -> None:
+    async def _add_task(self, told: DescribeWorkflowExecutionResponse, found: Pending) -> None:
         if not told.HasField("pending_workflow_task"):
             return
         task = told.pending_workflow_task
         since = task.original_scheduled_time.ToNanoseconds() or task.scheduled_time.ToNanoseconds()
-        if task.attempt > 1 and problem:
-            following = task.scheduled_time.ToNanoseconds() or None
-            found.parked = Parked(problem, task.attempt - 1, since, following)
+        if task.attempt > 1:
+            problem = await HistoryClient(self._namespace, found.id, found.run_id).problem()
+            if problem is not None:
+                following = task.scheduled_time.ToNanoseconds() or since
+                found.parked = Parked(problem.text, task.attempt - 1, problem.since, following)
         found.task = PendingTask(found.task_queue, since, max(task.attempt, 1))
         if task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED:
             found.task.started = task.started_time.ToNanoseconds()

@@ -30,7 +30,7 @@ from ..wire.search_attributes import SearchAttributes, register
 from ..wire.start_requests import start_request
 from .descriptions import description, status_named, visibility_query, worker_of
 from .errors import rpc_error
-from .history_client import HistoryClient
+from .history_client import HistoryClient, Places
 from .messages import Messages, check_size
 from .target import Target
 
@@ -56,6 +56,7 @@ class Namespace:
         self.workers = list(workers)
         self.wanted = dict(wanted or {})
         self.search = SearchAttributes()
+        self.places = Places()
         self.messages = Messages(client, target, self.runs)
 
     async def register(self) -> None:
@@ -143,7 +144,8 @@ class Namespace:
             place=place,
         )
         if found.pending_workflow_task.attempt > 1:
-            described.problem = await HistoryClient(self, id, described.run_id).problem()
+            problem = await HistoryClient(self, id, described.run_id).problem()
+            described.problem = problem.text if problem is not None else None
         if info.first_run_id not in ("", described.run_id):
             described.attempt = await HistoryClient(self, id, described.run_id).attempt()
         return described
@@ -217,9 +219,11 @@ class Namespace:
             return Error(f"bad query {shown(query)}: {error.message}", INVALID, retryable=False)
         return self.error(error, "")
 
-    async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
+    async def history(
+        self, id: str, run_id: str = "", start: int = 0, wait: bool = False, limit: int = 0
+    ) -> HistoryPage:
         try:
-            return await HistoryClient(self, id, run_id).page(start, wait)
+            return await HistoryClient(self, id, run_id).page(start, wait, limit)
         except RPCError as error:
             raise self.error(error, id) from error
 

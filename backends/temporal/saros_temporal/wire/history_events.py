@@ -15,27 +15,19 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
-from saros.model import execution, values
+from saros.model import values
 from saros.model.errors import CANCELED, TIMEOUT, Error, ErrorData
 from saros.model.execution import TERMINATE, TIME_OUT, Record
 from saros.model.raw import Raw
 from saros.model.records import Outcome, Rescind, outcome_ok, pack
 from saros.model.values import Json
 
+from .ends import CLOSED
 from .failures import error_in, failed
 from .operations import EVENTS, SIDE_EFFECT
 from .payloads import CANCELED_MEMO, SENDER, TRACE, read_reason, to_json, user_name
 
 Found = list[tuple[str, int, Json]]
-
-CLOSED: Final = {
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: execution.COMPLETED,
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: execution.FAILED,
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: execution.CANCELED,
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: execution.TERMINATED,
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: execution.TIMED_OUT,
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: execution.CONTINUED,
-}
 
 
 def records(events: Iterable[HistoryEvent]) -> list[Record]:

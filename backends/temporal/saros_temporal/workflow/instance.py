@@ -101,7 +101,8 @@ class Instance(WorkflowInstance):
                 result = PARKED if completion.HasField("failed") else OK
                 observer.task_ended(queue, name, info.run_id, result, seconds)
         elif self.workflow.ended and job.remove_from_cache.reason == _ENDING:  # the server has its end
-            observer.closed(Closed(info.workflow_id, info.run_id, name, queue, self.workflow.ended))
+            trace = self.workflow.trace
+            observer.closed(Closed(info.workflow_id, info.run_id, name, queue, self.workflow.ended, trace))
 
     def _carry_out(self, act: WorkflowActivation, completion: WorkflowActivationCompletion) -> None:
         workflow = self.workflow

@@ -76,6 +76,11 @@ class Workflow:
         self._running = False
         self.ended = ""  # the status of the run, once it is closed
 
+    @property
+    def trace(self) -> str:
+        """See `saros.interfaces.observer.Closed`."""
+        return self._state.trace
+
     def begin(self, act: WorkflowActivation, sink: Sink) -> None:
         """Take the facts of an activation, and send commands to `sink` from here on."""
         next_task = self.facts.begin(act.is_replaying, act.history_length, act.history_size_bytes)

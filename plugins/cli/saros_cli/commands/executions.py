@@ -100,19 +100,14 @@ def list_(
 
 async def _page(app: App, query: str, status: str, limit: int, cursor: str) -> tuple[list[Description], str]:
     """A part of the list, and the cursor of the next one."""
+    from saros.insight.parked import parked_page, with_problems
     from saros.model.query import selecting
 
-    from ..overview import parked, with_problems
-
-    if status != PARKED:
-        page = await app.page(selecting(query, status), limit=limit, cursor=cursor)
-        return await with_problems(app, page.items), page.cursor
-    found: list[Description] = []
-    async for each in parked(app, query):
-        if len(found) == limit:
-            break
-        found.append(each)
-    return found, ""
+    if status == PARKED:
+        page = await parked_page(app.backend, query, limit, cursor)
+        return page.items, page.cursor
+    page = await app.page(selecting(query, status), limit=limit, cursor=cursor)
+    return await with_problems(app.backend, page.items), page.cursor
 
 
 _LOOKED_AT = 100
@@ -158,9 +153,9 @@ def count(
     async def work() -> int:
         async with session.client(backend, app) as opened:
             if status == PARKED:
-                from .. import overview
+                from saros.insight.parked import parked
 
-                return sum([1 async for _ in overview.parked(opened, query)])
+                return sum([1 async for _ in parked(opened.backend, query)])
             return await opened.count(query, status=status)
 
     found = session.run(work())
@@ -267,7 +262,7 @@ def history(
                 async for line in handle.watch():
                     shown.show(line)
             else:
-                for line in await handle.history():
+                async for line in handle.lines():
                     shown.show(line)
             problem = (await handle.describe()).problem
             if problem:

@@ -226,7 +226,7 @@ async def _serve(
             _tell(app, to, log_json, services)
             tune_collector()
             workers = app.start_workers(services=services)
-            probed.app, probed.workers = app, workers
+            probed.serve(app, workers)
             reloads = Job(reloading.run(app, outdated, watched), "reloading")
             stopping = Job(stop.wait(), "the wait for a signal")
             work = Job(_run(app, run, args), run) if run else stopping

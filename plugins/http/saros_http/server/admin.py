@@ -21,6 +21,8 @@ class Admin:
         self.ready = False  # whether the servers listen and are not stopping
         self._app = app
         self._metrics = metrics
+        if app.deployment.observer is not None:
+            app.deployment.observer.served()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

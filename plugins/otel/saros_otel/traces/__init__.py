@@ -1,0 +1,1 @@
+"""How spans are made and exported."""
