@@ -63,7 +63,7 @@ async def executions(console: Desk, request: Request) -> Response:
     view = list_page.View(request)
 
     async def look() -> Seen:
-        found = await list_page.contents(console, view)
+        found = await list_page.contents(console, view, live=True)
         return _seen(console, "runs_live.html", (found["page"], found["tabs"]), **found)
 
     return _stream(console, look, LOOK_SLOWLY_S if view.special else LOOK_S)
