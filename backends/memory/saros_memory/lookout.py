@@ -15,7 +15,7 @@ from saros.interfaces.insight import WORKFLOW, Paused, Queue, Worker, counted
 from saros.interfaces.insight.pending import Pending
 from saros.model.execution import Description
 from saros.model.query import parse
-from saros.model.search import Node, matches, statuses
+from saros.model.search import All, Node, matches, required, statuses
 from saros.model.values import readable
 
 from .execution import Execution
@@ -50,8 +50,9 @@ class Lookout(State):
 
     async def executions(self, query: str = "") -> AsyncIterator[Description]:
         node = self._parse(query)
+        may_be = statuses(All(tuple(each for each in required(node) if each.field == "status"))) or ()
         for number, execution in enumerate(reversed(list(self._runs.values())), 1):
-            if matches(node, _Fields(execution)):
+            if execution.status in may_be and matches(node, _Fields(execution)):
                 yield execution.description()
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)

@@ -134,8 +134,7 @@ class TemporalBackend(TemporalInsight):
     async def history(
         self, id: str, run_id: str = "", start: int = 0, wait: bool = False, limit: int = 0
     ) -> HistoryPage:
-        page = await (await self.namespaces.find(id, run_id)).history(id, run_id, start, wait)
-        return page._replace(records=page.records[:limit]) if limit else page
+        return await (await self.namespaces.find(id, run_id)).history(id, run_id, start, wait, limit)
 
     async def export(self, id: str, run_id: str = "") -> Any:
         return await (await self.namespaces.find(id, run_id)).export(id, run_id)

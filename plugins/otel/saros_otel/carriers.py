@@ -6,24 +6,13 @@ spans can refer to a run's span while the run is still going on, although it is 
 
 from __future__ import annotations
 
-import re
 from hashlib import sha256
-from typing import Final
 
 from opentelemetry.sdk.trace.sampling import Decision, Sampler
 from opentelemetry.trace import SpanContext, TraceFlags
 
+from saros.insight.traces import LINKED, TRACEPARENT, trace_begun_by
 from saros.model.execution import Run
-
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
-
-LINKED: Final = "linked:"
-"""Before the carrier of a run that has a trace of its own."""
-
-
-def trace_id_of(run_id: str) -> int:
-    """The id of the trace that begins with a run."""
-    return int.from_bytes(sha256(f"trace:{run_id}".encode()).digest()[:16], "big") or 1
 
 
 def span_id_of(run_id: str, activity_id: str = "") -> int:
@@ -43,7 +32,7 @@ def linked(carrier: str) -> str:
 
 def read(carrier: str) -> SpanContext | None:
     """Return the span that a W3C ``traceparent`` names, perhaps as a link; None if the text is not a valid one."""
-    found = _TRACEPARENT.fullmatch(carrier.removeprefix(LINKED))
+    found = TRACEPARENT.fullmatch(carrier.removeprefix(LINKED))
     if found is None:
         return None
     context = SpanContext(int(found[1], 16), int(found[2], 16), True, TraceFlags(int(found[3], 16)))
@@ -72,7 +61,7 @@ class Contexts:
         if given is not None:
             trace_id, flags = given.trace_id, given.trace_flags
         else:
-            trace_id = trace_id_of(carrier or run_id)
+            trace_id = trace_begun_by(carrier or run_id)
             sampled = (
                 self._sampler.should_sample(None, trace_id, "run").decision == Decision.RECORD_AND_SAMPLE
             )

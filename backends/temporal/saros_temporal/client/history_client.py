@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Protocol
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from typing import Final, Protocol
 
 import msgspec
 from google.protobuf.message import Message
@@ -17,10 +18,14 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client, WorkflowHistory
 
 from saros.interfaces.deployment import Deployment
-from saros.model.execution import RUNNING, HistoryPage, Parent, Pid, Run
+from saros.interfaces.history import LAST
+from saros.model.execution import RUNNING, HistoryPage, Parent, Pid, Record, Run
 
-from ..wire.history_events import CLOSED, records
+from ..wire.history_events import CLOSED, Records, array, has_run
 from ..wire.payloads import TRACE
+
+FEW: Final = 20
+"""Events among which the last of a kind is looked for."""
 
 
 class Source(Protocol):
@@ -43,40 +48,73 @@ class HistoryClient:
         self._id = id
         self._run_id = run_id
 
-    async def page(self, start: int, wait: bool) -> HistoryPage:
-        """See `saros.interfaces.backend.Backend.history`."""
-        events = await self.events()
-        await self._decode(events)
-        while True:
-            found = records(events)
-            status, following = _status(events[-1])
-            if len(found) > start or status != RUNNING or not wait:
-                break
-            fresh = await self._newer(len(events))
-            await self._decode(fresh)
+    async def page(self, start: int, wait: bool, limit: int = 0) -> HistoryPage:
+        """See `saros.interfaces.backend.Backend.history`. With a limit, no more is read than that needs."""
+        if start == LAST:
+            return await self._last_page()
+        events: list[HistoryEvent] = []
+        found: list[Record] = []
+        ran, reader, last = False, Records(), None
+        async with aclosing(self.pages()) as pages:
+            async for batch in pages:
+                fresh = await self._decoded(batch)
+                events += fresh
+                found += reader.of(fresh)
+                ran = ran or any(map(has_run, fresh))
+                if limit and ran and len(found) > start + limit:
+                    last = await self._last()
+                    break
+        self._learn_run_id(events)
+        while not (ran and len(found) > start) and _status(events[-1])[0] == RUNNING and wait:
+            fresh = await self._decoded(await self._newer(len(events)))
             events += fresh
-        return HistoryPage(self._run(events[0]), start, found[start:], status, following)
+            found += reader.of(fresh)
+            ran = ran or any(map(has_run, fresh))
+        status, following = _status(last or events[-1])
+        chosen = found[start : start + limit if limit else None] if ran else []
+        return HistoryPage(self._run(events[0]), start, chosen, status, following)
+
+    async def _last_page(self) -> HistoryPage:
+        """Return the last record of a run, if it is among the last events."""
+        first = (await self._decoded(await self._first()))[0]
+        self._learn_run_id([first])
+        events = await self._decoded(await self._reversed(FEW))
+        status, following = _status(events[0])
+        found = Records().of(reversed(events))
+        return HistoryPage(self._run(first), LAST, found[-1:], status, following)
 
     async def decoded(self) -> WorkflowHistory:
         """Return the history in Temporal's format, with decoded payloads."""
-        events = await self.events()
-        await self._decode(events)
+        events = await self._decoded(await self.events())
         return WorkflowHistory(self._id, events)
 
     async def attempt(self) -> int:
         """Return the run's attempt number under its retry policy, from 1; only its first event has it."""
+        first = (await self._first())[0]
+        return first.workflow_execution_started_event_attributes.attempt
+
+    async def _first(self) -> Sequence[HistoryEvent]:
         request = self._request()
-        request.maximum_page_size = 1
+        request.maximum_page_size = 1  # a hint: more may come
         response = await self._source.client.workflow_service.get_workflow_execution_history(request)
-        return response.history.events[0].workflow_execution_started_event_attributes.attempt
+        return response.history.events
+
+    async def _last(self) -> HistoryEvent:
+        return (await self._reversed(1))[0]
+
+    async def _reversed(self, limit: int) -> Sequence[HistoryEvent]:
+        """Return the last events of the run, the last one first."""
+        client = self._source.client
+        request = GetWorkflowExecutionHistoryReverseRequest(
+            namespace=client.namespace, maximum_page_size=limit
+        )
+        request.execution.workflow_id, request.execution.run_id = self._id, self._run_id
+        response = await client.workflow_service.get_workflow_execution_history_reverse(request)
+        return response.history.events
 
     async def problem(self) -> str | None:
         """Return why the last workflow task failed."""
-        client = self._source.client
-        request = GetWorkflowExecutionHistoryReverseRequest(namespace=client.namespace, maximum_page_size=20)
-        request.execution.workflow_id, request.execution.run_id = self._id, self._run_id
-        response = await client.workflow_service.get_workflow_execution_history_reverse(request)
-        for event in response.history.events:
+        for event in await self._reversed(FEW):
             if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
                 return event.workflow_task_failed_event_attributes.failure.message
             if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
@@ -86,11 +124,14 @@ class HistoryClient:
     async def events(self) -> list[HistoryEvent]:
         """Return all events of the run, as the server has them."""
         events = [event async for page in self.pages() for event in page]
-        if not self._run_id:
-            self._run_id = events[0].workflow_execution_started_event_attributes.original_execution_run_id
+        self._learn_run_id(events)
         return events
 
-    async def pages(self) -> AsyncIterator[Sequence[HistoryEvent]]:
+    def _learn_run_id(self, events: Sequence[HistoryEvent]) -> None:
+        if not self._run_id:
+            self._run_id = events[0].workflow_execution_started_event_attributes.original_execution_run_id
+
+    async def pages(self) -> AsyncGenerator[Sequence[HistoryEvent], None]:
         """Yield the events of the run in pages, as the server has them."""
         request = self._request()
         service = self._source.client.workflow_service
@@ -121,13 +162,15 @@ class HistoryClient:
         request.execution.workflow_id, request.execution.run_id = self._id, self._run_id
         return request
 
-    async def _decode(self, events: list[HistoryEvent]) -> None:
+    async def _decoded(self, events: Sequence[HistoryEvent]) -> list[HistoryEvent]:
+        """Return events whose payloads the codec has decoded, if there is one."""
+        found = list(events)
         codec = self._source.client.data_converter.payload_codec
-        if codec is None:
-            return
-        for event in events:
-            for payload in _payloads(event):
-                payload.CopyFrom((await codec.decode([payload]))[0])
+        if codec is not None:
+            for event in found:
+                for payload in _payloads(event):
+                    payload.CopyFrom((await codec.decode([payload]))[0])
+        return found
 
     def _run(self, event: HistoryEvent) -> Run:
         started = event.workflow_execution_started_event_attributes
@@ -149,6 +192,7 @@ class HistoryClient:
             attempt=started.attempt,
             first_run_id=started.first_execution_run_id,
             continued_from=started.continued_execution_run_id,
+            args=array(started.input.payloads),
             trace=msgspec.json.decode(trace.data, type=str) if trace is not None else "",
         )
 

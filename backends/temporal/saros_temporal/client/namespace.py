@@ -32,6 +32,7 @@ from .descriptions import description, status_named, visibility_query, worker_of
 from .errors import rpc_error
 from .history_client import HistoryClient
 from .messages import Messages, check_size
+from .opened import OpenedRuns
 from .target import Target
 
 
@@ -56,6 +57,7 @@ class Namespace:
         self.workers = list(workers)
         self.wanted = dict(wanted or {})
         self.search = SearchAttributes()
+        self.opened = OpenedRuns(self)
         self.messages = Messages(client, target, self.runs)
 
     async def register(self) -> None:
@@ -217,9 +219,9 @@ class Namespace:
             return Error(f"bad query {shown(query)}: {error.message}", INVALID, retryable=False)
         return self.error(error, "")
 
-    async def history(self, id: str, run_id: str = "", start: int = 0, wait: bool = False) -> HistoryPage:
+    async def history(self, id: str, run_id: str, start: int, wait: bool, limit: int) -> HistoryPage:
         try:
-            return await HistoryClient(self, id, run_id).page(start, wait)
+            return await HistoryClient(self, id, run_id).page(start, wait, limit)
         except RPCError as error:
             raise self.error(error, id) from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -10,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from saros.insight.reasons import activity_waits, reason
-from saros.model.execution import RUNNING, Pid
+from saros.insight.traces import trace_of
+from saros.model.execution import RUNNING, Pid, Run
 from saros.model.presentation import lines
 
 from ..guard import Refused
@@ -34,10 +34,6 @@ BEFORE: Final = 500
 """Events before a page, among which the commands are found whose ends it shows."""
 CHARTED: Final = 2_000
 """The first events of a run, of which the timeline is made."""
-
-
-_TRACE: Final = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$")
-"""A W3C traceparent."""
 
 
 def _which(request: Request) -> tuple[str, str, int]:
@@ -91,7 +87,7 @@ async def contents(console: Desk, request: Request) -> dict[str, Any]:
         "parent": Pid.parse(run.parent) if run.parent else None,
         "next_run": head.next_run_id,
         "end": await read_end(console, run),
-        "trace": trace_link(console, head.run.trace),
+        "trace": trace_link(console, head.run),
         "tree": await tree.of(run, everything),
         "tree_cut": tree.cut,
         "chart": chart(everything, now, run.close_time, retried),
@@ -102,10 +98,9 @@ async def contents(console: Desk, request: Request) -> dict[str, Any]:
     }
 
 
-def trace_link(console: Desk, carrier: str) -> str:
-    """Where the trace of a run is shown; empty when nobody has said where, or it has none."""
-    found = _TRACE.match(carrier)
-    return console.trace_url.replace("{trace}", found[1]) if found and console.trace_url else ""
+def trace_link(console: Desk, run: Run) -> str:
+    """Where the trace of a run is shown; empty when nobody has said where."""
+    return console.trace_url.replace("{trace}", trace_of(run)) if console.trace_url else ""
 
 
 async def page(console: Desk, request: Request) -> Response:
