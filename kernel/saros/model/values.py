@@ -78,7 +78,7 @@ def decode(data: Json | msgspec.Raw) -> Any:
     try:
         value = _from_json(data)
         return _rich(value) if _SPECIAL.search(data) else value
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise Error(f"not valid JSON: {exc}", INVALID, retryable=False) from exc
 
 

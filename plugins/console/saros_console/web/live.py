@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from saros.model.errors import Error
+from saros.model.text import one_line
 
 from .pages import bulk as many
 from .pages import list_page, overview, run_page
@@ -24,6 +27,10 @@ ANEW: Final = 12
 """After so many looks without a change the page is made anew: it tells spans of time."""
 LOOK_SLOWLY_S: Final = 4.0
 """The same, for pages that ask for what is pending of many runs."""
+MOST_S: Final = 20.0
+"""How long a look may take. The page says so, and looks again: a request may be lost for good."""
+BEAT_S: Final = 4.0
+"""A page hears something at least so often, or it connects again (see console.js)."""
 
 
 Seen = tuple[bytes, Callable[[], Awaitable[str]]]
@@ -31,19 +38,31 @@ Seen = tuple[bytes, Callable[[], Awaitable[str]]]
 Look = Callable[[], Awaitable[Seen]]
 
 
+def _event(name: str, data: str) -> str:
+    return f"event: {name}\n" + "".join(f"data: {line}\n" for line in data.splitlines() or [""]) + "\n"
+
+
 def _stream(console: Desk, look: Look, look_s: float = LOOK_S) -> Response:
     async def events() -> AsyncIterator[str]:
-        last, looks = b"", 0
+        last, looks, quiet = b"", 0, time.monotonic()
         yield "retry: 2000\n\n"
         while not console.ending():
+            said = ""
             try:
-                signed, make = await look()
-                if signed != last or looks >= ANEW:
-                    html = await make()
-                    yield "".join(f"data: {line}\n" for line in html.splitlines()) + "\n"
-                    last, looks = signed, 0
+                with anyio.fail_after(MOST_S):
+                    signed, make = await look()
+                    if signed != last or looks >= ANEW:
+                        said = _event("message", await make())
+                        last, looks = signed, 0
+            except TimeoutError:
+                said, last = _event("problem", f"the backend has not answered for {MOST_S:g} s"), b""
             except Error as error:
-                yield f"event: problem\ndata: {' '.join(str(error).split())}\n\n"
+                said, last = _event("problem", one_line(str(error))), b""
+            if not said and time.monotonic() - quiet >= BEAT_S:
+                said = _event("beat", ".")
+            if said:
+                yield said
+                quiet = time.monotonic()
             looks += 1
             await asyncio.sleep(look_s)
 

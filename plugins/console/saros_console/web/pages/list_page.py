@@ -93,6 +93,16 @@ async def _special(console: Desk, view: View) -> tuple[Page, dict[str, str]]:
     return Page(found), waits
 
 
+async def _counts(console: Desk, query: str) -> dict[str, int] | None:
+    """The numbers of the tabs; None as long as they are not known, for the list is of use without them."""
+    try:
+        return await console.counts.get(query, COUNT_S)
+    except Error as error:
+        if error.kind == INVALID:
+            raise
+        return None
+
+
 async def contents(console: Desk, view: View, live: bool = False) -> dict[str, Any]:
     """What the live part of the page shows.
 
@@ -107,7 +117,7 @@ async def contents(console: Desk, view: View, live: bool = False) -> dict[str, A
         query = selecting(view.query, view.status)
         found = await console.listed.get((query, view.cursor), LISTED_S, FRESH_S) if live else None
         page = found or await console.app.backend.page(query, SHOWN, view.cursor)
-    counts = await console.counts.get(view.query, COUNT_S)
+    counts = await _counts(console, view.query)
     tabs = [("", "all", None if counts is None else sum(counts.values()))]
     tabs += [(status, status, None if counts is None else counts.get(status, 0)) for status in STATUSES]
     return {
