@@ -200,6 +200,7 @@ function complete() {
 }
 if (query && fields) query.addEventListener("input", complete);
 
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", tools);
 tools();
 zoom();
 times();

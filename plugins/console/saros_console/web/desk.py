@@ -63,6 +63,7 @@ class Desk:
     :ivar listed: what live lists show: pages by query and cursor.
     :ivar seen: what live pages of executions show: a run and what is pending, by its ids.
     :ivar stacks: where code waits.
+    :ivar made: live parts of pages by path and query: what changes with them, when they were made, and their HTML.
     :ivar trace_url: where traces are shown, with ``{trace}`` for the id of one; empty if nowhere.
     """
 
@@ -80,6 +81,7 @@ class Desk:
         self.seen: Shared[tuple[str, str], tuple[Description, Pending]] = Shared(
             self.jobs, self._look, "what is pending", OFTEN
         )
+        self.made: dict[tuple[str, str], tuple[bytes, float, str]] = {}
         self.stacks = Stacks(self.jobs, app.backend)
         self.ending: Callable[[], bool] = lambda: False
         self._pages = environment()
@@ -95,7 +97,11 @@ class Desk:
 
     def fragment(self, template: str, **values: Any) -> str:
         return self._pages.get_template(template).render(
-            read_only=self.guard.read_only, csrf=self.guard.csrf, now=self.app.clock.now(), **values
+            read_only=self.guard.read_only,
+            csrf=self.guard.csrf,
+            now=self.app.clock.now(),
+            has_app=any(self.app.registry.of_role("workflow")),
+            **values,
         )
 
     def render(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -107,7 +113,6 @@ class Desk:
             path=request.url.path,
             theme=theme if theme in ("dark", "light") else "",
             notice=self._notices.get(request.query_params.get("notice", "")),
-            has_app=bool(list(self.app.registry.of_role("workflow"))),
             **values,
         )
         return HTMLResponse(html, status)

@@ -29,6 +29,7 @@ LOOK_SLOWLY_S: Final = 4.0
 """The same, for pages that ask for what is pending of many runs."""
 MOST_S: Final = 20.0
 """How long a look may take. The page says so, and looks again: a request may be lost for good."""
+KEPT_PAGES: Final = 20
 BEAT_S: Final = 4.0
 """A page hears something at least so often, or it connects again (see console.js)."""
 
@@ -42,7 +43,18 @@ def _event(name: str, data: str) -> str:
     return f"event: {name}\n" + "".join(f"data: {line}\n" for line in data.splitlines() or [""]) + "\n"
 
 
-def _stream(console: Desk, look: Look, look_s: float = LOOK_S) -> Response:
+def _stream(console: Desk, request: Request, look: Look, look_s: float = LOOK_S) -> Response:
+    key = str(request.url.path), request.url.query
+
+    async def made(signed: bytes, make: Callable[[], Awaitable[str]]) -> str:
+        """The live part, which many who look at the same page share."""
+        kept = console.made.get(key)
+        if kept is None or kept[0] != signed or time.monotonic() - kept[1] > look_s:
+            kept = console.made[key] = signed, time.monotonic(), await make()
+            while len(console.made) > KEPT_PAGES:
+                del console.made[next(iter(console.made))]
+        return kept[2]
+
     async def events() -> AsyncIterator[str]:
         last, looks, quiet = b"", 0, time.monotonic()
         yield "retry: 2000\n\n"
@@ -52,7 +64,7 @@ def _stream(console: Desk, look: Look, look_s: float = LOOK_S) -> Response:
                 with anyio.fail_after(MOST_S):
                     signed, make = await look()
                     if signed != last or looks >= ANEW:
-                        said = _event("message", await make())
+                        said = _event("message", await made(signed, make))
                         last, looks = signed, 0
             except TimeoutError:
                 said, last = _event("problem", f"the backend has not answered for {MOST_S:g} s"), b""
@@ -85,7 +97,7 @@ async def executions(console: Desk, request: Request) -> Response:
         found = await list_page.contents(console, view, live=True)
         return _seen(console, "runs_live.html", (found["page"], found["tabs"]), **found)
 
-    return _stream(console, look, LOOK_SLOWLY_S if view.special else LOOK_S)
+    return _stream(console, request, look, LOOK_SLOWLY_S if view.special else LOOK_S)
 
 
 async def execution(console: Desk, request: Request) -> Response:
@@ -95,7 +107,7 @@ async def execution(console: Desk, request: Request) -> Response:
     async def look() -> Seen:
         return await run_page.signature(console, request), make
 
-    return _stream(console, look)
+    return _stream(console, request, look)
 
 
 async def workers(console: Desk, request: Request) -> Response:
@@ -103,7 +115,7 @@ async def workers(console: Desk, request: Request) -> Response:
         found = await overview.works(console)
         return _seen(console, "workers_live.html", found, **found)
 
-    return _stream(console, look)
+    return _stream(console, request, look)
 
 
 async def schedules(console: Desk, request: Request) -> Response:
@@ -111,7 +123,7 @@ async def schedules(console: Desk, request: Request) -> Response:
         found = await console.app.schedules()
         return _seen(console, "schedules_live.html", found, schedules=found)
 
-    return _stream(console, look)
+    return _stream(console, request, look)
 
 
 async def bulk(console: Desk, request: Request) -> Response:
@@ -120,4 +132,4 @@ async def bulk(console: Desk, request: Request) -> Response:
     async def look() -> Seen:
         return _seen(console, "progress_live.html", (len(found["go"].results), found["go"].done), **found)
 
-    return _stream(console, look)
+    return _stream(console, request, look)

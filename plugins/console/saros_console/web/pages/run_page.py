@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -36,6 +37,10 @@ CHARTED: Final = 2_000
 """The first events of a run, of which the timeline is made."""
 
 
+_COMMAND: Final = re.compile(r"; see `saros [^`]*`$")
+"""What a reason adds for the command line: pages have links."""
+
+
 def _which(request: Request) -> tuple[str, str, int]:
     given = request.query_params
     start = given.get("from", "0")
@@ -66,7 +71,9 @@ async def contents(console: Desk, request: Request) -> dict[str, Any]:
     queues = await console.queues.get("", WAIT_S) if run.status == RUNNING else None
     head = await app.backend.history(id, run.run_id, 0, limit=CHARTED)
     everything = lines(head.records)
-    retried = {each.ref: activity_waits(each, now) for each in pending.activities if each.attempt > 1}
+    retried = {
+        each.ref: (each.attempt, activity_waits(each, now)) for each in pending.activities if each.attempt > 1
+    }
     shown = everything[start : start + EVENTS]
     if start + EVENTS > len(everything) and len(everything) < run.history_length:
         first = max(0, start - BEFORE)
@@ -75,7 +82,7 @@ async def contents(console: Desk, request: Request) -> dict[str, Any]:
     return {
         "run": run,
         "pending": pending,
-        "why": reason(pending, now, queues or [], stack) if run.status == RUNNING else "",
+        "why": _COMMAND.sub("", reason(pending, now, queues or [], stack)) if run.status == RUNNING else "",
         "stack": stack,
         "coroutines": with_sources(app.registry, stack) if stack is not None else [],
         "waits_for_retry": pending.parked is not None
