@@ -8,10 +8,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 import saros
 from saros import Error
+from saros.insight.traces import trace_begun_by
 from saros.model.execution import Description
 from saros_console.server import Settings
 from saros_console.web.application import Console
@@ -295,8 +297,17 @@ def test_where_it_waits_shows_the_line_of_source_and_the_trace(app_dir: Path) ->
                 await waiting(app, "line-1")
                 text = (await client.get("/execution", params={"id": "line-1"})).text
                 assert "process.listen(&#34;approve&#34;):receive()" in text
-                assert trace_link(console, trace) == f"http://localhost:16686/trace/{'ab' * 16}"
-                assert trace_link(console, "javascript:alert(1)") == ""
+                run = (await app.backend.history("line-1")).run
+                shown = {
+                    trace: "ab" * 16,
+                    "": f"{trace_begun_by(run.run_id):032x}",
+                    f"linked:{trace}": f"{trace_begun_by(run.run_id):032x}",
+                    "another run": f"{trace_begun_by('another run'):032x}",
+                }
+                for carrier, expected in shown.items():
+                    found = trace_link(console, msgspec.structs.replace(run, trace=carrier))
+                    assert found == f"http://localhost:16686/trace/{expected}"
+                assert trace_link(console, run) in text
 
     asyncio.run(main())
 

@@ -10,7 +10,7 @@ from anyio import move_on_after
 
 from saros.interfaces.activities import ActivityLease, Settled
 from saros.interfaces.history import NewRun, WorkflowTask
-from saros.interfaces.insight import Paused, Queue, counted
+from saros.interfaces.insight import Paused, Queue
 from saros.interfaces.insight import Worker as Announced
 from saros.interfaces.insight.pending import Pending
 from saros.interfaces.nodes import LostNode, NodeMail
@@ -217,7 +217,7 @@ class RedisStore:
         return await self._lookout.queues()
 
     async def counts(self, query: str = "") -> dict[str, int]:
-        return await counted(self.executions(query))
+        return await self._listing.counts(query)
 
     async def pause(self, schedule: str, paused: Paused | None) -> None:
         await self._lookout.pause(schedule, paused)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ..insight.known_commands import KnownCommands
 from ..insight.store_insight import StoreInsight
 from ..interfaces.deployment import Deployment
 from ..interfaces.history import LAST, UNTIL_CLOSED
@@ -56,6 +57,7 @@ class StoreClient(StoreInsight):
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store = store
         self.clock = clock
+        self.commands = KnownCommands(store)
         self._deployment: Deployment | None = None
 
     @property

@@ -27,12 +27,11 @@ from ..interfaces.store import Store
 from ..model.clock import Clock
 from ..model.errors import NOT_FOUND, Error
 from ..model.execution import RUNNING, Description, HistoryPage, Started, StartRequest
+from .known_commands import KnownCommands
 from .occurrences import MARK, following, name_of, spec_of, start_request
 from .open_commands import OpenCommands, waits_for
 from .pages import page_of
 
-PAGE: Final = 1_000
-"""The number of records of a history that are read at a time."""
 CHILDREN: Final = 20
 """The most children of a run that are looked up."""
 RUNS: Final = 5
@@ -44,6 +43,7 @@ class StoreInsight(abc.ABC):
 
     store: Store
     clock: Clock
+    commands: KnownCommands
 
     @property
     @abc.abstractmethod
@@ -84,7 +84,7 @@ class StoreInsight(abc.ABC):
     async def pending(self, id: str, run_id: str = "") -> Pending:
         found = await self._of_store(id, run_id)
         if found.status == RUNNING:
-            (await self._open_commands(found)).add_to(found)
+            (await self.commands.of(id, found.run_id)).add_to(found)
             for child in found.children[:CHILDREN]:
                 told = await self.store.describe(child.id)
                 if told is not None:
@@ -100,21 +100,11 @@ class StoreInsight(abc.ABC):
             raise _unknown(id)
         return found
 
-    async def _open_commands(self, pending: Pending) -> OpenCommands:
-        """Read a history of any length, one page at a time."""
-        commands, start = OpenCommands(pending.run_id), 0
-        while True:
-            page = await self.store.history(pending.id, pending.run_id, start, PAGE)
-            if page is None or not page.records:
-                return commands
-            commands.hear(page.records)
-            start += len(page.records)
-
     async def stack(self, id: str, run_id: str = "") -> Stack:
         pending = await self._of_store(id, run_id)
         if pending.status != RUNNING:
             return Stack()
-        commands = await self._open_commands(pending)
+        commands = await self.commands.of(id, pending.run_id)
         return stack_of(await self.inspected(id, pending.run_id), commands)
 
     # --- lists ------------------------------------------------------------------------------

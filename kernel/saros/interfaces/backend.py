@@ -55,6 +55,7 @@ class Executions(Protocol):
     ) -> HistoryPage:
         """The records of a run from number `start` on; with `wait`, block until there are any or the run is closed.
 
+        :param start: with `saros.interfaces.history.LAST`, only the last record.
         :param limit: how many at most; 0 for all.
         :raises Error: NOT_FOUND.
         """

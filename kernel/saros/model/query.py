@@ -43,6 +43,11 @@ _TOKEN: Final = re.compile(
     re.IGNORECASE,
 )
 _DEEPEST: Final = 100
+_DIGITS: Final = 400
+LONGEST: Final = 10_000
+"""The most characters of a query."""
+MOST: Final = 500
+"""The most conditions of a query: databases limit the depth of an expression."""
 _NEAR: Final = 0.8
 """How similar to a field a name must be to count as a misspelled field instead of a search attribute."""
 
@@ -89,6 +94,9 @@ class _Parser:
     def __init__(self, query: str, now: dt.datetime) -> None:
         self._query = query
         self._now = now
+        self._conditions = 0
+        if len(query) > LONGEST:
+            raise self._bad(f"it has more than {LONGEST:,} characters")
         self._tokens = self._read()
         self._at = 0
         self._depth = 0
@@ -157,6 +165,9 @@ class _Parser:
         return group == "word" and text.lower() == "not"
 
     def _condition(self, negated: bool) -> Condition:
+        self._conditions += 1
+        if self._conditions > MOST:
+            raise self._bad(f"it has more than {MOST} conditions")
         group, name = self._peek()
         if group != "word":
             raise self._bad(f"expected a name instead of {shown(name)}")
@@ -225,6 +236,8 @@ class _Parser:
         group, text = self._peek()
         self._at += 1
         if group == "number":
+            if len(text) > _DIGITS:
+                raise self._bad(f"a number has more than {_DIGITS} digits")
             return float(text) if re.search(r"[.eE]", text) else int(text)
         if group == "now":
             return self._moment(text)

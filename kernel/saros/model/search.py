@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
 from . import values
-from .execution import Description
+from .execution import STATUSES
 from .values import Json
 
 STRING: Final = "string"
@@ -142,6 +142,27 @@ class AnyOf(NamedTuple):
 Node = Condition | All | AnyOf
 
 
+class Fields(Protocol):
+    """What a query may compare of a run: a `Description`, or what a store has before it makes one."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def task_queue(self) -> str: ...
+    @property
+    def start_time(self) -> int: ...
+    @property
+    def close_time(self) -> int | None: ...
+    @property
+    def search_attributes(self) -> Mapping[str, msgspec.Raw]: ...
+
+
 def conditions(node: Node) -> Iterator[Condition]:
     """All conditions of a query, at any depth."""
     if isinstance(node, Condition):
@@ -160,20 +181,38 @@ def required(node: Node) -> list[Condition]:
     return []
 
 
-def matches(node: Node, description: Description) -> bool:
+def statuses(node: Node) -> list[str] | None:
+    """The statuses that a query selects, if it asks for nothing else; None for any other query.
+
+    A store that knows the number of its runs by status counts such a query without reading the runs.
+    """
+    if any(condition.field != "status" for condition in conditions(node)):
+        return None
+    return [status for status in STATUSES if _holds(node, lambda _, status=status: status)]
+
+
+def matches(node: Node, run: Fields) -> bool:
     """True if a query selects a run."""
+    return _holds(node, lambda condition: _compared(condition, run))
+
+
+def _holds(node: Node, compared: Callable[[Condition], Any]) -> bool:
     if isinstance(node, All):
-        return all(matches(part, description) for part in node.parts)
+        return all(_holds(part, compared) for part in node.parts)
     if isinstance(node, AnyOf):
-        return any(matches(part, description) for part in node.parts)
-    if node.field:
-        found: Any = getattr(description, node.field)
-        if node.field.endswith("_time") and found is not None:
-            found = dt.datetime.fromtimestamp(found / 1e9, dt.UTC)
-    else:
-        raw = description.search_attributes.get(node.name)
-        found = None if raw is None else msgspec.json.decode(raw)
-    return node.matches(found)
+        return any(_holds(part, compared) for part in node.parts)
+    return node.matches(compared(node))
+
+
+def _compared(condition: Condition, run: Fields) -> Any:
+    """What a run has where a condition looks."""
+    if not condition.field:
+        raw = run.search_attributes.get(condition.name)
+        return None if raw is None else msgspec.json.decode(raw)
+    found: Any = getattr(run, condition.field)
+    if condition.field.endswith("_time") and found is not None:
+        return dt.datetime.fromtimestamp(found / 1e9, dt.UTC)
+    return found
 
 
 def _comparable(found: Any, value: Any) -> tuple[Any, Any]:

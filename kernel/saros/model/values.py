@@ -105,7 +105,7 @@ def decode(data: Json | msgspec.Raw) -> Any:
         if kind is dict or kind is list:
             return _rich(value) if _is_special(data) else value
         return _number(value) if kind is int else value
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise Error(f"not valid JSON: {exc}", INVALID, retryable=False) from exc
 
 

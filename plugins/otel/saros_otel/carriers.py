@@ -6,7 +6,6 @@ spans can refer to a run's span while the run is still going on, although it is 
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final
@@ -15,21 +14,13 @@ from zlib import crc32
 from opentelemetry.sdk.trace.sampling import Decision, Sampler
 from opentelemetry.trace import SpanContext, TraceFlags
 
+from saros.insight.traces import LINKED, TRACEPARENT, trace_begun_by
 from saros.model.execution import Run
-
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 _MOST: Final = 10_000
 _ALL: Final = (1 << 64) - 1
 _NAMED: Final = 1 << 40  # apart from the numbers of activities without names
 _SPREAD: Final = 0x9E37_79B9_7F4A_7C15  # odd, so that different numbers give different ids
-LINKED: Final = "linked:"
-"""Before the carrier of a run that has a trace of its own."""
-
-
-def trace_id_of(run_id: str) -> int:
-    """The id of the trace that begins with a run."""
-    return int.from_bytes(sha256(f"trace:{run_id}".encode()).digest()[:16], "big") or 1
 
 
 @lru_cache(4096)
@@ -57,7 +48,7 @@ def linked(carrier: str) -> str:
 
 def read(carrier: str) -> SpanContext | None:
     """Return the span that a W3C ``traceparent`` names, perhaps as a link; None if the text is not a valid one."""
-    found = _TRACEPARENT.fullmatch(carrier.removeprefix(LINKED))
+    found = TRACEPARENT.fullmatch(carrier.removeprefix(LINKED))
     if found is None:
         return None
     context = SpanContext(int(found[1], 16), int(found[2], 16), True, TraceFlags(int(found[3], 16)))
@@ -88,7 +79,7 @@ class Contexts:
         given = read(key)
         if given is not None:
             return given.trace_id, given.trace_flags.sampled
-        trace_id = trace_id_of(key)
+        trace_id = trace_begun_by(key)
         decided = self._sampler.should_sample(None, trace_id, "run").decision
         return trace_id, decided == Decision.RECORD_AND_SAMPLE
 

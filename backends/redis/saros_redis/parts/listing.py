@@ -6,15 +6,19 @@ import heapq
 from collections.abc import AsyncIterator
 from typing import Any
 
+from saros.interfaces.insight import counted
+from saros.model.background import each
 from saros.model.execution import Description
 from saros.model.query import parse
-from saros.model.search import Condition, Node, matches, required
+from saros.model.search import Condition, Node, matches, required, statuses
 
 from .. import codec
 from ..codec import BROKEN
 from ..server.partitions import Partitions
 
 PAGE = 100
+AT_ONCE = 8
+"""Partitions that are asked concurrently."""
 
 
 class Listing:
@@ -35,6 +39,21 @@ class Listing:
             _start, number, description = heapq.heappop(heads)
             yield description
             await _advance(heads, number, sources[number])
+
+    async def counts(self, query: str) -> dict[str, int]:
+        """:raises Error: INVALID for a bad query."""
+        asked = statuses(parse(query))
+        if asked is None:
+            return await counted(self.executions(query))
+        partitions = range(self._partitions.keys.partitions)
+        sizes = await each(lambda partition: self._sizes(partition, asked), partitions, AT_ONCE)
+        sums = {status: sum(size[number] for size in sizes) for number, status in enumerate(asked)}
+        return {status: count for status, count in sums.items() if count}
+
+    async def _sizes(self, partition: int, statuses: list[str]) -> list[int]:
+        """Return the number of runs of each status, from the indexes."""
+        keys = [self._partitions.keys.index(partition, f"status:{status}") for status in statuses]
+        return [int(await self._partitions.read(partition, "zset", "ZCARD", key)) for key in keys]
 
     async def _partition(self, partition: int, indexes: list[str], node: Node) -> AsyncIterator[Description]:
         key = await self._smallest(partition, indexes)

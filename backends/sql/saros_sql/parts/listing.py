@@ -21,6 +21,8 @@ PAGE: Final = 200
 _FIELDS: Final = ("status", "type", "id", "run_id", "task_queue")
 _FEW: Final = ("status", "type", "task_queue")
 """Fields with few values: a condition on several values matches most runs, so a scan is faster than an index."""
+_FAR: Final = (1 << 63) - 10_000
+"""Beyond the times of all runs, and within a column of 64 bits."""
 _TIMES: Final = ("start_time", "close_time")
 _LOOSE: Final = {"=": "=", "<": "<=", "<=": "<=", ">": ">=", ">=": ">="}
 """Operators that also match values that were rounded."""
@@ -96,7 +98,7 @@ def _field(node: Condition) -> Sql:
 
 def _time(column: str, operator: str, value: dt.datetime) -> Sql:
     """Compare a column of nanoseconds with a time in microseconds, which may be off by one."""
-    ns = micros(value) * 1_000
+    ns = max(-_FAR, min(_FAR, micros(value) * 1_000))
     bounds = {
         "=": (f"{column} BETWEEN ? AND ?", (ns - 2_000, ns + 2_000)),
         "<": (f"{column} <= ?", (ns + 2_000,)),

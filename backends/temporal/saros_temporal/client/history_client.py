@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
-from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import (
     GetWorkflowExecutionHistoryRequest,
@@ -21,7 +20,7 @@ from saros.interfaces.history import LAST
 from saros.model.execution import RUNNING, HistoryPage, Parent, Pid, Record, Run
 
 from ..wire.ends import CLOSED, Problem, problem_of, status_of
-from ..wire.history_events import Records, records
+from ..wire.history_events import Records, array, has_run, records
 from ..wire.payloads import TRACE, payloads_in
 
 
@@ -70,8 +69,6 @@ class Places:
         self._places.pop((id, run_id), None)
 
 
-_RAN: Final = frozenset({EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED, *CLOSED})
-"""Events after which a run has records: before the first workflow task it has none."""
 _RUNS: Final = 32
 _TOKENS: Final = 64
 
@@ -135,7 +132,7 @@ class HistoryClient:
             run = run or self._run(events[0])
             await self._decode(events)
             fresh = reader.of(events)
-            ran = ran or any(event.event_type in _RAN for event in events)
+            ran = ran or any(map(has_run, events))
             found += fresh[max(0, start - number) : max(0, start + limit - number)]
             number, last = number + len(fresh), events[-1]
             if following and ran:
@@ -278,5 +275,6 @@ class HistoryClient:
             attempt=started.attempt,
             first_run_id=started.first_execution_run_id,
             continued_from=started.continued_execution_run_id,
+            args=array(started.input.payloads),
             trace=msgspec.json.decode(trace.data, type=str) if trace is not None else "",
         )

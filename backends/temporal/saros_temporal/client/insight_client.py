@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from temporalio.api.enums.v1 import EventType, PendingActivityState, PendingWorkflowTaskState, TaskQueueType
-from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.enums.v1 import PendingActivityState, PendingWorkflowTaskState, TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import (
@@ -27,7 +26,6 @@ from temporalio.service import RPCError
 
 from saros.entries import Entry
 from saros.insight.occurrences import spec_of
-from saros.insight.open_commands import OpenCommands
 from saros.interfaces.insight import ACTIVITY, WORKFLOW, Paused, Queue, Schedule, ScheduleRun, Worker
 from saros.interfaces.insight.pending import (
     Failure,
@@ -41,11 +39,9 @@ from saros.model.background import each
 from saros.model.errors import TIMEOUT, Error
 from saros.model.execution import RUNNING, Description
 from saros.model.raw import Raw
-from saros.model.records import CALL
 from saros.model.timing import SECOND
 
 from ..wire.failures import error_in
-from ..wire.history_events import Records
 from ..wire.payloads import decoded, to_json
 from .history_client import HistoryClient
 from .namespace import Namespace
@@ -94,27 +90,19 @@ class InsightClient:
         if found.status != RUNNING:
             return found
         told = await self._told(found.id, found.run_id)
-        commands, reader = OpenCommands(found.run_id), Records()
         infos = {info.activity_id: info for info in told.pending_activities}
-        scheduled: dict[str, HistoryEvent] = {}
+        length = told.workflow_execution_info.history_length
         try:
-            async for events in HistoryClient(self._namespace, found.id, found.run_id).pages():
-                commands.hear(reader.of(events))
-                for event in events:
-                    if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
-                        id = event.activity_task_scheduled_event_attributes.activity_id
-                        if id in infos:
-                            scheduled[id] = event
+            opened = await self._namespace.opened.of(found.id, found.run_id, length)
         except RPCError as error:
             raise self._namespace.error(error, found.id) from error
-        commands.add_to(found)
+        opened.commands.add_to(found)
         found.children = [
             PendingChild(each.initiated_id, each.workflow_id, each.workflow_type_name, each.run_id, RUNNING)
             for each in told.pending_children
         ]
-        for id, event in scheduled.items():
-            command = commands.commands.get(event.event_id)
-            if command is not None and command.op == CALL:
+        for id, event in opened.activities.items():
+            if id in infos:
                 activity = await self._activity(infos[id])
                 activity.ref, activity.scheduled = event.event_id, event.event_time.ToNanoseconds()
                 activity.task_queue = event.activity_task_scheduled_event_attributes.task_queue.name

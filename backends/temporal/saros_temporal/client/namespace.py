@@ -32,6 +32,7 @@ from .descriptions import description, status_named, visibility_query, worker_of
 from .errors import rpc_error
 from .history_client import HistoryClient, Places
 from .messages import Messages, check_size
+from .opened import OpenedRuns
 from .target import Target
 
 
@@ -57,6 +58,7 @@ class Namespace:
         self.wanted = dict(wanted or {})
         self.search = SearchAttributes()
         self.places = Places()
+        self.opened = OpenedRuns(self)
         self.messages = Messages(client, target, self.runs)
 
     async def register(self) -> None:

@@ -7,7 +7,7 @@ scheduled something.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -30,13 +30,14 @@ from .payloads import CANCELED_MEMO, SENDER, TRACE, read_reason, to_json, user_n
 Found = list[tuple[str, int, Json]]
 
 
-def records(events: Iterable[HistoryEvent]) -> list[Record]:
-    """Return the records of a history whose payloads are decoded."""
-    events = list(events)
-    task_done = _E.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
-    if not any(event.event_type == task_done or event.event_type in CLOSED for event in events):
-        return []  # it has not run yet
-    return Records().of(events)
+def has_run(event: HistoryEvent) -> bool:
+    """Return whether a run has had its first task, or has ended, by the time of this event."""
+    return event.event_type in CLOSED or event.event_type == _E.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+
+
+def records(events: Sequence[HistoryEvent]) -> list[Record]:
+    """Return the records of a history whose payloads are decoded; none of a run that has not run yet."""
+    return Records().of(events) if any(map(has_run, events)) else []
 
 
 class Records:
@@ -54,7 +55,7 @@ class Records:
     def started(self, event: HistoryEvent) -> Found:
         started = event.workflow_execution_started_event_attributes
         body = {
-            "args": _array(started.input.payloads),
+            "args": array(started.input.payloads),
             "entry": started.workflow_type.name,
             "pid": started.workflow_id,
         }
@@ -64,7 +65,7 @@ class Records:
         call = event.activity_task_scheduled_event_attributes
         body: dict[str, Any] = {
             "target": call.activity_type.name,
-            "args": _array(call.input.payloads),
+            "args": array(call.input.payloads),
             "options": {"task_queue": call.task_queue.name, "id": call.activity_id},
         }
         return [("call", event.event_id, pack(body))]
@@ -78,7 +79,7 @@ class Records:
         body = {
             "entry": child.workflow_type.name,
             "host": child.task_queue.name,
-            "args": _array(child.input.payloads),
+            "args": array(child.input.payloads),
             "options": {"id": child.workflow_id},
         }
         return [("spawn", event.event_id, pack(body))]
@@ -98,7 +99,7 @@ class Records:
         body = {
             "topic": signal.signal_name,
             "sender": sender or "",
-            "payloads": _array(signal.input.payloads),
+            "payloads": array(signal.input.payloads),
         }
         return [("message", 0, pack({**body, "trace": trace} if trace else body))]
 
@@ -107,7 +108,7 @@ class Records:
         body = {
             "to": signal.workflow_execution.workflow_id,
             "topic": signal.signal_name,
-            "payloads": _array(signal.input.payloads),
+            "payloads": array(signal.input.payloads),
         }
         return [("send", event.event_id, pack(body))]
 
@@ -149,7 +150,7 @@ class Records:
 
     def update(self, event: HistoryEvent) -> Found:
         request = event.workflow_execution_update_accepted_event_attributes.accepted_request
-        args = _array(request.input.args.payloads)
+        args = array(request.input.args.payloads)
         body = {"id": request.meta.update_id, "name": request.input.name, "args": args}
         trace = json.loads(_json(request.input.header.fields.get(TRACE)))
         return [("update", 0, pack({**body, "trace": trace} if trace else body))]
@@ -181,7 +182,7 @@ class Records:
 
     def continued(self, event: HistoryEvent) -> Found:
         args = event.workflow_execution_continued_as_new_event_attributes.input.payloads
-        return [("continue", 0, pack({"args": _array(args)}))]
+        return [("continue", 0, pack({"args": array(args)}))]
 
 
 def _attributes(event: HistoryEvent) -> Any:
@@ -276,7 +277,8 @@ def _json(payload: Payload | None) -> Json:
         return pack(f"({error.message})")
 
 
-def _array(payloads: Iterable[Payload]) -> Raw:
+def array(payloads: Iterable[Payload]) -> Raw:
+    """Return decoded payloads as the JSON of an array."""
     return Raw(b"[" + b",".join(_json(payload) for payload in payloads) + b"]")
 
 

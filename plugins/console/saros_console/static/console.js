@@ -110,24 +110,48 @@ addEventListener("click", (event) => {
   zoom();
 });
 
+const SILENT_MS = 30_000; // the server says something every few seconds
+let heard = Date.now();
+
+function trouble(text) {
+  heard = Date.now();
+  const box = document.getElementById("trouble");
+  live.classList.toggle("stale", Boolean(text));
+  if (box.textContent !== text) box.textContent = text;
+  box.hidden = !text;
+}
+
 function listen() {
   if (!live || source || document.hidden) return;
-  source = new EventSource(live.dataset.live);
-  source.onopen = () => live.classList.remove("stale");
-  source.onmessage = (event) => { live.classList.remove("stale"); renew(event.data); };
-  source.addEventListener("problem", () => live.classList.add("stale"));
-  source.onerror = () => {
-    live.classList.add("stale");
-    if (source?.readyState !== EventSource.CLOSED) return; // the browser connects again by itself
-    source = null;
-    setTimeout(listen, 2000);
+  const own = source = new EventSource(live.dataset.live);
+  heard = Date.now();
+  own.onmessage = (event) => { trouble(""); renew(event.data); };
+  own.addEventListener("beat", () => { heard = Date.now(); });
+  own.addEventListener("problem", (event) => trouble(`Not up to date: ${event.data}`));
+  own.onerror = () => {
+    trouble("Not up to date: the console does not answer.");
+    if (own.readyState === EventSource.CLOSED) again(2000); // otherwise the browser connects again by itself
   };
 }
 
-document.addEventListener("visibilitychange", () => {
-  if (document.hidden) { source?.close(); source = null; } else listen();
-});
-addEventListener("pagehide", () => { source?.close(); source = null; });
+function silence() {
+  source?.close();
+  source = null;
+}
+
+function again(ms) {
+  silence();
+  setTimeout(listen, ms);
+}
+
+document.addEventListener("visibilitychange", () => { if (document.hidden) silence(); else listen(); });
+addEventListener("pagehide", silence);
+addEventListener("pageshow", listen);
+setInterval(() => {
+  if (!source || Date.now() - heard < SILENT_MS) return;
+  trouble("Not up to date: the console does not answer.");
+  again(0);
+}, 1000);
 
 // --- keyboard ----------------------------------------------------------------
 function move(by) {
@@ -176,6 +200,7 @@ function complete() {
 }
 if (query && fields) query.addEventListener("input", complete);
 
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", tools);
 tools();
 zoom();
 times();

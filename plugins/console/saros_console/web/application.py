@@ -7,7 +7,7 @@ from importlib import resources
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -16,7 +16,7 @@ from saros.model.errors import NOT_FOUND, UNAVAILABLE, Error
 
 from . import live
 from .desk import Desk
-from .guard import COOKIE, Guard, Refused, protect, read_form
+from .guard import COOKIE, Guard, Refused, protected, read_form
 from .notices import Notice, failure
 from .pages import actions, bulk, failures, list_page, overview, run_page
 
@@ -63,7 +63,7 @@ class Console(Desk):
             ("/bulk/stop", bulk.stop, post),
         ]
         static = str(resources.files(__package__).joinpath("..", "static"))
-        self.asgi = Starlette(
+        pages = Starlette(
             routes=[
                 Mount("/static", StaticFiles(directory=static)),
                 Route("/login", self._bound(_login, open=True), methods=["GET", "POST"]),
@@ -71,6 +71,7 @@ class Console(Desk):
                 Route("/{rest:path}", self._bound(_missing)),
             ],
         )
+        self.asgi = protected(pages)
 
     def _bound(self, page: Page, open: bool = False) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
@@ -80,15 +81,18 @@ class Console(Desk):
                 if not open and not self.guard.is_in(request):
                     if not self.guard.needs_token:
                         raise Refused(403, "the proxy has not told who you are", "come in through the proxy")
-                    return protect(RedirectResponse("/login", 303))
-                return protect(await page(self, request))
+                    return RedirectResponse("/login", 303)
+                response = await page(self, request)
+                if request.method == "HEAD" and isinstance(response, StreamingResponse):
+                    return Response(media_type=response.media_type)  # a stream would not end
+                return response
             except Refused as refused:
                 shown = Notice(refused.message, True, refused.hint)
                 status = refused.status
             except Error as error:
                 status = {NOT_FOUND: 404, UNAVAILABLE: 503}.get(error.kind, 400)
                 shown = failure(error)
-            return protect(self.render(request, "problem.html", status, problem=shown))
+            return self.render(request, "problem.html", status, problem=shown)
 
         return answer
 

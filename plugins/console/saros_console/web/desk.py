@@ -11,16 +11,25 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from saros import App
+from saros.interfaces.insight import Page, Queue
+from saros.interfaces.insight.pending import Pending
 from saros.model.background import Jobs
+from saros.model.execution import Description
 
 from .guard import Guard
 from .notices import Notice
+from .parts.shared import Shared
+from .parts.stacks import Stacks
 from .view import environment
 
 if TYPE_CHECKING:
     from .parts.go import Go
 
 T = TypeVar("T")
+SHOWN: Final = 50
+"""Executions on a page of the list."""
+OFTEN: Final = 1.0
+"""For live pages, what costs much may take half the time."""
 KEPT_NOTICES: Final = 100
 KEPT_GOES: Final = 20
 """The last actions on many whose results are kept."""
@@ -49,6 +58,12 @@ class Desk:
     """:ivar ending: whether the server is about to stop.
     :ivar jobs: actions on many that are under way.
     :ivar goes: the last of them, by their keys.
+    :ivar counts: how many executions a query selects, by status.
+    :ivar queues: all task queues, under an empty key.
+    :ivar listed: what live lists show: pages by query and cursor.
+    :ivar seen: what live pages of executions show: a run and what is pending, by its ids.
+    :ivar stacks: where code waits.
+    :ivar made: live parts of pages by path and query: what changes with them, when they were made, and their HTML.
     :ivar trace_url: where traces are shown, with ``{trace}`` for the id of one; empty if nowhere.
     """
 
@@ -58,9 +73,23 @@ class Desk:
         self.trace_url = trace_url
         self.jobs = Jobs()
         self.goes: Recent[Go] = Recent(KEPT_GOES)
+        self.counts: Shared[str, dict[str, int]] = Shared(self.jobs, app.backend.counts, "a count")
+        self.queues: Shared[str, list[Queue]] = Shared(self.jobs, lambda _: app.queues(), "the task queues")
+        self.listed: Shared[tuple[str, str], Page] = Shared(
+            self.jobs, lambda key: app.backend.page(key[0], SHOWN, key[1]), "a list", OFTEN
+        )
+        self.seen: Shared[tuple[str, str], tuple[Description, Pending]] = Shared(
+            self.jobs, self._look, "what is pending", OFTEN
+        )
+        self.made: dict[tuple[str, str], tuple[bytes, float, str]] = {}
+        self.stacks = Stacks(self.jobs, app.backend)
         self.ending: Callable[[], bool] = lambda: False
         self._pages = environment()
         self._notices: Recent[Notice] = Recent(KEPT_NOTICES)
+
+    async def _look(self, key: tuple[str, str]) -> tuple[Description, Pending]:
+        backend = self.app.backend
+        return await backend.describe(*key), await backend.pending(*key)
 
     def notify(self, notice: Notice) -> str:
         """Keep a notice for the next page, and give the key that its URL names it by."""
@@ -68,7 +97,11 @@ class Desk:
 
     def fragment(self, template: str, **values: Any) -> str:
         return self._pages.get_template(template).render(
-            read_only=self.guard.read_only, csrf=self.guard.csrf, now=self.app.clock.now(), **values
+            read_only=self.guard.read_only,
+            csrf=self.guard.csrf,
+            now=self.app.clock.now(),
+            has_app=any(self.app.registry.of_role("workflow")),
+            **values,
         )
 
     def render(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -80,7 +113,6 @@ class Desk:
             path=request.url.path,
             theme=theme if theme in ("dark", "light") else "",
             notice=self._notices.get(request.query_params.get("notice", "")),
-            has_app=bool(list(self.app.registry.of_role("workflow"))),
             **values,
         )
         return HTMLResponse(html, status)

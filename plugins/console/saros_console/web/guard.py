@@ -9,8 +9,9 @@ import secrets
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from saros.model.text import cut, one_line
 
@@ -31,6 +32,7 @@ HEADERS: Final = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+"""They keep a browser from doing anything else with a response than showing it."""
 
 
 class Refused(Exception):
@@ -54,6 +56,7 @@ class Guard:
         self, token: str, *, read_only: bool, local: bool, user_header: str = "", url: str = ""
     ) -> None:
         self._token = token.encode()
+        self._token_hash = hashlib.sha256(self._token).digest()
         self._secret = secrets.token_bytes(32)
         self.read_only = read_only
         self._local = local
@@ -73,12 +76,13 @@ class Guard:
         return bool(self._token)
 
     def knows(self, token: str) -> bool:
-        """Whether somebody has given the right token."""
-        return hmac.compare_digest(token.encode(), self._token)
+        """Whether somebody has given the right token. The time that this takes tells nothing, not even its length."""
+        return hmac.compare_digest(hashlib.sha256(token.encode()).digest(), self._token_hash)
 
     def user(self, request: Request) -> str:
-        """Who the proxy says somebody is; empty without a proxy."""
-        return request.headers.get(self._user_header, "").strip() if self._user_header else ""
+        """Who the proxy says somebody is; empty without a proxy, and when the header came twice: one is forged."""
+        told = request.headers.getlist(self._user_header) if self._user_header else []
+        return told[0].strip() if len(told) == 1 else ""
 
     def is_in(self, request: Request) -> bool:
         """Whether a request comes from somebody who has, or whom the proxy knows."""
@@ -103,7 +107,7 @@ class Guard:
         """:raises Refused: for a request that another site has made the browser send."""
         site = request.headers.get("sec-fetch-site", "same-origin")
         origin = request.headers.get("origin")
-        own = {request.headers.get("host", "").lower(), self._outside}
+        own = {request.headers.get("host", "").lower(), self._outside} - {""}  # Origin: null has no host
         if site != "same-origin" or (origin is not None and urlsplit(origin).netloc.lower() not in own):
             raise Refused(403, "another site has sent this form", "act from the console's own pages")
 
@@ -130,7 +134,7 @@ def _name(host: str) -> str:
 
 async def read_form(request: Request) -> dict[str, str]:
     """:raises Refused: for what is too large, or no form."""
-    body = b""
+    body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > MOST_FORM:
@@ -141,12 +145,20 @@ async def read_form(request: Request) -> dict[str, str]:
         raise Refused(400, "this is no form") from None
 
 
-def protect(response: Response) -> Response:
-    """The response, with the headers that keep a browser from doing anything else."""
-    for name, value in HEADERS.items():
-        response.headers[name] = value
-    response.headers.setdefault("cache-control", "no-store")
-    return response
+def protected(app: ASGIApp) -> ASGIApp:
+    """The app, with `HEADERS` in each of its responses, files and errors included."""
+
+    async def shielded(scope: Scope, receive: Receive, send: Send) -> None:
+        async def out(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                headers.setdefault("cache-control", "no-cache" if "etag" in headers else "no-store")
+            await send(message)
+
+        await app(scope, receive, out)
+
+    return shielded
 
 
 def note(request: Request, what: str, done: str) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from saros.model.errors import Error
+from saros.model.text import one_line
 
 from .pages import bulk as many
 from .pages import list_page, overview, run_page
@@ -24,6 +27,11 @@ ANEW: Final = 12
 """After so many looks without a change the page is made anew: it tells spans of time."""
 LOOK_SLOWLY_S: Final = 4.0
 """The same, for pages that ask for what is pending of many runs."""
+MOST_S: Final = 20.0
+"""How long a look may take. The page says so, and looks again: a request may be lost for good."""
+KEPT_PAGES: Final = 20
+BEAT_S: Final = 4.0
+"""A page hears something at least so often, or it connects again (see console.js)."""
 
 
 Seen = tuple[bytes, Callable[[], Awaitable[str]]]
@@ -31,19 +39,42 @@ Seen = tuple[bytes, Callable[[], Awaitable[str]]]
 Look = Callable[[], Awaitable[Seen]]
 
 
-def _stream(console: Desk, look: Look, look_s: float = LOOK_S) -> Response:
+def _event(name: str, data: str) -> str:
+    return f"event: {name}\n" + "".join(f"data: {line}\n" for line in data.splitlines() or [""]) + "\n"
+
+
+def _stream(console: Desk, request: Request, look: Look, look_s: float = LOOK_S) -> Response:
+    key = str(request.url.path), request.url.query
+
+    async def made(signed: bytes, make: Callable[[], Awaitable[str]]) -> str:
+        """The live part, which many who look at the same page share."""
+        kept = console.made.get(key)
+        if kept is None or kept[0] != signed or time.monotonic() - kept[1] > look_s:
+            kept = console.made[key] = signed, time.monotonic(), await make()
+            while len(console.made) > KEPT_PAGES:
+                del console.made[next(iter(console.made))]
+        return kept[2]
+
     async def events() -> AsyncIterator[str]:
-        last, looks = b"", 0
+        last, looks, quiet = b"", 0, time.monotonic()
         yield "retry: 2000\n\n"
         while not console.ending():
+            said = ""
             try:
-                signed, make = await look()
-                if signed != last or looks >= ANEW:
-                    html = await make()
-                    yield "".join(f"data: {line}\n" for line in html.splitlines()) + "\n"
-                    last, looks = signed, 0
+                with anyio.fail_after(MOST_S):
+                    signed, make = await look()
+                    if signed != last or looks >= ANEW:
+                        said = _event("message", await made(signed, make))
+                        last, looks = signed, 0
+            except TimeoutError:
+                said, last = _event("problem", f"the backend has not answered for {MOST_S:g} s"), b""
             except Error as error:
-                yield f"event: problem\ndata: {' '.join(str(error).split())}\n\n"
+                said, last = _event("problem", one_line(str(error))), b""
+            if not said and time.monotonic() - quiet >= BEAT_S:
+                said = _event("beat", ".")
+            if said:
+                yield said
+                quiet = time.monotonic()
             looks += 1
             await asyncio.sleep(look_s)
 
@@ -63,10 +94,10 @@ async def executions(console: Desk, request: Request) -> Response:
     view = list_page.View(request)
 
     async def look() -> Seen:
-        found = await list_page.contents(console, view)
+        found = await list_page.contents(console, view, live=True)
         return _seen(console, "runs_live.html", (found["page"], found["tabs"]), **found)
 
-    return _stream(console, look, LOOK_SLOWLY_S if view.special else LOOK_S)
+    return _stream(console, request, look, LOOK_SLOWLY_S if view.special else LOOK_S)
 
 
 async def execution(console: Desk, request: Request) -> Response:
@@ -76,7 +107,7 @@ async def execution(console: Desk, request: Request) -> Response:
     async def look() -> Seen:
         return await run_page.signature(console, request), make
 
-    return _stream(console, look)
+    return _stream(console, request, look)
 
 
 async def workers(console: Desk, request: Request) -> Response:
@@ -84,7 +115,7 @@ async def workers(console: Desk, request: Request) -> Response:
         found = await overview.works(console)
         return _seen(console, "workers_live.html", found, **found)
 
-    return _stream(console, look)
+    return _stream(console, request, look)
 
 
 async def schedules(console: Desk, request: Request) -> Response:
@@ -92,7 +123,7 @@ async def schedules(console: Desk, request: Request) -> Response:
         found = await console.app.schedules()
         return _seen(console, "schedules_live.html", found, schedules=found)
 
-    return _stream(console, look)
+    return _stream(console, request, look)
 
 
 async def bulk(console: Desk, request: Request) -> Response:
@@ -101,4 +132,4 @@ async def bulk(console: Desk, request: Request) -> Response:
     async def look() -> Seen:
         return _seen(console, "progress_live.html", (len(found["go"].results), found["go"].done), **found)
 
-    return _stream(console, look)
+    return _stream(console, request, look)

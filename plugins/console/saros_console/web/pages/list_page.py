@@ -15,6 +15,7 @@ from saros.model.errors import INVALID, NOT_FOUND, Error
 from saros.model.execution import RUNNING, STATUSES, Description
 from saros.model.query import FIELDS, selecting
 
+from ..desk import SHOWN
 from ..guard import Refused
 from ..notices import failure
 from ..parts import columns
@@ -23,12 +24,16 @@ from ..view import link
 if TYPE_CHECKING:
     from ..desk import Desk
 
-SHOWN: Final = 50
 PARKED: Final = "parked"
 RETRYING: Final = "retrying"
 LOOKED_AT: Final = 200
 """The newest running executions, among which those that are parked or retrying are looked for."""
 AT_ONCE: Final = 20
+LISTED_S: Final = 10.0
+FRESH_S: Final = 0.4
+"""How long an update of the list waits for what others have asked for, and how old that may be."""
+COUNT_S: Final = 0.1
+"""How long a page waits for the numbers of its tabs, which a later update shows otherwise."""
 
 
 class View:
@@ -88,20 +93,33 @@ async def _special(console: Desk, view: View) -> tuple[Page, dict[str, str]]:
     return Page(found), waits
 
 
-async def contents(console: Desk, view: View) -> dict[str, Any]:
+async def _counts(console: Desk, query: str) -> dict[str, int] | None:
+    """The numbers of the tabs; None as long as they are not known, for the list is of use without them."""
+    try:
+        return await console.counts.get(query, COUNT_S)
+    except Error as error:
+        if error.kind == INVALID:
+            raise
+        return None
+
+
+async def contents(console: Desk, view: View, live: bool = False) -> dict[str, Any]:
     """What the live part of the page shows.
+
+    :param live: it may be what others have asked for a moment ago.
 
     :raises Error: INVALID for a bad query or cursor.
     """
-    backend = console.app.backend
     waits: dict[str, str] = {}
     if view.special:
         page, waits = await _special(console, view)
     else:
-        page = await backend.page(selecting(view.query, view.status), SHOWN, view.cursor)
-    counts = await backend.counts(view.query)
-    tabs = [("", "all", sum(counts.values()))]
-    tabs += [(status, status, counts.get(status, 0)) for status in STATUSES]
+        query = selecting(view.query, view.status)
+        found = await console.listed.get((query, view.cursor), LISTED_S, FRESH_S) if live else None
+        page = found or await console.app.backend.page(query, SHOWN, view.cursor)
+    counts = await _counts(console, view.query)
+    tabs = [("", "all", None if counts is None else sum(counts.values()))]
+    tabs += [(status, status, None if counts is None else counts.get(status, 0)) for status in STATUSES]
     return {
         "page": page,
         "tabs": tabs,

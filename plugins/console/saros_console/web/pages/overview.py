@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,10 +10,15 @@ from starlette.responses import Response
 if TYPE_CHECKING:
     from ..desk import Desk
 
+QUEUES_S: Final = 10.0
+FRESH_S: Final = 0.4
+"""How long the page waits for task queues that others have asked for, and how old these may be."""
+
 
 async def works(console: Desk) -> dict[str, Any]:
     """Who works, and how much waits."""
-    return {"workers": await console.app.workers(), "queues": await console.app.queues()}
+    queues = await console.queues.get("", QUEUES_S, FRESH_S)
+    return {"workers": await console.app.workers(), "queues": queues or []}
 
 
 async def workers(console: Desk, request: Request) -> Response:

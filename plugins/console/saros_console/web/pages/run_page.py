@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-import anyio
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from saros.insight.reasons import activity_waits, reason
-from saros.model.errors import Error
-from saros.model.execution import RUNNING, Pid
+from saros.insight.traces import trace_of
+from saros.model.execution import RUNNING, Pid, Run
 from saros.model.presentation import lines
 
 from ..guard import Refused
@@ -24,16 +23,22 @@ from ..parts.sources import with_sources
 if TYPE_CHECKING:
     from ..desk import Desk
 
-STACK_S: Final = 2.0
-"""How long a page waits for where code waits, which a backend may have to ask a worker."""
+WAIT_S: Final = 0.3
+"""How long a page waits for where its code waits, and for the task queues. A later update shows what takes longer."""
+SEEN_S: Final = 10.0
+"""How long an update waits for what is pending."""
+FRESH_S: Final = 0.4
+"""How old an update may be that others have asked for."""
 EVENTS: Final = 100
 """Events on a page."""
+BEFORE: Final = 500
+"""Events before a page, among which the commands are found whose ends it shows."""
 CHARTED: Final = 2_000
 """The first events of a run, of which the timeline is made."""
 
 
-_TRACE: Final = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$")
-"""A W3C traceparent."""
+_COMMAND: Final = re.compile(r"; see `saros [^`]*`$")
+"""What a reason adds for the command line: pages have links."""
 
 
 def _which(request: Request) -> tuple[str, str, int]:
@@ -47,8 +52,9 @@ def _which(request: Request) -> tuple[str, str, int]:
 async def signature(console: Desk, request: Request) -> bytes:
     """What changes when there is something new to show."""
     id, run_id, _ = _which(request)
-    backend = console.app.backend
-    return msgspec.json.encode((await backend.describe(id, run_id), await backend.pending(id, run_id)))
+    seen = await console.seen.get((id, run_id), SEEN_S, FRESH_S)
+    told = (await console.stacks.of(*seen, 0.0))[1:] if seen is not None else None
+    return msgspec.json.encode((seen, told))
 
 
 async def contents(console: Desk, request: Request) -> dict[str, Any]:
@@ -60,39 +66,35 @@ async def contents(console: Desk, request: Request) -> dict[str, Any]:
     app = console.app
     run = await app.backend.describe(id, run_id)
     pending = await app.backend.pending(id, run.run_id)
-    stack, no_stack = None, ""
-    if run.status == RUNNING and pending.parked is None:
-        try:
-            with anyio.fail_after(STACK_S):
-                stack = await app.backend.stack(id, run.run_id)
-        except TimeoutError:
-            no_stack = f"no worker has told it within {STACK_S:g} s"
-        except Error as error:  # this console has not the app, or not the right version
-            no_stack = f"{error}; give the console the app with --app DIR"
+    stack, told_at, no_stack = await console.stacks.of(run, pending, WAIT_S)
     now, tree = app.clock.now(), Tree(console)
-    queues = await app.queues() if run.status == RUNNING else []
+    queues = await console.queues.get("", WAIT_S) if run.status == RUNNING else None
     head = await app.backend.history(id, run.run_id, 0, limit=CHARTED)
     everything = lines(head.records)
-    retried = {each.ref: activity_waits(each, now) for each in pending.activities if each.attempt > 1}
+    retried = {
+        each.ref: (each.attempt, activity_waits(each, now)) for each in pending.activities if each.attempt > 1
+    }
     shown = everything[start : start + EVENTS]
     if start + EVENTS > len(everything) and len(everything) < run.history_length:
-        further = await app.backend.history(id, run.run_id, start, limit=EVENTS)
-        shown = lines(further.records, start)
+        first = max(0, start - BEFORE)
+        further = await app.backend.history(id, run.run_id, first, limit=start - first + EVENTS)
+        shown = lines(further.records, first)[start - first :]
     return {
         "run": run,
         "pending": pending,
-        "why": reason(pending, now, queues, stack) if run.status == RUNNING else "",
+        "why": _COMMAND.sub("", reason(pending, now, queues or [], stack)) if run.status == RUNNING else "",
         "stack": stack,
         "coroutines": with_sources(app.registry, stack) if stack is not None else [],
         "waits_for_retry": pending.parked is not None
         or any(each.next_attempt is not None for each in pending.activities),
         "no_stack": no_stack,
+        "told_at": told_at,
         "input": head.run.args,
         "facts": head.run,
         "parent": Pid.parse(run.parent) if run.parent else None,
         "next_run": head.next_run_id,
         "end": await read_end(console, run),
-        "trace": trace_link(console, head.run.trace),
+        "trace": trace_link(console, head.run),
         "tree": await tree.of(run, everything),
         "tree_cut": tree.cut,
         "chart": chart(everything, now, run.close_time, retried),
@@ -103,10 +105,9 @@ async def contents(console: Desk, request: Request) -> dict[str, Any]:
     }
 
 
-def trace_link(console: Desk, carrier: str) -> str:
-    """Where the trace of a run is shown; empty when nobody has said where, or it has none."""
-    found = _TRACE.match(carrier)
-    return console.trace_url.replace("{trace}", found[1]) if found and console.trace_url else ""
+def trace_link(console: Desk, run: Run) -> str:
+    """Where the trace of a run is shown; empty when nobody has said where."""
+    return console.trace_url.replace("{trace}", trace_of(run)) if console.trace_url else ""
 
 
 async def page(console: Desk, request: Request) -> Response:

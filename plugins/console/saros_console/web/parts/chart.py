@@ -14,7 +14,12 @@ MOST_ROWS: Final = 60
 
 
 class Bar(NamedTuple):
-    """:param kind: its class in the style sheet. :param took: ns. :param note: what there is to say of it."""
+    """:param kind: its class in the style sheet.
+    :param took: nanoseconds.
+    :param note: what there is to say of it.
+    :param attempt: the current or next attempt of an activity that has failed; 0 for all others, of whose attempts
+        nothing is known: histories keep the last one only.
+    """
 
     y: int
     x: float
@@ -24,6 +29,7 @@ class Bar(NamedTuple):
     took: int
     state: str
     note: str = ""
+    attempt: int = 0
 
 
 class Chart(NamedTuple):
@@ -33,17 +39,18 @@ class Chart(NamedTuple):
     bars: list[Bar]
     ticks: list[tuple[float, int]]
     hidden: int
+    has_activities: bool
 
 
 _KINDS: Final = {"call": "activity", "timer": "timer", "spawn": "child"}
 
 
 def chart(
-    events: Sequence[Line], now: int, closed: int | None, retried: Mapping[int, str] | None = None
+    events: Sequence[Line], now: int, closed: int | None, retried: Mapping[int, tuple[int, str]] | None = None
 ) -> Chart | None:
     """None when there is nothing to draw.
 
-    :param retried: activities that have failed and are tried again, by their refs: what is said of each.
+    :param retried: activities that have failed and are tried again, by their refs: the attempt, and what is said.
     """
     if not events:
         return None
@@ -56,9 +63,9 @@ def chart(
     for line in events:
         record = line.record
         if record.op in _KINDS:
-            note = notes.get(record.ref, "") if record.op == "call" else ""
+            attempt, note = notes.get(record.ref, (0, "")) if record.op == "call" else (0, "")
             now_is = "retrying" if note else "open"
-            row: list[object] = [_KINDS[record.op], line.summary, line.time, None, now_is, note]
+            row: list[object] = [_KINDS[record.op], line.summary, line.time, None, now_is, note, attempt]
             begun[record.ref] = row
             rows.append(row)
         elif record.op == "done" and record.ref in begun:
@@ -68,18 +75,22 @@ def chart(
             row = begun.pop(line.body["ref"])
             row[3], row[4] = line.time, "canceled"
         elif record.op in ("message", "cancel", "update"):
-            rows.append(["signal", line.summary or line.name, line.time, line.time, "done", ""])
+            rows.append(["signal", line.summary or line.name, line.time, line.time, "done", "", 0])
     if not rows:
         return None
     bars = []
-    for number, (kind, name, since, until, state, said) in enumerate(rows[:MOST_ROWS]):
+    for number, (kind, name, since, until, state, said, attempt) in enumerate(rows[:MOST_ROWS]):
         assert isinstance(since, int)
+        assert isinstance(attempt, int)
         end = until if isinstance(until, int) else last
         x = LEFT + (since - first) * scale
         width = max((end - since) * scale, 4.0)
         place = number * ROW + 30, round(x, 1), round(width, 1)
-        bars.append(Bar(*place, str(kind), str(name), end - since, str(state), str(said)))
+        bars.append(Bar(*place, str(kind), str(name), end - since, str(state), str(said), attempt))
     ticks = [
         (round(LEFT + part * (WIDTH - LEFT - 16) / 4, 1), (last - first) * part // 4) for part in range(5)
     ]
-    return Chart(WIDTH, len(bars) * ROW + 40, LEFT, bars, ticks, max(0, len(rows) - MOST_ROWS))
+    hidden = max(0, len(rows) - MOST_ROWS)
+    return Chart(
+        WIDTH, len(bars) * ROW + 40, LEFT, bars, ticks, hidden, any(row[0] == "activity" for row in rows)
+    )

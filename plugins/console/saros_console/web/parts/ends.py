@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from saros.interfaces.history import LAST
 from saros.model.errors import NOT_FOUND, Error
 from saros.model.execution import RUNNING, Description
 from saros.model.presentation import Line, lines
@@ -44,11 +45,9 @@ async def read_end(console: Desk, run: Description) -> End:
     if run.status == RUNNING:
         return End()
     try:
-        page = await console.app.backend.history(run.id, run.run_id, max(0, run.history_length - 1), limit=10)
-        if not page.records:  # a backend that counts events otherwise
-            page = await console.app.backend.history(run.id, run.run_id)
+        page = await console.app.backend.history(run.id, run.run_id, LAST)
     except Error as error:
         if error.kind == NOT_FOUND:  # it has been deleted meanwhile
             return End()
         raise
-    return end_of(lines(page.records[-10:], max(0, run.history_length - 1)))
+    return end_of(lines(page.records))

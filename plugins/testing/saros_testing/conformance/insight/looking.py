@@ -7,7 +7,9 @@ from typing import Any
 
 from saros.app.app import App
 from saros.insight.reasons import reason
+from saros.interfaces.history import LAST
 from saros.interfaces.insight.pending import Pending
+from saros.model import values
 from saros.model.errors import INVALID, NOT_FOUND
 from saros.model.timing import SECOND
 
@@ -212,10 +214,10 @@ async def pages(case: Case) -> None:
         await app.app.get(id).terminate()
 
 
-@behaviour("§13", "a history is read in pages")
+@behaviour("§13", "a history is read in pages, with the input of its run, or from its last record")
 async def history_pages(case: Case) -> None:
     app = await case.app("for i = 1, 20 do time.sleep(1) end return 1")
-    order = await app.start("app:main", id=case.id())
+    order = await app.start("app:main", {"total": 7}, id=case.id())
     assert await order.result(30) == 1
     whole = await order.history()
     lines: list[Any] = []
@@ -225,7 +227,11 @@ async def history_pages(case: Case) -> None:
         lines += page.records
         if len(page.records) < 7:
             break
+        assert values.decode(page.run.args) == [{"total": 7}]
     assert lines == [line.record for line in whole]
+    last = await app.app.backend.history(order.id, order.run_id, LAST)
+    assert (last.records, last.status) == (lines[-1:], "completed")
+    assert last.run == page.run
 
 
 SCHEDULED = "process.inbox():receive()"

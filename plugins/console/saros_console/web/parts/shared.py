@@ -1,0 +1,74 @@
+"""What many pages show: found by one job for all who look, and no more often than its cost allows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Final, Generic, TypeVar
+
+from saros.model.background import Job, Jobs
+from saros.model.errors import Error
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+REST: Final = 20
+"""Searches take 5 % of the time at most."""
+KEPT: Final = 50
+
+
+class _Found(Generic[T]):
+    """:ivar at: when the last search began, by the steady clock; `took` is how many seconds it needed."""
+
+    def __init__(self) -> None:
+        self.value: T | None = None
+        self.error: Error | None = None
+        self.at, self.took = float("-inf"), 0.0
+        self.job: Job[None] | None = None
+
+
+class Shared(Generic[K, T]):
+    """:param find: asks the backend.
+    :param what: names the job, for the log.
+    :param rest: after a search, so many times its duration passes before the next one.
+    """
+
+    def __init__(self, jobs: Jobs, find: Callable[[K], Awaitable[T]], what: str, rest: float = REST) -> None:
+        self._jobs, self._find, self._what, self._rest = jobs, find, what, rest
+        self._found: OrderedDict[K, _Found[T]] = OrderedDict()
+
+    def known(self, key: K) -> T | None:
+        """What was found last."""
+        found = self._found.get(key)
+        return None if found is None else found.value
+
+    async def get(self, key: K, patience_s: float, fresh_s: float = 0.0) -> T | None:
+        """What was found for a key; None as long as nothing is.
+
+        :param patience_s: how long to wait for a search that is under way.
+        :param fresh_s: how old what was found may be, even if another search would cost little.
+        :raises Error: what the last search failed with.
+        """
+        found = self._found.setdefault(key, _Found())
+        self._found.move_to_end(key)
+        while len(self._found) > KEPT:
+            self._found.popitem(last=False)
+        if found.job is None and time.monotonic() - found.at >= max(fresh_s, self._rest * found.took):
+            found.job = self._jobs.start(self._search(key, found), self._what)
+        if found.job is not None and (found.value is None or found.took < patience_s):
+            await asyncio.wait({found.job.task}, timeout=patience_s)
+        if found.error is not None:
+            raise found.error
+        return found.value
+
+    async def _search(self, key: K, found: _Found[T]) -> None:
+        found.at = time.monotonic()
+        try:
+            found.value, found.error = await self._find(key), None
+        except Error as error:
+            found.error = error
+        finally:
+            found.took = time.monotonic() - found.at
+            found.job = None
