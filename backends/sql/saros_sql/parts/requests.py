@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from saros.interfaces.history import NewRun, already_exists, withdrawn
 from saros.interfaces.signals import Mail
 from saros.model.errors import CANCELED, ErrorData
@@ -21,7 +23,7 @@ from saros.model.values import Json
 
 from ..database.transaction import ACTIVITIES, Transaction
 from . import activities, lifecycle, names
-from .lifecycle import FREE, WAKE, Found
+from .lifecycle import FOUND, FREE, WAKE, Found
 
 _REPLACED = pack(Outcome(err=ErrorData("terminated: replaced by a new start", CANCELED, False)))
 
@@ -30,10 +32,10 @@ def start(tx: Transaction, new: NewRun, request: StartRequest) -> Started:
     """See `Store.start`."""
     if request.name:
         tx.lock(request.name)
-    old = lifecycle.find(tx, request.id)
+    old, has_withdrawn = _newest(tx, request)
     if old is not None and request.request_id and old.request_id == request.request_id:
         return Started(request.id, old.run_id, old.pid, True)
-    if tx.one("SELECT 1 FROM withdrawn WHERE id = ? AND request_id = ?", request.id, request.request_id):
+    if has_withdrawn:
         raise withdrawn(request.id)
     if old is not None and _joins(tx, old, request):
         return Started(request.id, old.run_id, old.pid, False)
@@ -42,6 +44,21 @@ def start(tx: Transaction, new: NewRun, request: StartRequest) -> Started:
     if request.name:
         names.give(tx, request.name, pid)
     return Started(request.id, new.run.run_id, pid, True)
+
+
+_NEWEST: Final = (
+    "SELECT (SELECT 1 FROM withdrawn WHERE withdrawn.id = ? AND withdrawn.request_id = ?), newest.* FROM"
+    f" (SELECT 1 AS one) AS one LEFT JOIN ({FOUND} WHERE runs.id = ? ORDER BY runs.run DESC LIMIT 1) AS newest"
+    " ON 1 = 1"
+)
+
+
+def _newest(tx: Transaction, request: StartRequest) -> tuple[Found | None, bool]:
+    """The newest run of an execution that is to start, and whether the start was withdrawn."""
+    tx.lock(request.id)
+    row = tx.one_of(request.id, _NEWEST, request.id, request.request_id, request.id)
+    assert row is not None
+    return (None if row[1] is None else Found._make(row[1:])), row[0] is not None
 
 
 def _joins(tx: Transaction, old: Found, request: StartRequest) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 import psycopg
@@ -14,7 +15,7 @@ from saros.model.errors import Error
 
 from ..database.connection import Refused, Unsure
 from ..database.operations import Operation
-from ..database.transaction import EVERYTHING, Touched
+from ..database.transaction import EVERYTHING, LEFT, Touched, Transaction
 from ..options import Options
 from .clock import Pace, ServerClock, stood_still
 from .driver import Raw, connect, explain, is_lost, may_connect
@@ -34,6 +35,18 @@ WRITE: Final = (
     "BEGIN; SELECT pg_advisory_xact_lock(k) FROM unnest('{{{keys}}}'::bigint[]) AS k; "
     + TIMES.format(xid="pg_current_xact_id()::text")
 )
+
+
+@cache
+def _left(topics: int) -> str:
+    """A query for those of the topics that have something left to take."""
+    if not topics:
+        return ""
+    known = [
+        f"CASE WHEN EXISTS ({sql}) THEN {topic} ELSE 0 END" for topic, sql in LEFT.items() if topic & topics
+    ]
+    rest = topics & ~sum(LEFT)
+    return f"SELECT {' + '.join([*known, str(rest)])}; "
 
 
 class _Partly(Exception):
@@ -68,12 +81,14 @@ class PostgresConnection:
         ids = {id for operation in operations for id in operation.ids}
         keys = sorted({key(self._options.schema, "lock", id) for id in ids})
         self._light = all(each.light or each.topic for each in operations)
+        bare = all(each.bare for each in operations)
         until = time.monotonic() + self._options.busy / 1e9
         try:
             while True:
                 raw = self._connected(until)
                 try:
-                    if (transaction := self._begun(raw, keys)) is not None:
+                    transaction = self._bare(raw) if bare else self._begun(raw, keys)
+                    if transaction is not None:
                         return transaction
                 except psycopg.Error as exc:
                     self._end(exc)
@@ -99,6 +114,13 @@ class PostgresConnection:
                 time.sleep(wait * (0.5 + random.random()))
                 wait = min(wait * 2, LONGEST_S)
         return self._raw
+
+    def _bare(self, raw: Raw) -> PostgresTransaction:
+        """No transaction at all: each statement is one by itself."""
+        transaction = PostgresTransaction(raw.cursor(binary=True), self._options.schema, self._owner)
+        transaction.bare = True
+        self._transaction = transaction
+        return transaction
 
     def _begun(self, raw: Raw, keys: list[int]) -> PostgresTransaction | None:
         """A transaction; None when the server's clock was set, which has been mended."""
@@ -139,21 +161,29 @@ class PostgresConnection:
 
     # --- end --------------------------------------------------------------------------------
 
-    def commit(self) -> None:
-        raw, transaction = self._raw, self._transaction
+    def commit(self, transaction: Transaction) -> None:
+        raw, mine = self._raw, self._transaction
         assert raw is not None
-        assert transaction is not None
+        assert mine is transaction
+        mine.flush()
         self._transaction = None
-        light = self._light and not transaction.lasting
+        if mine.bare:
+            return
+        left = _left(transaction.doubtful)
+        light = "SET LOCAL synchronous_commit = off; " if self._light and not transaction.lasting else ""
         try:
-            raw.execute("SET LOCAL synchronous_commit = off; COMMIT" if light else "COMMIT")
+            found = raw.execute(f"{left}{light}COMMIT")
+            if left:
+                row = found.fetchone()
+                assert row is not None
+                transaction.touched.topics = row[0]
         except psycopg.Error as exc:
-            if not is_lost(exc) or not transaction.writes:
+            if not is_lost(exc) or not mine.writes:
                 raise
             self._end(exc)
-            happened = self._find_out(transaction.xid)
+            happened = self._find_out(mine.xid)
             if happened is None:
-                raise Unsure(self.explain(exc), transaction.xid) from exc
+                raise Unsure(self.explain(exc), mine.xid) from exc
             if not happened:
                 raise
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from psycopg import Cursor, DataError
 
 from ..database.transaction import Touched, Transaction
+from .pending import Pending
 
 LOCK: Final = "SELECT pg_advisory_xact_lock(k) FROM unnest(?::bigint[]) AS k"
 CLAIM: Final = "SELECT k FROM unnest(?::bigint[]) AS k WHERE pg_try_advisory_xact_lock(k)"
@@ -36,6 +37,16 @@ def translated(sql: str) -> str:
     return sql.replace("?", "%s")
 
 
+@cache
+def _for_each(sql: str, array: str) -> str:
+    """The query for many values of its parameter: rows begin with the place of the value."""
+    each = sql.replace("?", "k.value")
+    return (
+        f"SELECT k.place, found.* FROM unnest(?::{array}) WITH ORDINALITY AS k(value, place)"
+        f" CROSS JOIN LATERAL ({each}) AS found ORDER BY 1, 2"
+    )
+
+
 def _without_zeros(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """PostgreSQL has no text with a zero."""
     return tuple(arg.replace("\0", "\ufffd") if isinstance(arg, str) and "\0" in arg else arg for arg in args)
@@ -44,6 +55,7 @@ def _without_zeros(args: tuple[Any, ...]) -> tuple[Any, ...]:
 class PostgresTransaction(Transaction):
     """:ivar writes: statements that may have changed something.
     :ivar xid: its number on the server, as text; empty when it only reads.
+    :ivar bare: there is no transaction: each statement is one by itself.
     """
 
     skip_locked = " FOR UPDATE SKIP LOCKED"
@@ -57,6 +69,8 @@ class PostgresTransaction(Transaction):
         self.writes = 0
         self.xid = ""
         self._held: set[int] = set()
+        self.bare = False
+        self._pending = Pending()
 
     def hold(self, keys: Iterable[int]) -> None:
         """Note that it has locked them."""
@@ -65,10 +79,34 @@ class PostgresTransaction(Transaction):
     def all(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
         if not sql.startswith("SELECT"):
             self.writes += 1
+        self.flush()
         return self._execute(sql, args).fetchall()
+
+    def one_of(self, id: str, sql: str, *args: Any) -> tuple[Any, ...] | None:
+        if self._pending.of(id):
+            self.flush()
+        return self._execute(sql, args).fetchone()
+
+    def each(self, ids: Sequence[str], sql: str, keys: Sequence[Any]) -> list[list[tuple[Any, ...]]]:
+        args: tuple[Any, ...] = tuple(keys)
+        if any(map(self._pending.of, ids)):
+            one = self._pending.with_query(sql, args) if len(keys) == 1 else None
+            if one is None:
+                self.flush()
+            else:
+                sql, args = one
+        if len(keys) == 1:
+            return [self._execute(sql, args).fetchall()]
+        found: list[list[tuple[Any, ...]]] = [[] for _ in keys]
+        if keys:
+            array = "text[]" if isinstance(keys[0], str) else "bigint[]"
+            for number, *row in self._execute(_for_each(sql, array), (list(keys),)):
+                found[number - 1].append(tuple(row))
+        return found
 
     def run(self, sql: str, *args: Any) -> int:
         self.writes += 1
+        self.flush()
         return self._execute(sql, args).rowcount
 
     def _execute(self, sql: str, args: tuple[Any, ...]) -> Cursor[tuple[Any, ...]]:
@@ -82,24 +120,44 @@ class PostgresTransaction(Transaction):
 
     def many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
         given = list(rows)
-        if len(given) == 1:
-            self.run(sql, *given[0])
-        elif given:
+        if given:
             self.writes += 1
+            self.flush()
+            self._many(sql, given)
+
+    def _many(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
+        if len(rows) == 1:
+            self._execute(sql, rows[0])
+        else:
             statement: Any = translated(sql)
-            self._cursor.executemany(statement, [_without_zeros(row) for row in given])
+            self._cursor.executemany(statement, [_without_zeros(row) for row in rows])
+
+    def later(self, id: str, sql: str, *args: Any) -> None:
+        self.writes += 1
+        if not self._pending.add(id, sql, args):
+            self.flush()
+            self._pending.add(id, sql, args)
+
+    def flush(self) -> None:
+        """Run what waits."""
+        if self._pending:
+            for sql, rows in self._pending.take():
+                self._many(sql, rows)
 
     def lock(self, *names: str) -> None:
         keys = sorted({key(self._schema, "lock", name) for name in names} - self._held)
         if keys:
-            self.all(LOCK, keys)
+            self._execute(LOCK, (keys,))
             self.hold(keys)
+
+    def holds(self, ids: Sequence[str]) -> bool:
+        return all(key(self._schema, "lock", id) in self._held for id in ids)
 
     def claim(self, ids: Sequence[str], topic: int = 0) -> set[str]:
         keys = {id: key(self._schema, "lock", id) for id in ids}
         wanted = sorted(set(keys.values()) - self._held)
         if wanted:
-            self.hold(number for (number,) in self.all(CLAIM, wanted))
+            self.hold(number for (number,) in self._execute(CLAIM, (wanted,)))
         claimed = {id for id, number in keys.items() if number in self._held}
         if len(claimed) < len(keys):
             self.passed_over |= topic
