@@ -109,23 +109,13 @@ class Transaction(abc.ABC):
         rows = self.all(sql, *args)
         return rows[0] if rows else None
 
-    def later(self, id: str, sql: str, *args: Any) -> None:
-        """Run a statement that changes rows of an execution, whose id is locked, and whose result nobody needs.
-
-        It may run later, but before any other statement that may see what it changes. Statements of different
-        executions must not depend on each other.
-        """
+    def later(self, sql: str, *args: Any) -> None:
+        """Run a statement that changes rows, and whose result nobody needs: a server gets it along with the next
+        one that gives something. If it fails, so does that one."""
         self.run(sql, *args)
 
-    def one_of(self, id: str, sql: str, *args: Any) -> tuple[Any, ...] | None:
-        """Return the first row of a query that sees only rows of one execution; see `later`."""
-        return self.one(sql, *args)
-
-    def each(self, ids: Sequence[str], sql: str, keys: Sequence[Any]) -> list[list[tuple[Any, ...]]]:
-        """Return what a query with one parameter finds for each key, by its first column.
-
-        :param ids: of the executions whose rows it sees; see `later`.
-        """
+    def each(self, sql: str, keys: Sequence[Any]) -> list[list[tuple[Any, ...]]]:
+        """Return what a query with one parameter finds for each key, in the order of its first column."""
         return [self.all(sql, key) for key in keys]
 
     def holds(self, ids: Sequence[str]) -> bool:

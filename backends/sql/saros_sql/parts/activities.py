@@ -31,19 +31,17 @@ Closes = dict[int, int]
 """ref -> when an activity is over, with all its attempts, by the steady clock."""
 
 
-def insert(tx: Transaction, id: str, run: int, tasks: Iterable[ActivityTask], closes: Closes) -> None:
+def insert(tx: Transaction, run: int, tasks: Iterable[ActivityTask], closes: Closes) -> None:
     for task in tasks:
         place = (run, task.ref, task.task_queue, pack(task), task.attempt, closes.get(task.ref))
-        tx.later(id, _INSERT, *place, tx.steady, None, None, None)
+        tx.later(_INSERT, *place, tx.steady, None, None, None)
 
 
-def insert_leased(
-    tx: Transaction, id: str, run: int, leases: Iterable[ActivityLease], closes: Closes
-) -> None:
+def insert_leased(tx: Transaction, run: int, leases: Iterable[ActivityLease], closes: Closes) -> None:
     """Insert activities whose attempts already run in this process."""
     for task, token, now in leases:
         place = (run, task.ref, task.task_queue, pack(task), task.attempt, closes.get(task.ref))
-        tx.later(id, _INSERT, *place, None, token, tx.owner, now)
+        tx.later(_INSERT, *place, None, token, tx.owner, now)
 
 
 _DROP: Final = "DELETE FROM activities WHERE run = ? AND ref = ?"
@@ -51,14 +49,8 @@ _CLEAR: Final = "DELETE FROM deadlines WHERE run = ? AND ref = ?"
 
 
 def drop(tx: Transaction, run: int, ref: int) -> None:
-    tx.run(_DROP, run, ref)
-    tx.run(_CLEAR, run, ref)
-
-
-def clear(tx: Transaction, id: str, run: int, refs: Iterable[int]) -> None:
-    """Clear deadlines of an execution."""
-    for ref in refs:
-        tx.later(id, _CLEAR, run, ref)
+    tx.later(_DROP, run, ref)
+    tx.later(_CLEAR, run, ref)
 
 
 def ask(tx: Transaction, run: int, ref: int, run_id: str) -> bool:
@@ -70,7 +62,7 @@ def ask(tx: Transaction, run: int, ref: int, run_id: str) -> bool:
     if row is None:
         return False
     if row[0] is not None:
-        tx.run("UPDATE activities SET canceled = 1 WHERE run = ? AND ref = ?", run, ref)
+        tx.later("UPDATE activities SET canceled = 1 WHERE run = ? AND ref = ?", run, ref)
         return False
     drop(tx, run, ref)
     lifecycle.post(tx, run, Mail(DONE, ref, _CANCELED, run_id))
@@ -134,9 +126,8 @@ _RETRY: Final = (
 
 def _leased(tx: Transaction, leases: Sequence[ActivityLease]) -> list[_Leased | None]:
     """What is leased by each; None if it is not any more."""
-    ids = [lease.task.id for lease in leases]
     found: list[_Leased | None] = []
-    for lease, rows in zip(leases, tx.each(ids, _LEASED, [lease.token for lease in leases]), strict=True):
+    for lease, rows in zip(leases, tx.each(_LEASED, [lease.token for lease in leases]), strict=True):
         leased = _Leased._make(rows[0]) if rows else None
         own = leased is not None and (leased.run_id, leased.ref) == (lease.task.run_id, lease.task.ref)
         found.append(leased if own and leased not in found else None)
@@ -146,24 +137,18 @@ def _leased(tx: Transaction, leases: Sequence[ActivityLease]) -> list[_Leased | 
 def settle(tx: Transaction, results: Sequence[Settled]) -> None:
     """See `Store.settle`."""
     tx.lock(*[result.lease.task.id for result in results])
-    ended: list[tuple[str, _Leased, Json]] = []
-    for (lease, outcome, retry_in), leased in zip(
-        results, _leased(tx, [result.lease for result in results]), strict=True
-    ):
-        if leased is not None and not _retried(tx, leased, lease.task.id, outcome, retry_in):
-            ended.append((lease.task.id, leased, outcome))
-    for id, leased, _ in ended:
-        tx.later(id, _DROP, leased.run, leased.ref)
-    for id, leased, _ in ended:
-        tx.later(id, _CLEAR, leased.run, leased.ref)
-    for id, leased, outcome in ended:
-        tx.later(id, POST, leased.run, leased.run_id, DONE, leased.ref, outcome)
-    for id, run in {(id, leased.run): None for id, leased, _ in ended if leased.is_free}:
-        tx.later(id, f"{SCHEDULE} AND run = ?", tx.steady, FREE, run)
-        tx.touched.topics |= TASKS
+    leases = [result.lease for result in results]
+    for (_, outcome, retry_in), leased in zip(results, _leased(tx, leases), strict=True):
+        if leased is None or _retried(tx, leased, outcome, retry_in):
+            continue
+        drop(tx, leased.run, leased.ref)
+        tx.later(POST, leased.run, leased.run_id, DONE, leased.ref, outcome)
+        if leased.is_free:
+            tx.later(f"{SCHEDULE} AND run = ?", tx.steady, FREE, leased.run)
+            tx.touched.topics |= TASKS
 
 
-def _retried(tx: Transaction, leased: _Leased, id: str, outcome: Json, retry_in: int | None) -> bool:
+def _retried(tx: Transaction, leased: _Leased, outcome: Json, retry_in: int | None) -> bool:
     """Whether another attempt follows, which is noted then."""
     if retry_in is None or leased.canceled:
         return False
@@ -171,14 +156,14 @@ def _retried(tx: Transaction, leased: _Leased, id: str, outcome: Json, retry_in:
     due = tx.steady + delay
     if leased.closes is not None and due >= leased.closes:
         return False
-    tx.later(id, _RETRY, tx.now + delay, pack(failure_of(outcome)), leased.seq)
-    lifecycle.arm(tx, id, leased.run, leased.ref, RETRY, due)
+    tx.later(_RETRY, tx.now + delay, pack(failure_of(outcome)), leased.seq)
+    lifecycle.arm(tx, leased.run, leased.ref, RETRY, due)
     return True
 
 
 def hurry(tx: Transaction, run: int) -> bool:
     """Attempt at once what waits for a retry; return False if nothing does."""
-    tx.run("DELETE FROM deadlines WHERE run = ? AND guard = ?", run, RETRY)
+    tx.later("DELETE FROM deadlines WHERE run = ? AND guard = ?", run, RETRY)
     hurried = tx.run(
         "UPDATE activities SET ready = ?, next_attempt = NULL WHERE run = ? AND next_attempt IS NOT NULL"
         " AND ready IS NULL AND token IS NULL AND aside = 0",
@@ -194,5 +179,5 @@ def heartbeat(tx: Transaction, lease: ActivityLease, details: Json | None) -> bo
     """See `Store.heartbeat`."""
     leased = _leased(tx, [lease])[0]
     if leased is not None and details is not None:
-        tx.run("UPDATE activities SET heartbeat = ?, beaten = ? WHERE seq = ?", details, tx.now, leased.seq)
+        tx.later("UPDATE activities SET heartbeat = ?, beaten = ? WHERE seq = ?", details, tx.now, leased.seq)
     return leased is None or bool(leased.canceled)

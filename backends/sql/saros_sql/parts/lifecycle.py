@@ -71,8 +71,8 @@ def one_run(tx: Transaction, select: str, id: str, run_id: str) -> tuple[Any, ..
     :param select: a SELECT from `runs`, without a condition.
     """
     if run_id:
-        return tx.one_of(id, f"{select} WHERE runs.run_id = ? AND runs.id = ?", run_id, id)
-    return tx.one_of(id, f"{select} WHERE runs.id = ? ORDER BY runs.run DESC LIMIT 1", id)
+        return tx.one(f"{select} WHERE runs.run_id = ? AND runs.id = ?", run_id, id)
+    return tx.one(f"{select} WHERE runs.id = ? ORDER BY runs.run DESC LIMIT 1", id)
 
 
 def find_running(tx: Transaction, id: str, run_id: str = "", request: str = "") -> Found | None:
@@ -85,7 +85,7 @@ def find_running(tx: Transaction, id: str, run_id: str = "", request: str = "") 
         if found is None or not tx.one(
             "SELECT 1 FROM requests WHERE run = ? AND request_id = ?", found.run, request
         ):
-            tx.run(
+            tx.later(
                 "INSERT INTO withdrawn (id, request_id, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                 id,
                 request,
@@ -111,11 +111,11 @@ _KEEP: Final = (
 
 def post(tx: Transaction, run: int, mail: Mail) -> None:
     """Add mail to the inbox of a running run."""
-    tx.run(POST, run, mail.run_id, mail.op, mail.ref, mail.body)
+    tx.later(POST, run, mail.run_id, mail.op, mail.ref, mail.body)
     if mail.op == CANCEL and tx.run(
         "UPDATE runs SET held = ? WHERE run = ? AND held = ?", FREE, run, STARTING
     ):
-        tx.run("DELETE FROM deadlines WHERE run = ? AND guard = ?", run, WAKE)
+        tx.later("DELETE FROM deadlines WHERE run = ? AND guard = ?", run, WAKE)
     schedule(tx, run)
 
 
@@ -148,9 +148,9 @@ _ARM: Final = (
 _NO_MAIL: Final = Mail("", 0, b"")
 
 
-def arm(tx: Transaction, id: str, run: int, ref: int, guard: str, due: int, mail: Mail = _NO_MAIL) -> None:
-    """Set a deadline of an execution's run; `due` is by the database's steady clock."""
-    tx.later(id, _ARM, due, run, ref, guard, mail.run_id, mail.op, mail.ref, mail.body)
+def arm(tx: Transaction, run: int, ref: int, guard: str, due: int, mail: Mail = _NO_MAIL) -> None:
+    """Set a deadline; `due` is by the database's steady clock."""
+    tx.later(_ARM, due, run, ref, guard, mail.run_id, mail.op, mail.ref, mail.body)
     tx.touched.alarm(due)
 
 
@@ -191,9 +191,9 @@ def create(tx: Transaction, new: NewRun, old: Found | None = None, watcher: Watc
         pack(memo) if memo else None,
     )
     if not (held or search or watcher or old or new.limits):
-        tx.later(run.id, _CREATE, *values)
+        tx.later(_CREATE, *values)
         for mail in new.mails:
-            tx.later(run.id, _POST_FIRST, mail.run_id, mail.op, mail.ref, mail.body, run.run_id)
+            tx.later(_POST_FIRST, mail.run_id, mail.op, mail.ref, mail.body, run.run_id)
         tx.touched.topics |= TASKS
         return
     row = tx.one(f"{_CREATE} RETURNING run", *values)
@@ -205,23 +205,23 @@ def create(tx: Transaction, new: NewRun, old: Found | None = None, watcher: Watc
     if watcher is not None:
         watch(tx, number, watcher)
     if old is not None:
-        tx.run("UPDATE watchers SET run = ? WHERE run = ?", number, old.run)
-        tx.run("UPDATE requests SET run = ? WHERE run = ?", number, old.run)
-        tx.run(_KEEP, number, old.run)
+        tx.later("UPDATE watchers SET run = ? WHERE run = ?", number, old.run)
+        tx.later("UPDATE requests SET run = ? WHERE run = ?", number, old.run)
+        tx.later(_KEEP, number, old.run)
     if held:
-        arm(tx, run.id, number, 0, WAKE, tx.steady + delay)
+        arm(tx, number, 0, WAKE, tx.steady + delay)
     else:
         tx.touched.topics |= TASKS
     for limit in new.limits:
         due = (began if limit.total else tx.steady) + min(limit.delay, LONGEST)
-        arm(tx, run.id, number, 0, LIMIT_AGAIN if limit.again else LIMIT, due, Mail("", 0, limit.outcome))
+        arm(tx, number, 0, LIMIT_AGAIN if limit.again else LIMIT, due, Mail("", 0, limit.outcome))
 
 
 def watch(tx: Transaction, run: int, watcher: Watcher) -> None:
     """Add a watcher of the end; one with ref 0 replaces the earlier one of the same pid."""
     if not watcher.ref:
-        tx.run("DELETE FROM watchers WHERE run = ? AND pid = ? AND ref = 0", run, watcher.pid)
-    tx.run(
+        tx.later("DELETE FROM watchers WHERE run = ? AND pid = ? AND ref = 0", run, watcher.pid)
+    tx.later(
         "INSERT INTO watchers (run, pid, ref, watcher) VALUES (?, ?, ?, ?)",
         run,
         watcher.pid,
@@ -238,7 +238,7 @@ _APPEND: Final = "INSERT INTO records (run, number, op, ref, time, body) VALUES 
 
 def append(tx: Transaction, found: Found, records: Iterable[Record]) -> None:
     for number, record in enumerate(records, found.length):
-        tx.later(found.id, _APPEND, found.run, number, record.op, record.ref, record.time, record.body)
+        tx.later(_APPEND, found.run, number, record.op, record.ref, record.time, record.body)
 
 
 def end(
@@ -260,33 +260,33 @@ _CLOSE: Final = (
 
 def close(tx: Transaction, found: Found, close: Close, records: Sequence[Record]) -> None:
     """Close a run with its last records."""
-    id, run = found.id, found.run
-    family = tx.one_of(id, _FAMILY, run, run)
+    run = found.run
+    family = tx.one(_FAMILY, run, run)
     assert family is not None
     has_children, has_watchers = family
     following = close.next.run.run_id if close.next is not None else ""
     size = sum(record.size for record in records)
     append(tx, found, records)
-    tx.later(id, _CLOSE, close.status, tx.now, tx.steady, following, len(records), size, run)
+    tx.later(_CLOSE, close.status, tx.now, tx.steady, following, len(records), size, run)
     tx.touched.changed(found.run_id, CLOSED)
-    tx.later(id, "DELETE FROM deadlines WHERE run = ?", run)
-    tx.later(id, "DELETE FROM activities WHERE run = ?", run)
+    tx.later("DELETE FROM deadlines WHERE run = ?", run)
+    tx.later("DELETE FROM activities WHERE run = ?", run)
     if has_children:
         _part(tx, run)
     if close.next is not None:
         create(tx, close.next, found)
     else:
-        tx.later(id, "DELETE FROM names WHERE pid = ?", found.pid)
+        tx.later("DELETE FROM names WHERE pid = ?", found.pid)
         if has_watchers:
             _tell_watchers(tx, found, close.outcome)
-    tx.later(id, "DELETE FROM inbox WHERE run = ?", run)
+    tx.later("DELETE FROM inbox WHERE run = ?", run)
 
 
 def _tell_watchers(tx: Transaction, found: Found, outcome: Json) -> None:
     watchers = tx.all("SELECT watcher FROM watchers WHERE run = ? ORDER BY seq", found.run)
     for number, (blob,) in enumerate(watchers):
         tell(tx, found, EXIT, outcome, f"end:{number}", msgspec.json.decode(blob, type=Watcher))
-    tx.run("DELETE FROM watchers WHERE run = ?", found.run)
+    tx.later("DELETE FROM watchers WHERE run = ?", found.run)
 
 
 def _part(tx: Transaction, run: int) -> None:
@@ -296,7 +296,7 @@ def _part(tx: Transaction, run: int) -> None:
     assert row is not None
     facts = read_run(row[0])
     sending.send_out(tx, [farewell(facts, Child._make(child)) for child in children])
-    tx.run("DELETE FROM children WHERE run = ?", run)
+    tx.later("DELETE FROM children WHERE run = ?", run)
 
 
 def tell(tx: Transaction, found: Found, op: str, body: Json, key: str, to: Watcher | None = None) -> None:

@@ -56,7 +56,7 @@ _NEWEST: Final = (
 def _newest(tx: Transaction, request: StartRequest) -> tuple[Found | None, bool]:
     """The newest run of an execution that is to start, and whether the start was withdrawn."""
     tx.lock(request.id)
-    row = tx.one_of(request.id, _NEWEST, request.id, request.request_id, request.id)
+    row = tx.one(_NEWEST, request.id, request.request_id, request.id)
     assert row is not None
     return (None if row[1] is None else Found._make(row[1:])), row[0] is not None
 
@@ -77,7 +77,7 @@ def _joins(tx: Transaction, old: Found, request: StartRequest) -> bool:
         lifecycle.end(tx, old, TERMINATED, TERMINATE, _REPLACED)
         return False
     if request.request_id:
-        tx.run(
+        tx.later(
             "INSERT INTO requests (run, request_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
             old.run,
             request.request_id,
@@ -135,8 +135,8 @@ def release(tx: Transaction, id: str) -> bool:
     hurried = activities.hurry(tx, run)
     if found.problem is None:
         return hurried
-    tx.run("DELETE FROM deadlines WHERE run = ? AND guard = ?", run, WAKE)
-    tx.run("UPDATE runs SET held = ?, problem = NULL, losses = 0, hangs = 0 WHERE run = ?", FREE, run)
+    tx.later("DELETE FROM deadlines WHERE run = ? AND guard = ?", run, WAKE)
+    tx.later("UPDATE runs SET held = ?, problem = NULL, losses = 0, hangs = 0 WHERE run = ?", FREE, run)
     lifecycle.schedule_mail(tx, run)
     if tx.run(
         "UPDATE activities SET aside = 0, losses = 0, ready = ? WHERE run = ? AND aside = 1", tx.steady, run
@@ -155,4 +155,4 @@ def watch(tx: Transaction, id: str, watcher: Watcher) -> bool:
 def unwatch(tx: Transaction, id: str, pid: str) -> None:
     found = lifecycle.find(tx, id)
     if found is not None:
-        tx.run("DELETE FROM watchers WHERE run = ? AND pid = ? AND ref = 0", found.run, pid)
+        tx.later("DELETE FROM watchers WHERE run = ? AND pid = ? AND ref = 0", found.run, pid)

@@ -10,7 +10,7 @@ from saros.interfaces.signals import Mail
 from saros.interfaces.store import CONFLICT, FENCED, OK, Commit
 from saros.interfaces.timers import TO_CLOSE
 from saros.model.clock import LONGEST
-from saros.model.execution import RUNNING, Run
+from saros.model.execution import RUNNING
 from saros.model.records import pack
 from saros.model.search import upserted
 from saros.model.timing import SECOND
@@ -27,9 +27,9 @@ MAILS: Final = 500
 
 
 _READY: Final = "run, id, facts, length, failures, hangs"
+_READY_ONE: Final = f"SELECT {_READY} FROM runs WHERE run = ? AND ready IS NOT NULL"
 _INBOX: Final = f"SELECT seq, op, ref, body, run_id FROM inbox WHERE run = ? ORDER BY seq LIMIT {MAILS}"
 _LEASE: Final = "UPDATE runs SET ready = NULL, fence = ?, owner = ?, since = ? WHERE run = ?"
-
 _UNLEASE: Final = "UPDATE runs SET fence = NULL, owner = NULL WHERE run = ?"
 
 
@@ -40,21 +40,20 @@ def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[WorkflowTas
     if not tx.holds(ids):
         free = tx.claim(ids, TASKS)
         rows = [row for row in rows if row[1] in free]
-        again = tx.each(
-            ids, f"SELECT {_READY} FROM runs WHERE run = ? AND ready IS NOT NULL", [row[0] for row in rows]
-        )
+        again = tx.each(_READY_ONE, [row[0] for row in rows])
         rows = [row for found in again for row in found]
+    numbers = [row[0] for row in rows]
     fences = [tx.token() for _ in rows]
-    for (run, id, *_), fence in zip(rows, fences, strict=True):
-        tx.later(id, _LEASE, fence, tx.owner, tx.now, run)
-    inboxes = tx.each(ids, _INBOX, [row[0] for row in rows])
+    for run, fence in zip(numbers, fences, strict=True):
+        tx.later(_LEASE, fence, tx.owner, tx.now, run)
     tasks: list[WorkflowTask] = []
-    for (run, id, facts, length, failures, hangs), fence, inbox in zip(rows, fences, inboxes, strict=True):
+    inboxes = tx.each(_INBOX, numbers)
+    for (run, _, facts, length, failures, hangs), fence, inbox in zip(rows, fences, inboxes, strict=True):
         if inbox:
             mails = [Mail(*mail) for _seq, *mail in inbox]
             tasks.append(WorkflowTask(read_run(facts), fence, length, mails, tx.now, failures, hangs))
         else:
-            tx.later(id, _UNLEASE, run)
+            tx.later(_UNLEASE, run)
     return tasks
 
 
@@ -64,22 +63,22 @@ def give_back(tx: Transaction, tasks: Iterable[WorkflowTask]) -> None:
         tx.lock(task.run.id)
         row = tx.one("SELECT run FROM runs WHERE run_id = ? AND fence = ?", task.run.run_id, task.fence)
         if row is not None:
-            tx.run(_UNLEASE, row[0])
+            tx.later(_UNLEASE, row[0])
             lifecycle.schedule(tx, row[0])
 
 
 def park(tx: Transaction, task: WorkflowTask, problem: str, delay: int, hung: bool) -> None:
     """See `Store.park`."""
     tx.lock(task.run.id)
-    _park(tx, task.run, task.fence, problem, delay, hung)
+    _park(tx, task.run.run_id, task.fence, problem, delay, hung)
 
 
-def _park(tx: Transaction, run: Run, fence: str, problem: str, delay: int, hung: bool) -> None:
-    row = tx.one("SELECT run FROM runs WHERE run_id = ? AND fence = ?", run.run_id, fence)
+def _park(tx: Transaction, run_id: str, fence: str, problem: str, delay: int, hung: bool) -> None:
+    row = tx.one("SELECT run FROM runs WHERE run_id = ? AND fence = ?", run_id, fence)
     if row is None:
         return
     delay = min(delay, LONGEST)
-    tx.run(
+    tx.later(
         f"UPDATE runs SET {NOTE_PARKED}, fence = NULL, owner = NULL, held = ?, problem = ?, losses = 0,"
         " failures = failures + 1, hangs = hangs + ? WHERE run = ?",
         tx.now,
@@ -90,7 +89,7 @@ def _park(tx: Transaction, run: Run, fence: str, problem: str, delay: int, hung:
         row[0],
     )
     if delay >= 0:
-        lifecycle.arm(tx, run.id, row[0], 0, WAKE, tx.steady + delay)
+        lifecycle.arm(tx, row[0], 0, WAKE, tx.steady + delay)
 
 
 # --- commits ------------------------------------------------------------------------------------
@@ -114,7 +113,7 @@ def commit(tx: Transaction, commits: Sequence[Commit], most: int) -> list[str]:
     """
     ids = [commit.run.id for commit in commits]
     tx.lock(*ids)
-    rows = tx.each(ids, _OWN, [commit.run.run_id for commit in commits])
+    rows = tx.each(_OWN, [commit.run.run_id for commit in commits])
     return [
         _commit(tx, commit, own[0] if own else None, most) for commit, own in zip(commits, rows, strict=True)
     ]
@@ -123,7 +122,7 @@ def commit(tx: Transaction, commits: Sequence[Commit], most: int) -> list[str]:
 def _commit(tx: Transaction, commit: Commit, row: tuple[Any, ...] | None, most: int) -> str:
     why = too_large(commit, most)
     if why is not None:
-        _park(tx, commit.run, commit.fence, why, REFUSED_NS, False)
+        _park(tx, commit.run.run_id, commit.fence, why, REFUSED_NS, False)
         return FENCED
     if row is None:
         return FENCED
@@ -131,49 +130,45 @@ def _commit(tx: Transaction, commit: Commit, row: tuple[Any, ...] | None, most: 
     found = Found._make(own)
     if found.status != RUNNING or fence != commit.fence:
         return FENCED
-    id, run, close = found.id, found.run, commit.close
+    run, close = found.run, commit.close
     if found.length != commit.expected:
-        tx.run(_UNLEASE, run)
+        tx.later(_UNLEASE, run)
         lifecycle.schedule_mail(tx, run)
         return CONFLICT
     if commit.consumed and (close is None or close.next is not None):
-        tx.later(id, _CONSUME, run, commit.consumed)
+        tx.later(_CONSUME, run, commit.consumed)
     _apply_children(tx, run, commit)
     _upsert(tx, run, commit, search, memo)
     if close is not None:
         lifecycle.close(tx, found, close, commit.records)
         return OK
-    has_ended = bool(commit.asked) and _apply_activities(tx, id, run, commit)
+    has_ended = _apply_activities(tx, run, commit)
     lifecycle.append(tx, found, commit.records)
     length, size = found.length + len(commit.records), sum(record.size for record in commit.records)
     # An activity that is set aside remains a problem after this commit.
     problem = None if found.problem is None else sessions.set_aside(tx, run)
     waits = has_ended or mails > commit.consumed
-    tx.later(id, _COMMIT, problem, FREE, length, size, tx.steady if waits else None, run)
+    tx.later(_COMMIT, problem, FREE, length, size, tx.steady if waits else None, run)
     if waits:
         tx.touched.topics |= TASKS
     tx.touched.changed(found.run_id, length)
-    if not commit.asked:
-        _apply_activities(
-            tx, id, run, commit
-        )  # what only some commits have comes last: see `Transaction.later`
     return OK
 
 
-def _apply_activities(tx: Transaction, id: str, run: int, commit: Commit) -> bool:
+def _apply_activities(tx: Transaction, run: int, commit: Commit) -> bool:
     """Apply a commit to activities and deadlines; return whether that has ended an activity, which gives mail."""
-    activities.clear(tx, id, run, commit.cleared)
+    tx.many("DELETE FROM deadlines WHERE run = ? AND ref = ?", [(run, ref) for ref in commit.cleared])
     for ref in commit.canceled:
         activities.drop(tx, run, ref)
     armed = [(each, tx.steady + min(each.delay, LONGEST)) for each in commit.deadlines]
     closes = {each.ref: due for each, due in armed if each.guard == TO_CLOSE}
-    activities.insert(tx, id, run, commit.activities, closes)
-    activities.insert_leased(tx, id, run, commit.leased, closes)
+    activities.insert(tx, run, commit.activities, closes)
+    activities.insert_leased(tx, run, commit.leased, closes)
     if commit.activities:
         tx.touched.topics |= ACTIVITIES
     has_ended = [activities.ask(tx, run, ref, commit.run.run_id) for ref in commit.asked]
     for each, due in armed:
-        lifecycle.arm(tx, id, run, each.ref, each.guard, due, each.mail)
+        lifecycle.arm(tx, run, each.ref, each.guard, due, each.mail)
     return any(has_ended)
 
 
@@ -191,10 +186,10 @@ def _apply_children(tx: Transaction, run: int, commit: Commit) -> None:
 def _upsert(tx: Transaction, run: int, commit: Commit, search: bytes | None, memo: bytes | None) -> None:
     if commit.search:
         merged = upserted(read_raws(search or b"{}"), commit.search)
-        tx.run("UPDATE runs SET search = ? WHERE run = ?", pack(merged), run)
+        tx.later("UPDATE runs SET search = ? WHERE run = ?", pack(merged), run)
         for name in commit.search:
-            tx.run("DELETE FROM attributes WHERE run = ? AND name = ?", run, name)
+            tx.later("DELETE FROM attributes WHERE run = ? AND name = ?", run, name)
         attributes.index(tx, run, {name: merged[name] for name in commit.search if name in merged})
     if commit.memo:
         merged = upserted(read_raws(memo or b"{}"), commit.memo)
-        tx.run("UPDATE runs SET memo = ? WHERE run = ?", pack(merged), run)
+        tx.later("UPDATE runs SET memo = ? WHERE run = ?", pack(merged), run)
