@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import saros
+from saros_testing import eventually
 
 APP = Path(__file__).parent / "apps" / "steps"
 LONG_S = 86_400
@@ -32,8 +33,11 @@ async def measure(url: str, count: int) -> None:
     async with saros.open(APP, backend=url) as app:
         before = await lateness(app)
         handle = await app.start("bench:nap", LONG_S, id="sleeper-0")
-        while (await app.backend.describe(handle.id)).length < 2:
-            pass
+
+        async def sleeps() -> bool:
+            return bool((await app.backend.describe(handle.id)).history_length >= 2)
+
+        await eventually(sleeps, "it sleeps")
     begun = time.perf_counter()
     multiply(url.removeprefix("sqlite:///"), "sleeper-0", count)
     print(f"{count:,} sleeping executions made in {time.perf_counter() - begun:.0f} s", flush=True)
@@ -103,6 +107,11 @@ def multiply(path: str, id: str, count: int) -> None:
             yield tuple({**original, **changed}.values())
 
     raw.execute("BEGIN")
+    indexes = raw.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    ).fetchall()
+    for name, _ in indexes:
+        raw.execute(f"DROP INDEX {name}")
     raw.executemany(f"INSERT INTO runs VALUES ({', '.join('?' * len(columns))})", copies())
     for table, names in (
         ("records", "number, op, ref, time, body"),
@@ -113,5 +122,7 @@ def multiply(path: str, id: str, count: int) -> None:
             f" INSERT INTO {table} (run, {names}) SELECT ? + n, {names} FROM n, {table} WHERE run = ?",
             (count - 1, first, first),
         )
+    for _, sql in indexes:
+        raw.execute(sql)
     raw.execute("COMMIT")
     raw.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import statistics
 import sys
 import time
@@ -43,9 +44,20 @@ async def worker(url: str) -> None:
 
         store.take = noting
 
+        heard: list[int] = []
+        own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        own.bind(("127.0.0.1", 0))
+        own.setblocking(False)
+
+        def hear() -> None:
+            own.recv(1)
+            heard.append(time.monotonic_ns())
+
+        asyncio.get_running_loop().add_reader(own, hear)
+
         async def answer(question: dict[str, Any]) -> dict[str, Any]:
             await asyncio.sleep(question["seconds"])
-            return {"taken": taken}
+            return {"taken": taken, "heard": heard, "port": own.getsockname()[1]}
 
         await serve(answer)
 
@@ -55,13 +67,20 @@ async def measure(url: str) -> None:
     process = Process(__file__, "worker", url)
     try:
         starts: dict[str, int] = {}
+        bare: list[int] = []
+        port = (await process.ask(seconds=0))["port"]
         async with saros.open(APP, backend=url, workers=False) as app:
             for _ in range(WAKES + WARM):
                 handle = await app.start("bench:nap", 0.001)
                 starts[handle.id] = time.monotonic_ns()
                 await handle.result(60)
+                bare.append(time.monotonic_ns())
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                    sender.sendto(b"x", ("127.0.0.1", port))
                 await asyncio.sleep(random.uniform(0.01, 0.1))
-        taken = (await process.ask(seconds=2))["taken"]
+        noted = await process.ask(seconds=2)
+        taken = noted["taken"]
+        limit = sorted((heard - sent) / 1e6 for sent, heard in zip(bare, noted["heard"], strict=True))
         waits = sorted((taken[id] - stored) / 1e6 for id, stored in list(starts.items())[WARM:])
         idle = (await process.ask(seconds=IDLE_S))["cpu"] / IDLE_S
     finally:
@@ -69,7 +88,8 @@ async def measure(url: str) -> None:
     p95 = waits[int(len(waits) * 0.95)]
     print(
         f"{url.partition(':')[0]:<12} wake-up p50 {statistics.median(waits):.1f} ms, p95 {p95:.1f} ms,"
-        f" slowest {waits[-1]:.1f} ms; an idle worker uses {idle:.2%} of a CPU",
+        f" slowest {waits[-1]:.1f} ms (a bare datagram: p50 {statistics.median(limit):.1f}, p95"
+        f" {limit[int(len(limit) * 0.95)]:.1f}, slowest {limit[-1]:.1f} ms); an idle worker uses {idle:.2%} of a CPU",
         flush=True,
     )
 

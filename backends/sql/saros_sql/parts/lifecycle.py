@@ -173,23 +173,9 @@ def create(tx: Transaction, new: NewRun, old: Found | None = None, watcher: Watc
     held = STARTING if new.delay > 0 and all(mail.op != CANCEL for mail in new.mails) else FREE
     search = members(options.search_attributes) if options.search_attributes else {}
     memo = members(options.memo) if options.memo else {}
-    values = (
-        run.id,
-        run.run_id,
-        str(run.pid),
-        run.type,
-        run.task_queue,
-        RUNNING,
-        run.start_time,
-        began,
-        run.request_id,
-        held,
-        tx.steady if held == FREE else None,
-        None if held == FREE else tx.now + delay,
-        pack(run),
-        pack(search) if search else None,
-        pack(memo) if memo else None,
-    )
+    facts = (run.id, run.run_id, str(run.pid), run.type, run.task_queue, RUNNING, run.start_time, began)
+    state = (run.request_id, held, None if held else tx.steady, tx.now + delay if held else None)
+    values = (*facts, *state, pack(run), pack(search) if search else None, pack(memo) if memo else None)
     if not (held or search or watcher or old or new.limits):
         tx.later(_CREATE, *values)
         for mail in new.mails:
