@@ -49,13 +49,21 @@ class Found(NamedTuple):
     began: int
     length: int
     problem: str | None
+    has_children: bool
+    has_watchers: bool
 
     @property
     def running(self) -> bool:
         return self.status == RUNNING
 
 
-FOUND: Final = "SELECT run, id, run_id, pid, status, request_id, held, began, length, problem FROM runs"
+COLUMNS: Final = (
+    "run, id, run_id, pid, status, request_id, held, began, length, problem,"
+    " EXISTS (SELECT 1 FROM children WHERE children.run = runs.run) AS has_children,"
+    " EXISTS (SELECT 1 FROM watchers WHERE watchers.run = runs.run) AS has_watchers"
+)
+"""Of `Found`."""
+FOUND: Final = f"SELECT {COLUMNS} FROM runs"
 
 
 def find(tx: Transaction, id: str, run_id: str = "") -> Found | None:
@@ -234,9 +242,6 @@ def end(
     close(tx, found, Close(status, outcome, then), [Record(op, 0, outcome, tx.now)])
 
 
-_FAMILY: Final = (
-    "SELECT EXISTS (SELECT 1 FROM children WHERE run = ?), EXISTS (SELECT 1 FROM watchers WHERE run = ?)"
-)
 _CLOSE: Final = (
     "UPDATE runs SET status = ?, close_time = ?, closed = ?, next_run_id = ?, length = length + ?, size = size + ?,"
     " fence = NULL, owner = NULL, ready = NULL, held = 0, failures = 0, hangs = 0, losses = 0, problem = NULL"
@@ -247,9 +252,6 @@ _CLOSE: Final = (
 def close(tx: Transaction, found: Found, close: Close, records: Sequence[Record]) -> None:
     """Close a run with its last records."""
     run = found.run
-    family = tx.one(_FAMILY, run, run)
-    assert family is not None
-    has_children, has_watchers = family
     following = close.next.run.run_id if close.next is not None else ""
     size = sum(record.size for record in records)
     append(tx, found, records)
@@ -257,13 +259,13 @@ def close(tx: Transaction, found: Found, close: Close, records: Sequence[Record]
     tx.touched.changed(found.run_id, CLOSED)
     tx.later("DELETE FROM deadlines WHERE run = ?", run)
     tx.later("DELETE FROM activities WHERE run = ?", run)
-    if has_children:
+    if found.has_children:
         _part(tx, run)
     if close.next is not None:
         create(tx, close.next, found)
     else:
         tx.later("DELETE FROM names WHERE pid = ?", found.pid)
-        if has_watchers:
+        if found.has_watchers:
             _tell_watchers(tx, found, close.outcome)
     tx.later("DELETE FROM inbox WHERE run = ?", run)
 

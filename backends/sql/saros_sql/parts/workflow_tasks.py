@@ -18,7 +18,7 @@ from saros.model.timing import SECOND
 from ..database.transaction import ACTIVITIES, TASKS, Transaction, oldest
 from ..size_limits import too_large
 from . import activities, attributes, lifecycle, sending, sessions
-from .lifecycle import FREE, NOTE_PARKED, PARKED, WAKE, Found, read_raws, read_run
+from .lifecycle import COLUMNS, FREE, NOTE_PARKED, PARKED, WAKE, Found, read_raws, read_run
 
 REFUSED_NS: Final = 60 * SECOND
 """How long a task is parked when its commit is too large."""
@@ -95,7 +95,7 @@ def _park(tx: Transaction, run_id: str, fence: str, problem: str, delay: int, hu
 # --- commits ------------------------------------------------------------------------------------
 
 _OWN: Final = (
-    "SELECT run, id, run_id, pid, status, request_id, held, began, length, problem, fence, search, memo,"
+    f"SELECT {COLUMNS}, fence, search, memo,"
     f" (SELECT count(*) FROM (SELECT 1 FROM inbox WHERE inbox.run = runs.run LIMIT {MAILS + 1}) AS mails)"
     " FROM runs WHERE run_id = ?"
 )
@@ -140,6 +140,7 @@ def _commit(tx: Transaction, commit: Commit, row: tuple[Any, ...] | None, most: 
     _apply_children(tx, run, commit)
     _upsert(tx, run, commit, search, memo)
     if close is not None:
+        found = found._replace(has_children=found.has_children or bool(commit.children))
         lifecycle.close(tx, found, close, commit.records)
         return OK
     has_ended = _apply_activities(tx, run, commit)
