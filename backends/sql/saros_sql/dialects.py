@@ -76,6 +76,11 @@ class Dialect(Protocol):
         ...
 
     @property
+    def look_s(self) -> float:
+        """Seconds between two checks which other processes are alive."""
+        ...
+
+    @property
     def clock(self) -> Clock: ...
 
     @property
@@ -97,6 +102,7 @@ class Sqlite:
         self._options = options
         self._owner = owner
         self.boot = boot_id()
+        self.look_s = 0.5
         self.clock = SteadyClock()
         self.wakers = Wakers(f"{options.path}-wake", owner)
 

@@ -22,7 +22,6 @@ log = logging.getLogger("saros.sql")
 LOOK_S: Final = 30.0
 """The longest pause between two checks for deadlines: the machine may have slept in between."""
 NEAR_S: Final = 0.5
-SESSIONS_S: Final = 0.5
 ABSENT: Final = -1
 ABSENT_S: Final = 5.0
 """Seconds that a process may take to connect again after its connection is lost, as when the server restarts."""
@@ -95,7 +94,7 @@ class Housekeeping:
                 if now - seen >= (min(grace, ABSENT_S) if until == ABSENT else grace)
             ]
             await self._end({*gone, *foreign, *link.wakers.dead})
-            await asyncio.sleep(SESSIONS_S)
+            await asyncio.sleep(link.dialect.look_s)
 
     async def _end(self, owners: set[str]) -> None:
         if not owners:

@@ -82,8 +82,8 @@ class Link:
         await self.join()
         return await self._writer.run(call, undo=undo, topic=topic)
 
-    async def read(self, call: Callable[[Transaction], T]) -> T:
-        return await self._reader.run(call)
+    async def read(self, call: Callable[[Transaction], T], *, bare: bool = False) -> T:
+        return await self._reader.run(call, bare=bare)
 
     # --- wake-ups ---------------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ class SqlStore:
     async def commit(self, commits: Sequence[Commit]) -> list[str]:
         most = self.options.payload
         return await self._link.write(
-            lambda tx: [workflow_tasks.commit(tx, commit, most) for commit in commits],
+            lambda tx: workflow_tasks.commit(tx, commits, most),
             full=True,
             ids=tuple(commit.run.id for commit in commits),
         )
@@ -133,7 +133,7 @@ class SqlStore:
         return await self._link.write(lambda tx: requests.release(tx, id), full=True, ids=(id,))
 
     async def describe(self, id: str, run_id: str = "") -> Description | None:
-        return await self._link.read(lambda tx: views.describe(tx, id, run_id))
+        return await self._link.read(lambda tx: views.describe(tx, id, run_id), bare=True)
 
     async def executions(self, query: str = "") -> AsyncIterator[Description]:
         node = self._parse(query)
@@ -154,7 +154,7 @@ class SqlStore:
         while True:
             news = link.waiting.expect_run(run_id, length)
             try:
-                if await link.read(lambda tx: views.length(tx, id, run_id)) > length:
+                if await link.read(lambda tx: views.length(tx, id, run_id), bare=True) > length:
                     return
                 await news
             finally:

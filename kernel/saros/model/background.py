@@ -212,8 +212,8 @@ async def shielded(work: Coroutine[Any, Any, T], name: str, limit_s: float = FIN
         raise
 
 
-async def patiently(work: Callable[[], Awaitable[Any]], what: str) -> None:
-    """Retry work while the store is away, for `PATIENCE_S` seconds, because a stopping worker waits for it.
+async def patiently(work: Callable[[], Awaitable[T]], what: str) -> T:
+    """Return the result of work. Retry it while the store is away, for `PATIENCE_S` seconds: a stopping worker waits.
 
     :param what: a description of the work, for the log.
     :raises Error: any other failure, or the last one.
@@ -221,8 +221,7 @@ async def patiently(work: Callable[[], Awaitable[Any]], what: str) -> None:
     pause, patience = PAUSE_S, asyncio.get_running_loop().time() + PATIENCE_S
     while True:
         try:
-            await work()
-            return
+            return await work()
         except Error as error:
             if error.kind != UNAVAILABLE or asyncio.get_running_loop().time() > patience:
                 raise

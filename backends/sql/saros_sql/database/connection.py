@@ -54,8 +54,11 @@ class Connection(Protocol):
         """Roll back to the savepoint and release it."""
         ...
 
-    def commit(self) -> None:
-        """:raises Unsure: when it may have happened, or not."""
+    def commit(self, transaction: Transaction) -> None:
+        """Commit, and settle which topics have something left to take.
+
+        :raises Unsure: when it may have happened, or not.
+        """
         ...
 
     def happened(self, unsure: Unsure) -> bool | None:

@@ -175,7 +175,7 @@ def _prepare(
         if raw.execute("PRAGMA user_version").fetchone()[0] == 0:
             make_tables(raw)
         clock.load(transaction)
-        connection.commit()
+        connection.commit(transaction)
     except BaseException:
         connection.rollback()
         raise

@@ -22,6 +22,7 @@ class Operation(NamedTuple):
     :ivar topic: when it finds nothing, it waits until something of this topic has changed.
     :ivar ids: the names that it locks, as far as they are known before; see `Transaction.lock`.
     :ivar light: a store that lives on notices when the database has lost it.
+    :ivar bare: one statement that changes nothing and needs no time.
     """
 
     call: Callable[[Transaction], Any]
@@ -31,6 +32,7 @@ class Operation(NamedTuple):
     topic: int = 0
     ids: tuple[str, ...] = ()
     light: bool = False
+    bare: bool = False
 
 
 class Ended:

@@ -123,7 +123,9 @@ class SqliteConnection:
         self._execute("ROLLBACK TO one")
         self._execute("RELEASE one")
 
-    def commit(self) -> None:
+    def commit(self, transaction: Transaction) -> None:
+        if transaction.doubtful:
+            transaction.touched.topics = transaction.left(transaction.doubtful)
         self._execute("COMMIT")
 
     def rollback(self) -> None:

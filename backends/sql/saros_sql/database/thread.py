@@ -61,6 +61,7 @@ class DatabaseThread:
         self._next_beat = self._next_look = 0.0
         self._waiting: list[Operation] = []  # operations that have found nothing yet
         self._again = 0  # topics of which others have locked something
+        self._empty = 0  # topics of which nothing was left, and nothing has changed since
         self._unsure: list[Unsure] = []
 
     async def open(self) -> None:
@@ -81,6 +82,7 @@ class DatabaseThread:
         topic: int = 0,
         ids: tuple[str, ...] = (),
         light: bool = False,
+        bare: bool = False,
     ) -> T:
         """Run an operation and return its result. An operation that has begun continues if the caller is cancelled.
 
@@ -92,7 +94,7 @@ class DatabaseThread:
         if self._closed or self._loop is None:
             raise Error("the database is closed", UNAVAILABLE)
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(Operation(call, full, future, undo, topic, ids, light))
+        self._queue.put(Operation(call, full, future, undo, topic, ids, light, bare))
         return await future
 
     def post(self, operation: Operation) -> None:
@@ -133,11 +135,18 @@ class DatabaseThread:
             operations.append(Operation(self.beat[1], light=True))
         if operations:
             self._ask_again(connection)
+        if operations := self._set_aside(operations):
             self._batch(connection, operations)
         if goes_on and now >= self._next_look:
             self._next_look = now + self.pause
             self._look_around(connection)
         return goes_on
+
+    def _set_aside(self, operations: list[Operation]) -> list[Operation]:
+        """Have those wait at once that would find nothing, and return the others."""
+        waiting = [each for each in operations if each.topic & self._empty]
+        self._waiting += waiting
+        return [each for each in operations if each not in waiting] if waiting else operations
 
     def _look_around(self, connection: Connection) -> None:
         """Check for changes by other processes, including those that could not send a wake-up."""
@@ -186,6 +195,7 @@ class DatabaseThread:
                 self._transact(connection, operations)
                 return
             except Unsure as exc:
+                self._empty = 0
                 self._unsure.append(exc)
                 self._fail(connection, operations, exc.error)
                 return
@@ -193,6 +203,7 @@ class DatabaseThread:
                 self._fail(connection, operations, exc.error)
                 return
             except Exception as exc:
+                self._empty = 0
                 connection.rollback()
                 if connection.passes(exc, begun):
                     continue
@@ -207,14 +218,17 @@ class DatabaseThread:
         transaction = connection.begin(operations)
         ended = [self._one(connection, transaction, each, len(operations) > 1) for each in operations]
         waiting = [*self._waiting, *(each.operation for each in ended if each.waits)]
+        changed = transaction.touched.topics
         found = self._find(connection, transaction, waiting)
         done = [*(each for each in ended if not each.waits), *found]
         try:
-            connection.commit()
+            connection.commit(transaction)
         except Unsure as exc:
             exc.done = done
             raise
         self._again = transaction.passed_over
+        self._empty &= ~(changed | transaction.looked)
+        self._empty |= transaction.doubtful & ~transaction.touched.topics
         self._waiting = [each for each in waiting if not is_over(each, found)]
         if transaction.touched:
             self._told(transaction.touched)
@@ -236,7 +250,7 @@ class DatabaseThread:
                 if not ended.waits:
                     found.append(ended)
         if found and touched.topics:
-            touched.topics = transaction.left(touched.topics)
+            transaction.doubtful = touched.topics
         return found
 
     def _fail(self, connection: Connection, operations: list[Operation], exc: Exception) -> None:

@@ -16,7 +16,7 @@ OUTBOX: Final = 4
 NODES: Final = 8
 SESSIONS: Final = 16
 EVERYTHING: Final = 31
-_LEFT: Final = {
+LEFT: Final = {
     TASKS: "SELECT 1 FROM runs WHERE ready IS NOT NULL LIMIT 1",
     ACTIVITIES: "SELECT 1 FROM activities WHERE ready IS NOT NULL LIMIT 1",
     OUTBOX: "SELECT 1 FROM outbox WHERE owner IS NULL AND waits = 0 LIMIT 1",
@@ -74,6 +74,8 @@ class Transaction(abc.ABC):
     :ivar looked: topics of which others may have changed something.
     :ivar lasting: it has to be on the disk, for no store would notice that it is lost.
     :ivar passed_over: topics of which something was left to others, who had locked it just then.
+    :ivar doubtful: topics of which it has taken something: the commit takes those out of `touched` that have nothing
+        left, for nobody else needs to look for them.
     """
 
     owner: str
@@ -83,6 +85,7 @@ class Transaction(abc.ABC):
     looked: int = 0
     passed_over: int = 0
     lasting: bool = False
+    doubtful: int = 0
 
     skip_locked: str = ""
     """Ends a SELECT of rows to lease: others' are left out."""
@@ -106,9 +109,22 @@ class Transaction(abc.ABC):
         rows = self.all(sql, *args)
         return rows[0] if rows else None
 
+    def later(self, sql: str, *args: Any) -> None:
+        """Run a statement that changes rows, and whose result nobody needs: a server gets it along with the next
+        one that gives something. If it fails, so does that one."""
+        self.run(sql, *args)
+
+    def each(self, sql: str, keys: Sequence[Any]) -> list[list[tuple[Any, ...]]]:
+        """Return what a query with one parameter finds for each key, in the order of its first column."""
+        return [self.all(sql, key) for key in keys]
+
+    def holds(self, ids: Sequence[str]) -> bool:
+        """Whether it has locked all these names before."""
+        return True
+
     def left(self, topics: int) -> int:
         """Return those of the topics that still have something to take."""
-        for topic, sql in _LEFT.items():
+        for topic, sql in LEFT.items():
             if topics & topic and not self.all(sql):
                 topics &= ~topic
         return topics
@@ -141,6 +157,11 @@ class Transaction(abc.ABC):
 def marks(values: Iterable[Any]) -> str:
     """Return the SQL placeholders for a list of values."""
     return ", ".join("?" for _ in values)
+
+
+def padded(values: Sequence[Any]) -> list[Any]:
+    """Return the values, the last one repeated: a statement with a list has few texts then, and is prepared once."""
+    return [*values, *[values[-1]] * ((1 << (len(values) - 1).bit_length()) - len(values))]
 
 
 def oldest(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -15,73 +15,80 @@ from saros.model.errors import CANCELED, ErrorData
 from saros.model.records import DONE, Outcome, pack
 from saros.model.values import Json
 
-from ..database.transaction import ACTIVITIES, Transaction, oldest
+from ..database.transaction import ACTIVITIES, TASKS, Transaction, marks
 from . import lifecycle
-from .lifecycle import RETRY
+from .lifecycle import FREE, POST, RETRY, SCHEDULE
 
 _read = msgspec.json.Decoder(ActivityTask).decode
 _CANCELED: Final = pack(Outcome(err=ErrorData("canceled", CANCELED, False)))
 _INSERT: Final = (
-    "INSERT INTO activities (run, ref, task_queue, task, attempt, ready, token, owner, started)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO activities (run, ref, task_queue, task, attempt, closes, ready, token, owner, started)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
-def insert(tx: Transaction, run: int, tasks: Iterable[ActivityTask]) -> None:
-    tx.many(
-        _INSERT,
-        [
-            (run, task.ref, task.task_queue, pack(task), task.attempt, tx.steady, None, None, None)
-            for task in tasks
-        ],
-    )
+Closes = dict[int, int]
+"""ref -> when an activity is over, with all its attempts, by the steady clock."""
 
 
-def insert_leased(tx: Transaction, run: int, leases: Iterable[ActivityLease]) -> None:
+def insert(tx: Transaction, run: int, tasks: Iterable[ActivityTask], closes: Closes) -> None:
+    for task in tasks:
+        place = (run, task.ref, task.task_queue, pack(task), task.attempt, closes.get(task.ref))
+        tx.later(_INSERT, *place, tx.steady, None, None, None)
+
+
+def insert_leased(tx: Transaction, run: int, leases: Iterable[ActivityLease], closes: Closes) -> None:
     """Insert activities whose attempts already run in this process."""
-    tx.many(
-        _INSERT,
-        [
-            (run, task.ref, task.task_queue, pack(task), task.attempt, None, token, tx.owner, now)
-            for task, token, now in leases
-        ],
-    )
+    for task, token, now in leases:
+        place = (run, task.ref, task.task_queue, pack(task), task.attempt, closes.get(task.ref))
+        tx.later(_INSERT, *place, None, token, tx.owner, now)
+
+
+_DROP: Final = "DELETE FROM activities WHERE run = ? AND ref = ?"
+_CLEAR: Final = "DELETE FROM deadlines WHERE run = ? AND ref = ?"
 
 
 def drop(tx: Transaction, run: int, ref: int) -> None:
-    tx.run("DELETE FROM activities WHERE run = ? AND ref = ?", run, ref)
-    tx.run("DELETE FROM deadlines WHERE run = ? AND ref = ?", run, ref)
+    tx.later(_DROP, run, ref)
+    tx.later(_CLEAR, run, ref)
 
 
-def ask(tx: Transaction, run: int, ref: int, run_id: str) -> None:
-    """Ask an activity to end as canceled: a running attempt learns of it by its next heartbeat."""
+def ask(tx: Transaction, run: int, ref: int, run_id: str) -> bool:
+    """Ask an activity to end as canceled: a running attempt learns of it by its next heartbeat.
+
+    Return whether it has ended at once, so that there is mail.
+    """
     row = tx.one("SELECT token FROM activities WHERE run = ? AND ref = ?", run, ref)
     if row is None:
-        return
+        return False
     if row[0] is not None:
-        tx.run("UPDATE activities SET canceled = 1 WHERE run = ? AND ref = ?", run, ref)
-    else:
-        drop(tx, run, ref)
-        lifecycle.post(tx, run, Mail(DONE, ref, _CANCELED, run_id))
+        tx.later("UPDATE activities SET canceled = 1 WHERE run = ? AND ref = ?", run, ref)
+        return False
+    drop(tx, run, ref)
+    lifecycle.post(tx, run, Mail(DONE, ref, _CANCELED, run_id))
+    return True
 
 
 def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[ActivityLease]:
-    """Lease activities that are ready, those that wait longest first."""
-    rows = oldest(tx, "seq, task, attempt, heartbeat", "activities", "seq", queues, limit, end=tx.skip_locked)
+    """Lease activities that are ready, those that wait longest."""
+    rows = tx.all(
+        "WITH oldest AS MATERIALIZED (SELECT seq FROM activities WHERE ready IS NOT NULL"
+        f" AND task_queue IN ({marks(queues)}) ORDER BY ready, seq LIMIT ?{tx.skip_locked})"
+        " UPDATE activities SET ready = NULL, next_attempt = NULL, token = CAST(? AS TEXT) || seq, owner = ?,"
+        " started = ? WHERE seq IN (SELECT seq FROM oldest) RETURNING seq, token, task, attempt, heartbeat",
+        *queues,
+        limit,
+        f"{tx.token()}:",
+        tx.owner,
+        tx.now,
+    )
     leases: list[ActivityLease] = []
-    taken: list[tuple[Any, ...]] = []
-    for seq, blob, attempt, heartbeat in rows:
+    for _seq, token, blob, attempt, heartbeat in sorted(rows):
         task = _read(blob)
         task.attempt = attempt
         if heartbeat is not None:
             task.heartbeat = msgspec.Raw(heartbeat)
-        lease = ActivityLease(task, tx.token(), tx.now)
-        leases.append(lease)
-        taken.append((lease.token, tx.owner, tx.now, seq))
-    tx.many(
-        "UPDATE activities SET ready = NULL, next_attempt = NULL, token = ?, owner = ?, started = ? WHERE seq = ?",
-        taken,
-    )
+        leases.append(ActivityLease(task, token, tx.now))
     return leases
 
 
@@ -96,42 +103,67 @@ def give_back(tx: Transaction, leases: Iterable[ActivityLease]) -> None:
             tx.touched.topics |= ACTIVITIES
 
 
+class _Leased(NamedTuple):
+    seq: int
+    run: int
+    run_id: str
+    ref: int
+    canceled: int
+    closes: int | None
+    is_free: bool  # its run is neither held nor with a worker
+
+
 _LEASED: Final = (
-    "SELECT activities.seq, activities.run, activities.canceled, activities.closes FROM activities"
-    " JOIN runs ON runs.run = activities.run"
-    " WHERE runs.run_id = ? AND activities.ref = ? AND activities.token = ?"
+    "SELECT activities.seq, activities.run, runs.run_id, activities.ref, activities.canceled, activities.closes,"
+    " runs.held = 0 AND runs.fence IS NULL FROM activities JOIN runs ON runs.run = activities.run"
+    " WHERE activities.token = ?"
+)
+_RETRY: Final = (
+    "UPDATE activities SET token = NULL, owner = NULL, attempt = attempt + 1, losses = 0, started = NULL,"
+    " next_attempt = ?, failure = ? WHERE seq = ?"
 )
 
 
-def settle(tx: Transaction, results: Iterable[Settled]) -> None:
+def _leased(tx: Transaction, leases: Sequence[ActivityLease]) -> list[_Leased | None]:
+    """What is leased by each; None if it is not any more."""
+    found: list[_Leased | None] = []
+    for lease, rows in zip(leases, tx.each(_LEASED, [lease.token for lease in leases]), strict=True):
+        leased = _Leased._make(rows[0]) if rows else None
+        own = leased is not None and (leased.run_id, leased.ref) == (lease.task.run_id, lease.task.ref)
+        found.append(leased if own and leased not in found else None)
+    return found
+
+
+def settle(tx: Transaction, results: Sequence[Settled]) -> None:
     """See `Store.settle`."""
-    for lease, outcome, retry_in in results:
-        task = lease.task
-        tx.lock(task.id)
-        row = tx.one(_LEASED, task.run_id, task.ref, lease.token)
-        if row is None:
+    tx.lock(*[result.lease.task.id for result in results])
+    leases = [result.lease for result in results]
+    for (_, outcome, retry_in), leased in zip(results, _leased(tx, leases), strict=True):
+        if leased is None or _retried(tx, leased, outcome, retry_in):
             continue
-        seq, run, canceled, closes = row
-        if retry_in is not None and not canceled:
-            delay = min(retry_in, LONGEST)
-            due = tx.steady + delay
-            if closes is None or due < closes:
-                tx.run(
-                    "UPDATE activities SET token = NULL, owner = NULL, attempt = attempt + 1, losses = 0,"
-                    " started = NULL, next_attempt = ?, failure = ? WHERE seq = ?",
-                    tx.now + delay,
-                    pack(failure_of(outcome)),
-                    seq,
-                )
-                lifecycle.arm(tx, run, task.ref, RETRY, due)
-                continue
-        drop(tx, run, task.ref)
-        lifecycle.post(tx, run, Mail(DONE, task.ref, outcome, task.run_id))
+        drop(tx, leased.run, leased.ref)
+        tx.later(POST, leased.run, leased.run_id, DONE, leased.ref, outcome)
+        if leased.is_free:
+            tx.later(f"{SCHEDULE} AND run = ?", tx.steady, FREE, leased.run)
+            tx.touched.topics |= TASKS
+
+
+def _retried(tx: Transaction, leased: _Leased, outcome: Json, retry_in: int | None) -> bool:
+    """Whether another attempt follows, which is noted then."""
+    if retry_in is None or leased.canceled:
+        return False
+    delay = min(retry_in, LONGEST)
+    due = tx.steady + delay
+    if leased.closes is not None and due >= leased.closes:
+        return False
+    tx.later(_RETRY, tx.now + delay, pack(failure_of(outcome)), leased.seq)
+    lifecycle.arm(tx, leased.run, leased.ref, RETRY, due)
+    return True
 
 
 def hurry(tx: Transaction, run: int) -> bool:
     """Attempt at once what waits for a retry; return False if nothing does."""
-    tx.run("DELETE FROM deadlines WHERE run = ? AND guard = ?", run, RETRY)
+    tx.later("DELETE FROM deadlines WHERE run = ? AND guard = ?", run, RETRY)
     hurried = tx.run(
         "UPDATE activities SET ready = ?, next_attempt = NULL WHERE run = ? AND next_attempt IS NOT NULL"
         " AND ready IS NULL AND token IS NULL AND aside = 0",
@@ -145,7 +177,7 @@ def hurry(tx: Transaction, run: int) -> bool:
 
 def heartbeat(tx: Transaction, lease: ActivityLease, details: Json | None) -> bool:
     """See `Store.heartbeat`."""
-    row = tx.one(_LEASED, lease.task.run_id, lease.task.ref, lease.token)
-    if row is not None and details is not None:
-        tx.run("UPDATE activities SET heartbeat = ?, beaten = ? WHERE seq = ?", details, tx.now, row[0])
-    return row is None or bool(row[2])
+    leased = _leased(tx, [lease])[0]
+    if leased is not None and details is not None:
+        tx.later("UPDATE activities SET heartbeat = ?, beaten = ? WHERE seq = ?", details, tx.now, leased.seq)
+    return leased is None or bool(leased.canceled)

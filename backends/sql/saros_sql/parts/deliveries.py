@@ -31,7 +31,7 @@ def take(tx: Transaction, limit: int) -> list[Outgoing]:
 
 def give_back(tx: Transaction, entries: Iterable[Outgoing]) -> None:
     for entry in entries:
-        tx.run(
+        tx.later(
             "UPDATE outbox SET owner = NULL WHERE mail_key = ? AND op = ? AND owner = ?",
             entry.key,
             entry.op,

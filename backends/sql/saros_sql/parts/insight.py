@@ -101,9 +101,9 @@ def queues(tx: Transaction) -> list[Queue]:
 
 def beat(tx: Transaction, worker: Worker, ns: int) -> None:
     """See `InsightStore.beat`."""
-    tx.run("DELETE FROM workers WHERE id = ? OR until <= ?", worker.id, tx.steady)
+    tx.later("DELETE FROM workers WHERE id = ? OR until <= ?", worker.id, tx.steady)
     if ns > 0:
-        tx.run(
+        tx.later(
             "INSERT INTO workers (id, owner, until, heard, told) VALUES (?, ?, ?, ?, ?)",
             worker.id,
             tx.owner,
@@ -123,9 +123,9 @@ def workers(tx: Transaction) -> list[Worker]:
 
 def pause(tx: Transaction, schedule: str, paused: Paused | None) -> None:
     """See `InsightStore.pause`."""
-    tx.run("DELETE FROM paused WHERE schedule = ?", schedule)
+    tx.later("DELETE FROM paused WHERE schedule = ?", schedule)
     if paused is not None:
-        tx.run("INSERT INTO paused (schedule, told) VALUES (?, ?)", schedule, pack(paused))
+        tx.later("INSERT INTO paused (schedule, told) VALUES (?, ?)", schedule, pack(paused))
 
 
 def paused(tx: Transaction) -> dict[str, Paused]:

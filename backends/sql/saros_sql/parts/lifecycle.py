@@ -14,7 +14,7 @@ from saros.model.execution import RUNNING, Record, Run, Watcher
 from saros.model.records import CANCEL, EXIT, pack
 from saros.model.values import Json, members
 
-from ..database.transaction import CLOSED, TASKS, Transaction
+from ..database.transaction import CLOSED, TASKS, Transaction, marks, padded
 from . import attributes, sending
 
 read_run = msgspec.json.Decoder(Run).decode
@@ -49,19 +49,27 @@ class Found(NamedTuple):
     began: int
     length: int
     problem: str | None
+    has_children: bool
+    has_watchers: bool
 
     @property
     def running(self) -> bool:
         return self.status == RUNNING
 
 
-_FOUND: Final = "SELECT run, id, run_id, pid, status, request_id, held, began, length, problem FROM runs"
+COLUMNS: Final = (
+    "run, id, run_id, pid, status, request_id, held, began, length, problem,"
+    " EXISTS (SELECT 1 FROM children WHERE children.run = runs.run) AS has_children,"
+    " EXISTS (SELECT 1 FROM watchers WHERE watchers.run = runs.run) AS has_watchers"
+)
+"""Of `Found`."""
+FOUND: Final = f"SELECT {COLUMNS} FROM runs"
 
 
 def find(tx: Transaction, id: str, run_id: str = "") -> Found | None:
     """Return a run of an execution, by default the newest, in order to change it."""
     tx.lock(id)
-    row = one_run(tx, _FOUND, id, run_id)
+    row = one_run(tx, FOUND, id, run_id)
     return None if row is None else Found._make(row)
 
 
@@ -85,7 +93,7 @@ def find_running(tx: Transaction, id: str, run_id: str = "", request: str = "") 
         if found is None or not tx.one(
             "SELECT 1 FROM requests WHERE run = ? AND request_id = ?", found.run, request
         ):
-            tx.run(
+            tx.later(
                 "INSERT INTO withdrawn (id, request_id, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                 id,
                 request,
@@ -97,7 +105,11 @@ def find_running(tx: Transaction, id: str, run_id: str = "", request: str = "") 
 
 # --- mail ---------------------------------------------------------------------------------------
 
-_POST: Final = "INSERT INTO inbox (run, run_id, op, ref, body) VALUES (?, ?, ?, ?, ?)"
+POST: Final = "INSERT INTO inbox (run, run_id, op, ref, body) VALUES (?, ?, ?, ?, ?)"
+_POST_FIRST: Final = (
+    "INSERT INTO inbox (run, run_id, op, ref, body) SELECT run, ?, ?, ?, ? FROM runs WHERE run_id = ?"
+)
+SCHEDULE: Final = "UPDATE runs SET ready = ? WHERE ready IS NULL AND fence IS NULL AND held = ?"
 _KEEP: Final = (
     "INSERT INTO inbox (run, run_id, op, ref, body) "
     "SELECT ?, run_id, op, ref, body FROM inbox WHERE run = ? AND run_id = '' ORDER BY seq"
@@ -107,29 +119,27 @@ _KEEP: Final = (
 
 def post(tx: Transaction, run: int, mail: Mail) -> None:
     """Add mail to the inbox of a running run."""
-    tx.run(_POST, run, mail.run_id, mail.op, mail.ref, mail.body)
+    tx.later(POST, run, mail.run_id, mail.op, mail.ref, mail.body)
     if mail.op == CANCEL and tx.run(
         "UPDATE runs SET held = ? WHERE run = ? AND held = ?", FREE, run, STARTING
     ):
-        tx.run("DELETE FROM deadlines WHERE run = ? AND guard = ?", run, WAKE)
+        tx.later("DELETE FROM deadlines WHERE run = ? AND guard = ?", run, WAKE)
     schedule(tx, run)
 
 
 def post_all(tx: Transaction, mails: Sequence[tuple[int, Mail]]) -> None:
     """Add mails to the inboxes of running runs; none of them is a request to cancel."""
-    tx.many(_POST, [(run, mail.run_id, mail.op, mail.ref, mail.body) for run, mail in mails])
-    for run in dict.fromkeys(run for run, _ in mails):
-        schedule(tx, run)
+    if not mails:
+        return
+    tx.many(POST, [(run, mail.run_id, mail.op, mail.ref, mail.body) for run, mail in mails])
+    runs = padded(list(dict.fromkeys(run for run, _ in mails)))
+    if tx.run(f"{SCHEDULE} AND run IN ({marks(runs)})", tx.steady, FREE, *runs):
+        tx.touched.topics |= TASKS
 
 
 def schedule(tx: Transaction, run: int) -> None:
     """Make a run with mail ready for a worker, unless a worker has it or it is held."""
-    if tx.run(
-        "UPDATE runs SET ready = ? WHERE run = ? AND ready IS NULL AND fence IS NULL AND held = ?",
-        tx.steady,
-        run,
-        FREE,
-    ):
+    if tx.run(f"{SCHEDULE} AND run = ?", tx.steady, FREE, run):
         tx.touched.topics |= TASKS
 
 
@@ -146,27 +156,17 @@ _ARM: Final = (
 _NO_MAIL: Final = Mail("", 0, b"")
 
 
-def arm(tx: Transaction, run: int, ref: int, guard: str, due: int, mail: Mail | None = None) -> None:
+def arm(tx: Transaction, run: int, ref: int, guard: str, due: int, mail: Mail = _NO_MAIL) -> None:
     """Set a deadline; `due` is by the database's steady clock."""
-    arm_all(tx, [(due, run, ref, guard, _NO_MAIL if mail is None else mail)])
-
-
-def arm_all(tx: Transaction, deadlines: Iterable[tuple[int, int, int, str, Mail]]) -> None:
-    """Set deadlines: `due`, run, ref, guard and mail of each."""
-    rows = [
-        (due, run, ref, guard, mail.run_id, mail.op, mail.ref, mail.body)
-        for due, run, ref, guard, mail in deadlines
-    ]
-    tx.many(_ARM, rows)
-    for due, *_ in rows:
-        tx.touched.alarm(due)
+    tx.later(_ARM, due, run, ref, guard, mail.run_id, mail.op, mail.ref, mail.body)
+    tx.touched.alarm(due)
 
 
 # --- begin --------------------------------------------------------------------------------------
 
 _CREATE: Final = (
     "INSERT INTO runs (id, run_id, pid, type, task_queue, status, start_time, began, request_id, held, ready,"
-    " next_try, facts, search, memo) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING run"
+    " next_try, facts, search, memo) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -181,35 +181,27 @@ def create(tx: Transaction, new: NewRun, old: Found | None = None, watcher: Watc
     held = STARTING if new.delay > 0 and all(mail.op != CANCEL for mail in new.mails) else FREE
     search = members(options.search_attributes) if options.search_attributes else {}
     memo = members(options.memo) if options.memo else {}
-    row = tx.one(
-        _CREATE,
-        run.id,
-        run.run_id,
-        str(run.pid),
-        run.type,
-        run.task_queue,
-        RUNNING,
-        run.start_time,
-        began,
-        run.request_id,
-        held,
-        tx.steady if held == FREE else None,
-        None if held == FREE else tx.now + delay,
-        pack(run),
-        pack(search) if search else None,
-        pack(memo) if memo else None,
-    )
+    facts = (run.id, run.run_id, str(run.pid), run.type, run.task_queue, RUNNING, run.start_time, began)
+    state = (run.request_id, held, None if held else tx.steady, tx.now + delay if held else None)
+    values = (*facts, *state, pack(run), pack(search) if search else None, pack(memo) if memo else None)
+    if not (held or search or watcher or old or new.limits):
+        tx.later(_CREATE, *values)
+        for mail in new.mails:
+            tx.later(_POST_FIRST, mail.run_id, mail.op, mail.ref, mail.body, run.run_id)
+        tx.touched.topics |= TASKS
+        return
+    row = tx.one(f"{_CREATE} RETURNING run", *values)
     assert row is not None
     number: int = row[0]
-    tx.many(_POST, [(number, mail.run_id, mail.op, mail.ref, mail.body) for mail in new.mails])
+    tx.many(POST, [(number, mail.run_id, mail.op, mail.ref, mail.body) for mail in new.mails])
     if search:
         attributes.index(tx, number, search)
     if watcher is not None:
         watch(tx, number, watcher)
     if old is not None:
-        tx.run("UPDATE watchers SET run = ? WHERE run = ?", number, old.run)
-        tx.run("UPDATE requests SET run = ? WHERE run = ?", number, old.run)
-        tx.run(_KEEP, number, old.run)
+        tx.later("UPDATE watchers SET run = ? WHERE run = ?", number, old.run)
+        tx.later("UPDATE requests SET run = ? WHERE run = ?", number, old.run)
+        tx.later(_KEEP, number, old.run)
     if held:
         arm(tx, number, 0, WAKE, tx.steady + delay)
     else:
@@ -222,8 +214,8 @@ def create(tx: Transaction, new: NewRun, old: Found | None = None, watcher: Watc
 def watch(tx: Transaction, run: int, watcher: Watcher) -> None:
     """Add a watcher of the end; one with ref 0 replaces the earlier one of the same pid."""
     if not watcher.ref:
-        tx.run("DELETE FROM watchers WHERE run = ? AND pid = ? AND ref = 0", run, watcher.pid)
-    tx.run(
+        tx.later("DELETE FROM watchers WHERE run = ? AND pid = ? AND ref = 0", run, watcher.pid)
+    tx.later(
         "INSERT INTO watchers (run, pid, ref, watcher) VALUES (?, ?, ?, ?)",
         run,
         watcher.pid,
@@ -235,63 +227,64 @@ def watch(tx: Transaction, run: int, watcher: Watcher) -> None:
 # --- end ----------------------------------------------------------------------------------------
 
 
-def append(tx: Transaction, run: int, start: int, records: Iterable[Record]) -> None:
-    tx.many(
-        "INSERT INTO records (run, number, op, ref, time, body) VALUES (?, ?, ?, ?, ?, ?)",
-        [
-            (run, number, record.op, record.ref, record.time, record.body)
-            for number, record in enumerate(records, start)
-        ],
-    )
+_APPEND: Final = "INSERT INTO records (run, number, op, ref, time, body) VALUES (?, ?, ?, ?, ?, ?)"
+
+
+def append(tx: Transaction, found: Found, records: Iterable[Record]) -> None:
+    for number, record in enumerate(records, found.length):
+        tx.later(_APPEND, found.run, number, record.op, record.ref, record.time, record.body)
 
 
 def end(
     tx: Transaction, found: Found, status: str, op: str, outcome: Json, then: NewRun | None = None
 ) -> None:
     """Close a run from outside, with a record that no program wrote."""
-    record = Record(op, 0, outcome, tx.now)
-    append(tx, found.run, found.length, [record])
-    tx.run("UPDATE runs SET length = length + 1, size = size + ? WHERE run = ?", record.size, found.run)
-    close(tx, found, Close(status, outcome, then))
+    close(tx, found, Close(status, outcome, then), [Record(op, 0, outcome, tx.now)])
 
 
-def close(tx: Transaction, found: Found, close: Close) -> None:
+_CLOSE: Final = (
+    "UPDATE runs SET status = ?, close_time = ?, closed = ?, next_run_id = ?, length = length + ?, size = size + ?,"
+    " fence = NULL, owner = NULL, ready = NULL, held = 0, failures = 0, hangs = 0, losses = 0, problem = NULL"
+    " WHERE run = ?"
+)
+
+
+def close(tx: Transaction, found: Found, close: Close, records: Sequence[Record]) -> None:
+    """Close a run with its last records."""
     run = found.run
     following = close.next.run.run_id if close.next is not None else ""
-    tx.run(
-        "UPDATE runs SET status = ?, close_time = ?, closed = ?, next_run_id = ?, fence = NULL, owner = NULL,"
-        " ready = NULL, held = 0, problem = NULL WHERE run = ?",
-        close.status,
-        tx.now,
-        tx.steady,
-        following,
-        run,
-    )
+    size = sum(record.size for record in records)
+    append(tx, found, records)
+    tx.later(_CLOSE, close.status, tx.now, tx.steady, following, len(records), size, run)
     tx.touched.changed(found.run_id, CLOSED)
-    tx.run("DELETE FROM deadlines WHERE run = ?", run)
-    tx.run("DELETE FROM activities WHERE run = ?", run)
-    _part(tx, run)
+    tx.later("DELETE FROM deadlines WHERE run = ?", run)
+    tx.later("DELETE FROM activities WHERE run = ?", run)
+    if found.has_children:
+        _part(tx, run)
     if close.next is not None:
         create(tx, close.next, found)
     else:
-        tx.run("DELETE FROM names WHERE pid = ?", found.pid)
-        watchers = tx.all("SELECT watcher FROM watchers WHERE run = ? ORDER BY seq", run)
-        for number, (blob,) in enumerate(watchers):
-            watcher = msgspec.json.decode(blob, type=Watcher)
-            tell(tx, found, EXIT, close.outcome, f"end:{number}", watcher)
-        tx.run("DELETE FROM watchers WHERE run = ?", run)
-    tx.run("DELETE FROM inbox WHERE run = ?", run)
+        tx.later("DELETE FROM names WHERE pid = ?", found.pid)
+        if found.has_watchers:
+            _tell_watchers(tx, found, close.outcome)
+    tx.later("DELETE FROM inbox WHERE run = ?", run)
+
+
+def _tell_watchers(tx: Transaction, found: Found, outcome: Json) -> None:
+    watchers = tx.all("SELECT watcher FROM watchers WHERE run = ? ORDER BY seq", found.run)
+    for number, (blob,) in enumerate(watchers):
+        tell(tx, found, EXIT, outcome, f"end:{number}", msgspec.json.decode(blob, type=Watcher))
+    tx.later("DELETE FROM watchers WHERE run = ?", found.run)
 
 
 def _part(tx: Transaction, run: int) -> None:
     """End the children of a run by their parent close policies, including those that have not started yet."""
     children = tx.all("SELECT ref, id, policy FROM children WHERE run = ? ORDER BY ref", run)
-    if children:
-        row = tx.one("SELECT facts FROM runs WHERE run = ?", run)
-        assert row is not None
-        facts = read_run(row[0])
-        sending.send_out(tx, [farewell(facts, Child._make(child)) for child in children])
-        tx.run("DELETE FROM children WHERE run = ?", run)
+    row = tx.one("SELECT facts FROM runs WHERE run = ?", run)
+    assert row is not None
+    facts = read_run(row[0])
+    sending.send_out(tx, [farewell(facts, Child._make(child)) for child in children])
+    tx.later("DELETE FROM children WHERE run = ?", run)
 
 
 def tell(tx: Transaction, found: Found, op: str, body: Json, key: str, to: Watcher | None = None) -> None:

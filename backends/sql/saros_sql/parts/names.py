@@ -22,7 +22,7 @@ def lookup(tx: Transaction, name: str) -> str | None:
 
 def give(tx: Transaction, name: str, pid: str) -> None:
     """Give a name to a pid, even if another pid has it."""
-    tx.run(
+    tx.later(
         "INSERT INTO names (name, pid, owner) VALUES (?, ?, ?)"
         " ON CONFLICT (name) DO UPDATE SET pid = excluded.pid, owner = excluded.owner",
         name,
@@ -46,5 +46,5 @@ def unregister(tx: Transaction, name: str, pid: str) -> bool:
     known = lookup(tx, name)
     if known is None or (pid and known != pid):
         return False
-    tx.run("DELETE FROM names WHERE name = ?", name)
+    tx.later("DELETE FROM names WHERE name = ?", name)
     return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from saros.interfaces.history import NewRun, already_exists, withdrawn
 from saros.interfaces.signals import Mail
 from saros.model.errors import CANCELED, ErrorData
@@ -21,7 +23,7 @@ from saros.model.values import Json
 
 from ..database.transaction import ACTIVITIES, Transaction
 from . import activities, lifecycle, names
-from .lifecycle import FREE, WAKE, Found
+from .lifecycle import FOUND, FREE, WAKE, Found
 
 _REPLACED = pack(Outcome(err=ErrorData("terminated: replaced by a new start", CANCELED, False)))
 
@@ -30,10 +32,10 @@ def start(tx: Transaction, new: NewRun, request: StartRequest) -> Started:
     """See `Store.start`."""
     if request.name:
         tx.lock(request.name)
-    old = lifecycle.find(tx, request.id)
+    old, has_withdrawn = _newest(tx, request)
     if old is not None and request.request_id and old.request_id == request.request_id:
         return Started(request.id, old.run_id, old.pid, True)
-    if tx.one("SELECT 1 FROM withdrawn WHERE id = ? AND request_id = ?", request.id, request.request_id):
+    if has_withdrawn:
         raise withdrawn(request.id)
     if old is not None and _joins(tx, old, request):
         return Started(request.id, old.run_id, old.pid, False)
@@ -42,6 +44,21 @@ def start(tx: Transaction, new: NewRun, request: StartRequest) -> Started:
     if request.name:
         names.give(tx, request.name, pid)
     return Started(request.id, new.run.run_id, pid, True)
+
+
+_NEWEST: Final = (
+    "SELECT (SELECT 1 FROM withdrawn WHERE withdrawn.id = ? AND withdrawn.request_id = ?), newest.* FROM"
+    f" (SELECT 1 AS one) AS one LEFT JOIN ({FOUND} WHERE runs.id = ? ORDER BY runs.run DESC LIMIT 1) AS newest"
+    " ON 1 = 1"
+)
+
+
+def _newest(tx: Transaction, request: StartRequest) -> tuple[Found | None, bool]:
+    """The newest run of an execution that is to start, and whether the start was withdrawn."""
+    tx.lock(request.id)
+    row = tx.one(_NEWEST, request.id, request.request_id, request.id)
+    assert row is not None
+    return (None if row[1] is None else Found._make(row[1:])), row[0] is not None
 
 
 def _joins(tx: Transaction, old: Found, request: StartRequest) -> bool:
@@ -60,7 +77,7 @@ def _joins(tx: Transaction, old: Found, request: StartRequest) -> bool:
         lifecycle.end(tx, old, TERMINATED, TERMINATE, _REPLACED)
         return False
     if request.request_id:
-        tx.run(
+        tx.later(
             "INSERT INTO requests (run, request_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
             old.run,
             request.request_id,
@@ -118,8 +135,8 @@ def release(tx: Transaction, id: str) -> bool:
     hurried = activities.hurry(tx, run)
     if found.problem is None:
         return hurried
-    tx.run("DELETE FROM deadlines WHERE run = ? AND guard = ?", run, WAKE)
-    tx.run("UPDATE runs SET held = ?, problem = NULL, losses = 0, hangs = 0 WHERE run = ?", FREE, run)
+    tx.later("DELETE FROM deadlines WHERE run = ? AND guard = ?", run, WAKE)
+    tx.later("UPDATE runs SET held = ?, problem = NULL, losses = 0, hangs = 0 WHERE run = ?", FREE, run)
     lifecycle.schedule_mail(tx, run)
     if tx.run(
         "UPDATE activities SET aside = 0, losses = 0, ready = ? WHERE run = ? AND aside = 1", tx.steady, run
@@ -138,4 +155,4 @@ def watch(tx: Transaction, id: str, watcher: Watcher) -> bool:
 def unwatch(tx: Transaction, id: str, pid: str) -> None:
     found = lifecycle.find(tx, id)
     if found is not None:
-        tx.run("DELETE FROM watchers WHERE run = ? AND pid = ? AND ref = 0", found.run, pid)
+        tx.later("DELETE FROM watchers WHERE run = ? AND pid = ? AND ref = 0", found.run, pid)

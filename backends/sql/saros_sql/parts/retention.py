@@ -23,13 +23,13 @@ def trim(tx: Transaction, retention: int) -> int:
     done = [row for row in rows if row[1] in free]
     for run, id in done:
         for table in ("records", "attributes", "requests", "runs"):
-            tx.run(f"DELETE FROM {table} WHERE run = ?", run)
+            tx.later(f"DELETE FROM {table} WHERE run = ?", run)
         if tx.one("SELECT 1 FROM runs WHERE id = ? LIMIT 1", id) is None:
-            tx.run("DELETE FROM mail_keys WHERE id = ?", id)
-            tx.run("DELETE FROM withdrawn WHERE id = ?", id)
+            tx.later("DELETE FROM mail_keys WHERE id = ?", id)
+            tx.later("DELETE FROM withdrawn WHERE id = ?", id)
     return len(done)
 
 
 def trim_keys(tx: Transaction) -> None:
     for table in ("mail_keys", "withdrawn"):
-        tx.run(f"DELETE FROM {table} WHERE at < ?", tx.steady - KEYS_NS)
+        tx.later(f"DELETE FROM {table} WHERE at < ?", tx.steady - KEYS_NS)

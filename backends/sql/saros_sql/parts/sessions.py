@@ -23,7 +23,7 @@ def renew(tx: Transaction, lease: int, boot: str) -> bool:
     until = tx.steady + lease
     if tx.run("UPDATE sessions SET until = ? WHERE owner = ?", until, tx.owner):
         return True
-    tx.run(
+    tx.later(
         "INSERT INTO sessions (owner, until, boot, worker) VALUES (?, ?, ?, ?)",
         tx.owner,
         until,
@@ -61,14 +61,14 @@ def end(tx: Transaction, owners: Sequence[str], attempts: int, *, orderly: bool 
         tx.touched.topics |= OUTBOX
         count += sent
     for table in ("names", "workers"):
-        tx.run(f"DELETE FROM {table} WHERE owner IN {some}", *owners)
+        tx.later(f"DELETE FROM {table} WHERE owner IN {some}", *owners)
     if orderly:
         for table in ("node_mail", "node_watches"):
-            tx.run(
+            tx.later(
                 f"DELETE FROM {table} WHERE node IN (SELECT node FROM nodes WHERE owner IN {some})", *owners
             )
-        tx.run(f"DELETE FROM nodes WHERE owner IN {some}", *owners)
-    tx.run(f"DELETE FROM sessions WHERE owner IN {some}", *owners)
+        tx.later(f"DELETE FROM nodes WHERE owner IN {some}", *owners)
+    tx.later(f"DELETE FROM sessions WHERE owner IN {some}", *owners)
     tx.touched.topics |= SESSIONS
     return count
 
@@ -84,7 +84,7 @@ def _runs(tx: Transaction, owners: Sequence[str], attempts: int, orderly: bool, 
     for run, losses in rows:
         losses += not orderly
         if not orderly and losses >= attempts:
-            tx.run(
+            tx.later(
                 f"UPDATE runs SET {NOTE_PARKED}, fence = NULL, owner = NULL, losses = ?, held = ?, problem = ?"
                 " WHERE run = ?",
                 tx.now,
@@ -95,7 +95,7 @@ def _runs(tx: Transaction, owners: Sequence[str], attempts: int, orderly: bool, 
                 run,
             )
         else:
-            tx.run(
+            tx.later(
                 "UPDATE runs SET fence = NULL, owner = NULL, losses = ?, held = ?, ready = ? WHERE run = ?",
                 losses,
                 FREE,
@@ -113,7 +113,7 @@ def _activities(tx: Transaction, owners: Sequence[str], attempts: int, orderly: 
     for seq, run, losses in rows:
         losses += not orderly
         aside = not orderly and losses >= attempts
-        tx.run(
+        tx.later(
             "UPDATE activities SET token = NULL, owner = NULL, started = NULL, losses = ?,"
             " attempt = attempt + ?, aside = ?, ready = ? WHERE seq = ?",
             losses,
@@ -124,7 +124,7 @@ def _activities(tx: Transaction, owners: Sequence[str], attempts: int, orderly: 
         )
         if aside:
             why = set_aside(tx, run)
-            tx.run(f"UPDATE runs SET {NOTE_PARKED}, problem = ? WHERE run = ?", tx.now, None, why, run)
+            tx.later(f"UPDATE runs SET {NOTE_PARKED}, problem = ? WHERE run = ?", tx.now, None, why, run)
         tx.touched.topics |= ACTIVITIES
     return len(rows)
 
@@ -141,7 +141,7 @@ _LIVES: Final = "SELECT 1 FROM nodes JOIN sessions ON sessions.owner = nodes.own
 
 
 def join_node(tx: Transaction, node: str) -> None:
-    tx.run(
+    tx.later(
         "INSERT INTO nodes (node, owner) VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET owner = excluded.owner",
         node,
         tx.owner,
@@ -151,7 +151,7 @@ def join_node(tx: Transaction, node: str) -> None:
 def send_node(tx: Transaction, node: str, mail: bytes) -> bool:
     if tx.one(_LIVES, node) is None:
         return False
-    tx.run("INSERT INTO node_mail (node, mail) VALUES (?, ?)", node, mail)
+    tx.later("INSERT INTO node_mail (node, mail) VALUES (?, ?)", node, mail)
     tx.touched.topics |= NODES
     return True
 
@@ -163,12 +163,12 @@ def node_mail(tx: Transaction, node: str, limit: int) -> list[bytes]:
         numbers = [
             seq for seq, _ in rows
         ]  # not all before the last: another sender's may have been added just now
-        tx.run(f"DELETE FROM node_mail WHERE seq IN ({marks(numbers)})", *numbers)
+        tx.later(f"DELETE FROM node_mail WHERE seq IN ({marks(numbers)})", *numbers)
     return [mail for _seq, mail in rows]
 
 
 def watch_node(tx: Transaction, node: str, pid: str, watcher: bytes) -> None:
-    tx.run(
+    tx.later(
         "INSERT INTO node_watches (node, pid, watcher) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         node,
         pid,
@@ -177,7 +177,7 @@ def watch_node(tx: Transaction, node: str, pid: str, watcher: bytes) -> None:
 
 
 def unwatch_node(tx: Transaction, node: str, pid: str, watcher: bytes) -> None:
-    tx.run("DELETE FROM node_watches WHERE node = ? AND pid = ? AND watcher = ?", node, pid, watcher)
+    tx.later("DELETE FROM node_watches WHERE node = ? AND pid = ? AND watcher = ?", node, pid, watcher)
 
 
 def lost_nodes(tx: Transaction) -> list[str]:
@@ -194,4 +194,4 @@ def watches(tx: Transaction, node: str) -> list[tuple[str, bytes]]:
 
 def forget_node(tx: Transaction, node: str) -> None:
     for table in ("node_mail", "node_watches", "nodes"):
-        tx.run(f"DELETE FROM {table} WHERE node = ?", node)
+        tx.later(f"DELETE FROM {table} WHERE node = ?", node)

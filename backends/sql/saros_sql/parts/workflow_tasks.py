@@ -8,17 +8,17 @@ from typing import Any, Final
 from saros.interfaces.history import WorkflowTask
 from saros.interfaces.signals import Mail
 from saros.interfaces.store import CONFLICT, FENCED, OK, Commit
-from saros.interfaces.timers import TO_CLOSE, Deadline
+from saros.interfaces.timers import TO_CLOSE
 from saros.model.clock import LONGEST
 from saros.model.execution import RUNNING
 from saros.model.records import pack
 from saros.model.search import upserted
 from saros.model.timing import SECOND
 
-from ..database.transaction import ACTIVITIES, TASKS, Transaction, marks, oldest
+from ..database.transaction import ACTIVITIES, TASKS, Transaction, oldest
 from ..size_limits import too_large
 from . import activities, attributes, lifecycle, sending, sessions
-from .lifecycle import FREE, NOTE_PARKED, PARKED, WAKE, Found, read_raws, read_run
+from .lifecycle import COLUMNS, FREE, NOTE_PARKED, PARKED, WAKE, Found, read_raws, read_run
 
 REFUSED_NS: Final = 60 * SECOND
 """How long a task is parked when its commit is too large."""
@@ -26,32 +26,34 @@ MAILS: Final = 500
 """The most mail in one task: what the task records must fit into a commit."""
 
 
+_READY: Final = "run, id, facts, length, failures, hangs"
+_READY_ONE: Final = f"SELECT {_READY} FROM runs WHERE run = ? AND ready IS NOT NULL"
+_INBOX: Final = f"SELECT seq, op, ref, body, run_id FROM inbox WHERE run = ? ORDER BY seq LIMIT {MAILS}"
+_LEASE: Final = "UPDATE runs SET ready = NULL, fence = ?, owner = ?, since = ? WHERE run = ?"
+_UNLEASE: Final = "UPDATE runs SET fence = NULL, owner = NULL WHERE run = ?"
+
+
 def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[WorkflowTask]:
     """Lease runs that have mail, those that wait longest first."""
-    candidates = oldest(tx, "run, id", "runs", "run", queues, limit)
-    free = tx.claim([id for _, id in candidates], TASKS)
-    numbers = [run for run, id in candidates if id in free]
-    if not numbers:
-        return []
-    rows = tx.all(
-        "SELECT run, facts, length, failures, hangs FROM runs"
-        f" WHERE run IN ({marks(numbers)}) AND ready IS NOT NULL ORDER BY ready, run",
-        *numbers,
-    )
+    rows = oldest(tx, _READY, "runs", "run", queues, limit)
+    ids = [row[1] for row in rows]
+    if not tx.holds(ids):
+        free = tx.claim(ids, TASKS)
+        rows = [row for row in rows if row[1] in free]
+        again = tx.each(_READY_ONE, [row[0] for row in rows])
+        rows = [row for found in again for row in found]
+    numbers = [row[0] for row in rows]
+    fences = [tx.token() for _ in rows]
+    for run, fence in zip(numbers, fences, strict=True):
+        tx.later(_LEASE, fence, tx.owner, tx.now, run)
     tasks: list[WorkflowTask] = []
-    leased: list[tuple[Any, ...]] = []
-    for run, facts, length, failures, hangs in rows:
-        mails = [
-            Mail(op, ref, body, run_id)
-            for op, ref, body, run_id in tx.all(
-                "SELECT op, ref, body, run_id FROM inbox WHERE run = ? ORDER BY seq LIMIT ?", run, MAILS
-            )
-        ]
-        fence = tx.token() if mails else None
-        leased.append((fence, tx.owner if fence else None, tx.now, run))
-        if fence:
+    inboxes = tx.each(_INBOX, numbers)
+    for (run, _, facts, length, failures, hangs), fence, inbox in zip(rows, fences, inboxes, strict=True):
+        if inbox:
+            mails = [Mail(*mail) for _seq, *mail in inbox]
             tasks.append(WorkflowTask(read_run(facts), fence, length, mails, tx.now, failures, hangs))
-    tx.many("UPDATE runs SET ready = NULL, fence = ?, owner = ?, since = ? WHERE run = ?", leased)
+        else:
+            tx.later(_UNLEASE, run)
     return tasks
 
 
@@ -61,7 +63,7 @@ def give_back(tx: Transaction, tasks: Iterable[WorkflowTask]) -> None:
         tx.lock(task.run.id)
         row = tx.one("SELECT run FROM runs WHERE run_id = ? AND fence = ?", task.run.run_id, task.fence)
         if row is not None:
-            tx.run("UPDATE runs SET fence = NULL, owner = NULL WHERE run = ?", row[0])
+            tx.later(_UNLEASE, row[0])
             lifecycle.schedule(tx, row[0])
 
 
@@ -76,7 +78,7 @@ def _park(tx: Transaction, run_id: str, fence: str, problem: str, delay: int, hu
     if row is None:
         return
     delay = min(delay, LONGEST)
-    tx.run(
+    tx.later(
         f"UPDATE runs SET {NOTE_PARKED}, fence = NULL, owner = NULL, held = ?, problem = ?, losses = 0,"
         " failures = failures + 1, hangs = hangs + ? WHERE run = ?",
         tx.now,
@@ -93,77 +95,82 @@ def _park(tx: Transaction, run_id: str, fence: str, problem: str, delay: int, hu
 # --- commits ------------------------------------------------------------------------------------
 
 _OWN: Final = (
-    "SELECT run, id, run_id, pid, status, request_id, held, began, length, problem, fence, search, memo"
+    f"SELECT {COLUMNS}, fence, search, memo,"
+    f" (SELECT count(*) FROM (SELECT 1 FROM inbox WHERE inbox.run = runs.run LIMIT {MAILS + 1}) AS mails)"
     " FROM runs WHERE run_id = ?"
 )
+_COMMIT: Final = (
+    "UPDATE runs SET fence = NULL, owner = NULL, failures = 0, hangs = 0, losses = 0, problem = ?, held = ?,"
+    " length = ?, size = size + ?, ready = ? WHERE run = ?"
+)
+_CONSUME: Final = "DELETE FROM inbox WHERE seq IN (SELECT seq FROM inbox WHERE run = ? ORDER BY seq LIMIT ?)"
 
 
-def commit(tx: Transaction, commit: Commit, most: int) -> str:
-    """Apply a commit; OK, FENCED or CONFLICT.
+def commit(tx: Transaction, commits: Sequence[Commit], most: int) -> list[str]:
+    """Apply commits of different runs; OK, FENCED or CONFLICT for each.
 
     :param most: the largest value, in bytes. A commit that is too large is not applied, and its task is parked.
     """
-    tx.lock(commit.run.id)
+    ids = [commit.run.id for commit in commits]
+    tx.lock(*ids)
+    rows = tx.each(_OWN, [commit.run.run_id for commit in commits])
+    return [
+        _commit(tx, commit, own[0] if own else None, most) for commit, own in zip(commits, rows, strict=True)
+    ]
+
+
+def _commit(tx: Transaction, commit: Commit, row: tuple[Any, ...] | None, most: int) -> str:
     why = too_large(commit, most)
     if why is not None:
         _park(tx, commit.run.run_id, commit.fence, why, REFUSED_NS, False)
         return FENCED
-    row = tx.one(_OWN, commit.run.run_id)
     if row is None:
         return FENCED
-    *own, fence, search, memo = row
+    *own, fence, search, memo, mails = row
     found = Found._make(own)
     if found.status != RUNNING or fence != commit.fence:
         return FENCED
-    run = found.run
+    run, close = found.run, commit.close
     if found.length != commit.expected:
-        tx.run("UPDATE runs SET fence = NULL, owner = NULL WHERE run = ?", run)
+        tx.later(_UNLEASE, run)
         lifecycle.schedule_mail(tx, run)
         return CONFLICT
-    if commit.consumed:
-        tx.run(
-            "DELETE FROM inbox WHERE seq IN (SELECT seq FROM inbox WHERE run = ? ORDER BY seq LIMIT ?)",
-            run,
-            commit.consumed,
-        )
-    lifecycle.append(tx, run, found.length, commit.records)
-    _apply_activities(tx, run, commit)
+    if commit.consumed and (close is None or close.next is not None):
+        tx.later(_CONSUME, run, commit.consumed)
     _apply_children(tx, run, commit)
     _upsert(tx, run, commit, search, memo)
-    _arm(tx, run, commit.deadlines)
-    length = found.length + len(commit.records)
+    if close is not None:
+        found = found._replace(has_children=found.has_children or bool(commit.children))
+        lifecycle.close(tx, found, close, commit.records)
+        return OK
+    has_ended = _apply_activities(tx, run, commit)
+    lifecycle.append(tx, found, commit.records)
+    length, size = found.length + len(commit.records), sum(record.size for record in commit.records)
     # An activity that is set aside remains a problem after this commit.
     problem = None if found.problem is None else sessions.set_aside(tx, run)
-    waits = tx.one("SELECT 1 FROM inbox WHERE run = ? LIMIT 1", run) if commit.close is None else None
-    tx.run(
-        "UPDATE runs SET fence = NULL, owner = NULL, failures = 0, hangs = 0, losses = 0, problem = ?, held = ?,"
-        " length = ?, size = size + ?, ready = ? WHERE run = ?",
-        problem,
-        FREE,
-        length,
-        sum(record.size for record in commit.records),
-        tx.steady if waits else None,
-        run,
-    )
+    waits = has_ended or mails > commit.consumed
+    tx.later(_COMMIT, problem, FREE, length, size, tx.steady if waits else None, run)
     if waits:
         tx.touched.topics |= TASKS
     tx.touched.changed(found.run_id, length)
-    if commit.close is not None:
-        lifecycle.close(tx, found, commit.close)
     return OK
 
 
-def _apply_activities(tx: Transaction, run: int, commit: Commit) -> None:
+def _apply_activities(tx: Transaction, run: int, commit: Commit) -> bool:
+    """Apply a commit to activities and deadlines; return whether that has ended an activity, which gives mail."""
     tx.many("DELETE FROM deadlines WHERE run = ? AND ref = ?", [(run, ref) for ref in commit.cleared])
     for ref in commit.canceled:
         activities.drop(tx, run, ref)
+    armed = [(each, tx.steady + min(each.delay, LONGEST)) for each in commit.deadlines]
+    closes = {each.ref: due for each, due in armed if each.guard == TO_CLOSE}
+    activities.insert(tx, run, commit.activities, closes)
+    activities.insert_leased(tx, run, commit.leased, closes)
     if commit.activities:
-        activities.insert(tx, run, commit.activities)
         tx.touched.topics |= ACTIVITIES
-    if commit.leased:
-        activities.insert_leased(tx, run, commit.leased)
-    for ref in commit.asked:
-        activities.ask(tx, run, ref, commit.run.run_id)
+    has_ended = [activities.ask(tx, run, ref, commit.run.run_id) for ref in commit.asked]
+    for each, due in armed:
+        lifecycle.arm(tx, run, each.ref, each.guard, due, each.mail)
+    return any(has_ended)
 
 
 def _apply_children(tx: Transaction, run: int, commit: Commit) -> None:
@@ -180,19 +187,10 @@ def _apply_children(tx: Transaction, run: int, commit: Commit) -> None:
 def _upsert(tx: Transaction, run: int, commit: Commit, search: bytes | None, memo: bytes | None) -> None:
     if commit.search:
         merged = upserted(read_raws(search or b"{}"), commit.search)
-        tx.run("UPDATE runs SET search = ? WHERE run = ?", pack(merged), run)
+        tx.later("UPDATE runs SET search = ? WHERE run = ?", pack(merged), run)
         for name in commit.search:
-            tx.run("DELETE FROM attributes WHERE run = ? AND name = ?", run, name)
+            tx.later("DELETE FROM attributes WHERE run = ? AND name = ?", run, name)
         attributes.index(tx, run, {name: merged[name] for name in commit.search if name in merged})
     if commit.memo:
         merged = upserted(read_raws(memo or b"{}"), commit.memo)
-        tx.run("UPDATE runs SET memo = ? WHERE run = ?", pack(merged), run)
-
-
-def _arm(tx: Transaction, run: int, deadlines: Iterable[Deadline]) -> None:
-    armed = [
-        (tx.steady + min(each.delay, LONGEST), run, each.ref, each.guard, each.mail) for each in deadlines
-    ]
-    closing = [(due, run, ref) for due, _, ref, guard, _ in armed if guard == TO_CLOSE]
-    tx.many("UPDATE activities SET closes = ? WHERE run = ? AND ref = ?", closing)
-    lifecycle.arm_all(tx, armed)
+        tx.later("UPDATE runs SET memo = ? WHERE run = ?", pack(merged), run)

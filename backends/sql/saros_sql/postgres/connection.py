@@ -5,21 +5,22 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 import psycopg
 
-from saros.model.clock import steady_ns
 from saros.model.errors import Error
 
 from ..database.connection import Refused, Unsure
 from ..database.operations import Operation
-from ..database.transaction import EVERYTHING, Touched
+from ..database.transaction import EVERYTHING, LEFT, Touched, Transaction
 from ..options import Options
 from .clock import Pace, ServerClock, stood_still
 from .driver import Raw, connect, explain, is_lost, may_connect
 from .opening import check_schema
-from .transaction import PostgresTransaction, key
+from .pipeline import FORGOTTEN, Pipeline, Reply
+from .transaction import LOCK, PostgresTransaction, key
 
 SHORTEST_S: Final = 0.01
 LONGEST_S: Final = 0.5
@@ -29,11 +30,30 @@ LOOKS: Final = 5
 TIMES: Final = (
     "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, ahead, steady, {xid} FROM clock"
 )
-READ: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {TIMES.format(xid=chr(39) * 2)}"
-WRITE: Final = (
-    "BEGIN; SELECT pg_advisory_xact_lock(k) FROM unnest('{{{keys}}}'::bigint[]) AS k; "
-    + TIMES.format(xid="pg_current_xact_id()::text")
-)
+TIMES_OF_READ: Final = TIMES.format(xid="''")
+TIMES_OF_WRITE: Final = TIMES.format(xid="pg_current_xact_id()::text")
+READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+@cache
+def _left(topics: int) -> str:
+    """A query for those of the topics that have something left to take."""
+    known = [
+        f"CASE WHEN EXISTS ({sql}) THEN {topic} ELSE 0 END" for topic, sql in LEFT.items() if topic & topics
+    ]
+    rest = topics & ~sum(LEFT)
+    return f"SELECT {' + '.join([*known, str(rest)])}"
+
+
+class _Stepped(Exception):
+    """The server's clock was set by this step, in nanoseconds; by zero, when this process is wrong.
+
+    :ivar ahead: the distance that the database keeps.
+    """
+
+    def __init__(self, ahead: int, step: int) -> None:
+        super().__init__("the server's clock was set")
+        self.ahead, self.step = ahead, step
 
 
 class _Partly(Exception):
@@ -47,10 +67,11 @@ class PostgresConnection:
     :param reads: it only reads.
     """
 
-    failures: tuple[type[Exception], ...] = (psycopg.Error,)
+    failures: tuple[type[Exception], ...] = (psycopg.Error, _Stepped)
 
     def __init__(self, raw: Raw, options: Options, owner: str, clock: ServerClock, reads: bool) -> None:
         self._raw: Raw | None = raw
+        self._pipeline = Pipeline(raw)
         self._options = options
         self._owner = owner
         self._clock = clock
@@ -68,21 +89,28 @@ class PostgresConnection:
         ids = {id for operation in operations for id in operation.ids}
         keys = sorted({key(self._options.schema, "lock", id) for id in ids})
         self._light = all(each.light or each.topic for each in operations)
-        until = time.monotonic() + self._options.busy / 1e9
         try:
-            while True:
-                raw = self._connected(until)
-                try:
-                    if (transaction := self._begun(raw, keys)) is not None:
-                        return transaction
-                except psycopg.Error as exc:
-                    self._end(exc)
-                    if not is_lost(exc):
-                        raise
+            self._connected(time.monotonic() + self._options.busy / 1e9)
+            pipeline = self._pipeline
+            begun = None if all(each.bare for each in operations) else self._begun(pipeline, keys)
         except psycopg.Error as exc:
+            self._end(exc)
             raise Refused(self.explain(exc)) from exc
         except Error as exc:
             raise Refused(exc) from exc
+        schema, owner = self._options.schema, self._owner
+        self._transaction = transaction = PostgresTransaction(pipeline, schema, owner, begun, self._arrived)
+        transaction.hold(keys)
+        return transaction
+
+    def _begun(self, pipeline: Pipeline, keys: list[int]) -> Reply:
+        if self._reads:
+            pipeline.send(READ)
+            return pipeline.send(TIMES_OF_READ)
+        pipeline.send("BEGIN")
+        if keys:
+            pipeline.send(LOCK, [keys])
+        return pipeline.send(TIMES_OF_WRITE)
 
     def _connected(self, until: float) -> Raw:
         """The connection; a new one, if it was lost.
@@ -93,6 +121,7 @@ class PostgresConnection:
         while self._raw is None:
             try:
                 self._raw = connect(self._options, lambda raw: check_schema(raw, self._options))
+                self._pipeline = Pipeline(self._raw)
             except psycopg.Error as exc:
                 if not may_connect(exc) or time.monotonic() > until:
                     raise
@@ -100,28 +129,15 @@ class PostgresConnection:
                 wait = min(wait * 2, LONGEST_S)
         return self._raw
 
-    def _begun(self, raw: Raw, keys: list[int]) -> PostgresTransaction | None:
-        """A transaction; None when the server's clock was set, which has been mended."""
-        transaction = PostgresTransaction(raw.cursor(binary=True), self._options.schema, self._owner)
-        transaction.hold(keys)
-        sent = steady_ns()
-        found = raw.execute(READ if self._reads else WRITE.format(keys=",".join(map(str, keys))))
-        while found.nextset():
-            pass
-        row = found.fetchone()
-        assert row is not None
-        micros, ahead, seen, transaction.xid = row
-        transaction.now = micros * 1_000
-        transaction.steady = transaction.now + ahead
-        if not self._reads and (step := self._pace.step(transaction.steady, ahead, sent)):
-            raw.execute("ROLLBACK")
-            self._pace.forget()
-            if not stood_still(step, transaction.steady, seen):
-                raw.execute("UPDATE clock SET ahead = %s WHERE ahead = %s", (ahead - step, ahead))
-            return None
-        self._clock.heard(transaction.now, None if self._reads else transaction.steady, sent)
-        self._transaction = transaction
-        return transaction
+    def _arrived(self, transaction: PostgresTransaction, begun: Reply, sent: int) -> None:
+        """:raises _Stepped: the server's clock was set."""
+        micros, ahead, seen, xid = begun.rows[0]
+        now = micros * 1_000
+        steady = now + ahead
+        if not self._reads and (step := self._pace.step(steady, ahead, sent)):
+            raise _Stepped(ahead, 0 if stood_still(step, steady, seen) else step)
+        self._clock.heard(now, None if self._reads else steady, sent)
+        transaction.show(now, steady, xid)
 
     # --- within it --------------------------------------------------------------------------
 
@@ -139,21 +155,31 @@ class PostgresConnection:
 
     # --- end --------------------------------------------------------------------------------
 
-    def commit(self) -> None:
-        raw, transaction = self._raw, self._transaction
+    def commit(self, transaction: Transaction) -> None:
+        raw, mine = self._raw, self._transaction
         assert raw is not None
-        assert transaction is not None
+        assert mine is transaction
+        if mine.is_bare:
+            mine.wait()
+            self._transaction = None
+            return
+        mine.arrive()  # without its number, nobody could be asked whether it has happened
         self._transaction = None
-        light = self._light and not transaction.lasting
+        left = self._pipeline.send(_left(mine.doubtful)) if mine.doubtful else None
+        if self._light and not mine.lasting:
+            self._pipeline.send("SET LOCAL synchronous_commit = off")
+        self._pipeline.send("COMMIT", prepare=False)
         try:
-            raw.execute("SET LOCAL synchronous_commit = off; COMMIT" if light else "COMMIT")
+            mine.wait()
+            if left is not None:
+                mine.touched.topics = left.rows[0][0]
         except psycopg.Error as exc:
-            if not is_lost(exc) or not transaction.writes:
+            if not is_lost(exc) or not mine.writes:
                 raise
             self._end(exc)
-            happened = self._find_out(transaction.xid)
+            happened = self._find_out(mine.xid)
             if happened is None:
-                raise Unsure(self.explain(exc), transaction.xid) from exc
+                raise Unsure(self.explain(exc), mine.xid) from exc
             if not happened:
                 raise
 
@@ -182,22 +208,40 @@ class PostgresConnection:
 
     def rollback(self) -> None:
         self._transaction = None
+        self._pipeline.reset()
         if self._raw is not None and self._raw.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
             try:
-                self._raw.execute("ROLLBACK")
+                self._pipeline.send("ROLLBACK", prepare=False)  # psycopg would forget what is prepared
+                self._pipeline.wait()
             except psycopg.Error:
                 self._close()
 
     def passes(self, failure: Exception, begun: float) -> bool:
         if isinstance(failure, _Partly):
             return False
-        again = is_lost(failure) or getattr(failure, "sqlstate", None) in ("40001", "40P01")
+        if isinstance(failure, _Stepped):
+            return self._mended(failure)
+        again = is_lost(failure) or getattr(failure, "sqlstate", None) in ("40001", "40P01", FORGOTTEN)
         if is_lost(failure):
             self._close()
         if again and time.monotonic() - begun < self._options.busy / 1e9:
             time.sleep(SHORTEST_S * random.random())
             return True
         return False
+
+    def _mended(self, stepped: _Stepped) -> bool:
+        """Take a step of the server's clock into account; return False if that fails."""
+        self._pace.forget()
+        if stepped.step and self._raw is not None:
+            try:
+                self._raw.execute(
+                    "UPDATE clock SET ahead = %s WHERE ahead = %s",
+                    (stepped.ahead - stepped.step, stepped.ahead),
+                )
+            except psycopg.Error as exc:
+                self._end(exc)
+                return is_lost(exc)
+        return True
 
     def _end(self, failure: BaseException) -> None:
         """After a failure: the transaction is over, and perhaps the connection."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from saros.model.timing import SECOND
+
 from ..database.operations import Operation
 from ..options import Options
 from .clock import ServerClock
@@ -21,6 +23,8 @@ class Postgres:
     def __init__(self, options: Options, owner: str) -> None:
         self._options = options
         self._owner = owner
+        # Those that are not connected have seconds to come back. Each check is a round trip of every worker.
+        self.look_s = min(1.0, max(0.5, options.lease / SECOND / 10))
         self.clock = ServerClock()
         self.wakers = Notifications(options, owner)
 

@@ -8,14 +8,15 @@ beforehand in the order of the keys, so that none waits for another one that wai
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from hashlib import blake2b
 from typing import Any, Final
 
-from psycopg import Cursor, DataError
+from saros.model.clock import steady_ns
 
 from ..database.transaction import Touched, Transaction
+from .pipeline import Pipeline, Reply
 
 LOCK: Final = "SELECT pg_advisory_xact_lock(k) FROM unnest(?::bigint[]) AS k"
 CLAIM: Final = "SELECT k FROM unnest(?::bigint[]) AS k WHERE pg_try_advisory_xact_lock(k)"
@@ -32,68 +33,115 @@ def key(schema: str, kind: str, name: str) -> int:
 
 
 @cache
-def translated(sql: str) -> str:
-    return sql.replace("?", "%s")
-
-
-def _without_zeros(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """PostgreSQL has no text with a zero."""
-    return tuple(arg.replace("\0", "\ufffd") if isinstance(arg, str) and "\0" in arg else arg for arg in args)
+def _for_each(sql: str, array: str) -> str:
+    """The query for many values of its parameter: rows begin with the place of the value."""
+    each = sql.replace("?", "k.value")
+    return (
+        f"SELECT k.place, found.* FROM unnest(?::{array}) WITH ORDINALITY AS k(value, place)"
+        f" CROSS JOIN LATERAL ({each}) AS found ORDER BY 1, 2"
+    )
 
 
 class PostgresTransaction(Transaction):
-    """:ivar writes: statements that may have changed something.
+    """Its statements wait for each other, and are sent together when one of them gives something.
+
+    :param begun: gives the times and the number of the transaction, after statements that begin it.
+    :param arrived: called when these are there, and with the time when they were asked for, by `steady_ns`.
+    :ivar writes: statements that may have changed something.
     :ivar xid: its number on the server, as text; empty when it only reads.
     """
 
     skip_locked = " FOR UPDATE SKIP LOCKED"
 
-    def __init__(self, cursor: Cursor[tuple[Any, ...]], schema: str, owner: str) -> None:
-        self._cursor = cursor
+    def __init__(
+        self, pipeline: Pipeline, schema: str, owner: str, begun: Reply | None, arrived: Callable[..., None]
+    ) -> None:
+        self._pipeline = pipeline
         self._schema = schema
         self.owner = owner
         self.touched = Touched()
-        self.steady = self.now = 0
         self.writes = 0
         self.xid = ""
+        self.is_bare = begun is None  # each statement is a transaction of its own
+        self._begun = begun
+        self._arrived = arrived
+        self._now = self._steady = 0
         self._held: set[int] = set()
 
     def hold(self, keys: Iterable[int]) -> None:
         """Note that it has locked them."""
         self._held.update(keys)
 
+    # --- its times --------------------------------------------------------------------------
+
+    def wait(self) -> None:
+        """Wait for all its statements."""
+        sent = steady_ns()
+        self._pipeline.wait()
+        if self._begun is not None:
+            begun, self._begun = self._begun, None
+            self._arrived(self, begun, sent)
+
+    def arrive(self) -> None:
+        """Wait until its times are known."""
+        if self._begun is not None:
+            self.wait()
+
+    @property
+    def now(self) -> int:  # type: ignore[override]
+        self.arrive()
+        return self._now
+
+    @property
+    def steady(self) -> int:  # type: ignore[override]
+        self.arrive()
+        return self._steady
+
+    def show(self, now: int, steady: int, xid: str) -> None:
+        """Set its times and its number."""
+        self._now, self._steady, self.xid = now, steady, xid
+
+    # --- statements -------------------------------------------------------------------------
+
     def all(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
         if not sql.startswith("SELECT"):
             self.writes += 1
-        return self._execute(sql, args).fetchall()
+        reply = self._pipeline.send(sql, args)
+        self.wait()
+        return reply.rows
+
+    def each(self, sql: str, keys: Sequence[Any]) -> list[list[tuple[Any, ...]]]:
+        if len(keys) == 1:
+            return [self.all(sql, keys[0])]
+        found: list[list[tuple[Any, ...]]] = [[] for _ in keys]
+        if keys:
+            array = "text[]" if isinstance(keys[0], str) else "bigint[]"
+            for place, *row in self.all(_for_each(sql, array), list(keys)):
+                found[place - 1].append(tuple(row))
+        return found
 
     def run(self, sql: str, *args: Any) -> int:
         self.writes += 1
-        return self._execute(sql, args).rowcount
+        reply = self._pipeline.send(sql, args)
+        self.wait()
+        return reply.count
 
-    def _execute(self, sql: str, args: tuple[Any, ...]) -> Cursor[tuple[Any, ...]]:
-        statement: Any = translated(sql)
-        try:
-            return self._cursor.execute(statement, args)
-        except DataError as exc:
-            if exc.sqlstate is not None:
-                raise
-            return self._cursor.execute(statement, _without_zeros(args))  # it has not been sent
+    def later(self, sql: str, *args: Any) -> None:
+        self.writes += 1
+        self._pipeline.send(sql, args)
 
     def many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        given = list(rows)
-        if len(given) == 1:
-            self.run(sql, *given[0])
-        elif given:
-            self.writes += 1
-            statement: Any = translated(sql)
-            self._cursor.executemany(statement, [_without_zeros(row) for row in given])
+        for row in rows:
+            self.later(sql, *row)
 
     def lock(self, *names: str) -> None:
         keys = sorted({key(self._schema, "lock", name) for name in names} - self._held)
         if keys:
-            self.all(LOCK, keys)
+            self._pipeline.send(LOCK, [keys])
             self.hold(keys)
+
+    def holds(self, ids: Sequence[str]) -> bool:
+        return all(key(self._schema, "lock", id) in self._held for id in ids)
 
     def claim(self, ids: Sequence[str], topic: int = 0) -> set[str]:
         keys = {id: key(self._schema, "lock", id) for id in ids}

@@ -73,7 +73,7 @@ class Notifications:
             idle = not self._pending
             self._pending.add(touched)
         if idle:
-            self.post(Operation(self._send, light=True))
+            self.post(Operation(self._send, light=True, bare=True))
 
     def _send(self, tx: Transaction) -> None:
         with self._lock:
