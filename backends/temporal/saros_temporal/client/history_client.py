@@ -39,6 +39,10 @@ class Source(Protocol):
     def worker_of(self, queue: str) -> str: ...
 
 
+_RUNS: Final = 32
+_TOKENS: Final = 64
+
+
 class Places:
     """Where reading a history can go on: the server's page tokens, and the number of records before each page.
 
@@ -67,10 +71,6 @@ class Places:
 
     def forget(self, id: str, run_id: str) -> None:
         self._places.pop((id, run_id), None)
-
-
-_RUNS: Final = 32
-_TOKENS: Final = 64
 
 
 class _Part(NamedTuple):
