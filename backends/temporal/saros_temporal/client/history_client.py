@@ -129,12 +129,14 @@ class HistoryClient:
         """Read the records from number `start` on, beginning at a place with `number` records before it."""
         reader, found, ran, last = Records(), list[Record](), bool(token), HistoryEvent()
         async for events, following in self._pages_from(token):
-            run = run or self._run(events[0])
+            if not events:  # of a last page, after a full one
+                continue
+            run, last = run or self._run(events[0]), events[-1]
             await self._decode(events)
             fresh = reader.of(events)
             ran = ran or any(map(has_run, events))
             found += fresh[max(0, start - number) : max(0, start + limit - number)]
-            number, last = number + len(fresh), events[-1]
+            number += len(fresh)
             if following and ran:
                 self._source.places.add(run, number, following)
             if ran and number >= start + limit:
