@@ -26,7 +26,17 @@ _CANCELED = pack(Outcome(err=ErrorData("canceled", CANCELED, False)))
 class Attempt:
     """One attempt that is under way. It calls its `done` exactly once, however it ends."""
 
-    __slots__ = ("__weakref__", "_actor", "_attempts", "_done", "_limits", "_task", "_waits", "_wanted", "scope")
+    __slots__ = (
+        "__weakref__",
+        "_actor",
+        "_attempts",
+        "_done",
+        "_limits",
+        "_task",
+        "_waits",
+        "_wanted",
+        "scope",
+    )
 
     def __init__(self, attempts: Attempts, scope: CallScope, done: Done) -> None:
         self.scope = scope
