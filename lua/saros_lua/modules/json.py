@@ -19,7 +19,7 @@ from .schema_work import MAX_SCHEMAS, alternatives_of, check_work, schemas_of
 _SHOWN: Final = 3
 _ALL_FAULTS: Final = 4096  # bytes of data
 _DESCRIBED: Final = 1_000_000
-"""Bytes of data by alternatives (of anyOf and oneOf): a fault holds a copy of the data for each, some 50 ns a byte."""
+"""Bytes of data by alternatives (of anyOf and oneOf): a fault holds a copy of the data for each, at 50 ns a byte."""
 _MAX_SCHEMA: Final = 262_144  # bytes
 _PATTERNS: Final = jsonschema_rs.FancyRegexOptions(backtrack_limit=50_000, size_limit=1 << 20)
 _MAP_OF_SCHEMAS: Final = frozenset(
