@@ -6,8 +6,9 @@
 
 The cases are those of tests/lua/sandbox/attacks.py and attacks_more.py. Each runs as a function of an app, while a
 heartbeat in the same event loop records its longest pause. `cpu` is the CPU time of the thread in that pause, which a
-busy machine disturbs less, and `ratio` compares it with that of a plain endless loop, measured again after every few
-cases. No case may take longer than 250 ms on a machine that ends the loop within 150 ms: a ratio of 1.67.
+busy machine disturbs less, and `ratio` compares it with that of a plain endless loop. No case may take longer than
+250 ms on a machine that ends the loop within 150 ms: a ratio of 1.67. The loop is measured again after every few
+cases, and right after a case that seems late, which gets three tries: the speed of a busy machine changes.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ ATTACKS = attacks.ATTACKS | attacks_more.ATTACKS
 LIMIT_MS = 250
 LIMIT = LIMIT_MS / 150
 SPAN = 8  # cases between two measurements of the loop
+TRIES = 3
 MODULES = "json, crypto, hash, base64, uuid, time, logger, funcs, payload, process"
 
 
@@ -82,6 +84,18 @@ async def measure(app: App, number: int, name: str) -> Stall:
     return Stall(name, longest * 1000, cpu * 1000, 1.0, outcome)
 
 
+async def compared(app: App, number: int, name: str, loop: Stall) -> Stall:
+    stalls = []
+    for _ in range(TRIES):
+        stall = await measure(app, number, name)
+        if stall.cpu_ms > 1.2 * loop.cpu_ms:
+            loop = await measure(app, 0, "an endless loop")
+        stalls.append(stall._replace(ratio=stall.cpu_ms / loop.cpu_ms))
+        if stalls[-1].ratio < LIMIT:
+            break
+    return min(stalls, key=lambda stall: stall.ratio)
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--json", action="store_true")
@@ -96,8 +110,7 @@ async def main() -> None:
             for number, name in enumerate(cases):
                 if number % SPAN == 0:
                     loop = await measure(app, 0, "an endless loop")
-                stall = await measure(app, number, name)
-                stalls.append(stall._replace(ratio=stall.cpu_ms / loop.cpu_ms))
+                stalls.append(await compared(app, number, name, loop))
                 print(f"{number + 1}/{len(cases)} {name}", end="\033[K\r", file=sys.stderr)
     first, *rest = stalls
     rest.sort(key=lambda stall: -stall.ratio)

@@ -14,10 +14,12 @@ from saros.model.errors import INVALID, Error
 from saros.model.values import quoted_size
 
 from ..sandbox.vm import MAX_VALUE
-from .schema_work import MAX_SCHEMAS, check_work, schemas_of
+from .schema_work import MAX_SCHEMAS, alternatives_of, check_work, schemas_of
 
 _SHOWN: Final = 3
 _ALL_FAULTS: Final = 4096  # bytes of data
+_DESCRIBED: Final = 1_000_000
+"""Bytes of data by alternatives (of anyOf and oneOf): a fault holds a copy of the data for each, at 50 ns a byte."""
 _MAX_SCHEMA: Final = 262_144  # bytes
 _PATTERNS: Final = jsonschema_rs.FancyRegexOptions(backtrack_limit=50_000, size_limit=1 << 20)
 _MAP_OF_SCHEMAS: Final = frozenset(
@@ -56,6 +58,10 @@ def validate(schema: bytes, from_table: bool, data: bytes, loose: bool) -> None:
     check_work(checker.schema, checker.size, checker.refers, value, len(data))
     if checker.validator.is_valid(value):
         return
+    if checker.alternatives * len(data) > _DESCRIBED:
+        raise _invalid(
+            "data does not match the schema; with so many alternatives, it is too large to tell where"
+        )
     errors = _errors(checker.validator, value, len(data))
     if loose and b"[]" in data:
         value = _with_maps(value, errors)
@@ -80,6 +86,7 @@ class _Checker(NamedTuple):
     validator: Any
     schema: Any
     size: int  # subschemas
+    alternatives: int  # those of anyOf and oneOf
     refers: bool
 
 
@@ -99,7 +106,8 @@ def _checker(text: bytes, from_table: bool) -> _Checker:
     except (ValueError, TypeError, jsonschema_rs.ReferencingError) as exc:
         message = getattr(exc, "message", None) or str(exc)
         raise _invalid(f"the schema is not valid: {message.splitlines()[0]}") from exc
-    return _Checker(validator, schema, count, b"Ref" in text or b"$ref" in text or b"unevaluated" in text)
+    refers = b"Ref" in text or b"$ref" in text or b"unevaluated" in text
+    return _Checker(validator, schema, count, alternatives_of(schema), refers)
 
 
 def _no_remote(uri: str) -> Any:

@@ -11,13 +11,14 @@ from typing import Any, Final
 
 from saros.model.errors import INVALID, Error
 
-__all__ = ["MAX_SCHEMAS", "check_work", "schemas_of"]
+__all__ = ["MAX_SCHEMAS", "alternatives_of", "check_work", "schemas_of"]
 
 MAX_SCHEMAS: Final = 5000
 """Subschemas of one schema: compiling them takes some 3 µs each, and reporting a fault some 10 µs each."""
 MAX_STEPS: Final = 5_000_000
 """Subschema by value: some 10 ns each."""
 _MAX_PAIRS: Final = 30_000  # at most so many are counted one by one
+_MAX_VISITS: Final = 100_000  # of them, including those that are known already
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 _LISTS: Final = ("allOf", "anyOf", "oneOf")
 _SINGLE: Final = ("not", "if", "then", "else")
@@ -33,6 +34,21 @@ def schemas_of(schema: Any) -> int:
         node = waiting.pop()
         if isinstance(node, dict):
             count += 1
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
+    return count
+
+
+def alternatives_of(schema: Any) -> int:
+    """Return the number of subschemas in all lists of anyOf and oneOf."""
+    waiting, count = [schema], 0
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            for key in ("anyOf", "oneOf"):
+                parts = node.get(key)
+                count += len(parts) if isinstance(parts, list) else 0
             waiting += node.values()
         elif isinstance(node, list):
             waiting += node
@@ -55,9 +71,13 @@ class _Counter:
     def __init__(self, root: Any) -> None:
         self._root = root
         self._known: dict[tuple[int, int], int | None] = {}
+        self._visits = 0
         self._anchors: dict[str, Any] = dict(_anchors(root))
 
     def steps(self, schema: Any, value: Any) -> int:
+        self._visits += 1
+        if self._visits > _MAX_VISITS:
+            raise _refused(f"this would check more than {_MAX_VISITS} times whether a part matches")
         if not isinstance(schema, dict):
             return 1
         pair = id(schema), id(value)
@@ -130,16 +150,18 @@ def _inside(schema: dict[str, Any], value: Any) -> Iterator[tuple[Any, Any]]:
     """Yield the subschemas that apply to parts of the value, with those parts."""
     if isinstance(value, dict):
         named, patterns = schema.get("properties"), schema.get("patternProperties")
-        for key, item in value.items():
-            if isinstance(named, dict) and key in named:
-                yield named[key], item
-            if isinstance(patterns, dict):
-                for part in patterns.values():
-                    yield part, item
-            for keyword in _PROPERTIES:
-                if keyword in schema:
-                    yield schema[keyword], item
-            if "propertyNames" in schema:
+        if isinstance(named, dict):
+            for key in named if len(named) < len(value) else value:
+                if key in named and key in value:
+                    yield named[key], value[key]
+        others = [schema[keyword] for keyword in _PROPERTIES if keyword in schema]
+        if isinstance(patterns, dict):
+            others += patterns.values()
+        for part in others:
+            for item in value.values():
+                yield part, item
+        if "propertyNames" in schema:
+            for key in value:
                 yield schema["propertyNames"], key
     elif isinstance(value, list):
         first = schema.get("prefixItems") or schema.get("items")

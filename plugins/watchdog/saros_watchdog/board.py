@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("saros")
 
 
+KEPT = 64
+"""How many contents of slots are kept: without a lease, activations of the same entry show the same."""
+
+
 class _Shown(msgspec.Struct):
     """The content of a slot, as JSON.
 
@@ -62,6 +66,7 @@ class Board:
         self._beats = 0
         self._signal = 0  # see `_traced`
         self._free = list(range(LOOP_SLOTS, SLOTS))
+        self._shown: dict[tuple[str, bytes, int, int], bytes] = {}  # what slots got recently, encoded
         self._trace = tempfile.TemporaryFile()  # noqa: SIM115 -- as long as the process
         with tempfile.TemporaryFile() as file:
             file.truncate(SIZE)
@@ -124,15 +129,23 @@ class Board:
 
     def show(self, slot: int, facts: Any) -> None:
         """Write into a slot what this thread now runs."""
-        thread = threading.get_native_id(), threading.get_ident()
-        shown = _Shown(_printable(facts.name), *thread, self._note(facts).decode())
+        what = facts.name, self._note(facts), threading.get_native_id(), threading.get_ident()
+        data = self._shown.get(what) or self._content(*what)
+        at = HEAD + slot * SLOT
+        self._memory[at + 4 : at + 4 + len(data)] = data
+        self._memory[at : at + 4] = len(data).to_bytes(4, "little")
+
+    def _content(self, name: str, note: bytes, thread: int, ident: int) -> bytes:
+        """Return the content of a slot, and keep it for the next activations like this one."""
+        shown = _Shown(_printable(name), thread, ident, note.decode())
         data = _encode(shown)
         if len(data) > SLOT - 4:  # a long id: show only the name, and let the lease expire
             shown.note = ""
             data = _encode(shown)
-        at = HEAD + slot * SLOT
-        self._memory[at + 4 : at + 4 + len(data)] = data
-        self._memory[at : at + 4] = len(data).to_bytes(4, "little")
+        if len(self._shown) >= KEPT:
+            self._shown.clear()
+        self._shown[name, note, thread, ident] = data
+        return data
 
     def clear(self, slot: int) -> None:
         at = HEAD + slot * SLOT

@@ -89,6 +89,24 @@ function str.byte(s, i, j)
 end
 
 local repeated = text.rep
+local BLOCKS = { 1024, 1000, 512, 500, 256, 250, 128, 100, 64, 50, 32, 16, 10, 8, 5, 4, 3, 2 }
+
+-- The same text as fewer, longer pieces, if their number can be divided: Lua takes as long for each piece as for an
+-- instruction, however short it is.
+local function blocks(s, n, separator)
+  if s == "" then
+    s, n, separator = separator, n - 1, nil
+  end
+  if separator == nil and n > 1000 then
+    for i = 1, #BLOCKS do
+      local count = BLOCKS[i]
+      if n % count == 0 then
+        return repeated(s, count), n // count
+      end
+    end
+  end
+  return s, n, separator
+end
 
 function str.rep(...)
   local s, n, separator = ...
@@ -104,9 +122,13 @@ function str.rep(...)
       if zero and n * size > rt.MAX_ZEROS then
         rt.refuse_zeros(n * size)
       end
-      reserve(n * size)
-      charge(n // 4 + n * size // 64)
-      local ok, result = pcall(repeated, ...)
+      local bytes_made = n * size
+      reserve(bytes_made)
+      if size < 64 and (separator == nil or type(separator) == "string") then
+        s, n, separator = blocks(s, n, separator)
+      end
+      charge(n + bytes_made // 64)
+      local ok, result = pcall(repeated, s, n, separator)
       return finish(ok, noted(result))
     elseif separator == nil then
       return repeated(s, n)
