@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from saros.insight.reasons import reason, span
-from saros.interfaces.insight import ACTIVITY, WORKFLOW, Queue, Stack
+from saros.interfaces.insight import ACTIVITY, WORKFLOW, Queue, Slots, Stack, Worker
 from saros.interfaces.insight.pending import (
     Failure,
     Parked,
@@ -104,3 +104,16 @@ def test_ids_that_clients_choose_cannot_write_to_a_terminal() -> None:
     said = reason(_run(children=[PendingChild(1, "a\x1b[2J\nb", "app:w")]), NOW)
     assert said.isprintable()
     assert "waits for its child a\\x1b[2J\\nb" in said
+
+
+def test_busy_workers_are_told() -> None:
+    pending = _run(activities=[_charge()])
+
+    def told(*used: int) -> str:
+        workers = [Worker(str(n), "1@a", task_queues=["orders"], slots=[Slots(ACTIVITY, n, 3)]) for n in used]
+        return reason(pending, NOW, _queues(2), workers=workers)
+
+    waits = "app:charge has waited 1 min for a worker of task queue orders"
+    assert told(3, 3) == f"{waits}; all 6 slots of its 2 workers are taken"
+    assert told(3) == f"{waits}; all 3 slots of its worker are taken"
+    assert told(3, 2) == told() == waits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from ..interfaces.insight import ACTIVITY, WORKFLOW, Queue, Stack
+from ..interfaces.insight import ACTIVITY, WORKFLOW, Queue, Stack, Worker
 from ..interfaces.insight.pending import Pending, PendingActivity
 from ..model.execution import RUNNING
 from ..model.text import one_line, shortened
@@ -29,12 +29,19 @@ def span(ns: int) -> str:
     return " ".join(parts[:2]) or "less than 1 s"
 
 
-def reason(pending: Pending, now: int, queues: Iterable[Queue] = (), stack: Stack | None = None) -> str:
+def reason(
+    pending: Pending,
+    now: int,
+    queues: Iterable[Queue] = (),
+    stack: Stack | None = None,
+    workers: Sequence[Worker] = (),
+) -> str:
     """Return the likely reason why an execution does not continue, and what to do about it, if anything.
 
     :param now: nanoseconds since 1970.
     :param queues: the result of `Insight.queues`; without it, missing workers are not detected.
     :param stack: the result of `Insight.stack`; without it, signals are not mentioned.
+    :param workers: the result of `Insight.workers`; without it, busy workers are not detected.
     """
     if pending.status != RUNNING:
         return f"it has ended: {pending.status.replace('_', ' ')}"
@@ -42,7 +49,7 @@ def reason(pending: Pending, now: int, queues: Iterable[Queue] = (), stack: Stac
         _parked(pending, now),
         _not_begun(pending, now),
         _task(pending, now, queues),
-        _activities(pending, now, queues),
+        _activities(pending, now, queues, workers),
         _requests(pending, now),
         _children(pending),
     ):
@@ -89,7 +96,22 @@ def _task(pending: Pending, now: int, queues: Iterable[Queue]) -> str:
     return f"its workflow task {waits} for a worker of task queue {task.task_queue}"
 
 
-def _activities(pending: Pending, now: int, queues: Sequence[Queue] | Iterable[Queue]) -> str:
+def _busy(workers: Sequence[Worker], task_queue: str) -> str:
+    """Say that all workers of a task queue have as many activities as they may; empty if one has not."""
+    serving = [worker for worker in workers if task_queue in worker.task_queues]
+    slots = [slot for worker in serving for slot in worker.slots if slot.kind == ACTIVITY]
+    if (
+        not slots
+        or len(slots) < len(serving)
+        or any(not slot.total or slot.used < slot.total for slot in slots)
+    ):
+        return ""
+    total = sum(slot.total for slot in slots)
+    whose = "its worker" if len(serving) == 1 else f"its {len(serving)} workers"
+    return f"; {'the slot' if total == 1 else f'all {total} slots'} of {whose} {'is' if total == 1 else 'are'} taken"
+
+
+def _activities(pending: Pending, now: int, queues: Iterable[Queue], workers: Sequence[Worker] = ()) -> str:
     known = list(queues)
     for each in pending.activities:
         if each.started is None and _unserved(known, each.task_queue, ACTIVITY):
@@ -100,7 +122,8 @@ def _activities(pending: Pending, now: int, queues: Sequence[Queue] | Iterable[Q
     worst = min(pending.activities, key=lambda each: (-each.attempt, each.scheduled))
     more = len(pending.activities) - 1
     others = f" (and {more} more activit{'y' if more == 1 else 'ies'})" if more else ""
-    return activity_waits(worst, now) + others
+    waits = worst.started is None and (worst.next_attempt is None or worst.next_attempt <= now)
+    return activity_waits(worst, now) + (_busy(workers, worst.task_queue) if waits else "") + others
 
 
 def activity_waits(activity: PendingActivity, now: int) -> str:
@@ -169,8 +192,10 @@ def _waits(pending: Pending, now: int, stack: Stack | None) -> str:
     return f"waits for a message{last}"
 
 
-def waits_in_short(pending: Pending, now: int, queues: Iterable[Queue] = ()) -> str:
+def waits_in_short(
+    pending: Pending, now: int, queues: Iterable[Queue] = (), workers: Sequence[Worker] = ()
+) -> str:
     """Return what an execution waits for, for a row of a list; empty if it has ended."""
     if pending.status != RUNNING:
         return ""
-    return shortened(reason(pending, now, queues), SHORT)
+    return shortened(reason(pending, now, queues, workers=workers), SHORT)

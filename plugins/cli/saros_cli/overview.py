@@ -103,13 +103,15 @@ async def insight_of(app: App, id: str, run_id: str) -> Insight:
             missing = error.message
     served = sorted({pending.task_queue, *(activity.task_queue for activity in pending.activities)})
     queues = await app.backend.queues(served) if pending.status == RUNNING else []
-    return Insight(pending, reason(pending, app.clock.now(), queues, stack), stack, missing)
+    workers = await app.workers() if pending.activities else []
+    return Insight(pending, reason(pending, app.clock.now(), queues, stack, workers), stack, missing)
 
 
 async def waits_of(app: App, runs: Sequence[Description]) -> list[str]:
     """What each of these runs waits for, in a few words."""
     served = sorted({run.task_queue for run in runs if run.status == RUNNING})
     queues = await app.backend.queues(served) if served else []
+    workers = await app.workers() if served else []
 
     async def waits(run: Description) -> str:
         if run.status != RUNNING:
@@ -120,7 +122,7 @@ async def waits_of(app: App, runs: Sequence[Description]) -> list[str]:
             if error.kind != NOT_FOUND:  # it has gone meanwhile
                 raise
             return ""
-        return waits_in_short(pending, app.clock.now(), queues)
+        return waits_in_short(pending, app.clock.now(), queues, workers)
 
     return await each(waits, runs, AT_ONCE)
 

@@ -31,7 +31,7 @@ from .parked import ParkedRuns
 from .setup import metering, resource, tracing
 from .timed import Timed
 from .traces.ended import failed
-from .traces.runs import RunSpans
+from .traces.run_spans import RunSpans
 from .traces.spans import LiveSpan, Spans, Unsampled
 from .wanted import Wanted
 
