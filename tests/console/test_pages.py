@@ -419,7 +419,13 @@ def test_a_page_says_when_it_is_not_up_to_date(app_dir: Path, monkeypatch: pytes
 async def streamed(console: Console, path: str) -> AsyncGenerator[str, None]:
     """The events of a live page; httpx reads a whole response before it gives any of it."""
     parts: asyncio.Queue[str] = asyncio.Queue()
-    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "http_version": "1.1"}
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "query_string": b"",
+        "http_version": "1.1",
+    }
     scope |= {"headers": [(b"host", b"127.0.0.1")], "asgi": {"version": "3.0", "spec_version": "2.3"}}
 
     async def receive() -> dict[str, Any]:
@@ -430,7 +436,10 @@ async def streamed(console: Console, path: str) -> AsyncGenerator[str, None]:
         if message.get("body"):
             await parts.put(message["body"].decode())
 
-    job = Job(console.asgi(scope, receive, send), "a live page")  # type: ignore[arg-type]
+    async def serve() -> None:
+        await console.asgi(scope, receive, send)
+
+    job = Job(serve(), "a live page")
     try:
         while True:
             async with asyncio.timeout(60):
