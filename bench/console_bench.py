@@ -57,9 +57,11 @@ def server(name: str) -> Iterator[str]:
             yield f"sqlite:///{path}/bench.db"
         elif name == "postgresql":
             postgres = PostgresServer()
-            postgres.start()
-            yield postgres.url()
-            postgres.stop()
+            try:
+                postgres.start()
+                yield postgres.url()
+            finally:
+                postgres.stop()
         else:
             kinds = {"redis": RedisServer, "temporal": TemporalServer}
             started = kinds[name](path, *(("--log-level", "never") if name == "temporal" else ()))

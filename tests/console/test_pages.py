@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncGenerator, MutableMapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -14,8 +16,11 @@ import pytest
 import saros
 from saros import Error
 from saros.insight.traces import trace_begun_by
+from saros.model.background import Job
+from saros.model.errors import UNAVAILABLE
 from saros.model.execution import Description
 from saros_console.server import Settings
+from saros_console.web import live
 from saros_console.web.application import Console
 from saros_console.web.guard import HEADERS
 from saros_console.web.pages.run_page import trace_link
@@ -43,31 +48,98 @@ async def waiting(app: saros.App, id: str) -> None:
                 return
 
 
-def test_start_signal_and_see_the_result(app_dir: Path, backend: str) -> None:
+def test_pages_and_actions_on_every_backend(app_dir: Path, backend: str) -> None:
+    """One app for all of them, for it takes longer to open one than to look at it."""
+
     async def main() -> None:
-        async with saros.open(app_dir, backend) as app, browser(Console(app)) as client:
-            token = await csrf(client)
-            form = {"csrf": token, "entry": "app:order", "id": "page-1", "args": '[{"total": 7}]'}
-            started = await client.post("/start", data=form)
-            assert started.status_code == 303
-            await waiting(app, "page-1")
-            page = (await client.get(started.headers["location"])).text
-            assert "started page-1" in page
-            assert "app:charge" in page
-            assert "Why it waits" in page
-            assert "page-1" in (await client.get("/", params={"status": "running"})).text
-            act = {"csrf": token, "id": "page-1", "name": "total", "args": "[]", "action": "query"}
-            answered = await client.post("/act", data=act, follow_redirects=True)
-            assert "has answered total" in answered.text
-            await client.post("/act", data={**act, "action": "signal", "name": "approve", "args": '["yes"]'})
-            assert (await app.get("page-1").result(60))["approved"] == "yes"
-            page = (await client.get("/execution", params={"id": "page-1"})).text
-            assert "data-ended" in page
-            assert '<svg class="chart"' in page
-            for path in ("/workers", "/schedules", "/entries"):
-                assert (await client.get(path)).status_code == 200
+        async with saros.open(app_dir, backend) as app, browser(console := Console(app)) as client:
+            await _start_signal_and_see_the_result(app, client)
+            await _bulk_needs_the_typed_number_and_tells_its_progress(app, client, console)
+            await _failures_are_grouped_by_what_they_say(app, client)
+            await _the_family_of_a_run_is_a_tree(app, client)
 
     asyncio.run(main())
+
+
+async def _start_signal_and_see_the_result(app: saros.App, client: httpx.AsyncClient) -> None:
+    token = await csrf(client)
+    form = {"csrf": token, "entry": "app:order", "id": "page-1", "args": '[{"total": 7}]'}
+    started = await client.post("/start", data=form)
+    assert started.status_code == 303
+    await waiting(app, "page-1")
+    page = (await client.get(started.headers["location"])).text
+    assert "started page-1" in page
+    assert "app:charge" in page
+    assert "Why it waits" in page
+    assert "page-1" in (await client.get("/", params={"status": "running"})).text
+    act = {"csrf": token, "id": "page-1", "name": "total", "args": "[]", "action": "query"}
+    answered = await client.post("/act", data=act, follow_redirects=True)
+    assert "has answered total" in answered.text
+    await client.post("/act", data={**act, "action": "signal", "name": "approve", "args": '["yes"]'})
+    assert (await app.get("page-1").result(60))["approved"] == "yes"
+    page = (await client.get("/execution", params={"id": "page-1"})).text
+    assert "data-ended" in page
+    assert '<svg class="chart"' in page
+    for path in ("/workers", "/schedules", "/entries"):
+        assert (await client.get(path)).status_code == 200
+
+
+async def _bulk_needs_the_typed_number_and_tells_its_progress(
+    app: saros.App, client: httpx.AsyncClient, console: Console
+) -> None:
+    for number in range(3):
+        await app.start("app:order", {}, id=f"bulk-{number}")
+    query = "id in ('bulk-0', 'bulk-1', 'bulk-2')"
+
+    async def listed() -> bool:
+        return "<b>3</b> running executions" in (await client.get("/bulk", params={"q": query})).text
+
+    await eventually(listed, "the server lists them", 60)
+    form = {"csrf": await csrf(client), "q": query, "action": "terminate", "confirm": "terminate 2"}
+    refused = await client.post("/bulk", data=form)
+    assert refused.status_code == 400
+    assert "nothing was done" in refused.text
+    begun = await client.post("/bulk", data={**form, "confirm": "terminate 3"})
+    assert begun.status_code == 303
+    await console.jobs.wait(60)
+    assert "3 done, 0 failed" in (await client.get(begun.headers["location"])).text
+
+    async def counted() -> bool:
+        return await app.count(query, status="terminated") == 3
+
+    await eventually(counted, "the server counts them", 60)
+
+
+async def _failures_are_grouped_by_what_they_say(app: saros.App, client: httpx.AsyncClient) -> None:
+    for number in range(3):
+        handle = await app.start("app:order", {"refused": True, "total": number}, id=f"group-{number}")
+        with pytest.raises(Error):
+            await handle.result(60)
+    query = {"q": "id in ('group-0', 'group-1', 'group-2')"}
+
+    async def listed() -> bool:
+        return "<b>3</b>" in (await client.get("/failures", params=query)).text
+
+    await eventually(listed, "the server lists them", 60)
+    text = (await client.get("/failures", params=query)).text
+    assert text.count("card refused") == 1
+    assert text.index(">group-2<") < text.index(">group-0<")  # the newest first
+
+
+async def _the_family_of_a_run_is_a_tree(app: saros.App, client: httpx.AsyncClient) -> None:
+    await app.start("app:order", {"child": True, "total": 3}, id="family-1")
+
+    async def children() -> list[str]:
+        return [each.id for each in (await app.get("family-1").pending()).children if each.run_id]
+
+    await eventually(children, "the child has started", 60)
+    (child,) = await children()
+    text = (await client.get("/execution", params={"id": "family-1"})).text
+    assert re.search(r'<li data-depth="0"><b>family-1</b>', text)
+    assert re.search(rf'<li data-depth="1"><a href="[^"]+">{re.escape(child)}</a>', text)
+    text = (await client.get("/execution", params={"id": child})).text
+    assert re.search(r'<li data-depth="0"><a href="[^"]+">family-1</a>', text)
+    await app.get("family-1").terminate()
 
 
 def test_hostile_text_stays_text(app_dir: Path) -> None:
@@ -164,34 +236,6 @@ def test_a_bad_query_is_told_as_on_the_command_line(app_dir: Path) -> None:
     asyncio.run(main())
 
 
-def test_bulk_needs_the_typed_number_and_tells_its_progress(app_dir: Path, backend: str) -> None:
-    async def main() -> None:
-        async with saros.open(app_dir, backend) as app, browser(console := Console(app)) as client:
-            for number in range(3):
-                await app.start("app:order", {}, id=f"bulk-{number}")
-            query = "id in ('bulk-0', 'bulk-1', 'bulk-2')"
-
-            async def listed() -> bool:
-                return "<b>3</b> running executions" in (await client.get("/bulk", params={"q": query})).text
-
-            await eventually(listed, "the server lists them", 60)
-            form = {"csrf": await csrf(client), "q": query, "action": "terminate", "confirm": "terminate 2"}
-            refused = await client.post("/bulk", data=form)
-            assert refused.status_code == 400
-            assert "nothing was done" in refused.text
-            begun = await client.post("/bulk", data={**form, "confirm": "terminate 3"})
-            assert begun.status_code == 303
-            await console.jobs.wait(60)
-            assert "3 done, 0 failed" in (await client.get(begun.headers["location"])).text
-
-            async def counted() -> bool:
-                return await app.count(query, status="terminated") == 3
-
-            await eventually(counted, "the server counts them", 60)
-
-    asyncio.run(main())
-
-
 def test_an_action_on_many_can_be_stopped(app_dir: Path) -> None:
     async def main() -> None:
         async with saros.open(app_dir, "memory://") as app, browser(console := Console(app)) as client:
@@ -208,28 +252,6 @@ def test_an_action_on_many_can_be_stopped(app_dir: Path) -> None:
     asyncio.run(main())
 
 
-def test_failures_are_grouped_by_what_they_say(app_dir: Path, backend: str) -> None:
-    async def main() -> None:
-        async with saros.open(app_dir, backend) as app, browser(Console(app)) as client:
-            for number in range(3):
-                handle = await app.start(
-                    "app:order", {"refused": True, "total": number}, id=f"group-{number}"
-                )
-                with pytest.raises(Error):
-                    await handle.result(60)
-            query = {"q": "id in ('group-0', 'group-1', 'group-2')"}
-
-            async def listed() -> bool:
-                return "<b>3</b>" in (await client.get("/failures", params=query)).text
-
-            await eventually(listed, "the server lists them", 60)
-            text = (await client.get("/failures", params=query)).text
-            assert text.count("card refused") == 1
-            assert text.index(">group-2<") < text.index(">group-0<")  # the newest first
-
-    asyncio.run(main())
-
-
 def test_columns_and_their_values_are_chosen_by_the_url(app_dir: Path) -> None:
     async def main() -> None:
         async with saros.open(app_dir, "memory://") as app, browser(Console(app)) as client:
@@ -242,26 +264,6 @@ def test_columns_and_their_values_are_chosen_by_the_url(app_dir: Path) -> None:
             assert "<th>Run</th><th>customer</th>" in chosen.replace("\n", "")
             assert "<th>Task queue</th>" not in chosen
             assert "col=status&amp;col=id&amp;col=run_id&amp;col=customer" in chosen  # tabs keep the view
-
-    asyncio.run(main())
-
-
-def test_the_family_of_a_run_is_a_tree(app_dir: Path, backend: str) -> None:
-    async def main() -> None:
-        async with saros.open(app_dir, backend) as app, browser(Console(app)) as client:
-            await app.start("app:order", {"child": True, "total": 3}, id="family-1")
-
-            async def children() -> list[str]:
-                return [each.id for each in (await app.get("family-1").pending()).children if each.run_id]
-
-            await eventually(children, "the child has started", 60)
-            (child,) = await children()
-            text = (await client.get("/execution", params={"id": "family-1"})).text
-            assert re.search(r'<li data-depth="0"><b>family-1</b>', text)
-            assert re.search(rf'<li data-depth="1"><a href="[^"]+">{re.escape(child)}</a>', text)
-            text = (await client.get("/execution", params={"id": child})).text
-            assert re.search(r'<li data-depth="0"><a href="[^"]+">family-1</a>', text)
-            await app.get("family-1").terminate()
 
     asyncio.run(main())
 
@@ -332,3 +334,117 @@ def test_a_proxy_tells_who_comes_in(app_dir: Path, caplog: pytest.LogCaptureFixt
     with caplog.at_level("INFO", "saros.console.audit"):
         asyncio.run(main())
     assert "ada start app:order proxy-1: started proxy-1" in caplog.text
+
+
+def test_every_response_is_protected_and_none_of_them_fails(app_dir: Path) -> None:
+    """Files, errors and refusals too; whatever an address or a form holds."""
+    deep = "[" * 100_000
+    odd = ("a/b", "../..", "a'b\"c", "a\x00b", "\u202eabc", "%00", "x" * 9_000, "@node|x")
+    queries = (
+        " and ".join(["status = 'running'"] * 600),
+        f"total > {'9' * 5_000}",
+        f"id = '{'x' * 20_000}'",
+        "start_time > '9999-12-31T23:59:59-14:00' or close_time < '0001-01-01T00:00:00+14:00'",
+    )
+
+    async def main() -> None:
+        url = f"sqlite:///{app_dir}/odd.db"
+        async with saros.open(app_dir, url) as app, browser(console := Console(app)) as client:
+            form = {"csrf": console.guard.csrf, "entry": "app:order", "id": "odd", "args": deep}
+            asked = [client.get("/", params={"q": query}) for query in queries]
+            asked += [client.get("/execution", params={"id": id, "run": id}) for id in odd]
+            asked += [client.get("/", params={"cursor": id, "col": id}) for id in odd]
+            asked += [client.post("/act", data={**form, "id": id, "action": "cancel"}) for id in odd]
+            asked += [client.post("/start", data=form), client.get("/static/console.css")]
+            asked += [client.options("/"), client.head("/live/executions"), client.put("/nothing")]
+            for each in asked:
+                response = await each
+                assert response.status_code < 500
+                assert {name: response.headers[name] for name in HEADERS} == HEADERS
+            assert await app.count() == 0
+
+    asyncio.run(main())
+
+
+def test_a_forged_header_an_opaque_origin_and_a_foreign_cursor_are_refused(app_dir: Path) -> None:
+    async def main() -> None:
+        async with saros.open(app_dir, "memory://") as app:
+            async with browser(Console(app, user_header="X-User")) as client:
+                twice = [("x-user", "root"), ("x-user", "eve")]  # its own, and what the proxy added
+                assert (await client.get("/", headers=twice)).status_code == 403
+            async with browser(console := Console(app, token="sesame")) as client:
+                sent = await client.post("/login", data={"token": "sesame"}, headers={"origin": "null"})
+                assert sent.status_code == 403
+                assert not console.guard.knows("sesam")
+            async with browser(Console(app)) as client:
+                assert (await client.get("/", params={"cursor": "WzEsIFsiYSJd"})).status_code == 400
+
+    asyncio.run(main())
+
+
+def test_a_page_says_when_it_is_not_up_to_date(app_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that is never answered does not end the updates, nor do numbers that cannot be had."""
+    monkeypatch.setattr(live, "MOST_S", 0.2)
+
+    async def main() -> None:
+        async with saros.open(app_dir, "memory://") as app:
+            stream = streamed(Console(app), "/live/workers")
+            assert "event: message" in await anext(stream)
+            real = app.workers
+
+            async def never() -> list[Any]:
+                await asyncio.Event().wait()
+                return []
+
+            monkeypatch.setattr(app, "workers", never)
+            told = [await anext(stream)]
+            while "event: problem" not in told[-1]:
+                told.append(await anext(stream))
+            assert "has not answered" in told[-1]
+            monkeypatch.setattr(app, "workers", real)
+            while "event: message" not in told[-1]:
+                told.append(await anext(stream))
+            await stream.aclose()
+
+            async def away(query: str = "") -> dict[str, int]:
+                raise Error("the server is away", UNAVAILABLE)
+
+            monkeypatch.setattr(app.backend, "counts", away)
+            async with browser(Console(app)) as client:
+                assert (await client.get("/")).status_code == 200
+
+    asyncio.run(main())
+
+
+async def streamed(console: Console, path: str) -> AsyncGenerator[str, None]:
+    """The events of a live page; httpx reads a whole response before it gives any of it."""
+    parts: asyncio.Queue[str] = asyncio.Queue()
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "query_string": b"",
+        "http_version": "1.1",
+    }
+    scope |= {"headers": [(b"host", b"127.0.0.1")], "asgi": {"version": "3.0", "spec_version": "2.3"}}
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message.get("body"):
+            await parts.put(message["body"].decode())
+
+    async def serve() -> None:
+        await console.asgi(scope, receive, send)
+
+    job = Job(serve(), "a live page")
+    try:
+        while True:
+            async with asyncio.timeout(60):
+                part = await parts.get()
+            if "event:" in part:
+                yield part
+    finally:
+        await job.end()

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saros.model.errors import INVALID, Error
+from saros.model.query import parse
 from saros_temporal.client.descriptions import visibility_query
 
 
@@ -20,6 +21,15 @@ def test_a_name_in_backticks_may_have_any_characters() -> None:
 def test_a_backtick_is_never_part_of_a_name(query: str) -> None:
     with pytest.raises(Error) as raised:
         visibility_query(query)
+    assert raised.value.kind == INVALID
+
+
+@pytest.mark.parametrize(
+    "query", ["id = '" + "x" * 10_000 + "'", " or ".join(["a = 1"] * 501), f"total > {'9' * 401}"]
+)
+def test_a_query_without_end_is_refused(query: str) -> None:
+    with pytest.raises(Error) as raised:
+        parse(query)
     assert raised.value.kind == INVALID
 
 

@@ -188,7 +188,11 @@ def statuses(node: Node) -> list[str] | None:
     """
     if any(condition.field != "status" for condition in conditions(node)):
         return None
-    return [status for status in STATUSES if _holds(node, lambda _, status=status: status)]
+    return [status for status in STATUSES if _holds(node, _always(status))]
+
+
+def _always(value: Any) -> Callable[[Condition], Any]:
+    return lambda condition: value
 
 
 def matches(node: Node, run: Fields) -> bool:

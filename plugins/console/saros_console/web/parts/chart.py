@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from saros.model.presentation import Line
@@ -42,6 +43,22 @@ class Chart(NamedTuple):
     has_activities: bool
 
 
+@dataclass
+class _Row:
+    """What a bar shows; times in nanoseconds."""
+
+    kind: str
+    name: str
+    since: int
+    until: int | None = None
+    state: str = "open"
+    note: str = ""
+    attempt: int = 0
+
+    def end(self, at: int, state: str) -> None:
+        self.until, self.state = at, state
+
+
 _KINDS: Final = {"call": "activity", "timer": "timer", "spawn": "child"}
 
 
@@ -57,40 +74,36 @@ def chart(
     first = events[0].time
     last = max(closed if closed is not None else now, events[-1].time, first + 1_000_000)
     scale = (WIDTH - LEFT - 16) / (last - first)
-    begun: dict[int, list[object]] = {}
-    rows: list[list[object]] = []
+    begun: dict[int, _Row] = {}
+    rows: list[_Row] = []
     notes = {} if retried is None else retried
     for line in events:
         record = line.record
         if record.op in _KINDS:
-            attempt, note = notes.get(record.ref, (0, "")) if record.op == "call" else (0, "")
-            now_is = "retrying" if note else "open"
-            row: list[object] = [_KINDS[record.op], line.summary, line.time, None, now_is, note, attempt]
-            begun[record.ref] = row
+            row = begun[record.ref] = _Row(_KINDS[record.op], line.summary, line.time)
+            if record.op == "call" and record.ref in notes:
+                row.state = "retrying"
+                row.attempt, row.note = notes[record.ref]
             rows.append(row)
         elif record.op == "done" and record.ref in begun:
-            row = begun.pop(record.ref)
-            row[3], row[4] = line.time, "failed" if line.name.endswith("Failed") else "done"
+            begun.pop(record.ref).end(line.time, "failed" if line.name.endswith("Failed") else "done")
         elif record.op == "rescind" and isinstance(line.body, dict) and line.body.get("ref") in begun:
-            row = begun.pop(line.body["ref"])
-            row[3], row[4] = line.time, "canceled"
+            begun.pop(line.body["ref"]).end(line.time, "canceled")
         elif record.op in ("message", "cancel", "update"):
-            rows.append(["signal", line.summary or line.name, line.time, line.time, "done", "", 0])
+            rows.append(_Row("signal", line.summary or line.name, line.time, line.time, "done"))
     if not rows:
         return None
     bars = []
-    for number, (kind, name, since, until, state, said, attempt) in enumerate(rows[:MOST_ROWS]):
-        assert isinstance(since, int)
-        assert isinstance(attempt, int)
-        end = until if isinstance(until, int) else last
-        x = LEFT + (since - first) * scale
-        width = max((end - since) * scale, 4.0)
+    for number, row in enumerate(rows[:MOST_ROWS]):
+        until = last if row.until is None else row.until
+        x = LEFT + (row.since - first) * scale
+        width = max((until - row.since) * scale, 4.0)
         place = number * ROW + 30, round(x, 1), round(width, 1)
-        bars.append(Bar(*place, str(kind), str(name), end - since, str(state), str(said), attempt))
+        bars.append(Bar(*place, row.kind, row.name, until - row.since, row.state, row.note, row.attempt))
     ticks = [
         (round(LEFT + part * (WIDTH - LEFT - 16) / 4, 1), (last - first) * part // 4) for part in range(5)
     ]
     hidden = max(0, len(rows) - MOST_ROWS)
     return Chart(
-        WIDTH, len(bars) * ROW + 40, LEFT, bars, ticks, hidden, any(row[0] == "activity" for row in rows)
+        WIDTH, len(bars) * ROW + 40, LEFT, bars, ticks, hidden, any(row.kind == "activity" for row in rows)
     )
