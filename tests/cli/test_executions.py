@@ -40,7 +40,7 @@ def ask(cli: Any, backend: str) -> Callable[..., Any]:
 def _finish(app_path: str, backend: str) -> Any:
     async def finish() -> Any:
         async with saros.open(app_path, backend=backend) as app:
-            return await app.get(ID).result(timeout=10)
+            return await app.get(ID).result(timeout=90)
 
     return asyncio.run(finish())
 
@@ -112,7 +112,7 @@ def test_describe_shows_how_an_execution_has_ended(ask: Any, shop: str, backend:
         async with saros.open(shop, backend=backend) as app:
             order = await app.start("app:order", {}, id="bad")
             with pytest.raises(saros.Error):
-                await order.result(timeout=10)
+                await order.result(timeout=90)
 
     asyncio.run(fail())
     told = ask("describe", "bad", "--json").json["error"]

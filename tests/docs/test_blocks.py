@@ -172,12 +172,12 @@ class Runner:
         app_path = self.orders({"page.lua": source, "page.yaml": yaml.safe_dump(index)})
 
         async def scenario() -> None:
-            async with asyncio.timeout(30), TestApp(app_path) as app:
+            async with asyncio.timeout(100), TestApp(app_path) as app:
                 if role == "function":
                     await app.call("app:page", ORDER)
                     return
                 handle = await app.start("app:page", ORDER, messages=[("approve", {"approved_by": "admin"})])
-                await handle.result(timeout=20)
+                await handle.result(timeout=90)
                 await app.replay(handle.id)
 
         if words[:1] == ["fails"]:

@@ -17,7 +17,7 @@ def run() -> Runner:
 
     def runner(work: Coroutine[Any, Any, None]) -> None:
         async def limited() -> None:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(100):
                 await work
 
         asyncio.run(limited())

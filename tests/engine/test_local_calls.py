@@ -65,7 +65,7 @@ def result_of(tmp_path: Path, run: Runner, main: str, *args: Any) -> Any:
     async def scenario() -> None:
         async with saros.open(local_app(tmp_path, main)) as opened:
             order = await opened.start("app:main", *args)
-            found.append(await order.result(25))
+            found.append(await order.result(90))
 
     run(scenario())
     return found[0]
@@ -83,7 +83,7 @@ def test_messages_arrive_while_a_local_call_runs(tmp_path: Path, run: Runner) ->
         async with saros.open(local_app(tmp_path, main)) as opened:
             order = await opened.start("app:main")
             await order.signal("go", "hello")
-            assert await order.result(25) == ["hello", False, 4]
+            assert await order.result(90) == ["hello", False, 4]
 
     run(scenario())
 
@@ -167,7 +167,7 @@ def test_a_local_call_is_cancelled(
                     10,
                 )
             await order.signal("go")
-            assert await order.result(10) == "Canceled"
+            assert await order.result(90) == "Canceled"
 
     run(scenario())
 
@@ -181,7 +181,7 @@ def test_a_worker_stops_although_local_calls_have_no_end(tmp_path: Path, run: Ru
                 return (await order.describe()).history_length > 100
 
             await eventually(goes_on, "the workflow makes progress")
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(100):
                 await opened.stop_workers()
             opened.start_workers()
             await order.terminate("enough")
@@ -220,7 +220,7 @@ def test_requests_that_are_answered_at_once_do_not_block_other_work(
         async with saros.open(path) as opened:
             order = await opened.start("app:main")
             calls = await opened.start("app:calls")
-            assert await calls.result(20) == "Timeout"
+            assert await calls.result(90) == "Timeout"
             await order.terminate("enough")
 
     run(scenario())

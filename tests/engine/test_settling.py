@@ -167,7 +167,7 @@ async def outcome_of(opened: saros.App, deed: Deed, how: str, near: bool = False
     number = next(NUMBERS)
     THINGS.deeds[number] = deed
     order = await opened.start("app:main", {"number": number, "how": how, "near": near})
-    result: dict[str, Any] = await order.result(20)
+    result: dict[str, Any] = await order.result(90)
     return result
 
 
@@ -273,7 +273,7 @@ def test_every_call_of_a_lua_function_settles(tmp_path: Path, name: str) -> None
     async def scenario() -> None:
         async with saros.open(path) as opened:
             order = await opened.start("app:main")
-            assert await order.result(25) == [[True, True], 1]
+            assert await order.result(90) == [[True, True], 1]
             if name != "dead":  # without a time limit, it would wait forever
                 with contextlib.suppress(saros.Error):
                     await opened.call("app:odd")

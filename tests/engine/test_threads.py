@@ -87,7 +87,7 @@ def test_as_many_block_at_once_as_there_are_slots(tmp_path: Path, run: Runner, g
             await asyncio.sleep(0.1)
             assert gate.inside == 60
             gate.opened.set()
-            assert await order.result(20) == 70 * 71 // 2
+            assert await order.result(90) == 70 * 71 // 2
 
     run(scenario())
 
@@ -112,7 +112,7 @@ def test_a_time_limit_begins_with_the_body(tmp_path: Path, run: Runner, gate: Ga
             order = await opened.start("app:main")
             await asyncio.sleep(1.0)
             gate.opened.set()
-            assert await order.result(20) == [7]
+            assert await order.result(90) == [7]
             assert gate.attempts == [0, 0, 1]
             assert await asyncio.gather(*others) == [0, 1]
 
@@ -137,7 +137,7 @@ def test_a_thread_that_nobody_waits_for_takes_no_slot(
         path = blocking_app(tmp_path / "c", main, max_concurrent_activity_execution_size=1)
         async with saros.open(path) as opened:
             order = await opened.start("app:main")
-            assert await order.result(20) == "done"
+            assert await order.result(90) == "done"
 
     run(scenario())
     assert "app:block is still running in its thread" in caplog.text
@@ -160,7 +160,7 @@ def test_waiting_for_a_cancellation_waits_for_the_thread(
             order = await opened.start("app:main")
             await eventually(lambda: gate.inside == 1, "it has begun")
             await order.cancel()
-            assert await order.result(20) == ["cleaned up"]
+            assert await order.result(90) == ["cleaned up"]
             assert gate.canceled == 1
 
     run(scenario())
@@ -179,7 +179,7 @@ def test_an_attempt_that_outlives_the_stop_timeout_is_retried_and_logged(
             opened.start_workers()
             await eventually(lambda: gate.attempts == [1, 2], "it is tried again")
             gate.opened.set()
-            assert await order.result(20) == 5
+            assert await order.result(90) == 5
 
     run(scenario())
     assert "app:block" in caplog.text

@@ -60,7 +60,7 @@ def test_a_worker_runs_no_more_activities_at_once_than_it_may(tmp_path: Path, ru
     async def scenario() -> None:
         async with saros.open(path) as opened:
             order = await opened.start("app:main")
-            assert await order.result(20) == 3
+            assert await order.result(90) == 3
 
     run(scenario())
 

@@ -36,7 +36,7 @@ LARGE = {**CART, "items": [{"sku": "sofa", "price": 2000}]}
 
 def in_app(scenario: Callable[[TestApp], Awaitable[None]]) -> None:
     async def run() -> None:
-        async with asyncio.timeout(30), TestApp(ORDERS, services=False) as app:
+        async with asyncio.timeout(100), TestApp(ORDERS, services=False) as app:
             await scenario(app)
 
     asyncio.run(run())
@@ -44,7 +44,7 @@ def in_app(scenario: Callable[[TestApp], Awaitable[None]]) -> None:
 
 async def ended(app: TestApp, order: Handle) -> Any:
     """Return the result of an execution, and check that its exported history replays."""
-    result = await order.result(timeout=20)
+    result = await order.result(timeout=90)
     document = await order.export()
     assert replay(document, app.app.deployment) == len(document["events"])
     return result
@@ -285,7 +285,7 @@ def test_a_function_starts_the_workflow() -> None:
         assert started["status"] == "started"
         place, _, id = started["workflow_id"].partition("|")
         assert place == "app:worker"
-        assert (await app.app.get(id).result(timeout=20))["status"] == "completed"
+        assert (await app.app.get(id).result(timeout=90))["status"] == "completed"
 
     in_app(scenario)
 
@@ -300,10 +300,10 @@ def test_checkouts_from_before_the_discount_continue_without_it(tmp_path: Path) 
     (old / "checkout.lua").write_text(before, "utf-8")
 
     async def scenario() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(100):
             async with TestApp(old, services=False) as app:
                 order = await app.start("app:checkout", CART)
-                await order.result(timeout=20)
+                await order.result(timeout=90)
                 assert [run.id async for run in app.app.list("order_total = 80")]
                 document = await order.export()
             async with TestApp(ORDERS, services=False) as app:
@@ -333,10 +333,10 @@ def test_code_that_changed_without_a_version_no_longer_replays(
     (new / "order_workflow.lua").write_text(source.replace(*change), "utf-8")
 
     async def scenario() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(100):
             async with TestApp(ORDERS, services=False) as app:
                 order = await app.start("app:order_workflow", ORDER)
-                await order.result(timeout=20)
+                await order.result(timeout=90)
                 document = await order.export()
             async with TestApp(new, services=False) as app:
                 with pytest.raises(NonDeterminism, match=told) as caught:

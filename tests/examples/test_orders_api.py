@@ -23,7 +23,7 @@ DECISION = {"status": "approved", "by": "admin", "comment": "Looks good"}
 def served(scenario: Callable[[httpx.AsyncClient], Awaitable[None]]) -> None:
     async def run() -> None:
         async with (
-            asyncio.timeout(30),
+            asyncio.timeout(100),
             saros.open(ORDERS, "memory://", env={"ORDERS_ADDR": "127.0.0.1:0"}) as app,
         ):
             urls = await serving(app)

@@ -68,7 +68,7 @@ class Site:
 
     def on_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine on the app's event loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(90)
 
     @property
     def address(self) -> tuple[str, int]:

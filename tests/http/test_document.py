@@ -22,5 +22,5 @@ def test_the_documents_handler(site: Any) -> None:
     assert worker == "app:worker"
     handle = site.app.get(workflow_id)
     site.on_loop(handle.signal("approve", {"approved_by": "admin"}))
-    result = site.on_loop(handle.result(timeout=10))
+    result = site.on_loop(handle.result(timeout=90))
     assert result == {"id": "1", "status": "approved", "by": "admin", "request_id": "r-1"}

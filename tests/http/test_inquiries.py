@@ -68,9 +68,9 @@ def test_a_chain_of_runs_is_followed(tmp_path: Path) -> None:
 def test_describe(tmp_path: Path) -> None:
     async def work(app: TestApp) -> Any:
         done = await app.start("app:double", 4, id="d")
-        await done.result(timeout=10)
+        await done.result(timeout=90)
         failing = await app.start("app:fails", id="f")
-        outcome = await asyncio.gather(failing.result(timeout=10), return_exceptions=True)
+        outcome = await asyncio.gather(failing.result(timeout=90), return_exceptions=True)
         assert isinstance(outcome[0], Exception)
         by_id, by_pid = await app.call("app:look", "d"), await app.call("app:look", done.pid)
         assert by_id == by_pid

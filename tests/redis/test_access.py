@@ -31,7 +31,7 @@ def app(tmp_path: Path) -> Path:
 def opened(path: Path, url: str) -> None:
     async def main() -> None:
         async with saros.open(path, backend=url) as app:
-            assert await (await app.start("app:main")).result(10) == 1
+            assert await (await app.start("app:main")).result(90) == 1
 
     asyncio.run(main())
 

@@ -101,7 +101,7 @@ def test_work_is_spread_over_a_cluster(nodes: list[Any], tmp_path: Path) -> None
     async def main_() -> None:
         async with saros.open(path, backend=url) as app:
             orders = [await app.start("app:main", n, id=f"x{n}") for n in range(40)]
-            assert [await order.result(20) for order in orders] == [n * 2 for n in range(40)]
+            assert [await order.result(90) for order in orders] == [n * 2 for n in range(40)]
             assert len([each async for each in app.list("status = 'completed'")]) == 80
 
     asyncio.run(main_())
@@ -164,7 +164,7 @@ def test_processes_of_other_nodes_on_a_cluster(nodes: list[Any], tmp_path: Path)
             pids = [msgspec.json.decode(await b.host.spawn(spawn, None)) for _ in range(6)]
             assert await a.call("app:ask", pids.pop()) == ["hello", "done"]
             orders = [await a.start("app:talk", pid) for pid in pids]
-            assert [await order.result(20) for order in orders] == [["hello", "done"]] * 5
+            assert [await order.result(90) for order in orders] == [["hello", "done"]] * 5
 
     asyncio.run(main())
 
@@ -195,11 +195,11 @@ def test_a_master_of_a_cluster_is_killed(replicated: list[Any], tmp_path: Path) 
                     _until, lambda: client.info("replication")["role"] == "master" and _known(client)
                 )
             promoted = time.monotonic() - begun
-            sums = [await order.result(30) for order in orders]
+            sums = [await order.result(90) for order in orders]
             finished = time.monotonic() - begun
             assert sums == [sum(i * i for i in range(1, 31))] * 30
             late = [await app.start("app:steps", 1, id=f"late{number}") for number in range(12)]
-            assert [await order.result(10) for order in late] == [1] * 12
+            assert [await order.result(90) for order in late] == [1] * 12
             print(f"promoted {promoted:.1f} s, all finished {finished:.1f} s")
 
     asyncio.run(main())
@@ -232,7 +232,7 @@ def test_sentinel_names_the_master(server: Any, tmp_path: Path) -> None:
                 pass
         url += "&sentinel_password=open"
         async with saros.open(path, backend=url) as app:
-            assert await (await app.start("app:main", 1)).result(10) == 2
+            assert await (await app.start("app:main", 1)).result(90) == 2
 
     try:
         deadline = time.monotonic() + 10

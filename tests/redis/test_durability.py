@@ -24,7 +24,7 @@ def app(tmp_path: Path) -> Path:
 
 async def finished(path: Path, url: str) -> None:
     async with saros.open(path, backend=url) as app:
-        assert await (await app.start("app:main")).result(10) == 1
+        assert await (await app.start("app:main")).result(90) == 1
 
 
 async def start_fails(path: Path, url: str, text: str, meanwhile: Callable[[], object]) -> None:

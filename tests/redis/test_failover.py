@@ -146,9 +146,9 @@ class Load:
 
     async def check(self) -> None:
         """Everything that was acknowledged is there, and ends as if nothing had happened."""
-        assert [await each.result(30) for each in self.started] == [SQUARES] * len(self.started)
+        assert [await each.result(90) for each in self.started] == [SQUARES] * len(self.started)
         await self.collector.signal("number", 0)
-        assert set(self.sent) <= set(await self.collector.result(10))
+        assert set(self.sent) <= set(await self.collector.result(90))
 
 
 @pytest.mark.parametrize("crash", [False, True], ids=["asked", "crashed"])
@@ -198,7 +198,7 @@ def test_clients_leave_a_master_that_was_replaced(app: Path, watched: Watched) -
                     assert old.info("replication")["role"] == "master"
                     old.replicaof("127.0.0.1", watched.second.port)
                 kept = load.started[-1]
-            assert await kept.result(20) == SQUARES
+            assert await kept.result(90) == SQUARES
 
     asyncio.run(main())
 
@@ -215,15 +215,15 @@ def test_a_failover_that_loses_the_last_moments(app: Path, watched: Watched) -> 
             with watched.first.client() as client:
                 client.client_kill_filter(_type="replica")  # what is under way would still be heard
             lost = [await opened.start("app:steps", 1, id=f"lost{number}") for number in range(3)]
-            assert [await each.result(10) for each in lost] == [1, 1, 1]
+            assert [await each.result(90) for each in lost] == [1, 1, 1]
             old = watched.first.port
             watched.first.kill()
             lagging.resume()
             await until(lambda: watched.master() != old)
-            assert [await each.result(30) for each in orders] == [SQUARES] * 10
+            assert [await each.result(90) for each in orders] == [SQUARES] * 10
             with pytest.raises(saros.Error, match="lost1"):
                 await lost[1].describe()
             again = await opened.start("app:steps", 2, id="lost1")
-            assert await again.result(10) == 5
+            assert await again.result(90) == 5
 
     asyncio.run(main())

@@ -121,7 +121,7 @@ async def spawn(app: saros.App, entry: str, *args: Any) -> str:
 
 
 async def until(look: Callable[[], Awaitable[Any]]) -> Any:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(100):
         while not (found := await look()):  # noqa: ASYNC110 - only the server knows
             await asyncio.sleep(0.02)
         return found
@@ -131,7 +131,7 @@ def run(app: Path, url: str, main: Callable[[Any, Any], Awaitable[None]]) -> Non
     """Run a test with two nodes that both work."""
 
     async def both() -> None:
-        async with asyncio.timeout(40), opened(app, url) as a, opened(app, url) as b:
+        async with asyncio.timeout(100), opened(app, url) as a, opened(app, url) as b:
             await main(a, b)
 
     asyncio.run(both())
@@ -141,7 +141,7 @@ async def each_way(a: Any, name: str, argument: Any) -> list[Any]:
     """What a function of node a gives, and what workflows give, whose requests any node delivers."""
     found = [await a.call(f"app:f_{name}", argument())]
     orders = [await a.start(f"app:{name}", argument()) for _ in range(6)]
-    return found + [await order.result(20) for order in orders]
+    return found + [await order.result(90) for order in orders]
 
 
 def test_messages_and_answers(app: Path, url: str) -> None:
@@ -202,7 +202,7 @@ def test_cancel_and_terminate(app: Path, url: str) -> None:
         for verb in ("cancel", "terminate"):
             asked = [await request(verb) for _ in range(2)]
             first = await a.call("app:f_watch", asked[0])
-            second = await (await a.start("app:watch", asked[1])).result(20)
+            second = await (await a.start("app:watch", asked[1])).result(90)
             for found in (first, second):
                 assert found["kind"] == "EXIT"
                 assert found.get("value") == ("CANCEL" if verb == "cancel" else None)
@@ -239,7 +239,7 @@ def test_names_are_found_from_everywhere(app: Path, url: str) -> None:
         assert await b.backend.register("shop", pid)
         assert await each_way(a, "look", lambda: "shop") == [pid] * 7
         assert await a.call("app:f_talk", "shop") == [[1, 1], [2, 2], [3, 3]]
-        talked = await (await a.start("app:talk", "shop")).result(20)
+        talked = await (await a.start("app:talk", "shop")).result(90)
         assert talked == [[1, 4], [2, 5], [3, 6]]
 
     run(app, url, main)
@@ -269,7 +269,7 @@ def test_mail_is_carried_out_once_and_sent_again_when_lost(
 
 def test_a_client_reaches_processes(app: Path, url: str) -> None:
     async def main() -> None:
-        async with asyncio.timeout(30), opened(app, url) as node, opened(app, url, workers=False) as client:
+        async with asyncio.timeout(100), opened(app, url) as node, opened(app, url, workers=False) as client:
             pid = await spawn(node, "polite")
             await until(lambda: client.backend.lookup("polite"))
             ended = asyncio.create_task(node.call("app:f_watch", {"pid": pid, "name": "watching"}))
@@ -322,7 +322,7 @@ def test_a_killed_node(app: Path, server: Any, node: Callable[..., Any]) -> None
     url = server.url(lease="1s")
 
     async def main() -> None:
-        async with asyncio.timeout(40), opened(app, url) as a:
+        async with asyncio.timeout(100), opened(app, url) as a:
             worker, pids = await asyncio.to_thread(node, url, 3)
             linked = await spawn(a, "linked", pids[0])
             assert await until(lambda: a.backend.lookup("linked")) == linked
@@ -334,7 +334,7 @@ def test_a_killed_node(app: Path, server: Any, node: Callable[..., Any]) -> None
             worker.kill()
             of_linked, of_process = await asyncio.gather(*calls)
             assert of_linked["value"] == "LINK_DOWN"
-            for found, pid in ((of_process, pids[2]), (await order.result(20), pids[1])):
+            for found, pid in ((of_process, pids[2]), (await order.result(90), pids[1])):
                 assert found == {"kind": "EXIT", "from": pid, "failed": True}
             assert (await a.call("app:f_talk", pids[0]))["err"] == "NotFound"
             assert await each_way(a, "watch", lambda: {"pid": pids[1]}) == [{"err": "NotFound"}] * 7
@@ -347,15 +347,15 @@ def test_a_killed_node_that_a_workflow_spawned_on(app: Path, server: Any, node: 
 
     async def main() -> None:
         worker, _ = await asyncio.to_thread(node, url)
-        async with asyncio.timeout(40), opened(app, url, workers=False) as a:
+        async with asyncio.timeout(100), opened(app, url, workers=False) as a:
             waits = await a.start("app:spawn_and_wait")
             executes = await a.start("app:exec")
             await until(lambda: a.backend.lookup("spawned"))
             await until(lambda: a.backend.lookup("named"))
             a.start_workers(services=False)
             worker.kill()
-            assert await waits.result(20) == ["EXIT", True, "Unavailable"]
-            assert await executes.result(20) == "Unavailable"
+            assert await waits.result(90) == ["EXIT", True, "Unavailable"]
+            assert await executes.result(90) == "Unavailable"
 
     asyncio.run(main())
 
@@ -375,7 +375,7 @@ def test_nodes_outlive_the_server(app: Path, own_server: Any) -> None:
         assert await a.call("app:f_talk", pid) == [[1, 1], [2, 2], [3, 3]]
         assert not watching.done()
         b.host.get(pid).end(b'{"ok":"late"}')
-        for found in (await watching, await order.result(20)):
+        for found in (await watching, await order.result(90)):
             assert found == {"kind": "EXIT", "from": pid, "value": "late", "failed": False}
 
     run(app, url, main)

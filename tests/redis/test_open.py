@@ -88,7 +88,7 @@ def test_a_server_that_evicts(app: Path, new_server: Any) -> None:
 def test_a_server_that_keeps_nothing(app: Path, new_server: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with saros.open(app, backend=new_server("--appendonly", "no").url()) as opened:
-            assert await (await opened.start("app:main")).result(10) == 1
+            assert await (await opened.start("app:main")).result(90) == 1
 
     with caplog.at_level(logging.WARNING, "saros.redis"):
         asyncio.run(main())
@@ -110,7 +110,7 @@ def test_users_and_passwords(app: Path, new_server: Any) -> None:
         async def main() -> None:
             opened = url.replace("//", "//shop:open%20sesame@")
             async with saros.open(app, backend=opened) as shop:
-                assert await (await shop.start("app:main")).result(10) == 1
+                assert await (await shop.start("app:main")).result(90) == 1
                 assert "sesame" not in shop.backend.url
 
         asyncio.run(main())
@@ -149,7 +149,7 @@ def test_writes_wait_for_replicas(app: Path, new_server: Any) -> None:
     async def main() -> None:
         async with saros.open(app, backend=master.url(wait=1)) as opened:
             order = await opened.start("app:main", id="x")
-            assert await order.result(10) == 1
+            assert await order.result(90) == 1
             with replica.client() as redis:
                 assert any(redis.scan_iter("*:e:x"))
             replica.kill()

@@ -31,7 +31,7 @@ def test_more_mail_than_a_commit_can_hold(server: Any, tmp_path: Path) -> None:
             for _ in range(40):
                 await order.signal("part", "x" * 40_000)
             app.start_workers()
-            assert await order.result(20) == 40 * 40_000
+            assert await order.result(90) == 40 * 40_000
             assert (await order.describe()).problem is None
 
     asyncio.run(run())
@@ -54,7 +54,7 @@ def test_results_of_a_megabyte_at_once(server: Any, tmp_path: Path) -> None:
     async def run() -> None:
         async with saros.open(path, backend=server.url()) as app:
             order = await app.start("app:main", 0)
-            assert await order.result(30) == 12 * 1_900_000
+            assert await order.result(90) == 12 * 1_900_000
 
     asyncio.run(run())
 

@@ -315,7 +315,7 @@ def test_messages_while_it_starts_over(server: Any, tmp_path: Path) -> None:
             for n in range(100):
                 await order.signal("add", n)
             await order.signal("add", "end")
-            assert await app.get("x").result(20) == sum(range(100))
+            assert await app.get("x").result(90) == sum(range(100))
             assert len([each async for each in app.list("status = 'continued_as_new'")]) >= 33
 
     asyncio.run(run())

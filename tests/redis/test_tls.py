@@ -170,7 +170,7 @@ def squares(folder: Path, url: str) -> None:
 
     async def main() -> None:
         async with saros.open(path, backend=url) as app:
-            assert await (await app.start("app:main", 7)).result(10) == 49
+            assert await (await app.start("app:main", 7)).result(90) == 49
 
     asyncio.run(main())
 

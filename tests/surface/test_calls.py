@@ -320,6 +320,6 @@ def test_wait_for_cancellation_gives_the_activitys_own_end(tmp_path: Path) -> No
 
             await eventually(began)
             await order.cancel()
-            return await order.result(20)
+            return await order.result(90)
 
     assert asyncio.run(scenario()) == ["tidied", False]

@@ -258,7 +258,7 @@ def test_messages_that_arrived_before_the_first_run_wait(tmp_path: Path) -> None
             for number in range(3):
                 await order.signal("early", number)
             app.app.start_workers()
-            return await order.result(20)
+            return await order.result(90)
 
     assert asyncio.run(scenario()) == [0, 1, 2]
 
@@ -289,7 +289,7 @@ def test_random_numbers_are_seeded_by_the_run(tmp_path: Path) -> None:
         async with TestApp(tmp_path) as app:
             first = await app.start("app:main")
             second = await app.start("app:main")
-            results = await first.result(20), await second.result(20)
+            results = await first.result(90), await second.result(90)
             worker: Any = app.app.backend
             worker.workflow_worker.drop_all()  # what follows replays
             assert await refreshed(app, first.id) == "completed"

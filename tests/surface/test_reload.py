@@ -66,7 +66,7 @@ def test_a_reload_reaches_functions_processes_and_workflows(tmp_path: Path) -> N
             assert [await app.call("app:tells"), await app.call("app:py")] == [2, 2]
             assert await app.call("app:asks") == [2, 1]
             await order.signal("go")
-            assert await order.result(30) == 2
+            assert await order.result(90) == 2
 
     asyncio.run(scenario())
 

@@ -18,7 +18,7 @@ Run = Callable[..., Any]
 
 def scenario(path: Path, body: Callable[[TestApp], Any], **parts: Any) -> Any:
     async def run() -> Any:
-        async with asyncio.timeout(30), TestApp(lua_app(path, **parts)) as app:
+        async with asyncio.timeout(100), TestApp(lua_app(path, **parts)) as app:
             return await body(app)
 
     return asyncio.run(run())
@@ -45,7 +45,7 @@ def test_a_child_knows_its_parent(workflow: Run) -> None:
 def test_a_type_name_starts_a_workflow_and_is_told(tmp_path: Path) -> None:
     async def body(app: TestApp) -> Any:
         order = await app.start("OrderFlow")
-        return await order.result(20), (await order.describe()).type
+        return await order.result(90), (await order.describe()).type
 
     meta = {"main": {"temporal": {"workflow": {"name": "OrderFlow"}}}}
     main = "return require('workflow').info().workflow_type"
@@ -197,7 +197,7 @@ def test_queries_and_updates_through_python(tmp_path: Path) -> None:
         told += [(await refused(order.query("fails"))).kind, (await refused(order.query("none"))).kind]
         told += [(await refused(order.update("add", -1))).kind, (await refused(order.update("none"))).kind]
         await order.signal("end")
-        return added, told, await order.result(20)
+        return added, told, await order.result(90)
 
     added, told, result = scenario(tmp_path, body, workflows={"main": main})
     assert (added, result) == (2, 2)
@@ -229,7 +229,7 @@ def test_a_side_effect_that_raises_does_so_in_a_replay(tmp_path: Path) -> None:
         order = await app.start("app:main")
         state, calls = await order.update("state"), await order.query("calls")  # the latter by a replay
         await order.signal("end")
-        await order.result(20)
+        await order.result(90)
         return state, calls
 
     state, calls = scenario(tmp_path, body, workflows={"main": main})

@@ -45,7 +45,7 @@ class Background:
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
-    def run(self, work: Coroutine[Any, Any, T], timeout: float = 40) -> T:
+    def run(self, work: Coroutine[Any, Any, T], timeout: float = 120) -> T:
         return self.submit(work).result(timeout)
 
     def close(self) -> None:
@@ -209,14 +209,14 @@ class Shared:
         self.app = app
         self._background = background
 
-    def run(self, work: Coroutine[Any, Any, T], timeout: float = 40) -> T:
+    def run(self, work: Coroutine[Any, Any, T], timeout: float = 120) -> T:
         return self._background.run(work, timeout)
 
     def call(self, entry: str, *args: Any, **options: Any) -> Any:
         """Start a workflow and give its result."""
 
         async def work() -> Any:
-            return await (await self.app.start(entry, *args, **options)).result(30)
+            return await (await self.app.start(entry, *args, **options)).result(90)
 
         return self.run(work())
 
@@ -264,7 +264,7 @@ def _write_app(root: Path, queue: str = "", **sources: str) -> Path:
     return root
 
 
-async def _until(check: Callable[[], Coroutine[Any, Any, T]], seconds: float = 15) -> T:
+async def _until(check: Callable[[], Coroutine[Any, Any, T]], seconds: float = 60) -> T:
     deadline = time.monotonic() + seconds
     while True:
         found = await check()

@@ -97,7 +97,7 @@ def test_cancellation_can_be_waited_for(shared: Any) -> None:
         })  # fmt: skip
         await started(handle)
         await handle.cancel("enough")
-        return await handle.result(20), (await handle.describe()).status
+        return await handle.result(90), (await handle.describe()).status
 
     found, status = shared.run(scenario())
     assert found["kind"] == "Canceled"
@@ -118,7 +118,7 @@ def test_an_activity_knows_itself(shared: Any) -> None:
 def test_a_local_activity_has_no_task(shared: Any) -> None:
     async def scenario() -> Any:
         handle = await shared.app.start("app:calls", {"id": "app:near"})
-        await handle.result(20)
+        await handle.result(90)
         return [event["eventType"] for event in (await handle.export())["events"]]
 
     types = shared.run(scenario())

@@ -224,7 +224,7 @@ def test_a_codec_covers_everything(
         async with opener(root, options={"codec": Sealed()}) as app:
             handle = await app.start("app:flow", "s3cret", messages=[("m", "s3cret first")])
             assert await handle.query("secret") == "s3cret"
-            result = await handle.result(20)
+            result = await handle.result(90)
             memo = (await handle.describe()).memo
             lines = [line.summary for line in await handle.history()]
         async with opener(root, workers=False) as bare:
@@ -327,7 +327,7 @@ async def main():
     async with saros.open(sys.argv[1], sys.argv[2], plugins=Plugins(points)) as app:
         waiting = await app.start("app:flow")
         handle = await app.start("app:flow", messages=[("go", 2)])
-        await handle.result(20)
+        await handle.result(90)
         await waiting.terminate()
 
 asyncio.run(main())
@@ -341,5 +341,5 @@ def test_a_process_ends_cleanly(write_app: Any, tmp_path: Path, server: Any, sha
     )
     for _ in range(4):
         command = [sys.executable, "-c", SCRIPT, str(root), server.url]
-        ended = subprocess.run(command, capture_output=True, timeout=40, env=dict(os.environ), check=False)
+        ended = subprocess.run(command, capture_output=True, timeout=120, env=dict(os.environ), check=False)
         assert ended.returncode == 3, ended.stderr.decode()

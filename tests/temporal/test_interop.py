@@ -71,7 +71,7 @@ def plain(shared: Any, scenario: Callable[[Client, str], Coroutine[Any, Any, Any
 
 def test_saros_calls_activities_and_workflows_in_python(shared: Any) -> None:
     async def scenario(client: Client, queue: str) -> Any:
-        return await (await shared.app.start("app:mixed", queue)).result(30)
+        return await (await shared.app.start("app:mixed", queue)).result(90)
 
     found = plain(shared, scenario)
     assert found["sum"] == 3.5

@@ -36,7 +36,7 @@ def test_a_name_is_known_in_other_processes_until_its_owner_ends(
             owner = await one.start("app:flow", name)
             await until(lambda: two.backend.lookup(name))
             sender = await two.start("app:sender", name)
-            found = await sender.result(20), await owner.result(20), owner.pid
+            found = await sender.result(90), await owner.result(90), owner.pid
             listed = [info.type async for info in two.list() if info.type.startswith("saros.")]
             return found, listed, await two.backend.lookup(name), await two.backend.unregister(name)
 

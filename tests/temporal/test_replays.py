@@ -105,7 +105,7 @@ def test_workflows_go_on_from_their_history(
         for i in range(3):
             await handle.signal("hello", i)
         added = await handle.update("add", number)
-        log = await handle.result(30)
+        log = await handle.result(90)
         return added, log, await handle.export()
 
     async def scenario() -> Any:
@@ -129,7 +129,7 @@ def test_many_local_activities_are_more_than_one_task(
     async def scenario() -> Any:
         async with opener(root) as app:
             handle = await app.start("app:flow", 250)
-            return await handle.result(30), await handle.export()
+            return await handle.result(90), await handle.export()
 
     result, history = run(scenario())
     assert result == 250 * 251 // 2
@@ -146,7 +146,7 @@ def test_a_workflow_may_close_while_local_activities_end(
 
     async def one(app: Any) -> Any:
         handle = await app.start("app:flow")
-        return await handle.result(30), await handle.export()
+        return await handle.result(90), await handle.export()
 
     async def scenario() -> Any:
         async with opener(root) as app:

@@ -37,7 +37,7 @@ def test_a_schedule_starts_workflows_and_is_updated(
                 return [info async for info in found]
 
             first = (await until(done))[0]
-            result = await app_.get(first.id, first.run_id).result(10)
+            result = await app_.get(first.id, first.run_id).result(90)
         async with opener(app("1h")) as app_:
             handle = app_.backend.client.get_schedule_handle(f"saros:app:{name}")
 

@@ -39,7 +39,7 @@ def test_workers_that_are_stopped_while_the_server_is_away(
 ) -> None:
     async def main() -> None:
         async with opener(app_path, another.url) as app:
-            await (await app.start("app:one")).result(30)
+            await (await app.start("app:one")).result(90)
             another.stop()
             began = time.monotonic()
             await app.stop_workers()

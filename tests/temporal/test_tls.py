@@ -69,7 +69,7 @@ def test_workflows_run_over_a_secure_connection(
         async with front(root, server.port, mutual=mutual) as tls:
             connect_to(root, tls.address, more)
             async with open_app(root, "temporal://", plugins=plugins) as app:
-                found = await (await app.start("app:flow", 7)).result(20)
+                found = await (await app.start("app:flow", 7)).result(90)
                 await asyncio.wait_for(tls.pinged.wait(), 10)  # keep_alive_time has reached the SDK
             return found, tls
 

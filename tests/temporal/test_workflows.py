@@ -20,7 +20,7 @@ def test_an_order_waits_for_its_approval(shared: Any) -> None:
         handle = await shared.app.start("app:order", {"id": "7", "total": 3}, id=fresh("order"))
         await handle.signal("approve", {"by": "admin"})
         lines = [line.name async for line in handle.watch()]
-        return handle, await handle.result(20), lines, await handle.describe()
+        return handle, await handle.result(90), lines, await handle.describe()
 
     handle, result, lines, description = shared.run(scenario())
     assert result == {
@@ -47,7 +47,7 @@ def test_first_messages_come_first_and_once(shared: Any) -> None:
         await handle.signal("d", 4)
         again = await shared.app.start("app:child", {"inbox": 9}, id=id, messages=[("e", 5)])
         assert again.run_id == handle.run_id
-        return await handle.result(20)
+        return await handle.result(90)
 
     found = shared.run(scenario())
     assert [(topic, data) for topic, data, _ in found] == [
@@ -122,7 +122,7 @@ def test_a_child_that_runs_already_is_reached(shared: Any) -> None:
             "app:parent",
             {"args": {"inbox": 1}, "message": True, "act": "send", "options": {"workflow.id": id}},
         )
-        return handle.pid, await parent.result(20), await handle.result(20)
+        return handle.pid, await parent.result(90), await handle.result(90)
 
     pid, found, child = shared.run(scenario())
     assert found["pid"] == pid
@@ -136,7 +136,7 @@ def test_a_child_under_a_taken_id_can_be_refused(shared: Any) -> None:
         handle = await shared.app.start("app:child", {"forever": True}, id=id)
         options = {"workflow.id": id, "workflow.id_conflict_policy": "fail"}
         parent = await shared.app.start("app:parent", {"args": {"value": 1}, "options": options})
-        found = await parent.result(20)
+        found = await parent.result(90)
         await handle.terminate()
         return found
 
@@ -147,7 +147,7 @@ def test_cancel_is_an_event_for_who_asks(shared: Any) -> None:
     async def scenario() -> Any:
         handle = await shared.app.start("app:waiting", "event")
         await handle.cancel("enough")
-        return await handle.result(20)
+        return await handle.result(90)
 
     assert shared.run(scenario()) == {"kind": "CANCEL", "reason": "enough", "from": ""}
 
@@ -157,7 +157,7 @@ def test_cancel_is_cooperative_for_who_does_not(shared: Any) -> None:
         handle = await shared.app.start("app:waiting", "cooperative")
         await handle.cancel("enough")
         with pytest.raises(Error) as caught:
-            await handle.result(20)
+            await handle.result(90)
         return caught.value.kind, (await handle.describe()).status
 
     assert shared.run(scenario()) == ("Canceled", "canceled")
@@ -168,7 +168,7 @@ def test_terminate(shared: Any) -> None:
         handle = await shared.app.start("app:child", {"forever": True})
         await handle.terminate("out")
         with pytest.raises(Error, match="terminated: out"):
-            await handle.result(20)
+            await handle.result(90)
         with pytest.raises(Error, match="not found"):
             await handle.signal("late")
         return (await handle.describe()).status
@@ -181,7 +181,7 @@ def test_no_mail_is_lost_when_a_workflow_starts_over(shared: Any) -> None:
         handle = await shared.app.start("app:again", None, 5, messages=[("m", 0)])
         for number in range(1, 5):
             await handle.signal("m", number)
-        return await handle.result(30), await shared.app.get(handle.id, handle.run_id).describe()
+        return await handle.result(90), await shared.app.get(handle.id, handle.run_id).describe()
 
     found, first = shared.run(scenario())
     assert found == {"seen": list(range(5)), "from": ""}
@@ -206,7 +206,7 @@ def test_queries_and_updates(shared: Any) -> None:
             await handle.update("nothing")
         assert unknown.value.kind == "NotFound"
         await handle.signal("stop")
-        assert await handle.result(20) == 7
+        assert await handle.result(90) == 7
         assert await handle.query("count", 2) == 14
 
     shared.run(scenario())
@@ -215,7 +215,7 @@ def test_queries_and_updates(shared: Any) -> None:
 def test_a_type_name_of_its_own(shared: Any) -> None:
     async def scenario() -> Any:
         handle = await shared.app.start("NamedWorkflow", 1, messages=[("stop", None)])
-        return await handle.result(20), (await handle.describe()).type, (await handle.describe()).entry
+        return await handle.result(90), (await handle.describe()).type, (await handle.describe()).entry
 
     assert shared.run(scenario()) == (1, "NamedWorkflow", "app:named")
 
@@ -233,12 +233,12 @@ def test_id_policies(shared: Any) -> None:
             "app:child", {"value": 1}, id=id, options={"id_conflict_policy": "terminate_existing"}
         )
         assert other.run_id != handle.run_id
-        assert await other.result(20) == 1
+        assert await other.result(90) == 1
         for policy in ("reject_duplicate", "allow_duplicate_failed_only"):
             with pytest.raises(Error) as again:
                 await start("app:child", {"value": 2}, id=id, options={"id_reuse_policy": policy})
             assert again.value.kind == "AlreadyExists"
-        assert await (await start("app:child", {"value": 3}, id=id)).result(20) == 3
+        assert await (await start("app:child", {"value": 3}, id=id)).result(90) == 3
 
     shared.run(scenario())
 
@@ -266,7 +266,7 @@ def test_a_workflow_monitors_one_that_it_did_not_start(shared: Any) -> None:
     async def scenario() -> Any:
         other = await shared.app.start("app:child", {"inbox": 1})
         handle = await shared.app.start("app:talk", {"monitor": other.pid})
-        return other.pid, await handle.result(20), handle.pid
+        return other.pid, await handle.result(90), handle.pid
 
     pid, found, me = shared.run(scenario())
     assert found == {"kind": "EXIT", "from": pid, "value": [["go", "on", me]]}
@@ -295,7 +295,7 @@ def test_attributes_are_upserted_and_listed(shared: Any, until: Any) -> None:
         assert await until(listed) == [handle.id]
         description = await handle.describe()
         await handle.signal("stop")
-        return await handle.result(20), description
+        return await handle.result(90), description
 
     result, description = shared.run(scenario())
     assert result == {"ok": True}
@@ -328,7 +328,7 @@ def test_attributes_that_the_server_has_are_stored_beside_others(shared: Any, un
         info = await until(stored)
         replayed = await handle.query("__stack_trace")
         await handle.signal("stop")
-        return info, replayed, await handle.result(20)
+        return info, replayed, await handle.result(90)
 
     info, _, result = shared.run(scenario())
     assert info.search_attributes == {"total": 1}
@@ -358,7 +358,7 @@ def test_facts(shared: Any) -> None:
             if line.name == "SideEffectRecorded":
                 break
         await handle.signal("go")
-        return handle, await handle.result(20)
+        return handle, await handle.result(90)
 
     handle, found = shared.run(scenario())
     info = found["info"]
@@ -382,6 +382,6 @@ def test_an_unknown_workflow_is_not_found(shared: Any) -> None:
 def test_many_workflows_at_once(shared: Any) -> None:
     async def scenario() -> list[Any]:
         handles = await asyncio.gather(*[shared.app.start("app:child", {"value": n}) for n in range(30)])
-        return list(await asyncio.gather(*[handle.result(30) for handle in handles]))
+        return list(await asyncio.gather(*[handle.result(90) for handle in handles]))
 
     assert shared.run(scenario()) == list(range(30))

@@ -211,7 +211,7 @@ async def test_before(tmp_path):
             order = await app.start("app:main", 1)
             await app.pass_time("1h")
             assert (app.app.clock.now() - before, await order.query("n")) == (HOUR, 0)
-        assert await order.result(timeout=20) == 100
+        assert await order.result(timeout=90) == 100
 
 def test_one(saros_app: SarosApp, tmp_path):
     loop = asyncio.new_event_loop()

@@ -113,7 +113,7 @@ async def ended(worker: subprocess.Popen[str]) -> str:
     return lines[0]
 
 
-async def result_of(handle: saros.Handle, limit: float = 40) -> Any:
+async def result_of(handle: saros.Handle, limit: float = 120) -> Any:
     return await handle.result(limit)
 
 

@@ -41,7 +41,7 @@ async def refused(request: Awaitable[object]) -> Error:
 
 
 async def eventually(
-    check: Callable[[], bool | Awaitable[bool]], what: str = "the condition", limit_s: float = 20.0
+    check: Callable[[], bool | Awaitable[bool]], what: str = "the condition", limit_s: float = 60.0
 ) -> None:
     """Check a condition repeatedly until it holds.
 

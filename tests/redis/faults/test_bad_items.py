@@ -57,7 +57,7 @@ def test_s5_a_broken_row_is_set_aside(
                 facts = redis.hget(key, "run")
                 redis.hset(key, "run", BROKEN[what](facts))
                 async with saros.open(app_path, backend=url):
-                    assert [await each.result(20) for each in good] == [squares(3)] * 8
+                    assert [await each.result(90) for each in good] == [squares(3)] * 8
 
                     async def set_aside() -> bool:
                         return redis.hget(key, "delayed") == b"dead"
@@ -68,7 +68,7 @@ def test_s5_a_broken_row_is_set_aside(
                     assert redis.llen(f"{{{prefix}:0}}:h:{bad.run_id}") == 0
                     redis.hset(key, "run", facts)
                     assert await app.backend.store.release("bad")
-                    assert await bad.result(20) == squares(3)
+                    assert await bad.result(90) == squares(3)
 
     asyncio.run(main())
 
@@ -89,11 +89,11 @@ def test_s5_a_broken_call_fails_and_a_broken_entry_is_told_of(
                 redis.xadd(f"{tag}:out", {"i": "nobody"})
             async with saros.open(app_path, backend=url):
                 with pytest.raises(saros.Error, match="the activity cannot be read"):
-                    await bad.result(20)
-                assert await good.result(20) == squares(3)
+                    await bad.result(90)
+                assert await good.result(90) == squares(3)
                 with caplog.at_level(logging.WARNING, "saros.redis"):
                     await eventually(lambda: f"{tag}:out cannot be read" in caplog.text, "it is told")
-                assert await (await app.start("app:mixed", 1)).result(20) == 1 + squares(3) + 13
+                assert await (await app.start("app:mixed", 1)).result(90) == 1 + squares(3) + 13
 
     asyncio.run(main())
 
@@ -126,8 +126,8 @@ def test_s6_a_task_that_raises_in_dispatch_stops_no_other(
             orders = [await app.start("app:steps", 4, id=f"s{n}") for n in range(10)]
             async with saros.open(app_path, backend=url):
                 with pytest.raises(saros.Error, match="another error of ours"):
-                    await orders.pop(5).result(20)
-                assert [await each.result(20) for each in orders] == [squares(4)] * 9
+                    await orders.pop(5).result(90)
+                assert [await each.result(90) for each in orders] == [squares(4)] * 9
             assert failures == ["s2", "s5"]
 
     asyncio.run(main())
@@ -144,7 +144,7 @@ def test_s5_a_deadline_that_nobody_wrote_holds_up_no_other(
                 redis.zadd("{bad-deadline:0}:tm", {"garbage": 1, "timer:": 2, "": 3})
                 asleep = await app.start("app:nap", "50ms", id="asleep")
                 async with saros.open(app_path, backend=url):
-                    assert await asleep.result(20) == "slept"
+                    assert await asleep.result(90) == "slept"
                 assert redis.zcard("{bad-deadline:0}:tm") == 0
 
     asyncio.run(main())

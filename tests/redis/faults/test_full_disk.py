@@ -83,15 +83,15 @@ def test_a_full_disk_refuses_and_then_goes_on(
             await asyncio.sleep(3)  # leases would have ended long ago
             server.limit_files(None)
             await eventually(lambda: can_write(server), "it writes again")
-            assert [await each.result(30) for each in taken] == [squares(3)] * len(taken)
-            assert [await each.result(30) for each in slow] == list(range(4))
-            assert await (await app.start("app:steps", 2)).result(30) == squares(2)
+            assert [await each.result(90) for each in taken] == [squares(3)] * len(taken)
+            assert [await each.result(90) for each in slow] == list(range(4))
+            assert await (await app.start("app:steps", 2)).result(90) == squares(2)
             await check_histories(app, [each.id for each in (*slow, *taken)])
             assert sorted(n for _, n in trace()) == list(range(4))  # each ran once
         server.kill()
         await asyncio.to_thread(server.start)
         async with client(url) as app:
-            assert [await app.get(each.id).result(30) for each in taken] == [squares(3)] * len(taken)
+            assert [await app.get(each.id).result(90) for each in taken] == [squares(3)] * len(taken)
         assert "cannot save its data to disk" in caplog.text
         assert "Traceback" not in caplog.text
 
@@ -123,8 +123,8 @@ def test_a_server_that_ends_when_its_disk_is_full(
             assert code == 1  # the server exited by itself
             server.kill(signal.SIGKILL)
             await asyncio.to_thread(server.start)
-            assert [await each.result(30) for each in taken] == [squares(3)] * len(taken)
-            assert await nap.result(30) == "slept"
+            assert [await each.result(90) for each in taken] == [squares(3)] * len(taken)
+            assert await nap.result(90) == "slept"
             await check_histories(app, [each.id for each in (nap, *taken)])
         assert "Traceback" not in caplog.text
 

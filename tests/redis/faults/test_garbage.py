@@ -111,9 +111,9 @@ def test_a_poison_entry_stops_nobody(
                     redis.xreadgroup("saros", "lost", {f"{tag}:{name}": ">"}, count=20)
                 poison(redis, tag)
                 async with saros.open(app_path, backend=url):
-                    assert [await each.result(20) for each in orders] == [squares(3)] * 5
+                    assert [await each.result(90) for each in orders] == [squares(3)] * 5
                     await eventually(lambda: redis.xlen(f"{tag}:aside") >= 10, "all is set aside")
-                    assert await (await app.start("app:mixed", 1)).result(20) == 1 + squares(3) + 13
+                    assert await (await app.start("app:mixed", 1)).result(90) == 1 + squares(3) + 13
                     for name in ("ready:main", "act:main", "out"):
                         await eventually(lambda key=f"{tag}:{name}": redis.xlen(key) == 0, f"{name} is clean")
 
@@ -138,12 +138,12 @@ def test_a_shared_key_of_a_wrong_type_is_put_aside(
             await app.host.backend.register("somebody", app.host.node + "|1")
             with server.client() as redis:
                 before = await app.start("app:nap", "100ms")
-                await before.result(20)
+                await before.result(90)
                 write(redis, f"{tag}:{name}", OTHER[redis.type(f"{tag}:{name}")])
                 for _ in range(3):
                     after = [await app.start("app:steps", 3), await app.start("app:nap", "50ms")]
-                    assert await after[0].result(20) == squares(3)
-                    assert await after[1].result(20) == "slept"
+                    assert await after[0].result(90) == squares(3)
+                    assert await after[1].result(90) == "slept"
                 assert len([each async for each in app.list()]) >= 6
         assert caplog.text.count("put aside") < 5
         assert "Traceback" not in caplog.text
@@ -169,7 +169,7 @@ def test_a_broken_run_harms_no_other_and_goes_on_when_it_is_repaired(
                     redis.rename(key, kept)
                 write(redis, key, OTHER[found])
                 async with saros.open(app_path, backend=url) as worker:
-                    assert await good.result(20) == squares(3)
+                    assert await good.result(90) == squares(3)
                     if name in ("m", "h"):
                         with pytest.raises(saros.Error) as refused:
                             await bad.describe()
@@ -180,7 +180,7 @@ def test_a_broken_run_harms_no_other_and_goes_on_when_it_is_repaired(
                             return bool((await bad.describe()).problem)
 
                         await eventually(told, "it is set aside")
-                    assert await (await worker.start("app:steps", 2)).result(20) == squares(2)
+                    assert await (await worker.start("app:steps", 2)).result(90) == squares(2)
                     redis.delete(key)
                     if found != b"none":
                         redis.rename(kept, key)
@@ -188,7 +188,7 @@ def test_a_broken_run_harms_no_other_and_goes_on_when_it_is_repaired(
                         row = f"{tag}:m:{bad.run_id}"
                         await eventually(lambda: redis.hget(row, "delayed") == b"dead", "it waits")
                         await bad.release()
-                        assert await bad.result(20) == squares(3)
+                        assert await bad.result(90) == squares(3)
 
     with caplog.at_level(logging.WARNING, "saros"):
         asyncio.run(main())
@@ -228,8 +228,8 @@ def test_garbage_in_any_key_while_workers_run(
                             spoil(redis, key, dice)
                         await asyncio.sleep(0.01)
                     for each in good:
-                        assert await each.result(30) == squares(5)
-                assert await (await app.start("app:mixed", 1)).result(30) == 1 + squares(3) + 13
+                        assert await each.result(90) == squares(5)
+                assert await (await app.start("app:mixed", 1)).result(90) == 1 + squares(3) + 13
                 assert not app.start_workers().done()
 
     with caplog.at_level(logging.WARNING, "saros"):

@@ -42,7 +42,7 @@ def test_the_outbox_worker_keeps_its_batch(
             backend: Any = app.backend
             store = backend.store
             setattr(store, method, failing(getattr(store, method), 2))
-            assert [await each.result(20) for each in orders] == [n * n + squares(3) + 13 for n in range(8)]
+            assert [await each.result(90) for each in orders] == [n * n + squares(3) + 13 for n in range(8)]
             await check_histories(app, [each.id for each in orders])
 
     asyncio.run(main())
@@ -51,13 +51,13 @@ def test_the_outbox_worker_keeps_its_batch(
 def test_readers_outlive_errors(own_server: Any, app_path: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with saros.open(app_path, backend=own_server.url()) as app:
-            assert await (await app.start("app:steps", 1)).result(10) == 1
+            assert await (await app.start("app:steps", 1)).result(90) == 1
             with own_server.client() as admin:
                 admin.execute_command("ACL", "SETUSER", "default", "-xreadgroup")
                 with caplog.at_level(logging.WARNING, "saros.redis"):
                     await eventually(lambda: caplog.text.count("refuses access") >= 3, "readers fail")
                 admin.execute_command("ACL", "SETUSER", "default", "+@all")
-            assert await (await app.start("app:steps", 3)).result(15) == squares(3)
+            assert await (await app.start("app:steps", 3)).result(90) == squares(3)
 
     asyncio.run(main())
 
@@ -89,7 +89,7 @@ def test_a_busy_server(own_server: Any, app_path: Any, check_histories: Any) -> 
                 await asyncio.sleep(0.6)  # that long
                 admin.script_kill()
                 await busy
-                assert [await each.result(20) for each in orders] == [squares(20)] * 5
+                assert [await each.result(90) for each in orders] == [squares(20)] * 5
                 await check_histories(app, [each.id for each in orders])
 
     asyncio.run(main())

@@ -86,7 +86,7 @@ class Stalled:
         self._store._prefetch.tasks.stop()
         self.reached.set()
         with contextlib.suppress(TimeoutError):  # of a test that failed
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(100):
                 await self.go_on.wait()
         self.verdicts = await self._commit(commits)
         return self.verdicts
@@ -127,7 +127,7 @@ def test_s8_a_message_and_a_timeout_race_while_two_workers_replay(
             await eventually(fired, "the timer fires as well")
             await order.signal("word", "late")
             other.start_workers()
-            result = await order.result(20)
+            result = await order.result(90)
             slow.go_on.set()
             await eventually(lambda: bool(slow.verdicts), "the slow worker's commit is answered")
             assert slow.verdicts == [FENCED]
@@ -161,7 +161,7 @@ def test_s9_a_refused_commit_stops_its_worker_at_once(
             order = await other.start("app:steps", 8, id="x")
             await slow.reached.wait()
             other.start_workers()
-            assert await order.result(20) == 8
+            assert await order.result(90) == 8
             slow.go_on.set()
             await eventually(lambda: bool(slow.verdicts), "the slow worker's commit is answered")
             assert slow.verdicts == [FENCED]
@@ -189,7 +189,7 @@ def test_s10_a_child_that_completed_before_its_parent_was_lost_runs_once(
             children = [each async for each in other.list() if each.parent]
             assert [each.status for each in children] == ["completed"]
             other.start_workers()
-            assert await order.result(20) == 7
+            assert await order.result(90) == 7
             lost.go_on.set()
             await settled_once(other, "x")
             assert len([each async for each in other.list() if each.parent]) == 1
@@ -222,7 +222,7 @@ def test_s7_one_execution_of_an_id(
             await eventually(lambda: len(trace()) > 3, "it runs")
             first.end(signal.SIGKILL)
             worker(url)
-            assert await orders[0].result(20) == 30
+            assert await orders[0].result(90) == 30
             await settled_once(app, "x")
             found = [each async for each in app.list()]
             assert [each.type for each in found] == ["app:steps"]
@@ -263,7 +263,7 @@ def test_s2_of_two_that_recover_the_same_task_one_counts(server: Any, app_path: 
             for each in stores:
                 each._leases.clear()  # now both are lost, too
             app.start_workers()
-            assert [await app.get(f"s{n}").result(20) for n in range(10)] == [1] * 10
+            assert [await app.get(f"s{n}").result(90) for n in range(10)] == [1] * 10
             for task in found:
                 late = Commit(
                     task.run, task.fence, task.length, len(task.mails), [Record(START, 0, b"{}", 1)]
@@ -303,7 +303,7 @@ def test_a_result_that_comes_after_its_retry_is_dropped(
             else:
                 await stores[1].settle([Settled(second, b'{"ok":"second"}')])
                 await stores[0].settle([Settled(first, b'{"ok":"first"}')])
-            assert await order.result(20) == "second"
+            assert await order.result(90) == "second"
             await settled_once(app, "x")
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
@@ -327,7 +327,7 @@ def test_s11_a_process_does_not_recover_what_it_runs_itself(
                 idle = other if running[0] is app else app
                 await idle.stop_workers()
                 idle.start_workers()
-                assert await order.result(20) == 1
+                assert await order.result(90) == 1
             assert len(trace()) == 1
 
     asyncio.run(main())

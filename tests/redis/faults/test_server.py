@@ -40,7 +40,7 @@ def test_s1_restarts_under_load(
                 own_server.kill()
                 await asyncio.sleep(0.3)
                 await asyncio.to_thread(own_server.start)
-            assert [await each.result(30) for each in orders] == [squares(20)] * 25
+            assert [await each.result(90) for each in orders] == [squares(20)] * 25
             await check_histories(app, [each.id for each in orders])
 
     asyncio.run(main())
@@ -59,7 +59,7 @@ def test_the_server_forgets_its_scripts(
                 for _ in range(10):
                     await asyncio.sleep(0.03)
                     redis.script_flush()
-            assert [await each.result(20) for each in orders] == [n * n + squares(3) + 13 for n in range(10)]
+            assert [await each.result(90) for each in orders] == [n * n + squares(3) + 13 for n in range(10)]
             await check_histories(app, [each.id for each in orders])
 
     asyncio.run(main())
@@ -83,7 +83,7 @@ def test_s19_the_server_loses_its_last_second(
             own_server.kill()
             shutil.copy(kept, file)
             await asyncio.to_thread(own_server.start)
-            assert [await each.result(30) for each in orders] == [squares(60)] * 15
+            assert [await each.result(90) for each in orders] == [squares(60)] * 15
             await check_histories(app, [each.id for each in orders])
 
     asyncio.run(main())
@@ -106,8 +106,8 @@ def test_s18_replies_that_are_lost(
                 for n in range(1, 31):
                     await orders[-1].signal("add", n)
                 await orders[-1].signal("add", "end")
-                assert [await each.result(30) for each in orders[:-1]] == [squares(10)] * 20
-                assert await app.get("c").result(30) == sum(range(1, 31))
+                assert [await each.result(90) for each in orders[:-1]] == [squares(10)] * 20
+                assert await app.get("c").result(90) == sum(range(1, 31))
                 proxy.loss = 0.0
                 await check_histories(app, [each.id for each in orders[:-1]])
                 assert proxy.lost > 5
@@ -129,7 +129,7 @@ def test_s17_a_cut_network(server: Any, app_path: Any, check_histories: Any, pro
                 async with saros.open(app_path, backend=url) as near:
                     await asyncio.sleep(1.5)
                     proxy.cut = False
-                    results = [await near.get(each.id).result(20) for each in orders]
+                    results = [await near.get(each.id).result(90) for each in orders]
                     assert results == [squares(60)] * 5
                     await check_histories(near, [each.id for each in orders])
 
@@ -151,7 +151,7 @@ def test_s21_a_full_server(own_server: Any, app_path: Any, check_histories: Any)
                 assert "out of memory" in refused.value.message
                 await asyncio.sleep(0.6)
                 redis.config_set("maxmemory", 0)
-                assert await nap.result(15) == "slept"
+                assert await nap.result(90) == "slept"
                 await check_histories(app, ["nap"])
 
     asyncio.run(main())
@@ -169,7 +169,7 @@ def test_s20_a_server_that_is_away_while_workers_wait(
     async def main() -> None:
         serving = worker(url).ready()
         async with client(url) as app:
-            assert await (await app.start("app:steps", 1)).result(10) == 1
+            assert await (await app.start("app:steps", 1)).result(90) == 1
             own_server.kill()
             with pytest.raises(saros.Error) as refused:
                 await app.start("app:steps", 1)
@@ -179,7 +179,7 @@ def test_s20_a_server_that_is_away_while_workers_wait(
             await asyncio.to_thread(own_server.start)
             begun = time.monotonic()
             order = await app.start("app:steps", 3)
-            assert await order.result(10) == squares(3)
+            assert await order.result(90) == squares(3)
             waited = time.monotonic() - begun
             print(f"first task after an outage: {waited:.2f} s")
             assert waited < 2
@@ -203,7 +203,7 @@ def test_an_outage_longer_than_the_lease_takes_no_call_from_its_worker(
             own_server.kill()
             await asyncio.sleep(1.3)
             await asyncio.to_thread(own_server.start)
-            assert [await each.result(20) for each in orders] == list(range(4))
+            assert [await each.result(90) for each in orders] == list(range(4))
             await check_histories(app, [each.id for each in orders])
             assert sorted(n for _, n in trace()) == list(range(4))
 
@@ -224,7 +224,7 @@ def test_s1_a_restart_while_the_tasks_of_a_lost_worker_are_taken_over(
                     await eventually(lambda: "took over" in caplog.text, "recovery begins")
                     own_server.kill()
                     await asyncio.to_thread(own_server.start)
-                    assert [await each.result(30) for each in orders] == [squares(2)] * 250
+                    assert [await each.result(90) for each in orders] == [squares(2)] * 250
             await check_histories(app, [each.id for each in orders])
             assert not [each.problem async for each in app.list() if each.problem]
 
@@ -246,7 +246,7 @@ def test_s18_replies_that_break_off(
             async with client(through) as app:
                 proxy.torn, proxy.loss = True, 0.05
                 orders = [await app.start("app:steps", 6, id=f"s{n}") for n in range(20)]
-                assert [await each.result(30) for each in orders] == [squares(6)] * 20
+                assert [await each.result(90) for each in orders] == [squares(6)] * 20
                 assert proxy.lost > 5
                 proxy.loss = 0.0
                 await check_histories(app, [each.id for each in orders])
@@ -276,7 +276,7 @@ def test_a_server_that_cannot_save_to_its_disk(own_server: Any, app_path: Any, c
                 blocked.rmdir()
                 redis.bgsave()
                 await eventually(lambda: redis.info()["rdb_last_bgsave_status"] == "ok", "it can save")
-            assert [await each.result(30) for each in naps] == ["slept"] * 5
+            assert [await each.result(90) for each in naps] == ["slept"] * 5
         assert "cannot save its data to disk" in caplog.text
         assert "Traceback" not in caplog.text
 

@@ -10,38 +10,28 @@ import asyncio
 import datetime as dt
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
 import msgspec
 
 from saros.engine import StoreBackend
-from saros.insight.presence import identity
 from saros.insight.queues import queues_of
-from saros.interfaces.activities import ActivityLease, ActivityTask, Settled
+from saros.interfaces.activities import ActivityLease, Settled
 from saros.interfaces.backend import Backend
-from saros.interfaces.history import LAST, Close, Limit, NewRun, WorkflowTask, already_exists, withdrawn
+from saros.interfaces.history import LAST, Close, Limit, NewRun, WorkflowTask, withdrawn
 from saros.interfaces.insight import Paused, Queue, Worker, counted
 from saros.interfaces.insight.pending import (
-    Failure,
-    Parked,
     Pending,
-    PendingActivity,
-    PendingTask,
     failure_of,
-    pending_activity,
 )
 from saros.interfaces.nodes import LostNode, NodeMail
-from saros.interfaces.signals import Child, Mail, Outgoing, farewell, lane_of
+from saros.interfaces.signals import Mail, Outgoing, farewell, lane_of
 from saros.interfaces.store import CONFLICT, FENCED, OK, Commit
 from saros.interfaces.timers import TO_CLOSE, TO_RUN, TO_START, Deadline
-from saros.model.clock import Handle, RealClock
+from saros.model.clock import RealClock
 from saros.model.errors import CANCELED, ErrorData
 from saros.model.execution import (
-    COMPLETED,
-    CONTINUED,
-    RUNNING,
     TERMINATE,
     TERMINATED,
     TIME_OUT,
@@ -57,7 +47,9 @@ from saros.model.execution import (
 from saros.model.query import parse
 from saros.model.records import CANCEL, DONE, EXIT, MESSAGE, Outcome, pack
 from saros.model.search import matches, upserted
-from saros.model.values import Json, members, readable
+from saros.model.values import Json, members
+
+from .execution import Call, Execution
 
 T = TypeVar("T")
 _opened: dict[str, DictStore] = {}
@@ -67,92 +59,6 @@ def make(url: str) -> Backend:
     """Make a backend for a ``dict://`` URL. Opening the same URL again gives the same executions."""
     store = _opened.get(url) or DictStore(url)
     return StoreBackend(store, store.clock)  # the durable engine turns any store into a backend
-
-
-@dataclass(eq=False)
-class Call:
-    """An activity that has not ended: `token` names the running attempt, `closes` is when the activity times out."""
-
-    task: ActivityTask
-    token: str = ""
-    ready: bool = True  # for a worker to take
-    canceled: bool = False
-    closes: int | None = None
-    started: int | None = None  # wall-clock times, shown to people: of the running attempt
-    due: int | None = None  # of the next attempt
-    failure: Failure | None = None
-    beaten: int | None = None
-
-    def pending(self) -> PendingActivity:
-        found = pending_activity(self.task)
-        found.started, found.next_attempt, found.failure = self.started, self.due, self.failure
-        found.worker, found.heartbeat_time = identity() if self.token else "", self.beaten
-        found.canceled = self.canceled
-        return found
-
-
-@dataclass(eq=False)
-class Execution:
-    """One run: its history, its inbox, and its open activities, timers and children."""
-
-    run: Run
-    inbox: list[Mail]
-    watchers: list[Watcher]
-    began: int  # when its first run started, by the monotonic clock
-    joined: set[str]  # start requests that joined it while it ran
-    search: dict[str, msgspec.Raw]
-    memo: dict[str, msgspec.Raw]
-    status: str = RUNNING
-    records: list[Record] = field(default_factory=list)
-    calls: dict[int, Call] = field(default_factory=dict)
-    children: dict[int, Child] = field(default_factory=dict)
-    timers: dict[int, list[Handle]] = field(default_factory=dict)
-    fence: str = ""  # of the worker that has leased it
-    held: bool = False  # parked, or its start is delayed
-    parked: int = 0  # number of attempts in a row
-    problem: str | None = None
-    since: int = 0  # shown to people: when it received a message, or when a worker took it
-    parked_since: int | None = None
-    next_try: int | None = None
-    close_time: int | None = None
-    next_run_id: str = ""
-
-    def pending(self) -> Pending:
-        queue = self.run.task_queue
-        found = Pending(self.run.id, self.run.run_id, self.status, queue)
-        if not self.running:
-            return found
-        found.activities = [call.pending() for _, call in sorted(self.calls.items())]
-        if self.problem is not None:
-            found.parked = Parked(self.problem, self.parked, self.parked_since, self.next_try)
-        elif self.held:
-            found.begins = self.next_try
-        if self.fence:
-            found.task = PendingTask(queue, self.since, self.parked + 1, self.since, identity())
-        elif self.inbox and not self.held:
-            found.task = PendingTask(queue, self.since, self.parked + 1)
-        return found
-
-    @property
-    def running(self) -> bool:
-        return self.status == RUNNING
-
-    def clear(self, ref: int) -> None:
-        for timer in self.timers.pop(ref, ()):
-            timer.cancel()
-
-    def drop(self, ref: int) -> None:
-        self.calls.pop(ref, None)
-        self.clear(ref)
-
-    def description(self) -> Description:
-        run = self.run
-        search = {name: readable(raw) for name, raw in self.search.items()}
-        memo = {name: readable(raw) for name, raw in self.memo.items()}
-        size, parent = sum(record.size for record in self.records), run.parent.pid if run.parent else None
-        about = (run.id, run.run_id, str(run.pid), run.type, run.entry, self.status, run.task_queue)
-        when = (run.start_time, self.close_time, len(self.records), size, run.attempt)
-        return Description(*about, *when, parent, search, memo, self.problem)
 
 
 class DictStore:
@@ -229,17 +135,10 @@ class DictStore:
 
     def _joins(self, old: Execution, request: StartRequest) -> bool:
         """Return whether the policies let a start join the existing run; False makes room for a new run."""
-        options, run_id = request.options, old.run.run_id
+        old.check_use(request)
         if not old.running:
-            if options.id_reuse_policy == "reject_duplicate":
-                raise already_exists(request.id, run_id, "was used before")
-            failed_only = options.id_reuse_policy == "allow_duplicate_failed_only"
-            if failed_only and old.status in (COMPLETED, CONTINUED):
-                raise already_exists(request.id, run_id, "has completed before")
             return False
-        if options.id_conflict_policy == "fail" or options.execution_error_when_already_started:
-            raise already_exists(request.id, run_id, "is running")
-        if options.id_conflict_policy == "terminate_existing":
+        if request.options.id_conflict_policy == "terminate_existing":
             why = ErrorData("terminated: replaced by a new start", CANCELED, False)
             self._end(old, TERMINATED, TERMINATE, pack(Outcome(err=why)))
             return False
