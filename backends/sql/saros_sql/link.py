@@ -68,9 +68,10 @@ class Link:
         undo: Callable[[Transaction, T], None] | None = None,
         ids: tuple[str, ...] = (),
         light: bool = False,
+        again: bool = False,
     ) -> T:
         """See `DatabaseThread.run`."""
-        return await self._writer.run(call, full=full, undo=undo, ids=ids, light=light)
+        return await self._writer.run(call, full=full, undo=undo, ids=ids, light=light, again=again)
 
     async def find(
         self,
