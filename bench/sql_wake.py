@@ -23,6 +23,11 @@ WAKES = 100
 IDLE_S = 20
 
 
+def database(url: str, name: str) -> str:
+    """The URL of another database of the same server."""
+    return f"{url.partition('?')[0].rpartition('/')[0]}/{name}"
+
+
 async def worker(url: str) -> None:
     """Notes when it gets which workflow task, by the clock that all processes share."""
     tune_collector()

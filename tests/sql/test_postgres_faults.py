@@ -27,9 +27,7 @@ from saros_testing import eventually
 
 @pytest.fixture
 def server() -> Iterator[PostgresServer]:
-    server = PostgresServer(
-        "-c", "wal_writer_delay=10s"
-    )  # what does not wait for the disk is lost in a crash
+    server = PostgresServer()
     server.start()
     yield server
     server.stop()
@@ -86,23 +84,6 @@ def test_a_server_that_is_restarted_under_load(
         server.start()
 
     run(disturbed(app_path, server.url(lease="5s", attempts=1000), worker, check_histories, restart))
-
-
-def test_what_a_crashed_server_has_forgotten_is_done_again(
-    run: Any, app_path: Path, server: PostgresServer
-) -> None:
-    """A commit that did not wait for the disk, by a store that lives on."""
-    note = "INSERT INTO names (name, pid) VALUES ('forgotten', 'not') ON CONFLICT DO NOTHING"
-
-    async def work() -> None:
-        async with saros.open(app_path, backend=server.url(busy="60s"), workers=False) as app:
-            link = app.backend.store._link
-            await link.write(lambda tx: tx.run(note), again=True)
-            await asyncio.to_thread(server.kill, signal.SIGQUIT)
-            await asyncio.to_thread(server.start)
-            assert await link.write(lambda tx: tx.all("SELECT pid FROM names")) == [("not",)]
-
-    run(work())
 
 
 def test_connections_that_are_ended_under_load(

@@ -68,10 +68,9 @@ class Link:
         undo: Callable[[Transaction, T], None] | None = None,
         ids: tuple[str, ...] = (),
         light: bool = False,
-        again: bool = False,
     ) -> T:
         """See `DatabaseThread.run`."""
-        return await self._writer.run(call, full=full, undo=undo, ids=ids, light=light, again=again)
+        return await self._writer.run(call, full=full, undo=undo, ids=ids, light=light)
 
     async def find(
         self,

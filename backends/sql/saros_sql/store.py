@@ -87,7 +87,7 @@ class SqlStore:
 
     async def settle(self, results: Sequence[Settled]) -> None:
         ids = tuple(result.lease.task.id for result in results)
-        await self._link.write(lambda tx: activities.settle(tx, results), ids=ids, again=True)
+        await self._link.write(lambda tx: activities.settle(tx, results), ids=ids)
 
     async def heartbeat(self, lease: ActivityLease, details: Json | None) -> bool:
         return await self._link.write(lambda tx: activities.heartbeat(tx, lease, details), light=True)
@@ -96,7 +96,7 @@ class SqlStore:
         return await self._link.find(OUTBOX, partial(deliveries.take, limit=limit), deliveries.give_back)
 
     async def delivered(self, entry: Outgoing, reply: Mail | None) -> None:
-        await self._link.write(lambda tx: deliveries.delivered(tx, entry, reply), ids=(entry.id,), again=True)
+        await self._link.write(lambda tx: deliveries.delivered(tx, entry, reply), ids=(entry.id,))
 
     async def give_back(self, entries: Sequence[Outgoing]) -> None:
         await self._link.write(lambda tx: deliveries.give_back(tx, entries))

@@ -22,7 +22,6 @@ class Operation(NamedTuple):
     :ivar topic: when it finds nothing, it waits until something of this topic has changed.
     :ivar ids: the names that it locks, as far as they are known before; see `Transaction.lock`.
     :ivar light: a store that lives on notices when the database has lost it.
-    :ivar again: it may be done again, and is when a server may have forgotten it.
     :ivar bare: one statement that changes nothing and needs no time.
     """
 
@@ -34,7 +33,6 @@ class Operation(NamedTuple):
     ids: tuple[str, ...] = ()
     light: bool = False
     bare: bool = False
-    again: bool = False
 
 
 class Ended:

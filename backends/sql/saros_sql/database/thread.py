@@ -83,7 +83,6 @@ class DatabaseThread:
         ids: tuple[str, ...] = (),
         light: bool = False,
         bare: bool = False,
-        again: bool = False,
     ) -> T:
         """Run an operation and return its result. An operation that has begun continues if the caller is cancelled.
 
@@ -95,7 +94,7 @@ class DatabaseThread:
         if self._closed or self._loop is None:
             raise Error("the database is closed", UNAVAILABLE)
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(Operation(call, full, future, undo, topic, ids, light, bare, again))
+        self._queue.put(Operation(call, full, future, undo, topic, ids, light, bare))
         return await future
 
     def post(self, operation: Operation) -> None:

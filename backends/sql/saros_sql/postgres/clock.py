@@ -69,17 +69,6 @@ class ServerClock:
             tx.run("UPDATE clock SET steady = ?, wall = ? WHERE steady < ?", tx.steady, tx.now, tx.steady)
 
 
-class Stepped(Exception):
-    """The server's clock was set by this step, in nanoseconds; by zero, when this process is wrong.
-
-    :ivar ahead: the distance that the database keeps.
-    """
-
-    def __init__(self, ahead: int, step: int) -> None:
-        super().__init__("the server's clock was set")
-        self.ahead, self.step = ahead, step
-
-
 class Pace:
     """Compares a server's clock with that of this process.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 import psycopg
@@ -13,19 +14,17 @@ from saros.model.errors import Error
 
 from ..database.connection import Refused, Unsure
 from ..database.operations import Operation
-from ..database.transaction import EVERYTHING, Touched, Transaction
+from ..database.transaction import EVERYTHING, LEFT, Touched, Transaction
 from ..options import Options
-from .clock import Pace, ServerClock, Stepped, stood_still
+from .clock import Pace, ServerClock, stood_still
 from .driver import Raw, connect, explain, is_lost, may_connect
 from .opening import check_schema
 from .pipeline import FORGOTTEN, Pipeline, Reply
-from .transaction import LOCK, PostgresTransaction, key, left
+from .transaction import LOCK, PostgresTransaction, key
 
 SHORTEST_S: Final = 0.01
 LONGEST_S: Final = 0.5
 """Waits between attempts to connect."""
-UNWRITTEN: Final = 1_000
-"""Operations to remember, to do them again; then it waits for the disk."""
 LOOKS: Final = 5
 """Every so many looks it takes into account that somebody was killed between a commit and telling of it."""
 TIMES: Final = (
@@ -34,6 +33,27 @@ TIMES: Final = (
 TIMES_OF_READ: Final = TIMES.format(xid="''")
 TIMES_OF_WRITE: Final = TIMES.format(xid="pg_current_xact_id()::text")
 READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+@cache
+def _left(topics: int) -> str:
+    """A query for those of the topics that have something left to take."""
+    known = [
+        f"CASE WHEN EXISTS ({sql}) THEN {topic} ELSE 0 END" for topic, sql in LEFT.items() if topic & topics
+    ]
+    rest = topics & ~sum(LEFT)
+    return f"SELECT {' + '.join([*known, str(rest)])}"
+
+
+class _Stepped(Exception):
+    """The server's clock was set by this step, in nanoseconds; by zero, when this process is wrong.
+
+    :ivar ahead: the distance that the database keeps.
+    """
+
+    def __init__(self, ahead: int, step: int) -> None:
+        super().__init__("the server's clock was set")
+        self.ahead, self.step = ahead, step
 
 
 class _Partly(Exception):
@@ -47,7 +67,7 @@ class PostgresConnection:
     :param reads: it only reads.
     """
 
-    failures: tuple[type[Exception], ...] = (psycopg.Error, Stepped)
+    failures: tuple[type[Exception], ...] = (psycopg.Error, _Stepped)
 
     def __init__(self, raw: Raw, options: Options, owner: str, clock: ServerClock, reads: bool) -> None:
         self._raw: Raw | None = raw
@@ -59,9 +79,6 @@ class PostgresConnection:
         self._pace = Pace()
         self._transaction: PostgresTransaction | None = None
         self._light = False
-        self._again: list[Operation] = []  # of this transaction
-        self._unwritten: list[Operation] = []  # perhaps not on the disk yet
-        self._forgotten = False
         self._mark = 0
         self._seen = ""
         self._looks = 0
@@ -71,54 +88,20 @@ class PostgresConnection:
     def begin(self, operations: Sequence[Operation]) -> PostgresTransaction:
         ids = {id for operation in operations for id in operation.ids}
         keys = sorted({key(self._options.schema, "lock", id) for id in ids})
-        again = [each for each in operations if each.again]
-        self._light = all(each.light or each.topic or each.again for each in operations)
-        self._again = again if len(self._unwritten) < UNWRITTEN else []
-        self._light = self._light and len(self._again) == len(again)
+        self._light = all(each.light or each.topic for each in operations)
         try:
-            touched = self._ready(time.monotonic() + self._options.busy / 1e9)
-            bare = all(each.bare for each in operations)
-            transaction = self._begin(None if bare else self._begun(self._pipeline, keys))
+            self._connected(time.monotonic() + self._options.busy / 1e9)
+            pipeline = self._pipeline
+            begun = None if all(each.bare for each in operations) else self._begun(pipeline, keys)
         except psycopg.Error as exc:
             self._end(exc)
             raise Refused(self.explain(exc)) from exc
         except Error as exc:
             raise Refused(exc) from exc
-        transaction.hold(keys)
-        transaction.touched.add(touched)
-        return transaction
-
-    def _begin(self, begun: Reply | None) -> PostgresTransaction:
         schema, owner = self._options.schema, self._owner
-        self._transaction = PostgresTransaction(self._pipeline, schema, owner, begun, self._arrived)
-        return self._transaction
-
-    def _ready(self, until: float) -> Touched:
-        """Have a connection, to a server that has forgotten nothing; return what that has changed."""
-        while True:
-            self._connected(until)
-            if not self._forgotten:
-                return Touched()
-            try:
-                return self._repeat()
-            except Stepped as exc:
-                self.rollback()
-                self._mended(exc)
-            except psycopg.Error as exc:
-                self._end(exc)
-                if not is_lost(exc) or time.monotonic() > until:
-                    raise
-
-    def _repeat(self) -> Touched:
-        """Do again what the server may have forgotten: perhaps it has crashed."""
-        transaction = self._begin(self._begun(self._pipeline, []))
-        for operation in self._unwritten:
-            operation.call(transaction)
-        transaction.arrive()
-        self._pipeline.send("COMMIT", prepare=False)
-        transaction.wait()
-        self._transaction, self._unwritten, self._forgotten = None, [], False
-        return transaction.touched
+        self._transaction = transaction = PostgresTransaction(pipeline, schema, owner, begun, self._arrived)
+        transaction.hold(keys)
+        return transaction
 
     def _begun(self, pipeline: Pipeline, keys: list[int]) -> Reply:
         if self._reads:
@@ -139,7 +122,6 @@ class PostgresConnection:
             try:
                 self._raw = connect(self._options, lambda raw: check_schema(raw, self._options))
                 self._pipeline = Pipeline(self._raw)
-                self._forgotten = bool(self._unwritten)
             except psycopg.Error as exc:
                 if not may_connect(exc) or time.monotonic() > until:
                     raise
@@ -148,12 +130,12 @@ class PostgresConnection:
         return self._raw
 
     def _arrived(self, transaction: PostgresTransaction, begun: Reply, sent: int) -> None:
-        """:raises Stepped: the server's clock was set."""
+        """:raises _Stepped: the server's clock was set."""
         micros, ahead, seen, xid = begun.rows[0]
         now = micros * 1_000
         steady = now + ahead
         if not self._reads and (step := self._pace.step(steady, ahead, sent)):
-            raise Stepped(ahead, 0 if stood_still(step, steady, seen) else step)
+            raise _Stepped(ahead, 0 if stood_still(step, steady, seen) else step)
         self._clock.heard(now, None if self._reads else steady, sent)
         transaction.show(now, steady, xid)
 
@@ -183,15 +165,14 @@ class PostgresConnection:
             return
         mine.arrive()  # without its number, nobody could be asked whether it has happened
         self._transaction = None
-        rest = self._pipeline.send(left(mine.doubtful)) if mine.doubtful else None
-        light = self._light and not mine.lasting
-        if light:
+        left = self._pipeline.send(_left(mine.doubtful)) if mine.doubtful else None
+        if self._light and not mine.lasting:
             self._pipeline.send("SET LOCAL synchronous_commit = off")
         self._pipeline.send("COMMIT", prepare=False)
         try:
             mine.wait()
-            if rest is not None:
-                mine.touched.topics = rest.rows[0][0]
+            if left is not None:
+                mine.touched.topics = left.rows[0][0]
         except psycopg.Error as exc:
             if not is_lost(exc) or not mine.writes:
                 raise
@@ -201,10 +182,6 @@ class PostgresConnection:
                 raise Unsure(self.explain(exc), mine.xid) from exc
             if not happened:
                 raise
-        if light:
-            self._unwritten += self._again
-        elif mine.has_changed:
-            self._unwritten.clear()  # a server writes commits in their order
 
     def _find_out(self, xid: str) -> bool | None:
         """Whether a transaction was committed whose connection was lost meanwhile; None if nobody answers."""
@@ -212,8 +189,10 @@ class PostgresConnection:
         while time.monotonic() < until:
             try:
                 row = self._connected(until).execute("SELECT pg_xact_status(%s::xid8)", (xid,)).fetchone()
-            except psycopg.errors.InvalidParameterValue:
-                return False  # of the future: a server that never heard of it took over
+            except (
+                psycopg.errors.InvalidParameterValue
+            ):  # of the future: a server that never heard of it took over
+                return False
             except (psycopg.Error, Error) as exc:
                 self._end(exc)
                 if not is_lost(exc):
@@ -240,7 +219,7 @@ class PostgresConnection:
     def passes(self, failure: Exception, begun: float) -> bool:
         if isinstance(failure, _Partly):
             return False
-        if isinstance(failure, Stepped):
+        if isinstance(failure, _Stepped):
             return self._mended(failure)
         again = is_lost(failure) or getattr(failure, "sqlstate", None) in ("40001", "40P01", FORGOTTEN)
         if is_lost(failure):
@@ -250,7 +229,7 @@ class PostgresConnection:
             return True
         return False
 
-    def _mended(self, stepped: Stepped) -> bool:
+    def _mended(self, stepped: _Stepped) -> bool:
         """Take a step of the server's clock into account; return False if that fails."""
         self._pace.forget()
         if stepped.step and self._raw is not None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 import psycopg
+from psycopg.types.numeric import Int8Dumper
+from psycopg.types.string import BytesBinaryDumper
 
 from saros.model.errors import INTERNAL, INVALID, NOT_FOUND, PERMISSION_DENIED, UNAVAILABLE, Error
 from saros.model.text import sentence
@@ -14,6 +17,8 @@ from ..options import Options
 
 Raw = psycopg.Connection[tuple[Any, ...]]
 OLDEST: Final = 14
+STATEMENTS: Final = 400
+"""That a connection keeps prepared."""
 _DEFAULTS: Final = {
     "connect_timeout": "5",
     "keepalives_idle": "5",
@@ -22,6 +27,11 @@ _DEFAULTS: Final = {
     "tcp_user_timeout": "10000",
 }
 """So that a machine that is gone is noticed."""
+
+
+class _RawDumper(BytesBinaryDumper):
+    def dump(self, obj: Any) -> bytes:
+        return bytes(obj)
 
 
 def connect(options: Options, prepare: Callable[[Raw], object] = lambda raw: None) -> Raw:
@@ -36,6 +46,7 @@ def connect(options: Options, prepare: Callable[[Raw], object] = lambda raw: Non
     raw: Raw = psycopg.connect(
         options.server,
         autocommit=True,
+        prepare_threshold=2,
         **{name: value for name, value in defaults.items() if name not in given},
         client_encoding="utf8",
     )
@@ -47,6 +58,9 @@ def connect(options: Options, prepare: Callable[[Raw], object] = lambda raw: Non
                 INVALID,
                 retryable=False,
             )
+        raw.prepared_max = STATEMENTS
+        raw.adapters.register_dumper(int, Int8Dumper)  # so that each statement is prepared once
+        raw.adapters.register_dumper(msgspec.Raw, _RawDumper)
         wait = options.busy // 1_000_000
         raw.execute(
             f"SET search_path = {options.schema}; SET lock_timeout = {wait};"

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from saros.model.clock import steady_ns
 
-from ..database.transaction import LEFT, Touched, Transaction
+from ..database.transaction import Touched, Transaction
 from .pipeline import Pipeline, Reply
 
 LOCK: Final = "SELECT pg_advisory_xact_lock(k) FROM unnest(?::bigint[]) AS k"
@@ -42,16 +42,6 @@ def _for_each(sql: str, array: str) -> str:
     )
 
 
-@cache
-def left(topics: int) -> str:
-    """A query for those of the topics that have something left to take."""
-    known = [
-        f"CASE WHEN EXISTS ({sql}) THEN {topic} ELSE 0 END" for topic, sql in LEFT.items() if topic & topics
-    ]
-    rest = topics & ~sum(LEFT)
-    return f"SELECT {' + '.join([*known, str(rest)])}"
-
-
 class PostgresTransaction(Transaction):
     """Its statements wait for each other, and are sent together when one of them gives something.
 
@@ -76,7 +66,6 @@ class PostgresTransaction(Transaction):
         self._begun = begun
         self._arrived = arrived
         self._now = self._steady = 0
-        self._changes: list[Reply] = []
         self._held: set[int] = set()
 
     def hold(self, keys: Iterable[int]) -> None:
@@ -115,7 +104,9 @@ class PostgresTransaction(Transaction):
     # --- statements -------------------------------------------------------------------------
 
     def all(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
-        reply = self._pipeline.send(sql, args) if sql.startswith("SELECT") else self._change(sql, args)
+        if not sql.startswith("SELECT"):
+            self.writes += 1
+        reply = self._pipeline.send(sql, args)
         self.wait()
         return reply.rows
 
@@ -130,23 +121,14 @@ class PostgresTransaction(Transaction):
         return found
 
     def run(self, sql: str, *args: Any) -> int:
-        reply = self._change(sql, args)
+        self.writes += 1
+        reply = self._pipeline.send(sql, args)
         self.wait()
         return reply.count
 
     def later(self, sql: str, *args: Any) -> None:
-        self._change(sql, args)
-
-    def _change(self, sql: str, args: tuple[Any, ...]) -> Reply:
         self.writes += 1
-        reply = self._pipeline.send(sql, args)
-        self._changes.append(reply)
-        return reply
-
-    @property
-    def has_changed(self) -> bool:
-        """Whether a statement that has been waited for has changed a row."""
-        return any(reply.count for reply in self._changes)
+        self._pipeline.send(sql, args)
 
     def many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
         for row in rows:
