@@ -34,6 +34,12 @@ WRITE: Final = (
     "BEGIN; SELECT pg_advisory_xact_lock(k) FROM unnest('{{{keys}}}'::bigint[]) AS k; "
     + TIMES.format(xid="pg_current_xact_id()::text")
 )
+MARK: Final = (
+    "INSERT INTO commits (owner, number, at) VALUES ('{owner}', {number}, {at})"
+    " ON CONFLICT (owner) DO UPDATE SET number = excluded.number, at = excluded.at"
+)
+"""What a transaction leaves behind. Its xid is not enough: a server that has crashed, or another one that has taken
+over, gives an xid again if it has never heard of it."""
 
 
 class _Partly(Exception):
@@ -61,6 +67,7 @@ class PostgresConnection:
         self._mark = 0
         self._seen = ""
         self._looks = 0
+        self._commits = 0
 
     # --- begin ------------------------------------------------------------------------------
 
@@ -145,24 +152,32 @@ class PostgresConnection:
         assert transaction is not None
         self._transaction = None
         light = self._light and not transaction.lasting
+        self._commits += 1
+        mark = MARK.format(owner=self._owner, number=self._commits, at=transaction.steady)
+        first = "SET LOCAL synchronous_commit = off" if light or not transaction.writes else mark
         try:
-            raw.execute("SET LOCAL synchronous_commit = off; COMMIT" if light else "COMMIT")
+            raw.execute(f"{first}; COMMIT")
         except psycopg.Error as exc:
             if not is_lost(exc) or not transaction.writes:
                 raise
             self._end(exc)
-            happened = self._find_out(transaction.xid)
+            token = f"{transaction.xid} {0 if light else self._commits}"
+            happened = self._find_out(token)
             if happened is None:
-                raise Unsure(self.explain(exc), transaction.xid) from exc
+                raise Unsure(self.explain(exc), token) from exc
             if not happened:
                 raise
 
-    def _find_out(self, xid: str) -> bool | None:
+    def _find_out(self, token: str) -> bool | None:
         """Whether a transaction was committed whose connection was lost meanwhile; None if nobody answers."""
+        xid, _, number = token.partition(" ")
         until = time.monotonic() + self._options.busy / 1e9
         while time.monotonic() < until:
             try:
-                row = self._connected(until).execute("SELECT pg_xact_status(%s::xid8)", (xid,)).fetchone()
+                raw = self._connected(until)
+                row = raw.execute("SELECT pg_xact_status(%s::xid8)", (xid,)).fetchone()
+                if row is not None and row[0] in ("committed", "aborted"):
+                    return row[0] == "committed" and (number == "0" or self._is_marked(raw, int(number)))
             except (
                 psycopg.errors.InvalidParameterValue
             ):  # of the future: a server that never heard of it took over
@@ -172,10 +187,13 @@ class PostgresConnection:
                 if not is_lost(exc):
                     return None
                 continue
-            if row is not None and row[0] in ("committed", "aborted"):
-                return bool(row[0] == "committed")
             time.sleep(SHORTEST_S)  # it is in progress: its end has not got there yet
         return None
+
+    def _is_marked(self, raw: Raw, number: int) -> bool:
+        """Whether this connection's last commit was that one."""
+        row = raw.execute("SELECT number FROM commits WHERE owner = %s", (self._owner,)).fetchone()
+        return row == (number,)
 
     def happened(self, unsure: Unsure) -> bool | None:
         return self._find_out(unsure.token)
