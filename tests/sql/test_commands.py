@@ -14,7 +14,7 @@ import pytest
 
 import saros
 from saros_cli import main
-from saros_sql.database import maintenance, opening
+from saros_sql.database import maintenance, opening, sqlite
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_migrate(
 ) -> None:
     """An older schema is refused until it is migrated; a migration that fails changes nothing."""
     assert "nothing to do" in said(capsys, "migrate", shop)[1]
-    for module in (maintenance, opening):
+    for module in (maintenance, opening, sqlite):
         monkeypatch.setattr(module, "VERSION", 2)
 
     async def start() -> None:

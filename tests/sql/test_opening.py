@@ -18,7 +18,7 @@ import saros
 from saros.model.background import Job
 from saros.model.errors import INVALID, NOT_FOUND, PERMISSION_DENIED, UNAVAILABLE
 from saros_sql import dialects
-from saros_sql.database import opening
+from saros_sql.database import place
 from saros_sql.database.opening import connect
 from saros_sql.options import parse
 from saros_testing import eventually
@@ -77,13 +77,13 @@ def test_a_read_only_file(run: Any, client: Any, file: Path) -> None:
 
 
 def test_a_network_file_system(run: Any, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "filesystem", lambda folder: "nfs4")
+    monkeypatch.setattr(place, "mounts", lambda: {"/": "nfs4"})
     assert "network file system" in refused(run, client, INVALID)
 
 
 def test_the_file_system_of_a_directory_is_known(tmp_path: Path) -> None:
-    assert opening.filesystem(Path("/proc")) in ("proc", "")
-    assert opening.filesystem(tmp_path) not in opening.NETWORK
+    assert place.filesystem("/proc", place.mounts()) in ("proc", "")
+    assert place.filesystem(str(tmp_path), place.mounts()) not in place.NETWORK
 
 
 def test_a_damaged_file(run: Any, client: Any, file: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_worker_ends_when_its_file_is_gone(
         assert one.end(signal.SIGTERM) == 1
 
     run(main())
-    assert "was deleted, moved or replaced" in log.read_text()
+    assert "was deleted, emptied, moved or replaced" in log.read_text()
 
 
 def test_a_client_is_told_when_its_file_is_gone(run: Any, client: Any, file: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_client_is_told_when_its_file_is_gone(run: Any, client: Any, file: Pat
         async with client() as app:
             await app.start("app:nap", "1h", id="order-1")
             os.unlink(file)
-            with pytest.raises(saros.Error, match="deleted, moved or replaced") as caught:
+            with pytest.raises(saros.Error, match="emptied, moved or replaced") as caught:
                 await app.start("app:nap", "1h", id="order-2")
             assert caught.value.kind == NOT_FOUND
 
@@ -158,6 +158,9 @@ def test_another_program_that_keeps_the_file_locked(
         ("sqlite:///shop.db?synchronous=off", "full or normal"),
         ("sqlite:///shop.db?retension=3d", "did you mean retention"),
         ("sqlite:///shop.db?payload=1", "payload"),
+        ("sqlite:///shop.db?lease=1s&lease=2s", "lease is given twice"),
+        ("sqlite:///:memory:", "has to be a file"),
+        ("redis://localhost", "not the URL of a SQLite or PostgreSQL database"),
     ],
 )
 def test_urls_that_are_refused(url: str, said: str) -> None:
@@ -167,7 +170,7 @@ def test_urls_that_are_refused(url: str, said: str) -> None:
 
 
 def test_urls() -> None:
-    assert parse("sqlite:///shop.db").path == "shop.db"
+    assert parse("sqlite:///shop.db").path == os.path.join(os.getcwd(), "shop.db")
     options = parse("sqlite:////var/lib/a%20shop.db?synchronous=normal&retention=30d")
     assert (options.path, options.full) == ("/var/lib/a shop.db", False)
     assert options.retention == 30 * 86_400 * 10**9

@@ -106,13 +106,19 @@ def test_connections_that_are_ended_under_load(
 
 
 @contextlib.asynccontextmanager
-async def cutting(port: int, before: bool) -> AsyncIterator[tuple[int, list[str]]]:
+async def cutting(
+    port: int, before: bool, meanwhile: Callable[[], None] = lambda: None
+) -> AsyncIterator[tuple[int, list[str]]]:
     """A proxy that cuts one connection at a commit, once its list has an entry: before the server hears of it, or
     before the client hears of that."""
     wanted: list[str] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream, server = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            upstream, server = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:  # the server does not run
+            writer.transport.abort()
+            return
 
         async def forth() -> None:
             while data := await reader.read(65_536):
@@ -122,6 +128,7 @@ async def cutting(port: int, before: bool) -> AsyncIterator[tuple[int, list[str]
                         server.write(data)
                         await server.drain()
                         await upstream.read(65_536)
+                    await asyncio.to_thread(meanwhile)
                     return
                 server.write(data)
                 await server.drain()
@@ -166,6 +173,46 @@ def test_whether_a_commit_has_happened_is_found_out(run: Any, postgresql_url: st
                     assert not wanted
                 found = await store._link.read(lambda tx: tx.all("SELECT count(*) FROM node_mail"))
                 assert found == [(3,)]
+            finally:
+                await store.close()
+
+    run(work())
+
+
+def test_a_commit_is_not_taken_for_another_one_of_its_number(run: Any, server: PostgresServer) -> None:
+    """A server that has crashed, or another one that has taken over, gives numbers again that it does not know."""
+    url = server.url()
+
+    def given_again() -> None:
+        server.kill(signal.SIGQUIT)
+        server.reset_xid(before[0])
+        server.start()
+        with psycopg.connect(parse(url).server, autocommit=True) as raw:
+            for _ in range(20):
+                raw.execute("SELECT pg_current_xact_id()")
+
+    def insert(tx: Any) -> None:
+        tx.run("INSERT INTO node_mail (node, mail) VALUES (?, ?)", "n", b"x")
+        tries.append(tx.xid)
+
+    before: list[int] = []
+    tries: list[str] = []
+
+    async def work() -> None:
+        async with cutting(server.port, True, given_again) as (own, wanted):
+            store = SqlStore(parse(url.replace(f":{server.port}/", f":{own}/")))
+            await store.open()
+            try:
+                with psycopg.connect(parse(url).server, autocommit=True) as raw:
+                    raw.execute("CHECKPOINT")
+                    row = raw.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::int").fetchone()
+                assert row is not None
+                before.append(row[0])
+                wanted.append("now")
+                await store._link.write(insert)
+                found = await store._link.read(lambda tx: tx.all("SELECT count(*) FROM node_mail"))
+                assert found == [(1,)]
+                assert len(tries) == 2
             finally:
                 await store.close()
 

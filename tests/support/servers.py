@@ -289,6 +289,18 @@ class PostgresServer(Server):
             raw.execute(f"CREATE ROLE {user} LOGIN PASSWORD '{password}'")  # type: ignore[call-overload]
             raw.execute("SELECT pg_reload_conf()")
 
+    def copy(self, primary: PostgresServer) -> None:
+        """Become a replica of another server, once this one starts."""
+        shutil.rmtree(self.data)
+        command = [self.program("pg_basebackup"), "-D", str(self.data), "-R", "-X", "stream", "-c", "fast"]
+        address = ["-h", "127.0.0.1", "-p", str(primary.port), "-U", "saros"]
+        subprocess.run([*command, *address], check=True, stdout=subprocess.DEVNULL, cwd="/", **self._user)
+
+    def reset_xid(self, number: int) -> None:
+        """Let a server that does not run forget its log, and count its transactions from a number."""
+        command = [self.program("pg_resetwal"), "-f", "-x", str(number), str(self.data)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **self._user)
+
     def stop(self) -> None:
         """Stop it at once, but in good order, and delete its data."""
         self.kill(signal.SIGINT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -104,7 +105,9 @@ class Sqlite:
         self.boot = boot_id()
         self.look_s = 0.5
         self.clock = SteadyClock()
-        self.wakers = Wakers(f"{options.path}-wake", owner)
+        self.wakers = Wakers(
+            f"{os.path.realpath(options.path)}-wake", owner
+        )  # one, whatever links lead to it
 
     def connect(self, reads: bool) -> Connection:
         return connect(self._options, self._owner, self.clock, reads=reads)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
-import anyio
-
-from saros.model.errors import INTERNAL, UNAVAILABLE, Error
+from saros.model.background import kept_running, side_by_side
 from saros.model.timing import SECOND
 
 from .link import Link
@@ -26,8 +24,6 @@ ABSENT: Final = -1
 ABSENT_S: Final = 5.0
 """Seconds that a process may take to connect again after its connection is lost, as when the server restarts."""
 TRIM_S: Final = 30.0
-PAUSE_S: Final = 0.2
-PAUSE_MAX_S: Final = 5.0
 
 
 class Housekeeping:
@@ -42,24 +38,8 @@ class Housekeeping:
 
         :raises Error: if it is not retryable.
         """
-        async with anyio.create_task_group() as group:
-            for loop in (self._fire_loop, self._sessions_loop, self._trim_loop):
-                group.start_soon(self._keep, loop)
-
-    async def _keep(self, loop: Callable[[], Awaitable[None]]) -> None:
-        pause = PAUSE_S
-        while True:
-            began = time.monotonic()
-            try:
-                await loop()
-            except Error as error:
-                if error.kind not in (UNAVAILABLE, INTERNAL):
-                    raise
-                if time.monotonic() - began > PAUSE_MAX_S:  # it worked for a while
-                    pause = PAUSE_S
-                log.warning("%s; trying again in %.1f s", error, pause)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, PAUSE_MAX_S)
+        loops = (self._fire_loop, self._sessions_loop, self._trim_loop)
+        await side_by_side(partial(kept_running, loop, log) for loop in loops)
 
     async def _fire_loop(self) -> None:
         link = self._link

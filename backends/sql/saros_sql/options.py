@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-from saros.model.errors import INVALID, Error
+from saros.model.errors import INVALID, NOT_FOUND, Error
 from saros.model.text import without_secrets
 from saros.model.timing import SECOND, parse_duration
 
@@ -22,7 +23,7 @@ class Options(NamedTuple):
     """The options of a URL. Durations are in nanoseconds, sizes in bytes."""
 
     url: str  # without secrets
-    path: str  # of the file; empty with a server
+    path: str  # of the file, absolute; empty with a server
     full: bool = True  # an fsync for each commit that somebody relies on
     retention: int = 7 * 86_400 * SECOND
     lease: int = 10 * SECOND
@@ -47,17 +48,24 @@ def parse(url: str) -> Options:
 def _file(url: str) -> Options:
     """Those of SQLite. As with SQLAlchemy, three slashes begin a relative path and four an absolute one."""
     clean = without_secrets(url)
-    rest, _, query = url.partition("://")[2].partition("?")
+    scheme, _, rest = url.partition("://")
+    if scheme != "sqlite":
+        raise _bad(clean, "it is not the URL of a SQLite or PostgreSQL database")
+    rest, _, query = rest.partition("?")
     host, slash, path = rest.partition("/")
     path = unquote(path)
     if host or not slash or not path or path.endswith("/") or "\0" in path:
         raise _bad(clean, "the path of the file is missing" if not path else "it is no path of a file")
+    if path == ":memory:":
+        raise Error(f"{clean}: a database has to be a file", INVALID, retryable=False, hint="use memory://")
     known = {*_DURATIONS, *_NUMBERS, "synchronous"}
-    changes = {
-        name: _value(clean, name, text, known) for name, text in parse_qsl(query, keep_blank_values=True)
-    }
+    changes = {name: _value(clean, name, text, known) for name, text in _pairs(clean, query)}
     full = changes.pop("synchronous", True)
-    return Options(clean.partition("?")[0], path, full)._replace(**changes)
+    try:
+        absolute = os.path.join(os.getcwd(), path)  # the working directory may be another one later
+    except FileNotFoundError as exc:
+        raise Error(f"{clean}: the working directory was deleted", NOT_FOUND, retryable=False) from exc
+    return Options(clean.partition("?")[0], absolute, full)._replace(**changes)
 
 
 def _server(url: str) -> Options:
@@ -69,7 +77,7 @@ def _server(url: str) -> Options:
     known = {*_DURATIONS, *_NUMBERS, "schema", *_LIBPQ}
     ours: dict[str, Any] = {}
     theirs: list[tuple[str, str]] = []
-    for name, text in parse_qsl(query, keep_blank_values=True):
+    for name, text in _pairs(clean, query):
         if name in _LIBPQ:
             theirs.append((name, text))
         elif name == "synchronous":
@@ -95,6 +103,15 @@ _DURATIONS: Final = {"retention": 1, "lease": SECOND // 2, "busy": SECOND // 100
 """The options that are durations, each with its minimum."""
 _NUMBERS: Final = {"payload": (1_000, 500_000_000), "attempts": (1, 1_000_000)}
 _MODES: Final = {"full": True, "normal": False}
+
+
+def _pairs(url: str, query: str) -> list[tuple[str, str]]:
+    pairs = parse_qsl(query, keep_blank_values=True)
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise _bad(url, f"{name} is given twice")
+    return pairs
 
 
 def _value(url: str, name: str, text: str, known: set[str]) -> Any:

@@ -16,7 +16,7 @@ from saros.interfaces.insight import Paused, Queue, Worker, counted
 from saros.interfaces.insight.pending import Pending
 from saros.interfaces.nodes import LostNode, NodeMail
 from saros.interfaces.signals import Mail, Outgoing
-from saros.interfaces.store import Commit
+from saros.interfaces.store import Commit, check_size
 from saros.model.clock import RealClock
 from saros.model.execution import Description, HistoryPage, Started, StartRequest, Watcher, new_id
 from saros.model.query import parse
@@ -29,7 +29,6 @@ from .housekeeping import Housekeeping
 from .link import Link
 from .options import Options
 from .parts import activities, deliveries, insight, listing, names, requests, sessions, views, workflow_tasks
-from .size_limits import check
 
 MAILS: Final = 100
 _read_mail = msgspec.json.Decoder(NodeMail).decode
@@ -105,12 +104,12 @@ class SqlStore:
 
     async def start(self, new: NewRun, request: StartRequest) -> Started:
         for mail in new.mails:
-            check(mail.body, self.options.payload, f"the input of {request.id}")
+            check_size(mail.body, self.options.payload, f"the input of {request.id}")
         ids = (request.id, request.name) if request.name else (request.id,)
         return await self._link.write(lambda tx: requests.start(tx, new, request), full=True, ids=ids)
 
     async def post(self, id: str, mail: Mail) -> bool:
-        check(mail.body, self.options.payload, f"a message to {id}")
+        check_size(mail.body, self.options.payload, f"a message to {id}")
         return await self._link.write(lambda tx: requests.post(tx, id, mail), full=True, ids=(id,))
 
     async def terminate(self, id: str, outcome: Json, run_id: str = "", request: str = "") -> bool:
@@ -211,7 +210,7 @@ class SqlStore:
         self._link.nodes.add(node)
 
     async def send_node(self, node: str, mail: NodeMail) -> bool:
-        check(bytes(mail.body), self.options.payload, f"a message to {mail.to}")
+        check_size(bytes(mail.body), self.options.payload, f"a message to {mail.to}")
         blob = pack(mail)
         return await self._link.write(lambda tx: sessions.send_node(tx, node, blob))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 
 from anyio import CancelScope
 
@@ -14,9 +13,9 @@ from ..interfaces.host import Host
 from ..interfaces.program import Facts
 from ..interfaces.signals import Mail
 from ..interfaces.store import Store
-from ..model.background import Job, end_all
+from ..model.background import Job, end_all, kept_running
 from ..model.clock import Clock, RealClock
-from ..model.errors import INTERNAL, UNAVAILABLE, Error, ErrorData
+from ..model.errors import INTERNAL, Error, ErrorData
 from ..model.execution import (
     Pid,
     Watcher,
@@ -38,8 +37,6 @@ from .workflow_worker import WorkflowWorker, cache_size
 
 log = logging.getLogger("saros.engine")
 
-BACKOFF_S = 0.1
-BACKOFF_MAX_S = 5.0
 STOP_S = 15.0
 """How long workers may take to hand over their leases, after their activities have ended or used up their grace."""
 
@@ -85,7 +82,7 @@ class StoreBackend(StoreClient):
     async def work(self, host: Host) -> None:
         queues = host.deployment.registry.task_queues()
         activities = self._activities = ActivityWorkers(self.store, host.attempts, self._concurrency)
-        await self._keep_running(lambda: self.join(host), once=True)
+        await kept_running(lambda: self.join(host), log)
         nodes = self._nodes
         outbox = OutboxWorker(self.store, host, nodes)
         self.workflow_worker = WorkflowWorker(
@@ -93,7 +90,7 @@ class StoreBackend(StoreClient):
         )
         self._measure(host.deployment, self.workflow_worker, activities)
         announcer = self._announcer(host, queues, activities)
-        await self._keep_running(announcer.announce, once=True)  # its tasks never seem to have no worker
+        await kept_running(announcer.announce, log)  # its tasks never seem to have no worker
         loops = {
             "the store's housekeeping": self.store.run,
             "the outbox worker": outbox.run,
@@ -101,8 +98,8 @@ class StoreBackend(StoreClient):
             "the watch of other nodes": nodes.bury,
             "the announcement of this worker": announcer.run,
         }
-        serving = [Job(self._keep_running(loop), name) for name, loop in loops.items()]
-        taking = [Job(self._keep_running(loop), "the activity worker") for loop in activities.loops]
+        serving = [Job(kept_running(loop, log), name) for name, loop in loops.items()]
+        taking = [Job(kept_running(loop, log), "the activity worker") for loop in activities.loops]
         everything = [*serving, *taking]
         try:
             # A cancellation leaves them running: the store keeps the leases of activities until these have ended,
@@ -165,31 +162,6 @@ class StoreBackend(StoreClient):
 
     def _note(self, facts: Facts) -> Json:
         return note_of(facts, self.workflow_worker, self._activities)
-
-    async def _keep_running(self, loop: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
-        """Run a loop for ever (or once); after a failure, or while the server is away, retry with growing pauses.
-
-        :raises Error: when a retry cannot help, such as PERMISSION_DENIED.
-        """
-        pause = BACKOFF_S
-        while True:
-            started = asyncio.get_running_loop().time()
-            try:
-                await loop()
-                if once:
-                    return
-            except Error as error:
-                if error.kind not in (UNAVAILABLE, INTERNAL):
-                    raise
-                failure: Exception = error
-            except Exception as raised:  # one item failed; the others must still be served
-                log.exception("a worker failed")
-                failure = raised
-            if asyncio.get_running_loop().time() - started > BACKOFF_MAX_S:
-                pause = BACKOFF_S
-            log.warning("%s; trying again in %.1f s", failure, pause)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, BACKOFF_MAX_S)
 
     # --- requests ---------------------------------------------------------------------------
 

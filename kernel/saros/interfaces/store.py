@@ -20,7 +20,9 @@ from typing import Final, Protocol
 
 import msgspec
 
+from ..model.errors import INVALID, Error
 from ..model.execution import Record, Run
+from ..model.values import Json
 from .activities import ActivityLease, ActivityStore, ActivityTask
 from .history import Close, HistoryStore
 from .insight import InsightStore
@@ -81,3 +83,32 @@ class Store(HistoryStore, TimerStore, SignalStore, ActivityStore, NodeStore, Ins
     async def open(self) -> None: ...
 
     async def close(self) -> None: ...
+
+
+COMMIT: Final = 8
+"""The largest commit, as a multiple of the largest value."""
+
+
+def check_size(body: Json, most: int, what: str) -> None:
+    """Refuse a value that is too large for a store whose URL has `payload=` as its limit, in bytes.
+
+    :raises Error: INVALID.
+    """
+    if len(body) > most:
+        raise Error(
+            f"{what} has {len(body):,} bytes, and the limit is {most:,}",
+            INVALID,
+            retryable=False,
+            hint="store large data elsewhere and pass a reference, or raise payload= in the backend URL",
+        )
+
+
+def too_large(commit: Commit, most: int) -> str | None:
+    """Return why a commit is too large for such a store, or None."""
+    for record in commit.records:
+        if len(record.body) > most:
+            return f"its {record.op} has {len(record.body):,} bytes, and the limit is {most:,} (payload=)"
+    total = sum(record.size for record in commit.records)
+    if total > COMMIT * most:
+        return f"one step recorded {total:,} bytes, and the limit is {COMMIT * most:,} (payload=)"
+    return None

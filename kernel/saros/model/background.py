@@ -14,9 +14,9 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any, Generic, TypeVar, cast
 
-from anyio import CancelScope, move_on_after
+from anyio import CancelScope, create_task_group, move_on_after
 
-from .errors import UNAVAILABLE, Error
+from .errors import INTERNAL, UNAVAILABLE, Error
 
 log = logging.getLogger("saros")
 
@@ -210,6 +210,45 @@ async def shielded(work: Coroutine[Any, Any, T], name: str, limit_s: float = FIN
         if failure is not None:
             log.warning("%s failed while it was stopping: %s", name, failure)
         raise
+
+
+async def kept_running(loop: Callable[[], Awaitable[None]], log: logging.Logger) -> None:
+    """Run a loop until it returns; after a failure, run it again, with growing pauses.
+
+    :param log: where failures are told.
+    :raises Error: when another attempt cannot help, such as PERMISSION_DENIED.
+    """
+    pause = PAUSE_S
+    while True:
+        began = asyncio.get_running_loop().time()
+        try:
+            await loop()
+            return
+        except Error as error:
+            if error.kind not in (UNAVAILABLE, INTERNAL):
+                raise
+            failure: Exception = error
+        except Exception as raised:  # one item failed; the others must still be served
+            log.exception("a worker failed")
+            failure = raised
+        if asyncio.get_running_loop().time() - began > PAUSE_MAX_S:  # it worked for a while
+            pause = PAUSE_S
+        log.warning("%s; trying again in %.1f s", failure, pause)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, PAUSE_MAX_S)
+
+
+async def side_by_side(loops: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Run loops concurrently; when one fails, cancel the others.
+
+    :raises Exception: the first failure, as it is.
+    """
+    try:
+        async with create_task_group() as group:
+            for loop in loops:
+                group.start_soon(loop)
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
 
 
 async def patiently(work: Callable[[], Awaitable[T]], what: str) -> T:

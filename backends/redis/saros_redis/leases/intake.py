@@ -13,6 +13,7 @@ from saros.insight.presence import identity
 from saros.interfaces.activities import ActivityLease, ActivityTask, Settled
 from saros.interfaces.history import WorkflowTask
 from saros.interfaces.signals import Mail, Outgoing
+from saros.interfaces.store import COMMIT
 from saros.model.errors import INTERNAL, UNAVAILABLE, Error
 from saros.model.execution import Run
 from saros.model.records import DONE, Outcome, pack
@@ -21,7 +22,6 @@ from saros.model.values import error_data
 from .. import codec
 from ..codec import BROKEN
 from ..keys import OUT, RUNS
-from ..limits import COMMIT
 from ..options import Options
 from ..server.partitions import Partitions
 from ..server.server_clock import RedisClock

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from saros.interfaces.activities import ActivityLease, Settled
+from saros.interfaces.store import check_size
 from saros.model.background import together
 from saros.model.clock import steady_ns
 from saros.model.errors import INVALID, Error
@@ -42,7 +43,7 @@ class ActivityResults:
     def _fitting(self, result: Settled) -> Settled:
         """Return the result, or an error if it is too large."""
         try:
-            limits.check(result.outcome, self._payload, "the result of an activity")
+            check_size(result.outcome, self._payload, "the result of an activity")
         except Error as error:
             task = result.lease.task
             error = Error(f"{error.message} ({task.call.target})", INVALID, retryable=False)
@@ -66,6 +67,6 @@ class ActivityResults:
     async def heartbeat(self, lease: ActivityLease, details: Json | None) -> bool:
         task = lease.task
         if details is not None:
-            limits.check(details, self._payload, "a heartbeat")
+            check_size(details, self._payload, "a heartbeat")
         args = [task.run_id, str(task.ref), lease.token, details.decode() if details else ""]
         return bool(await self._partitions.run("heartbeat", self._partitions.keys.partition(task.id), args))

@@ -6,12 +6,13 @@ from typing import Any
 
 from saros.interfaces.history import NewRun, already_exists, withdrawn
 from saros.interfaces.signals import Mail
+from saros.interfaces.store import check_size
 from saros.model.errors import INTERNAL, Error, ErrorData
 from saros.model.execution import Description, HistoryPage, Started, StartRequest, Watcher, new_id
 from saros.model.records import CANCEL, Outcome, pack
 from saros.model.values import Json
 
-from .. import codec, limits
+from .. import codec
 from ..codec import BROKEN
 from ..server.partitions import Partitions
 
@@ -40,7 +41,7 @@ class Executions:
     async def start(self, new: NewRun, request: StartRequest) -> Started:
         most = self._payload
         for mail in new.mails:
-            limits.check(mail.body, most, f"the input of {request.id}")
+            check_size(mail.body, most, f"the input of {request.id}")
         options, watcher = request.options, request.watcher
         conflict = "fail" if options.execution_error_when_already_started else options.id_conflict_policy
         keys = self._partitions.keys
@@ -68,7 +69,7 @@ class Executions:
         return started
 
     async def post(self, id: str, mail: Mail) -> bool:
-        limits.check(mail.body, self._payload, f"a message to {id}")
+        check_size(mail.body, self._payload, f"a message to {id}")
         args = [
             id,
             codec.mail_item(mail),

@@ -6,10 +6,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Final
 
-import anyio
-
+from saros.model.background import side_by_side
 from saros.model.errors import Error
 
 from ..leases.reclaim import Reclaim
@@ -54,9 +54,8 @@ class Housekeeping:
 
         :raises Error: UNAVAILABLE; the caller tries again.
         """
-        async with anyio.create_task_group() as group:
-            for loop in (self._deadlines.run, self._reclaim.run, self._trim_loop):
-                group.start_soon(self._keep, loop)
+        loops = (self._deadlines.run, self._reclaim.run, self._trim_loop)
+        await side_by_side(partial(self._keep, loop) for loop in loops)
 
     async def _keep(self, loop: Callable[[], Awaitable[None]]) -> None:
         pause = PAUSE_S

@@ -16,11 +16,12 @@ import msgspec
 import redis
 
 from saros.interfaces.nodes import LostNode, NodeMail
+from saros.interfaces.store import check_size
 from saros.model.errors import Error
 from saros.model.execution import Watcher
 from saros.model.records import pack
 
-from .. import codec, errors, limits
+from .. import codec, errors
 from ..codec import BROKEN
 from ..leases.leases import RenewalThread
 from ..leases.prefetch import BATCH
@@ -60,7 +61,7 @@ class NodeRegistry:
         self._joined[node].start()
 
     async def send(self, node: str, mail: NodeMail) -> bool:
-        limits.check(bytes(mail.body), self._options.payload, f"a message to {mail.to}")
+        check_size(bytes(mail.body), self._options.payload, f"a message to {mail.to}")
         until = time.monotonic() + self._grace
         while (found := await self._run("send", node, pack(mail).decode())) == _SILENT:
             if time.monotonic() > until:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from saros.interfaces.history import WorkflowTask
-from saros.interfaces.store import FENCED, OK, Commit
+from saros.interfaces.store import FENCED, OK, Commit, too_large
 from saros.model.background import together
 from saros.model.clock import steady_ns
 from saros.model.errors import Error
@@ -16,7 +16,7 @@ from saros.model.timing import SECOND
 from .. import codec
 from ..leases.intake import Intake
 from ..leases.leases import Leases
-from ..limits import portions, too_large, work_of
+from ..limits import portions, work_of
 from ..server.partitions import Partitions
 from .deadlines import Alarm
 

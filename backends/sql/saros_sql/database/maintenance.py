@@ -5,15 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from saros.model.errors import ALREADY_EXISTS, INTERNAL, INVALID, NOT_FOUND, UNAVAILABLE, Error
+from saros.model.errors import (
+    ALREADY_EXISTS,
+    INTERNAL,
+    INVALID,
+    NOT_FOUND,
+    PERMISSION_DENIED,
+    UNAVAILABLE,
+    Error,
+)
 
 from ..options import Options
 from .boot import SteadyClock
-from .opening import APPLICATION, check_owner, check_place
+from .opening import APPLICATION, check_owner
+from .place import check_place
 from .schema import MIGRATIONS, VERSION, statements
 from .sqlite import SqliteTransaction, explain
 
@@ -85,42 +95,81 @@ def info(options: Options, *, check: bool = False) -> Info:
             return found
 
         page = number("PRAGMA page_size")
-        log = Path(f"{options.path}-wal")
-        damage = [line for (line,) in raw.execute("PRAGMA integrity_check(20)")] if check else None
-        return Info(
+        log = Path(f"{os.path.realpath(options.path)}-wal")
+        found = Info(
             options.path,
             _version(raw),
             number("PRAGMA page_count") * page,
             log.stat().st_size if log.exists() else 0,
             number("PRAGMA freelist_count") * page,
-            dict(raw.execute("SELECT status, count(*) FROM runs GROUP BY status ORDER BY status")),
-            {what: number(sql) for what, sql in WAITING.items()},
-            number("SELECT count(*) FROM sessions"),
-            [] if damage == ["ok"] else damage,
+            {},
+            {},
+            0,
+            _damage(raw) if check else None,
         )
+        try:
+            return found._replace(
+                executions=dict(
+                    raw.execute("SELECT status, count(*) FROM runs GROUP BY status ORDER BY status")
+                ),
+                waiting={what: number(sql) for what, sql in WAITING.items()},
+                sessions=number("SELECT count(*) FROM sessions"),
+            )
+        except sqlite3.DatabaseError:
+            if found.damage:
+                return found  # that is why
+            raise
+
+
+def _damage(raw: sqlite3.Connection) -> list[str]:
+    lines = [line for (line,) in raw.execute("PRAGMA integrity_check(20)")]
+    return [] if lines == ["ok"] else [part for line in lines for part in line.split("\n")]
 
 
 def backup(options: Options, target: Path) -> int:
     """Copy a database as it is now, while other processes keep writing; return the size of the copy in bytes.
 
-    The copy gets its name only once it is complete and on the disk.
+    The copy gets its name only once it is complete and on the disk. Until then it is beside it, as ``NAME.….part``.
 
-    :raises Error: ALREADY_EXISTS; NOT_FOUND when there is no directory for it.
+    :raises Error: ALREADY_EXISTS; NOT_FOUND when there is no directory for it; UNAVAILABLE when the disk is full.
     """
-    if target.exists():
+    _check_target(target)
+    with opened(options, any_version=True) as raw, _unfinished(options, target) as part:
+        try:
+            with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as copy:
+                raw.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+            _sync(part)
+            _check_target(target)
+            os.replace(part, target)
+            _sync(target.parent)
+        except sqlite3.Error as exc:
+            raise explain(exc, options._replace(path=f"the copy {target} of {options.path}")) from exc
+        return target.stat().st_size
+
+
+def _check_target(target: Path) -> None:
+    if os.path.lexists(target):
         raise Error(f"{target} exists already", ALREADY_EXISTS, retryable=False, hint="name another file")
     if not target.parent.is_dir():
         raise Error(f"there is no directory {target.parent}", NOT_FOUND, retryable=False)
-    part = target.with_name(f"{target.name}.part")
-    part.unlink(missing_ok=True)  # of an attempt that was interrupted
-    with opened(options, any_version=True) as raw:
-        with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as copy:
-            raw.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
-        _sync(part)
-        os.replace(part, target)
-        _sync(target.parent)
-    return target.stat().st_size
+
+
+@contextlib.contextmanager
+def _unfinished(options: Options, target: Path) -> Iterator[Path]:
+    """Give a new file for a copy, that those may read who may read the original, and no other backup writes to."""
+    try:
+        at, name = tempfile.mkstemp(".part", f"{target.name}.", target.parent)
+    except OSError as exc:
+        kind = PERMISSION_DENIED if isinstance(exc, PermissionError) else UNAVAILABLE
+        raise Error(f"{target} cannot be made: {exc.strerror}", kind, retryable=False) from exc
+    os.fchmod(at, os.stat(options.path).st_mode & 0o666)
+    os.close(at)
+    try:
+        yield Path(name)
+    finally:
+        for ending in ("", "-journal", "-wal", "-shm"):
+            Path(f"{name}{ending}").unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

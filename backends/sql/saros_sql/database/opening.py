@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from pathlib import Path
 from typing import Final
 
-from saros.model.errors import INVALID, NOT_FOUND, PERMISSION_DENIED, Error
+from saros.model.errors import INVALID, Error
 
 from ..options import Options
 from .boot import SteadyClock
+from .place import check_place
 from .schema import TABLES, VERSION, statements
 from .sqlite import SqliteConnection, explain
 
 APPLICATION: Final = 0x5361726F
 """The application id in the header of a Saros database: "Saro"."""
-MAGIC: Final = b"SQLite format 3\0"
-NETWORK: Final = frozenset(
-    {
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb2",
-        "smb3",
-        "smbfs",
-        "afs",
-        "ceph",
-        "glusterfs",
-        "fuse.sshfs",
-        "fuse.glusterfs",
-    }
-)
-"""File systems that several machines share. SQLite's log needs shared memory, so a database breaks there."""
 _TYPES: Final = {"SERIAL": "INTEGER PRIMARY KEY"}
 
 
@@ -55,10 +37,13 @@ def connect(options: Options, owner: str, clock: SteadyClock, *, reads: bool = F
             _use_log(raw, options)
         raw.execute("PRAGMA cache_size = -32000")
         raw.execute(f"PRAGMA query_only = {int(reads)}")
-        raw.execute("PRAGMA busy_timeout = 0")
         connection = SqliteConnection(raw, options, owner, clock, reads)
-        if not reads:
+        if reads:
+            raw.execute("SELECT 1 FROM clock").fetchone()  # opens the log
+        else:
+            raw.execute("PRAGMA busy_timeout = 0")  # it waits by itself, so that each process gets its turn
             _prepare(connection, raw, options, clock)
+        connection.adopt()
         return connection
     except sqlite3.Error as exc:
         raw.close()
@@ -66,65 +51,6 @@ def connect(options: Options, owner: str, clock: SteadyClock, *, reads: bool = F
     except BaseException:
         raw.close()
         raise
-
-
-def check_place(options: Options) -> None:
-    """:raises Error: if the path cannot hold a database, or the file there is not a SQLite database."""
-    path = Path(options.path)
-    folder = path.parent
-    if not folder.is_dir():
-        raise Error(f"there is no directory {folder} for the database {path}", NOT_FOUND, retryable=False)
-    kind = filesystem(folder)
-    if kind in NETWORK:
-        raise Error(
-            f"{path} is on a network file system ({kind}), where SQLite databases break",
-            INVALID,
-            retryable=False,
-            hint="put it on a disk of this machine; for several machines use postgresql:// or redis://",
-        )
-    if path.is_dir():
-        raise Error(f"{path} is a directory, not a database", INVALID, retryable=False)
-    if not path.exists():
-        _may_write(folder)
-        return
-    try:
-        with path.open("rb") as file:
-            magic = file.read(len(MAGIC))
-    except PermissionError as exc:
-        raise Error(
-            f"this user has no permission to read {path}", PERMISSION_DENIED, retryable=False
-        ) from exc
-    if magic and magic != MAGIC:
-        raise Error(f"{path} is not a SQLite database", INVALID, retryable=False, hint="name another file")
-    _may_write(path)
-    _may_write(folder)
-
-
-def _may_write(path: Path) -> None:
-    if not os.access(path, os.W_OK):
-        raise Error(
-            f"this user has no permission to write to {path}",
-            PERMISSION_DENIED,
-            retryable=False,
-            hint="Saros writes to the database file and to a log beside it",
-        )
-
-
-def filesystem(folder: Path) -> str:
-    """Return the type of the file system of a directory, such as ``ext4``; empty if the system does not tell."""
-    place = os.path.realpath(folder)
-    found, kind = "", ""
-    try:
-        with open("/proc/self/mounts", encoding="utf-8", errors="replace") as mounts:
-            for line in mounts:
-                _, point, name, *_ = line.split(" ")
-                point = point.replace("\\040", " ")
-                inside = place == point or place.startswith(point.rstrip("/") + "/")
-                if inside and len(point) >= len(found):
-                    found, kind = point, name
-    except (OSError, ValueError):
-        return ""
-    return kind
 
 
 def check_owner(raw: sqlite3.Connection, options: Options) -> None:

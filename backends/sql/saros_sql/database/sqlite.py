@@ -15,6 +15,7 @@ from ..options import Options
 from .boot import SteadyClock
 from .connection import Refused, Unsure
 from .operations import Operation
+from .schema import VERSION
 from .transaction import EVERYTHING, Touched, Transaction
 
 SHORTEST_S: Final = 0.0002
@@ -63,19 +64,26 @@ class SqliteConnection:
         self._clock = clock
         self._reads = reads
         self._full: bool | None = None
-        self._file = identity(options.path)
+        self._files: dict[str, tuple[int, int] | None] = {}
         self._version = 0
+
+    def adopt(self) -> None:
+        """From now on, the database and its log must not go away."""
+        log = os.path.realpath(self._options.path)
+        self._files = {path: identity(path) for path in (self._options.path, f"{log}-wal", f"{log}-shm")}
 
     def begin(self, operations: Sequence[Operation]) -> SqliteTransaction:
         try:
-            return self.begun(any(operation.full for operation in operations))
+            self._check_files()
+            transaction = self.begun(any(operation.full for operation in operations))
+            self._check_schema()
+            return transaction
         except sqlite3.Error as exc:
             raise Refused(self.explain(exc)) from exc
         except Error as exc:
             raise Refused(exc) from exc
 
     def begun(self, full: bool) -> SqliteTransaction:
-        self._check_file()
         if self._reads:
             self._execute("BEGIN")
         else:
@@ -100,17 +108,36 @@ class SqliteConnection:
             time.sleep(wait * (0.5 + random.random()))
             wait = min(wait * 1.5, LONGEST_S)
 
-    def _check_file(self) -> None:
-        """Check that the file still has its path; writes to a deleted file would be lost.
+    def _check_files(self) -> None:
+        """Check that what is open still has its paths; writes to deleted files would be lost.
 
         :raises Error: NOT_FOUND.
         """
-        if identity(self._options.path) != self._file:
+        for path, file in self._files.items():
+            if identity(path) == file:
+                continue
+            what = "database" if path == self._options.path else "log of the database"
             raise Error(
-                f"the database {self._options.path} was deleted, moved or replaced while it was open",
+                f"the {what} {path} was deleted, emptied, moved or replaced while it was open",
                 NOT_FOUND,
                 retryable=False,
                 hint="put the file back if you have it, and start the workers again",
+            )
+
+    def _check_schema(self) -> None:
+        """Check that nobody has migrated the database; a process that only makes requests does not keep one from it.
+
+        :raises Error: INVALID.
+        """
+        (version,) = self._execute("PRAGMA user_version").fetchone()
+        if version != VERSION:
+            self.rollback()
+            raise Error(
+                f"{self._options.path} was migrated to schema {version} while it was open; this version of"
+                f" Saros supports {VERSION}",
+                INVALID,
+                retryable=False,
+                hint="update Saros here as well",
             )
 
     def save(self) -> None:
@@ -145,7 +172,7 @@ class SqliteConnection:
         return explain(failure, self._options)
 
     def idle(self) -> Touched | None:
-        self._check_file()
+        self._check_files()
         version = self._execute("PRAGMA data_version").fetchone()[0]
         before, self._version = self._version, version
         return Touched(EVERYTHING, {}, 0, True) if before != version else None
@@ -155,12 +182,15 @@ class SqliteConnection:
 
 
 def identity(path: str) -> tuple[int, int] | None:
-    """Return what distinguishes a file from another one with the same path; None if there is no file."""
+    """Return what distinguishes a file from another one with the same path; None if there is no file.
+
+    Nobody empties a file that is in use, but for the log.
+    """
     try:
         found = os.stat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return (found.st_dev, found.st_ino) if found.st_size or path.endswith("-wal") else None
 
 
 def _code(exc: Exception) -> int:
@@ -174,6 +204,7 @@ _MEANINGS: Final[dict[int, tuple[str, str, str | None]]] = {
         "other processes have kept it locked for too long",
         "look for a stopped process, or another program that has the file open for writing",
     ),
+    sqlite3.SQLITE_PROTOCOL: (UNAVAILABLE, "other processes have kept its log locked for too long", None),
     sqlite3.SQLITE_FULL: (UNAVAILABLE, "the disk is full", None),
     sqlite3.SQLITE_IOERR: (
         UNAVAILABLE,
@@ -194,7 +225,7 @@ _MEANINGS: Final[dict[int, tuple[str, str, str | None]]] = {
     sqlite3.SQLITE_CORRUPT: (
         INVALID,
         "it is damaged",
-        "run saros db info --check, and restore a backup",
+        "restore a backup; saros db info --check may tell what is damaged",
     ),
     sqlite3.SQLITE_NOTADB: (INVALID, "it is not a SQLite database", None),
     sqlite3.SQLITE_TOOBIG: (INVALID, "a value is too large for it", None),

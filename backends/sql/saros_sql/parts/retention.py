@@ -9,7 +9,7 @@ from ..database.transaction import Transaction
 MOST: Final = 50
 """The most runs that one transaction deletes."""
 KEYS_NS: Final = 86_400 * 1_000_000_000
-"""Keys of mail are kept for a day; no sender repeats mail after that."""
+"""Keys of mail are kept for a day; no sender repeats mail after that. Nobody asks for an older commit, either."""
 
 
 def trim(tx: Transaction, retention: int) -> int:
@@ -31,5 +31,5 @@ def trim(tx: Transaction, retention: int) -> int:
 
 
 def trim_keys(tx: Transaction) -> None:
-    for table in ("mail_keys", "withdrawn"):
+    for table in ("mail_keys", "withdrawn", "commits"):
         tx.later(f"DELETE FROM {table} WHERE at < ?", tx.steady - KEYS_NS)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from saros.interfaces.history import WorkflowTask
 from saros.interfaces.signals import Mail
-from saros.interfaces.store import CONFLICT, FENCED, OK, Commit
+from saros.interfaces.store import CONFLICT, FENCED, OK, Commit, too_large
 from saros.interfaces.timers import TO_CLOSE
 from saros.model.clock import LONGEST
 from saros.model.execution import RUNNING
@@ -16,7 +16,6 @@ from saros.model.search import upserted
 from saros.model.timing import SECOND
 
 from ..database.transaction import ACTIVITIES, TASKS, Transaction, oldest
-from ..size_limits import too_large
 from . import activities, attributes, lifecycle, sending, sessions
 from .lifecycle import COLUMNS, FREE, NOTE_PARKED, PARKED, WAKE, Found, read_raws, read_run
 

@@ -34,6 +34,13 @@ TIMES_OF_READ: Final = TIMES.format(xid="''")
 TIMES_OF_WRITE: Final = TIMES.format(xid="pg_current_xact_id()::text")
 READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
+MARK: Final = (
+    "INSERT INTO commits (owner, number, at) VALUES (?, ?, ?)"
+    " ON CONFLICT (owner) DO UPDATE SET number = excluded.number, at = excluded.at"
+)
+"""What a transaction leaves behind. Its xid is not enough: a server that has crashed, or another one that has taken
+over, gives an xid again if it has never heard of it."""
+
 
 @cache
 def _left(topics: int) -> str:
@@ -82,6 +89,7 @@ class PostgresConnection:
         self._mark = 0
         self._seen = ""
         self._looks = 0
+        self._commits = 0
 
     # --- begin ------------------------------------------------------------------------------
 
@@ -166,8 +174,12 @@ class PostgresConnection:
         mine.arrive()  # without its number, nobody could be asked whether it has happened
         self._transaction = None
         left = self._pipeline.send(_left(mine.doubtful)) if mine.doubtful else None
-        if self._light and not mine.lasting:
+        light = self._light and not mine.lasting
+        if light:
             self._pipeline.send("SET LOCAL synchronous_commit = off")
+        elif mine.writes:
+            self._commits += 1
+            self._pipeline.send(MARK, [self._owner, self._commits, mine.steady])
         self._pipeline.send("COMMIT", prepare=False)
         try:
             mine.wait()
@@ -177,31 +189,37 @@ class PostgresConnection:
             if not is_lost(exc) or not mine.writes:
                 raise
             self._end(exc)
-            happened = self._find_out(mine.xid)
+            token = f"{mine.xid} {0 if light else self._commits}"
+            happened = self._find_out(token)
             if happened is None:
-                raise Unsure(self.explain(exc), mine.xid) from exc
+                raise Unsure(self.explain(exc), token) from exc
             if not happened:
                 raise
 
-    def _find_out(self, xid: str) -> bool | None:
+    def _find_out(self, token: str) -> bool | None:
         """Whether a transaction was committed whose connection was lost meanwhile; None if nobody answers."""
+        xid, _, number = token.partition(" ")
         until = time.monotonic() + self._options.busy / 1e9
         while time.monotonic() < until:
             try:
-                row = self._connected(until).execute("SELECT pg_xact_status(%s::xid8)", (xid,)).fetchone()
-            except (
-                psycopg.errors.InvalidParameterValue
-            ):  # of the future: a server that never heard of it took over
-                return False
+                raw = self._connected(until)
+                row = raw.execute("SELECT pg_xact_status(%s::xid8)", (xid,)).fetchone()
+                if row is not None and row[0] in ("committed", "aborted"):
+                    return row[0] == "committed" and (number == "0" or self._is_marked(raw, int(number)))
+            except psycopg.errors.InvalidParameterValue:
+                return False  # of the future: a server that never heard of it took over
             except (psycopg.Error, Error) as exc:
                 self._end(exc)
                 if not is_lost(exc):
                     return None
                 continue
-            if row is not None and row[0] in ("committed", "aborted"):
-                return bool(row[0] == "committed")
             time.sleep(SHORTEST_S)  # it is in progress: its end has not got there yet
         return None
+
+    def _is_marked(self, raw: Raw, number: int) -> bool:
+        """Whether this connection's last commit was that one."""
+        row = raw.execute("SELECT number FROM commits WHERE owner = %s", (self._owner,)).fetchone()
+        return row == (number,)
 
     def happened(self, unsure: Unsure) -> bool | None:
         return self._find_out(unsure.token)
