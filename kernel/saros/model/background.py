@@ -238,7 +238,7 @@ async def kept_running(loop: Callable[[], Awaitable[None]], log: logging.Logger)
         pause = min(pause * 2, PAUSE_MAX_S)
 
 
-async def side_by_side(loops: Iterable[Callable[[], Awaitable[None]]]) -> None:
+async def side_by_side(loops: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:
     """Run loops concurrently; when one fails, cancel the others.
 
     :raises Exception: the first failure, as it is.
