@@ -72,9 +72,8 @@ class PostgresConnection:
         ids = {id for operation in operations for id in operation.ids}
         keys = sorted({key(self._options.schema, "lock", id) for id in ids})
         again = [each for each in operations if each.again]
-        self._light = all(each.light or each.topic or each.again for each in operations)
         self._again = again if len(self._unwritten) < UNWRITTEN else []
-        self._light = self._light and len(self._again) == len(again)
+        self._light = all(each.light or each.topic or (each.again and self._again) for each in operations)
         try:
             touched = self._ready(time.monotonic() + self._options.busy / 1e9)
             bare = all(each.bare for each in operations)
@@ -112,6 +111,7 @@ class PostgresConnection:
     def _repeat(self) -> Touched:
         """Do again what the server may have forgotten: perhaps it has crashed."""
         transaction = self._begin(self._begun(self._pipeline, []))
+        transaction.lock(*[id for operation in self._unwritten for id in operation.ids])
         for operation in self._unwritten:
             operation.call(transaction)
         transaction.arrive()
@@ -201,6 +201,8 @@ class PostgresConnection:
                 raise Unsure(self.explain(exc), mine.xid) from exc
             if not happened:
                 raise
+        if mine.xid and mine.xid == self._seen:
+            self._seen = str(int(mine.xid) + 1)  # nobody else has changed anything meanwhile: see `idle`
         if light:
             self._unwritten += self._again
         elif mine.has_changed:
