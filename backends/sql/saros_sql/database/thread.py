@@ -144,9 +144,8 @@ class DatabaseThread:
 
     def _set_aside(self, operations: list[Operation]) -> list[Operation]:
         """Have those wait at once that would find nothing, and return the others."""
-        waiting = [each for each in operations if each.topic & self._empty]
-        self._waiting += waiting
-        return [each for each in operations if each not in waiting] if waiting else operations
+        self._waiting += [each for each in operations if each.topic & self._empty]
+        return [each for each in operations if not each.topic & self._empty]
 
     def _look_around(self, connection: Connection) -> None:
         """Check for changes by other processes, including those that could not send a wake-up."""

@@ -195,6 +195,8 @@ class PostgresConnection:
                 raise Unsure(self.explain(exc), token) from exc
             if not happened:
                 raise
+        if mine.xid and mine.xid == self._seen:
+            self._seen = str(int(mine.xid) + 1)  # nobody else has changed anything meanwhile: see `idle`
 
     def _find_out(self, token: str) -> bool | None:
         """Whether a transaction was committed whose connection was lost meanwhile; None if nobody answers."""

@@ -16,7 +16,7 @@ HOUR = 3_600_000
 AGAIN = 'return nil, errors.new{message = "again", retryable = true}'
 WAITS = "process.inbox():receive() return 1"
 LATER = 'process.with_options({["workflow.id"] = input}):spawn("app:waits", "app:worker") return 1'
-MANY = 150
+MANY = 80  # more than one batch of the outbox
 
 
 async def _status(app: TestApp, id: str) -> str:
