@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import psutil
@@ -122,7 +122,11 @@ async def pages(client: httpx.AsyncClient, seen: Seen, path: str, what: str, tim
 
 
 async def live(
-    client: httpx.AsyncClient, path: str, what: str, change: Callable[[int], Awaitable[str]], times: int = 5
+    client: httpx.AsyncClient,
+    path: str,
+    what: str,
+    change: Callable[[int], Awaitable[Callable[[str], bool]]],
+    times: int = 5,
 ) -> None:
     """Open a stream, change something, and wait until an event shows it."""
     walls = []
@@ -136,7 +140,7 @@ async def live(
             begun = time.perf_counter()
             shown = await change(number)
             async for line in lines:
-                if shown in line:
+                if shown(line):
                     break
             walls.append((time.perf_counter() - begun) * 1_000)
     print(
@@ -145,11 +149,13 @@ async def live(
     )
 
 
-async def fill(app: saros.App, count: int) -> None:
-    """Start executions on a task queue that nobody serves, and end every tenth."""
+async def fill(app: saros.App, count: int, attributes: bool) -> None:
+    """Start executions on a task queue that nobody serves, with search attributes or without, and end every tenth."""
 
     async def start(number: int) -> None:
-        options = {"task_queue": "idle", "search_attributes": {"customer": f"c-{number % 100}"}}
+        options: dict[str, Any] = {"task_queue": "idle"}
+        if attributes:
+            options["search_attributes"] = {"customer": f"c-{number % 100}"}
         handle = await app.start("bench:wait", number, id=f"wait-{number}", options=options)
         if number % 10 == 9:
             await handle.terminate("enough")
@@ -171,7 +177,7 @@ async def long_run(app: saros.App, events: int) -> None:
 
 async def measure(name: str, url: str, count: int, events: int) -> None:
     async with saros.open(APP, backend=url) as app:
-        await fill(app, count)
+        await fill(app, count, name != "temporal")
         await long_run(app, events)
         async with (
             console(app, url) as seen,
@@ -201,14 +207,14 @@ async def measure(name: str, url: str, count: int, events: int) -> None:
             await pages(client, seen, "/execution?id=long", "a long run")
             await pages(client, seen, f"/execution?id=long&from={events // 2}", "its events in the middle")
 
-            async def start(number: int) -> str:
+            async def start(number: int) -> Callable[[str], bool]:
                 await app.start("bench:wait", id=f"live-{number}", options={"task_queue": "idle"})
-                return f"live-{number}"
+                return lambda line: f"live-{number}" in line
 
-            async def signal(number: int) -> str:
+            async def signal(number: int) -> Callable[[str], bool]:
+                before = f">{(await app.get('long').describe()).history_length:,} events"
                 await app.get("long").signal("go", number)
-                length = (await app.get("long").describe()).history_length
-                return f"{length + 1:,} events"
+                return lambda line: " events<" in line and before not in line
 
             await live(client, "/live/executions", "live: a new execution", start)
             await live(client, "/live/execution?id=long", "live: a signal to the long run", signal)
