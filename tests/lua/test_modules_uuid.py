@@ -24,10 +24,10 @@ def test_made_uuids_have_their_version_and_are_distinct(run, version):
 
 def test_version_7_is_in_order_within_a_millisecond(run):
     made = run(
-        'local u, all = require("uuid"), {} for i = 1, 6000 do all[i] = u.v7() end return all', now=NOW
+        'local u, all = require("uuid"), {} for i = 1, 4200 do all[i] = u.v7() end return all', now=NOW
     )
     assert made == sorted(made)
-    assert len(set(made)) == 6000
+    assert len(set(made)) == 4200
 
 
 def test_the_same_secret_and_time_give_the_same_uuids(run):
