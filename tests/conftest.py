@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,10 @@ settings.load_profile("busy")  # the speed of the machine does not matter to the
 
 os.environ.setdefault("OTEL_SDK_DISABLED", "true")
 """Telemetry is off, as it is for most users; tests/otel turns it on again."""
+
+# A shell that starts the tests in the background lets them, and the programs that they start, ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ATTRIBUTES = {
     "customer": "keyword",
