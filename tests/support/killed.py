@@ -107,7 +107,7 @@ class Trim:
         for _ in range(3):
             transaction = connection.begin([])
             retention.trim(transaction, 0)
-            connection.commit()
+            connection.commit(transaction)
 
     def check(self) -> bool:
         found = rows(self.path)

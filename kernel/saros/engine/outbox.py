@@ -65,44 +65,24 @@ class OutboxWorker:
             await shielded(self._deliver_all(), "a delivery")
 
     async def _deliver_all(self) -> None:
-        """Deliver what is taken. While one entry is carried out, the one before it is noted as delivered: to a store
-        that writes to a disk, both are one write."""
-        noting: Job[None] | None = None  # of the first entry, while the second is carried out
-        try:
-            while len(self._taken) > (noting is not None):
-                entry = self._taken[noting is not None]
-                if entry.id in self._lanes or self._may_wait(entry):
-                    await self._noted(noting)
-                    noting = None
-                    self._deliver_later(entry)
-                    self._taken.popleft()
-                    continue
+        while self._taken:
+            entry = self._taken[0]
+            if entry.id in self._lanes or self._may_wait(entry):
+                self._deliver_later(entry)
+            else:
                 # Giving up would leave the rest of the batch undelivered until its lease ends.
-                delivered = await patiently(
-                    partial(self._carry_out, entry), f"delivering {entry.op} of {entry.id}"
-                )
-                await self._noted(noting)
-                noting = Job(self._note_patiently(entry, *delivered), f"noting {entry.op} of {entry.id}")
-                await asyncio.sleep(0)  # it begins
-            await self._noted(noting)
-        except BaseException:
-            if noting is not None:
-                await noting.finish(LIMIT_S)
-            raise
-
-    async def _noted(self, noting: Job[None] | None) -> None:
-        """Wait until the first entry is noted as delivered, if it is under way."""
-        if noting is not None:
-            await noting.wait()
+                try:
+                    await patiently(partial(self.deliver, entry), f"delivering {entry.op} of {entry.id}")
+                except Error as error:
+                    if error.kind == UNAVAILABLE:
+                        raise
+                    log.error(
+                        "%s of %s was not delivered; it will be retried: %s",
+                        entry.op,
+                        entry.id,
+                        error,
+                    )
             self._taken.popleft()
-
-    async def _note_patiently(self, entry: Outgoing, reply: Mail | None, kind: str) -> None:
-        try:
-            await patiently(partial(self._note, entry, reply, kind), f"noting {entry.op} of {entry.id}")
-        except Error as error:
-            if error.kind == UNAVAILABLE:
-                raise
-            log.error("%s of %s was not delivered; it will be retried: %s", entry.op, entry.id, error)
 
     def _may_wait(self, entry: Outgoing) -> bool:
         """True if delivery needs another node; the entries of other executions must not wait for that."""
@@ -145,19 +125,10 @@ class OutboxWorker:
 
     async def deliver(self, entry: Outgoing) -> None:
         """:raises Error: UNAVAILABLE; the caller may safely repeat the call."""
-        await self._note(entry, *await self._carry_out(entry))
-
-    async def _note(self, entry: Outgoing, reply: Mail | None, kind: str) -> None:
-        await self._store.delivered(entry, reply)
-        observer = self._host.deployment.observer
-        if observer is not None:
-            observer.delivered(entry.op, kind)
-
-    async def _carry_out(self, entry: Outgoing) -> tuple[Mail | None, str]:
-        """Carry out an entry; return the reply to its sender, if there is one now, and the kind of its error."""
+        reply: Mail | None = None
         kind = ""
         try:
-            outcome = await self._outcome(entry)
+            outcome = await self._carry_out(entry)
         except Error as error:
             if error.kind == UNAVAILABLE:
                 raise
@@ -168,10 +139,13 @@ class OutboxWorker:
             log.exception("could not deliver %s of %s", entry.op, entry.id)
             outcome = pack(Outcome(err=error_of(raised)))
         if entry.ref and outcome is not None:
-            return Mail(DONE, entry.ref, outcome, entry.run_id, entry.key), kind
-        return None, kind
+            reply = Mail(DONE, entry.ref, outcome, entry.run_id, entry.key)
+        await self._store.delivered(entry, reply)
+        observer = self._host.deployment.observer
+        if observer is not None:
+            observer.delivered(entry.op, kind)
 
-    async def _outcome(self, entry: Outgoing) -> Json | None:
+    async def _carry_out(self, entry: Outgoing) -> Json | None:
         """Carry out an entry; return the outcome for its sender, or None if it comes later."""
         if entry.op == SPAWN:
             return await self._spawn(entry, unpack(entry.body, Spawn))

@@ -255,8 +255,8 @@ async def side_by_side(loops: Iterable[Callable[[], Coroutine[Any, Any, None]]])
         raise failures.exceptions[0] from None
 
 
-async def patiently(work: Callable[[], Awaitable[T]], what: str) -> T:
-    """Return the result of work. Retry it while the store is away, for `PATIENCE_S` seconds: a stopping worker waits.
+async def patiently(work: Callable[[], Awaitable[Any]], what: str) -> None:
+    """Retry work while the store is away, for `PATIENCE_S` seconds, because a stopping worker waits for it.
 
     :param what: a description of the work, for the log.
     :raises Error: any other failure, or the last one.
@@ -264,7 +264,8 @@ async def patiently(work: Callable[[], Awaitable[T]], what: str) -> T:
     pause, patience = PAUSE_S, asyncio.get_running_loop().time() + PATIENCE_S
     while True:
         try:
-            return await work()
+            await work()
+            return
         except Error as error:
             if error.kind != UNAVAILABLE or asyncio.get_running_loop().time() > patience:
                 raise

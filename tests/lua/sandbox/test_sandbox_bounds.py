@@ -39,7 +39,9 @@ def test_the_budget_is_counted_alike_every_time(run: Call) -> None:
 
 
 def test_a_loop_under_the_default_limits_ends_soon(run: Call, make: Call) -> None:
-    assert run(LOOP, make(limits=Limits())).message.startswith("this used more than 20000000 instructions")
+    """Whichever of them comes first on this machine."""
+    message = run(LOOP, make(limits=Limits())).message
+    assert message.startswith(("this used more than 20000000 instructions", "this ran for more than 150 ms"))
 
 
 def test_garbage_is_not_held_against_a_program(make: Call, run: Call) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Final
 
@@ -39,6 +40,8 @@ class Wakers:
         self._own = owner + _ENDING
         self._socket: socket.socket | None = None
         self._sender: socket.socket | None = None
+        self._lock = threading.Lock()  # of the sender
+        self._closed = False
         self.dead: set[str] = set()  # sessions whose processes have died
 
     @property
@@ -75,10 +78,15 @@ class Wakers:
             os.close(at)
 
     def tell(self, touched: Touched) -> None:
-        """Wake the other processes. Any thread may call this, but only one at a time.
+        """Wake the other processes. Any thread may call this.
 
         An empty message only checks which processes are alive.
         """
+        with self._lock:
+            if not self._closed:
+                self._tell(touched)
+
+    def _tell(self, touched: Touched) -> None:
         try:
             names = [name for name in os.listdir(self.folder) if name.endswith(_ENDING)]
             if names and names != [self._own]:
@@ -135,8 +143,10 @@ class Wakers:
                 os.unlink(os.path.join(self.folder, self._own))
             self._socket.close()
             self._socket = None
-        if self._sender is not None:
-            self._sender.close()
-            self._sender = None
+        with self._lock:
+            self._closed = True
+            if self._sender is not None:
+                self._sender.close()
+                self._sender = None
         with contextlib.suppress(OSError):
             os.rmdir(self.folder)  # if it was the last one
