@@ -24,6 +24,7 @@ from temporalio.converter import PayloadCodec
 
 from saros.app.loading import load_app
 from saros.app.opening import open_app
+from saros.interfaces.history import LAST
 from saros.model.errors import Error
 
 from .tls import Authority
@@ -227,13 +228,19 @@ def test_a_codec_covers_everything(
             result = await handle.result(90)
             memo = (await handle.describe()).memo
             lines = [line.summary for line in await handle.history()]
+            pages = [
+                await app.backend.history(handle.id, limit=1),
+                await app.backend.history(handle.id, "", LAST),
+            ]
+            inputs = [bytes(page.run.args) for page in pages]
         async with opener(root, workers=False) as bare:
-            return result, memo, lines, str(await bare.get(handle.id).export())
+            return result, memo, lines, inputs, str(await bare.get(handle.id).export())
 
-    result, memo, lines, raw = run(scenario())
+    result, memo, lines, inputs, raw = run(scenario())
     assert result == ["s3cret", "s3cret first"]
     assert memo["note"] == "s3cret"
     assert any("s3cret first" in line for line in lines)
+    assert inputs == [b'["s3cret"]'] * 2
     texts = [base64.b64encode(b"s3cret"[i:]).decode()[:6] for i in range(3)]
     assert "s3cret" not in raw
     assert not any(text in raw for text in texts)

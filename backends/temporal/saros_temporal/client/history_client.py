@@ -131,8 +131,8 @@ class HistoryClient:
         async for events, following in self._pages_from(token):
             if not events:  # of a last page, after a full one
                 continue
-            run, last = run or self._run(events[0]), events[-1]
             await self._decode(events)
+            run, last = run or self._run(events[0]), events[-1]
             fresh = reader.of(events)
             ran = ran or any(map(has_run, events))
             found += fresh[max(0, start - number) : max(0, start + limit - number)]
@@ -144,11 +144,15 @@ class HistoryClient:
         assert run is not None  # the server gives at least the first event
         return _Part(run, found if ran else [], last, not following)
 
-    async def _first(self) -> Run:
+    async def _first_event(self) -> HistoryEvent:
         request = self._request()
         request.maximum_page_size = 1
         response = await self._source.client.workflow_service.get_workflow_execution_history(request)
-        event = response.history.events[0]
+        return response.history.events[0]
+
+    async def _first(self) -> Run:
+        event = await self._first_event()
+        await self._decode([event])
         self._run_id = event.workflow_execution_started_event_attributes.original_execution_run_id
         return self._run(event)
 
@@ -178,10 +182,7 @@ class HistoryClient:
 
     async def attempt(self) -> int:
         """Return the run's attempt number under its retry policy, from 1; only its first event has it."""
-        request = self._request()
-        request.maximum_page_size = 1
-        response = await self._source.client.workflow_service.get_workflow_execution_history(request)
-        return response.history.events[0].workflow_execution_started_event_attributes.attempt
+        return (await self._first_event()).workflow_execution_started_event_attributes.attempt
 
     async def problem(self) -> Problem | None:
         """Return why the last workflow task failed."""
