@@ -9,7 +9,6 @@ import msgspec
 
 from saros.insight.presence import identity
 from saros.interfaces.activities import ActivityTask
-from saros.interfaces.history import already_exists
 from saros.interfaces.insight.pending import (
     Failure,
     Parked,
@@ -22,13 +21,10 @@ from saros.interfaces.insight.pending import (
 from saros.interfaces.signals import Child, Mail
 from saros.model.clock import Handle
 from saros.model.execution import (
-    COMPLETED,
-    CONTINUED,
     RUNNING,
     Description,
     Record,
     Run,
-    StartRequest,
     Watcher,
 )
 from saros.model.records import Attributes
@@ -177,17 +173,6 @@ class Execution:
         self.activities.clear()
         self.starting = None
         self.problem = None
-
-    def check_reuse(self, request: StartRequest) -> None:
-        """Refuse to reuse the id of a closed execution if the request's reuse policy says so.
-
-        :raises Error: ALREADY_EXISTS.
-        """
-        policy = request.options.id_reuse_policy
-        if policy == "reject_duplicate":
-            raise already_exists(request.id, self.run.run_id, "was used before")
-        if policy == "allow_duplicate_failed_only" and self.status in (COMPLETED, CONTINUED):
-            raise already_exists(request.id, self.run.run_id, "has completed before")
 
     def park(self, problem: str, now: int, delay: int) -> None:
         if self.problem is None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from saros.interfaces.activities import ActivityTask
-from saros.interfaces.history import UNTIL_CLOSED, Close, Limit, NewRun, already_exists
+from saros.interfaces.history import UNTIL_CLOSED, Close, Limit, NewRun
 from saros.interfaces.insight import Paused, Worker
 from saros.interfaces.nodes import NodeMail
 from saros.interfaces.signals import Mail, Outgoing, farewell, lane_of
@@ -63,11 +63,7 @@ class State:
 
     def _join(self, old: Execution, request: StartRequest) -> Started | None:
         """Apply the conflict policy to a running execution; return None when it was terminated to make room."""
-        options = request.options
-        policy = options.id_conflict_policy
-        if policy == "fail" or options.execution_error_when_already_started:
-            raise already_exists(request.id, old.run.run_id, "is running")
-        if policy == "terminate_existing":
+        if request.options.id_conflict_policy == "terminate_existing":
             self._end(old, TERMINATED, TERMINATE, _terminated("replaced by a new start"))
             return None
         old.joined.add(request.request_id)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from saros.interfaces.activities import ActivityLease, Settled
-from saros.interfaces.history import LAST, NewRun, WorkflowTask, withdrawn
+from saros.interfaces.history import LAST, NewRun, WorkflowTask, check_use, withdrawn
 from saros.interfaces.nodes import LostNode, NodeMail
 from saros.interfaces.signals import Mail, Outgoing
 from saros.interfaces.store import Commit
@@ -69,12 +69,10 @@ class MemoryStore(Lookout):
         if (request.id, request.request_id) in self._withdrawn:
             raise withdrawn(request.id)
         if old is not None:
-            if old.running:
-                joined = self._join(old, request)
-                if joined is not None:
-                    return joined
-            else:
-                old.check_reuse(request)
+            check_use(request, old.run.run_id, old.status)
+            joined = self._join(old, request) if old.running else None
+            if joined is not None:
+                return joined
         run = self._create(new, watchers=[request.watcher] if request.watcher else [])
         if request.name:
             self._names[request.name] = str(run.run.pid)

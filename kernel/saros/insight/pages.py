@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
 
 import msgspec
 
@@ -13,6 +14,7 @@ from ..model.errors import INVALID, Error
 from ..model.execution import Description
 from ..model.query import both
 
+P = TypeVar("P", bound=msgspec.Struct)
 US = 1_000
 
 
@@ -56,7 +58,7 @@ def _next(items: list[Description], before: _Place | None) -> str:
     runs = [item.run_id for item in items if item.start_time // US == time]
     if before is not None and before.time == time:
         runs += before.runs
-    return base64.urlsafe_b64encode(msgspec.json.encode(_Place(time, runs))).decode().rstrip("=")
+    return written(_Place(time, runs))
 
 
 def _moment(us: int) -> dt.datetime:
@@ -64,12 +66,32 @@ def _moment(us: int) -> dt.datetime:
 
 
 def _read(cursor: str) -> _Place:
+    place = read(cursor, _Place)
     try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        place = msgspec.json.decode(text, type=_Place)
-        _moment(place.time + 1)  # fails only for a forged cursor with an impossible time
-        return place
-    except (ValueError, OverflowError, msgspec.MsgspecError):
-        raise Error(
-            "this is not a valid cursor; use the one from the previous page", INVALID, retryable=False
-        ) from None
+        _moment(place.time + 1)
+    except OverflowError:  # a forged cursor with an impossible time
+        raise _invalid() from None
+    return place
+
+
+# --- the text of cursors ------------------------------------------------------------------------
+
+
+def written(place: msgspec.Struct) -> str:
+    """Return a place as a cursor."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def read(cursor: str, kind: type[P]) -> P:
+    """Return the place that a cursor names.
+
+    :raises Error: INVALID.
+    """
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=kind)
+    except (ValueError, msgspec.MsgspecError):
+        raise _invalid() from None
+
+
+def _invalid() -> Error:
+    return Error("this is not a valid cursor; use the one from the previous page", INVALID, retryable=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
@@ -11,9 +10,10 @@ import msgspec
 from ..interfaces.backend import Backend
 from ..interfaces.insight import Page
 from ..model.background import each
-from ..model.errors import INVALID, NOT_FOUND, Error
+from ..model.errors import NOT_FOUND, Error
 from ..model.execution import RUNNING, Description
 from ..model.query import selecting
+from .pages import read, written
 
 SOME: Final = 100
 """Runs that are looked at before the list is read on."""
@@ -49,15 +49,14 @@ async def parked(backend: Backend, query: str, cursor: str = "") -> AsyncIterato
 
     :raises Error: INVALID for a bad query or cursor.
     """
-    place = _read(cursor) if cursor else _Place("", "")
+    place = read(cursor, _Place) if cursor else _Place("", "")
     while True:
         page = await backend.page(selecting(query, RUNNING), SOME, place.cursor)
         ids = [run.run_id for run in page.items]
         start = ids.index(place.run_id) + 1 if place.run_id in ids else 0
         for run in await with_problems(backend, page.items[start:]):
             if run.problem:
-                text = msgspec.json.encode(_Place(place.cursor, run.run_id))
-                yield run, base64.urlsafe_b64encode(text).decode().rstrip("=")
+                yield run, written(_Place(place.cursor, run.run_id))
         if not page.cursor:
             return
         place = _Place(page.cursor, "")
@@ -74,13 +73,3 @@ async def parked_page(backend: Backend, query: str, limit: int, cursor: str = ""
         found.items.append(run)
         following = after
     return found
-
-
-def _read(cursor: str) -> _Place:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        return msgspec.json.decode(text, type=_Place)
-    except (ValueError, msgspec.MsgspecError):
-        raise Error(
-            "this is not a valid cursor; use the one from the previous page", INVALID, retryable=False
-        ) from None

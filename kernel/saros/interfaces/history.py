@@ -6,7 +6,16 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from ..model.errors import ALREADY_EXISTS, CANCELED, TIMEOUT, Error, ErrorData
-from ..model.execution import Description, HistoryPage, Run, Started, StartRequest
+from ..model.execution import (
+    COMPLETED,
+    CONTINUED,
+    RUNNING,
+    Description,
+    HistoryPage,
+    Run,
+    Started,
+    StartRequest,
+)
 from ..model.records import Answer, Attributes, ContinueAsNew, Outcome, VersionMark, pack
 from ..model.timing import MS
 from ..model.values import Json
@@ -89,6 +98,22 @@ class Close(NamedTuple):
     status: str
     outcome: Json  # an `Outcome`
     next: NewRun | None = None
+
+
+def check_use(request: StartRequest, run_id: str, status: str) -> None:
+    """Refuse a start that the policies of its options do not allow beside the newest run of its id.
+
+    :param run_id: of that run; `status` is its status.
+    :raises Error: ALREADY_EXISTS.
+    """
+    options = request.options
+    if status == RUNNING:
+        if options.id_conflict_policy == "fail" or options.execution_error_when_already_started:
+            raise already_exists(request.id, run_id, "is running")
+    elif options.id_reuse_policy == "reject_duplicate":
+        raise already_exists(request.id, run_id, "was used before")
+    elif options.id_reuse_policy == "allow_duplicate_failed_only" and status in (COMPLETED, CONTINUED):
+        raise already_exists(request.id, run_id, "has completed before")
 
 
 def already_exists(id: str, run_id: str, what: str) -> Error:

@@ -243,14 +243,10 @@ async def side_by_side(loops: Iterable[Callable[[], Coroutine[Any, Any, None]]])
 
     :raises Exception: the first failure, as it is.
     """
-
-    async def run(loop: Callable[[], Awaitable[None]]) -> None:
-        await loop()
-
     try:
         async with create_task_group() as group:
             for loop in loops:
-                group.start_soon(run, loop)
+                group.start_soon(loop)
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
 

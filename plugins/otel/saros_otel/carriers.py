@@ -83,9 +83,13 @@ class Contexts:
         decided = self._sampler.should_sample(None, trace_id, "run").decision
         return trace_id, decided == Decision.RECORD_AND_SAMPLE
 
+    def trace_of(self, run: Run) -> tuple[int, bool]:
+        """See `trace`. A run that continues another has a trace of its own, which links to the other's."""
+        return self.trace("" if run.continued_from else run.trace, run.run_id)
+
     def of_run(self, run: Run) -> SpanContext:
-        """The span of a run. One that continues another has a trace of its own, which links to the other's."""
-        trace_id, sampled = self.trace("" if run.continued_from else run.trace, run.run_id)
+        """The span of a run."""
+        trace_id, sampled = self.trace_of(run)
         flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
         return SpanContext(trace_id, span_id_of(run.run_id), True, flags)
 

@@ -51,7 +51,7 @@ class Histories:
         """
         page = await self._backend.history(id, run_id)
         run = page.run
-        trace_id, sampled = self._contexts.trace("" if run.continued_from else run.trace, run.run_id)
+        trace_id, sampled = self._contexts.trace_of(run)
         if not sampled and not unsampled:
             return []
         return _of_page(page, trace_id, await self._links(page))

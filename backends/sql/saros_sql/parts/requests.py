@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from saros.interfaces.history import NewRun, already_exists, withdrawn
+from saros.interfaces.history import NewRun, check_use, withdrawn
 from saros.interfaces.signals import Mail
 from saros.model.errors import CANCELED, ErrorData
 from saros.model.execution import (
-    COMPLETED,
-    CONTINUED,
     TERMINATE,
     TERMINATED,
     TIME_OUT,
@@ -63,17 +61,10 @@ def _newest(tx: Transaction, request: StartRequest) -> tuple[Found | None, bool]
 
 def _joins(tx: Transaction, old: Found, request: StartRequest) -> bool:
     """Return whether a start joins the existing run, by the policies; False after making room for a new one."""
-    options = request.options
+    check_use(request, old.run_id, old.status)
     if not old.running:
-        if options.id_reuse_policy == "reject_duplicate":
-            raise already_exists(request.id, old.run_id, "was used before")
-        failed_only = options.id_reuse_policy == "allow_duplicate_failed_only"
-        if failed_only and old.status in (COMPLETED, CONTINUED):
-            raise already_exists(request.id, old.run_id, "has completed before")
         return False
-    if options.id_conflict_policy == "fail" or options.execution_error_when_already_started:
-        raise already_exists(request.id, old.run_id, "is running")
-    if options.id_conflict_policy == "terminate_existing":
+    if request.options.id_conflict_policy == "terminate_existing":
         lifecycle.end(tx, old, TERMINATED, TERMINATE, _REPLACED)
         return False
     if request.request_id:

@@ -208,10 +208,8 @@ def _rows(result: Any) -> list[tuple[Any, ...]]:
 def _error(result: Any) -> psycopg.Error:
     state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
     text = result.error_message.decode(errors="replace").removeprefix("ERROR:").strip()
-    if not state:
-        return psycopg.OperationalError(
-            text
-        )  # the server did not say that, but libpq: the connection is lost
+    if not state:  # the server did not say that, but libpq: the connection is lost
+        return psycopg.OperationalError(text)
     try:
         return psycopg.errors.lookup(state)(text)
     except KeyError:

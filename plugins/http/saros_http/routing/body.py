@@ -182,9 +182,7 @@ def _length(scope: Scope) -> int | None:
         return None
     if not length or not length.isascii() or not length.isdigit():
         return 0
-    return int(
-        length.lstrip("0") or 0
-    )  # Python refuses numbers of thousands of digits, even if most are zeros
+    return int(length.lstrip("0") or 0)  # Python refuses thousands of digits, even if most are zeros
 
 
 def _too_large(limit: int) -> HttpError:

@@ -29,11 +29,6 @@ class Exporter(SpanExporter):
         self._encoder = Encoder(resource)
         self._closed = False
 
-    @property
-    def encodes(self) -> bool:
-        """Whether spans are encoded here."""
-        return self._send is not None
-
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         ended = cast("Sequence[Ended]", spans)
         if self._send is None or self._closed:

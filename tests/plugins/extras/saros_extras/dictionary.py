@@ -19,7 +19,7 @@ from saros.engine import StoreBackend
 from saros.insight.queues import queues_of
 from saros.interfaces.activities import ActivityLease, Settled
 from saros.interfaces.backend import Backend
-from saros.interfaces.history import LAST, Close, Limit, NewRun, WorkflowTask, withdrawn
+from saros.interfaces.history import LAST, Close, Limit, NewRun, WorkflowTask, check_use, withdrawn
 from saros.interfaces.insight import Paused, Queue, Worker, counted
 from saros.interfaces.insight.pending import (
     Pending,
@@ -135,7 +135,7 @@ class DictStore:
 
     def _joins(self, old: Execution, request: StartRequest) -> bool:
         """Return whether the policies let a start join the existing run; False makes room for a new run."""
-        old.check_use(request)
+        check_use(request, old.run.run_id, old.status)
         if not old.running:
             return False
         if request.options.id_conflict_policy == "terminate_existing":

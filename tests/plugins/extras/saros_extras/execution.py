@@ -8,7 +8,6 @@ import msgspec
 
 from saros.insight.presence import identity
 from saros.interfaces.activities import ActivityTask
-from saros.interfaces.history import already_exists
 from saros.interfaces.insight.pending import (
     Failure,
     Parked,
@@ -20,13 +19,10 @@ from saros.interfaces.insight.pending import (
 from saros.interfaces.signals import Child, Mail
 from saros.model.clock import Handle
 from saros.model.execution import (
-    COMPLETED,
-    CONTINUED,
     RUNNING,
     Description,
     Record,
     Run,
-    StartRequest,
     Watcher,
 )
 from saros.model.values import readable
@@ -116,17 +112,3 @@ class Execution:
         about = (run.id, run.run_id, str(run.pid), run.type, run.entry, self.status, run.task_queue)
         when = (run.start_time, self.close_time, len(self.records), size, run.attempt)
         return Description(*about, *when, parent, search, memo, self.problem)
-
-    def check_use(self, request: StartRequest) -> None:
-        """Raise AlreadyExists if the policies of a start do not allow it beside this run."""
-        options, run_id = request.options, self.run.run_id
-        if self.running:
-            if options.id_conflict_policy == "fail" or options.execution_error_when_already_started:
-                raise already_exists(request.id, run_id, "is running")
-        elif options.id_reuse_policy == "reject_duplicate":
-            raise already_exists(request.id, run_id, "was used before")
-        elif options.id_reuse_policy == "allow_duplicate_failed_only" and self.status in (
-            COMPLETED,
-            CONTINUED,
-        ):
-            raise already_exists(request.id, run_id, "has completed before")
