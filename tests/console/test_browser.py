@@ -127,9 +127,9 @@ def test_keyboard_alone(room: Room, served: Served) -> None:
             await press("Tab")
             await page.keyboard.type("key-1")
             await press("Enter")
-            await expect(page.get_by_role("heading", name="key-1")).to_be_visible()
+            await _arrived(page, "key-1")
             await press("g")
-            await expect(page.get_by_role("heading", name="Executions")).to_be_visible()
+            await _arrived(page, "Executions")
             await press("j")
             await expect(page.get_by_role("link", name="key-1")).to_be_focused()
             await press("Enter")
@@ -140,6 +140,12 @@ def test_keyboard_alone(room: Room, served: Served) -> None:
             await expect(page.locator("h1 + .status.canceled")).to_be_visible()
 
     room.runner.run(main())
+
+
+async def _arrived(page: Page, heading: str) -> None:
+    """Wait until a page with this heading is there, and its scripts hear keys: a heading is shown before they run."""
+    await expect(page.get_by_role("heading", name=heading)).to_be_visible()
+    await page.wait_for_load_state()
 
 
 async def _tab_to(page: Page, text: str) -> None:
