@@ -56,7 +56,7 @@ def test_a_query_that_never_ends_fails_alone(start: Start) -> None:
     run = start(ASKED)
     run.act(begin())
     run.act(query("endless"))
-    assert "instructions" in answered(run).failed.message
+    assert "endless loop" in answered(run).failed.message
     run.act(signal("go"))
     assert "a replay makes it anew" in run.failure.message
 
