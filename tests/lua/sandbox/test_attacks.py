@@ -150,6 +150,11 @@ def test_an_attack_ends_soon(number: int, name: str, machine: Machine) -> None:
         (r"json.encode(('\\'):rep(9 << 20))", "9437184 bytes"),
         ("time.now():format((' '):rep(1001))", "at most 1000 bytes"),
         ("time.parse((' '):rep(1001), 'x')", "at most 1000 bytes"),
+        ("time.parse('05', ('1'):rep(10001))", "at most 10000 bytes"),
+        ("require('http_client').encode_uri(('x'):rep((1 << 20) + 1))", "at most 1048576 bytes"),
+        ("require('http_client').decode_uri(('x'):rep((1 << 20) + 1))", "at most 1048576 bytes"),
+        ("json.decode(('1'):rep(1001))", "more than 1000 characters"),
+        ("json.decode('[1,' .. ('1'):rep(100000) .. ']')", "more than 1000 characters"),
     ],
 )
 def test_what_would_take_long_in_one_call_is_refused(call: str, told: str, machine: Machine) -> None:

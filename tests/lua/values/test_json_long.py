@@ -35,3 +35,28 @@ def test_long_strings_are_read_and_written_as_short_ones(run: Any, piece: str) -
       return bad
     """
     assert run(code) == 0
+
+
+@pytest.mark.parametrize("blanks", [" ", "\\t\\r\\n "])
+@pytest.mark.parametrize("times", [10, 16_000, 40_000])
+def test_blanks_are_skipped_however_many(run: Any, blanks: str, times: int) -> None:
+    code = f"""
+      local json, b = require("json"), ("{blanks}"):rep({times})
+      local spread = ('_{{_"a"_:_[1_,_-2.5_]_}}_'):gsub("_", b)
+      local _, err = json.decode(b .. "1" .. b .. "!")
+      return {{json.encode(json.decode(spread)), err ~= nil, json.decode("1" .. b)}}
+    """
+    assert run(code) == ['{"a":[1,-2.5]}', True, 1]
+
+
+@pytest.mark.parametrize("tail", ["", " ", ("," + "7" * 300) * 300])
+def test_numbers_have_a_thousand_characters_at_most(run: Any, tail: str) -> None:
+    code = f"""
+      local json, tail = require("json"), "{tail}"
+      local function read(digits) return json.decode("[0." .. ("1"):rep(digits - 2) .. tail .. "]") end
+      local _, err = read(1001)
+      return {{read(1000)[1], err and err:message()}}
+    """
+    value, message = run(code)
+    assert value == pytest.approx(1 / 9)
+    assert message == "not valid JSON: a number of more than 1000 characters at line 1, column 2"

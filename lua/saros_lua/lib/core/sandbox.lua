@@ -8,7 +8,8 @@ local raw, place, told, charge, noted = rt.raw, rt.place, rt.told, rt.charge, rt
 local lua_error, error = error, raw.error
 local killed, stop_if_killed, died, traceback = rt.killed, rt.stop_if_killed, rt.died, rt.traceback
 local watch, before_resume, bounds = rt.watch, rt.before_resume, rt.bounds
-local find, gsub = raw.string.find, raw.string.gsub
+local find, gsub, sub = raw.string.find, raw.string.gsub, raw.string.sub
+local HEAD = 4096 -- bytes of an error in which its place is looked for
 
 -- A function, not a table: comparing it with a user's table must not run the user's __eq.
 local BLOCK = function() end
@@ -107,9 +108,10 @@ local function finish(ok, ...)
   stop_if_killed()
   died(err)
   if type(err) == "string" then
+    local head = #err > HEAD and sub(err, 1, HEAD) or err -- a pattern takes too long for a text of megabytes
     err = gsub(err, "^%?:%-1: ", "")
     err = gsub(err, "^(bad argument #%d+ to )'[%w_]+%.([%w_]+)'", "%1'%2'")
-    if not find(err, "^[^\n:]+:%d+: ") then
+    if not find(head, "^[^\n:]+:%d+: ") then
       local at = place()
       err = at and at .. ": " .. err or err
     end

@@ -58,7 +58,7 @@ function crypto.random.string(length, charset)
   end
   if not n then
     return invalid("random.string expects a length of 1 to " .. MAX_RANDOM)
-  elseif type(charset) ~= "string" or charset == "" or find(charset, "[\x80-\xff]") or #charset > 256 then
+  elseif type(charset) ~= "string" or charset == "" or #charset > 256 or find(charset, "[\x80-\xff]") then
     return invalid("random.string expects a charset of 1 to 256 ASCII characters")
   end
   local size, chars, made = #charset, {}, 0

@@ -161,6 +161,7 @@ for name, method in next, VERBS do
 end
 
 local MAX_BATCH = 100
+local MAX_URI = 1 << 20 -- bytes
 
 -- Makes several requests at once, each {method, url, options?}: responses and errors, both by position; the
 -- errors are nil if there are none. nil, err when the list itself cannot be used.
@@ -207,14 +208,20 @@ end
 function http_client.encode_uri(text)
   if type(text) ~= "string" then
     return rt.fail("Invalid", "http_client.encode_uri expects a string, not a " .. env_type(text))
+  elseif #text > MAX_URI then
+    return rt.fail("Invalid", "http_client.encode_uri takes at most " .. MAX_URI .. " bytes, not " .. #text)
   end
+  rt.charge(#text * 4)
   return (gsub(gsub(text, "[^%w%-_.~ ]", escaped), " ", "+"))
 end
 
 function http_client.decode_uri(text)
   if type(text) ~= "string" then
     return rt.fail("Invalid", "http_client.decode_uri expects a string, not a " .. env_type(text))
+  elseif #text > MAX_URI then
+    return rt.fail("Invalid", "http_client.decode_uri takes at most " .. MAX_URI .. " bytes, not " .. #text)
   end
+  rt.charge(#text * 4)
   local rest = gsub(text, "%%%x%x", "")
   if find(rest, "%", 1, true) then
     return rt.fail("Invalid", "http_client.decode_uri: a % must be followed by two hexadecimal digits")

@@ -14,6 +14,8 @@ local HUGE = raw.math.huge
 local PLAIN = '^([^"\\\0-\31]*)"()' -- the rest of a string that has no escapes
 local PLAIN_KEY = '^"([^"\\\0-\31]*)":()'
 local LONG = 65536 -- bytes
+local MAX_DIGITS = 1000 -- characters of a number; a float of 64 bits never needs more than 767 digits
+local PIECE = 4096 -- bytes that a pattern reads before the clock is looked at
 local ESCAPES = {
   [34] = '"', [47] = "/", [92] = "\\", [98] = "\b", [102] = "\f", [110] = "\n", [114] = "\r", [116] = "\t",
 }
@@ -74,7 +76,17 @@ function json.decoder(limit, revive)
     raw.error("not valid JSON: " .. what .. " at line " .. lines .. ", column " .. pos - start, 0)
   end
 
+  -- Whether a pattern that reads to the end of a run could read very far from pos: if no character that is not
+  -- of the run is near. In a short text nothing is far.
+  local function is_far(pos, others)
+    return #text - pos > LONG and not find(sub(text, pos, pos + 63), others)
+  end
+
   local function skip(pos)
+    while is_far(pos, "[^ \t\r\n]") do
+      rt.charge(PIECE)
+      pos = match(sub(text, pos, pos + PIECE - 1), "^[ \t\r\n]*()") + pos - 1
+    end
     return match(text, "^[ \t\r\n]*()", pos)
   end
 
@@ -148,10 +160,15 @@ function json.decoder(limit, revive)
   end
 
   local function number(pos)
+    if is_far(pos, "[^-+.eE%d]") and not find(sub(text, pos, pos + MAX_DIGITS), "[^-+.eE%d]") then
+      malformed(pos, "a number of more than " .. MAX_DIGITS .. " characters")
+    end
     local digits, after = match(text, "^([-+.eE%d]+)()", pos)
     local n = tonumber(digits)
     if not n or find(digits, "^-?0%d") then
       malformed(pos, "an invalid number")
+    elseif #digits > MAX_DIGITS then
+      malformed(pos, "a number of more than " .. MAX_DIGITS .. " characters")
     elseif math_type(n) == "float" then
       if find(digits, "^-?%.") or find(digits, "%.%D") or find(digits, "%.$") then
         malformed(pos, "an invalid number")

@@ -13,11 +13,11 @@ local taken = {} -- activity ids of a workflow's calls; the id of a cancelled ca
 
 -- Starts the call; returns its command ref, or nil, err.
 local function start(state, id, ...)
-  if type(id) ~= "string" or not find(id, "^[^:]+:[^:]+$") then
+  if type(id) == "string" and #id > MAX_NAME then
+    return rt.fail("Invalid", "a function id has at most " .. MAX_NAME .. " bytes, not " .. #id)
+  elseif type(id) ~= "string" or not find(id, "^[^:]+:[^:]+$") then
     local got = type(id) == "string" and '"' .. rt.shown(id) .. '"' or "a " .. env_type(id)
     return rt.fail("Invalid", "a function id is namespace:name, not " .. got)
-  elseif #id > MAX_NAME then
-    return rt.fail("Invalid", "a function id has at most " .. MAX_NAME .. " bytes, not " .. #id)
   end
   local own = rt.workflow and state.options.id
   if own and taken[own] then

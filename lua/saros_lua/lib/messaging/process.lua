@@ -9,6 +9,7 @@ local command, request = rt.command, rt.request
 local sub, find = raw.string.sub, raw.string.find
 
 local UNBOUNDED = raw.math.maxinteger
+local MAX_NAME = 1000 -- bytes of a pid
 
 -- Messages -----------------------------------------------------------------------------------------
 
@@ -244,7 +245,7 @@ function process.send(dest, topic, ...)
     return nil, err
   end
   local body = '{"to":' .. encode(dest, "to") .. ',"topic":' .. encode(topic, "topic") .. ',"payloads":' .. payloads .. "}"
-  if rt.workflow and find(dest, "^@[^|]*|") then
+  if rt.workflow and #dest <= MAX_NAME and find(dest, "^@[^|]*|") then
     if expects_exit[dest] == false then
       return rt.fail("NotFound", "process " .. rt.shown(dest) .. " not found")
     end

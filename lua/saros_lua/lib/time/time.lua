@@ -5,6 +5,7 @@
 local rt = ...
 rt.lasting()
 rt.MAX_LAYOUT = 1000 -- bytes
+local MAX_TEXT = 10000 -- bytes of a time; blanks and digits can make it longer than its layout
 local raw = rt.raw
 local type, error, integer = raw.type, raw.error, raw.math.tointeger
 local library, fail, env_type = rt.library, rt.fail, rt.env.type
@@ -176,6 +177,8 @@ function time.parse(layout, text, loc)
     return fail("Invalid", "time.parse expects a layout and a string, not a " .. got)
   elseif #layout > rt.MAX_LAYOUT then
     return fail("Invalid", "a layout has at most " .. rt.MAX_LAYOUT .. " bytes, and this one " .. #layout)
+  elseif #text > MAX_TEXT then
+    return fail("Invalid", "the text of a time has at most " .. MAX_TEXT .. " bytes, and this one " .. #text)
   end
   local where, err = chosen(loc, UTC, "time.parse")
   if not where then
