@@ -181,6 +181,10 @@ def test_describe(ask: Any) -> None:
 def test_history_is_a_timeline_or_an_export(ask: Any) -> None:
     lines = ask("history", ID).out.splitlines()
     assert [line.split()[1] for line in lines] == ["ExecutionStarted", "AttributesUpserted"]
+    assert ask("history", ID, "--last", "1").out.splitlines() == lines[-1:]
+    assert ask("history", ID, "-n", "9").out.splitlines() == lines
+    for option in ("--json", "--follow"):
+        assert ask("history", ID, "-n", "1", option).status == 2
     document = ask("history", ID, "--json").json
     assert document["format"] == "saros.history/1"
     assert [event["op"] for event in document["events"]] == ["start", "attrs"]

@@ -15,6 +15,7 @@ import pytest
 
 import saros
 from saros import Error
+from saros.insight import presence
 from saros.insight.traces import trace_begun_by
 from saros.model.background import Job
 from saros.model.errors import UNAVAILABLE
@@ -310,6 +311,30 @@ def test_where_it_waits_shows_the_line_of_source_and_the_trace(app_dir: Path) ->
                     found = trace_link(console, msgspec.structs.replace(run, trace=carrier))
                     assert found == f"http://localhost:16686/trace/{expected}"
                 assert trace_link(console, run) in text
+
+    asyncio.run(main())
+
+
+def test_a_page_says_that_all_slots_are_taken(app_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "BEAT_S", 0.1)
+    index = app_dir / "_index.yaml"
+    options = "worker_options: {max_concurrent_activity_execution_size: 1, worker_stop_timeout: 1ms}"
+    text = index.read_text().replace("task_queue: orders", f"task_queue: orders\n    {options}")
+    index.write_text(text.replace("[errors]", "[time]"))
+    (app_dir / "charge.lua").write_text("return {main = function() require('time').sleep('1h') end}")
+
+    async def main() -> None:
+        async with saros.open(app_dir, "memory://") as app, browser(Console(app)) as client:
+            for id in ("full-1", "full-2"):
+                await app.start("app:order", {}, id=id)
+
+            async def told() -> bool:
+                pages = [
+                    (await client.get("/execution", params={"id": id})).text for id in ("full-1", "full-2")
+                ]
+                return any("the slot of its worker is taken" in page for page in pages)
+
+            await eventually(told)
 
     asyncio.run(main())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,9 +13,12 @@ from .. import output, session, timeline
 from ..parameters import Backend, ClientApp, ExecutionId, Json, RunId
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
     from saros.app.app import App
     from saros.app.handle import Handle
     from saros.model.execution import Description
+    from saros.model.presentation import Line
 
 PARKED = "parked"
 """The status shown for a running execution whose workflow task waits until its code is repaired."""
@@ -239,17 +243,33 @@ async def _end(handle: Handle, description: Description) -> dict[str, Any]:
         return {"error": values.error_data(error)}
 
 
+async def _newest(lines: AsyncIterator[Line], count: int) -> Iterable[Line]:
+    """Return the last lines, in their order."""
+    kept: deque[Line] = deque(maxlen=count)
+    async for line in lines:
+        kept.append(line)
+    return kept
+
+
 def history(
     id: ExecutionId,
     run_id: RunId = "",
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Follow new events until the execution ends.")
     ] = False,
+    last: Annotated[
+        int | None,
+        typer.Option(
+            "--last", "-n", min=1, help="Show only this many of the newest events.", show_default=False
+        ),
+    ] = None,
     app: ClientApp = None,
     backend: Backend = None,
     json: Json = False,
 ) -> None:
     """Show an execution's history as a timeline; with --json, export it for `saros replay`."""
+    if last and (follow or json):
+        raise typer.BadParameter("it cannot be used with --follow or --json", param_hint="--last")
 
     async def work() -> None:
         async with session.client(backend, app) as opened:
@@ -260,6 +280,9 @@ def history(
             shown = timeline.Printer()
             if follow:
                 async for line in handle.watch():
+                    shown.show(line)
+            elif last:
+                for line in await _newest(handle.lines(), last):
                     shown.show(line)
             else:
                 async for line in handle.lines():

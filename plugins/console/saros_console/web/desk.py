@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from saros import App
-from saros.interfaces.insight import Page, Queue
+from saros.interfaces.insight import Page, Queue, Worker
 from saros.interfaces.insight.pending import Pending
 from saros.model.background import Jobs
 from saros.model.execution import Description
@@ -59,7 +59,7 @@ class Desk:
     :ivar jobs: actions on many that are under way.
     :ivar goes: the last of them, by their keys.
     :ivar counts: how many executions a query selects, by status.
-    :ivar queues: all task queues, under an empty key.
+    :ivar queues: all task queues, under an empty key; so are `workers`.
     :ivar listed: what live lists show: pages by query and cursor.
     :ivar seen: what live pages of executions show: a run and what is pending, by its ids.
     :ivar stacks: where code waits.
@@ -75,6 +75,7 @@ class Desk:
         self.goes: Recent[Go] = Recent(KEPT_GOES)
         self.counts: Shared[str, dict[str, int]] = Shared(self.jobs, app.backend.counts, "a count")
         self.queues: Shared[str, list[Queue]] = Shared(self.jobs, lambda _: app.queues(), "the task queues")
+        self.workers: Shared[str, list[Worker]] = Shared(self.jobs, lambda _: app.workers(), "the workers")
         self.listed: Shared[tuple[str, str], Page] = Shared(
             self.jobs, lambda key: app.backend.page(key[0], SHOWN, key[1]), "a list", OFTEN
         )

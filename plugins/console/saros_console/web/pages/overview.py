@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
 QUEUES_S: Final = 10.0
 FRESH_S: Final = 0.4
-"""How long the page waits for task queues that others have asked for, and how old these may be."""
+"""How long the page waits for queues and workers that others have asked for, and how old these may be."""
 
 
 async def works(console: Desk) -> dict[str, Any]:
     """Who works, and how much waits."""
     queues = await console.queues.get("", QUEUES_S, FRESH_S)
-    return {"workers": await console.app.workers(), "queues": queues or []}
+    workers = await console.workers.get("", QUEUES_S, FRESH_S)
+    return {"workers": workers or [], "queues": queues or []}
 
 
 async def workers(console: Desk, request: Request) -> Response:

@@ -11,6 +11,8 @@ from starlette.responses import Response
 
 from saros.insight.reasons import activity_waits, reason
 from saros.insight.traces import trace_of
+from saros.interfaces.insight import Stack
+from saros.interfaces.insight.pending import Pending
 from saros.model.execution import RUNNING, Pid, Run
 from saros.model.presentation import lines
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from ..desk import Desk
 
 WAIT_S: Final = 0.3
-"""How long a page waits for where its code waits, and for the task queues. A later update shows what takes longer."""
+"""How long a page waits for each: where its code waits, the task queues, the workers. A later update shows them."""
 SEEN_S: Final = 10.0
 """How long an update waits for what is pending."""
 FRESH_S: Final = 0.4
@@ -68,7 +70,7 @@ async def contents(console: Desk, request: Request) -> dict[str, Any]:
     pending = await app.backend.pending(id, run.run_id)
     stack, told_at, no_stack = await console.stacks.of(run, pending, WAIT_S)
     now, tree = app.clock.now(), Tree(console)
-    queues = await console.queues.get("", WAIT_S) if run.status == RUNNING else None
+    why = await _why(console, pending, stack) if run.status == RUNNING else ""
     head = await app.backend.history(id, run.run_id, 0, limit=CHARTED)
     everything = lines(head.records)
     retried = {
@@ -82,7 +84,7 @@ async def contents(console: Desk, request: Request) -> dict[str, Any]:
     return {
         "run": run,
         "pending": pending,
-        "why": _COMMAND.sub("", reason(pending, now, queues or [], stack)) if run.status == RUNNING else "",
+        "why": why,
         "stack": stack,
         "coroutines": with_sources(app.registry, stack) if stack is not None else [],
         "waits_for_retry": pending.parked is not None
@@ -103,6 +105,13 @@ async def contents(console: Desk, request: Request) -> dict[str, Any]:
         "more": start + EVENTS if start + EVENTS < run.history_length else 0,
         "before": max(0, start - EVENTS),
     }
+
+
+async def _why(console: Desk, pending: Pending, stack: Stack | None) -> str:
+    """Why a run does not continue, as far as queues and workers are known in time."""
+    queues = await console.queues.get("", WAIT_S)
+    workers = await console.workers.get("", WAIT_S)
+    return _COMMAND.sub("", reason(pending, console.app.clock.now(), queues or [], stack, workers or []))
 
 
 def trace_link(console: Desk, run: Run) -> str:
