@@ -45,7 +45,7 @@ local draws -- how many draws there were
 
 rt.each_program(function()
   draws = 0
-  rt.happening = nil
+  rt.happening, rt.naming = nil, nil
 end)
 
 local function of_system(n)
@@ -84,14 +84,14 @@ end
 -- are in rt.happening. It may do nothing that a replay, which does not run it, would miss. The returned function
 -- ends it and goes on with the random numbers of the run.
 function rt.random_apart()
-  if rt.answering then
-    rt.refuse_query()
-  end
+  rt.changing()
   local a, b = raw.math.random(0), raw.math.random(0)
   raw.math.randomseed(unpack("<i8i8", of_system(16)))
-  rt.answering, rt.happening = EFFECT, rt.new_effect()
+  rt.happening = rt.new_effect()
+  rt.only_read(EFFECT, rt.happening)
   return function()
-    rt.answering, rt.happening = nil, nil
+    rt.happening = nil
+    rt.read_only_no_more()
     raw.math.randomseed(a, b)
   end
 end

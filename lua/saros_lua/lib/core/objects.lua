@@ -103,9 +103,14 @@ function rt.name_number(value)
   return names[value]
 end
 
--- A side effect's own counters; see facts.lua.
+-- A side effect's own counters (see facts.lua), or those of a query.
 function rt.new_effect()
   return { named = named }
+end
+
+-- The ordinal of the youngest object.
+function rt.youngest()
+  return made
 end
 
 function env.tostring(value)
@@ -134,8 +139,8 @@ function env.tostring(value)
     kind = type(name) == "string" and name or kind
   end
   local number = names[value]
-  local effect = not number and rt.happening
-  if effect then -- a replay does not run a side effect: names given there are lost
+  local effect = not number and rt.naming
+  if effect then -- a replay runs neither side effects nor queries: names given there are lost
     number = effect[value] or effect.named + 1
     effect[value], effect.named = number, raw.math.max(number, effect.named)
   elseif not number then

@@ -52,6 +52,25 @@ function rt.refuse_query()
   raw.error("a query handler only reads: it may not call, sleep, send, draw random numbers or change anything", 0)
 end
 
+local since -- the ordinal of the youngest object that is older than the query or side effect
+
+-- From now on (for `answering`, the id of a query or rt.EFFECT) the program may not be changed.
+function rt.only_read(answering, names)
+  rt.answering, rt.naming, since = answering, names, rt.youngest()
+end
+
+function rt.read_only_no_more()
+  rt.answering, rt.naming = nil, nil
+end
+
+-- Whatever changes what the program does next calls this first. A query and a side effect may change only an
+-- `object` that they made themselves.
+function rt.changing(object)
+  if rt.answering and not (object and rt.ordinal_of(object) > since) then
+    rt.refuse_query()
+  end
+end
+
 local function command(op, body)
   if rt.answering then
     rt.refuse_query()
@@ -241,13 +260,14 @@ local function close(op, body)
   rt.closed = true
 end
 
-local function fail(err, stack)
-  err = rt.as_error(err, stack)
+-- The JSON of an error, or, when its details are not data, of an error that says so.
+function rt.error_json(err)
   local ok, json = pcall(rt.encode_error, err)
-  if not ok then
-    json = rt.encode_error(rt.error({ kind = "Internal", retryable = false, message = json }))
-  end
-  close("fail", json)
+  return ok and json or rt.encode_error(rt.error({ kind = "Internal", retryable = false, message = json }))
+end
+
+local function fail(err, stack)
+  close("fail", rt.error_json(rt.as_error(err, stack)))
 end
 
 -- Fails the program from outside its coroutines, for example when a linked peer has failed.
@@ -279,6 +299,7 @@ end
 
 -- Ends this run from within any of its coroutines, which never resumes.
 function rt.continue_as_new(entry, context, ...)
+  rt.changing()
   local args, err = rt.pack("argument", ...)
   if not args then
     return nil, err

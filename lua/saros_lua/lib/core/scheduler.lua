@@ -134,6 +134,11 @@ function rt.run()
   return nil
 end
 
+-- Forgets a task that is blocked.
+function rt.abandon(task)
+  blocked[task.id] = nil
+end
+
 -- Forgets the tasks that could run.
 function rt.drop_ready()
   for i = head, tail do
@@ -178,5 +183,6 @@ rt.env.coroutine.spawn = function(fn, ...)
   if raw.type(fn) ~= "function" then
     raw.error("coroutine.spawn expects a function, not a " .. rt.env.type(fn), 2)
   end
+  rt.changing()
   rt.spawn(fn, ...).fn = fn
 end

@@ -99,6 +99,9 @@ end)
 
 function uuid.v1()
   local state = rt.happening or own
+  if state == own then
+    rt.changing()
+  end
   if not state.node then
     local sequence, first, rest = unpack("c2Bc5", rt.random_bytes(8))
     state.node = sequence .. char(first | 1) .. rest -- the lowest bit is set: no network card has such an address

@@ -124,6 +124,7 @@ local methods = {}
 
 function methods.send(self, value)
   local ch = state_of(self, "send")
+  rt.changing(self)
   if try_send(ch, value) then
     return true
   end
@@ -138,6 +139,7 @@ end
 
 function methods.receive(self)
   local ch = state_of(self, "receive")
+  rt.changing(self)
   local done, value, ok = try_receive(ch)
   if done then
     return value, ok
@@ -166,7 +168,9 @@ local function close(ch)
 end
 
 function methods.close(self)
-  close(state_of(self, "close"))
+  local ch = state_of(self, "close")
+  rt.changing(self)
+  close(ch)
 end
 
 local new_case, case_of = rt.class("channel.case", {})
@@ -209,6 +213,7 @@ local function select(cases)
     if not case then
       error("channel.select: item " .. i .. " is not a case; make it with case_receive() or case_send(v)", 2)
     end
+    rt.changing(case.channel)
     list[i] = case
   end
   for i = 1, n do

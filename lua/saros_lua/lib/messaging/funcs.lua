@@ -40,6 +40,7 @@ local function start(state, id, ...)
   if refused then
     return nil, refused, true
   end
+  rt.changing()
   if own and own ~= "" then
     taken[own] = true
   end
@@ -102,6 +103,7 @@ new_future, future_of = rt.class("future", {
     if state.complete then
       return false
     end
+    rt.changing()
     rt.rescind(state.ref, "call")
     rt.forget(state.ref)
     state.canceled = true

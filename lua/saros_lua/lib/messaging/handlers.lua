@@ -14,6 +14,7 @@ function rt.run_handler(fn, args, answer)
   task.handle = function(err, stack)
     answer(nil, rt.as_error(err, stack))
   end
+  return task
 end
 
 function rt.answer(id, value, err)
@@ -27,7 +28,7 @@ function rt.answer(id, value, err)
     err = rt.error({ kind = "Invalid", message = json, retryable = false })
     json = rt.encode_error(err)
   end
-  rt.answering = nil
+  rt.read_only_no_more()
   command("answer", '{"id":' .. encode(id, "id") .. ',"' .. (err ~= nil and "err" or "ok") .. '":' .. json .. "}")
 end
 
@@ -47,13 +48,14 @@ function rt.on.query(body)
     rt.drop_ready() -- tasks that were left when the program ended do not go on
   end
   local answered = false
-  rt.answering = query.id -- commands are refused meanwhile
-  rt.run_handler(fn, query.args or {}, function(value, err)
+  rt.only_read(query.id, rt.new_effect())
+  local task = rt.run_handler(fn, query.args or {}, function(value, err)
     answered = true
     rt.answer(query.id, value, err)
   end)
   run_ready()
   if not answered then
+    rt.abandon(task) -- a cancellation must not wake it
     local message = "the query handler " .. rt.shown(query.name) .. " blocked; a query only reads"
     rt.answer(query.id, nil, rt.error({ kind = "Invalid", message = message, retryable = false }))
   end

@@ -272,6 +272,7 @@ function process.listen(topic, opts)
   if listener then
     return listener.channel
   end
+  rt.changing()
   unwanted[topic] = nil
   local messages = type(opts) == "table" and opts.message == true
   listener = { channel = rt.channel_new(UNBOUNDED), messages = messages }
@@ -293,6 +294,7 @@ function process.unlisten(ch)
   if not topic then
     return false
   end
+  rt.changing()
   listeners[topic], unwanted[topic] = nil, true
   topics[ch] = nil
   rt.channel_close(ch)
@@ -300,8 +302,11 @@ function process.unlisten(ch)
 end
 
 function process.events()
-  asked = true
-  rt.take_cancellation()
+  if not asked or rt.refusing() then
+    rt.changing()
+    asked = true
+    rt.take_cancellation()
+  end
   return event_channel()
 end
 
@@ -413,6 +418,7 @@ function process.set_options(opts)
   if not read then
     return rt.fail("Invalid", "process.set_options: " .. why)
   end
+  rt.changing()
   options = library.merge(options, read)
   return true
 end

@@ -45,6 +45,7 @@ function workflow.version(change_id, lowest, highest)
   end
   local version = versions[change_id]
   if not version then
+    rt.changing()
     local record, why
     version, record, why = rt.facts_version(change_id, lowest, highest)
     if not version then
@@ -99,6 +100,7 @@ function workflow.attrs(given)
   if why then
     return rt.fail("Invalid", why)
   end
+  rt.changing()
   -- Store the valid attributes even if others are invalid: callers often ignore the error.
   search, why = rt.facts_attributes(search)
   if not why or search ~= "{}" or memo ~= "{}" then
@@ -119,17 +121,25 @@ function workflow.continue_as_new(...)
   return rt.continue_as_new(nil, rt.context_json(), ...)
 end
 
--- The result or error of fn as the JSON of an outcome, which is recorded. fn runs inside a C call, which cannot
--- yield: a replay would not wait there.
+local function failure(raised)
+  return '{"err":' .. rt.error_json(rt.as_error(raised)) .. "}"
+end
+
+-- The result or error of fn as the JSON of an outcome, which is recorded; or nil, and why the result is not data.
+-- fn runs inside a C call, which cannot yield: a replay would not wait there.
 local function happens(fn)
   local value
   local fine, raised = protected(raw.string.gsub, "x", "x", function()
     value = fn()
   end)
   if not fine then
-    return '{"err":' .. rt.encode_error(rt.as_error(raised)) .. "}"
+    return failure(raised)
   end
-  return '{"ok":' .. encode(value, "side effect") .. "}"
+  local ok, json = raw.pcall(encode, value, "side effect")
+  if not ok then
+    return nil, json
+  end
+  return '{"ok":' .. json .. "}"
 end
 
 local function told(outcome)
@@ -147,10 +157,13 @@ function workflow.side_effect(fn)
   -- A replay does not call fn again, so fn must not use up random numbers of the run.
   local restore = rt.random_apart()
   if not recorded then
-    local ok, json = raw.pcall(happens, fn)
+    local ok, json, why = raw.pcall(happens, fn)
     restore()
     if not ok then
       raw.error(json, 2)
+    elseif why then -- is recorded, too: another time fn may return data
+      local _, text = raw.pcall(raw.error, why, 3)
+      json = failure(text)
     end
     recorded = json
   else
@@ -177,6 +190,7 @@ end
 
 function workflow.on_query(name, fn)
   handler("query", name, fn)
+  rt.changing()
   rt.queries = rt.queries or {}
   rt.queries[name] = fn
 end
@@ -186,6 +200,7 @@ function workflow.on_update(name, fn, validator)
   if validator ~= nil then
     handler("update", name, validator)
   end
+  rt.changing()
   updates[name] = { fn = fn, validator = validator }
 end
 

@@ -66,16 +66,16 @@ if rt.workflow then
   end)
 
   function math.random(...)
-    if rt.answering and not rt.happening then -- the next number would differ from that of a replay
-      rt.refuse_query()
+    if not rt.happening then -- the next number would differ from that of a replay
+      rt.changing()
     end
     return rt.finish(pcall(random, ...))
   end
 
   -- Without arguments Lua would take the time and an address.
   function math.randomseed(...)
-    if rt.answering and not rt.happening then
-      rt.refuse_query()
+    if not rt.happening then
+      rt.changing()
     end
     if select("#", ...) == 0 then
       local a, b = rt.seeds()

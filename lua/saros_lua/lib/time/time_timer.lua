@@ -41,6 +41,7 @@ local function arm(timer, ns)
 end
 
 local function disarm(timer)
+  rt.changing()
   local ref = timer.ref
   timer.ref = nil
   return ref ~= nil and stop(ref)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from saros.model.errors import TIMEOUT, Error
+from saros.model.errors import INVALID, TIMEOUT, Error
 
-from ..suite import Case, behaviour
+from ..suite import Case, behaviour, refused
 from .lifecycle import AGAIN
 
 # --- one run after another ------------------------------------------------------------------------
@@ -114,3 +114,84 @@ async def query_first(case: Case) -> None:
     assert await order.query("answer") == 42
     late = await app.start("app:main", id=case.id(), options={"start_delay": 500})
     assert await late.query("answer") == 42
+
+
+ATTEMPTS = """
+local w, uuid, time = require("workflow"), require("uuid"), require("time")
+local kept, open, timer = channel.new(5), channel.new(1), time.timer("1h")
+kept:send("kept") uuid.v1() uuid.v7()
+local named = funcs.new():with_options{["activity.id"] = "one"}
+local attempts = {
+  function() uuid.v1() end, function() uuid.v7() end, function() math.random() end,
+  function() kept:receive() end, function() kept:send("more") end, function() open:close() end,
+  function() channel.select{process.inbox():case_receive(), default = true} end,
+  function() coroutine.spawn(function() kept:close() funcs.call("app:echo", 1) end) end,
+  function() process.listen("mail") end, function() process.set_options{trap_links = true} end,
+  function() process.events() end, function() timer:stop() end, function() named:call("app:echo", 1) end,
+  function() w.on_query("attempts", print) end, function() w.on_update("u", print) end,
+  function() w.version("change", 1, 3) end, function() w.attrs{search = {odd = {}}} end,
+  function() w.continue_as_new(1) end,
+}
+local function each(inside)
+  local refused = {}
+  for i, attempt in ipairs(attempts) do
+    refused[i] = not pcall(inside, attempt)
+  end
+  return refused
+end
+"""
+
+
+@behaviour("§8", "a query or side effect cannot change what its workflow does next")
+async def reads_change_nothing(case: Case) -> None:
+    main = f"""{ATTEMPTS}
+    w.on_query("attempts", function()
+      local own = channel.new(1)
+      own:send(tostring({{}}))
+      return {{each(function(attempt) attempt() end), (own:receive())}}
+    end)
+    w.on_query("blocks", function() pcall(open.receive, channel.new(0)) funcs.call("app:echo", 1) end)
+    process.listen("go"):receive()
+    local asked = channel.select{{open:case_receive(), default = true}}.default
+    local told = process.inbox():receive():payload():data()
+    local found = each(w.side_effect)
+    time.sleep("1ms")
+    return {{tostring({{}}), asked, told, kept:receive(), w.version("change", 1, 3), named:call("app:echo", 7),
+      timer:stop(), process.get_options().trap_links, found}}
+    """
+    app = await case.app(main, functions={"echo": "return input"})
+    order = await app.start("app:main", id=case.id())
+    await order.signal("mail", "told")
+    error = await refused(order.query("blocks"))
+    assert error.kind == INVALID, error
+    found, name = await order.query("attempts")
+    assert (found, name) == ([True] * len(found), "table: #1")
+    with case.still(app):
+        await order.signal("go")
+    *rest, found = await order.result(30)
+    assert rest == ["table: #1", True, "told", "kept", 3, 7, True, False]
+    assert found == [False] * 3 + [True] * (len(found) - 3), "a side effect may draw"
+    await order.query("attempts")  # a replay gets this far
+
+
+@behaviour("§8", "a side effect whose result is not data fails, and a replay does not try again")
+async def side_effect_without_data(case: Case) -> None:
+    main = """
+    local w, times = require("workflow"), 0
+    w.on_query("times", function() return times end)
+    local function odd() times = times + 1 return times % 2 == 1 and print or times end
+    local function worse() error(errors.new{message = "m", details = {f = 1}}) end
+    local fine, err = pcall(w.side_effect, odd)
+    local second = pcall(w.side_effect, worse)
+    time.sleep("1ms")
+    process.inbox():receive()
+    return {fine, tostring(err), second}
+    """
+    app = await case.app(main)
+    order = await app.start("app:main", id=case.id())
+    await order.query("times")
+    await order.signal("end")
+    fine, text, second = await order.result(30)
+    assert (fine, second) == (False, False)
+    assert "side effect is a function" in text
+    await order.query("times")  # a replay gets this far
