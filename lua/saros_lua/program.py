@@ -11,6 +11,7 @@ from saros.interfaces.activations import watch
 from saros.interfaces.program import Facts, Inspection
 from saros.model.errors import INTERNAL, CodeError, Error
 from saros.model.records import EVENT_OPS, OUTDATED, QUERY, Command, Event, unpack
+from saros.model.text import shown
 
 from .modules.hash import derive
 from .sandbox.vm import Stopped, Vm
@@ -66,6 +67,8 @@ class LuaProgram:
         size = 0
         for event in events:
             body = bytes(event.body)
+            if event.op not in _EVENTS:
+                raise Error(f"this version of Saros knows no event {shown(event.op)}", INTERNAL)
             flat += (_EVENTS[event.op], event.ref, body, event.time)
             size += len(body) + 128
         watch.begin(self._facts)

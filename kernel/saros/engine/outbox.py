@@ -86,13 +86,16 @@ class OutboxWorker:
 
     def _may_wait(self, entry: Outgoing) -> bool:
         """True if delivery needs another node; the entries of other executions must not wait for that."""
-        if entry.to is not None:
-            dest = entry.to.pid
-        elif entry.op == SEND:
-            dest = unpack(entry.body, Send).to
-        elif entry.op == ASK:
-            dest = unpack(entry.body, Ask).to
-        else:
+        try:
+            if entry.to is not None:
+                dest = entry.to.pid
+            elif entry.op == SEND:
+                dest = unpack(entry.body, Send).to
+            elif entry.op == ASK:
+                dest = unpack(entry.body, Ask).to
+            else:
+                return False
+        except msgspec.MsgspecError:  # its delivery fails, and tells its sender so
             return False
         pid = Pid.parse(dest)
         return bool(dest) if pid is None else not pid.is_workflow and self._host.get(dest) is None
@@ -135,6 +138,9 @@ class OutboxWorker:
             if entry.op == SEND and not entry.ref:
                 log.warning("a message of %s was not delivered: %s", entry.id, error)
             outcome, kind = pack(Outcome(err=values.error_data(error))), error.kind
+        except msgspec.MsgspecError as raised:
+            log.warning("%s of %s cannot be read and is dropped: %s", entry.op, one_line(entry.id), raised)
+            outcome = pack(Outcome(err=error_of(raised)))
         except Exception as raised:  # a bug in Saros must not stop the other deliveries
             log.exception("could not deliver %s of %s", entry.op, entry.id)
             outcome = pack(Outcome(err=error_of(raised)))

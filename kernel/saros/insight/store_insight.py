@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
+
+import msgspec
 
 from ..entries import Entry
 from ..interfaces.deployment import Deployment
@@ -25,7 +28,7 @@ from ..interfaces.insight.pending import Pending, PendingActivity
 from ..interfaces.program import Inspection
 from ..interfaces.store import Store
 from ..model.clock import Clock
-from ..model.errors import NOT_FOUND, Error
+from ..model.errors import INTERNAL, NOT_FOUND, Error
 from ..model.execution import RUNNING, Description, HistoryPage, Started, StartRequest
 from .known_commands import KnownCommands
 from .occurrences import MARK, following, name_of, spec_of, start_request
@@ -84,7 +87,8 @@ class StoreInsight(abc.ABC):
     async def pending(self, id: str, run_id: str = "") -> Pending:
         found = await self._of_store(id, run_id)
         if found.status == RUNNING:
-            (await self.commands.of(id, found.run_id)).add_to(found)
+            with _reading(id):
+                (await self.commands.of(id, found.run_id)).add_to(found)
             for child in found.children[:CHILDREN]:
                 told = await self.store.describe(child.id)
                 if told is not None:
@@ -95,7 +99,8 @@ class StoreInsight(abc.ABC):
         return (await self._of_store(id, run_id)).activities
 
     async def _of_store(self, id: str, run_id: str) -> Pending:
-        found = await self.store.pending(id, run_id)
+        with _reading(id):
+            found = await self.store.pending(id, run_id)
         if found is None:
             raise _unknown(id)
         return found
@@ -179,6 +184,15 @@ class StoreInsight(abc.ABC):
         entry = self._schedule(schedule)
         id = f"{entry.id}-triggered-{name_of(self.clock.now())}"
         return (await self.start(start_request(self.deployment, entry, id))).id
+
+
+@contextlib.contextmanager
+def _reading(id: str) -> Iterator[None]:
+    """:raises Error: INTERNAL when what the store holds is damaged, or of another version."""
+    try:
+        yield
+    except msgspec.MsgspecError as exc:
+        raise Error(f"what is stored about {id} cannot be read: {exc}", INTERNAL, retryable=False) from exc
 
 
 def _unknown(id: str) -> Error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -18,7 +20,9 @@ from saros.model.values import Json
 from ..database.transaction import ACTIVITIES, TASKS, Transaction, marks
 from . import lifecycle
 from .lifecycle import FREE, POST, RETRY, SCHEDULE
+from .rows import BROKEN
 
+log = logging.getLogger("saros.sql")
 _read = msgspec.json.Decoder(ActivityTask).decode
 _CANCELED: Final = pack(Outcome(err=ErrorData("canceled", CANCELED, False)))
 _INSERT: Final = (
@@ -83,11 +87,16 @@ def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[ActivityLea
         tx.now,
     )
     leases: list[ActivityLease] = []
-    for _seq, token, blob, attempt, heartbeat in sorted(rows):
-        task = _read(blob)
-        task.attempt = attempt
-        if heartbeat is not None:
-            task.heartbeat = msgspec.Raw(heartbeat)
+    for seq, token, blob, attempt, heartbeat in sorted(rows, key=itemgetter(0)):
+        try:
+            task = _read(blob)
+            task.attempt = attempt
+            if heartbeat is not None:
+                task.heartbeat = msgspec.Raw(heartbeat)
+        except BROKEN as exc:
+            log.warning("activity %s cannot be read and is set aside: %s", seq, exc)
+            tx.later("UPDATE activities SET aside = 1, token = NULL, owner = NULL WHERE seq = ?", seq)
+            continue
         leases.append(ActivityLease(task, token, tx.now))
     return leases
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
-
-import msgspec
+from typing import Final
 
 from saros.interfaces.signals import Mail, Outgoing
-from saros.model.execution import Watcher
 
 from ..database.transaction import OUTBOX, Transaction
 from . import lifecycle
+from .rows import BROKEN, read_outgoing
 
-_watcher = msgspec.json.Decoder(Watcher).decode
+log = logging.getLogger("saros.sql")
+_NEXT: Final = (
+    "UPDATE outbox SET waits = 0 WHERE seq = (SELECT min(seq) FROM outbox WHERE lane <> '' AND lane = ?)"
+)
 
 
 def take(tx: Transaction, limit: int) -> list[Outgoing]:
@@ -23,10 +26,16 @@ def take(tx: Transaction, limit: int) -> list[Outgoing]:
         limit,
     )
     tx.many("UPDATE outbox SET owner = ? WHERE seq = ?", [(tx.owner, row[0]) for row in rows])
-    return [
-        Outgoing._make((*entry, None if watcher is None else _watcher(watcher), lane))
-        for _seq, *entry, watcher, lane in rows
-    ]
+    entries: list[Outgoing] = []
+    for seq, *columns in rows:
+        try:
+            entries.append(read_outgoing(tuple(columns)))
+        except BROKEN as exc:
+            log.warning("entry %s of the outbox cannot be read and is set aside: %s", seq, exc)
+            tx.later("UPDATE outbox SET owner = NULL, waits = -1, lane = '' WHERE seq = ?", seq)
+            if columns[-1]:
+                tx.later(_NEXT, columns[-1])
+    return entries
 
 
 def give_back(tx: Transaction, entries: Iterable[Outgoing]) -> None:
@@ -45,10 +54,7 @@ def delivered(tx: Transaction, entry: Outgoing, reply: Mail | None) -> None:
     tx.lock(entry.id)
     if not tx.run("DELETE FROM outbox WHERE mail_key = ? AND op = ?", entry.key, entry.op):
         return
-    if entry.lane and tx.run(
-        "UPDATE outbox SET waits = 0 WHERE seq = (SELECT min(seq) FROM outbox WHERE lane <> '' AND lane = ?)",
-        entry.lane,
-    ):
+    if entry.lane and tx.run(_NEXT, entry.lane):
         tx.touched.topics |= OUTBOX
     if reply is not None:
         found = lifecycle.find_running(tx, entry.id, reply.run_id)

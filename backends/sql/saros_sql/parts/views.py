@@ -5,21 +5,23 @@ from __future__ import annotations
 from typing import Any, Final
 
 from saros.interfaces.history import LAST
-from saros.model.execution import RUNNING, Description, HistoryPage, Record
+from saros.model.execution import RUNNING, Description, HistoryPage, Record, Run
 from saros.model.values import readable
 
 from ..database.transaction import CLOSED, Transaction
 from .lifecycle import one_run, read_raws, read_run
+from .rows import BROKEN
 
 DESCRIPTION: Final = (
-    "SELECT runs.run, facts, status, close_time, length, size, search, memo, problem FROM runs"
+    "SELECT runs.run, facts, status, close_time, length, size, search, memo, problem,"
+    " id, run_id, pid, type, task_queue, start_time FROM runs"
 )
 
 
 def description(row: tuple[Any, ...]) -> Description:
     """Return the description in a row of `DESCRIPTION`."""
-    _run, facts, status, close_time, length, size, search, memo, problem = row
-    run = read_run(facts)
+    _run, facts, status, close_time, length, size, search, memo, problem, *columns = row
+    run = _facts(facts, *columns)
     return Description(
         run.id,
         run.run_id,
@@ -38,6 +40,14 @@ def description(row: tuple[Any, ...]) -> Description:
         {name: readable(raw) for name, raw in read_raws(memo).items()} if memo else {},
         problem,
     )
+
+
+def _facts(facts: bytes, id: str, run_id: str, pid: str, type: str, queue: str, start_time: int) -> Run:
+    """Return a run's facts; if they cannot be read, what its other columns tell."""
+    try:
+        return read_run(facts)
+    except BROKEN:
+        return Run(id, run_id, "", type, pid.partition("|")[0], queue, start_time)
 
 
 def describe(tx: Transaction, id: str, run_id: str) -> Description | None:

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from saros.interfaces.history import WorkflowTask
-from saros.interfaces.signals import Mail
 from saros.interfaces.store import CONFLICT, FENCED, OK, Commit, too_large
 from saros.interfaces.timers import TO_CLOSE
 from saros.model.clock import LONGEST
 from saros.model.execution import RUNNING
 from saros.model.records import pack
 from saros.model.search import upserted
+from saros.model.text import one_line
 from saros.model.timing import SECOND
 
 from ..database.transaction import ACTIVITIES, TASKS, Transaction, oldest
 from . import activities, attributes, lifecycle, sending, sessions
-from .lifecycle import COLUMNS, FREE, NOTE_PARKED, PARKED, WAKE, Found, read_raws, read_run
+from .lifecycle import (
+    COLUMNS,
+    FREE,
+    NOTE_PARKED,
+    PARKED,
+    WAKE,
+    Found,
+    read_raws,
+    read_run,
+)
+from .rows import BROKEN, read_mail
+
+log = logging.getLogger("saros.sql")
 
 REFUSED_NS: Final = 60 * SECOND
 """How long a task is parked when its commit is too large."""
@@ -30,6 +43,10 @@ _READY_ONE: Final = f"SELECT {_READY} FROM runs WHERE run = ? AND ready IS NOT N
 _INBOX: Final = f"SELECT seq, op, ref, body, run_id FROM inbox WHERE run = ? ORDER BY seq LIMIT {MAILS}"
 _LEASE: Final = "UPDATE runs SET ready = NULL, fence = ?, owner = ?, since = ? WHERE run = ?"
 _UNLEASE: Final = "UPDATE runs SET fence = NULL, owner = NULL WHERE run = ?"
+_SET_ASIDE: Final = (
+    f"UPDATE runs SET {NOTE_PARKED}, fence = NULL, owner = NULL, held = ?, problem = ?, losses = 0"
+    " WHERE run = ?"
+)
 
 
 def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[WorkflowTask]:
@@ -47,10 +64,14 @@ def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[WorkflowTas
         tx.later(_LEASE, fence, tx.owner, tx.now, run)
     tasks: list[WorkflowTask] = []
     inboxes = tx.each(_INBOX, numbers)
-    for (run, _, facts, length, failures, hangs), fence, inbox in zip(rows, fences, inboxes, strict=True):
+    for (run, id, facts, length, failures, hangs), fence, inbox in zip(rows, fences, inboxes, strict=True):
         if inbox:
-            mails = [Mail(*mail) for _seq, *mail in inbox]
-            tasks.append(WorkflowTask(read_run(facts), fence, length, mails, tx.now, failures, hangs))
+            try:
+                mails = [read_mail(*mail) for _seq, *mail in inbox]
+                tasks.append(WorkflowTask(read_run(facts), fence, length, mails, tx.now, failures, hangs))
+            except BROKEN as exc:
+                log.warning("run %s of %s cannot be read and is set aside: %s", run, one_line(str(id)), exc)
+                tx.later(_SET_ASIDE, tx.now, None, PARKED, f"it cannot be read: {exc}", run)
         else:
             tx.later(_UNLEASE, run)
     return tasks
