@@ -17,10 +17,10 @@ from saros.model.errors import CANCELED, ErrorData
 from saros.model.records import DONE, Outcome, pack
 from saros.model.values import Json
 
+from ..database.rows import BROKEN
 from ..database.transaction import ACTIVITIES, TASKS, Transaction, marks
 from . import lifecycle
 from .lifecycle import FREE, POST, RETRY, SCHEDULE
-from .rows import BROKEN
 
 log = logging.getLogger("saros.sql")
 _read = msgspec.json.Decoder(ActivityTask).decode

@@ -8,9 +8,9 @@ from typing import Final
 
 from saros.interfaces.signals import Mail, Outgoing
 
+from ..database.rows import BROKEN, read_outgoing
 from ..database.transaction import OUTBOX, Transaction
 from . import lifecycle
-from .rows import BROKEN, read_outgoing
 
 log = logging.getLogger("saros.sql")
 _NEXT: Final = (

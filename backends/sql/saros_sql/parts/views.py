@@ -8,9 +8,9 @@ from saros.interfaces.history import LAST
 from saros.model.execution import RUNNING, Description, HistoryPage, Record, Run
 from saros.model.values import readable
 
+from ..database.rows import BROKEN
 from ..database.transaction import CLOSED, Transaction
 from .lifecycle import one_run, read_raws, read_run
-from .rows import BROKEN
 
 DESCRIPTION: Final = (
     "SELECT runs.run, facts, status, close_time, length, size, search, memo, problem,"
@@ -42,12 +42,12 @@ def description(row: tuple[Any, ...]) -> Description:
     )
 
 
-def _facts(facts: bytes, id: str, run_id: str, pid: str, type: str, queue: str, start_time: int) -> Run:
+def _facts(facts: bytes, id: str, run_id: str, pid: str, name: str, queue: str, start_time: int) -> Run:
     """Return a run's facts; if they cannot be read, what its other columns tell."""
     try:
         return read_run(facts)
     except BROKEN:
-        return Run(id, run_id, "", type, pid.partition("|")[0], queue, start_time)
+        return Run(id, run_id, "", name, pid.partition("|")[0], queue, start_time)
 
 
 def describe(tx: Transaction, id: str, run_id: str) -> Description | None:

@@ -16,6 +16,7 @@ from saros.model.search import upserted
 from saros.model.text import one_line
 from saros.model.timing import SECOND
 
+from ..database.rows import BROKEN, read_mail
 from ..database.transaction import ACTIVITIES, TASKS, Transaction, oldest
 from . import activities, attributes, lifecycle, sending, sessions
 from .lifecycle import (
@@ -28,7 +29,6 @@ from .lifecycle import (
     read_raws,
     read_run,
 )
-from .rows import BROKEN, read_mail
 
 log = logging.getLogger("saros.sql")
 
