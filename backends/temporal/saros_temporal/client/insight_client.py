@@ -56,6 +56,7 @@ POLLS_NS: Final = 90 * SECOND
 minutes, by its own clock."""
 AT_ONCE: Final = 8
 """Requests about task queues that are sent concurrently."""
+_STATUS: Final[dict[int, str]] = {int(number): status for number, status in STATUS.items()}
 _KINDS: Final = {
     WORKFLOW: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     ACTIVITY: TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
@@ -229,7 +230,7 @@ class InsightClient:
         state = told.schedule.state
         statuses = [action.start_workflow_status for action in told.raw_description.info.recent_actions]
         actions = zip(told.info.recent_actions, statuses, strict=True)
-        last = [_run_of(action, STATUS.get(status, "")) for action, status in reversed([*actions])]
+        last = [_run_of(action, _STATUS.get(status, "")) for action, status in reversed([*actions])]
         changed = told.info.last_updated_at or told.info.created_at
         return Schedule(
             entry.id,
