@@ -27,6 +27,9 @@ class Problem(NamedTuple):
     since: int
 
 
+ONLY_FIRST: Final = "if it has failed since then, only the logs of workers tell why"
+
+
 def problem_of(events: Sequence[HistoryEvent]) -> Problem | None:
     """Return why the last workflow task failed; the events are newest first.
 
@@ -39,7 +42,7 @@ def problem_of(events: Sequence[HistoryEvent]) -> Problem | None:
             if told.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR:
                 text = f"the code no longer matches the history: {text}"
         elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
-            text = "the workflow task timed out: no worker finished it in time"
+            text = f"the workflow task timed out: no worker finished it in time; {ONLY_FIRST}"
         else:
             continue
         return Problem(text, event.event_time.ToNanoseconds())
