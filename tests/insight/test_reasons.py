@@ -117,3 +117,51 @@ def test_busy_workers_are_told() -> None:
     assert told(3, 3) == f"{waits}; all 6 slots of its 2 workers are taken"
     assert told(3) == f"{waits}; all 3 slots of its worker are taken"
     assert told(3, 2) == told() == waits
+
+
+def test_a_queue_is_full_when_its_own_slots_are_taken() -> None:
+    pending = _run(activities=[_charge()])
+
+    def told(*slots: Slots) -> str:
+        worker = Worker("1", "1@a", task_queues=["orders", "mails"], slots=list(slots))
+        return reason(pending, NOW, _queues(1), workers=[worker])
+
+    full, free = Slots(ACTIVITY, 1, 1, "orders"), Slots(ACTIVITY, 0, 9, "mails")
+    assert told(full, free).endswith("; the slot of its worker is taken")
+    assert "taken" not in told(Slots(ACTIVITY, 0, 1, "orders"), Slots(ACTIVITY, 9, 9, "mails"))
+
+
+def test_workers_that_ask_for_no_activities_are_not_said_to_be_missing() -> None:
+    queues = [Queue("orders", WORKFLOW, 0, pollers=1), Queue("orders", ACTIVITY, 1, pollers=0)]
+    said = reason(_run(activities=[_charge()]), NOW, queues)
+    assert said.startswith("app:charge has waited 1 min for a worker of task queue orders; ")
+    assert "no worker polls" not in said
+    assert "slots are taken" in said
+
+
+def test_what_a_lost_worker_has_begun_says_so() -> None:
+    begun = NOW - 60 * SECOND
+    charge = _charge(started=begun, worker="1@a")
+    task = PendingTask("orders", begun, started=begun, worker="1@a")
+    here, other = Worker("1", "1@a", task_queues=["orders"]), Worker("2", "2@a", task_queues=["orders"])
+    for pending in (_run(activities=[charge]), _run(task=task)):
+        assert "; 1@a no longer asks for tasks" in reason(pending, NOW, _queues(1), workers=[other])
+        assert "; 1@a no longer asks for tasks" in reason(pending, NOW, _queues(0), workers=[])
+        for known in ([here, other], None):
+            assert "no longer" not in reason(pending, NOW, _queues(1), workers=known)
+        assert "no longer" not in reason(pending, NOW, workers=[other])  # who serves the queue is not known
+        assert "no longer" not in reason(pending, NOW - 50 * SECOND, _queues(1), workers=[other])
+
+
+def test_an_attempt_that_was_lost_with_its_worker_is_told_apart_from_one_that_failed() -> None:
+    charge = _charge(attempt=2, started=NOW - 5 * SECOND, worker="2@a")
+    assert reason(_run(activities=[charge]), NOW) == (
+        "app:charge has lost its worker once; attempt 2 has been running for 5 s on 2@a"
+    )
+
+
+def test_who_waits_without_a_worker_for_what_comes_next_says_so() -> None:
+    timer = PendingTimer(1, NOW, NOW + 60 * SECOND)
+    for pending in (_run(timers=[timer]), _run()):
+        assert "no worker polls task queue orders" in reason(pending, NOW, _queues(0))
+        assert "no worker" not in reason(pending, NOW, _queues(1))

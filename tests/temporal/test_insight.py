@@ -130,3 +130,19 @@ async def test_a_page_of_a_history_goes_on_where_the_last_one_ended(
         whole = (await backend.history(order.id)).records
         page = await backend.history(order.id, "", len(whole) - 2, limit=5)
         assert (page.records, page.status) == (whole[-2:], "completed")
+
+
+async def test_a_client_without_the_app_sees_who_serves_what_runs(
+    server: Server, write_app: Any, tmp_path: Path, queue: str
+) -> None:
+    path, id = write_app(tmp_path / "app", queue, main=MAIN), str(uuid.uuid4())
+    async with TestApp(path, server.url) as app, saros.open(None, server.url, workers=False) as client:
+        order = await app.start("app:main", id=id)
+
+        async def seen() -> bool:
+            served = {name for worker in await client.workers() for name in worker.task_queues}
+            polled = {each.name for each in await client.queues() if each.pollers}
+            return queue in served & polled
+
+        await eventually(seen, "the worker and its queue are seen", 60)
+        await order.terminate()

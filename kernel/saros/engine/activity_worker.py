@@ -46,38 +46,36 @@ class ActivityWorkers:
             if grace:
                 graces[queue] = max(parse_duration(grace) / 1e9, graces.get(queue, 0.0))
         self._graces = graces
-        self._workers = {
+        self.workers = {
             queue: ActivityWorker(store, attempts, [queue], most) for queue, most in limits.items()
         }
         self._stopping: dict[str, float] = {}  # queue -> end of its grace period, by the loop's time
 
     @property
-    def slots(self) -> Slots:
-        workers = self._workers.values()
-        return Slots(
-            ACTIVITY, sum(each.limit - each.free for each in workers), sum(each.limit for each in workers)
-        )
+    def slots(self) -> list[Slots]:
+        """Those of each task queue: a full queue has none, however many the others have."""
+        return [Slots(ACTIVITY, each.used, each.limit, queue) for queue, each in self.workers.items()]
 
     @property
     def loops(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """The loops that run side by side until cancelled."""
-        return [worker.run for worker in self._workers.values()]
+        return [worker.run for worker in self.workers.values()]
 
     def cancel(self, run_id: str, ref: int | None = None) -> None:
         """Cancel the attempts of an activity, or of all activities of a run, that run in this process.
 
         Attempts elsewhere are told within `LISTEN_S`.
         """
-        for worker in self._workers.values():
+        for worker in self.workers.values():
             worker.cancel(run_id, ref)
 
     def lease_of(self, run_id: str, activity_id: str) -> ActivityLease | None:
         """The lease of an activity whose attempt runs here. Thread-safe."""
-        leases = [worker.lease_of(run_id, activity_id) for worker in self._workers.values()]
+        leases = [worker.lease_of(run_id, activity_id) for worker in self.workers.values()]
         return next((lease for lease in leases if lease is not None), None)
 
     def _of(self, lease: ActivityLease) -> ActivityWorker:
-        return self._workers[lease.task.task_queue]
+        return self.workers[lease.task.task_queue]
 
     def adopt(self, lease: ActivityLease, attempt: Attempt) -> None:
         """Take over the attempt of a local activity that continues after its workflow task.
@@ -100,13 +98,13 @@ class ActivityWorkers:
         A worker's ``worker_stop_timeout`` overrides `grace_s`.
         """
         now = asyncio.get_running_loop().time()
-        self._stopping = {queue: now + self._graces.get(queue, grace_s) for queue in self._workers}
+        self._stopping = {queue: now + self._graces.get(queue, grace_s) for queue in self.workers}
         await self.drained()
 
     async def drained(self) -> None:
         """After a call of `drain`, wait for the local activities that came later, too."""
         now = asyncio.get_running_loop().time()
-        await together(*[self._workers[queue].drain(until - now) for queue, until in self._stopping.items()])
+        await together(*[self.workers[queue].drain(until - now) for queue, until in self._stopping.items()])
 
 
 class _Running:
@@ -138,6 +136,10 @@ class ActivityWorker:
         self._idle = asyncio.Event()
         self._idle.set()
         self._listening: asyncio.TimerHandle | None = None
+
+    @property
+    def used(self) -> int:
+        return self.limit - self.free
 
     async def run(self) -> None:
         """Work until cancelled."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 from anyio import CancelScope
 
@@ -125,11 +126,13 @@ class StoreBackend(StoreClient):
         if observer is None:
             return
         used, free = "saros_worker_task_slots_used", "saros_worker_task_slots_available"
-        observer.measure(used, {"worker_type": "WorkflowWorker"}, lambda: workflows.slots.used)
-        observer.measure(used, {"worker_type": "ActivityWorker"}, lambda: activities.slots.used)
         observer.measure(
-            free, {"worker_type": "ActivityWorker"}, lambda: activities.slots.total - activities.slots.used
+            used, {"worker_type": "WorkflowWorker", "task_queue": ""}, lambda: workflows.slots.used
         )
+        for queue, worker in activities.workers.items():
+            labels = {"worker_type": "ActivityWorker", "task_queue": queue}
+            observer.measure(used, labels, partial(getattr, worker, "used"))
+            observer.measure(free, labels, partial(getattr, worker, "free"))
 
     def _announcer(self, host: Host, queues: tuple[str, ...], activities: ActivityWorkers) -> Announcer:
         deployment = host.deployment
@@ -137,7 +140,7 @@ class StoreBackend(StoreClient):
             self.store,
             deployment.registry.root,
             queues,
-            lambda: [self.workflow_worker.slots, activities.slots] if self.workflow_worker else [],
+            lambda: [self.workflow_worker.slots, *activities.slots] if self.workflow_worker else [],
             lambda: deployment.version,
             self.clock.now(),
         )

@@ -30,14 +30,18 @@ class AppInsight:
         """
         return await self.backend.counts(query)
 
-    async def workers(self) -> list[Worker]:
-        """Return the processes that serve task queues."""
-        return await self.backend.workers()
+    async def workers(self, also: Sequence[str] = ()) -> list[Worker]:
+        """Return the processes that serve task queues.
+
+        :param also: see `queues`.
+        """
+        return await self.backend.workers(also)
 
     async def queues(self, also: Sequence[str] = ()) -> list[Queue]:
         """Return the task queues: how many tasks wait, since when, and how many workers poll.
 
-        :param also: task queues of other apps to ask about; Temporal tells of these only when asked.
+        :param also: task queues to ask about as well; Temporal tells only of those of the app, of the newest
+            running executions, and of these.
         """
         return await self.backend.queues(also)
 

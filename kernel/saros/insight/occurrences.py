@@ -9,11 +9,13 @@ from collections.abc import Iterator
 
 import msgspec
 
-from ..entries import Entry, parse_duration
+from ..entries import Entry, Registry, did_you_mean, parse_duration
 from ..interfaces.deployment import Deployment
 from ..model import values
+from ..model.errors import NOT_FOUND, Error
 from ..model.execution import StartRequest
 from ..model.records import StartOptions
+from ..model.text import one_line
 from ..model.timing import SECOND, Cron
 
 MARK = "SarosSchedule"
@@ -44,6 +46,25 @@ def name_of(time: int) -> str:
     text = dt.datetime.fromtimestamp(time // SECOND, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
     rest = f"{time % SECOND:09d}".rstrip("0")
     return f"{text}.{rest}Z" if rest else f"{text}Z"
+
+
+def schedule_entry(registry: Registry, id: str) -> Entry:
+    """Return the schedule with an entry id.
+
+    :raises Error: NOT_FOUND.
+    """
+    entry = registry.get(id)
+    if entry is not None and entry.kind == "schedule":
+        return entry
+    if not registry.entries:
+        what, hint = (
+            f"there is no app at hand that would have the schedule {one_line(id)}",
+            "give the app's directory",
+        )
+    else:
+        what = f"the app has no schedule {one_line(id)}"
+        hint = did_you_mean(id, [each.id for each in registry.of_kind("schedule")]) or ""
+    raise Error(what, NOT_FOUND, retryable=False, hint=hint or None)
 
 
 def start_request(deployment: Deployment, entry: Entry, id: str) -> StartRequest:

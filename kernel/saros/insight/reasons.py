@@ -6,13 +6,17 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ..interfaces.insight import ACTIVITY, WORKFLOW, Queue, Stack, Worker
-from ..interfaces.insight.pending import Pending, PendingActivity
+from ..interfaces.insight.pending import Pending, PendingActivity, PendingTask
 from ..model.execution import RUNNING
 from ..model.text import one_line, shortened
 from ..model.timing import SECOND
 
+SETTLED: Final = 30 * SECOND
+"""By then a worker that has begun something is among the workers, also in a list that is not quite new."""
 SHORT: Final = 160
 """Characters of a reason in a row of a list."""
+Workers = Sequence[Worker] | None
+"""The result of `Insight.workers`; None where it is not known."""
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
@@ -32,30 +36,32 @@ def span(ns: int) -> str:
 def reason(
     pending: Pending,
     now: int,
-    queues: Iterable[Queue] = (),
+    queues: Sequence[Queue] = (),
     stack: Stack | None = None,
-    workers: Sequence[Worker] = (),
+    workers: Workers = None,
 ) -> str:
     """Return the likely reason why an execution does not continue, and what to do about it, if anything.
 
     :param now: nanoseconds since 1970.
     :param queues: the result of `Insight.queues`; without it, missing workers are not detected.
     :param stack: the result of `Insight.stack`; without it, signals are not mentioned.
-    :param workers: the result of `Insight.workers`; without it, busy workers are not detected.
+    :param workers: the result of `Insight.workers`; without it, neither busy workers nor lost ones are detected.
     """
     if pending.status != RUNNING:
         return f"it has ended: {pending.status.replace('_', ' ')}"
     for found in (
         _parked(pending, now),
         _not_begun(pending, now),
-        _task(pending, now, queues),
+        _task(pending, now, queues, workers),
         _activities(pending, now, queues, workers),
         _requests(pending, now),
         _children(pending),
     ):
         if found:
             return one_line(found)
-    return one_line(_waits(pending, now, stack))
+    unserved = _unserved(queues, pending.task_queue, WORKFLOW)
+    idle = f"; no worker polls task queue {pending.task_queue}, so that nothing follows" if unserved else ""
+    return one_line(_waits(pending, now, stack) + idle)
 
 
 def _parked(pending: Pending, now: int) -> str:
@@ -83,7 +89,21 @@ def _unserved(queues: Iterable[Queue], name: str, kind: str) -> bool:
     return bool(known) and not any(known)
 
 
-def _task(pending: Pending, now: int, queues: Iterable[Queue]) -> str:
+def _gone(begun: PendingTask | PendingActivity, now: int, queues: Iterable[Queue], workers: Workers) -> str:
+    """Say that the worker of a task or an attempt is not among the workers; empty where that is not known.
+
+    A backend may have to be asked about a queue before it tells of the queue's workers.
+    """
+    if begun.started is None or now - begun.started < SETTLED or not begun.worker or workers is None:
+        return ""
+    if all(queue.name != begun.task_queue for queue in queues):
+        return ""
+    if any(worker.identity == begun.worker for worker in workers):
+        return ""
+    return f"; {begun.worker} no longer asks for tasks; if it is gone, this is tried again after its lease or timeout"
+
+
+def _task(pending: Pending, now: int, queues: Sequence[Queue], workers: Workers) -> str:
     task = pending.task
     if task is None:
         return ""
@@ -91,7 +111,8 @@ def _task(pending: Pending, now: int, queues: Iterable[Queue]) -> str:
         return f"no worker polls task queue {task.task_queue}"
     if task.started is not None:
         whose = task.worker or "a worker"
-        return f"{whose} has been running its workflow task for {span(now - task.started)}"
+        runs = f"{whose} has been running its workflow task for {span(now - task.started)}"
+        return runs + _gone(task, now, queues, workers)
     waits = "waits" if task.since is None else f"has waited {span(now - task.since)}"
     return f"its workflow task {waits} for a worker of task queue {task.task_queue}"
 
@@ -99,7 +120,7 @@ def _task(pending: Pending, now: int, queues: Iterable[Queue]) -> str:
 def _busy(workers: Sequence[Worker], task_queue: str) -> str:
     """Say that all workers of a task queue have as many activities as they may; empty if one has not."""
     serving = [worker for worker in workers if task_queue in worker.task_queues]
-    slots = [slot for worker in serving for slot in worker.slots if slot.kind == ACTIVITY]
+    slots = [slot for worker in serving for slot in worker.slots if slot.serve(task_queue, ACTIVITY)]
     if (
         not slots
         or len(slots) < len(serving)
@@ -111,11 +132,15 @@ def _busy(workers: Sequence[Worker], task_queue: str) -> str:
     return f"; {'the slot' if total == 1 else f'all {total} slots'} of {whose} {'is' if total == 1 else 'are'} taken"
 
 
-def _activities(pending: Pending, now: int, queues: Iterable[Queue], workers: Sequence[Worker] = ()) -> str:
-    known = list(queues)
+def _activities(pending: Pending, now: int, queues: Sequence[Queue], workers: Workers) -> str:
     for each in pending.activities:
-        if each.started is None and _unserved(known, each.task_queue, ACTIVITY):
-            return f"no worker polls task queue {each.task_queue}, on which {each.entry} waits"
+        if each.started is None and _unserved(queues, each.task_queue, ACTIVITY):
+            if _unserved(queues, each.task_queue, WORKFLOW):
+                return f"no worker polls task queue {each.task_queue}, on which {each.entry} waits"
+            return (
+                f"{activity_waits(each, now)}; it serves workflow tasks, but no longer asks for activities:"
+                " likely all of its slots are taken"
+            )
     if not pending.activities:
         return ""
     # The one with the most failures, else the oldest.
@@ -123,7 +148,8 @@ def _activities(pending: Pending, now: int, queues: Iterable[Queue], workers: Se
     more = len(pending.activities) - 1
     others = f" (and {more} more activit{'y' if more == 1 else 'ies'})" if more else ""
     waits = worst.started is None and (worst.next_attempt is None or worst.next_attempt <= now)
-    return activity_waits(worst, now) + (_busy(workers, worst.task_queue) if waits else "") + others
+    more_of_it = _busy(workers or (), worst.task_queue) if waits else _gone(worst, now, queues, workers)
+    return activity_waits(worst, now) + more_of_it + others
 
 
 def activity_waits(activity: PendingActivity, now: int) -> str:
@@ -133,16 +159,18 @@ def activity_waits(activity: PendingActivity, now: int) -> str:
     if failed and activity.failure is not None:
         kind = f"{activity.failure.kind}: " if activity.failure.kind else ""
         last = f", last: {kind}{one_line(activity.failure.message)}"
+    whose = f" on {activity.worker}" if activity.worker else ""
     if failed:
-        said = f"{name} has failed {'once' if failed == 1 else f'{failed} times'}{last}; "
+        times = "once" if failed == 1 else f"{failed} times"
+        lost = activity.failure is None  # an attempt that ends without an outcome has lost its worker
+        said = f"{name} has {'lost its worker' if lost else 'failed'} {times}{last}; "
         if activity.started is not None:
-            runs = f"attempt {activity.attempt} has been running for {span(now - activity.started)}"
-            return said + runs + _asked(activity)
+            runs = f"attempt {activity.attempt} has been running for {span(now - activity.started)}{whose}"
+            return said + runs + _beat(activity, now) + _asked(activity)
         if activity.next_attempt is not None and activity.next_attempt > now:
             return said + f"next attempt in {span(activity.next_attempt - now)}"
         return said + f"attempt {activity.attempt} waits for a worker of task queue {activity.task_queue}"
     if activity.started is not None:
-        whose = f" on {activity.worker}" if activity.worker else ""
         runs = f"{name} has been running for {span(now - activity.started)}{whose}"
         return runs + _beat(activity, now) + _asked(activity)
     waits = f"has waited {span(now - activity.scheduled)}" if activity.scheduled else "waits"
@@ -192,9 +220,7 @@ def _waits(pending: Pending, now: int, stack: Stack | None) -> str:
     return f"waits for a message{last}"
 
 
-def waits_in_short(
-    pending: Pending, now: int, queues: Iterable[Queue] = (), workers: Sequence[Worker] = ()
-) -> str:
+def waits_in_short(pending: Pending, now: int, queues: Sequence[Queue] = (), workers: Workers = None) -> str:
     """Return what an execution waits for, for a row of a list; empty if it has ended."""
     if pending.status != RUNNING:
         return ""

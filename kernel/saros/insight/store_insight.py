@@ -31,7 +31,7 @@ from ..model.clock import Clock
 from ..model.errors import INTERNAL, NOT_FOUND, Error
 from ..model.execution import RUNNING, Description, HistoryPage, Started, StartRequest
 from .known_commands import KnownCommands
-from .occurrences import MARK, following, name_of, spec_of, start_request
+from .occurrences import MARK, following, name_of, schedule_entry, spec_of, start_request
 from .open_commands import OpenCommands, waits_for
 from .pages import page_of
 
@@ -128,7 +128,7 @@ class StoreInsight(abc.ABC):
 
     # --- workers ----------------------------------------------------------------------------
 
-    async def workers(self) -> list[Worker]:
+    async def workers(self, also: Sequence[str] = ()) -> list[Worker]:
         return sorted(await self.store.workers(), key=lambda worker: (worker.host, worker.pid, worker.id))
 
     async def queues(self, also: Sequence[str] = ()) -> list[Queue]:
@@ -166,10 +166,7 @@ class StoreInsight(abc.ABC):
         return [ScheduleRun(run.id, run.run_id, run.start_time, run.status) for run in page.items]
 
     def _schedule(self, id: str) -> Entry:
-        entry = self.deployment.registry.get(id)
-        if entry is None or entry.kind != "schedule":
-            raise Error(f"the app has no schedule {id}", NOT_FOUND, retryable=False)
-        return entry
+        return schedule_entry(self.deployment.registry, id)
 
     async def paused(self) -> dict[str, Paused]:
         return await self.store.paused()

@@ -43,14 +43,22 @@ def worker_rows(workers: Sequence[Worker], now: int) -> list[tuple[str, ...]]:
         (
             one.identity,
             ", ".join(one.task_queues),
-            ", ".join(
-                f"{slot.used}{f' of {slot.total}' if slot.total else ''} {slot.kind}" for slot in one.slots
-            ),
+            ", ".join(slots_of(one)),
             one.version,
             one.app,
             _ago(now, one.heard),
         )
         for one in workers
+    ]
+
+
+def slots_of(worker: Worker) -> list[str]:
+    """Describe the slots of a worker, with the task queue of each if it serves several."""
+    several = len(worker.task_queues) > 1
+    return [
+        f"{slot.used}{f' of {slot.total}' if slot.total else ''} {slot.kind}"
+        + (f" of {slot.task_queue}" if slot.task_queue and several else "")
+        for slot in worker.slots
     ]
 
 
@@ -101,30 +109,36 @@ async def insight_of(app: App, id: str, run_id: str) -> Insight:
             stack = await handle.stack()
         except Error as error:  # this client has not its app, or not the right version
             missing = error.message
-    served = sorted({pending.task_queue, *(activity.task_queue for activity in pending.activities)})
-    queues = await app.backend.queues(served) if pending.status == RUNNING else []
-    workers = await app.workers() if pending.activities else []
+    served = sorted(_served(pending))
+    queues = await app.queues(served) if pending.status == RUNNING else []
+    workers = await app.workers(served) if pending.activities or pending.task else None
     return Insight(pending, reason(pending, app.clock.now(), queues, stack, workers), stack, missing)
 
 
 async def waits_of(app: App, runs: Sequence[Description]) -> list[str]:
     """What each of these runs waits for, in a few words."""
-    served = sorted({run.task_queue for run in runs if run.status == RUNNING})
-    queues = await app.backend.queues(served) if served else []
-    workers = await app.workers() if served else []
 
-    async def waits(run: Description) -> str:
+    async def pending_of(run: Description) -> Pending | None:
         if run.status != RUNNING:
-            return ""
+            return None
         try:
-            pending = await app.backend.pending(run.id, run.run_id)
+            return await app.backend.pending(run.id, run.run_id)
         except Error as error:
             if error.kind != NOT_FOUND:  # it has gone meanwhile
                 raise
-            return ""
-        return waits_in_short(pending, app.clock.now(), queues, workers)
+            return None
 
-    return await each(waits, runs, AT_ONCE)
+    found = await each(pending_of, runs, AT_ONCE)
+    served = sorted({name for pending in found if pending is not None for name in _served(pending)})
+    queues = await app.queues(served) if served else []
+    workers = await app.workers(served) if served else None
+    now = app.clock.now()
+    return ["" if pending is None else waits_in_short(pending, now, queues, workers) for pending in found]
+
+
+def _served(pending: Pending) -> set[str]:
+    """Return the task queues of a run's tasks: its own, and those of its activities."""
+    return {pending.task_queue, *(activity.task_queue for activity in pending.activities)} - {""}
 
 
 def pending_lines(insight: Insight, now: int) -> Iterator[str]:
@@ -198,13 +212,17 @@ class Overview(msgspec.Struct):
 async def overview(app: App) -> Overview:
     now = app.clock.now()
 
+    served: set[str] = set()
+
     async def failing_of(run: Description) -> list[Failing]:
+        served.add(run.task_queue)
         try:
             activities = await app.backend.activities(run.id, run.run_id)
         except Error as error:
             if error.kind != NOT_FOUND:  # it has gone meanwhile
                 raise
             return []
+        served.update(activity.task_queue for activity in activities if activity.task_queue)
         return [
             Failing(run.id, activity.entry, activity.attempt, activity_waits(activity, now))
             for activity in activities
@@ -218,8 +236,8 @@ async def overview(app: App) -> Overview:
     return Overview(
         now,
         await app.counts(),
-        await app.queues(),
-        await app.workers(),
+        await app.queues(sorted(served)),
+        await app.workers(sorted(served)),
         failing,
         [ParkedRun(run.id, run.entry, run.problem) for run in runs if run.problem],
         await app.backend.paused(),

@@ -35,6 +35,7 @@ class Metric(NamedTuple):
 
 _TASK: Final = ("task_queue", "workflow_type")
 _QUEUE: Final = ("task_queue", "task_type")
+_SLOTS: Final = ("worker_type", "task_queue")
 
 METRICS: Final = (
     Metric("saros_request", "counter", "Requests of clients.", ("operation",)),
@@ -115,12 +116,12 @@ METRICS: Final = (
     ),
     Metric("saros_lua_instructions", "counter", "Instructions that code in Lua has used.", ("entry",)),
     Metric("saros_lua_memory", "gauge", "Bytes that live programs in Lua use.", ("entry",)),
-    Metric("saros_worker_task_slots_used", "gauge", "Tasks in progress in this worker.", ("worker_type",)),
+    Metric("saros_worker_task_slots_used", "gauge", "Tasks in progress in this worker.", _SLOTS),
     Metric(
         "saros_worker_task_slots_available",
         "gauge",
         "Further attempts that this worker could run.",
-        ("worker_type",),
+        _SLOTS,
     ),
     Metric("saros_task_queue_depth", "gauge", "Tasks that no worker has yet.", _QUEUE),
     Metric("saros_task_queue_age", "gauge", "Time that the oldest such task has waited, in seconds.", _QUEUE),

@@ -43,6 +43,7 @@ from saros.model.timing import SECOND
 
 from ..wire.failures import error_in
 from ..wire.payloads import decoded, to_json
+from .descriptions import STATUS
 from .history_client import HistoryClient
 from .namespace import Namespace
 from .schedules import schedule_id
@@ -55,6 +56,7 @@ POLLS_NS: Final = 90 * SECOND
 minutes, by its own clock."""
 AT_ONCE: Final = 8
 """Requests about task queues that are sent concurrently."""
+_STATUS: Final[dict[int, str]] = {int(number): status for number, status in STATUS.items()}
 _KINDS: Final = {
     WORKFLOW: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     ACTIVITY: TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
@@ -226,7 +228,9 @@ class InsightClient:
     async def schedule(self, entry: Entry) -> Schedule:
         told = await self._described(entry)
         state = told.schedule.state
-        last = [_run_of(action) for action in reversed(told.info.recent_actions)]
+        statuses = [action.start_workflow_status for action in told.raw_description.info.recent_actions]
+        actions = zip(told.info.recent_actions, statuses, strict=True)
+        last = [_run_of(action, _STATUS.get(status, "")) for action, status in reversed([*actions])]
         changed = told.info.last_updated_at or told.info.created_at
         return Schedule(
             entry.id,
@@ -270,9 +274,10 @@ class InsightClient:
         )
 
 
-def _run_of(result: ScheduleActionResult) -> ScheduleRun:
+def _run_of(result: ScheduleActionResult, status: str = "") -> ScheduleRun:
+    """:param status: as the server knows it, some seconds late; older servers do not."""
     action = result.action
     if not isinstance(action, ScheduleActionExecutionStartWorkflow):
         raise TypeError("a schedule of Saros starts workflows, and nothing else")
     time = int(result.started_at.timestamp() * 1e6) * 1_000
-    return ScheduleRun(action.workflow_id, action.first_execution_run_id, time)
+    return ScheduleRun(action.workflow_id, action.first_execution_run_id, time, status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from temporalio.client import (
     Client,
@@ -34,6 +34,9 @@ from .history_client import HistoryClient, Places
 from .messages import Messages, check_size
 from .opened import OpenedRuns
 from .target import Target
+
+NEWEST: Final = 200
+"""The running executions whose task queues are known."""
 
 
 class Namespace:
@@ -201,6 +204,15 @@ class Namespace:
             for each in listed.current_page or ()
         ]
         return found, listed.next_page_token or b""
+
+    async def task_queues(self) -> set[str]:
+        """Return the task queues of the newest executions that run."""
+        listed = self.client.list_workflows(visibility_query(f"status = '{RUNNING}'"), page_size=NEWEST)
+        try:
+            await listed.fetch_next_page()
+        except RPCError as error:
+            raise self._listing_error(error, "") from error
+        return {each.raw_info.task_queue for each in listed.current_page or ()}
 
     async def counts(self, query: str) -> dict[str, int]:
         """Return the number of executions by status."""

@@ -11,6 +11,7 @@ import msgspec
 from temporalio.client import WorkflowHistory
 
 from saros.entries import Entry
+from saros.insight.occurrences import schedule_entry
 from saros.interfaces.deployment import Deployment
 from saros.interfaces.insight import Page, Paused, Queue, Schedule, Stack, Worker
 from saros.interfaces.insight.pending import Pending, PendingActivity
@@ -106,22 +107,31 @@ class TemporalInsight(abc.ABC):
 
     # --- workers ------------------------------------------------------------------------------
 
-    def _queues_of(self, namespace: Namespace) -> list[str]:
-        registry = self.deployment.registry
-        queues = [registry.task_queue(worker) for worker in namespace.workers]
-        return sorted(set(queues or registry.task_queues()))
+    async def _queues_of(self, namespace: Namespace, also: Sequence[str]) -> list[str]:
+        """Return the task queues to ask about: the server has no list of them.
 
-    async def workers(self) -> list[Worker]:
-        spaces, now = self.namespaces.all, self.clock.now()
-        return [w for each in spaces for w in await InsightClient(each).workers(self._queues_of(each), now)]
+        A client without an app knows those of the executions that run.
+        """
+        registry = self.deployment.registry
+        own = {registry.task_queue(worker) for worker in namespace.workers}
+        if not own and registry.entries:
+            own.update(registry.task_queues())
+        if namespace is self.namespaces.default:
+            own.update(also)
+        return sorted(own | await namespace.task_queues())
+
+    async def workers(self, also: Sequence[str] = ()) -> list[Worker]:
+        found: list[Worker] = []
+        for space in self.namespaces.all:
+            names = await self._queues_of(space, also)
+            found += await InsightClient(space).workers(names, self.clock.now())
+        return found
 
     async def queues(self, also: Sequence[str] = ()) -> list[Queue]:
-        found, now = [], self.clock.now()
+        found: list[Queue] = []
         for space in self.namespaces.all:
-            names = self._queues_of(space)
-            if space is self.namespaces.default:
-                names = sorted({*names, *also})
-            found += await InsightClient(space).queues(names, now)
+            names = await self._queues_of(space, also)
+            found += await InsightClient(space).queues(names, self.clock.now())
         return found
 
     # --- schedules ----------------------------------------------------------------------------
@@ -131,10 +141,7 @@ class TemporalInsight(abc.ABC):
         return InsightClient(self.namespaces.of_worker(worker))
 
     def _entry(self, id: str) -> Entry:
-        entry = self.deployment.registry.get(id)
-        if entry is None or entry.kind != "schedule":
-            raise Error(f"the app has no schedule {id}", NOT_FOUND, retryable=False)
-        return entry
+        return schedule_entry(self.deployment.registry, id)
 
     async def schedules(self) -> list[Schedule]:
         """Yield the app's schedules that a worker has set up on the server."""

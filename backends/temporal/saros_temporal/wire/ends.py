@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
 
 from saros.model import execution
@@ -37,7 +37,10 @@ def problem_of(events: Sequence[HistoryEvent]) -> Problem | None:
     """
     for event in events:
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
-            text = event.workflow_task_failed_event_attributes.failure.message
+            told = event.workflow_task_failed_event_attributes
+            text = told.failure.message
+            if told.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR:
+                text = f"the code no longer matches the history: {text}"
         elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
             text = f"the workflow task timed out: no worker finished it in time; {ONLY_FIRST}"
         else:

@@ -37,11 +37,20 @@ class Stack(msgspec.Struct, omit_defaults=True):
 
 
 class Slots(msgspec.Struct, omit_defaults=True):
-    """How many tasks of a kind a worker may run at once, and runs now; `total` 0 means no limit."""
+    """How many tasks of a kind a worker may run at once, and runs now.
+
+    :param total: 0 means no limit.
+    :param task_queue: the only task queue whose tasks may take them; empty for all task queues of the worker.
+    """
 
     kind: str
     used: int
     total: int
+    task_queue: str = ""
+
+    def serve(self, task_queue: str, kind: str) -> bool:
+        """Return whether tasks of a kind on a task queue of the worker may take them."""
+        return self.kind == kind and self.task_queue in ("", task_queue)
 
 
 class Worker(msgspec.Struct, omit_defaults=True):
@@ -186,12 +195,17 @@ class Insight(Protocol):
         """
         ...
 
-    async def workers(self) -> list[Worker]: ...
+    async def workers(self, also: Sequence[str] = ()) -> list[Worker]:
+        """Return the processes that serve task queues.
+
+        :param also: see `queues`.
+        """
+        ...
 
     async def queues(self, also: Sequence[str] = ()) -> list[Queue]:
         """Return the task queues that the backend knows.
 
-        :param also: others to ask about, for a backend that knows only those of the app.
+        :param also: others to ask about, for a backend that knows only those of the app and of some executions.
         """
         ...
 

@@ -138,6 +138,8 @@ def schedules(
                 await opened.resume(name)
             elif verb is Verb.TRIGGER:
                 return await opened.trigger(name), 0
+            if not opened.registry.entries:
+                output.note("no app is at hand, and schedules are part of an app; --app tells where it is")
             return await opened.schedules(), opened.clock.now()
 
     found, now = session.run(work())

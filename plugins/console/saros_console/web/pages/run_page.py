@@ -111,7 +111,7 @@ async def _why(console: Desk, pending: Pending, stack: Stack | None) -> str:
     """Why a run does not continue, as far as queues and workers are known in time."""
     queues = await console.queues.get("", WAIT_S)
     workers = await console.workers.get("", WAIT_S)
-    return _COMMAND.sub("", reason(pending, console.app.clock.now(), queues or [], stack, workers or []))
+    return _COMMAND.sub("", reason(pending, console.app.clock.now(), queues or [], stack, workers))
 
 
 def trace_link(console: Desk, run: Run) -> str:
