@@ -25,10 +25,14 @@ class Listing:
     def __init__(self, partitions: Partitions) -> None:
         self._partitions = partitions
 
-    async def executions(self, query: str) -> AsyncIterator[Description]:
+    async def executions(self, query: str, trouble: str = "") -> AsyncIterator[Description]:
         """:raises Error: INVALID for a bad query."""
         node = parse(query)
-        indexes = [index for each in required(node) if (index := _index(each)) is not None] or ["all"]
+        indexes = (
+            [trouble]
+            if trouble
+            else [index for each in required(node) if (index := _index(each)) is not None] or ["all"]
+        )
         sources = [
             self._partition(partition, indexes, node) for partition in range(self._partitions.keys.partitions)
         ]

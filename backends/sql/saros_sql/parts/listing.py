@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, Final
 
+from saros.interfaces.insight import PARKED, RETRYING
 from saros.model.execution import Description
 from saros.model.search import All, Condition, Node, matches, parse_time
 
@@ -27,19 +28,30 @@ _TIMES: Final = ("start_time", "close_time")
 _LOOSE: Final = {"=": "=", "<": "<=", "<=": "<=", ">": ">=", ">=": ">="}
 """Operators that also match values that were rounded."""
 _ALL: Final = ("1 = 1", ())
+_TROUBLED: Final = {
+    "": "",
+    PARKED: "runs.run IN (SELECT run FROM runs WHERE problem IS NOT NULL) AND ",
+    RETRYING: "runs.run IN (SELECT run FROM activities WHERE attempt > 1) AND ",
+}
+"""Conditions on what only running runs have, each with an index of few rows."""
 
 Sql = tuple[str, tuple[Any, ...]]
 
 
-def page(tx: Transaction, node: Node, before: int | None) -> tuple[list[Description], int | None]:
+def page(
+    tx: Transaction, node: Node, before: int | None, trouble: str = ""
+) -> tuple[list[Description], int | None]:
     """Return the runs of one page, newest first, and where the next page begins; None if this is the last.
 
     :param before: where this page begins.
+    :param trouble: only the runs in this trouble (see `Finder`).
     """
     condition, args = _sql(node)
     if before is not None:
         condition, args = f"runs.run < ? AND ({condition})", (before, *args)
-    rows = tx.all(f"{DESCRIPTION} WHERE {condition} ORDER BY runs.run DESC LIMIT ?", *args, PAGE)
+    rows = tx.all(
+        f"{DESCRIPTION} WHERE {_TROUBLED[trouble]}({condition}) ORDER BY runs.run DESC LIMIT ?", *args, PAGE
+    )
     found = [each for each in map(description, rows) if matches(node, each)]
     return found, rows[-1][0] if len(rows) == PAGE else None
 
