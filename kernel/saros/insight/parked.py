@@ -1,6 +1,6 @@
 """Lists of runs in trouble: those that are parked, and those with an activity that is tried again.
 
-A backend may have an index of them (`saros.interfaces.insight.Finder`). Otherwise each run is looked at, newest first.
+A backend may have an index of them (`saros.interfaces.insight.Finder`). If not, each run is looked at, newest first.
 """
 
 from __future__ import annotations
