@@ -48,8 +48,8 @@ REST_S = 10.0
 PATIENCE_S = 120.0
 RETRYING = 200
 """Executions with an activity that is tried again."""
-AT_ONCE = 500
-"""Executions that are started concurrently: stores write many of them in one transaction."""
+AT_ONCE, FEW_AT_ONCE = 500, 50
+"""Executions that are started concurrently: stores write many of them in one transaction, Temporal does not."""
 
 
 @contextlib.contextmanager
@@ -167,7 +167,7 @@ async def fill(app: saros.App, count: int, attributes: bool) -> None:
             await handle.terminate("enough")
 
     begun = time.perf_counter()
-    await side_by_side(start, count, AT_ONCE)
+    await side_by_side(start, count, AT_ONCE if attributes else FEW_AT_ONCE)
     print(f"  {count:,} executions made in {time.perf_counter() - begun:.0f} s", flush=True)
 
 
@@ -219,8 +219,9 @@ async def measure(name: str, url: str, count: int, events: int) -> None:
             older = re.search(r'href="([^"]*cursor=[^"]*)"', (await client.get("/")).text)
             assert older is not None
             await pages(client, seen, older[1].replace("&amp;", "&"), "the second page")
-            middle = (await app.backend.describe(f"wait-{count // 2}")).start_time // 1_000
-            await pages(client, seen, f"/?cursor={written(Place(middle, []))}", "a page in the middle")
+            if name != "temporal":  # whose server makes cursors
+                middle = (await app.backend.describe(f"wait-{count // 2}")).start_time // 1_000
+                await pages(client, seen, f"/?cursor={written(Place(middle, []))}", "a page in the middle")
             await pages(client, seen, f"/?q={attribute}", attribute)
             await pages(client, seen, "/?q=start_time > now - 1h", "by time")
             await pages(client, seen, "/?status=retrying", "retrying: 1 of all", 3)

@@ -199,6 +199,7 @@ def describe(
 
     async def work() -> tuple[Description, dict[str, Any], overview.Insight, int]:
         async with session.client(backend, app) as opened:
+            opened.get(id, run_id)  # refuses what is no text
             description = await opened.backend.describe(id, run_id)
             end = await _end(opened.get(id, description.run_id), description)
             insight = await overview.insight_of(opened, id, description.run_id)
