@@ -4,11 +4,11 @@
     python bench/sandbox_bench.py --only texts     of one kind
     python bench/sandbox_bench.py --json           data only
 
-The cases are those of tests/lua/sandbox/attacks.py and attacks_more.py. Each runs as a function of an app, while a
-heartbeat in the same event loop records its longest pause. `cpu` is the CPU time of the thread in that pause, which a
-busy machine disturbs less, and `ratio` compares it with that of a plain endless loop. No case may take longer than
-250 ms on a machine that ends the loop within 150 ms: a ratio of 1.67. The loop is measured again after every few
-cases, and right after a case that seems late, which gets three tries: the speed of a busy machine changes.
+The cases are those of tests/lua/sandbox/attacks*.py. Each runs as a function of an app, while a heartbeat in the
+same event loop records its longest pause. `cpu` is the CPU time of the thread in that pause, which a busy machine
+disturbs less, and `ratio` compares it with that of a plain endless loop. No case may take longer than 250 ms on a
+machine that ends the loop within 150 ms: a ratio of 1.67. The loop is measured again after every few cases, and
+right after a case that seems late, which gets three tries: the speed of a busy machine changes.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ from saros.app.app import App
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "lua" / "sandbox"))
 import attacks
+import attacks_library
 import attacks_more
 from attacks import LOOP
 
-ATTACKS = attacks.ATTACKS | attacks_more.ATTACKS
+ATTACKS = attacks.ATTACKS | attacks_library.ATTACKS | attacks_more.ATTACKS
 
 LIMIT_MS = 250
 LIMIT = LIMIT_MS / 150

@@ -41,6 +41,10 @@ import saros
 from saros_testing import lua_app
 
 WORKERS = 3
+SHOW_TASKS = """
+signal.signal(signal.SIGUSR1, lambda *_: [task.print_stack() for task in asyncio.all_tasks()])
+"""
+"""Has a worker print on SIGUSR1 what its tasks wait for."""
 Disturb = Callable[[random.Random], Awaitable[str]]
 
 
@@ -80,7 +84,10 @@ class Place:
 
     def _work(self, number: int) -> Worker:
         env = self._clocks[number].environment if self._clocks else {}
-        return Worker(self._path, self._url, env, self._folder / f"worker{number}.log")
+        return Worker(self._path, self._url, {**env, "FIRST": SHOW_TASKS}, self._log(number))
+
+    def _log(self, number: int) -> Path:
+        return self._folder / f"worker{number}.log"
 
     @contextlib.asynccontextmanager
     async def running(self, path: Path) -> AsyncIterator[Any]:
@@ -137,6 +144,9 @@ class Place:
         try:
             await asyncio.to_thread(self._workers[at].end, number, 60)
         except subprocess.TimeoutExpired:
+            self._workers[at].send(signal.SIGUSR1)
+            await asyncio.sleep(2)
+            print(self._log(at).read_text(errors="replace")[-20_000:])
             raise AssertionError(f"a worker did not react to {number.name} within a minute") from None
         self._workers[at] = self._work(at)
         return f"worker {number.name}"

@@ -21,7 +21,8 @@ from saros_lua.sandbox.chunks import compile_user
 from saros_lua.sandbox.pool import VmPool
 from saros_lua.sandbox.vm import DEFAULT_LIMITS, Limits
 
-FILES = [runpy.run_path(str(Path(__file__).with_name(file))) for file in ("attacks.py", "attacks_more.py")]
+PROGRAMS = ("attacks.py", "attacks_library.py", "attacks_more.py")
+FILES = [runpy.run_path(str(Path(__file__).with_name(file))) for file in PROGRAMS]
 ATTACKS: dict[str, str] = {name: code for file in FILES for name, code in file["ATTACKS"].items()}
 PREPARED: set[str] = {name for file in FILES for name in file["PREPARED"]}
 

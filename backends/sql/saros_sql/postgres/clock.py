@@ -1,8 +1,8 @@
 """The clocks of a database on a server.
 
-The time of day is the server's. Its steady clock is the server's clock and a distance that the database keeps: when
-the server's clock is set, or another server takes over, the processes that work on it see that by their own steady
-clocks, and change the distance by as much.
+The time of day is the server's. The steady clock is the server's clock plus an offset that the database stores. When
+the server's clock is set, or another server takes over, the connected processes notice the step by their own steady
+clocks, and correct the offset.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ NEAR_NS: Final = 10_000_000_000
 
 
 class Estimate:
-    """What a clock of the server shows between two replies, in nanoseconds.
+    """An estimate of what a clock of the server shows between two replies, in nanoseconds.
 
-    A reply was under way for an unknown time, so it tells the least that the clock shows now. When the statement was
-    sent tells the most.
+    The server reads its clock after a statement is sent and before its reply arrives. The time of the reply gives the
+    lower bound of the estimate, and the time of sending the upper bound.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Estimate:
 
 
 class ServerClock:
-    """The clocks of a store's database, as far as it has heard of them."""
+    """The clocks of a store's database, as estimated from its replies."""
 
     def __init__(self) -> None:
         self._steady = Estimate()
@@ -55,9 +55,9 @@ class ServerClock:
         return self._wall.now()
 
     def heard(self, wall: int, steady: int | None, sent: int) -> None:
-        """Note what they show; `steady` only when it has been compared with the clock of this process.
+        """Record what the clocks showed; `steady` only if it was compared with the clock of this process.
 
-        :param sent: when this was asked, by `steady_ns`.
+        :param sent: when the statement was sent, by `steady_ns`.
         """
         self._wall.heard(wall, sent)
         if steady is not None:
@@ -70,9 +70,9 @@ class ServerClock:
 
 
 class Pace:
-    """Compares a server's clock with that of this process.
+    """Detects steps of a server's clock by the steady clock of this process.
 
-    While a statement is under way, the server's clock shows a time between those of sending it and hearing of it.
+    The server reads its clock between the time at which a statement is sent and the time at which its reply arrives.
     """
 
     def __init__(self) -> None:
@@ -80,11 +80,11 @@ class Pace:
         self._least = self._most = self._heard = 0
 
     def step(self, steady: int, ahead: int, sent: int) -> int:
-        """By how many nanoseconds the clock was set since the last time, or somewhat more.
+        """Return by how many nanoseconds the clock was set since the last call, or slightly more; 0 if it was not.
 
         :param steady: what the steady clock showed.
-        :param ahead: the distance that the database keeps; when that is new, others have seen the same.
-        :param sent: when this was asked, by `steady_ns`.
+        :param ahead: the stored offset; if it has changed, another process has already corrected it.
+        :param sent: when the statement was sent, by `steady_ns`.
         """
         now = steady_ns()
         least, most = steady - now, steady - sent
@@ -99,13 +99,13 @@ class Pace:
         return 0
 
     def forget(self) -> None:
-        """Adopt the database's time next."""
+        """Accept the database's time at the next call of `step`."""
         self._ahead = None
 
 
 def stood_still(step: int, steady: int, seen: int) -> bool:
-    """Whether it was this process that stood still, or whose clock is wrong: others agree with the server.
+    """Return whether this process stood still or has a wrong clock, because others agree with the server.
 
-    :param seen: what others have last noted of the steady clock.
+    :param seen: the steady time that other processes stored last.
     """
     return step > 0 and seen > steady - step + NEAR_NS

@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL, which is made again when it was lost."""
+"""A connection to PostgreSQL that connects again after it was lost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHORTEST_S: Final = 0.01
 LONGEST_S: Final = 0.5
 """Waits between attempts to connect."""
 LOOKS: Final = 5
-"""Every so many looks it takes into account that somebody was killed between a commit and telling of it."""
+"""Every fifth look is for work that nobody was told of, because a process was killed right after its commit."""
 TIMES: Final = (
     "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, ahead, steady, {xid} FROM clock"
 )
@@ -38,13 +38,13 @@ MARK: Final = (
     "INSERT INTO commits (owner, number, at) VALUES (?, ?, ?)"
     " ON CONFLICT (owner) DO UPDATE SET number = excluded.number, at = excluded.at"
 )
-"""What a transaction leaves behind. Its xid is not enough: a server that has crashed, or another one that has taken
-over, gives an xid again if it has never heard of it."""
+"""What a transaction writes to be recognized. Its xid is not enough: after a crash, or on a promoted replica, a
+server uses an xid again that it has never seen."""
 
 
 @cache
 def _left(topics: int) -> str:
-    """A query for those of the topics that have something left to take."""
+    """Return a query for those of the topics that still have something to take."""
     known = [
         f"CASE WHEN EXISTS ({sql}) THEN {topic} ELSE 0 END" for topic, sql in LEFT.items() if topic & topics
     ]
@@ -53,9 +53,10 @@ def _left(topics: int) -> str:
 
 
 class _Stepped(Exception):
-    """The server's clock was set by this step, in nanoseconds; by zero, when this process is wrong.
+    """The server's clock was set.
 
-    :ivar ahead: the distance that the database keeps.
+    :ivar ahead: the stored offset.
+    :ivar step: nanoseconds; 0 if this process is wrong instead.
     """
 
     def __init__(self, ahead: int, step: int) -> None:
@@ -64,7 +65,7 @@ class _Stepped(Exception):
 
 
 class _Partly(Exception):
-    """An operation failed after it had changed something; what it shares its transaction with is done again."""
+    """An operation failed after it had changed something, so the others in its transaction must run again."""
 
 
 class PostgresConnection:
@@ -121,9 +122,10 @@ class PostgresConnection:
         return pipeline.send(TIMES_OF_WRITE)
 
     def _connected(self, until: float) -> Raw:
-        """The connection; a new one, if it was lost.
+        """Return the connection; a new one, if it was lost.
 
-        :raises psycopg.Error: there is none until then.
+        :param until: when to give up, by `time.monotonic`.
+        :raises psycopg.Error: the server could not be reached.
         """
         wait = SHORTEST_S
         while self._raw is None:
@@ -154,7 +156,7 @@ class PostgresConnection:
         self._mark = self._transaction.writes
 
     def keep(self) -> None:
-        """Savepoints cost two round trips each. Nothing is to be undone unless an operation fails in the middle."""
+        """Set no savepoint: it costs two round trips, and is only needed if an operation fails in the middle."""
 
     def undo(self) -> None:
         assert self._transaction is not None
@@ -171,7 +173,7 @@ class PostgresConnection:
             mine.wait()
             self._transaction = None
             return
-        mine.arrive()  # without its number, nobody could be asked whether it has happened
+        mine.arrive()  # without the xid, nobody could tell later whether it was committed
         self._transaction = None
         left = self._pipeline.send(_left(mine.doubtful)) if mine.doubtful else None
         light = self._light and not mine.lasting
@@ -196,10 +198,10 @@ class PostgresConnection:
             if not happened:
                 raise
         if mine.xid and mine.xid == self._seen:
-            self._seen = str(int(mine.xid) + 1)  # nobody else has changed anything meanwhile: see `idle`
+            self._seen = str(int(mine.xid) + 1)  # nobody else has changed anything: see `idle`
 
     def _find_out(self, token: str) -> bool | None:
-        """Whether a transaction was committed whose connection was lost meanwhile; None if nobody answers."""
+        """Return whether a transaction whose connection was lost was committed; None if no server answers."""
         xid, _, number = token.partition(" ")
         until = time.monotonic() + self._options.busy / 1e9
         while time.monotonic() < until:
@@ -209,17 +211,17 @@ class PostgresConnection:
                 if row is not None and row[0] in ("committed", "aborted"):
                     return row[0] == "committed" and (number == "0" or self._is_marked(raw, int(number)))
             except psycopg.errors.InvalidParameterValue:
-                return False  # of the future: a server that never heard of it took over
+                return False  # the xid is in the future of a server that took over and has never seen it
             except (psycopg.Error, Error) as exc:
                 self._end(exc)
                 if not is_lost(exc):
                     return None
                 continue
-            time.sleep(SHORTEST_S)  # it is in progress: its end has not got there yet
+            time.sleep(SHORTEST_S)  # in progress: the server has not seen its end yet
         return None
 
     def _is_marked(self, raw: Raw, number: int) -> bool:
-        """Whether this connection's last commit was that one."""
+        """Return whether this was the last commit of the connection."""
         row = raw.execute("SELECT number FROM commits WHERE owner = %s", (self._owner,)).fetchone()
         return row == (number,)
 
@@ -231,7 +233,7 @@ class PostgresConnection:
         self._pipeline.reset()
         if self._raw is not None and self._raw.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
             try:
-                self._pipeline.send("ROLLBACK", prepare=False)  # psycopg would forget what is prepared
+                self._pipeline.send("ROLLBACK", prepare=False)  # psycopg would forget prepared ones
                 self._pipeline.wait()
             except psycopg.Error:
                 self._close()
@@ -250,7 +252,7 @@ class PostgresConnection:
         return False
 
     def _mended(self, stepped: _Stepped) -> bool:
-        """Take a step of the server's clock into account; return False if that fails."""
+        """Correct the stored offset after a step of the server's clock; return False if that fails."""
         self._pace.forget()
         if stepped.step and self._raw is not None:
             try:
@@ -264,7 +266,7 @@ class PostgresConnection:
         return True
 
     def _end(self, failure: BaseException) -> None:
-        """After a failure: the transaction is over, and perhaps the connection."""
+        """End the transaction after a failure, and the connection if it was lost."""
         if is_lost(failure):
             self._close()
         else:

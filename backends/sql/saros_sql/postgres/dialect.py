@@ -1,4 +1,4 @@
-"""What a store has of PostgreSQL."""
+"""What a store uses of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Postgres:
     def __init__(self, options: Options, owner: str) -> None:
         self._options = options
         self._owner = owner
-        # Those that are not connected have seconds to come back. Each check is a round trip of every worker.
+        # A check costs each worker a round trip; a session that has lost its connection gets seconds to return.
         self.look_s = min(1.0, max(0.5, options.lease / SECOND / 10))
         self.clock = ServerClock()
         self.wakers = Notifications(options, owner)

@@ -1,4 +1,4 @@
-"""Connections of libpq, and what their errors mean."""
+"""Connections to PostgreSQL, and what their errors mean."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..options import Options
 Raw = psycopg.Connection[tuple[Any, ...]]
 OLDEST: Final = 14
 STATEMENTS: Final = 400
-"""That a connection keeps prepared."""
+"""How many statements a connection keeps prepared."""
 _DEFAULTS: Final = {
     "connect_timeout": "5",
     "keepalives_idle": "5",
@@ -26,7 +26,7 @@ _DEFAULTS: Final = {
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
-"""So that a machine that is gone is noticed."""
+"""With these, a machine that is gone is noticed within seconds."""
 
 
 class _RawDumper(BytesBinaryDumper):
@@ -35,10 +35,10 @@ class _RawDumper(BytesBinaryDumper):
 
 
 def connect(options: Options, prepare: Callable[[Raw], object] = lambda raw: None) -> Raw:
-    """Return a connection that commits each statement by itself, unless told otherwise.
+    """Open a connection that commits each statement by itself, except within a transaction.
 
-    :param prepare: the last step of opening it; if that fails, the connection is closed.
-    :raises psycopg.Error: there is none.
+    :param prepare: the last step of opening it; if it fails, the connection is closed.
+    :raises psycopg.Error: the server could not be reached, or refused.
     :raises Error: INVALID when the server is too old.
     """
     defaults: dict[str, Any] = {"application_name": "saros", **_DEFAULTS}
@@ -77,7 +77,7 @@ def connect(options: Options, prepare: Callable[[Raw], object] = lambda raw: Non
 
 
 def is_lost(failure: BaseException) -> bool:
-    """Whether an error means that its connection is gone, and its transaction with it unless that was committed."""
+    """Return whether an error means that the connection is gone, with its transaction unless that was committed."""
     if not isinstance(failure, psycopg.Error):
         return False
     state = failure.sqlstate
@@ -87,7 +87,7 @@ def is_lost(failure: BaseException) -> bool:
 
 
 def may_connect(failure: psycopg.Error) -> bool:
-    """Whether a connection that was refused may be had later: the server is down, starts or is full."""
+    """Return whether a later attempt to connect may succeed: the server is down, is starting or is full."""
     return explain(failure, None).kind == UNAVAILABLE
 
 
@@ -95,11 +95,11 @@ _KINDS: Final = {
     "08": (UNAVAILABLE, "the connection was lost", None),
     "28": (PERMISSION_DENIED, "the server refuses this user", "check user, password and pg_hba.conf"),
     "3D": (NOT_FOUND, "there is no such database on the server", "create it: createdb"),
-    "40": (UNAVAILABLE, "others were in the way again and again", None),
+    "40": (UNAVAILABLE, "transactions of other processes got in the way again and again", None),
     "42501": (PERMISSION_DENIED, "this user lacks a permission", "see docs/backends/sql.md, Permissions"),
-    "53": (UNAVAILABLE, "the server has no room", "has it enough disk, memory and connections?"),
+    "53": (UNAVAILABLE, "the server is out of resources", "has it enough disk, memory and connections?"),
     "54": (INVALID, "a value is too large for it", None),
-    "55P03": (UNAVAILABLE, "other processes have kept something locked for too long", None),
+    "55P03": (UNAVAILABLE, "another process has held a lock for too long", None),
     "57": (UNAVAILABLE, "the server is not available", None),
     "58": (UNAVAILABLE, "the server has trouble with its disk", None),
     "25P03": (UNAVAILABLE, "this process stood still within a transaction", None),
@@ -113,7 +113,7 @@ _AUTHENTICATION: Final = ("password", "authentication", "pg_hba", "role")
 
 
 def explain(failure: Exception, options: Options | None) -> Error:
-    """What an error of PostgreSQL is to users."""
+    """Translate an error of PostgreSQL for users."""
     where = "" if options is None else f"{options.url}: "
     state = getattr(failure, "sqlstate", None)
     text = str(failure).strip()
@@ -122,7 +122,7 @@ def explain(failure: Exception, options: Options | None) -> Error:
     elif isinstance(failure, psycopg.ProgrammingError) and state is None:
         return Error(
             f"{where}libpq does not understand this URL", INVALID, retryable=False
-        )  # its words have secrets
+        )  # libpq's message quotes the URL with its password
     else:
         known = state or ""
         kind, what, hint = (
@@ -133,10 +133,10 @@ def explain(failure: Exception, options: Options | None) -> Error:
 
 
 def _connecting(text: str) -> tuple[str, str, str | None]:
-    """libpq gives no code for a connection that a server refuses, only the server's words, after "FATAL:"."""
+    """Explain why connecting failed. libpq gives no code for it, only the server's message after "FATAL:"."""
     if "FATAL:" in text or "fe_sendauth" in text:
         if 'database "' in text and "does not exist" in text:
             return _KINDS["3D"]
         if any(word in text for word in _AUTHENTICATION) and "starting up" not in text:
             return _KINDS["28"]
-    return UNAVAILABLE, "the server cannot be reached", "does it run, and do host and port fit?"
+    return UNAVAILABLE, "the server cannot be reached", "is it running, and are host and port right?"

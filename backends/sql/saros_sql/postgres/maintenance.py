@@ -1,4 +1,4 @@
-"""What people do with a database on a server besides running workers; see `saros_sql.database.maintenance`."""
+"""The commands of `saros db` for a database on a server; see `saros_sql.database.maintenance`."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def info(options: Options, *, check: bool = False) -> Info:
 
 
 def backup(options: Options, target: Path) -> NoReturn:
-    """:raises Error: INVALID, saying how it is done."""
+    """:raises Error: INVALID, with the program to use instead."""
     raise _leaves(options, "copy it", f"pg_dump --schema={options.schema} --format=custom")
 
 

@@ -1,4 +1,4 @@
-"""Opening a database on a server: what is refused, what is made."""
+"""Opening a database on a server: checks, and making its tables."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ TYPES: Final = {
     " REAL": " DOUBLE PRECISION",
     " WITHOUT ROWID": "",
 }
-"""Of SQLite -> of PostgreSQL. Texts are compared byte by byte everywhere."""
+"""Types of SQLite and their equivalents. Texts compare byte by byte on both."""
 MARK: Final = "saros_schema"
-"""The table that tells a database of ours, and has its version."""
+"""The table that marks a schema as ours and holds its version."""
 
 
 def opened(options: Options) -> Raw:
-    """Return a connection to a database that is there already.
+    """Connect to a database that has its tables already.
 
-    :raises Error: why it cannot be had.
+    :raises Error: why it could not.
     """
     return _connected(options, lambda raw: check_schema(raw, options))
 
 
 def prepared(options: Options) -> Raw:
-    """Return a connection to a database whose tables are made, if there are none.
+    """Connect to a database, and make its tables if there are none.
 
-    :raises Error: why it must not be opened.
+    :raises Error: why it could not, or must not.
     """
 
     def prepare(raw: Raw) -> None:
@@ -62,7 +62,7 @@ def _connected(options: Options, prepare: Callable[[Raw], None]) -> Raw:
 
 
 def version(raw: Raw, options: Options) -> int | None:
-    """The version of the tables; None when there are none.
+    """Return the version of the tables; None if there are none.
 
     :raises Error: INVALID when the tables are another program's.
     """
@@ -93,7 +93,7 @@ def version(raw: Raw, options: Options) -> int | None:
 
 
 def check_schema(raw: Raw, options: Options) -> None:
-    """:raises Error: there are no tables of ours, or they are of a newer or an older version."""
+    """:raises Error: the tables are missing, or of another version."""
     number = version(raw, options)
     where = f"schema {options.schema} of {options.url}"
     if number is None:
@@ -115,14 +115,14 @@ def check_schema(raw: Raw, options: Options) -> None:
 
 
 def translated(text: str) -> list[str]:
-    """Statements that make tables, with the types of PostgreSQL."""
+    """Split a text of statements that make tables, and replace their types by PostgreSQL's."""
     for before, after in TYPES.items():
         text = text.replace(before, after)
     return statements(text)
 
 
 def _make(raw: Raw, options: Options) -> None:
-    """Make the tables, unless another process has just done so. All of them, or none."""
+    """Make all tables in one transaction, unless another process has just done so."""
     with raw.transaction():
         raw.execute("SELECT pg_advisory_xact_lock(%s)", (key(options.schema, "make", ""),))
         if version(raw, options) is not None:

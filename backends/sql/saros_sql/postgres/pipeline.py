@@ -1,7 +1,7 @@
 """Statements of a connection that share round trips.
 
-They are sent together when somebody waits for one of them. psycopg's own pipelines send each by itself, and cost more
-than they save where the server is near.
+They are sent together when one of them is waited for. psycopg's own pipelines send each statement by itself, which
+costs more than it saves when the server is near.
 """
 
 from __future__ import annotations
@@ -16,21 +16,19 @@ from typing import Any, Final
 import psycopg
 from psycopg import pq
 
-from .driver import Raw
+from .driver import STATEMENTS, Raw
 
-STATEMENTS: Final = 400
-"""That a connection keeps prepared."""
 FORGOTTEN: Final = "26000"
-"""The code of an error: the server has no such prepared statement, as after a DISCARD ALL."""
+"""The SQLSTATE for an unknown prepared statement, as after DISCARD ALL."""
 _BOOL, _BYTES, _INT, _UNKNOWN, _FLOAT = 16, 17, 20, 0, 701
-"""Types of parameters. The type of a text is that of its place in the statement."""
+"""Type numbers of parameters. The server infers the type of a text from its place in the statement."""
 _OK: Final = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
 class Reply:
-    """What a statement gives, once somebody has waited for it.
+    """The reply to a statement, empty until `Pipeline.wait` returns.
 
-    :ivar count: the rows that it has changed or found.
+    :ivar count: how many rows the statement changed or found.
     """
 
     __slots__ = ("count", "rows")
@@ -41,7 +39,7 @@ class Reply:
 
 
 class Pipeline:
-    """:ivar sent: how many statements wait for their replies."""
+    """The pipeline of one connection."""
 
     def __init__(self, raw: Raw) -> None:
         self._connection: Any = raw.pgconn
@@ -50,10 +48,9 @@ class Pipeline:
         self._number = 0
 
     def send(self, sql: str, args: Sequence[Any] = (), *, prepare: bool = True) -> Reply:
-        """Have a statement run, by `wait` at the latest.
+        """Add a statement, which runs at the next `wait` at the latest.
 
-        :param prepare: keep it prepared.
-
+        :param prepare: whether to keep it prepared.
         :raises psycopg.DataError: PostgreSQL has no such value.
         """
         given = [_encoded(arg) for arg in args]
@@ -79,9 +76,9 @@ class Pipeline:
         return reply
 
     def wait(self) -> None:
-        """Wait for all replies.
+        """Send what is left, and wait for all replies.
 
-        :raises psycopg.Error: what the first statement that failed raises. Those after it have not been run.
+        :raises psycopg.Error: the error of the first statement that failed. Those after it did not run.
         """
         if not self._sent:
             return
@@ -101,7 +98,7 @@ class Pipeline:
                 reply.count = result.command_tuples or 0
             while result is not None and self._next() is not None:
                 pass
-        self._next()  # the mark of its end
+        self._next()  # the end of the pipeline
         self._sent = []
         connection.exit_pipeline_mode()
         if failure is not None:
@@ -110,12 +107,12 @@ class Pipeline:
             raise failure
 
     def reset(self) -> None:
-        """Wait for all replies, and forget them."""
+        """Wait for all replies, and drop them."""
         with contextlib.suppress(psycopg.Error):
             self.wait()
 
     def _next(self) -> Any:
-        """The next result; None at the end of a statement's."""
+        """Return the next result; None after the last one of a statement."""
         connection = self._connection
         poll = None
         while connection.is_busy() or connection.flush():
@@ -130,7 +127,7 @@ class Pipeline:
 
 @cache
 def numbered(sql: str) -> bytes:
-    """A statement with ``$1`` instead of the first ``?``, and so on."""
+    """Return a statement with ``$1`` in place of the first ``?``, and so on."""
     first, *others = sql.split("?")
     return "".join([first, *(f"${number}{part}" for number, part in enumerate(others, 1))]).encode()
 
@@ -139,7 +136,7 @@ def numbered(sql: str) -> bytes:
 
 
 def _encoded(value: Any) -> tuple[int, pq.Format, bytes | None]:
-    """Type, format and bytes of a parameter."""
+    """Return type number, format and bytes of a parameter."""
     kind = type(value)
     if value is None:
         return _UNKNOWN, pq.Format.TEXT, None
@@ -161,7 +158,7 @@ def _encoded(value: Any) -> tuple[int, pq.Format, bytes | None]:
 
 
 def _text(value: str) -> bytes:
-    """PostgreSQL has no text with a zero."""
+    """Encode a text; PostgreSQL allows no NUL in it."""
     return (value.replace("\0", "\ufffd") if "\0" in value else value).encode()
 
 
@@ -193,7 +190,7 @@ _DECODERS: Final[dict[int, Callable[[bytes], Any]]] = {
     1043: bytes.decode,
     2278: lambda data: None,
 }
-"""Of the types that our statements give, by their numbers in PostgreSQL."""
+"""Decoders for the types in our results, by PostgreSQL's type numbers."""
 
 
 def _rows(result: Any) -> list[tuple[Any, ...]]:
@@ -208,7 +205,7 @@ def _rows(result: Any) -> list[tuple[Any, ...]]:
 def _error(result: Any) -> psycopg.Error:
     state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
     text = result.error_message.decode(errors="replace").removeprefix("ERROR:").strip()
-    if not state:  # the server did not say that, but libpq: the connection is lost
+    if not state:  # the error is libpq's own: the connection was lost
         return psycopg.OperationalError(text)
     try:
         return psycopg.errors.lookup(state)(text)

@@ -1,8 +1,8 @@
 """A transaction on PostgreSQL.
 
-Each statement sees what others have committed before it. What belongs to an execution is changed under a lock of its
-id (see `Transaction.lock`), an advisory one that ends with the transaction. A transaction locks what it knows
-beforehand in the order of the keys, so that none waits for another one that waits for it.
+Each statement sees what others committed before it. Changes to an execution are made under an advisory lock of its id
+(see `Transaction.lock`), which ends with the transaction. A transaction takes the locks that it knows beforehand in
+the order of their keys, so that transactions cannot wait for each other in a circle.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ CONNECTED: Final = (
 
 
 def key(schema: str, kind: str, name: str) -> int:
-    """The number of an advisory lock."""
+    """Return the number of an advisory lock."""
     text = f"saros {schema} {kind} {name}".encode()
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
 
 
 @cache
 def _for_each(sql: str, array: str) -> str:
-    """The query for many values of its parameter: rows begin with the place of the value."""
+    """Return a query that runs `sql` for each value of an array; its rows begin with the place of the value."""
     each = sql.replace("?", "k.value")
     return (
         f"SELECT k.place, found.* FROM unnest(?::{array}) WITH ORDINALITY AS k(value, place)"
@@ -43,12 +43,12 @@ def _for_each(sql: str, array: str) -> str:
 
 
 class PostgresTransaction(Transaction):
-    """Its statements wait for each other, and are sent together when one of them gives something.
+    """A transaction whose statements are sent together as soon as one of them has a result.
 
-    :param begun: gives the times and the number of the transaction, after statements that begin it.
-    :param arrived: called when these are there, and with the time when they were asked for, by `steady_ns`.
-    :ivar writes: statements that may have changed something.
-    :ivar xid: its number on the server, as text; empty when it only reads.
+    :param begun: the reply with times and xid; None if each statement is a transaction of its own.
+    :param arrived: called with that reply, and the time when it was asked for, by `steady_ns`.
+    :ivar writes: how many statements may have changed something.
+    :ivar xid: the server's number of the transaction, as text; empty when it only reads.
     """
 
     skip_locked = " FOR UPDATE SKIP LOCKED"
@@ -62,20 +62,20 @@ class PostgresTransaction(Transaction):
         self.touched = Touched()
         self.writes = 0
         self.xid = ""
-        self.is_bare = begun is None  # each statement is a transaction of its own
+        self.is_bare = begun is None
         self._begun = begun
         self._arrived = arrived
         self._now = self._steady = 0
         self._held: set[int] = set()
 
     def hold(self, keys: Iterable[int]) -> None:
-        """Note that it has locked them."""
+        """Record that these locks are held."""
         self._held.update(keys)
 
     # --- its times --------------------------------------------------------------------------
 
     def wait(self) -> None:
-        """Wait for all its statements."""
+        """Wait for all statements."""
         sent = steady_ns()
         self._pipeline.wait()
         if self._begun is not None:
@@ -83,7 +83,7 @@ class PostgresTransaction(Transaction):
             self._arrived(self, begun, sent)
 
     def arrive(self) -> None:
-        """Wait until its times are known."""
+        """Wait until times and xid are known."""
         if self._begun is not None:
             self.wait()
 
@@ -98,7 +98,7 @@ class PostgresTransaction(Transaction):
         return self._steady
 
     def show(self, now: int, steady: int, xid: str) -> None:
-        """Set its times and its number."""
+        """Set times and xid."""
         self._now, self._steady, self.xid = now, steady, xid
 
     # --- statements -------------------------------------------------------------------------

@@ -1,10 +1,10 @@
 """Wake-ups between the stores of one database: LISTEN and NOTIFY.
 
-Each store has a connection that listens. It holds a lock named after the store's session, too: when that is free, the
-process has died or has lost its connection.
+Each store has a connection that listens. That connection also holds a lock named after the store's session: when the
+lock is free, the process has died or has lost its connection.
 
-What has changed is told after the commit, by the connection that reads, and not within it: commits that notify wait
-for one another, also for each other's writes to the disk.
+Notifications are sent after the commit, on the connection for reading, because commits that notify wait for one
+another, including each other's writes to the disk.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .driver import Raw, connect
 from .transaction import key
 
 LARGEST: Final = 7_900
-"""Bytes of a notification; PostgreSQL takes less than 8,000."""
+"""Bytes of a notification, of which PostgreSQL allows less than 8,000."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Touched).decode
 
@@ -32,7 +32,7 @@ _decode = msgspec.msgpack.Decoder(Touched).decode
 class Notifications:
     """See `WakeUps`.
 
-    :ivar post: has something done by the connection that reads; set before anything is told.
+    :ivar post: runs an operation on the connection for reading; set before the first `tell`.
     """
 
     def __init__(self, options: Options, owner: str) -> None:

@@ -21,10 +21,7 @@ from saros.interfaces.activities import ActivityLease, Settled
 from saros.interfaces.backend import Backend
 from saros.interfaces.history import LAST, Close, Limit, NewRun, WorkflowTask, check_use, withdrawn
 from saros.interfaces.insight import Paused, Queue, Worker, counted
-from saros.interfaces.insight.pending import (
-    Pending,
-    failure_of,
-)
+from saros.interfaces.insight.pending import Pending, failure_of
 from saros.interfaces.nodes import LostNode, NodeMail
 from saros.interfaces.signals import Mail, Outgoing, farewell, lane_of
 from saros.interfaces.store import CONFLICT, FENCED, OK, Commit
