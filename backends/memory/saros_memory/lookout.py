@@ -55,9 +55,10 @@ class Lookout(State):
     async def executions(self, query: str = "", trouble: str = "") -> AsyncIterator[Description]:
         node = self._parse(query)
         may_be = statuses(All(tuple(each for each in required(node) if each.field == "status"))) or ()
-        wanted = _TROUBLED.get(trouble, lambda execution: execution.status in may_be)
+        in_trouble = _TROUBLED.get(trouble)
         for number, execution in enumerate(reversed(list(self._runs.values())), 1):
-            if wanted(execution) and matches(node, _Fields(execution)):
+            wanted = execution.status in may_be if in_trouble is None else in_trouble(execution)
+            if wanted and matches(node, _Fields(execution)):
                 yield execution.description()
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
