@@ -17,7 +17,7 @@ import saros
 from saros import Error
 from saros.insight import presence
 from saros.insight.traces import trace_begun_by
-from saros.model.background import Job
+from saros.model.background import Job, Jobs
 from saros.model.errors import UNAVAILABLE
 from saros.model.execution import Description
 from saros_console.server import Settings
@@ -25,6 +25,7 @@ from saros_console.web import live
 from saros_console.web.application import Console
 from saros_console.web.guard import HEADERS
 from saros_console.web.pages.run_page import trace_link
+from saros_console.web.parts import shared
 from saros_console.web.parts.go import Go
 from saros_testing import eventually
 
@@ -443,6 +444,28 @@ def test_a_page_says_when_it_is_not_up_to_date(app_dir: Path, monkeypatch: pytes
             monkeypatch.setattr(app.backend, "counts", away)
             async with browser(Console(app)) as client:
                 assert (await client.get("/")).status_code == 200
+
+    asyncio.run(main())
+
+
+def test_a_search_that_is_never_answered_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "LIMIT_S", 0.05)
+    asked = 0
+
+    async def find(key: str) -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            await asyncio.Event().wait()
+        return key
+
+    async def main() -> None:
+        jobs = Jobs()
+        found = shared.Shared(jobs, find, "the answer", rest=0)
+        with pytest.raises(Error, match="has not told the answer"):
+            await found.get("a", 60)
+        assert await found.get("a", 60) == "a"
+        await jobs.end()
 
     asyncio.run(main())
 

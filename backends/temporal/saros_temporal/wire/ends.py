@@ -27,6 +27,9 @@ class Problem(NamedTuple):
     since: int
 
 
+ONLY_FIRST: Final = "if it has failed since then, only the logs of workers tell why"
+
+
 def problem_of(events: Sequence[HistoryEvent]) -> Problem | None:
     """Return why the last workflow task failed; the events are newest first.
 
@@ -36,7 +39,7 @@ def problem_of(events: Sequence[HistoryEvent]) -> Problem | None:
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
             text = event.workflow_task_failed_event_attributes.failure.message
         elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
-            text = "the workflow task timed out: no worker finished it in time"
+            text = f"the workflow task timed out: no worker finished it in time; {ONLY_FIRST}"
         else:
             continue
         return Problem(text, event.event_time.ToNanoseconds())

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..parts.shared import LIMIT_S
+
 if TYPE_CHECKING:
     from ..desk import Desk
 
-QUEUES_S: Final = 10.0
 FRESH_S: Final = 0.4
-"""How long the page waits for queues and workers that others have asked for, and how old these may be."""
+"""Seconds that task queues for another reader may be old."""
 
 
 async def works(console: Desk) -> dict[str, Any]:
     """Who works, and how much waits."""
-    queues = await console.queues.get("", QUEUES_S, FRESH_S)
-    workers = await console.workers.get("", QUEUES_S, FRESH_S)
-    return {"workers": workers or [], "queues": queues or []}
+    queues = await console.queues.get("", LIMIT_S, FRESH_S)
+    return {"workers": await console.app.workers(), "queues": queues or []}
 
 
 async def workers(console: Desk, request: Request) -> Response:

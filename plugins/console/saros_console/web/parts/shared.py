@@ -8,12 +8,16 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar
 
+from anyio import fail_after
+
 from saros.model.background import Job, Jobs
-from saros.model.errors import Error
+from saros.model.errors import UNAVAILABLE, Error
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
+LIMIT_S: Final = 20.0
+"""Seconds that a search may take: a request may be lost for good."""
 REST: Final = 20
 """Searches take 5 % of the time at most."""
 KEPT: Final = 50
@@ -66,7 +70,10 @@ class Shared(Generic[K, T]):
     async def _search(self, key: K, found: _Found[T]) -> None:
         found.at = time.monotonic()
         try:
-            found.value, found.error = await self._find(key), None
+            with fail_after(LIMIT_S):
+                found.value, found.error = await self._find(key), None
+        except TimeoutError:
+            found.error = Error(f"the backend has not told {self._what} within {LIMIT_S:g} s", UNAVAILABLE)
         except Error as error:
             found.error = error
         finally:
