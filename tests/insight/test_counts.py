@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import uuid
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,11 @@ ATTRIBUTES = (
 
 @pytest.fixture(params=["memory", "redis", "sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest) -> str:
-    return "memory://" if request.param == "memory" else str(request.getfixturevalue(f"{request.param}_url"))
+    """A backend without executions."""
+    if request.param == "memory":
+        return "memory://"
+    url = str(request.getfixturevalue(f"{request.param}_url"))
+    return f"{url}?prefix={uuid.uuid4().hex}" if request.param == "redis" else url
 
 
 def test_a_count_is_the_length_of_the_list(url: str, tmp_path: Path) -> None:
