@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
 import re
 import statistics
 import sys
@@ -34,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.support.servers import PostgresServer, RedisServer, TemporalServer
 
 import saros
+from saros.insight.pages import Place, written
 from saros.model.background import Jobs
 from saros_console.server import Settings, serving
 from saros_testing import eventually
@@ -44,6 +46,10 @@ LESS = {"temporal": 50}
 """Backends with so many times fewer executions, and five times fewer events."""
 REST_S = 10.0
 PATIENCE_S = 120.0
+RETRYING = 200
+"""Executions with an activity that is tried again."""
+AT_ONCE, FEW_AT_ONCE = 500, 50
+"""Executions that are started concurrently: stores write many of them in one transaction, Temporal does not."""
 
 
 @contextlib.contextmanager
@@ -161,8 +167,22 @@ async def fill(app: saros.App, count: int, attributes: bool) -> None:
             await handle.terminate("enough")
 
     begun = time.perf_counter()
-    await side_by_side(start, count, 100)
+    await side_by_side(start, count, AT_ONCE if attributes else FEW_AT_ONCE)
     print(f"  {count:,} executions made in {time.perf_counter() - begun:.0f} s", flush=True)
+
+
+async def retrying(app: saros.App, count: int, *, older: bool) -> None:
+    """Start executions whose activity fails and is tried again after an hour, and wait until all have failed once."""
+    handles = [
+        await app.start("bench:away", id=f"away-{'old' if older else 'new'}-{number}")
+        for number in range(count)
+    ]
+    for handle in handles:
+
+        async def failed(handle: saros.Handle = handle) -> bool:
+            return any(each.attempt > 1 for each in await app.backend.activities(handle.id))
+
+        await eventually(failed, "its activity has failed", PATIENCE_S)
 
 
 async def long_run(app: saros.App, events: int) -> None:
@@ -177,6 +197,7 @@ async def long_run(app: saros.App, events: int) -> None:
 
 async def measure(name: str, url: str, count: int, events: int) -> None:
     async with saros.open(APP, backend=url) as app:
+        await retrying(app, 1, older=True)
         await fill(app, count, name != "temporal")
         await long_run(app, events)
         async with (
@@ -198,9 +219,15 @@ async def measure(name: str, url: str, count: int, events: int) -> None:
             older = re.search(r'href="([^"]*cursor=[^"]*)"', (await client.get("/")).text)
             assert older is not None
             await pages(client, seen, older[1].replace("&amp;", "&"), "the second page")
+            if name != "temporal":  # whose server makes cursors
+                middle = (await app.backend.describe(f"wait-{count // 2}")).start_time // 1_000
+                await pages(client, seen, f"/?cursor={written(Place(middle, []))}", "a page in the middle")
             await pages(client, seen, f"/?q={attribute}", attribute)
             await pages(client, seen, "/?q=start_time > now - 1h", "by time")
-            await pages(client, seen, "/?status=retrying", "retrying", 3)
+            await pages(client, seen, "/?status=retrying", "retrying: 1 of all", 3)
+            await pages(client, seen, "/?status=parked", "parked: 0 of all", 3)
+            await retrying(app, RETRYING, older=False)
+            await pages(client, seen, "/?status=retrying", f"retrying: {RETRYING} more", 3)
             await pages(client, seen, "/failures", "failures", 3)
             await pages(client, seen, "/workers", "workers")
             await pages(client, seen, "/execution?id=wait-7", "a short run")
@@ -242,6 +269,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=10_000, help="events of the long run")
     parser.add_argument("--url", help="a server instead of one of its own")
     chosen = parser.parse_args()
+    logging.getLogger("saros").setLevel(logging.ERROR)  # attempts that fail on purpose are warnings
     for name in chosen.backends or BACKENDS:
         count = chosen.count // LESS.get(name, 1)
         events = chosen.events // (5 if name in LESS else 1)

@@ -325,3 +325,23 @@ def test_new_leaves_existing_files_alone(cli: Any) -> None:
     assert result.err == 'error: the directory "full" is not empty\nhint: name a new directory\n'
     assert os.listdir("full") == ["file"]
     assert cli("new", "full/file").status == 1
+
+
+def test_what_is_no_text_is_refused(cli: Any, write: Any, tmp_path: Path) -> None:
+    """A shell passes any bytes; those that are no UTF-8 arrive as lone surrogates."""
+    app, wrong = _one(write, kind="workflow.lua"), "a\udcffb"
+    for command in (
+        ("describe", wrong),
+        ("describe", "one", "--run-id", wrong),
+        ("history", wrong),
+        ("signal", "one", wrong),
+        ("query", "one", wrong),
+        ("cancel", "one", "--reason", wrong),
+        ("list", "--query", f"id = '{wrong}'"),
+        ("list", "--query", "id = 'a\0b'"),
+        ("start", app, "app:one", "--id", wrong),
+    ):
+        result = cli(*command, "--backend", f"sqlite:///{tmp_path}/odd.db")
+        assert result.status != 0, command
+        assert result.err.startswith("error: "), command
+        assert "unexpected" not in result.err, command

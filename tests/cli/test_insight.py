@@ -14,7 +14,8 @@ import pytest
 
 import saros
 from saros.app.app import App
-from saros.insight.parked import parked_page
+from saros.insight.parked import troubled_page
+from saros.interfaces.insight import PARKED
 from saros_cli import session
 from saros_testing import eventually
 
@@ -212,10 +213,12 @@ def test_a_parked_workflow_is_told(url: str, shop: str, ask: Ask, tmp_path: Path
             assert "parked" in rows[id]["waits_for"]
             ours = ("list", "--status", "parked", "--query", f"id starts with '{id}'", "--limit", "1")
             (first,) = await ask(*ours)
-            pages = [await parked_page(app.backend, f"id starts with '{id}'", 1)]
+            pages = [await troubled_page(app.backend, PARKED, f"id starts with '{id}'", 1)]
             (second,) = await ask(*ours, "--cursor", pages[0].cursor)
             assert [first["id"], second["id"]] == [f"{id}-2", id]
-            pages.append(await parked_page(app.backend, f"id starts with '{id}'", 1, pages[0].cursor))
+            pages.append(
+                await troubled_page(app.backend, PARKED, f"id starts with '{id}'", 1, pages[0].cursor)
+            )
             assert not pages[1].cursor
             (top,) = [run for run in (await ask("top", "--once"))["parked"] if run["id"] == id]
             assert (top["entry"], top["problem"]) == ("app:broken", found["problem"])

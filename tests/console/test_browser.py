@@ -12,7 +12,7 @@ from typing import Literal
 from urllib.parse import quote, urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, FloatRect, Page, async_playwright, expect
 
 import saros
 from saros_testing import eventually
@@ -260,7 +260,8 @@ def test_pages_are_accessible_in_both_themes(room: Room, served: Served) -> None
                 for theme, rules, ground in THEMES:
                     await page.emulate_media(color_scheme=theme)
                     if folder:
-                        await page.screenshot(path=Path(folder) / f"{name}-{theme}.png")
+                        last = ".legend" if name == "waiting" else "#main"
+                        await _keep(page, Path(folder) / f"{name}-{theme}.png", last)
                     shown = await page.evaluate("getComputedStyle(document.body).backgroundColor")
                     assert shown == ground, name
                     judged = await page.evaluate(
@@ -274,6 +275,15 @@ def test_pages_are_accessible_in_both_themes(room: Room, served: Served) -> None
             assert found == []
 
     room.runner.run(main())
+
+
+async def _keep(page: Page, path: Path, last: str) -> None:
+    """Make a picture of a page, down to the element `last`."""
+    box = await page.locator(last).bounding_box()
+    assert box is not None
+    below = 0 if last == "#main" else 24
+    area: FloatRect = {"x": 0, "y": 0, "width": 1280, "height": box["y"] + box["height"] + below}
+    await page.screenshot(path=path, full_page=True, clip=area)
 
 
 async def _ended(handle: saros.Handle) -> None:

@@ -371,6 +371,7 @@ def test_every_response_is_protected_and_none_of_them_fails(app_dir: Path) -> No
         f"total > {'9' * 5_000}",
         f"id = '{'x' * 20_000}'",
         "start_time > '9999-12-31T23:59:59-14:00' or close_time < '0001-01-01T00:00:00+14:00'",
+        "id = 'a\0b'",
     )
 
     async def main() -> None:
@@ -380,6 +381,11 @@ def test_every_response_is_protected_and_none_of_them_fails(app_dir: Path) -> No
             asked = [client.get("/", params={"q": query}) for query in queries]
             asked += [client.get("/execution", params={"id": id, "run": id}) for id in odd]
             asked += [client.get("/", params={"cursor": id, "col": id}) for id in odd]
+            asked += [client.get("/execution", params={"id": "x", "from": "\u00b2"})]
+            asked += [
+                client.get(f"/{path}=%ED%A0%80%FF%00")
+                for path in ("execution?id", "?q", "execution?id=x&run")
+            ]
             asked += [client.post("/act", data={**form, "id": id, "action": "cancel"}) for id in odd]
             asked += [client.post("/start", data=form), client.get("/static/console.css")]
             asked += [client.options("/"), client.head("/live/executions"), client.put("/nothing")]

@@ -130,6 +130,11 @@ class Execution:
     def running(self) -> bool:
         return self.status == RUNNING
 
+    @property
+    def retries(self) -> bool:
+        """Whether an attempt of an open activity has failed."""
+        return any(activity.task.attempt > 1 for activity in self.activities.values())
+
     def append(self, records: Sequence[Record]) -> None:
         self.records.extend(records)
         for record in records:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
 import msgspec
 
 from saros.insight.queues import queues_of
-from saros.interfaces.insight import WORKFLOW, Paused, Queue, Worker, counted
+from saros.interfaces.insight import PARKED, RETRYING, WORKFLOW, Paused, Queue, Worker, counted
 from saros.interfaces.insight.pending import Pending
 from saros.model.execution import Description
 from saros.model.query import parse
@@ -21,6 +21,10 @@ from saros.model.values import readable
 from .execution import Execution
 from .state import State
 
+_TROUBLED: Final[dict[str, Callable[[Execution], bool]]] = {
+    PARKED: lambda execution: execution.problem is not None,
+    RETRYING: lambda execution: execution.retries,
+}
 AT_ONCE: Final = 500
 """The runs that a list looks at before it lets others go on, because workers share the event loop."""
 
@@ -48,14 +52,19 @@ class Lookout(State):
         execution = self._find(id, run_id)
         return execution.description() if execution else None
 
-    async def executions(self, query: str = "") -> AsyncIterator[Description]:
+    async def executions(self, query: str = "", trouble: str = "") -> AsyncIterator[Description]:
         node = self._parse(query)
         may_be = statuses(All(tuple(each for each in required(node) if each.field == "status"))) or ()
+        in_trouble = _TROUBLED.get(trouble)
         for number, execution in enumerate(reversed(list(self._runs.values())), 1):
-            if execution.status in may_be and matches(node, _Fields(execution)):
+            wanted = execution.status in may_be if in_trouble is None else in_trouble(execution)
+            if wanted and matches(node, _Fields(execution)):
                 yield execution.description()
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
+
+    def troubled(self, trouble: str, query: str = "") -> AsyncIterator[Description]:
+        return self.executions(query, trouble)
 
     async def counts(self, query: str = "") -> dict[str, int]:
         asked = statuses(self._parse(query))

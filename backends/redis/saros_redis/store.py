@@ -192,6 +192,9 @@ class RedisStore:
     def executions(self, query: str = "") -> AsyncIterator[Description]:
         return self._listing.executions(query)
 
+    def troubled(self, trouble: str, query: str = "") -> AsyncIterator[Description]:
+        return self._listing.executions(query, trouble)
+
     async def history(self, id: str, run_id: str = "", start: int = 0, limit: int = 0) -> HistoryPage | None:
         return await self._executions.history(id, run_id, start, limit)
 

@@ -134,11 +134,12 @@ class SqlStore:
     async def describe(self, id: str, run_id: str = "") -> Description | None:
         return await self._link.read(lambda tx: views.describe(tx, id, run_id), bare=True)
 
-    async def executions(self, query: str = "") -> AsyncIterator[Description]:
+    async def executions(self, query: str = "", trouble: str = "") -> AsyncIterator[Description]:
         node = self._parse(query)
         before: int | None = None
         while True:
-            page, before = await self._link.read(partial(listing.page, node=node, before=before))
+            find = partial(listing.page, node=node, before=before, trouble=trouble)
+            page, before = await self._link.read(find)
             for description in page:
                 yield description
             if before is None:
@@ -175,6 +176,9 @@ class SqlStore:
 
     async def queues(self) -> list[Queue]:
         return await self._link.read(insight.queues)
+
+    def troubled(self, trouble: str, query: str = "") -> AsyncIterator[Description]:
+        return self.executions(query, trouble)
 
     async def counts(self, query: str = "") -> dict[str, int]:
         node = self._parse(query)

@@ -23,8 +23,18 @@ local function long(n)
   end
 end
 
+-- Waits for an activity that is tried again.
+local function away()
+  local hourly = { initial_interval = 3600000, maximum_interval = 3600000 }
+  return funcs.new():with_options({ ["activity.retry_policy"] = hourly }):call("bench:fail")
+end
+
+local function fail()
+  return nil, require("errors").new({ message = "the bank is away", kind = "Unavailable", retryable = true })
+end
+
 local function echo(value)
   return value
 end
 
-return { echo = echo, long = long, wait = wait }
+return { away = away, echo = echo, fail = fail, long = long, wait = wait }

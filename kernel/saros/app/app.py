@@ -21,7 +21,7 @@ from ..model import values
 from ..model.background import LIMIT_S, Job, end_all
 from ..model.clock import Clock
 from ..model.errors import INTERNAL, INVALID, Error
-from ..model.execution import StartRequest, check_id, check_topic, error_of, new_id
+from ..model.execution import StartRequest, check_id, check_text, check_topic, error_of, new_id
 from ..model.options import check_start, parse_start_options
 from ..model.query import selecting
 from ..model.records import Message
@@ -115,7 +115,7 @@ class App(AppInsight):
                 Message(check_topic(topic), "", msgspec.Raw(values.encode_args([body])))
                 for topic, body in messages
             ),
-            name,
+            check_text(name, "name"),
             request_id=new_id(),
         )
         check_start(start_options, request.id)
@@ -137,8 +137,10 @@ class App(AppInsight):
         """Return a handle to an execution, without checking that it exists.
 
         :param run_id: the run to which all methods of the handle apply; empty for the newest.
+        :raises Error: INVALID for text that is not valid Unicode.
         """
-        return Handle(self.backend, id, run_id, only_run=bool(run_id))
+        check_text(id, "workflow id")
+        return Handle(self.backend, id, check_text(run_id, "run id"), only_run=bool(run_id))
 
     async def list(self, query: str = "", *, status: str = "") -> AsyncIterator[Description]:
         """Runs that a query (see `saros.model.query`) selects, newest first.

@@ -13,7 +13,7 @@ from ..interfaces.insight import Stack
 from ..interfaces.insight.pending import Pending
 from ..model import values
 from ..model.errors import NOT_FOUND, TIMEOUT, Error
-from ..model.execution import RUNNING, HistoryPage, Pid, check_topic, new_id, value_of
+from ..model.execution import RUNNING, HistoryPage, Pid, check_text, check_topic, new_id, value_of
 from ..model.presentation import Line, lines
 from ..model.records import CANCEL, MESSAGE, Ask, CancelRequest, Message, pack
 from .description import Description, described
@@ -98,7 +98,11 @@ class Handle:
         :param args: its arguments.
         :raises Error: NOT_FOUND, or the handler's failure.
         """
-        return values.decode(await self._backend.query(self.id, name, values.encode_args(args), self._only))
+        return values.decode(
+            await self._backend.query(
+                self.id, check_text(name, "query name"), values.encode_args(args), self._only
+            )
+        )
 
     async def update(self, name: str, *args: Any) -> Any:
         """Call a handler of ``workflow.on_update``, and return its result.
@@ -108,7 +112,9 @@ class Handle:
         :raises Error: NOT_FOUND, or the validator's or handler's failure.
         """
         await self._expect_running()
-        return values.decode(await self._backend.update(self.id, name, values.encode_args(args)))
+        return values.decode(
+            await self._backend.update(self.id, check_text(name, "update name"), values.encode_args(args))
+        )
 
     async def cancel(self, reason: str = "") -> None:
         """Ask the execution to end; its code decides how.
@@ -117,7 +123,7 @@ class Handle:
         :raises Error: NOT_FOUND when the execution is not running.
         """
         await self._expect_running()
-        body = pack(CancelRequest("", reason))
+        body = pack(CancelRequest("", check_text(reason, "reason")))
         if not await self._backend.send(self._pid, CANCEL, body, new_id()):
             raise _not_running(self.id)
 
@@ -128,7 +134,7 @@ class Handle:
         :raises Error: NOT_FOUND when the execution is not running.
         """
         await self._expect_running()
-        if not await self._backend.ask(self._pid, Ask("terminate", reason=reason), ""):
+        if not await self._backend.ask(self._pid, Ask("terminate", reason=check_text(reason, "reason")), ""):
             raise _not_running(self.id)
 
     async def release(self) -> None:

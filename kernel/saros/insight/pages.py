@@ -18,7 +18,7 @@ P = TypeVar("P", bound=msgspec.Struct)
 US = 1_000
 
 
-class _Place(msgspec.Struct, array_like=True):
+class Place(msgspec.Struct, array_like=True):
     """The start time of the last run on a page, in microseconds, and the listed runs with the same start time."""
 
     time: int
@@ -48,25 +48,25 @@ async def page_of(
     return Page(items)
 
 
-def _given(run: Description, place: _Place) -> bool:
+def _given(run: Description, place: Place) -> bool:
     time = run.start_time // US
     return time > place.time or (time == place.time and run.run_id in place.runs)
 
 
-def _next(items: list[Description], before: _Place | None) -> str:
+def _next(items: list[Description], before: Place | None) -> str:
     time = items[-1].start_time // US
     runs = [item.run_id for item in items if item.start_time // US == time]
     if before is not None and before.time == time:
         runs += before.runs
-    return written(_Place(time, runs))
+    return written(Place(time, runs))
 
 
 def _moment(us: int) -> dt.datetime:
     return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(microseconds=us)
 
 
-def _read(cursor: str) -> _Place:
-    place = read(cursor, _Place)
+def _read(cursor: str) -> Place:
+    place = read(cursor, Place)
     try:
         _moment(place.time + 1)
     except OverflowError:  # a forged cursor with an impossible time

@@ -16,6 +16,7 @@ from ..interfaces.insight import (
     ACTIVITY,
     WORKFLOW,
     Coroutine,
+    Finder,
     Page,
     Paused,
     Queue,
@@ -119,6 +120,9 @@ class StoreInsight(abc.ABC):
 
     async def page(self, query: str = "", limit: int = 100, cursor: str = "") -> Page:
         return await page_of(self.store.executions, query, limit, cursor)
+
+    def troubled(self, trouble: str, query: str = "") -> AsyncIterator[Description] | None:
+        return self.store.troubled(trouble, query) if isinstance(self.store, Finder) else None
 
     async def counts(self, query: str = "") -> dict[str, int]:
         return await self.store.counts(query)

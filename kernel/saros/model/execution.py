@@ -165,12 +165,26 @@ def new_id() -> str:
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
+def check_text(text: str, what: str) -> str:
+    """Return text that can be sent to a server.
+
+    :param what: names it in the error.
+    :raises Error: INVALID when it has a lone surrogate, such as those that stand for wrong bytes of an argument.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        why = f"is not valid Unicode at character {error.start + 1}"
+        raise Error(f"the {what} {shown(text)} {why}", INVALID, retryable=False) from None
+    return text
+
+
 def check_id(id: str) -> str:
     """Return a workflow id that every backend can store.
 
     :raises Error: INVALID when it is blank, too long or has control characters.
     """
-    if not id.strip() or len(id) > 512 or len(id.encode()) > 1_000 or not id.isprintable() or "|" in id:
+    if not id.strip() or len(id) > 512 or not id.isprintable() or len(id.encode()) > 1_000 or "|" in id:
         raise Error(
             f"{shown(id)} is not a valid workflow id: use 1 to 512 printable characters (at most 1,000 bytes) "
             "without '|'",
@@ -183,13 +197,13 @@ def check_id(id: str) -> str:
 def check_topic(topic: str) -> str:
     """Return a topic that a message may have.
 
-    :raises Error: INVALID for topics that are reserved for Saros.
+    :raises Error: INVALID for topics that are reserved for Saros, and as `check_text` does.
     """
     if topic.startswith("@"):
         raise Error(
             f"topics that begin with @ are reserved, such as {shown(topic)}", INVALID, retryable=False
         )
-    return topic
+    return check_text(topic, "topic")
 
 
 def value_of(body: Json) -> Json:

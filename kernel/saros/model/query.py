@@ -13,7 +13,7 @@ import re
 from typing import Any, Final
 
 from .errors import INVALID, Error
-from .execution import STATUSES
+from .execution import STATUSES, check_text
 from .search import OPERATORS, All, AnyOf, Condition, Node, parse_time
 from .text import cut, one_line, shown
 from .timing import parse_duration
@@ -97,6 +97,9 @@ class _Parser:
         self._conditions = 0
         if len(query) > LONGEST:
             raise self._bad(f"it has more than {LONGEST:,} characters")
+        check_text(query, "query")
+        if "\0" in query:  # servers fail at it
+            raise self._bad("it has a NUL character")
         self._tokens = self._read()
         self._at = 0
         self._depth = 0

@@ -177,7 +177,7 @@ async def beside(app: App, address: str) -> AsyncIterator[None]:
     :param address: ``HOST:PORT``.
     """
     host, _, port = address.rpartition(":")
-    if not port.isdigit():
+    if not port.isdecimal():
         raise Error(f"{one_line(address)} is no HOST:PORT", INVALID, where="SAROS_CONSOLE")
     settings = Settings(host or "127.0.0.1", int(port), False, os.environ.get("SAROS_CONSOLE_TOKEN", ""))
     ready, jobs = serving(app, settings), Jobs()

@@ -58,6 +58,7 @@ CREATE INDEX runs_close_time ON runs (close_time) WHERE close_time IS NOT NULL;
 CREATE INDEX runs_closed ON runs (closed) WHERE closed IS NOT NULL;
 CREATE INDEX runs_ready ON runs (task_queue, ready, run) WHERE ready IS NOT NULL;
 CREATE INDEX runs_owner ON runs (owner) WHERE owner IS NOT NULL;
+CREATE INDEX runs_problem ON runs (run) WHERE problem IS NOT NULL;
 CREATE TABLE records (
   run INTEGER NOT NULL,
   number INTEGER NOT NULL,
@@ -144,6 +145,7 @@ CREATE UNIQUE INDEX activities_run ON activities (run, ref);
 CREATE INDEX activities_ready ON activities (task_queue, ready, seq) WHERE ready IS NOT NULL;
 CREATE INDEX activities_owner ON activities (owner) WHERE owner IS NOT NULL;
 CREATE INDEX activities_token ON activities (token) WHERE token IS NOT NULL;
+CREATE INDEX activities_attempt ON activities (run) WHERE attempt > 1;
 CREATE TABLE deadlines (
   seq SERIAL,
   due INTEGER NOT NULL,

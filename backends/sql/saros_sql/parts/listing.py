@@ -1,8 +1,8 @@
 """List queries in SQL.
 
 A query becomes an SQL condition that selects the same runs or a few more. Python then filters them, so that values of
-different types, long numbers and times compare as on every backend. Every condition on a field or attribute has an
-index.
+different types, long numbers and attributes that are times compare as on every backend. Every condition on a field or
+attribute has an index.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, Final
 
+from saros.interfaces.insight import PARKED, RETRYING
 from saros.model.execution import Description
 from saros.model.search import All, Condition, Node, matches, parse_time
 
@@ -27,19 +28,30 @@ _TIMES: Final = ("start_time", "close_time")
 _LOOSE: Final = {"=": "=", "<": "<=", "<=": "<=", ">": ">=", ">=": ">="}
 """Operators that also match values that were rounded."""
 _ALL: Final = ("1 = 1", ())
+_TROUBLED: Final = {
+    "": "",
+    PARKED: "runs.run IN (SELECT run FROM runs WHERE problem IS NOT NULL) AND ",
+    RETRYING: "runs.run IN (SELECT run FROM activities WHERE attempt > 1) AND ",
+}
+"""Conditions on what only running runs have, each with an index of few rows."""
 
 Sql = tuple[str, tuple[Any, ...]]
 
 
-def page(tx: Transaction, node: Node, before: int | None) -> tuple[list[Description], int | None]:
+def page(
+    tx: Transaction, node: Node, before: int | None, trouble: str = ""
+) -> tuple[list[Description], int | None]:
     """Return the runs of one page, newest first, and where the next page begins; None if this is the last.
 
     :param before: where this page begins.
+    :param trouble: only the runs in this trouble (see `Finder`).
     """
     condition, args = _sql(node)
     if before is not None:
         condition, args = f"runs.run < ? AND ({condition})", (before, *args)
-    rows = tx.all(f"{DESCRIPTION} WHERE {condition} ORDER BY runs.run DESC LIMIT ?", *args, PAGE)
+    rows = tx.all(
+        f"{DESCRIPTION} WHERE {_TROUBLED[trouble]}({condition}) ORDER BY runs.run DESC LIMIT ?", *args, PAGE
+    )
     found = [each for each in map(description, rows) if matches(node, each)]
     return found, rows[-1][0] if len(rows) == PAGE else None
 
@@ -50,13 +62,24 @@ def is_exact(node: Node) -> bool:
         return all(map(is_exact, node.parts))
     if node.operator == "null":
         return node.field in (*_FIELDS, *_TIMES)
-    if node.negated or node.field not in _FIELDS:
+    if node.negated:
+        return False
+    if node.field in _TIMES:
+        return node.operator in _LOOSE and isinstance(node.value, dt.datetime)
+    values = node.value if node.operator == "in" else [node.value]
+    texts = all(isinstance(value, str) and parse_time(value) is None for value in values)
+    if not node.field:
+        return texts and node.operator in ("=", "in") and all(map(_is_indexed, values))
+    if node.field not in _FIELDS:
         return False
     if node.operator == "starts":
         return _starts(node.field, node.value) != _ALL
-    values = node.value if node.operator == "in" else [node.value]
-    texts = all(isinstance(value, str) and parse_time(value) is None for value in values)
     return texts and node.operator in ("=", "in", "<=", ">=")
+
+
+def _is_indexed(text: str) -> bool:
+    """Return whether the index of attributes has a text as it is."""
+    return len(text) < LONGEST_TEXT and columns(text)[0] == text and "\ufffd" not in text
 
 
 def counts(tx: Transaction, node: Node) -> dict[str, int]:
@@ -97,14 +120,16 @@ def _field(node: Condition) -> Sql:
 
 
 def _time(column: str, operator: str, value: dt.datetime) -> Sql:
-    """Compare a column of nanoseconds with a time in microseconds, which may be off by one."""
+    """Compare a column of nanoseconds with a time in microseconds; each of these has a thousand nanoseconds."""
     ns = max(-_FAR, min(_FAR, micros(value) * 1_000))
     bounds = {
-        "=": (f"{column} BETWEEN ? AND ?", (ns - 2_000, ns + 2_000)),
-        "<": (f"{column} <= ?", (ns + 2_000,)),
-        ">": (f"{column} >= ?", (ns - 2_000,)),
+        "=": (f"{column} BETWEEN ? AND ?", (ns, ns + 999)),
+        "<": (f"{column} < ?", (ns,)),
+        "<=": (f"{column} <= ?", (ns + 999,)),
+        ">": (f"{column} > ?", (ns + 999,)),
+        ">=": (f"{column} >= ?", (ns,)),
     }
-    return bounds.get(operator[:1], _ALL)
+    return bounds.get(operator, _ALL)
 
 
 def _starts(column: str, prefix: str) -> Sql:

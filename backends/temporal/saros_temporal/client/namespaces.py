@@ -6,6 +6,7 @@ The *default* namespace is that of the app's first worker. A URL replaces it, it
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
@@ -16,6 +17,7 @@ from temporalio.converter import DataConverter
 from saros.entries import Entry
 from saros.interfaces.deployment import Deployment
 from saros.model.background import together
+from saros.model.errors import NOT_FOUND, Error
 from saros.model.execution import Description, Started
 
 from .connection import connect
@@ -23,6 +25,7 @@ from .namespace import Namespace
 from .target import Target, target_of
 
 _REMEMBERED: Final = 10_000
+_RUN_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class _Place:
@@ -91,7 +94,12 @@ class Namespaces:
             self._started.popitem(last=False)
 
     async def find(self, id: str, run_id: str = "", place: str = "") -> Namespace:
-        """Return the namespace of an execution: that of its worker, that of its start, or the first that has it."""
+        """Return the namespace of an execution: that of its worker, that of its start, or the first that has it.
+
+        :raises Error: NOT_FOUND for what cannot be a run id: the server calls its form wrong.
+        """
+        if run_id and not _RUN_ID.fullmatch(run_id):
+            raise Error(f"workflow {id} not found", NOT_FOUND, retryable=False)
         if len(self.all) == 1:
             return self.default
         known = self._of_worker.get(place) or self._started.get(run_id or id)

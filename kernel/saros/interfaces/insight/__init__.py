@@ -8,7 +8,7 @@ these structs.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -18,6 +18,9 @@ from .pending import Pending, PendingActivity
 WORKFLOW: Final = "workflow"
 ACTIVITY: Final = "activity"
 """With `WORKFLOW`: the kinds of tasks, of task queues and of workers' slots."""
+PARKED: Final = "parked"
+RETRYING: Final = "retrying"
+"""With `PARKED`: the troubles of running runs. A retrying run has an activity of which an attempt has failed."""
 
 
 class Coroutine(msgspec.Struct, omit_defaults=True):
@@ -155,6 +158,20 @@ class InsightStore(Protocol):
 
     async def paused(self) -> dict[str, Paused]:
         """The schedules that are paused, by their ids."""
+        ...
+
+
+@runtime_checkable
+class Finder(Protocol):
+    """What a store or a backend may have besides: an index of the runs that are in trouble."""
+
+    def troubled(self, trouble: str, query: str = "") -> AsyncIterator[Description] | None:
+        """Return the running runs that a query selects and that are `PARKED` or `RETRYING`, newest first.
+
+        Parked ones have their problems. None means that there is no such index.
+
+        :raises Error: INVALID for a bad query, with the first run at the latest.
+        """
         ...
 
 

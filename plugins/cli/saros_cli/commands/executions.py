@@ -104,11 +104,11 @@ def list_(
 
 async def _page(app: App, query: str, status: str, limit: int, cursor: str) -> tuple[list[Description], str]:
     """A part of the list, and the cursor of the next one."""
-    from saros.insight.parked import parked_page, with_problems
+    from saros.insight.parked import troubled_page, with_problems
     from saros.model.query import selecting
 
     if status == PARKED:
-        page = await parked_page(app.backend, query, limit, cursor)
+        page = await troubled_page(app.backend, PARKED, query, limit, cursor)
         return page.items, page.cursor
     page = await app.page(selecting(query, status), limit=limit, cursor=cursor)
     return await with_problems(app.backend, page.items), page.cursor
@@ -157,9 +157,9 @@ def count(
     async def work() -> int:
         async with session.client(backend, app) as opened:
             if status == PARKED:
-                from saros.insight.parked import parked
+                from saros.insight.parked import troubled
 
-                return sum([1 async for _ in parked(opened.backend, query)])
+                return sum([1 async for _ in troubled(opened.backend, PARKED, query)])
             return await opened.count(query, status=status)
 
     found = session.run(work())
@@ -199,6 +199,7 @@ def describe(
 
     async def work() -> tuple[Description, dict[str, Any], overview.Insight, int]:
         async with session.client(backend, app) as opened:
+            opened.get(id, run_id)  # refuses what is no text
             description = await opened.backend.describe(id, run_id)
             end = await _end(opened.get(id, description.run_id), description)
             insight = await overview.insight_of(opened, id, description.run_id)

@@ -11,7 +11,7 @@ local function settle(result)
   if due and due < (due_at(run, "close", ref) or math.huge) then
     drop_activity_entry(at)
     call("HDEL", c, ref .. ":t", ref .. ":e", ref .. ":l")
-    call("HINCRBY", c, ref .. ":a", 1)
+    count_attempt(run, ref)
     if failure ~= "" then
       call("HSET", c, ref .. ":f", failure)
     end

@@ -30,9 +30,23 @@ local function lease_own(run, ref, queue, task, token, consumer, holder)
     ref .. ":s", text(now) .. " " .. holder)
 end
 
+-- Count an attempt that has failed or was lost. `retrying` is the number of open activities that have such attempts; the
+-- runs that have such activities are in x:retrying.
+local function count_attempt(run, ref)
+  local attempts = call("HINCRBY", key("c", run), ref .. ":a", 1)
+  if attempts == 1 and call("HINCRBY", key("m", run), "retrying", 1) == 1 then
+    note_trouble(run, "retrying")
+  end
+  return attempts
+end
+
 local function drop_activity(run, ref, at)
   drop_activity_entry(at or call("HGET", key("c", run), ref .. ":e"))
-  call("HDEL", key("c", run), ref, ref .. ":e", ref .. ":t", ref .. ":a", ref .. ":h", ref .. ":x", ref .. ":l",
+  if call("HDEL", key("c", run), ref .. ":a") == 1 and call("HINCRBY", key("m", run), "retrying", -1) <= 0 then
+    call("HDEL", key("m", run), "retrying")
+    call("ZREM", key("x", "retrying"), run)
+  end
+  call("HDEL", key("c", run), ref, ref .. ":e", ref .. ":t", ref .. ":h", ref .. ":x", ref .. ":l",
     ref .. ":s", ref .. ":f", ref .. ":b")
   if call("EXISTS", key("d", run)) == 1 then
     disarm(run, "start", ref)

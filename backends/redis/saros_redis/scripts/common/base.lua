@@ -111,6 +111,12 @@ local function drop_entry(stream, entry)
   return call("XDEL", stream, entry)
 end
 
+-- The index of runs in trouble, by start: x:parked (they have a problem), and x:retrying (see activities.lua).
+local function note_trouble(run, trouble)
+  local start = call("HGET", key("m", run), "start")
+  call("ZADD", key("x", trouble), tonumber(start or "") and start or text(now), run)
+end
+
 -- Set aside a broken run until somebody repairs and releases it. Its other entries are dropped when they are read.
 local function set_run_aside(run, why)
   local m = key("m", run)
@@ -119,6 +125,7 @@ local function set_run_aside(run, why)
       call("HSET", m, "delayed", "dead", "problem", why .. "; it waits to be released")
       call("HDEL", m, "sched", "fence", "takes")
       call("ZADD", key("x", "dead"), text(now), run)
+      note_trouble(run, "parked")
     end
   end)
   note("run " .. run .. (ok and " was set aside: " or " cannot be read: ") .. why)

@@ -73,7 +73,7 @@ local function close_run(run, status, outcome, following)
   local m = key("m", run)
   local id, pid, queue, sched, start = unpack(call("HMGET", m, "id", "pid", "queue", "sched", "start"))
   call("HSET", m, "status", status, "closed", text(now))
-  call("HDEL", m, "fence", "sched", "delayed", "failures", "problem", "parked", "takes")
+  call("HDEL", m, "fence", "sched", "delayed", "failures", "problem", "parked", "takes", "retrying")
   if sched then
     drop_entry(key("ready", queue), sched)
   end
@@ -97,7 +97,9 @@ local function close_run(run, status, outcome, following)
   call("ZREM", key("x", "status:running"), run)
   call("ZADD", key("x", "status:" .. status), start, run)
   call("ZADD", key("x", "closed"), text(steady()), run)
-  call("ZREM", key("x", "dead"), run)
+  for _, index in ipairs({"dead", "parked", "retrying"}) do
+    call("ZREM", key("x", index), run)
+  end
   part(id, run, pid)
   if following then
     call("HSET", m, "next", following[1])

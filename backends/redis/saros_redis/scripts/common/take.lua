@@ -96,6 +96,7 @@ local function lease_run(stream, entry, run, fence, wanted)
     call("HSET", m, "delayed", "dead", "problem",
       takes .. " workers in a row were lost while they ran its workflow task; it waits to be released")
     call("ZADD", key("x", "dead"), text(now), run)
+    note_trouble(run, "parked")
     return nil
   end
   if not again then
@@ -130,13 +131,14 @@ local function lease_activity(stream, entry, run, ref, token, wanted, lost)
   end
   attempts = tonumber(attempts or 0)
   if lost and old and old ~= token then
-    attempts = call("HINCRBY", c, ref .. ":a", 1)
+    attempts = count_attempt(run, ref)
     if call("HINCRBY", c, ref .. ":l", 1) >= most then
       drop_entry(stream, entry)
       call("HDEL", c, ref .. ":t")
       call("HSET", key("m", run), "problem",
         tonumber(losses or 0) + 1 .. " workers in a row were lost while they ran activity " .. ref .. "; it waits to be released")
       call("ZADD", key("x", "dead"), text(now), run)
+      note_trouble(run, "parked")
       return nil
     end
   end
@@ -221,7 +223,7 @@ local function requeue_own(stream, entry, queue)
     local run, ref = fields[2], fields[4]
     local c = key("c", run)
     if string.match(call("HGET", c, ref .. ":e") or "", "^%S+") == "L" .. entry then
-      call("HINCRBY", c, ref .. ":a", 1)
+      count_attempt(run, ref)
       call("HINCRBY", c, ref .. ":l", 1)
       call("HDEL", c, ref .. ":t")
       queue_activity(run, ref, queue)

@@ -18,8 +18,8 @@ end
 local function commit(c)
   local run, fence = c[1], c[3]
   local m, h, i = key("m", run), key("h", run), key("i", run)
-  local status, owner, last, verdict, sched, queue, start, size =
-    unpack(call("HMGET", m, "status", "fence", "last", "verdict", "sched", "queue", "start", "size"))
+  local status, owner, last, verdict, sched, queue, start, size, problem =
+    unpack(call("HMGET", m, "status", "fence", "last", "verdict", "sched", "queue", "start", "size", "problem"))
   if last == fence then
     return verdict
   end
@@ -41,6 +41,9 @@ local function commit(c)
   push_all(h, c[6])
   call("HSET", m, "last", fence, "verdict", "ok", "own", c[17], "size", text((tonumber(size) or 0) + c[7]))
   call("HDEL", m, "fence", "sched", "failures", "hangs", "problem", "parked", "takes")
+  if problem then
+    call("ZREM", key("x", "parked"), run)
+  end
   call("LTRIM", i, c[5], -1)
   drop_entry(stream, sched)
   for _, ref in ipairs(c[12]) do

@@ -7,6 +7,7 @@ if owner ~= fence then
   return 0
 end
 call("HSET", m, "problem", input[3], "delayed", delay < 0 and "dead" or "1", "last", fence, "verdict", "fenced")
+note_trouble(run, "parked")
 call("HINCRBY", m, "failures", 1)
 call("HSETNX", m, "parked", text(now))
 if input[5] then

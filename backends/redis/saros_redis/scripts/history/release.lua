@@ -25,6 +25,7 @@ if call("ZREM", key("x", "dead"), run) == 0 then
   return hurried
 end
 call("HDEL", m, "problem", "parked", "takes", "hangs")
+call("ZREM", key("x", "parked"), run)
 if call("HGET", m, "delayed") == "dead" then
   call("HDEL", m, "delayed")
   schedule(run)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from saros.insight.parked import activities_of, has_index, troubled_page
 from saros.insight.reasons import waits_in_short
-from saros.interfaces.insight import Page
+from saros.interfaces.insight import PARKED, RETRYING, Page
 from saros.interfaces.insight.pending import Pending
 from saros.model.background import each
 from saros.model.errors import INVALID, NOT_FOUND, Error
-from saros.model.execution import RUNNING, STATUSES, Description
+from saros.model.execution import STATUSES, Description
 from saros.model.query import FIELDS, selecting
 
 from ..desk import SHOWN
@@ -24,10 +25,8 @@ from ..view import link
 if TYPE_CHECKING:
     from ..desk import Desk
 
-PARKED: Final = "parked"
-RETRYING: Final = "retrying"
 LOOKED_AT: Final = 200
-"""The newest running executions, among which those that are parked or retrying are looked for."""
+"""The newest running executions, among which a backend without an index finds those that are parked or retrying."""
 AT_ONCE: Final = 20
 LISTED_S: Final = 10.0
 FRESH_S: Final = 0.4
@@ -65,32 +64,26 @@ class View:
         return link(path, **{"q": self.query, "status": self.status, "col": self.given_columns, **changes})
 
 
-async def _pending(console: Desk, run: Description) -> Pending | None:
+async def _waits(console: Desk, run: Description, trouble: str) -> str:
+    """Why a run is in trouble, in short; empty if it has gone meanwhile."""
+    now, backend = console.app.clock.now(), console.app.backend
+    if trouble == RETRYING:
+        activities = await activities_of(backend, run)
+        return waits_in_short(Pending(run.id, run.run_id, run.status, run.task_queue, activities), now)
     try:
-        return await console.app.backend.pending(run.id, run.run_id)
+        return waits_in_short(await backend.pending(run.id, run.run_id), now)
     except Error as error:
-        if error.kind == NOT_FOUND:  # it has gone meanwhile
-            return None
+        if error.kind == NOT_FOUND:
+            return ""
         raise
 
 
 async def _special(console: Desk, view: View) -> tuple[Page, dict[str, str]]:
     """The runs that are parked or retrying, and what each waits for."""
-    found: list[Description] = []
-    waits: dict[str, str] = {}
-    runs = (await console.app.backend.page(selecting(view.query, RUNNING), LOOKED_AT)).items
-    now = console.app.clock.now()
-    told = await each(lambda run: _pending(console, run), runs, AT_ONCE)
-    for run, pending in zip(runs, told, strict=True):
-        if pending is None:
-            continue
-        if pending.parked is not None:
-            run.problem = run.problem or pending.parked.problem
-        retrying = any(activity.attempt > 1 for activity in pending.activities)
-        if run.problem if view.status == PARKED else retrying:
-            found.append(run)
-            waits[run.run_id] = waits_in_short(pending, now)
-    return Page(found), waits
+    given = view.status, view.query, SHOWN, view.cursor
+    page = await troubled_page(console.app.backend, *given, most=LOOKED_AT)
+    told = await each(lambda run: _waits(console, run, view.status), page.items, AT_ONCE)
+    return page, {run.run_id: waits for run, waits in zip(page.items, told, strict=True)}
 
 
 async def _counts(console: Desk, query: str) -> dict[str, int] | None:
@@ -125,6 +118,7 @@ async def contents(console: Desk, view: View, live: bool = False) -> dict[str, A
         "tabs": tabs,
         "view": view,
         "waits": waits,
+        "looked_at": LOOKED_AT if view.special and not has_index(console.app.backend) else None,
         "titles": columns.TITLES,
         "numbers": columns.NUMBERS,
     }

@@ -46,7 +46,7 @@ _COMMAND: Final = re.compile(r"; see `saros [^`]*`$")
 def _which(request: Request) -> tuple[str, str, int]:
     given = request.query_params
     start = given.get("from", "0")
-    if not given.get("id") or not start.isdigit() or len(start) > 9:
+    if not given.get("id") or not start.isdecimal() or len(start) > 9:
         raise Refused(400, "this address names no execution", "open one from the list")
     return given["id"], given.get("run", ""), int(start)
 

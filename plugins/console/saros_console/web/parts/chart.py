@@ -12,6 +12,15 @@ WIDTH: Final = 960
 LEFT: Final = 220
 ROW: Final = 26
 MOST_ROWS: Final = 60
+MOST_TICKS: Final = 6
+_STEPS_S: Final = (
+    *(figure * 10**power / 1_000 for power in range(3) for figure in (1, 2, 5)),
+    *(1, 2, 5, 10, 15, 30),
+    *(minutes * 60 for minutes in (1, 2, 5, 10, 15, 30)),
+    *(hours * 3_600 for hours in (1, 2, 3, 6, 12)),
+    *(days * 86_400 for days in (1, 2, 7, 14, 30, 60, 90, 180, 360)),
+)
+"""Seconds between two ticks."""
 
 
 class Bar(NamedTuple):
@@ -59,6 +68,13 @@ class _Row:
         self.until, self.state = at, state
 
 
+def _ticks(ns: int) -> range:
+    """Return round times from 0 to the end of a span."""
+    steps = (int(step * 1e9) for step in _STEPS_S)
+    step = next((step for step in steps if ns < step * MOST_TICKS), ns)
+    return range(0, ns + 1, step)
+
+
 _KINDS: Final = {"call": "activity", "timer": "timer", "spawn": "child"}
 
 
@@ -100,9 +116,7 @@ def chart(
         width = max((until - row.since) * scale, 4.0)
         place = number * ROW + 30, round(x, 1), round(width, 1)
         bars.append(Bar(*place, row.kind, row.name, until - row.since, row.state, row.note, row.attempt))
-    ticks = [
-        (round(LEFT + part * (WIDTH - LEFT - 16) / 4, 1), (last - first) * part // 4) for part in range(5)
-    ]
+    ticks = [(round(LEFT + at * scale, 1), at) for at in _ticks(last - first)]
     hidden = max(0, len(rows) - MOST_ROWS)
     return Chart(
         WIDTH, len(bars) * ROW + 40, LEFT, bars, ticks, hidden, any(row.kind == "activity" for row in rows)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from saros.interfaces.insight import RETRYING
 from saros.model.errors import INVALID
 
 from ..suite import Case, behaviour, eventually, refused
+from ..workflows.helpers import is_listed
 from .attempts import PATIENCE_S, noted, python_parts
 
 
@@ -100,7 +102,9 @@ async def released_retry(case: Case) -> None:
     """
     main = """
     local policy = {initial_interval = 3600000, maximum_interval = 3600000}
-    return funcs.new():with_options({["activity.retry_policy"] = policy}):call("app:work")
+    local attempts = funcs.new():with_options({["activity.retry_policy"] = policy}):call("app:work")
+    process.listen("go"):receive()
+    return attempts
     """
     parts, name = python_parts(case, module, "work")
     app = await case.app(main, **parts)
@@ -112,7 +116,16 @@ async def released_retry(case: Case) -> None:
             return bool(found) and found[0].next_attempt is not None
 
         await eventually(waits, "it waits for its second attempt", PATIENCE_S)
+        await eventually(
+            lambda: is_listed(app.app, order.id, RETRYING), "it is among the retrying ones", PATIENCE_S
+        )
         await order.release()
+
+        async def done() -> bool:
+            return not await is_listed(app.app, order.id, RETRYING)
+
+        await eventually(done, "it no longer is", PATIENCE_S)
+        await order.signal("go", 1)
         assert await order.result(PATIENCE_S) == 2
     assert noted(name, "attempts") == [1, 2]
     assert (await refused(order.release())).kind == "NotFound"

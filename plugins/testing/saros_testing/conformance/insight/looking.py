@@ -8,12 +8,14 @@ from typing import Any
 from saros.app.app import App
 from saros.insight.reasons import reason
 from saros.interfaces.history import LAST
+from saros.interfaces.insight import RETRYING
 from saros.interfaces.insight.pending import Pending
 from saros.model import values
 from saros.model.errors import INVALID, NOT_FOUND
 from saros.model.timing import SECOND
 
 from ..suite import Case, behaviour, eventually, refused
+from ..workflows.helpers import is_listed
 
 WAITS_S = 45.0
 SLACK_NS = 120 * SECOND
@@ -58,7 +60,15 @@ async def pending_failures(case: Case) -> None:
         assert abs(charge.next_attempt - now - 3_600 * SECOND) < SLACK_NS
         said = reason(found, now, await app.app.queues())
         assert said.startswith("app:charge has failed once, last: Declined: no money; next attempt in")
+        await eventually(
+            lambda: is_listed(app.app, order.id, RETRYING), "it is among the retrying ones", WAITS_S
+        )
         await order.terminate()
+
+        async def gone() -> bool:
+            return not await is_listed(app.app, order.id, RETRYING)
+
+        await eventually(gone, "it no longer is", WAITS_S)
     assert (await order.pending()).activities == []
 
 

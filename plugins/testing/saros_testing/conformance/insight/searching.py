@@ -151,6 +151,16 @@ async def unknown_id(case: Case) -> None:
         handle = app.app.get(case.id())
         error = await refused(getattr(handle, method)(*(["x"] if method == "signal" else [])))
         assert error.kind == "NotFound", method
+    for id in ("a\0b", "a\nb", "\x7f\u2028\u202e", "x" * 2_000, "\U0001f600" * 400):
+        assert (await refused(app.app.get(id).describe())).kind == "NotFound"
+        assert (await refused(app.app.get(case.id(), id).describe())).kind == "NotFound"
+        assert (await refused(app.start("app:main", id=id))).kind == "Invalid"
+        text = id.replace("\0", "")
+        assert await app.app.count(f"id = '{text}' or run_id = '{text}' or type starts with '{text}'") == 0
+    for wrong in ("\0", "\ud800"):
+        error = await refused(app.app.count(f"type = 'a{wrong}b'"))
+        assert error.kind == "Invalid"
+    assert (await refused(app.start("app:main", id="\ud800"))).kind == "Invalid"
 
 
 @behaviour("§12", "the history shows calls, timers and signals in order")

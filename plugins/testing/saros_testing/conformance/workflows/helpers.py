@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from saros.app.app import App
+from saros.insight.parked import troubled_page
+
 from ...cases import TestApp
 from ..suite import Case, eventually
 
@@ -32,6 +35,12 @@ async def started(app: TestApp, id: str) -> bool:
 async def answers(order: object, text: str) -> bool:
     answer: object = await order.query("status", "is ")  # type: ignore[attr-defined]
     return answer == text
+
+
+async def is_listed(app: App, id: str, trouble: str) -> bool:
+    """Return whether the list of the parked or retrying executions has this one."""
+    page = await troubled_page(app.backend, trouble, f"id = '{id}'", 2)
+    return [run.id for run in page.items] == [id]
 
 
 async def problem_of(app: TestApp, id: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from saros.interfaces.insight import PARKED
+
 from ...apps import lua_app
 from ...cases import TestApp
 from ..suite import Case, behaviour, eventually
-from .helpers import has, order_result, problem_of, shared, started, stop_workers
+from .helpers import has, is_listed, order_result, problem_of, shared, started, stop_workers
 
 
 @behaviour("§8", "a new execution gets the highest version at every call")
@@ -121,5 +123,11 @@ async def code_error(case: Case) -> None:
         await app.start("app:main", id=id)
         problem = await problem_of(app, id)
         assert "main.lua:1" in problem, problem
+        await eventually(lambda: is_listed(app.app, id, PARKED), "it is among the parked ones")
         lua_app(path, workflows={"main": "return 1"})
         assert await order_result(app, id) == 1
+
+        async def repaired() -> bool:
+            return not await is_listed(app.app, id, PARKED)
+
+        await eventually(repaired, "it no longer is")
