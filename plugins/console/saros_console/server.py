@@ -1,4 +1,4 @@
-"""Runs the console: alone, or beside the workers of an app."""
+"""Runs the console, by itself or beside the workers of an app."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from .web.application import Console
 log = logging.getLogger("saros.console")
 
 GRACE_S: Final = 3
-"""What open pages are given when the console ends."""
+"""Seconds that open pages get when the console ends."""
 
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 class Settings(NamedTuple):
-    """:param token: what people must know to come in; empty: whoever reaches a loopback address may.
-    :param user_header: the header in which a proxy tells who somebody is.
-    :param url: where people reach it, when that is a proxy.
-    :param trace_url: where traces are shown, with ``{trace}`` for the id of one.
+    """:param token: the password for all users; empty: everybody who reaches the loopback address may enter.
+    :param user_header: the header in which a trusted proxy names the user.
+    :param url: the address that users open, if it is that of a proxy.
+    :param trace_url: the address of a trace, with ``{trace}`` in place of its id.
     """
 
     host: str = "127.0.0.1"
@@ -49,7 +49,7 @@ class Settings(NamedTuple):
     trace_url: str = ""
 
     def check(self) -> Settings:
-        """:raises Error: INVALID when others could reach it who need to know nothing."""
+        """:raises Error: INVALID if other machines could use the console without a password."""
         for option, given in (("--url", self.url), ("--trace-url", self.trace_url)):
             if given and not given.startswith(("http://", "https://")):
                 raise Error(f"{one_line(given)} is no http address", INVALID, where=option)
@@ -66,7 +66,7 @@ class Settings(NamedTuple):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """Return whether only this machine can reach an address."""
     if host == "localhost":
         return True
     try:
@@ -76,7 +76,7 @@ def is_loopback(host: str) -> bool:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to whoever runs the app."""
+    """A server that leaves signals to the command that runs it."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -104,7 +104,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class Serving(NamedTuple):
-    """A server that has its socket, and does not serve yet."""
+    """A server that has its socket but does not serve yet."""
 
     console: Console
     server: uvicorn.Server
@@ -112,7 +112,7 @@ class Serving(NamedTuple):
     url: str
 
     async def serve(self) -> None:
-        """Serve until the server is told to exit; then end what the console has under way."""
+        """Serve until the server is told to exit, then end the console's jobs."""
         with self.sock:
             try:
                 await self.server.serve(sockets=[self.sock])
@@ -153,7 +153,7 @@ def serving(app: App, settings: Settings, kind: type[uvicorn.Server] = _Server) 
 async def alone(backend: str | None, path: Path | None, settings: Settings) -> None:
     """Serve the console of a backend until a signal.
 
-    :raises Error: INVALID for a backend that lives in one process, or for an address open to everybody.
+    :raises Error: INVALID for a backend that lives in one process, or for an address that is open to everybody.
     """
     url = backend or os.environ.get("SAROS_BACKEND") or DEFAULT_BACKEND
     settings.check()

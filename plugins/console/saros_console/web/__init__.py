@@ -1,1 +1,1 @@
-"""What browsers get: pages, actions, live updates, and the guard before them."""
+"""The web application: pages, actions, live updates, and the access checks in front of them."""

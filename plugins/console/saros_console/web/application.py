@@ -1,4 +1,4 @@
-"""The console as an ASGI app: routes, and what holds for all of them."""
+"""The console as an ASGI app: its routes, and the headers and errors that they share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Page = Callable[[Desk, Request], Awaitable[Response]]
 
 
 class Console(Desk):
-    """:ivar asgi: what a server serves."""
+    """:ivar asgi: the ASGI app."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What all pages have in common: the app, the guard, templates and notices."""
+"""What all pages share: the app, the guard, templates, notices and caches."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ T = TypeVar("T")
 SHOWN: Final = 50
 """Executions on a page of the list."""
 OFTEN: Final = 1.0
-"""For live pages, what costs much may take half the time."""
+"""The rest after an expensive search of a live page (see `Shared`): such searches take half of the time at most."""
 KEPT_NOTICES: Final = 100
 KEPT_GOES: Final = 20
-"""The last actions on many whose results are kept."""
+"""How many actions on many executions are kept with their results."""
 
 
 class Recent(Generic[T]):
-    """The last `most` values, each by a key that a URL can name."""
+    """The last `most` values, by keys for URLs."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._values: OrderedDict[str, T] = OrderedDict()
 
     def keep(self, value: T) -> str:
-        """Keep a value, and return its key."""
+        """Store a value, and return its key."""
         key = secrets.token_urlsafe(9)
         self._values[key] = value
         while len(self._values) > self._most:
@@ -56,15 +56,16 @@ class Recent(Generic[T]):
 
 class Desk:
     """:ivar ending: whether the server is about to stop.
-    :ivar jobs: actions on many that are under way.
-    :ivar goes: the last of them, by their keys.
-    :ivar counts: how many executions a query selects, by status.
-    :ivar queues: all task queues, under an empty key; so are `workers`.
-    :ivar listed: what live lists show: pages by query and cursor.
-    :ivar seen: what live pages of executions show: a run and what is pending, by its ids.
-    :ivar stacks: where code waits.
-    :ivar made: live parts of pages by path and query: what changes with them, when they were made, and their HTML.
-    :ivar trace_url: where traces are shown, with ``{trace}`` for the id of one; empty if nowhere.
+    :ivar jobs: background jobs, such as actions on many executions.
+    :ivar goes: the latest actions on many executions, by key.
+    :ivar counts: the number of executions that a query selects, by status.
+    :ivar queues: all task queues, under an empty key.
+    :ivar workers: all workers, under an empty key.
+    :ivar listed: pages of live lists, by query and cursor.
+    :ivar seen: a run and its pending work for live pages, by workflow id and run id.
+    :ivar stacks: where the code of runs waits.
+    :ivar made: the live parts of pages by path and query: their signature, the time, and the HTML.
+    :ivar trace_url: the address of a trace, with ``{trace}`` in place of its id; empty if there is none.
     """
 
     def __init__(self, app: App, guard: Guard, trace_url: str = "") -> None:
@@ -93,7 +94,7 @@ class Desk:
         return await backend.describe(*key), await backend.pending(*key)
 
     def notify(self, notice: Notice) -> str:
-        """Keep a notice for the next page, and give the key that its URL names it by."""
+        """Store a notice for the next page, and return its key for the URL."""
         return self._notices.keep(notice)
 
     def fragment(self, template: str, **values: Any) -> str:
@@ -106,7 +107,7 @@ class Desk:
         )
 
     def render(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-        """A page."""
+        """Render a page."""
         theme = request.cookies.get("saros_theme", "")
         html = self.fragment(
             template,

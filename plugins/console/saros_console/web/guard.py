@@ -1,4 +1,4 @@
-"""The guard before every page: who may come in, from where, and what may change something."""
+"""Access checks for every request: who may enter, from which address, and whether an action is genuine."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ HEADERS: Final = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-"""They keep a browser from doing anything else with a response than showing it."""
+"""They restrict what a browser may do with a response to showing it."""
 
 
 class Refused(Exception):
-    """A request that is answered with a sentence.
+    """A request is refused, with a sentence that says why.
 
-    :param hint: what to do.
+    :param hint: what to do instead.
     """
 
     def __init__(self, status: int, message: str, hint: str = "") -> None:
@@ -47,9 +47,9 @@ class Refused(Exception):
 
 
 class Guard:
-    """:param local: it listens on this machine only, under no other name: any other Host is a rebound name.
-    :param user_header: the header in which a proxy tells who somebody is; whoever has none may not come in.
-    :param url: where people reach it behind a proxy, such as ``https://console.example``.
+    """:param local: whether only this machine reaches it; any Host but a loopback one is then a DNS rebinding attack.
+    :param user_header: the header in which a trusted proxy names the user; requests without it are refused.
+    :param url: the address that users open behind a proxy, such as ``https://console.example``.
     """
 
     def __init__(
@@ -76,16 +76,16 @@ class Guard:
         return bool(self._token)
 
     def knows(self, token: str) -> bool:
-        """Whether somebody has given the right token. The time that this takes tells nothing, not even its length."""
+        """Return whether a token is the right one, in a time that reveals neither it nor its length."""
         return hmac.compare_digest(hashlib.sha256(token.encode()).digest(), self._token_hash)
 
     def user(self, request: Request) -> str:
-        """Who the proxy says somebody is; empty without a proxy, and when the header came twice: one is forged."""
+        """Return the user that the proxy names; empty without a proxy, or if the header came twice: one is forged."""
         told = request.headers.getlist(self._user_header) if self._user_header else []
         return told[0].strip() if len(told) == 1 else ""
 
     def is_in(self, request: Request) -> bool:
-        """Whether a request comes from somebody who has, or whom the proxy knows."""
+        """Return whether a request has the token, or a user whom the proxy names."""
         if self._user_header and not self.user(request):
             return False
         if not self._token:
@@ -96,7 +96,7 @@ class Guard:
         return hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), self.session.encode())
 
     def check_host(self, request: Request) -> None:
-        """:raises Refused: for a name that somebody else has pointed at this machine."""
+        """:raises Refused: for a host name that is not ours, as in DNS rebinding."""
         name = _name(request.headers.get("host", ""))
         if self._local and name.lower() not in self._names:
             raise Refused(
@@ -104,7 +104,7 @@ class Guard:
             )
 
     def check_site(self, request: Request) -> None:
-        """:raises Refused: for a request that another site has made the browser send."""
+        """:raises Refused: for a request that another site made the browser send."""
         site = request.headers.get("sec-fetch-site", "same-origin")
         origin = request.headers.get("origin")
         own = {request.headers.get("host", "").lower(), self._outside} - {""}  # Origin: null has no host
@@ -112,9 +112,9 @@ class Guard:
             raise Refused(403, "another site has sent this form", "act from the console's own pages")
 
     async def form(self, request: Request) -> dict[str, str]:
-        """The fields of an action, once it may be carried out.
+        """Return the fields of an action after all checks.
 
-        :raises Refused: when it may not.
+        :raises Refused: if the action is not allowed.
         """
         if self.read_only:
             raise Refused(403, "this console is read-only", "start it without --read-only to act")
@@ -128,12 +128,12 @@ class Guard:
 
 
 def _name(host: str) -> str:
-    """A host without its port."""
+    """Return a host without its port."""
     return host if host.endswith("]") else host.rsplit(":", 1)[0]
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """:raises Refused: for what is too large, or no form."""
+    """:raises Refused: for a body that is too large or not a form."""
     body = bytearray()
     async for part in request.stream():
         body += part
@@ -146,7 +146,7 @@ async def read_form(request: Request) -> dict[str, str]:
 
 
 def protected(app: ASGIApp) -> ASGIApp:
-    """The app, with `HEADERS` in each of its responses, files and errors included."""
+    """Wrap an app so that all its responses have `HEADERS`, static files and errors included."""
 
     async def shielded(scope: Scope, receive: Receive, send: Send) -> None:
         async def out(message: Message) -> None:
@@ -162,6 +162,6 @@ def protected(app: ASGIApp) -> ASGIApp:
 
 
 def note(request: Request, what: str, done: str) -> None:
-    """Write who has done what, and how it went, in one line of the log."""
+    """Log who did what, and with what result, in one line."""
     who = getattr(request.state, "user", "") or (request.client.host if request.client else "?")
     audit.info("%s %s: %s", cut(one_line(who), 100), cut(one_line(what), 600), cut(one_line(done), 300))

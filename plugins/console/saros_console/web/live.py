@@ -1,4 +1,4 @@
-"""Live updates, as server-sent events: a page's live part anew, whenever it has changed."""
+"""Live updates as server-sent events: the live part of a page is sent again whenever it changes."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from .desk import Desk
 
 LOOK_S: Final = 0.8
-"""Between two looks at the backend, while somebody has the page open."""
+"""Seconds between two looks at the backend while a page is open."""
 ANEW: Final = 12
-"""After so many looks without a change the page is made anew: it tells spans of time."""
+"""After this many looks without a change the page is made again, because it shows ages."""
 LOOK_SLOWLY_S: Final = 4.0
-"""The same, for pages that ask for what is pending of many runs."""
+"""The same as `LOOK_S`, for pages that ask for the pending work of many runs."""
 MOST_S: Final = 20.0
-"""How long a look may take. The page says so, and looks again: a request may be lost for good."""
+"""Seconds that a look may take. After that the page says so and looks again, for a request may be lost for good."""
 KEPT_PAGES: Final = 20
 BEAT_S: Final = 4.0
-"""A page hears something at least so often, or it connects again (see console.js)."""
+"""A page receives something at least this often, in seconds, or it connects again (see console.js)."""
 
 
 Seen = tuple[bytes, Callable[[], Awaitable[str]]]
-"""What one look at the backend gives: bytes that change when there is something new, and what makes the live part."""
+"""The result of a look at the backend: a signature that changes with the page, and a function that renders it."""
 Look = Callable[[], Awaitable[Seen]]
 
 
@@ -47,7 +47,7 @@ def _stream(console: Desk, request: Request, look: Look, look_s: float = LOOK_S)
     key = str(request.url.path), request.url.query
 
     async def made(signed: bytes, make: Callable[[], Awaitable[str]]) -> str:
-        """The live part, which many who look at the same page share."""
+        """Return the live part of a page, which all who look at it share."""
         kept = console.made.get(key)
         if kept is None or kept[0] != signed or time.monotonic() - kept[1] > look_s:
             kept = console.made[key] = signed, time.monotonic(), await make()
@@ -82,7 +82,7 @@ def _stream(console: Desk, request: Request, look: Look, look_s: float = LOOK_S)
 
 
 def _seen(console: Desk, template: str, signed: object, **values: Any) -> Seen:
-    """One look, when it has read all that the page shows."""
+    """Return the result of a look that has already read what the page shows."""
 
     async def make() -> str:
         return console.fragment(template, **values)

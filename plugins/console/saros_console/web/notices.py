@@ -1,4 +1,4 @@
-"""What a page tells of an action or of an error."""
+"""Notices on a page: the result of an action, or an error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from saros.model.errors import Error
 
 
 class Notice(NamedTuple):
-    """What an action came to, told on the page after it."""
+    """The result of an action, shown on the next page."""
 
     text: str
     bad: bool = False
@@ -17,6 +17,6 @@ class Notice(NamedTuple):
 
 
 def failure(error: Error) -> Notice:
-    """An error in the words of the command line: what, where, and what to do."""
+    """Word an error as the command line does: what, where, and what to do."""
     where = f" ({error.where})" if error.where else ""
     return Notice(f"{error}{where}", True, error.hint or "")

@@ -1,4 +1,4 @@
-"""How templates show times, spans and data. Whatever came from users passes `saros.model.text` and is escaped."""
+"""Filters that templates use for times, spans and data. Text from users passes `saros.model.text` and is escaped."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from saros.model.text import cut, json_visible, one_line, shortened, visible
 from saros.model.values import readable
 
 MOST_SHOWN: Final = 20_000
-"""Characters of a payload that a page shows; the export has it whole."""
+"""Characters of a payload that a page shows; the export has all of them."""
 
 
 def moment(ns: int) -> str:
-    """A time as RFC 3339 in UTC, in milliseconds."""
+    """Format a time as RFC 3339 in UTC, with milliseconds."""
     return (
         dt.datetime.fromtimestamp(ns / 1e9, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     )
 
 
 def when(ns: int | None) -> Markup:
-    """A time, which a script turns into the reader's zone and an age."""
+    """Return the HTML of a time, to which a script adds the reader's time zone and an age."""
     if ns is None:
         return Markup("")
     text = moment(ns)
@@ -38,7 +38,7 @@ def countdown(ns: int) -> Markup:
 
 
 def took(ns: int) -> str:
-    """A span: exact below a minute."""
+    """Format a span, exactly below a minute."""
     seconds = max(ns, 0) / 1e9
     if seconds < 1:
         return f"{seconds * 1000:.3g} ms"
@@ -46,7 +46,7 @@ def took(ns: int) -> str:
 
 
 def payload(body: bytes | msgspec.Raw) -> str:
-    """Wire JSON for people: indented, without control characters, cut."""
+    """Format wire JSON for readers: indented, without control characters, cut to `MOST_SHOWN`."""
     if not bytes(body):
         return ""
     text = msgspec.json.format(bytes(readable(msgspec.Raw(bytes(body)))), indent=2).decode()
@@ -54,7 +54,7 @@ def payload(body: bytes | msgspec.Raw) -> str:
 
 
 def json_of(value: Any) -> str:
-    """JSON data for people."""
+    """Format JSON data for readers."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     return json_visible(cut(text, MOST_SHOWN))
 
@@ -73,7 +73,7 @@ def line(text: object) -> str:
 
 
 def gist(text: str) -> str:
-    """The beginning of indented JSON, on one line."""
+    """Return the beginning of indented JSON on one line."""
     return shortened(" ".join(text[:400].split()), 72)
 
 

@@ -1,1 +1,1 @@
-"""The pages, and what people do on them."""
+"""The pages, and the actions on them."""

@@ -1,4 +1,4 @@
-"""What people do: start, signal, query, update, cancel, terminate, release; schedules."""
+"""Actions: start, signal, query, update, cancel, terminate, release; pause, resume and trigger schedules."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from ..desk import Desk
 
 ANSWER_S: Final = 15.0
-"""How long an answer to a query or an update is waited for."""
+"""Seconds to wait for the answer to a query or an update."""
 
 
 def json_list(text: str, what: str) -> list[Any]:
-    """What a JSON array in a form says.
+    """Decode a JSON array in a form.
 
     :raises Error: INVALID.
     """
@@ -38,7 +38,7 @@ def json_list(text: str, what: str) -> list[Any]:
 
 
 async def _done(console: Desk, fields: dict[str, str]) -> tuple[str, str]:
-    """Carry out an action on an execution; gives a sentence, and what it answered."""
+    """Carry out an action on an execution; return a sentence about it, and its answer."""
     handle, action, id = console.app.get(fields.get("id", "")), fields.get("action", ""), fields.get("id", "")
     reason, name = fields.get("reason", ""), fields.get("name", "").strip()
     if action in ("signal", "query", "update"):

@@ -1,4 +1,4 @@
-"""Actions on all running executions that a query selects: first the count and a sample, then a typed confirmation."""
+"""Actions on all running executions that a query selects, after a count, a sample and a typed confirmation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..desk import Desk
 
 MOST: Final = 1_000
-"""Executions that one go may act on."""
+"""How many executions one action may change."""
 SAMPLE: Final = 10
 ACTIONS: Final = ("cancel", "terminate", "release")
 
@@ -76,7 +76,7 @@ async def _carry_out(console: Desk, request: Request, go: Go) -> None:
 
 
 async def carry_out(console: Desk, request: Request) -> Response:
-    """Begin, and lead to the page that shows how it goes on."""
+    """Begin the action, and redirect to the page with its progress."""
     fields = await console.guard.form(request)
     query, action = fields.get("q", ""), fields.get("action", "")
     if action not in ACTIONS:
@@ -108,7 +108,7 @@ def _go(console: Desk, request: Request, key: str) -> Go:
 
 
 def progress_of(console: Desk, request: Request) -> dict[str, Any]:
-    """What the page of one go shows."""
+    """Return what the page of an action shows."""
     key = request.query_params.get("key", "")
     return {"go": _go(console, request, key), "key": key}
 

@@ -1,4 +1,4 @@
-"""The page of failures: executions that have failed, grouped by their errors, newest first."""
+"""The page of failures: failed executions, grouped by error, newest first."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from ..desk import Desk
 
 LOOKED_AT: Final = 200
-"""The newest failures, which are grouped."""
+"""How many of the newest failures are grouped."""
 AT_ONCE: Final = 20
 SHOWN: Final = 5
-"""Executions of a group that are named."""
+"""How many executions of a group are named."""
 _VARIES: Final = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|0x[0-9a-f]+|\d+", re.IGNORECASE)
-"""What differs between messages that say the same: ids and numbers."""
+"""The parts in which messages of the same error differ: ids and numbers."""
 
 
 class Group:
-    """Failures of one type that say the same; `message` is that of the newest."""
+    """Failures of one type with the same error; `message` is that of the newest."""
 
     def __init__(self, run: Description, kind: str, message: str) -> None:
         self.type, self.kind, self.message = run.type, kind, message
@@ -46,7 +46,7 @@ class Group:
 
 
 def grouped(ended: list[tuple[Description, End]]) -> list[Group]:
-    """Failures by type, kind of error and message, the newest group first."""
+    """Group failures by type, kind of error and message, the newest group first."""
     groups: dict[tuple[str, str, str], Group] = {}
     for run, end in ended:
         told = end.told if end.what == "error" else {}

@@ -1,4 +1,4 @@
-"""The page of executions: query, tabs by status, table, pages."""
+"""The page of executions: query, tabs by status, a table in pages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ COUNT_S: Final = 0.1
 
 
 class View:
-    """What the URL asks for."""
+    """The view that a URL asks for."""
 
     def __init__(self, request: Request) -> None:
         given = request.query_params
@@ -51,16 +51,16 @@ class View:
 
     @property
     def special(self) -> bool:
-        """Whether what is pending decides."""
+        """Whether pending work decides which runs belong to it."""
         return self.status in (PARKED, RETRYING)
 
     @property
     def given_columns(self) -> tuple[str, ...]:
-        """Those that the URL must name."""
+        """The columns, unless they are the default ones."""
         return () if self.chosen == columns.USUAL else self.chosen
 
     def link(self, path: str = "/", **changes: str) -> str:
-        """The URL of this view with something else, on its first page."""
+        """Return the URL of this view with some changes, on its first page."""
         return link(path, **{"q": self.query, "status": self.status, "col": self.given_columns, **changes})
 
 
@@ -79,7 +79,7 @@ async def _waits(console: Desk, run: Description, trouble: str) -> str:
 
 
 async def _special(console: Desk, view: View) -> tuple[Page, dict[str, str]]:
-    """The runs that are parked or retrying, and what each waits for."""
+    """Return the runs that are parked or retrying, and what each waits for."""
     given = view.status, view.query, SHOWN, view.cursor
     page = await troubled_page(console.app.backend, *given, most=LOOKED_AT)
     told = await each(lambda run: _waits(console, run, view.status), page.items, AT_ONCE)
@@ -87,7 +87,7 @@ async def _special(console: Desk, view: View) -> tuple[Page, dict[str, str]]:
 
 
 async def _counts(console: Desk, query: str) -> dict[str, int] | None:
-    """The numbers of the tabs; None as long as they are not known, for the list is of use without them."""
+    """Return the numbers of the tabs; None until they are known, because the list is useful without them."""
     try:
         return await console.counts.get(query, COUNT_S)
     except Error as error:
@@ -97,9 +97,9 @@ async def _counts(console: Desk, query: str) -> dict[str, int] | None:
 
 
 async def contents(console: Desk, view: View, live: bool = False) -> dict[str, Any]:
-    """What the live part of the page shows.
+    """Return what the live part of the page shows.
 
-    :param live: it may be what others have asked for a moment ago.
+    :param live: whether a result from a moment ago will do.
 
     :raises Error: INVALID for a bad query or cursor.
     """
@@ -125,7 +125,7 @@ async def contents(console: Desk, view: View, live: bool = False) -> dict[str, A
 
 
 def completions(page: Page | None) -> list[str]:
-    """Names that a query may begin a condition with."""
+    """Return the names with which a condition of a query may begin."""
     attributes = {name for run in page.items for name in run.search_attributes} if page is not None else set()
     return sorted({*FIELDS.values(), *attributes})
 

@@ -17,7 +17,7 @@ FRESH_S: Final = 0.4
 
 
 async def works(console: Desk) -> dict[str, Any]:
-    """Who works, and how much waits."""
+    """Return the workers and the task queues."""
     queues = await console.queues.get("", LIMIT_S, FRESH_S)
     return {"workers": await console.app.workers(), "queues": queues or []}
 

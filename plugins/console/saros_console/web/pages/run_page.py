@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 WAIT_S: Final = 0.3
 """How long a page waits for each: where its code waits, the task queues, the workers. A later update shows them."""
 SEEN_S: Final = 10.0
-"""How long an update waits for what is pending."""
+"""Seconds that an update waits for the pending work."""
 FRESH_S: Final = 0.4
-"""How old an update may be that others have asked for."""
+"""Seconds that a result for another reader may be old."""
 EVENTS: Final = 100
 """Events on a page."""
 BEFORE: Final = 500
-"""Events before a page, among which the commands are found whose ends it shows."""
+"""How many events before a page are read to find the commands whose ends it shows."""
 CHARTED: Final = 2_000
-"""The first events of a run, of which the timeline is made."""
+"""How many of the first events make the timeline."""
 
 
 _COMMAND: Final = re.compile(r"; see `saros [^`]*`$")
-"""What a reason adds for the command line: pages have links."""
+"""The end of a reason that is meant for the command line; pages have links instead."""
 
 
 def _which(request: Request) -> tuple[str, str, int]:
@@ -52,7 +52,7 @@ def _which(request: Request) -> tuple[str, str, int]:
 
 
 async def signature(console: Desk, request: Request) -> bytes:
-    """What changes when there is something new to show."""
+    """Return bytes that change when there is something new to show."""
     id, run_id, _ = _which(request)
     seen = await console.seen.get((id, run_id), SEEN_S, FRESH_S)
     told = (await console.stacks.of(*seen, 0.0))[1:] if seen is not None else None
@@ -60,7 +60,7 @@ async def signature(console: Desk, request: Request) -> bytes:
 
 
 async def contents(console: Desk, request: Request) -> dict[str, Any]:
-    """What the live part of the page shows.
+    """Return what the live part of the page shows.
 
     :raises Error: NOT_FOUND.
     """
@@ -108,14 +108,14 @@ async def contents(console: Desk, request: Request) -> dict[str, Any]:
 
 
 async def _why(console: Desk, pending: Pending, stack: Stack | None) -> str:
-    """Why a run does not continue, as far as queues and workers are known in time."""
+    """Return why a run does not continue, with the queues and workers as far as they are known in time."""
     queues = await console.queues.get("", WAIT_S)
     workers = await console.workers.get("", WAIT_S)
     return _COMMAND.sub("", reason(pending, console.app.clock.now(), queues or [], stack, workers))
 
 
 def trace_link(console: Desk, run: Run) -> str:
-    """Where the trace of a run is shown; empty when nobody has said where."""
+    """Return the address of a run's trace; empty if none is configured."""
     return console.trace_url.replace("{trace}", trace_of(run)) if console.trace_url else ""
 
 
@@ -124,7 +124,7 @@ async def page(console: Desk, request: Request) -> Response:
 
 
 async def export(console: Desk, request: Request) -> Response:
-    """The whole history, as `saros replay` reads it."""
+    """Send the whole history as `saros replay` reads it."""
     id, run_id, _ = _which(request)
     body = msgspec.json.encode(await console.app.backend.export(id, run_id))
     headers = {"content-disposition": 'attachment; filename="history.json"'}

@@ -1,1 +1,1 @@
-"""Parts of pages: what they show of runs, read from their backend."""
+"""Parts of pages, made from what the backend tells of runs."""

@@ -26,9 +26,9 @@ _STEPS_S: Final = (
 class Bar(NamedTuple):
     """:param kind: its class in the style sheet.
     :param took: nanoseconds.
-    :param note: what there is to say of it.
-    :param attempt: the current or next attempt of an activity that has failed; 0 for all others, of whose attempts
-        nothing is known: histories keep the last one only.
+    :param note: a text about it.
+    :param attempt: the current or next attempt of an activity that has failed; 0 for others, because histories keep
+        only the last attempt.
     """
 
     y: int
@@ -54,7 +54,7 @@ class Chart(NamedTuple):
 
 @dataclass
 class _Row:
-    """What a bar shows; times in nanoseconds."""
+    """The contents of a bar; times in nanoseconds."""
 
     kind: str
     name: str
@@ -81,9 +81,9 @@ _KINDS: Final = {"call": "activity", "timer": "timer", "spawn": "child"}
 def chart(
     events: Sequence[Line], now: int, closed: int | None, retried: Mapping[int, tuple[int, str]] | None = None
 ) -> Chart | None:
-    """None when there is nothing to draw.
+    """Return the chart of a run; None if there is nothing to draw.
 
-    :param retried: activities that have failed and are tried again, by their refs: the attempt, and what is said.
+    :param retried: the attempt and a text for each activity that failed and is tried again, by ref.
     """
     if not events:
         return None

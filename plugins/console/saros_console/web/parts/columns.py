@@ -1,4 +1,4 @@
-"""The columns of the list of executions, which the URL may choose."""
+"""The columns of the list of executions, as chosen by the URL."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ TITLES: Final = {
 USUAL: Final = ("status", "id", "type", "task_queue", "start_time", "took")
 NUMBERS: Final = frozenset({"took", "attempt", "history"})
 MOST: Final = 20
-"""Columns that a URL may choose, and search attributes that are offered."""
+"""How many columns a URL may choose, and how many search attributes are offered."""
 LONGEST: Final = 100
 
 
 def chosen(wanted: Iterable[str]) -> tuple[str, ...]:
-    """The columns to show, in order: known ones first; any other name is a search attribute."""
+    """Return the columns to show, known ones first; any other name is a search attribute."""
     given = [name for name in wanted if name and len(name) <= LONGEST]
     if not given:
         return USUAL
@@ -38,7 +38,7 @@ def chosen(wanted: Iterable[str]) -> tuple[str, ...]:
 
 
 def offered(runs: Iterable[Description], shown: Iterable[str]) -> list[str]:
-    """All columns that one may choose: the search attributes are those that occur on the page, or are chosen."""
+    """Return all columns to choose from, with the search attributes that are on the page or chosen already."""
     found = dict.fromkeys(name for name in shown if name not in TITLES)
     for run in runs:
         found.update(dict.fromkeys(run.search_attributes))

@@ -1,4 +1,4 @@
-"""How runs have ended, read from their last records: nothing here waits for a run that continues another."""
+"""How runs ended, read from their last records, without waiting for runs that continue them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ CLOSING: Final = frozenset({"complete", "fail", "terminate", "time_out"})
 
 
 class End(NamedTuple):
-    """:param what: ``result``, ``error``, or empty when nothing is told.
-    :param told: JSON data; of an error, the texts `kind`, `message` and `stack`.
+    """:param what: ``result``, ``error``, or empty if there is neither.
+    :param told: JSON data; for an error, the texts `kind`, `message` and `stack`.
     """
 
     what: str = ""
@@ -25,7 +25,7 @@ class End(NamedTuple):
 
 
 def end_of(events: list[Line]) -> End:
-    """What the last of a run's events say of its end."""
+    """Return the end of a run, from its last events."""
     for line in reversed(events):
         if line.record.op == "complete":
             return End("result", line.body)
@@ -38,7 +38,7 @@ def end_of(events: list[Line]) -> End:
 
 
 async def read_end(console: Desk, run: Description) -> End:
-    """How a run has ended.
+    """Return how a run ended.
 
     :raises Error: UNAVAILABLE.
     """
@@ -47,7 +47,7 @@ async def read_end(console: Desk, run: Description) -> End:
     try:
         page = await console.app.backend.history(run.id, run.run_id, LAST)
     except Error as error:
-        if error.kind == NOT_FOUND:  # it has been deleted meanwhile
+        if error.kind == NOT_FOUND:  # deleted in the meantime
             return End()
         raise
     return end_of(lines(page.records))

@@ -1,4 +1,4 @@
-"""The family of a run: its parents up to the first, and its children, as a tree."""
+"""The family of a run as a tree: its parents up to the first, and its children."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from ..desk import Desk
 
 DEEPEST: Final = 3
-"""Generations of children that are looked up."""
+"""How many generations of children are looked up."""
 MOST: Final = 40
-"""Children that are looked up, of all generations."""
+"""How many children are looked up in all."""
 READ: Final = 1_000
-"""The first events of a run, among which its children are found."""
+"""How many of the first events of a run are searched for children."""
 
 
 class Member(NamedTuple):
     """An execution of the tree, at a depth from 0.
 
-    :param found: None when it has not started yet, or is no longer kept.
+    :param found: None if it has not started yet or was deleted.
     """
 
     depth: int
@@ -33,7 +33,7 @@ class Member(NamedTuple):
 
 
 def children_of(run_id: str, events: list[Line]) -> list[tuple[str, str]]:
-    """Ids and entries of the children that a history has started."""
+    """Return ids and entries of the children that a run started."""
     found: dict[int, tuple[str, str]] = {}
     for line in events:
         body = line.body if isinstance(line.body, dict) else {}
@@ -48,15 +48,15 @@ def children_of(run_id: str, events: list[Line]) -> list[tuple[str, str]]:
 
 
 class Tree:
-    """Looks a family up, within limits."""
+    """Looks up a family, within limits."""
 
     def __init__(self, console: Desk) -> None:
         self._backend = console.app.backend
         self._left = MOST
-        self.cut = False  # there is more than the limits let through
+        self.cut = False  # there is more than the limits allow
 
     async def of(self, run: Description, events: list[Line]) -> list[Member]:
-        """The family of a run whose events are known; nothing when it has neither parent nor child."""
+        """Return the family of a run, given its events; an empty list if it has neither parent nor child."""
         parents = await self._parents(run)
         depth = len(parents)
         children = await self._children(run.run_id, events, depth + 1, DEEPEST)

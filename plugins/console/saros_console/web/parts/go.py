@@ -6,9 +6,9 @@ from saros.model.execution import Description
 
 
 class Go:
-    """One action on many executions, under way or done.
+    """One action on many executions, under way or finished.
 
-    :ivar results: ids, each with its error or an empty text.
+    :ivar results: ids, each with its error, or an empty text on success.
     """
 
     def __init__(self, action: str, reason: str, runs: list[Description]) -> None:

@@ -1,4 +1,4 @@
-"""What many pages show: found by one job for all who look, and no more often than its cost allows."""
+"""Results that many pages share: one job finds them for all readers, as often as its cost allows."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ T = TypeVar("T")
 LIMIT_S: Final = 20.0
 """Seconds that a search may take: a request may be lost for good."""
 REST: Final = 20
-"""Searches take 5 % of the time at most."""
+"""A search is followed by a rest of this many times its duration, so that searches take 5 % of the time at most."""
 KEPT: Final = 50
 
 
 class _Found(Generic[T]):
-    """:ivar at: when the last search began, by the steady clock; `took` is how many seconds it needed."""
+    """:ivar at: when the last search began, by `time.monotonic`.
+    :ivar took: how many seconds it took."""
 
     def __init__(self) -> None:
         self.value: T | None = None
@@ -34,9 +35,9 @@ class _Found(Generic[T]):
 
 
 class Shared(Generic[K, T]):
-    """:param find: asks the backend.
-    :param what: names the job, for the log.
-    :param rest: after a search, so many times its duration passes before the next one.
+    """:param find: the search; called with a key.
+    :param what: the name of the job in the log.
+    :param rest: see `REST`.
     """
 
     def __init__(self, jobs: Jobs, find: Callable[[K], Awaitable[T]], what: str, rest: float = REST) -> None:
@@ -44,16 +45,16 @@ class Shared(Generic[K, T]):
         self._found: OrderedDict[K, _Found[T]] = OrderedDict()
 
     def known(self, key: K) -> T | None:
-        """What was found last."""
+        """Return the last result, if there is one."""
         found = self._found.get(key)
         return None if found is None else found.value
 
     async def get(self, key: K, patience_s: float, fresh_s: float = 0.0) -> T | None:
-        """What was found for a key; None as long as nothing is.
+        """Return the result for a key; None if there is none yet.
 
-        :param patience_s: how long to wait for a search that is under way.
-        :param fresh_s: how old what was found may be, even if another search would cost little.
-        :raises Error: what the last search failed with.
+        :param patience_s: seconds to wait for a search that is under way.
+        :param fresh_s: seconds that a result may be old, even if another search would cost little.
+        :raises Error: the error of the last search.
         """
         found = self._found.setdefault(key, _Found())
         self._found.move_to_end(key)

@@ -16,7 +16,7 @@ MOST_BYTES: Final = 1_000_000
 
 
 class Frame(NamedTuple):
-    """A frame as the stack tells it, and its line of source, if known."""
+    """A frame of a stack, with its line of source if known."""
 
     text: str
     source: str = ""
@@ -44,7 +44,7 @@ def _line(paths: list[Path], frame: str) -> str:
 
 
 def with_sources(registry: Registry, stack: Stack) -> list[tuple[str, list[Frame]]]:
-    """What each coroutine waits for, and its frames."""
+    """Return what each coroutine waits for, with its frames."""
     paths = [path for entry in registry.entries.values() if (path := entry.source_path) is not None]
     return [
         (each.waits, [Frame(frame, _line(paths, frame)) for frame in each.frames])

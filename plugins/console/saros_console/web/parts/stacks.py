@@ -1,4 +1,4 @@
-"""Where the code of runs waits: a backend replays the run or asks a worker for it, which may take a while."""
+"""Where the code of runs waits. A backend replays the run or asks a worker, which may take a while."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .shared import Shared
 
 
 class Told(NamedTuple):
-    """:param length: the length of the history of which this is told.
-    :param problem: why it is not known.
+    """:param length: the length of the history at that time.
+    :param problem: why the stack is not known.
     """
 
     stack: Stack | None = None
@@ -25,7 +25,7 @@ class Told(NamedTuple):
 
 
 class Stacks:
-    """Asks once for all who look at a run, and again when its history has grown."""
+    """Asks once for all readers of a run, and again after its history has grown."""
 
     def __init__(self, jobs: Jobs, backend: Backend) -> None:
         self._backend = backend
@@ -36,7 +36,7 @@ class Stacks:
         return Told(await self._backend.stack(*key), length)
 
     async def of(self, run: Description, pending: Pending, patience_s: float) -> Told:
-        """What is known within some seconds, perhaps of a shorter history; nothing of a run that has ended."""
+        """Return what is known in time, perhaps of a shorter history; nothing for a run that has ended."""
         if run.status != RUNNING or pending.parked is not None:
             return Told()
         key = run.id, run.run_id
