@@ -42,35 +42,6 @@ function rt.history()
   return length, size
 end
 
-rt.EFFECT = {} -- the value of rt.answering while the function of a side effect runs
-
--- A replay does not answer queries, so a query handler may do nothing that a replay would miss.
-function rt.refuse_query()
-  if rt.answering == rt.EFFECT then
-    raw.error("a side effect only computes a value: it may not call, send, sleep or start anything", 0)
-  end
-  raw.error("a query handler only reads: it may not call, sleep, send, draw random numbers or change anything", 0)
-end
-
-local since -- the ordinal of the youngest object that is older than the query or side effect
-
--- From now on (for `answering`, the id of a query or rt.EFFECT) the program may not be changed.
-function rt.only_read(answering, names)
-  rt.answering, rt.naming, since = answering, names, rt.youngest()
-end
-
-function rt.read_only_no_more()
-  rt.answering, rt.naming = nil, nil
-end
-
--- Whatever changes what the program does next calls this first. A query and a side effect may change only an
--- `object` that they made themselves.
-function rt.changing(object)
-  if rt.answering and not (object and rt.ordinal_of(object) > since) then
-    rt.refuse_query()
-  end
-end
-
 local function command(op, body)
   if rt.answering then
     rt.refuse_query()
