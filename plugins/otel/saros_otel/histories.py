@@ -43,13 +43,18 @@ class Histories:
         self._backend = backend
         self._contexts = contexts
 
-    async def spans(self, id: str, run_id: str = "", *, unsampled: bool = False) -> list[Ended]:
+    async def spans(
+        self, id: str, run_id: str = "", *, unsampled: bool = False, ended: bool = False
+    ) -> list[Ended]:
         """Return the span of a run, followed by the spans of its activities; nothing for a run that is not sampled.
 
         :param unsampled: return its spans nevertheless.
+        :param ended: return nothing for a run that still runs.
         :raises Error: NOT_FOUND.
         """
         page = await self._backend.history(id, run_id)
+        if ended and page.status == RUNNING:
+            return []
         run = page.run
         trace_id, sampled = self._contexts.trace_of(run)
         if not sampled and not unsampled:

@@ -47,7 +47,11 @@ _MISMATCHES: Final = frozenset({
 })  # fmt: skip
 
 
-_ENDING: Final = RemoveFromCache.EvictionReason.WORKFLOW_EXECUTION_ENDING
+_ENDED: Final = (
+    RemoveFromCache.EvictionReason.WORKFLOW_EXECUTION_ENDING,
+    RemoveFromCache.EvictionReason.CACHE_FULL,  # another workflow needed its place at the same moment
+)
+"""The reasons to drop a workflow that has ended when the server has its end."""
 
 
 class Instance(WorkflowInstance):
@@ -100,7 +104,7 @@ class Instance(WorkflowInstance):
                 observer.taken(queue, name)
                 result = PARKED if completion.HasField("failed") else OK
                 observer.task_ended(queue, name, info.run_id, result, seconds)
-        elif self.workflow.ended and job.remove_from_cache.reason == _ENDING:  # the server has its end
+        elif self.workflow.ended and job.remove_from_cache.reason in _ENDED:
             trace = self.workflow.trace
             observer.closed(Closed(info.workflow_id, info.run_id, name, queue, self.workflow.ended, trace))
 
