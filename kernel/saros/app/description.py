@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import msgspec
 
 from ..model import values
+from ..model.timing import datetime_of
 
 if TYPE_CHECKING:
     from ..model import execution
 
 Status = Literal["running", "completed", "failed", "canceled", "terminated", "timed_out", "continued_as_new"]
-
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +73,8 @@ def described(found: execution.Description) -> Description:
         entry=found.entry,
         status=cast(Status, found.status),
         task_queue=found.task_queue,
-        start_time=_time(found.start_time),
-        close_time=None if found.close_time is None else _time(found.close_time),
+        start_time=datetime_of(found.start_time),
+        close_time=None if found.close_time is None else datetime_of(found.close_time),
         history_length=found.history_length,
         history_size=found.history_size,
         attempt=found.attempt,
@@ -88,7 +87,3 @@ def described(found: execution.Description) -> Description:
 
 def _data(members: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
     return {name: values.decode(values.from_plain(bytes(raw))) for name, raw in members.items()}
-
-
-def _time(ns: int) -> dt.datetime:
-    return _EPOCH + dt.timedelta(microseconds=ns // 1000)

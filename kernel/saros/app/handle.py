@@ -98,11 +98,8 @@ class Handle:
         :param args: its arguments.
         :raises Error: NOT_FOUND, or the handler's failure.
         """
-        return values.decode(
-            await self._backend.query(
-                self.id, check_text(name, "query name"), values.encode_args(args), self._only
-            )
-        )
+        check_text(name, "query name")
+        return values.decode(await self._backend.query(self.id, name, values.encode_args(args), self._only))
 
     async def update(self, name: str, *args: Any) -> Any:
         """Call a handler of ``workflow.on_update``, and return its result.
@@ -112,9 +109,8 @@ class Handle:
         :raises Error: NOT_FOUND, or the validator's or handler's failure.
         """
         await self._expect_running()
-        return values.decode(
-            await self._backend.update(self.id, check_text(name, "update name"), values.encode_args(args))
-        )
+        check_text(name, "update name")
+        return values.decode(await self._backend.update(self.id, name, values.encode_args(args)))
 
     async def cancel(self, reason: str = "") -> None:
         """Ask the execution to end; its code decides how.

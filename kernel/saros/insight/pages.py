@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import datetime as dt
 from collections.abc import AsyncIterator, Callable
-from typing import TypeVar
 
 import msgspec
 
@@ -13,12 +11,12 @@ from ..interfaces.insight import Page
 from ..model.errors import INVALID, Error
 from ..model.execution import Description
 from ..model.query import both
+from ..model.timing import datetime_of
 
-P = TypeVar("P", bound=msgspec.Struct)
 US = 1_000
 
 
-class Place(msgspec.Struct, array_like=True):
+class _Place(msgspec.Struct, array_like=True):
     """The start time of the last run on a page, in microseconds, and the listed runs with the same start time."""
 
     time: int
@@ -37,7 +35,7 @@ async def page_of(
     place = _read(cursor) if cursor else None
     if place is not None:
         # Include that whole microsecond, because servers store start times with different precision.
-        query = both(query, f"start_time <= '{_moment(place.time + 1).isoformat()}'")
+        query = both(query, f"start_time <= '{datetime_of((place.time + 1) * US).isoformat()}'")
     items: list[Description] = []
     async for found in executions(query):
         if place is not None and _given(found, place):
@@ -48,50 +46,26 @@ async def page_of(
     return Page(items)
 
 
-def _given(run: Description, place: Place) -> bool:
+def _given(run: Description, place: _Place) -> bool:
     time = run.start_time // US
     return time > place.time or (time == place.time and run.run_id in place.runs)
 
 
-def _next(items: list[Description], before: Place | None) -> str:
+def _next(items: list[Description], before: _Place | None) -> str:
     time = items[-1].start_time // US
     runs = [item.run_id for item in items if item.start_time // US == time]
     if before is not None and before.time == time:
         runs += before.runs
-    return written(Place(time, runs))
+    return base64.urlsafe_b64encode(msgspec.json.encode(_Place(time, runs))).decode().rstrip("=")
 
 
-def _moment(us: int) -> dt.datetime:
-    return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(microseconds=us)
-
-
-def _read(cursor: str) -> Place:
-    place = read(cursor, Place)
+def _read(cursor: str) -> _Place:
     try:
-        _moment(place.time + 1)
-    except OverflowError:  # a forged cursor with an impossible time
-        raise _invalid() from None
-    return place
-
-
-# --- the text of cursors ------------------------------------------------------------------------
-
-
-def written(place: msgspec.Struct) -> str:
-    """Return a place as a cursor."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
-
-
-def read(cursor: str, kind: type[P]) -> P:
-    """Return the place that a cursor names.
-
-    :raises Error: INVALID.
-    """
-    try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=kind)
-    except (ValueError, msgspec.MsgspecError):
-        raise _invalid() from None
-
-
-def _invalid() -> Error:
-    return Error("this is not a valid cursor; use the one from the previous page", INVALID, retryable=False)
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        place = msgspec.json.decode(text, type=_Place)
+        datetime_of((place.time + 1) * US)  # fails only for a forged cursor with an impossible time
+        return place
+    except (ValueError, OverflowError, msgspec.MsgspecError):
+        raise Error(
+            "this is not a valid cursor; use the one from the previous page", INVALID, retryable=False
+        ) from None

@@ -11,7 +11,7 @@ from typing import Final
 
 from ..interfaces.backend import Backend
 from ..interfaces.insight import PARKED, Finder, Page
-from ..interfaces.insight.pending import PendingActivity
+from ..interfaces.insight.pending import Pending, PendingActivity
 from ..model.background import each
 from ..model.errors import NOT_FOUND, Error
 from ..model.execution import RUNNING, Description
@@ -38,6 +38,16 @@ async def with_problems(backend: Backend, runs: Sequence[Description]) -> list[D
             raise
 
     return await each(told, runs, AT_ONCE)
+
+
+async def pending_of(backend: Backend, run: Description) -> Pending | None:
+    """Return what is pending in a run; None if it has gone meanwhile."""
+    try:
+        return await backend.pending(run.id, run.run_id)
+    except Error as error:
+        if error.kind == NOT_FOUND:
+            return None
+        raise
 
 
 async def activities_of(backend: Backend, run: Description) -> list[PendingActivity]:

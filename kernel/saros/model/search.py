@@ -11,6 +11,7 @@ import msgspec
 
 from . import values
 from .execution import STATUSES
+from .timing import datetime_of
 from .values import Json
 
 STRING: Final = "string"
@@ -19,7 +20,6 @@ FLOAT: Final = "float"
 BOOLEAN: Final = "boolean"
 TIME: Final = "time"
 LIST: Final = "list"
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def type_of(value: Any) -> str | None:
@@ -216,7 +216,7 @@ def _compared(condition: Condition, run: Fields) -> Any:
         return None if raw is None else msgspec.json.decode(raw)
     found: Any = getattr(run, condition.field)
     if condition.field.endswith("_time") and found is not None:
-        return _EPOCH + dt.timedelta(microseconds=found // 1_000)  # exact, as in an index of microseconds
+        return datetime_of(found)  # exact, as in an index of microseconds
     return found
 
 

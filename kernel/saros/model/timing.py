@@ -42,6 +42,21 @@ _UNITS: Final = {
 }
 _PART: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([^0-9.]*)")
 _LONGEST: Final = 2**63 - 1  # nanoseconds, about 292 years
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND: Final = dt.timedelta(microseconds=1)
+
+
+def datetime_of(ns: int) -> dt.datetime:
+    """Return nanoseconds since 1970 as a time in UTC, exact to the microsecond.
+
+    :raises OverflowError: for a year that datetimes do not have.
+    """
+    return _EPOCH + ns // 1_000 * _MICROSECOND
+
+
+def micros_of(time: dt.datetime) -> int:
+    """Return a time as microseconds since 1970."""
+    return (time - _EPOCH) // _MICROSECOND
 
 
 def parse_duration(value: str | int | float) -> int:

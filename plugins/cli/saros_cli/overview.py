@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from saros.insight.parked import with_problems
+from saros.insight.parked import activities_of, pending_of, with_problems
 from saros.insight.reasons import activity_waits, reason, span, waits_in_short
 from saros.interfaces.insight import Paused, Queue, Schedule, Stack, Worker
 from saros.interfaces.insight.pending import Pending
 from saros.model.background import each
-from saros.model.errors import NOT_FOUND, Error
+from saros.model.errors import Error
 from saros.model.execution import RUNNING
 from saros.model.text import json_visible, one_line
 from saros.model.values import readable
@@ -118,17 +118,10 @@ async def insight_of(app: App, id: str, run_id: str) -> Insight:
 async def waits_of(app: App, runs: Sequence[Description]) -> list[str]:
     """What each of these runs waits for, in a few words."""
 
-    async def pending_of(run: Description) -> Pending | None:
-        if run.status != RUNNING:
-            return None
-        try:
-            return await app.backend.pending(run.id, run.run_id)
-        except Error as error:
-            if error.kind != NOT_FOUND:  # it has gone meanwhile
-                raise
-            return None
+    async def pending(run: Description) -> Pending | None:
+        return await pending_of(app.backend, run) if run.status == RUNNING else None
 
-    found = await each(pending_of, runs, AT_ONCE)
+    found = await each(pending, runs, AT_ONCE)
     served = sorted({name for pending in found if pending is not None for name in _served(pending)})
     queues = await app.queues(served) if served else []
     workers = await app.workers(served) if served else None
@@ -211,17 +204,11 @@ class Overview(msgspec.Struct):
 
 async def overview(app: App) -> Overview:
     now = app.clock.now()
-
     served: set[str] = set()
 
     async def failing_of(run: Description) -> list[Failing]:
         served.add(run.task_queue)
-        try:
-            activities = await app.backend.activities(run.id, run.run_id)
-        except Error as error:
-            if error.kind != NOT_FOUND:  # it has gone meanwhile
-                raise
-            return []
+        activities = await activities_of(app.backend, run)
         served.update(activity.task_queue for activity in activities if activity.task_queue)
         return [
             Failing(run.id, activity.entry, activity.attempt, activity_waits(activity, now))

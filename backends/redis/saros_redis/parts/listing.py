@@ -12,6 +12,7 @@ from saros.model.background import each
 from saros.model.execution import Description
 from saros.model.query import parse
 from saros.model.search import All, Condition, Node, matches, required, statuses
+from saros.model.timing import micros_of
 
 from .. import codec
 from ..codec import BROKEN
@@ -20,7 +21,6 @@ from ..server.partitions import Partitions
 PAGE = 100
 AT_ONCE = 8
 """Partitions that are asked concurrently."""
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class Listing:
@@ -132,7 +132,7 @@ def _times(node: Node) -> _Times:
     first: list[int] = []
     last: list[int] = []
     for condition in filter(_is_time, required(node)):
-        at = (condition.value - _EPOCH) // dt.timedelta(microseconds=1)
+        at = micros_of(condition.value)
         for bounds, shift in zip((first, last), _SHIFTED[condition.operator], strict=True):
             if shift is not None:
                 bounds.append(at + shift)

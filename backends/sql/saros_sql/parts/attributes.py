@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from saros.model.search import parse_time
+from saros.model.timing import micros_of
 
 from ..database.transaction import Transaction
 
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 LONGEST_TEXT: Final = 256
 """Characters of a text that are found by an index; PostgreSQL's holds less than 2,704 bytes of a row."""
-_MICROSECOND: Final = dt.timedelta(microseconds=1)
 
 
 def index(tx: Transaction, run: int, search: Mapping[str, msgspec.Raw]) -> None:
@@ -33,13 +31,8 @@ def columns(value: Any) -> tuple[str | None, float | None, int | None]:
     if isinstance(value, str):
         time = parse_time(value)
         text = value[:LONGEST_TEXT].replace("\0", "\ufffd")  # PostgreSQL does not store NUL in text
-        return text, None, None if time is None else micros(time)
+        return text, None, None if time is None else micros_of(time)
     try:
         return None, float(value), None
     except (OverflowError, TypeError, ValueError):
         return None, None, None
-
-
-def micros(time: dt.datetime) -> int:
-    """Return a datetime as microseconds since 1970."""
-    return (time - _EPOCH) // _MICROSECOND

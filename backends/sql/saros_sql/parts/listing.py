@@ -13,9 +13,10 @@ from typing import Any, Final
 from saros.interfaces.insight import PARKED, RETRYING
 from saros.model.execution import Description
 from saros.model.search import All, Condition, Node, matches, parse_time
+from saros.model.timing import micros_of
 
 from ..database.transaction import Transaction
-from .attributes import LONGEST_TEXT, columns, micros
+from .attributes import LONGEST_TEXT, columns
 from .views import DESCRIPTION, description
 
 PAGE: Final = 200
@@ -121,7 +122,7 @@ def _field(node: Condition) -> Sql:
 
 def _time(column: str, operator: str, value: dt.datetime) -> Sql:
     """Compare a column of nanoseconds with a time in microseconds; each of these has a thousand nanoseconds."""
-    ns = max(-_FAR, min(_FAR, micros(value) * 1_000))
+    ns = max(-_FAR, min(_FAR, micros_of(value) * 1_000))
     bounds = {
         "=": (f"{column} BETWEEN ? AND ?", (ns, ns + 999)),
         "<": (f"{column} < ?", (ns,)),
@@ -162,7 +163,7 @@ def _attribute(node: Condition) -> Sql:
 def _value(operator: str, value: Any) -> Sql:
     loose = _LOOSE[operator]
     if isinstance(value, dt.datetime):
-        return f"time {loose} ?", (micros(value),)
+        return f"time {loose} ?", (micros_of(value),)
     text, number, time = columns(value)
     if time is not None:
         return f"time {loose} ? OR text {loose} ?", (time, text)

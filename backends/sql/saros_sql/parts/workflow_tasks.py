@@ -19,16 +19,7 @@ from saros.model.timing import SECOND
 from ..database.rows import BROKEN, read_mail
 from ..database.transaction import ACTIVITIES, TASKS, Transaction, oldest
 from . import activities, attributes, lifecycle, sending, sessions
-from .lifecycle import (
-    COLUMNS,
-    FREE,
-    NOTE_PARKED,
-    PARKED,
-    WAKE,
-    Found,
-    read_raws,
-    read_run,
-)
+from .lifecycle import COLUMNS, FREE, NOTE_PARKED, PARKED, WAKE, Found, read_raws, read_run
 
 log = logging.getLogger("saros.sql")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import base64
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +23,6 @@ from saros.model.records import pack
 from ..wire.operations import STACK_QUERY
 from .insight_client import InsightClient
 from .messages import QUERY_S
-from .namespace import Namespace
 from .namespaces import Namespaces
 
 ASKED_S: Final = 3.0
@@ -107,32 +106,27 @@ class TemporalInsight(abc.ABC):
 
     # --- workers ------------------------------------------------------------------------------
 
-    async def _queues_of(self, namespace: Namespace, also: Sequence[str]) -> list[str]:
-        """Return the task queues to ask about: the server has no list of them.
+    async def _queues(self, also: Sequence[str]) -> AsyncIterator[tuple[InsightClient, list[str]]]:
+        """Yield the task queues to ask each namespace about: the server has no list of them.
 
         A client without an app knows those of the executions that run.
         """
         registry = self.deployment.registry
-        own = {registry.task_queue(worker) for worker in namespace.workers}
-        if not own and registry.entries:
-            own.update(registry.task_queues())
-        if namespace is self.namespaces.default:
-            own.update(also)
-        return sorted(own | await namespace.task_queues())
+        for namespace in self.namespaces.all:
+            own = {registry.task_queue(worker) for worker in namespace.workers}
+            if not own and registry.entries:
+                own.update(registry.task_queues())
+            if namespace is self.namespaces.default:
+                own.update(also)
+            yield InsightClient(namespace), sorted(own | await namespace.task_queues())
 
     async def workers(self, also: Sequence[str] = ()) -> list[Worker]:
-        found: list[Worker] = []
-        for space in self.namespaces.all:
-            names = await self._queues_of(space, also)
-            found += await InsightClient(space).workers(names, self.clock.now())
-        return found
+        now = self.clock.now
+        return [w async for each, names in self._queues(also) for w in await each.workers(names, now())]
 
     async def queues(self, also: Sequence[str] = ()) -> list[Queue]:
-        found: list[Queue] = []
-        for space in self.namespaces.all:
-            names = await self._queues_of(space, also)
-            found += await InsightClient(space).queues(names, self.clock.now())
-        return found
+        now = self.clock.now
+        return [q async for each, names in self._queues(also) for q in await each.queues(names, now())]
 
     # --- schedules ----------------------------------------------------------------------------
 

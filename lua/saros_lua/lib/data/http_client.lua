@@ -204,24 +204,30 @@ local function escaped(c)
   return format("%%%02X", byte(c))
 end
 
--- A text as it is written in a query: blanks are +, and all but letters, digits and - _ . ~ is %XX.
-function http_client.encode_uri(text)
+-- Why a text cannot be encoded or decoded; if it can, the work is charged.
+local function refused(text, verb)
   if type(text) ~= "string" then
-    return rt.fail("Invalid", "http_client.encode_uri expects a string, not a " .. env_type(text))
+    return rt.fail("Invalid", "http_client." .. verb .. " expects a string, not a " .. env_type(text))
   elseif #text > MAX_URI then
-    return rt.fail("Invalid", "http_client.encode_uri takes at most " .. MAX_URI .. " bytes, not " .. #text)
+    return rt.fail("Invalid", "http_client." .. verb .. " takes at most " .. MAX_URI .. " bytes, not " .. #text)
   end
   rt.charge(#text * 4)
+end
+
+-- A text as it is written in a query: blanks are +, and all but letters, digits and - _ . ~ is %XX.
+function http_client.encode_uri(text)
+  local _, err = refused(text, "encode_uri")
+  if err then
+    return nil, err
+  end
   return (gsub(gsub(text, "[^%w%-_.~ ]", escaped), " ", "+"))
 end
 
 function http_client.decode_uri(text)
-  if type(text) ~= "string" then
-    return rt.fail("Invalid", "http_client.decode_uri expects a string, not a " .. env_type(text))
-  elseif #text > MAX_URI then
-    return rt.fail("Invalid", "http_client.decode_uri takes at most " .. MAX_URI .. " bytes, not " .. #text)
+  local _, err = refused(text, "decode_uri")
+  if err then
+    return nil, err
   end
-  rt.charge(#text * 4)
   local rest = gsub(text, "%%%x%x", "")
   if find(rest, "%", 1, true) then
     return rt.fail("Invalid", "http_client.decode_uri: a % must be followed by two hexadecimal digits")

@@ -58,7 +58,7 @@ class RunSpans:
     async def _write(self, closed: Closed) -> None:
         try:
             spans = await self._histories.spans(closed.id, closed.run_id, ended=True)
-            if not spans:  # the commit of its end was lost, and another one will follow
+            if not spans:  # if the commit of its end was lost, another one will follow
                 self._written.pop(closed.run_id, None)
             for span in spans:
                 self._processor.on_end(cast(ReadableSpan, span))  # `Exporter` knows what it is

@@ -117,6 +117,12 @@ local function note_trouble(run, trouble)
   call("ZADD", key("x", trouble), tonumber(start or "") and start or text(now), run)
 end
 
+-- A run that is parked until somebody releases it is in x:dead, too.
+local function note_dead(run)
+  call("ZADD", key("x", "dead"), text(now), run)
+  note_trouble(run, "parked")
+end
+
 -- Set aside a broken run until somebody repairs and releases it. Its other entries are dropped when they are read.
 local function set_run_aside(run, why)
   local m = key("m", run)
@@ -124,8 +130,7 @@ local function set_run_aside(run, why)
     if call("HGET", m, "status") == "running" then
       call("HSET", m, "delayed", "dead", "problem", why .. "; it waits to be released")
       call("HDEL", m, "sched", "fence", "takes")
-      call("ZADD", key("x", "dead"), text(now), run)
-      note_trouble(run, "parked")
+      note_dead(run)
     end
   end)
   note("run " .. run .. (ok and " was set aside: " or " cannot be read: ") .. why)

@@ -95,8 +95,7 @@ local function lease_run(stream, entry, run, fence, wanted)
     call("HDEL", m, "sched", "fence")
     call("HSET", m, "delayed", "dead", "problem",
       takes .. " workers in a row were lost while they ran its workflow task; it waits to be released")
-    call("ZADD", key("x", "dead"), text(now), run)
-    note_trouble(run, "parked")
+    note_dead(run)
     return nil
   end
   if not again then
@@ -137,8 +136,7 @@ local function lease_activity(stream, entry, run, ref, token, wanted, lost)
       call("HDEL", c, ref .. ":t")
       call("HSET", key("m", run), "problem",
         tonumber(losses or 0) + 1 .. " workers in a row were lost while they ran activity " .. ref .. "; it waits to be released")
-      call("ZADD", key("x", "dead"), text(now), run)
-      note_trouble(run, "parked")
+      note_dead(run)
       return nil
     end
   end

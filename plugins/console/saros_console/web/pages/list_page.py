@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from saros.insight.parked import activities_of, has_index, troubled_page
+from saros.insight.parked import activities_of, has_index, pending_of, troubled_page
 from saros.insight.reasons import waits_in_short
 from saros.interfaces.insight import PARKED, RETRYING, Page
 from saros.interfaces.insight.pending import Pending
 from saros.model.background import each
-from saros.model.errors import INVALID, NOT_FOUND, Error
+from saros.model.errors import INVALID, Error
 from saros.model.execution import STATUSES, Description
 from saros.model.query import FIELDS, selecting
 
@@ -65,17 +65,13 @@ class View:
 
 
 async def _waits(console: Desk, run: Description, trouble: str) -> str:
-    """Why a run is in trouble, in short; empty if it has gone meanwhile."""
+    """Return why a run is in trouble, in short; empty if it has gone in the meantime."""
     now, backend = console.app.clock.now(), console.app.backend
     if trouble == RETRYING:
         activities = await activities_of(backend, run)
         return waits_in_short(Pending(run.id, run.run_id, run.status, run.task_queue, activities), now)
-    try:
-        return waits_in_short(await backend.pending(run.id, run.run_id), now)
-    except Error as error:
-        if error.kind == NOT_FOUND:
-            return ""
-        raise
+    pending = await pending_of(backend, run)
+    return "" if pending is None else waits_in_short(pending, now)
 
 
 async def _special(console: Desk, view: View) -> tuple[Page, dict[str, str]]:
