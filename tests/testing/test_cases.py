@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 import saros
 from saros import activity
+from saros.insight import presence
 from saros.model.errors import INVALID, NOT_FOUND, UNAVAILABLE
 from saros_testing import TestApp, lua_app
 
@@ -62,5 +64,24 @@ def test_only_functions_of_the_app_are_faked(tmp_path: Path, name: str, kind: st
             async with app_at(tmp_path, **{name: print}):
                 pass
         assert caught.value.kind == kind
+
+    asyncio.run(scenario())
+
+
+def test_time_waits_for_workers_that_take_long_to_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(root: Path) -> str:
+        time.sleep(0.3)
+        return "hash"
+
+    monkeypatch.setattr(presence, "app_hash", slowly)
+    lua_app(tmp_path, workflows={"main": 'time.sleep("48h") return "over"'})
+
+    async def scenario() -> None:
+        async with TestApp(tmp_path) as app:
+            handle = await app.start("app:main", id="late")
+            await app.pass_time("48h")
+            assert (await handle.describe()).status == "completed"
 
     asyncio.run(scenario())

@@ -15,7 +15,7 @@ from ..interfaces.program import Facts
 from ..interfaces.signals import Mail
 from ..interfaces.store import Store
 from ..model.background import Job, end_all, kept_running
-from ..model.clock import Clock, RealClock
+from ..model.clock import Clock, RealClock, working
 from ..model.errors import INTERNAL, Error, ErrorData
 from ..model.execution import (
     Pid,
@@ -91,7 +91,8 @@ class StoreBackend(StoreClient):
         )
         self._measure(host.deployment, self.workflow_worker, activities)
         announcer = self._announcer(host, queues, activities)
-        await kept_running(announcer.announce, log)  # its tasks never seem to have no worker
+        with working(self.clock):  # virtual time waits for it, for no tasks are taken yet
+            await kept_running(announcer.announce, log)  # its tasks never seem to have no worker
         loops = {
             "the store's housekeeping": self.store.run,
             "the outbox worker": outbox.run,

@@ -18,7 +18,7 @@ from ..interfaces.signals import Mail, Outgoing, child_request
 from ..interfaces.store import Store
 from ..model import values
 from ..model.background import LIMIT_S, Job, Jobs, patiently, shielded
-from ..model.clock import waiting
+from ..model.clock import waiting, working
 from ..model.errors import NOT_FOUND, UNAVAILABLE, Error
 from ..model.execution import (
     RUNNING,
@@ -250,13 +250,10 @@ class OutboxWorker:
         await self._store.watch_node(actor.pid, watcher)
 
         async def wait() -> None:
-            host.clock.busy(1)
-            try:
+            with working(host.clock):
                 with waiting(host.clock):
                     outcome = await end
                 await self._nodes.ended(actor.pid, watcher, outcome)
-            finally:
-                host.clock.busy(-1)
 
         self._ends.start(wait(), f"the end of {actor.pid}")
         return None

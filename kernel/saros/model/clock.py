@@ -83,6 +83,16 @@ class Clock(Protocol):
 
 
 @contextmanager
+def working(clock: Clock) -> Iterator[None]:
+    """Note a piece of real work that is in progress."""
+    clock.busy(1)
+    try:
+        yield
+    finally:
+        clock.busy(-1)
+
+
+@contextmanager
 def waiting(clock: Clock) -> Iterator[None]:
     """Mark a part of work noted with `busy` in which it only waits for others."""
     clock.busy(-1)
