@@ -19,6 +19,13 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+async def test_bytes_cross_whatever_they_would_be_as_text(tmp_path: Path) -> None:
+    body = 'return (("\\255\\1\\1\\1"):rep(250000)):rep(input)'
+    lua_app(tmp_path, functions={"bytes": body}, workflows={})
+    async with TestApp(tmp_path) as app:
+        assert await app.call("app:bytes", 4) == b"\xff\1\1\1" * MB
+
+
 async def test_bytes_that_base64_makes_too_large_are_refused(tmp_path: Path) -> None:
     body = 'return (("\\255"):rep(1000000)):rep(input)'
     lua_app(tmp_path, functions={"bytes": body}, workflows={"main": body})

@@ -10,6 +10,8 @@ import hmac
 from saros.interfaces.module import HostFunction
 from saros.model.errors import INVALID, Error
 
+from ..sandbox.vm import MAX_VALUE, too_large
+
 
 def digest(algorithm: bytes, data: bytes, raw: bool) -> bytes:
     """Return the digest of `data`: bytes when `raw`, else hexadecimal text."""
@@ -21,6 +23,17 @@ def keyed_digest(algorithm: bytes, data: bytes, key: bytes, raw: bool) -> bytes:
     """Return the HMAC of `data`: bytes when `raw`, else hexadecimal text."""
     made = hmac.digest(key, data, algorithm.decode())
     return made if raw else made.hex().encode()
+
+
+def encode_base64(data: bytes) -> bytes:
+    """Encode in the standard alphabet, with padding.
+
+    :raises Error: INVALID, not retryable, when Lua cannot hold the result; this takes no time.
+    """
+    size = 4 * -(-len(data) // 3)
+    if size > MAX_VALUE:
+        raise too_large(size)
+    return base64.b64encode(data)
 
 
 def decode_base64(text: bytes) -> bytes:
@@ -50,6 +63,6 @@ def derive(secret: bytes, draw: int, count: int) -> bytes:
 HOST: dict[str, HostFunction] = {
     "hash_digest": digest,
     "hash_hmac": keyed_digest,
-    "base64_encode": base64.b64encode,
+    "base64_encode": encode_base64,
     "base64_decode": decode_base64,
 }

@@ -178,12 +178,13 @@ def quote(text: bytes) -> bytes | None:
 
     :raises Error: INVALID, not retryable, when Lua cannot hold it.
     """
-    if len(text) > MAX_VALUE // 6 and quoted_size(text) > MAX_VALUE:  # six is the longest escape of a byte
-        raise _invalid("a text whose JSON is too large")
     try:
-        return msgspec.json.encode(text.decode())
+        decoded = text.decode()
     except UnicodeDecodeError:
         return None
+    if len(text) > MAX_VALUE // 6 and quoted_size(text) > MAX_VALUE:  # six is the longest escape of a byte
+        raise _invalid("a text whose JSON is too large")
+    return msgspec.json.encode(decoded)
 
 
 def text_of(literal: bytes) -> bytes:

@@ -64,6 +64,10 @@ def _no_attributes(_obj: object, name: object, _setting: bool) -> NoReturn:
     raise AttributeError(f"{name!r} is not available to Lua")
 
 
+def too_large(size: int) -> Error:
+    return Error(f"a value of {size} bytes is too large for Lua", INVALID, retryable=False)
+
+
 def _pushable(value: Any) -> Any:
     """Return a value as Lua gets it.
 
@@ -75,7 +79,7 @@ def _pushable(value: Any) -> Any:
         value = value.encode()
     if isinstance(value, bytes):
         if len(value) > MAX_VALUE:
-            raise Error(f"a value of {len(value)} bytes is too large for Lua", INVALID, retryable=False)
+            raise too_large(len(value))
         return value
     if isinstance(value, int):
         if _INT_MIN <= value <= _INT_MAX:
