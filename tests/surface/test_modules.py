@@ -156,3 +156,13 @@ def test_variables_that_entries_declare(tmp_path: Path, monkeypatch: pytest.Monk
     values, *rest = asyncio.run(scenario())
     assert values == ["eu-1", "eu-1", "eu-1", "8080", "8080", "false", "NotFound"]
     assert rest == [True, "eu-1", "eu-1", "8080", True, True, True, True]
+
+
+def test_an_import_that_failed_may_be_tried_again(everywhere: Run) -> None:
+    code = """
+    local fine, err = pcall(require, "settings")
+    ready = true
+    return {fine, tostring(err):match("not ready"), require("settings").ready}
+    """
+    library = "if not ready then error('not ready') end return {ready = ready}"
+    assert everywhere(code, libraries={"settings": library}) == [False, "not ready", True]

@@ -48,7 +48,7 @@ from .live import load
 from .runs import under_its_name
 
 QUERY_S = 10.0
-"""How long a query waits for the first task of a run."""
+"""How long a query waits for the workflow tasks of a run that wait already."""
 
 
 class StoreClient(StoreInsight):
@@ -92,8 +92,11 @@ class StoreClient(StoreInsight):
         return export_history(page)
 
     async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
-        """Replay the history in this process: no worker is needed, nothing is recorded, and ended runs answer too."""
-        page = await self._begun(id, run_id, name)
+        """Replay the history in this process: nothing is recorded, and ended runs answer too.
+
+        As on Temporal, a query sees what was acknowledged before it: it waits for the tasks that wait already.
+        """
+        page = await self._caught_up(id, run_id, name)
         live = load(page.run, self.deployment, page.records)
         try:
             body = pack(HandlerCall("query", name, msgspec.Raw(args)))
@@ -114,20 +117,32 @@ class StoreClient(StoreInsight):
         finally:
             live.close()
 
-    async def _begun(self, id: str, run_id: str, name: str) -> HistoryPage:
-        """Wait for the first task of a run, which registers its query handlers; return the history."""
-        page = await self.history(id, run_id)
+    async def _caught_up(self, id: str, run_id: str, name: str) -> HistoryPage:
+        """Return the history of a run when no workflow task waits that did when this was called.
+
+        A task that is under way may have begun before the last message came, and the one after it takes that
+        message: two tasks are enough, however busy the run is. A parked one may wait for long and is not awaited.
+        """
+        length, ended = -1, 0
         try:
             async with asyncio.timeout(QUERY_S):
-                while not page.records and page.status == RUNNING:
-                    await self.store.changed(id, page.run.run_id, 0)
-                    page = await self.history(id, page.run.run_id)
+                while True:
+                    pending = await self.store.pending(
+                        id, run_id
+                    )  # before the history: what ends meanwhile is in it
+                    waits = pending is not None and pending.task is not None and pending.parked is None
+                    if length == 0 or (length > 0 and waits):
+                        await self.store.changed(id, run_id, length)
+                    page = await self.history(id, run_id)
+                    before, length, run_id = length, page.start + len(page.records), page.run.run_id
+                    ended += 0 <= before < length
+                    if page.status != RUNNING or ended == 2 or (length > 0 and not waits):
+                        return page
         except TimeoutError:
             text = (
                 f"no worker has answered the query {name} of {id}; check that a worker serves its task queue"
             )
             raise Error(text, TIMEOUT) from None
-        return page
 
     async def update(self, id: str, name: str, args: Json, trace: str = "") -> Json:
         call = HandlerCall(new_id(), name, msgspec.Raw(args), trace)

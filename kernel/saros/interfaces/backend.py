@@ -69,9 +69,9 @@ class Executions(Protocol):
         ...
 
     async def query(self, id: str, name: str, args: Json, run_id: str = "") -> Json:
-        """Query a workflow and return its handler's result.
+        """Query a workflow and return its handler's result, which has seen all that was acknowledged before.
 
-        :raises Error: NOT_FOUND, or what the handler failed with.
+        :raises Error: NOT_FOUND; TIMEOUT if a message waits and no worker takes it; or what the handler failed with.
         """
         ...
 

@@ -127,7 +127,9 @@ local function unassigned(source, require, name)
   local make = lazy[name]
   if make then
     local value = make(name)
-    rawset(rt.env, name, value)
+    if not rt.answering then -- `pairs` shows the names in use, and a replay does not answer queries
+      rawset(rt.env, name, value)
+    end
     return value
   end
   if source.modules[name] then

@@ -47,8 +47,8 @@ local function show(self)
   return "<" .. classes[metatable(self)] .. ">"
 end
 
--- A class: new(state) -> object, get(object) -> state or nil. `meta` may add metamethods. An object that
--- outlives programs gets a fixed place in the order, because its creation time varies: new(state, -1).
+-- A class: new(state) -> object, get(object) -> state or nil. `meta` may add metamethods. An object whose time of
+-- creation varies (it outlives programs, or a query may make it) gets a fixed place in the order: new(state, -1).
 function rt.class(name, methods, meta)
   local key = {}
   local mt = meta or {}

@@ -13,13 +13,24 @@ for name in raw.next, ALWAYS do
 end
 local PLAIN = { string = true, table = true, math = true, coroutine = true, utf8 = true, os = true }
 
-local loaded -- entry id -> the value that its source returned (for imports)
-local loading -- entry id -> true while its source runs
+local loaded -- of the program: {entry id = the value that its source returned} (for imports)
+local loading -- the same: {entry id = true while its source runs}
 local require_for
 
 rt.each_program(function()
   loaded, loading = {}, {}
 end)
+
+-- `loaded` and `loading`. What a query or a side effect loads is its own: a replay runs neither.
+local function imports()
+  local own = rt.naming
+  if not own then
+    return loaded, loading
+  elseif not own.loaded then
+    own.loaded, own.loading = raw.setmetatable({}, { __index = loaded }), {}
+  end
+  return own.loaded, own.loading
+end
 
 -- The source of an entry ("" is the program's own).
 local function fetch(id)
@@ -43,6 +54,7 @@ end
 -- The value of an import.
 local function import(source, alias)
   local id = source.imports[alias]
+  local loaded, loading = imports()
   local value = loaded[id]
   if value ~= nil then
     return value
@@ -51,10 +63,14 @@ local function import(source, alias)
     error("the import of " .. id .. " is circular: it is still being loaded", 0)
   end
   loading[id] = true
+  local _ <close> = raw.setmetatable({}, {
+    __close = function()
+      loading[id] = nil -- a source that fails may be tried again
+    end,
+  })
   local imported = source.fetched[id] or fetch(id)
   source.fetched[id] = imported
   value = rt.main_of(imported, rt.new_env(imported, require_for(imported)))()
-  loading[id] = nil
   if value == nil then
     value = true
   end

@@ -247,8 +247,8 @@ local function select(cases)
 end
 
 -- For the library: does not block, and does not fail on a closed channel.
-function rt.channel_new(capacity)
-  return new({ first = 1, last = 0, capacity = capacity, closed = false })
+function rt.channel_new(capacity, ordinal)
+  return new({ first = 1, last = 0, capacity = capacity, closed = false }, ordinal)
 end
 
 function rt.channel_offer(self, value)

@@ -9,6 +9,7 @@ local command, request = rt.command, rt.request
 local sub, find = raw.string.sub, raw.string.find
 
 local UNBOUNDED = raw.math.maxinteger
+local INBOX, EVENTS = -3, -4 -- their places among all objects: a message or a query may make them first
 local MAX_NAME = 1000 -- bytes of a pid
 
 -- Messages -----------------------------------------------------------------------------------------
@@ -25,7 +26,7 @@ local new_message, message_of
 
 local function mailbox()
   if not inbox then
-    inbox = rt.channel_new(UNBOUNDED)
+    inbox = rt.channel_new(UNBOUNDED, INBOX)
   end
   return inbox
 end
@@ -40,14 +41,17 @@ new_message, message_of = rt.class("message", {
   -- One payload per value that was sent; a message without values has one payload of nil.
   payload = function(self)
     local state = message_of(self)
-    if not state.objects then
-      local objects = {}
+    local objects = state.objects
+    if not objects then
+      objects = {}
       for i = 1, raw.math.max(1, state.n) do
         objects[i] = new_payload(state.payloads[i])
       end
-      state.objects = objects
+      if not rt.answering then -- a query's are its own: their order is that of their creation
+        state.objects = objects
+      end
     end
-    return raw.table.unpack(state.objects)
+    return raw.table.unpack(objects)
   end,
 }, {
   __tostring = function(self)
@@ -146,7 +150,7 @@ end)
 
 local function event_channel()
   if not events then
-    events = rt.channel_new(UNBOUNDED)
+    events = rt.channel_new(UNBOUNDED, EVENTS)
   end
   return events
 end

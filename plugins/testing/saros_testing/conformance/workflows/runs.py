@@ -161,17 +161,69 @@ async def reads_change_nothing(case: Case) -> None:
     """
     app = await case.app(main, functions={"echo": "return input"})
     order = await app.start("app:main", id=case.id())
-    await order.signal("mail", "told")
     error = await refused(order.query("blocks"))
     assert error.kind == INVALID, error
-    found, name = await order.query("attempts")
-    assert (found, name) == ([True] * len(found), "table: #1")
+    for mail in [(), ("told",)]:  # without mail, the query is the first to look for the inbox
+        for value in mail:
+            await order.signal("mail", value)
+        found, name = await order.query("attempts")
+        assert (found, name) == ([True] * len(found), "table: #1")
     with case.still(app):
         await order.signal("go")
     *rest, found = await order.result(30)
     assert rest == ["table: #1", True, "told", "kept", 3, 7, True, False]
     assert found == [False] * 3 + [True] * (len(found) - 3), "a side effect may draw"
     await order.query("attempts")  # a replay gets this far
+
+
+@behaviour("§8", "a query sees each message that was acknowledged before it")
+async def queries_see_messages(case: Case) -> None:
+    main = """
+    local count = 0
+    require("workflow").on_query("count", function() return count end)
+    for _ = 1, 20 do process.inbox():receive() count = count + 1 end
+    """
+    app = await case.app(main)
+    order = await app.start("app:main", id=case.id())
+    for count in range(20):
+        assert await order.query("count") == count
+        await order.signal("one")
+    await order.result(30)
+
+
+@behaviour("§8", "what a query is the first to make or load is its own")
+async def queries_make_their_own(case: Case) -> None:
+    main = """
+    local w, seen = require("workflow"), {}
+    w.on_query("first", function()
+      local made = {process.inbox(), seen[1]:payload(), utf8.char(65)}
+      return {#made, tally.count(), (pcall(require, "draws"))}
+    end)
+    seen[1] = process.listen("mail", {message = true}):receive()
+    process.listen("go"):receive()
+    local globals, order = 0, {}
+    for _ in pairs(_G) do globals = globals + 1 end
+    local named = {[channel.new()] = "a", [process.inbox()] = "b", [process.events()] = "c"}
+    named[seen[1]:payload()] = "d"
+    for _, name in pairs(named) do order[#order + 1] = name end
+    return {globals, table.concat(order), tally.count(), require("draws").drawn < 1, utf8.char(66)}
+    """
+    libraries = {
+        "tally": "local n = 0 return {count = function() n = n + 1 return n end}",
+        "draws": "return {drawn = math.random()}",
+    }
+    app = await case.app(main, libraries=libraries)
+    results = []
+    for queries in range(2):
+        order = await app.start("app:main", id=case.id())
+        await order.signal("mail", "told")
+        for _ in range(queries):
+            assert await order.query("first") == [3, 1, False]
+        await order.signal("go")
+        results.append(await order.result(30))
+        await order.query("first")  # a replay gets this far
+    assert results[0] == results[1]
+    assert results[0][2:] == [1, True, "B"]
 
 
 @behaviour("§8", "a side effect whose result is not data fails, and a replay does not try again")
