@@ -112,7 +112,8 @@ async def main() -> None:
                 if number % SPAN == 0:
                     loop = await measure(app, 0, "an endless loop")
                 stalls.append(await compared(app, number, name, loop))
-                print(f"{number + 1}/{len(cases)} {name}", end="\033[K\r", file=sys.stderr)
+                if sys.stderr.isatty():
+                    print(f"{number + 1}/{len(cases)} {name}", end="\033[K\r", file=sys.stderr)
     first, *rest = stalls
     rest.sort(key=lambda stall: -stall.ratio)
     if options.json:

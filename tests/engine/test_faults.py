@@ -13,7 +13,7 @@ import pytest
 import saros
 from saros.engine.backend import StoreBackend
 from saros.engine.commit_builder import CommitBuilder
-from saros.engine.live import load
+from saros.engine.replay import load
 from saros.interfaces.activities import ActivityLease, Settled
 from saros.interfaces.signals import Mail
 from saros.interfaces.store import CONFLICT, FENCED, OK

@@ -8,8 +8,8 @@ import pytest
 
 from saros.insight import known_commands
 from saros.insight.known_commands import KnownCommands
+from saros.insight.query import parse
 from saros.model.execution import HistoryPage, Record, Run
-from saros.model.query import parse
 from saros.model.search import statuses
 
 pytestmark = pytest.mark.anyio

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from saros.app.app import App
-from saros.engine.live import load
+from saros.engine.replay import load
 from saros.model.execution import COMPLETED, HistoryPage
 from saros.model.records import CLOSING_OPS, DONE, EVENT_OPS
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from saros.insight.query import parse
 from saros.model.errors import INVALID, Error
-from saros.model.query import parse
 from saros_temporal.client.descriptions import visibility_query
 
 

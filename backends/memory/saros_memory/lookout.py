@@ -10,11 +10,11 @@ from typing import Final
 
 import msgspec
 
+from saros.insight.query import parse
 from saros.insight.queues import queues_of
 from saros.interfaces.insight import PARKED, RETRYING, WORKFLOW, Paused, Queue, Worker, counted
 from saros.interfaces.insight.pending import Pending
 from saros.model.execution import Description
-from saros.model.query import parse
 from saros.model.search import All, Node, matches, required, statuses
 from saros.model.values import readable
 

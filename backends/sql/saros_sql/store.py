@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from saros.insight.query import parse
 from saros.interfaces.activities import ActivityLease, Settled
 from saros.interfaces.history import NewRun, WorkflowTask
 from saros.interfaces.insight import Paused, Queue, Worker, counted
@@ -19,7 +20,6 @@ from saros.interfaces.signals import Mail, Outgoing
 from saros.interfaces.store import Commit, check_size
 from saros.model.clock import RealClock
 from saros.model.execution import Description, HistoryPage, Started, StartRequest, Watcher, new_id
-from saros.model.query import parse
 from saros.model.records import pack
 from saros.model.search import Node
 from saros.model.values import Json

@@ -15,6 +15,7 @@ from anyio import CancelScope
 
 from ..entries import Registry
 from ..insight.app_insight import AppInsight
+from ..insight.query import selecting
 from ..interfaces.backend import Backend
 from ..interfaces.deployment import Deployment
 from ..model import values
@@ -23,7 +24,6 @@ from ..model.clock import Clock
 from ..model.errors import INTERNAL, INVALID, Error
 from ..model.execution import StartRequest, check_id, check_text, check_topic, error_of, new_id
 from ..model.options import check_start, parse_start_options
-from ..model.query import selecting
 from ..model.records import Message
 from ..processes import ProcessHost
 from .description import Description, described
@@ -143,7 +143,7 @@ class App(AppInsight):
         return Handle(self.backend, id, check_text(run_id, "run id"), only_run=bool(run_id))
 
     async def list(self, query: str = "", *, status: str = "") -> AsyncIterator[Description]:
-        """Runs that a query (see `saros.model.query`) selects, newest first.
+        """Runs that a query (see `saros.insight.query`) selects, newest first.
 
         :param query: empty for all.
         :param status: only runs with this status.

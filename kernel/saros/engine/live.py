@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import msgspec
 
@@ -126,8 +126,8 @@ class Live:
         self._count(records)
         return records
 
-    def replay(self, records: Sequence[Record]) -> None:
-        """Advance the program from its present length to the end of `records`, which follow it.
+    def replay(self, records: Sequence[Record]) -> Generator[None, None, None]:
+        """Advance the program, in parts, from its present length to the end of `records`, which follow it.
 
         :raises NonDeterminism: when the program's commands differ from the recorded ones.
         :raises Error: when the workflow task failed for another reason.
@@ -143,6 +143,7 @@ class Live:
             position = 0
             while position < len(records):
                 position = self._replay_chunk(records, position)
+                yield
         finally:
             self.replaying = False
         self._side_effects.clear()
@@ -238,25 +239,25 @@ class Live:
 KNOWN_OPS = SETTLED_OPS | CLOSING_OPS | {RESCIND, TELL, VERSION, SIDE_EFFECT, ATTRS, "answer"}
 
 
-def load(run: Run, deployment: Deployment, records: Sequence[Record]) -> Live:
-    """A live execution from a run's whole history.
+def loading(run: Run, deployment: Deployment, records: Sequence[Record]) -> Generator[None, None, Live]:
+    """Make a live execution from a run's whole history, in parts (see `saros.model.turns`).
 
     :raises NonDeterminism: with the Lua line, which a second replay with a trace finds.
     """
     live = Live(run, deployment)
     try:
-        live.replay(records)
+        yield from live.replay(records)
     except NonDeterminism as mismatch:
         live.close()
         if mismatch.where is not None and mismatch.where != live.entry.where():
             raise
         traced = Live(run, deployment, trace=True)
         try:
-            traced.replay(records)
+            yield from traced.replay(records)
         finally:
             traced.close()
         raise
-    except Error:
+    except BaseException:
         live.close()
         raise
     return live

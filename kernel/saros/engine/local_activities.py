@@ -48,6 +48,7 @@ class LocalActivities:
 
     def __init__(self, attempts: Attempts, workers: ActivityWorkers, builder: CommitBuilder) -> None:
         self._attempts = attempts
+        self._turns = attempts.deployment.turns
         self._workers = workers
         self._builder = builder
         self._running: dict[int, _Running] = {}  # by ref: begun, and not delivered yet
@@ -68,7 +69,7 @@ class LocalActivities:
         while not builder.live.closed and loop.time() < until:
             await self._begin()
             if self._ready:
-                if not self._deliver():
+                if not await self._turns.step(self._deliver):
                     break
             elif self._must_commit or builder.local or not self._waiting():
                 break

@@ -15,7 +15,7 @@ from ..interfaces.program import Inspection
 from ..interfaces.signals import Mail
 from ..interfaces.store import Store
 from ..model import values
-from ..model.clock import Clock
+from ..model.clock import Clock, working
 from ..model.errors import CANCELED as KIND_CANCELED
 from ..model.errors import INVALID, NOT_FOUND, TIMEOUT, UNAVAILABLE, Error, ErrorData
 from ..model.execution import (
@@ -44,7 +44,7 @@ from ..model.records import (
 from ..model.search import check_search
 from ..model.values import Json
 from . import runs
-from .live import load
+from .live import Live, loading
 from .runs import under_its_name
 
 QUERY_S = 10.0
@@ -97,7 +97,7 @@ class StoreClient(StoreInsight):
         As on Temporal, a query sees what was acknowledged before it: it waits for the tasks that wait already.
         """
         page = await self._caught_up(id, run_id, name)
-        live = load(page.run, self.deployment, page.records)
+        live = await self._replayed(page)
         try:
             body = pack(HandlerCall("query", name, msgspec.Raw(args)))
             outputs = live.program.advance([Event(QUERY, 0, body, live.time)])
@@ -111,11 +111,15 @@ class StoreClient(StoreInsight):
         page = await self.history(id, run_id)
         if not page.records:
             return Inspection()
-        live = load(page.run, self.deployment, page.records)
+        live = await self._replayed(page)
         try:
             return live.program.inspect()
         finally:
             live.close()
+
+    async def _replayed(self, page: HistoryPage) -> Live:
+        with working(self.clock):
+            return await self.deployment.turns.run(loading(page.run, self.deployment, page.records))
 
     async def _caught_up(self, id: str, run_id: str, name: str) -> HistoryPage:
         """Return the history of a run when no workflow task waits that did when this was called.

@@ -23,7 +23,7 @@ from ..model.text import one_line
 from ..model.timing import SECOND
 from .activity_worker import ActivityWorkers
 from .commit_builder import CommitBuilder
-from .live import Live, load
+from .live import Live, loading
 from .local_activities import LocalActivities
 from .retry import failure_of
 
@@ -69,6 +69,7 @@ class WorkflowWorker:
             str, tuple[int, list[Record]]
         ] = {}  # by fence: number of the first record, and records
         self._steady = attempts.clock.steady
+        self._turns = deployment.turns
         self._waiting = Jobs()
 
     async def run(self) -> None:
@@ -111,7 +112,7 @@ class WorkflowWorker:
         try:
             live = await self._live(task)
             builder = CommitBuilder(task, live, self._steady)
-            builder.begin()
+            await self._turns.step(builder.begin)
             return builder
         except Error as error:
             await self._park(task, error)
@@ -134,11 +135,11 @@ class WorkflowWorker:
                 log.debug("%s %s starts", task.run.entry, task.run.id, extra=live.about)
             else:
                 records, began = await self._records(task, 0), time.perf_counter()
-                live = load(task.run, self.deployment, records)
+                live = await self._turns.run(loading(task.run, self.deployment, records))
                 self._replayed(task, len(records), began)
         elif live.length < task.length:
             records, began = await self._records(task, live.length), time.perf_counter()
-            live.replay(records)
+            await self._turns.run(live.replay(records))
             self._replayed(task, len(records), began)
         live.in_use = True
         self._cache[key] = live

@@ -10,8 +10,8 @@ import msgspec
 from ..interfaces.insight import Page
 from ..model.errors import INVALID, Error
 from ..model.execution import Description
-from ..model.query import both
 from ..model.timing import datetime_of
+from .query import both
 
 US = 1_000
 

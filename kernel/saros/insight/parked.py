@@ -15,8 +15,8 @@ from ..interfaces.insight.pending import Pending, PendingActivity
 from ..model.background import each
 from ..model.errors import NOT_FOUND, Error
 from ..model.execution import RUNNING, Description
-from ..model.query import selecting
 from .pages import page_of
+from .query import selecting
 
 SOME: Final = 50
 """Runs that are looked at before the list is read on."""

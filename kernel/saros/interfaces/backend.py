@@ -40,7 +40,7 @@ class Executions(Protocol):
         ...
 
     def executions(self, query: str = "") -> AsyncIterator[Description]:
-        """:raises Error: INVALID for a bad query (see `saros.model.query`)."""
+        """:raises Error: INVALID for a bad query (see `saros.insight.query`)."""
         ...
 
     async def count(self, query: str = "") -> int:

@@ -11,6 +11,7 @@ import msgspec
 from ..entries import Entry, Registry
 from ..model.errors import CodeError
 from ..model.text import json_visible, one_line
+from ..model.turns import Turns
 from ..model.values import Json
 from .module import Module, Service
 from .program import Facts, Program
@@ -39,6 +40,8 @@ class Deployment:
         """The number of reloads of the app. A program that an older version made runs older code."""
         self.observer: Observer | None = None
         """The app's observer; None if there is none."""
+        self.turns = Turns()
+        """The turns of its programs in the event loop."""
         self.services: dict[str, Service] = {}
         for module in (modules or {}).values():
             self.services.update(module.services)

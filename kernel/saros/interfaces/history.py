@@ -173,7 +173,7 @@ class HistoryStore(Protocol):
         ...
 
     def executions(self, query: str = "") -> AsyncIterator[Description]:
-        """Every run that a query (see `saros.model.query`) selects, newest start first."""
+        """Every run that a query (see `saros.insight.query`) selects, newest start first."""
         ...
 
     async def history(self, id: str, run_id: str = "", start: int = 0, limit: int = 0) -> HistoryPage | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections import OrderedDict, deque
 
 import msgspec
@@ -100,18 +101,22 @@ class Actor:
         self.deliver(MESSAGE, 0, pack(msgspec.structs.replace(message, key="")))
 
     def _pump(self) -> None:
+        """Run the program until the mailbox is empty, or its turn is over."""
         self._running = True
-        rounds = 0
+        turns, rounds = self.host.deployment.turns, 0
         ports = ports_of(self, self._under_way)  # not kept: a cycle would wait for Python's collector
         try:
             while self._mailbox and not self.ended:
                 rounds += 1
-                if rounds > ROUNDS:
+                if rounds > ROUNDS or turns.over():
                     break
-                now = self.host.clock.now()
+                now, began = self.host.clock.now(), time.perf_counter()
                 events = [Event(event.op, event.ref, event.body, now) for event in self._mailbox]
                 self._mailbox.clear()
-                outputs = self._program.advance(events)
+                try:
+                    outputs = self._program.advance(events)
+                finally:
+                    turns.used(time.perf_counter() - began)
                 self.asked = self.host.clock.steady()
                 for commands in outputs:
                     for command in commands:
@@ -127,9 +132,14 @@ class Actor:
             self.end(pack(Outcome(err=error_of(raised))))
         finally:
             self._running = False
-        if rounds > ROUNDS and not self.ended:
+        if self._mailbox and not self.ended:
             self._running = True
-            asyncio.get_running_loop().call_soon(self._pump)
+            self.host.clock.busy(1)  # until then virtual time would go on
+            turns.wait(self._resume)
+
+    def _resume(self) -> None:
+        self.host.clock.busy(-1)
+        self._pump()
 
     def end(self, outcome: Json) -> None:
         """End at once with an `Outcome`, whatever the program still does."""

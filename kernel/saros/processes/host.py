@@ -154,6 +154,7 @@ class ProcessHost(Peers):
         self.clock.busy(1)  # set before the task begins: until then virtual time would go on
         job = self._jobs.start(work(), "a request of a process")
         job.task.add_done_callback(lambda task: self.clock.busy(-1))
+        job.task.add_done_callback(lambda task: request.close())  # if it was cancelled before it began
         return job.cancel
 
     # --- spawning ---------------------------------------------------------------------------

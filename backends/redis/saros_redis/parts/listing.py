@@ -7,10 +7,10 @@ import heapq
 from collections.abc import AsyncIterator
 from typing import Any, Final, NamedTuple
 
+from saros.insight.query import parse
 from saros.interfaces.insight import counted
 from saros.model.background import each
 from saros.model.execution import Description
-from saros.model.query import parse
 from saros.model.search import All, Condition, Node, matches, required, statuses
 from saros.model.timing import micros_of
 

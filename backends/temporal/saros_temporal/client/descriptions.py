@@ -13,6 +13,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.converter import DataConverter
 
+from saros.insight.query import parse
 from saros.interfaces.deployment import Deployment
 from saros.model import values
 from saros.model.errors import Error
@@ -27,7 +28,6 @@ from saros.model.execution import (
     Description,
     Pid,
 )
-from saros.model.query import parse
 from saros.model.raw import Raw
 from saros.model.search import All, Condition, Node
 

@@ -105,7 +105,7 @@ def list_(
 async def _page(app: App, query: str, status: str, limit: int, cursor: str) -> tuple[list[Description], str]:
     """A part of the list, and the cursor of the next one."""
     from saros.insight.parked import troubled_page, with_problems
-    from saros.model.query import selecting
+    from saros.insight.query import selecting
 
     if status == PARKED:
         page = await troubled_page(app.backend, PARKED, query, limit, cursor)
@@ -124,8 +124,8 @@ async def _expect_known_names(app: App, query: str) -> None:
     :raises Error: INVALID when one of their attributes has a similar name.
     """
     from saros.entries import did_you_mean
+    from saros.insight.query import parse
     from saros.model.errors import INVALID, Error
-    from saros.model.query import parse
     from saros.model.search import conditions
 
     names = {condition.name for condition in conditions(parse(query)) if not condition.field}

@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from saros.engine import StoreBackend
+from saros.insight.query import parse
 from saros.insight.queues import queues_of
 from saros.interfaces.activities import ActivityLease, Settled
 from saros.interfaces.backend import Backend
@@ -41,7 +42,6 @@ from saros.model.execution import (
     StartRequest,
     Watcher,
 )
-from saros.model.query import parse
 from saros.model.records import CANCEL, DONE, EXIT, MESSAGE, Outcome, pack
 from saros.model.search import matches, upserted
 from saros.model.values import Json, members

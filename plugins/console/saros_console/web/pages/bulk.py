@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from saros.insight.query import selecting
 from saros.model.errors import CONFLICT, INVALID, Error
 from saros.model.execution import RUNNING, Description
-from saros.model.query import selecting
 
 from ..guard import Refused, note
 from ..notices import failure

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from saros.insight.query import selecting
 from saros.model.background import each
 from saros.model.errors import INVALID, Error
 from saros.model.execution import FAILED, TERMINATED, TIMED_OUT, Description
-from saros.model.query import selecting
 
 from ..notices import failure
 from ..parts.ends import End, read_end

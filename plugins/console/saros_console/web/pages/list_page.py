@@ -8,13 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from saros.insight.parked import activities_of, has_index, pending_of, troubled_page
+from saros.insight.query import FIELDS, selecting
 from saros.insight.reasons import waits_in_short
 from saros.interfaces.insight import PARKED, RETRYING, Page
 from saros.interfaces.insight.pending import Pending
 from saros.model.background import each
 from saros.model.errors import INVALID, Error
 from saros.model.execution import STATUSES, Description
-from saros.model.query import FIELDS, selecting
 
 from ..desk import SHOWN
 from ..guard import Refused

@@ -12,11 +12,11 @@ import difflib
 import re
 from typing import Any, Final
 
-from .errors import INVALID, Error
-from .execution import STATUSES, check_text
-from .search import OPERATORS, All, AnyOf, Condition, Node, parse_time
-from .text import cut, one_line, shown
-from .timing import parse_duration
+from ..model.errors import INVALID, Error
+from ..model.execution import STATUSES, check_text
+from ..model.search import OPERATORS, All, AnyOf, Condition, Node, parse_time
+from ..model.text import cut, one_line, shown
+from ..model.timing import parse_duration
 
 FIELDS: Final = {
     "status": "status",
