@@ -32,7 +32,7 @@ from rich.table import Table
 import saros
 from saros.app.app import App
 from saros.engine import StoreBackend
-from saros.engine.live import load
+from saros.engine.replay import load
 from saros.model.execution import Record
 from saros.model.records import CALL, DONE, TIMER
 from saros_cli.commands.serve import tune_collector
