@@ -99,19 +99,8 @@ class Play:
             case "pause":
                 await asyncio.sleep(happening.how / 1000)
             case "query":
-                await self.query(handle)
+                await handle.stack()  # the history so far replays; a query would wait, perhaps for no worker
         await asyncio.sleep(0)
-
-    async def query(self, handle: saros.Handle) -> None:
-        """Check that the history so far replays. A run that has not begun, or starts over, has no handler yet."""
-        page = await self.openings[1].backend.history(handle.id)
-        if not page.records:
-            return  # the query would wait for the first workflow task, and perhaps there is no worker
-        try:
-            await handle.query("state")
-        except saros.Error as error:
-            if error.kind != "NotFound":
-                raise
 
     async def ended(self, handle: saros.Handle) -> Any:
         """Return the result.

@@ -86,7 +86,8 @@ class WorkflowWorker:
             await self._waiting.end()
             with CancelScope(shield=True):
                 await self._activities.drained()
-            self.drop_all()
+            while self._cache:  # nothing uses them any more
+                self._cache.popitem()[1].close()
             self._begun.clear()
 
     async def handle(self, tasks: Sequence[WorkflowTask]) -> None:
@@ -279,6 +280,6 @@ class WorkflowWorker:
             live.close()
 
     def drop_all(self) -> None:
-        """Drop every live program; their next tasks replay."""
-        while self._cache:
-            self._cache.popitem()[1].close()
+        """Drop every live program that no task uses; their next tasks replay."""
+        for run_id in [run_id for run_id, live in self._cache.items() if not live.in_use]:
+            self._drop(run_id)

@@ -66,12 +66,12 @@ def test_a_full_disk_refuses_and_then_goes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Nothing acknowledged is lost, workers keep their activities, and the log has one line for each problem."""
-    url = server.url(lease="2s")
+    url = server.url(lease="4s")
 
     async def main() -> None:
         await asyncio.to_thread(worker(url).ready)
         async with saros.open(app_path, backend=url) as app:
-            slow = [await app.start("app:slow", {"n": n, "seconds": 7}, id=f"slow-{n}") for n in range(4)]
+            slow = [await app.start("app:slow", {"n": n, "seconds": 9}, id=f"slow-{n}") for n in range(4)]
             await eventually(lambda: len(trace()) == 4, "all run")
             fill(server)
             taken, error = await start_until_refused(app)
@@ -80,7 +80,7 @@ def test_a_full_disk_refuses_and_then_goes_on(
             assert "cannot save its data to disk" in error.message
             assert "disk" in (error.hint or "")
             assert not can_write(server)
-            await asyncio.sleep(3)  # leases would have ended long ago
+            await asyncio.sleep(5)  # leases would have ended long ago
             server.limit_files(None)
             await eventually(lambda: can_write(server), "it writes again")
             assert [await each.result(90) for each in taken] == [squares(3)] * len(taken)
