@@ -105,7 +105,7 @@ def test_a_query_does_not_wait_for_a_task_that_is_parked(tmp_path: Path, run: Ru
         async with saros.open(path) as opened:
             order = await opened.start("app:main")
             for _ in range(2):  # before and after it is parked
-                with pytest.raises(saros.Error, match="main.lua") as raised:
+                with pytest.raises(saros.Error, match=r"main\.lua") as raised:
                     await order.query("state")
                 assert raised.value.kind == UNAVAILABLE
 
