@@ -20,7 +20,7 @@ from saros.interfaces.insight.pending import (
 from saros.model.execution import RUNNING
 from saros.model.records import pack
 
-from ..database.rows import BROKEN
+from ..database.rows import BROKEN, reading
 from ..database.transaction import Transaction
 from .lifecycle import STARTING, one_run
 
@@ -52,7 +52,8 @@ def pending(tx: Transaction, id: str, run_id: str) -> Pending | None:
     found = Pending(id, found_id, status, queue)
     if status != RUNNING:
         return found
-    found.activities = [_activity(*each) for each in tx.all(_ACTIVITIES, run)]
+    with reading(id):
+        found.activities = [_activity(*each) for each in tx.all(_ACTIVITIES, run)]
     if problem is not None:
         found.parked = Parked(problem, max(1, failures), parked, next_try)
     if leased:
