@@ -28,10 +28,8 @@ class Turns:
     def __init__(self) -> None:
         self._used = 0.0
         self._waiting: deque[Callable[[], None]] = deque()
-        self._coming = False  # whether the next round is scheduled
-        self._called: asyncio.Future[None] | None = (
-            None  # of the step whose turn it is, but that has not run yet
-        )
+        self._loop: asyncio.AbstractEventLoop | None = None  # whose next round is coming
+        self._called: asyncio.Future[None] | None = None  # of the step whose turn it is, until it runs
 
     def over(self) -> bool:
         """Return whether the next step must wait for the next round."""
@@ -89,14 +87,13 @@ class Turns:
             turn.set_result(None)
 
     def _next_round(self) -> None:
-        if not self._coming:
-            self._coming = True
-            asyncio.get_running_loop().call_later(
-                0, self._round
-            )  # a timer: those that are due earlier come first
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:  # an earlier loop may have closed before its round came
+            self._loop = loop
+            loop.call_later(0, self._round)  # a timer: those that are due earlier come first
 
     def _round(self) -> None:
-        self._used, self._coming = 0.0, False
+        self._used, self._loop = 0.0, None
         try:
             for _ in range(len(self._waiting)):  # what comes meanwhile waits for the next round
                 if self.over():
