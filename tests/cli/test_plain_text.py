@@ -138,6 +138,8 @@ def test_long_values_are_cut() -> None:
         "memory://s3cret@x?time=s3cret",
         "s3cret@host",
         "redis://a:s3cret@h,h2/0?x=s3cret",
+        "postgresql://host=h password=s3cret dbname=d",
+        "sslpassword = s3cret host=h",
     ],
 )
 def test_urls_are_shown_without_secrets(url: str) -> None:
