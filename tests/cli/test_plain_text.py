@@ -119,7 +119,8 @@ def test_no_command_lets_a_workflow_control_the_terminal(cli: Any, write: Any, t
         assert "forged" in result.out + result.err or way[0] in ("list", "top"), way
         assert not any(character in result.out + result.err for character in DANGEROUS), way
     for more in ((), ("--json",)):
-        assert not any(character in cli("db", "info", url[1], *more).out for character in DANGEROUS)
+        told = cli("db", "info", url[1], *more)
+        assert not any(character in told.out + told.err for character in DANGEROUS)
 
 
 def test_long_values_are_cut() -> None:
