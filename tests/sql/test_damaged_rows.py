@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_damage_is_told_where_it_is_and_holds_up_nothing_else(
         async with saros.open(app_path, backend=url) as app:
             for id in damage:
                 order = await app.start("app:nap", "1h", id=id)
-                await eventually(lambda order=order: has_begun(order), f"{id} has begun")
+                await eventually(partial(has_begun, order), f"{id} has begun")
         with sqlite3.connect(file) as db:
             for id, statement in damage.items():
                 (number,) = db.execute("SELECT run FROM runs WHERE id = ?", (id,)).fetchone()
@@ -136,7 +137,7 @@ def test_a_commit_that_is_impossible_holds_up_no_other(
         async with saros.open(path, backend=url) as app:
             orders = [await app.start("app:main", id=f"order-{number}") for number in range(5)]
             for order in orders:
-                await eventually(lambda order=order: has_begun(order), f"{order.id} has begun")
+                await eventually(partial(has_begun, order), f"{order.id} has begun")
         async with saros.open(path, backend=url, workers=False) as app:
             for order in orders:
                 await app.get(order.id).signal("go")
