@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import saros
 from saros.model.errors import INVALID, Error
 from saros.model.execution import check_id
 from saros.model.text import CUT, json_visible, one_line, shown, visible, without_secrets
@@ -84,6 +87,42 @@ def test_output_of_a_program_cannot_control_the_terminal(cli: Any, write: Any) -
     assert not any(line.startswith(("forged", "error: forged")) for line in result.err.splitlines())
 
 
+def test_no_command_lets_a_workflow_control_the_terminal(cli: Any, write: Any, tmp_path: Path) -> None:
+    app = write(
+        {
+            "_index.yaml": "namespace: app\nname: evil\nkind: workflow.lua\n"
+            "source: file://evil.lua\nmodules: [workflow]\n"
+            "meta: {temporal: {workflow: {worker: app:worker}}}\n",
+            "worker.yaml": "namespace: app\nname: worker\nkind: temporal.worker\ntask_queue: main\n",
+            "evil.lua": """
+            return function(evil)
+              require("workflow").attrs{search = {color = evil}, memo = {[evil] = evil}}
+              return nil, errors.new{message = evil, kind = evil, details = {[evil] = evil}}
+            end
+            """,
+        }
+    )
+    url = ("--backend", f"sqlite:///{tmp_path}/evil\x1b.db")
+
+    async def started() -> None:
+        async with saros.open(app, backend=url[1]) as opened:
+            with pytest.raises(Error):
+                await (await opened.start("app:evil", EVIL, id="evil")).result(60)
+
+    asyncio.run(started())
+    progress = cli("start", app, "evil", json.dumps(EVIL), "--wait")
+    assert not any(character in progress.out + progress.err for character in DANGEROUS)
+    ways: tuple[tuple[str, ...], ...] = (("describe", "evil"), ("history", "evil"), ("trace", "evil"))
+    ways += (("result", "evil"), ("list", "--wide"), ("top", "--once"))
+    for way in (*ways, *((*way, "--json") for way in ways[:3])):
+        result = cli(*way, *url)
+        assert "forged" in result.out + result.err or way[0] in ("list", "top"), way
+        assert not any(character in result.out + result.err for character in DANGEROUS), way
+    for more in ((), ("--json",)):
+        told = cli("db", "info", url[1], *more)
+        assert not any(character in told.out + told.err for character in DANGEROUS)
+
+
 def test_long_values_are_cut() -> None:
     assert len(shown("x" * 10_000_000)) < CUT + 10
     assert len(shown(list(range(1000)))) < CUT + 40
@@ -100,6 +139,8 @@ def test_long_values_are_cut() -> None:
         "memory://s3cret@x?time=s3cret",
         "s3cret@host",
         "redis://a:s3cret@h,h2/0?x=s3cret",
+        "postgresql://host=h password=s3cret dbname=d",
+        "sslpassword = s3cret host=h",
     ],
 )
 def test_urls_are_shown_without_secrets(url: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from saros.model.turns import TURN_S, Turns
+from saros.model.turns import SHORT_S, TURN_S, Turns
 from saros_testing import TestApp, eventually, lua_app
 
 BUSY = "local function busy() for i = 1, 4000000 do end end "
@@ -67,6 +67,56 @@ def test_steps_wait_in_order_once_a_turn_is_over() -> None:
 
     log = asyncio.run(scenario())
     assert [each for each in log if isinstance(each, int)] == [1, 2, 3]
+
+
+def test_steps_that_come_again_and_again_keep_neither_others_nor_the_loop_waiting() -> None:
+    async def scenario(seconds: float) -> tuple[int, int]:
+        turns, steps = Turns(), 0
+
+        def step() -> None:  # of an actor whose mailbox is never empty
+            nonlocal steps
+            steps += 1
+            turns.used(seconds)
+            if steps < 1_000:
+                turns.wait(step)
+
+        turns.used(2 * TURN_S)
+        first = asyncio.create_task(turns.step(lambda: steps))
+        await asyncio.sleep(0)
+        turns.wait(step)
+        second = asyncio.create_task(turns.step(lambda: steps))
+        return await first, await second
+
+    for seconds in (0.0, SHORT_S / 2, 2 * TURN_S):
+        first, second = asyncio.run(scenario(seconds))
+        assert first == 0
+        assert second < 10
+
+
+def test_many_short_steps_end_a_turn_together() -> None:
+    async def scenario() -> None:
+        turns = Turns()
+        for _ in range(round(TURN_S / SHORT_S) * 2 + 2):
+            turns.used(SHORT_S / 2)
+        assert turns.over()
+        assert await turns.step(lambda: 1) == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("cancelled", [0, 1, 2])
+def test_a_cancelled_step_passes_its_turn_on(cancelled: int) -> None:
+    async def scenario() -> list[int]:
+        turns, log = Turns(), list[int]()
+        turns.used(2 * TURN_S)
+        steps = [asyncio.create_task(turns.step(lambda n=n: log.append(n))) for n in range(3)]
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(steps[cancelled].cancel)  # just after the first is called
+        await asyncio.wait(steps)
+        assert not turns.over()
+        return log
+
+    assert asyncio.run(scenario()) == [n for n in range(3) if n != cancelled]
 
 
 def test_turns_go_on_in_another_loop() -> None:

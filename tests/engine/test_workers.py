@@ -12,6 +12,7 @@ import yaml
 
 import saros
 from saros.engine.workflow_worker import CACHE, cache_size
+from saros.model.errors import UNAVAILABLE
 from saros_testing import eventually, lua_app
 
 Runner = Callable[[Coroutine[Any, Any, None]], None]
@@ -92,6 +93,21 @@ def test_a_released_execution_is_tried_again_at_once(tmp_path: Path, run: Runner
             assert await order.result(2) == 1
             with pytest.raises(saros.Error, match="is parked"):
                 await order.release()
+
+    run(scenario())
+
+
+def test_a_query_does_not_wait_for_a_task_that_is_parked(tmp_path: Path, run: Runner) -> None:
+    path = lua_app(tmp_path, workflows={"main": "return 1"})
+    (path / "main.lua").write_text("return { main = function( end }")
+
+    async def scenario() -> None:
+        async with saros.open(path) as opened:
+            order = await opened.start("app:main")
+            for _ in range(2):  # before and after it is parked
+                with pytest.raises(saros.Error, match=r"main\.lua") as raised:
+                    await order.query("state")
+                assert raised.value.kind == UNAVAILABLE
 
     run(scenario())
 

@@ -375,6 +375,21 @@ def test_upgrade_keeps_identity_mail_name_and_watchers(everywhere: Run) -> None:
     assert everywhere(code, processes=processes) == ["EXIT", True, 2, "kept", True, "x"]
 
 
+def test_upgrade_again_and_again_loses_no_message(everywhere: Run) -> None:
+    code = """
+    local spawner = process.with_context({})
+    for n = 1, 20 do spawner = spawner:with_message("mail", n) end
+    spawner:spawn_monitored("app:five", "app:host", {})
+    return process.events():receive().result.value
+    """
+    five = """
+    for _ = 1, 5 do input[#input + 1] = process.inbox():receive():payload():data() end
+    if #input < 20 then process.upgrade(nil, input) end
+    return input
+    """
+    assert everywhere(code, processes={"five": five}) == list(range(1, 21))
+
+
 def test_upgrade_to_what_is_not_there(everywhere: Run) -> None:
     code = """
     local _, err = process.exec("app:old", "app:host")

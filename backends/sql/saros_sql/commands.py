@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from saros.model.text import json_visible, one_line
+
 if TYPE_CHECKING:
     from .options import Options
 
@@ -51,7 +53,7 @@ def info(
     if json:
         import msgspec
 
-        typer.echo(msgspec.json.encode(found._asdict()).decode())
+        typer.echo(json_visible(msgspec.json.encode(found._asdict()).decode()))
     else:
         lines = {"path": found.path, "schema": found.schema, "size": f"{found.size:,} bytes"}
         for what, size in (("log", found.log), ("free", found.free)):
@@ -60,9 +62,9 @@ def info(
         lines["sessions"] = found.sessions
         lines |= {what: f"{number:,}" for what, number in {**found.executions, **found.waiting}.items()}
         for what, value in lines.items():
-            typer.echo(f"{what:<15} {value}")
+            typer.echo(f"{what:<15} {one_line(str(value))}")
         for line in found.damage or (["none"] if check else []):
-            typer.echo(f"{'damage':<15} {line}")
+            typer.echo(f"{'damage':<15} {one_line(line)}")
     if found.damage:
         raise typer.Exit(1)
 
@@ -78,7 +80,7 @@ def backup(
     """
     maintenance, options = _maintenance(url)
     size = maintenance.backup(options, target)
-    typer.echo(f"{target} has {size:,} bytes")
+    typer.echo(f"{one_line(str(target))} has {size:,} bytes")
 
 
 @db.command(epilog="Example: saros db vacuum sqlite:///shop.db")

@@ -24,6 +24,7 @@ from saros.model.records import pack
 from saros.model.search import Node
 from saros.model.values import Json
 
+from .database.rows import read_watchers
 from .database.transaction import ACTIVITIES, NODES, OUTBOX, SESSIONS, TASKS, Transaction
 from .housekeeping import Housekeeping
 from .link import Link
@@ -32,7 +33,6 @@ from .parts import activities, deliveries, insight, listing, names, requests, se
 
 MAILS: Final = 100
 _read_mail = msgspec.json.Decoder(NodeMail).decode
-_read_watcher = msgspec.json.Decoder(Watcher).decode
 
 
 class SqlStore:
@@ -234,10 +234,12 @@ class SqlStore:
 
     async def lost_nodes(self) -> list[LostNode]:
         def find(tx: Transaction) -> list[LostNode]:
-            return [
-                LostNode(node, [(pid, _read_watcher(blob)) for pid, blob in sessions.watches(tx, node)])
-                for node in sessions.lost_nodes(tx)
-            ]
+            lost = []
+            for node in sessions.lost_nodes(tx):
+                rows = sessions.watches(tx, node)
+                watchers = read_watchers((blob for _, blob in rows), node)
+                lost.append(LostNode(node, [(rows[number][0], each) for number, each in watchers]))
+            return lost
 
         return await self._link.find(SESSIONS, find)
 

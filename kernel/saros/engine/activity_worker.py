@@ -117,6 +117,7 @@ class _Running:
         self.old = False  # has run long enough that the worker checks whether it still counts
         self.beating = False  # a heartbeat is on its way
         self.details: Json | None = None  # of the next heartbeat
+        self.failing = ""  # why the last heartbeat that failed did: it is said once
 
 
 class ActivityWorker:
@@ -253,7 +254,8 @@ class ActivityWorker:
         except Error as error:
             if error.kind == INVALID and running.attempt is not None:  # the store refuses these details
                 running.attempt.abandon(pack(Outcome(err=error_of(error))))
-            else:
+            elif str(error) != running.failing:
+                running.failing = str(error)
                 log.warning("a heartbeat for %s was not stored: %s", running.lease.task.id, error)
         finally:
             running.beating = False

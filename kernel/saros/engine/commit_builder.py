@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 
 from ..interfaces.history import WorkflowTask
 from ..interfaces.program import Ports, dispatch
-from ..interfaces.store import Commit
+from ..interfaces.store import Commit, Store
 from ..model.clock import LONGEST, steady_ns
+from ..model.errors import INTERNAL, Error
 from ..model.records import DONE, EVENT_OPS, SPAWN, TIMER, Command, Event, Spawn, StartTimer, unpack
 from .commit import CommitActivities, CommitHistory, CommitSignals, CommitTimers, Draft, LocalActivity
 from .live import Live
+
+log = logging.getLogger("saros.engine")
 
 
 class CommitBuilder:
@@ -93,3 +97,22 @@ class CommitBuilder:
     def elapsed(self, local: LocalActivity) -> int:
         """Nanoseconds since a local activity of this task was scheduled."""
         return self._steady() - self._began - local.begun
+
+
+async def stored(store: Store, commits: Sequence[Commit]) -> list[str | Exception]:
+    """Apply commits of different runs; return the result of each (see `Store.commit`), or why it is impossible.
+
+    What is stored about one run may be damaged: that must not hold up the others.
+
+    :raises Error: when the store does not answer, or refuses everything.
+    """
+    try:
+        return list(await store.commit(commits))
+    except Exception as error:
+        if isinstance(error, Error) and error.kind != INTERNAL:
+            raise
+        if len(commits) == 1:
+            if not isinstance(error, Error):
+                log.exception("the workflow task of %s could not be stored", commits[0].run.id)
+            return [error]
+    return [result for commit in commits for result in await stored(store, [commit])]

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import msgspec
+from anyio import move_on_after
 
 from ..insight.known_commands import KnownCommands
 from ..insight.store_insight import StoreInsight
@@ -49,6 +50,8 @@ from .runs import under_its_name
 
 QUERY_S = 10.0
 """How long a query waits for the workflow tasks of a run that wait already."""
+LOOK_S = 1.0
+"""How often it looks whether such a task still waits."""
 
 
 class StoreClient(StoreInsight):
@@ -126,27 +129,37 @@ class StoreClient(StoreInsight):
 
         A task that is under way may have begun before the last message came, and the one after it takes that
         message: two tasks are enough, however busy the run is. A parked one may wait for long and is not awaited.
+        A run that continues as a new one leaves messages to it.
         """
-        length, ended = -1, 0
+        newest, length, ended, begins = not run_id, -1, 0, None
         try:
             async with asyncio.timeout(QUERY_S):
                 while True:
-                    pending = await self.store.pending(
-                        id, run_id
-                    )  # before the history: what ends meanwhile is in it
-                    waits = pending is not None and pending.task is not None and pending.parked is None
+                    # Before the history: what ends meanwhile is in it.
+                    pending = await self.store.pending(id, run_id)
+                    parked, begins = (pending.parked, pending.begins) if pending else (None, None)
+                    waits = pending is not None and pending.task is not None and parked is None
+                    if length == 0 and parked is not None:
+                        text = f"{id} has not begun, because its first task is parked: {parked.problem}"
+                        raise Error(text, UNAVAILABLE)
                     if length == 0 or (length > 0 and waits):
-                        await self.store.changed(id, run_id, length)
+                        with move_on_after(LOOK_S):  # a task may also end without an event
+                            await self.store.changed(id, run_id, length)
                     page = await self.history(id, run_id)
                     before, length, run_id = length, page.start + len(page.records), page.run.run_id
                     ended += 0 <= before < length
-                    if page.status != RUNNING or ended == 2 or (length > 0 and not waits):
+                    if newest and page.next_run_id and not await self._begins_later(id, page.next_run_id):
+                        run_id, length, ended = page.next_run_id, -1, 0
+                    elif page.status != RUNNING or ended == 2 or (length > 0 and not waits):
                         return page
         except TimeoutError:
-            text = (
-                f"no worker has answered the query {name} of {id}; check that a worker serves its task queue"
-            )
-            raise Error(text, TIMEOUT) from None
+            why = "check that a worker serves its task queue" if begins is None else "it has not begun yet"
+            raise Error(f"no worker has answered the query {name} of {id}; {why}", TIMEOUT) from None
+
+    async def _begins_later(self, id: str, run_id: str) -> bool:
+        """Return whether a run waits for its time, as the next one of a cron schedule does."""
+        pending = await self.store.pending(id, run_id)
+        return pending is None or pending.begins is not None
 
     async def update(self, id: str, name: str, args: Json, trace: str = "") -> Json:
         call = HandlerCall(new_id(), name, msgspec.Raw(args), trace)

@@ -22,7 +22,7 @@ from ..model.execution import Record, error_of
 from ..model.text import one_line
 from ..model.timing import SECOND
 from .activity_worker import ActivityWorkers
-from .commit_builder import CommitBuilder
+from .commit_builder import CommitBuilder, stored
 from .live import Live, loading
 from .local_activities import LocalActivities
 from .retry import failure_of
@@ -216,8 +216,13 @@ class WorkflowWorker:
     # --- ends of tasks -----------------------------------------------------------------------
 
     async def _commit(self, builders: list[CommitBuilder], local: LocalActivities | None = None) -> None:
-        results = await self.store.commit([builder.ready() for builder in builders])
+        results = await stored(self.store, [builder.ready() for builder in builders])
         for builder, result in zip(builders, results, strict=True):
+            if isinstance(result, Exception):
+                if local is not None:
+                    local.give_up()
+                await self._park(builder.task, result)
+                continue
             self._begun.pop(builder.run.run_id, None)
             if result != OK:
                 level = logging.INFO if result == FENCED else logging.DEBUG

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from typing import Final, NamedTuple
 
 from ..interfaces.store import Store
+from ..model.errors import INTERNAL, Error
 from ..model.execution import Record
 from .open_commands import OpenCommands
 
@@ -34,7 +35,8 @@ class KnownCommands:
         read = await self._further(id, run_id, known) if known is not None else None
         if read is None:
             read = await self._further(id, run_id, _Known(OpenCommands(run_id), 0, None))
-        assert read is not None
+        if read is None:
+            raise Error(f"the history of {id} lacks records", INTERNAL, retryable=False)
         if read.length:
             self._runs[run_id] = read
             while len(self._runs) > KNOWN:

@@ -13,6 +13,7 @@ LONGEST: Final = 1000
 _BIDI: Final = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _UNSAFE: Final = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff{_BIDI}\ud800-\udfff]")
 _ENDS: Final = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff{_BIDI}\ud800-\udfff]")
+_PAIR: Final = re.compile(r"(\w*(?:pass|secret|token|key|auth)\w*\s*=\s*)\S+", re.IGNORECASE)
 
 
 def visible(text: str) -> str:
@@ -67,6 +68,7 @@ def without_secrets(url: str) -> str:
         scheme, rest = "", url
     rest = rest.rpartition("@")[2]
     rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    rest = _PAIR.sub(r"\1...", rest)  # of a connection string that is no URL
     return one_line(cut(f"{scheme}://{rest}" if colon else rest))
 
 

@@ -19,7 +19,7 @@ T = TypeVar("T")
 TURN_S: Final = 0.05
 """How long steps may compute in one round of the loop."""
 SHORT_S: Final = 0.000_5
-"""Shorter steps are not counted: there are thousands of them, and counting costs more than they do."""
+"""Shorter steps end no turn while they are few: there are thousands of them, and to schedule a round costs more."""
 
 
 class Turns:
@@ -29,15 +29,16 @@ class Turns:
         self._used = 0.0
         self._waiting: deque[Callable[[], None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None  # whose next round is coming
+        self._called: asyncio.Future[None] | None = None  # of the step whose turn it is, until it runs
 
     def over(self) -> bool:
         """Return whether the next step must wait for the next round."""
-        return self._used > TURN_S
+        return self._used > TURN_S or self._called is not None
 
     def used(self, seconds: float) -> None:
         """Count the time of a step."""
-        if seconds > SHORT_S:
-            self._used += seconds
+        self._used += seconds
+        if seconds > SHORT_S or self._used > TURN_S:
             self._next_round()
 
     def wait(self, step: Callable[[], None]) -> None:
@@ -47,10 +48,15 @@ class Turns:
 
     async def step(self, do: Callable[[], T]) -> T:
         """Run a step when it is its turn, and return its result."""
-        while self.over():
-            turn = asyncio.Event()
-            self.wait(turn.set)
-            await turn.wait()
+        if self._waiting or self.over():
+            turn = asyncio.get_running_loop().create_future()
+            self.wait(lambda: self._call(turn))
+            try:
+                await turn
+            finally:
+                if self._called is turn:
+                    self._called = None
+                    self._next_round()
         began = time.perf_counter()
         try:
             return do()
@@ -74,6 +80,12 @@ class Turns:
             parts.close()
         return ended[0]
 
+    def _call(self, turn: asyncio.Future[None]) -> None:
+        """Let a step run next: its task does so in the next round of the loop, and the others wait for it."""
+        if not turn.done():  # else its task was cancelled
+            self._called = turn
+            turn.set_result(None)
+
     def _next_round(self) -> None:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # an earlier loop may have closed before its round came
@@ -82,7 +94,11 @@ class Turns:
 
     def _round(self) -> None:
         self._used, self._loop = 0.0, None
-        while self._waiting and not self.over():
-            self._waiting.popleft()()
-        if self._waiting:
-            self._next_round()
+        try:
+            for _ in range(len(self._waiting)):  # what comes meanwhile waits for the next round
+                if self.over():
+                    break
+                self._waiting.popleft()()
+        finally:
+            if self._waiting:
+                self._next_round()

@@ -118,6 +118,7 @@ class Actor:
                 finally:
                     turns.used(time.perf_counter() - began)
                 self.asked = self.host.clock.steady()
+                self._mailbox.extendleft(reversed(events[len(outputs) :]))  # for the program after an upgrade
                 for commands in outputs:
                     for command in commands:
                         if self.ended:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from saros.model.text import json_visible, one_line, sentence
+
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
@@ -43,7 +45,7 @@ def trace(
 
     spans = asyncio.run(_spans(id, run_id, backend, export))
     for span in spans:
-        typer.echo(span.to_json(indent=None) if json else _line(span, spans[0]))
+        typer.echo(json_visible(span.to_json(indent=None)) if json else one_line(_line(span, spans[0])))
 
 
 async def _spans(id: str, run_id: str, backend: str | None, export: bool) -> list[ReadableSpan]:
@@ -80,7 +82,7 @@ def _line(span: ReadableSpan, root: ReadableSpan) -> str:
     """Format a span for people: its start relative to the first span, its duration and its name."""
     begin, first = span.start_time or 0, root.start_time or 0
     took = f"{((span.end_time or begin) - begin) / 1e9:9.3f} s" if span.end_time else "    running"
-    status = f"  {span.status.description}" if span.status.description else ""
+    status = f"  {sentence(span.status.description)}" if span.status.description else ""
     context = span.context
     ids = f"  [{context.trace_id:032x} {context.span_id:016x}]" if context is not None else ""
     indent = "" if span is root else "  "

@@ -154,7 +154,11 @@ class Watching:
             problem = f"{found['name']} has blocked its worker for {silent:.1f} s{at}, keeping Python's lock"
             told = self._noted(found["note"], problem) or told
         os.kill(self._pid, signal.SIGKILL)
-        os.write(2, f"saros: {problem}; this process is killed. {told}\n".encode(errors="replace"))
+        line = f"saros: {problem}; this process is killed. {told}"
+        line = "".join(
+            each if each.isprintable() else "?" for each in line
+        )  # none of them controls a terminal
+        os.write(2, f"{line}\n".encode(errors="replace"))
 
     def _where(self, ident: int) -> str:
         if not self._given["signal"]:

@@ -152,6 +152,22 @@ def test_a_shared_key_of_a_wrong_type_is_put_aside(
         asyncio.run(main())
 
 
+def test_garbage_in_the_clocks_stops_no_timer(
+    server: Any, client: Callable[[str], Any], app_path: Any
+) -> None:
+    url, clocks = server.url(prefix="clocks", partitions=1, lease="500ms"), "{clocks:0}:x:steady"
+
+    async def main() -> None:
+        async with saros.open(app_path, backend=url) as app:
+            with server.client() as redis:
+                for value in ("junk", "0x10", "1.5", "9" * 30, "-5", "inf", "nan", b"\xff", ""):
+                    for field in ("set", "skew", "seen"):
+                        redis.hset(clocks, field, value)
+                    assert await (await app.start("app:nap", "10ms")).result(60) == "slept", value
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("name", OF_A_RUN)
 def test_a_broken_run_harms_no_other_and_goes_on_when_it_is_repaired(
     server: Any, client: Callable[[str], Any], app_path: Any, caplog: Any, name: str

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from saros.interfaces.signals import Mail
 from saros.interfaces.timers import TO_CLOSE, TO_RUN, TO_START
 from saros.model.execution import TIME_OUT, TIMED_OUT
 
+from ..database.rows import BROKEN, read_mail
 from ..database.transaction import ACTIVITIES, Transaction, marks
-from . import activities, lifecycle
+from . import activities, lifecycle, workflow_tasks
 from .lifecycle import FREE, LIMIT, LIMIT_AGAIN, RETRY, WAKE, Found
 
+log = logging.getLogger("saros.sql")
+
+NEVER: Final = 2**62
 MOST: Final = 100
 """The most deadlines that one transaction fires; a longer one would hold up others."""
 AGAIN_NS: Final = 10_000_000
@@ -45,7 +50,7 @@ def fire(tx: Transaction) -> Fired:
     )
     free = tx.claim([row[0] for row in rows])
     fired = [row[1:] for row in rows if row[0] in free]
-    due = [_Due(seq, run, ref, guard, Mail(*mail)) for seq, run, ref, guard, *mail in fired]
+    due = [each for row in fired if (each := _read(tx, *row)) is not None]
     for guarded, group in itertools.groupby(due, lambda each: each.guard in _GUARDS):
         if guarded:
             for each in group:
@@ -56,9 +61,20 @@ def fire(tx: Transaction) -> Fired:
         else:
             _post(tx, list(group))
     row = tx.one("SELECT due FROM deadlines ORDER BY due LIMIT 1")
-    if row is None:
+    if row is None or not isinstance(row[0], int):
         return Fired(len(fired), None)
     return Fired(len(fired), row[0] if len(fired) == len(rows) else tx.steady + AGAIN_NS)
+
+
+def _read(tx: Transaction, seq: int, run: int, ref: int, guard: str, *mail: Any) -> _Due | None:
+    """Return a deadline; if it cannot be read, set it and its run aside."""
+    try:
+        return _Due(seq, run, ref, guard, read_mail(*mail))
+    except BROKEN as exc:
+        log.warning("deadline %s of run %s cannot be read and is set aside: %s", seq, run, exc)
+        tx.later("UPDATE deadlines SET due = ? WHERE seq = ?", NEVER, seq)
+        workflow_tasks.set_aside(tx, run, f"a deadline of it cannot be read: {exc}")
+        return None
 
 
 _GUARDS: Final = frozenset((WAKE, RETRY, LIMIT, LIMIT_AGAIN, TO_RUN, TO_START, TO_CLOSE))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -19,8 +20,11 @@ from saros.interfaces.insight.pending import (
 from saros.model.execution import RUNNING
 from saros.model.records import pack
 
+from ..database.rows import BROKEN, reading
 from ..database.transaction import Transaction
 from .lifecycle import STARTING, one_run
+
+T = TypeVar("T")
 
 _task = msgspec.json.Decoder(ActivityTask).decode
 _failure = msgspec.json.Decoder(Failure | None).decode
@@ -48,7 +52,8 @@ def pending(tx: Transaction, id: str, run_id: str) -> Pending | None:
     found = Pending(id, found_id, status, queue)
     if status != RUNNING:
         return found
-    found.activities = [_activity(*each) for each in tx.all(_ACTIVITIES, run)]
+    with reading(id):
+        found.activities = [_activity(*each) for each in tx.all(_ACTIVITIES, run)]
     if problem is not None:
         found.parked = Parked(problem, max(1, failures), parked, next_try)
     if leased:
@@ -93,6 +98,7 @@ def queues(tx: Transaction) -> list[Queue]:
         Queue(name, kind, waiting, None if oldest is None else tx.by_the_day(oldest))
         for kind, sql in _QUEUES.items()
         for name, waiting, oldest in tx.all(sql, *args[kind])
+        if isinstance(name, str) and not isinstance(oldest, (str, bytes))
     ]
 
 
@@ -115,7 +121,11 @@ def beat(tx: Transaction, worker: Worker, ns: int) -> None:
 
 def workers(tx: Transaction) -> list[Worker]:
     rows = tx.all("SELECT told, heard FROM workers WHERE until > ? ORDER BY id", tx.steady)
-    return [msgspec.structs.replace(_worker(told), heard=heard) for told, heard in rows]
+    return [
+        msgspec.structs.replace(worker, heard=heard)
+        for told, heard in rows
+        if (worker := _told(_worker, told))
+    ]
 
 
 # --- schedules ----------------------------------------------------------------------------------
@@ -129,4 +139,13 @@ def pause(tx: Transaction, schedule: str, paused: Paused | None) -> None:
 
 
 def paused(tx: Transaction) -> dict[str, Paused]:
-    return {schedule: _paused(told) for schedule, told in tx.all("SELECT schedule, told FROM paused")}
+    rows = tx.all("SELECT schedule, told FROM paused")
+    return {schedule: paused for schedule, told in rows if (paused := _told(_paused, told))}
+
+
+def _told(read: Callable[[Any], T], told: Any) -> T | None:
+    """Return what a row tells; None if another version, or nobody of us, wrote it."""
+    try:
+        return read(told)
+    except BROKEN:
+        return None

@@ -14,6 +14,7 @@ from saros.model.execution import RUNNING, Record, Run, Watcher
 from saros.model.records import CANCEL, EXIT, pack
 from saros.model.values import Json, members
 
+from ..database.rows import read_facts, read_watchers
 from ..database.transaction import CLOSED, TASKS, Transaction, marks, padded
 from . import attributes, sending
 
@@ -260,7 +261,7 @@ def close(tx: Transaction, found: Found, close: Close, records: Sequence[Record]
     tx.later("DELETE FROM deadlines WHERE run = ?", run)
     tx.later("DELETE FROM activities WHERE run = ?", run)
     if found.has_children:
-        _part(tx, run)
+        _part(tx, found)
     if close.next is not None:
         create(tx, close.next, found)
     else:
@@ -272,19 +273,19 @@ def close(tx: Transaction, found: Found, close: Close, records: Sequence[Record]
 
 def _tell_watchers(tx: Transaction, found: Found, outcome: Json) -> None:
     watchers = tx.all("SELECT watcher FROM watchers WHERE run = ? ORDER BY seq", found.run)
-    for number, (blob,) in enumerate(watchers):
-        tell(tx, found, EXIT, outcome, f"end:{number}", msgspec.json.decode(blob, type=Watcher))
+    for number, watcher in read_watchers((blob for (blob,) in watchers), found.id):
+        tell(tx, found, EXIT, outcome, f"end:{number}", watcher)
     tx.later("DELETE FROM watchers WHERE run = ?", found.run)
 
 
-def _part(tx: Transaction, run: int) -> None:
+def _part(tx: Transaction, found: Found) -> None:
     """End the children of a run by their parent close policies, including those that have not started yet."""
-    children = tx.all("SELECT ref, id, policy FROM children WHERE run = ? ORDER BY ref", run)
-    row = tx.one("SELECT facts FROM runs WHERE run = ?", run)
+    children = tx.all("SELECT ref, id, policy FROM children WHERE run = ? ORDER BY ref", found.run)
+    row = tx.one("SELECT facts FROM runs WHERE run = ?", found.run)
     assert row is not None
-    facts = read_run(row[0])
+    facts = read_facts(row[0], found.id, found.run_id, found.pid)
     sending.send_out(tx, [farewell(facts, Child._make(child)) for child in children])
-    tx.later("DELETE FROM children WHERE run = ?", run)
+    tx.later("DELETE FROM children WHERE run = ?", found.run)
 
 
 def tell(tx: Transaction, found: Found, op: str, body: Json, key: str, to: Watcher | None = None) -> None:

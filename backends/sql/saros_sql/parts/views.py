@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from saros.interfaces.history import LAST
-from saros.model.execution import RUNNING, Description, HistoryPage, Record, Run
+from saros.model.execution import RUNNING, Description, HistoryPage
 from saros.model.values import readable
 
-from ..database.rows import BROKEN
+from ..database.rows import BROKEN, read_facts, read_record, reading
 from ..database.transaction import CLOSED, Transaction
 from .lifecycle import one_run, read_raws, read_run
 
@@ -21,7 +21,7 @@ DESCRIPTION: Final = (
 def description(row: tuple[Any, ...]) -> Description:
     """Return the description in a row of `DESCRIPTION`."""
     _run, facts, status, close_time, length, size, search, memo, problem, *columns = row
-    run = _facts(facts, *columns)
+    run = read_facts(facts, *columns)
     return Description(
         run.id,
         run.run_id,
@@ -36,18 +36,18 @@ def description(row: tuple[Any, ...]) -> Description:
         size,
         run.attempt,
         run.parent.pid if run.parent else None,
-        {name: readable(raw) for name, raw in read_raws(search).items()} if search else {},
-        {name: readable(raw) for name, raw in read_raws(memo).items()} if memo else {},
+        _values(search),
+        _values(memo),
         problem,
     )
 
 
-def _facts(facts: bytes, id: str, run_id: str, pid: str, name: str, queue: str, start_time: int) -> Run:
-    """Return a run's facts; if they cannot be read, what its other columns tell."""
+def _values(blob: bytes | None) -> dict[str, Any]:
+    """Return attributes; none if they cannot be read."""
     try:
-        return read_run(facts)
+        return {name: readable(raw) for name, raw in read_raws(blob).items()} if blob else {}
     except BROKEN:
-        return Run(id, run_id, "", name, pid.partition("|")[0], queue, start_time)
+        return {}
 
 
 def describe(tx: Transaction, id: str, run_id: str) -> Description | None:
@@ -71,8 +71,9 @@ def history(tx: Transaction, id: str, run_id: str, start: int, limit: int) -> Hi
         start,
         until,
     )
-    records = [Record(op, ref, body, time) for op, ref, body, time in found]
-    return HistoryPage(read_run(facts), start, records, status, following)
+    with reading(id):
+        records = [read_record(*columns) for columns in found]
+        return HistoryPage(read_run(facts), start, records, status, following)
 
 
 def length(tx: Transaction, id: str, run_id: str) -> int:

@@ -16,7 +16,7 @@ from saros.model.search import upserted
 from saros.model.text import one_line
 from saros.model.timing import SECOND
 
-from ..database.rows import BROKEN, read_mail
+from ..database.rows import BROKEN, read_mail, reading
 from ..database.transaction import ACTIVITIES, TASKS, Transaction, oldest
 from . import activities, attributes, lifecycle, sending, sessions
 from .lifecycle import COLUMNS, FREE, NOTE_PARKED, PARKED, WAKE, Found, read_raws, read_run
@@ -62,10 +62,15 @@ def take(tx: Transaction, queues: Sequence[str], limit: int) -> list[WorkflowTas
                 tasks.append(WorkflowTask(read_run(facts), fence, length, mails, tx.now, failures, hangs))
             except BROKEN as exc:
                 log.warning("run %s of %s cannot be read and is set aside: %s", run, one_line(str(id)), exc)
-                tx.later(_SET_ASIDE, tx.now, None, PARKED, f"it cannot be read: {exc}", run)
+                set_aside(tx, run, f"it cannot be read: {exc}")
         else:
             tx.later(_UNLEASE, run)
     return tasks
+
+
+def set_aside(tx: Transaction, run: int, problem: str) -> None:
+    """Hold a run until it is released."""
+    tx.later(_SET_ASIDE, tx.now, None, PARKED, problem, run)
 
 
 def give_back(tx: Transaction, tasks: Iterable[WorkflowTask]) -> None:
@@ -149,7 +154,8 @@ def _commit(tx: Transaction, commit: Commit, row: tuple[Any, ...] | None, most: 
     if commit.consumed and (close is None or close.next is not None):
         tx.later(_CONSUME, run, commit.consumed)
     _apply_children(tx, run, commit)
-    _upsert(tx, run, commit, search, memo)
+    with reading(found.id):
+        _upsert(tx, run, commit, search, memo)
     if close is not None:
         found = found._replace(has_children=found.has_children or bool(commit.children))
         lifecycle.close(tx, found, close, commit.records)

@@ -25,7 +25,7 @@ from saros.model.execution import new_id
 from saros.model.records import CANCEL, MESSAGE, CancelRequest, Message, Outcome, pack, unpack
 from saros.model.values import Json
 
-from ..wire.failures import NEXT_RUN, error_of
+from ..wire.failures import GONE, NEXT_RUN, error_of
 from ..wire.operations import RELEASED, SIGNALS
 from ..wire.payloads import (
     ANSWER,
@@ -47,6 +47,8 @@ from .errors import rpc_error
 from .retries import hurry
 from .target import Target
 
+QUERIES: Final = 5
+"""The most times that a query is sent when its run ends before it answers."""
 UPDATES: Final = 20
 """The most times that an update is sent when its run continues as new."""
 ADMISSIONS: Final = 5
@@ -88,17 +90,20 @@ class Messages:
         request.query.query_args.payloads.extend(await self._encoded(payloads(args)))
         marker = await self._encoded([to_payload(b"true")])
         request.query.header.fields[ANSWER].CopyFrom(marker[0])
-        try:
-            response = await self._client.workflow_service.query_workflow(
-                request, retry=True, timeout=timedelta(seconds=within_s)
-            )
-        except RPCError as error:
-            if error.status in _UNANSWERED:
-                text = f"no worker has answered the query {name} of {id}; does one serve its task queue?"
-                raise Error(text, TIMEOUT) from error
-            raise self._error(error, id) from error
-        found = await decoded(self._client.data_converter, response.query_result.payloads)
-        outcome = msgspec.json.decode(to_json(found[0]), type=Outcome)
+        for _ in range(QUERIES):  # without a run id, the next one goes to the run that continues this one
+            try:
+                response = await self._client.workflow_service.query_workflow(
+                    request, retry=True, timeout=timedelta(seconds=within_s)
+                )
+            except RPCError as error:
+                if error.status in _UNANSWERED:
+                    text = f"no worker has answered the query {name} of {id}; does one serve its task queue?"
+                    raise Error(text, TIMEOUT) from error
+                raise self._error(error, id) from error
+            found = await decoded(self._client.data_converter, response.query_result.payloads)
+            outcome = msgspec.json.decode(to_json(found[0]), type=Outcome)
+            if outcome.err != GONE:
+                break
         if outcome.err is not None:
             raise values.to_error(outcome.err)
         return bytes(outcome.ok) if outcome.ok else values.NULL

@@ -19,7 +19,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError, TerminatedError
 from temporalio.exceptions import TimeoutError as TimedOut
 
-from saros.model.errors import CANCELED, INTERNAL, TIMEOUT, UNAVAILABLE, Error, ErrorData
+from saros.model.errors import CANCELED, INTERNAL, NOT_FOUND, TIMEOUT, UNAVAILABLE, Error, ErrorData
 from saros.model.raw import ABSENT, Raw
 from saros.model.records import Outcome, outcome_ok, pack
 from saros.model.values import NULL, Json
@@ -36,6 +36,8 @@ CANCELED_ERROR: Final = ErrorData("canceled", CANCELED, False)
 CANCELED_OUTCOME: Final = pack(Outcome(err=CANCELED_ERROR))
 NEXT_RUN: Final = ErrorData("the workflow continues as new before it hears of the update", UNAVAILABLE, True)
 """Rejects an update that the next run may carry out."""
+GONE: Final = ErrorData("the workflow has ended, and its program is gone; ask again", NOT_FOUND, False)
+"""Answers a query that came with the last task of a run."""
 
 
 class _Extra(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="saros", tag="error"):

@@ -20,7 +20,7 @@ from temporalio.worker import WorkflowInstanceDetails
 
 from saros.interfaces.observer import tell_closed
 from saros.interfaces.program import Inspection, Ports, Program, dispatch
-from saros.model.errors import INTERNAL, NOT_FOUND, Error, ErrorData
+from saros.model.errors import INTERNAL, Error, ErrorData
 from saros.model.records import (
     CANCEL,
     MESSAGE,
@@ -37,6 +37,7 @@ from saros.model.records import (
 )
 from saros.model.values import Json, error_data
 
+from ..wire.failures import GONE
 from ..wire.payloads import read_reason
 from .activity_port import ActivityPort
 from .children import Children
@@ -169,8 +170,7 @@ class Workflow:
         :raises Error: when the program fails; it is then dropped.
         """
         if self._program is None:
-            text = "the workflow has ended, and its program is gone; ask again"
-            return Answer("query", err=ErrorData(text, NOT_FOUND, False))
+            return Answer("query", err=GONE)
         body = pack(HandlerCall("query", name, msgspec.Raw(args)))
         try:
             outputs = self._program.advance([Event(QUERY, 0, body, self._state.now)])

@@ -85,8 +85,14 @@ local known = tonumber(ARGV[2]) or -1
 local AGREE = 1000000
 local BEHIND = 10000
 
+-- A whole number of the partition's clocks; 0 if it is garbage, or more than any time or count can be.
+local function clock_of(field)
+  local value = tonumber(call("HGET", key("x", "steady"), field) or nil) or 0
+  return value > -1e16 and value < 1e16 and value % 1 == 0 and value or 0
+end
+
 local function counted()
-  return now - (tonumber(call("HGET", key("x", "steady"), "skew")) or 0)
+  return now - clock_of("skew")
 end
 
 local function steady()

@@ -54,7 +54,9 @@ end
 local DIGITS = 16
 
 local function arm(run, kind, ref, due, item)
-  local number = string.format("%016.0f", call("HINCRBY", key("x", "steady"), "set", 1))
+  local set = clock_of("set")
+  local number = string.format("%016.0f", (set > 0 and set or now) + 1) -- never one that was used before
+  call("HSET", key("x", "steady"), "set", number)
   call("ZADD", tag .. ":tm", text(due), number .. ":" .. kind .. ":" .. run .. ":" .. ref)
   call("HSET", key("d", run), kind .. ":" .. ref, number .. item)
 end

@@ -12,9 +12,9 @@ local tm, clocks = tag .. ":tm", key("x", "steady")
 local NOTE, NEAR, BACK, DOUBT = 5000000, 10000000, 1, 2
 
 local at, new = counted(), 0
-local seen = tonumber(call("HGET", clocks, "seen")) or 0
+local seen = clock_of("seen")
 if known < 0 and at < seen then
-  call("HINCRBY", clocks, "skew", text(at - seen))
+  call("HSET", clocks, "skew", text(clock_of("skew") + at - seen))
   at, new = seen, BACK
 elseif known < 0 and seen > 0 and at - seen > NEAR
   and (input[2] == 1 or call("ZCOUNT", tag .. ":nodes", "(" .. text(seen), text(at)) > 0) then
@@ -65,4 +65,4 @@ for _, member in ipairs(due) do
   end
 end
 local following = call("ZRANGE", tm, 0, 0, "WITHSCORES")
-return {text(now), #due, following[2] or "-1", text(at), call("HGET", clocks, "skew") or "0", new}
+return {text(now), #due, following[2] or "-1", text(at), text(clock_of("skew")), new}

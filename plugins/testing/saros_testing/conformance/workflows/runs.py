@@ -183,12 +183,19 @@ async def queries_see_messages(case: Case) -> None:
     require("workflow").on_query("count", function() return count end)
     for _ = 1, 20 do process.inbox():receive() count = count + 1 end
     """
-    app = await case.app(main)
-    order = await app.start("app:main", id=case.id())
-    for count in range(20):
-        assert await order.query("count") == count
-        await order.signal("one")
-    await order.result(30)
+    continued = """
+    local count = input or 0
+    require("workflow").on_query("count", function() return count end)
+    process.inbox():receive() count = count + 1
+    if count < 5 then require("workflow").continue_as_new(count) end
+    """
+    app = await case.app(main, workflows={"continued": continued})
+    for entry, messages in [("app:main", 20), ("app:continued", 5)]:
+        order = await app.start(entry, id=case.id())
+        for count in range(messages):
+            assert await order.query("count") == count, entry
+            await order.signal("one")
+        await order.result(30)
 
 
 @behaviour("§8", "what a query is the first to make or load is its own")
