@@ -28,7 +28,8 @@ class Turns:
     def __init__(self) -> None:
         self._used = 0.0
         self._waiting: deque[Callable[[], None]] = deque()
-        self._loop: asyncio.AbstractEventLoop | None = None  # whose next round is coming
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._coming = False  # whether the next round is scheduled
         self._called: asyncio.Future[None] | None = None  # of the step whose turn it is, until it runs
 
     def over(self) -> bool:
@@ -43,6 +44,7 @@ class Turns:
 
     def wait(self, step: Callable[[], None]) -> None:
         """Run a step in a later round."""
+        self._begin_anew()
         self._waiting.append(step)
         self._next_round()
 
@@ -87,13 +89,22 @@ class Turns:
             turn.set_result(None)
 
     def _next_round(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:  # an earlier loop may have closed before its round came
-            self._loop = loop
+        loop = self._begin_anew()
+        if not self._coming:
+            self._coming = True
             loop.call_later(0, self._round)  # a timer: those that are due earlier come first
 
+    def _begin_anew(self) -> asyncio.AbstractEventLoop:
+        """Return the loop; forget what waited in an earlier one, which has closed."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop:
+            self._coming, self._used, self._called = False, 0.0, None
+            self._waiting.clear()
+        self._loop = loop
+        return loop
+
     def _round(self) -> None:
-        self._used, self._loop = 0.0, None
+        self._used, self._coming = 0.0, False
         try:
             for _ in range(len(self._waiting)):  # what comes meanwhile waits for the next round
                 if self.over():
