@@ -20,12 +20,12 @@ from temporalio.client import (
     ScheduleActionResult,
     ScheduleDescription,
     ScheduleHandle,
-    ScheduleOverlapPolicy,
+    ScheduleInfo,
 )
 from temporalio.service import RPCError
 
 from saros.entries import Entry
-from saros.insight.occurrences import spec_of
+from saros.insight.occurrences import BESIDE, spec_of, still_runs
 from saros.interfaces.insight import ACTIVITY, WORKFLOW, Paused, Queue, Schedule, ScheduleRun, Worker
 from saros.interfaces.insight.pending import (
     Failure,
@@ -255,23 +255,39 @@ class InsightClient:
             raise self._namespace.error(error, entry.id) from error
 
     async def trigger(self, entry: Entry) -> str:
-        """Return the id of the workflow, once the server has started it."""
-        before = (await self._described(entry)).info.num_actions
+        """Return the id of the workflow, once the server has started it.
+
+        The server applies the schedule's own policy: it would not count a run that another policy has started.
+        """
+        before = (await self._described(entry)).info
+        if entry.get("overlap") != BESIDE:
+            await self._refuse_beside(entry, before)
         try:
-            await self._schedule(entry).trigger(overlap=ScheduleOverlapPolicy.ALLOW_ALL)
+            await self._schedule(entry).trigger()
         except RPCError as error:
             raise self._namespace.error(error, entry.id) from error
         until = asyncio.get_running_loop().time() + TRIGGERED_S
         while asyncio.get_running_loop().time() < until:
             told = (await self._described(entry)).info
-            if told.num_actions > before:
+            if told.num_actions > before.num_actions:
                 return _run_of(told.recent_actions[-1]).id
+            await self._refuse_beside(entry, told)  # one that has begun in the meantime
             await asyncio.sleep(0.1)
         raise Error(
             f"the server has not started the workflow of {entry.id} within {TRIGGERED_S:.0f} s; it may do so later",
             TIMEOUT,
             hint="`saros schedules` shows its last runs",
         )
+
+    async def _refuse_beside(self, entry: Entry, info: ScheduleInfo) -> None:
+        """:raises Error: CONFLICT when a run of the schedule goes on."""
+        for action in info.running_actions:
+            if isinstance(action, ScheduleActionExecutionStartWorkflow):
+                told = await self._told(action.workflow_id, "")
+                if (
+                    _STATUS.get(told.workflow_execution_info.status) == RUNNING
+                ):  # the server notices ends late
+                    raise still_runs(entry, action.workflow_id)
 
 
 def _run_of(result: ScheduleActionResult, status: str = "") -> ScheduleRun:
