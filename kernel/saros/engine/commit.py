@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from ..insight.open_commands import child_id
 from ..interfaces.activities import ActivityTask
 from ..interfaces.history import Close, WorkflowTask
 from ..interfaces.signals import Child, Mail, Outgoing, child_request, lane_of
@@ -238,7 +239,7 @@ class CommitSignals:
         return False
 
     def _child_id(self, ref: int, spawn: Spawn) -> str:
-        return runs.child_id(self._draft.run.run_id, ref, spawn)
+        return child_id(self._draft.run.run_id, ref, spawn)
 
     def _out(self, ref: int, op: str, body: Json, key: str = "", to: str = "") -> None:
         run = self._draft.run

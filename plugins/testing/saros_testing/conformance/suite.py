@@ -39,7 +39,7 @@ _PARTS = (
     "workflows.versions",
     "surface",
     "insight.looking",
-    "insight.schedules",
+    "insight.scheduled",
     "workflows.together",
     "insight.logs",
 )
