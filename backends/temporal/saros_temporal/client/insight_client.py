@@ -182,6 +182,7 @@ class InsightClient:
                     poller.identity,
                     Worker(poller.identity, poller.identity, host, int(pid) if pid.isdigit() else 0),
                 )
+                worker.app = worker.app or poller.worker_version_capabilities.build_id
                 if told.name not in worker.task_queues:
                     worker.task_queues.append(told.name)
                 worker.heard = max(worker.heard or 0, poller.last_access_time.ToNanoseconds())
