@@ -17,7 +17,6 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import (
     ScheduleActionExecutionStartWorkflow,
-    ScheduleActionResult,
     ScheduleDescription,
     ScheduleHandle,
     ScheduleInfo,
@@ -26,7 +25,7 @@ from temporalio.service import RPCError
 
 from saros.entries import Entry
 from saros.insight.occurrences import BESIDE, spec_of, still_runs
-from saros.interfaces.insight import ACTIVITY, WORKFLOW, Paused, Queue, Schedule, ScheduleRun, Worker
+from saros.interfaces.insight import ACTIVITY, WORKFLOW, Paused, Queue, Schedule, Worker
 from saros.interfaces.insight.pending import (
     Failure,
     Parked,
@@ -46,7 +45,7 @@ from ..wire.payloads import decoded, to_json
 from .descriptions import STATUS
 from .history_client import HistoryClient
 from .namespace import Namespace
-from .schedules import schedule_id
+from .schedules import run_of, schedule_id
 
 RUNS: Final = 5
 TRIGGERED_S: Final = 20.0
@@ -177,11 +176,10 @@ class InsightClient:
         found: dict[str, Worker] = {}
         for told in await each(self._polled, [(name, kind) for name in queues for kind in _KINDS], AT_ONCE):
             for poller in told.response.pollers:
-                pid, _, host = poller.identity.partition("@")
-                worker = found.setdefault(
-                    poller.identity,
-                    Worker(poller.identity, poller.identity, host, int(pid) if pid.isdigit() else 0),
-                )
+                name = poller.identity
+                pid, _, place = name.partition("@")
+                host, number = place.partition("/")[0], int(pid) if pid.isdigit() else 0
+                worker = found.setdefault(name, Worker(name, name, host, number))
                 worker.app = worker.app or poller.worker_version_capabilities.build_id
                 if told.name not in worker.task_queues:
                     worker.task_queues.append(told.name)
@@ -231,7 +229,7 @@ class InsightClient:
         state = told.schedule.state
         statuses = [action.start_workflow_status for action in told.raw_description.info.recent_actions]
         actions = zip(told.info.recent_actions, statuses, strict=True)
-        last = [_run_of(action, _STATUS.get(status, "")) for action, status in reversed([*actions])]
+        last = [run_of(action, _STATUS.get(status, "")) for action, status in reversed([*actions])]
         changed = told.info.last_updated_at or told.info.created_at
         return Schedule(
             entry.id,
@@ -271,7 +269,7 @@ class InsightClient:
         while asyncio.get_running_loop().time() < until:
             told = (await self._described(entry)).info
             if told.num_actions > before.num_actions:
-                return _run_of(told.recent_actions[-1]).id
+                return run_of(told.recent_actions[-1]).id
             await self._refuse_beside(entry, told)  # one that has begun in the meantime
             await asyncio.sleep(0.1)
         raise Error(
@@ -289,12 +287,3 @@ class InsightClient:
                     _STATUS.get(told.workflow_execution_info.status) == RUNNING
                 ):  # the server notices ends late
                     raise still_runs(entry, action.workflow_id)
-
-
-def _run_of(result: ScheduleActionResult, status: str = "") -> ScheduleRun:
-    """:param status: as the server knows it, some seconds late; older servers do not."""
-    action = result.action
-    if not isinstance(action, ScheduleActionExecutionStartWorkflow):
-        raise TypeError("a schedule of Saros starts workflows, and nothing else")
-    time = int(result.started_at.timestamp() * 1e6) * 1_000
-    return ScheduleRun(action.workflow_id, action.first_execution_run_id, time, status)
