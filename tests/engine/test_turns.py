@@ -69,6 +69,19 @@ def test_steps_wait_in_order_once_a_turn_is_over() -> None:
     assert [each for each in log if isinstance(each, int)] == [1, 2, 3]
 
 
+def test_turns_go_on_in_another_loop() -> None:
+    turns = Turns()
+
+    async def tired() -> int:
+        turns.used(2 * TURN_S)  # the loop closes before its next round
+        return 1
+
+    async def rested() -> int:
+        return await turns.step(lambda: 2)
+
+    assert [asyncio.run(tired()), asyncio.run(rested())] == [1, 2]
+
+
 def test_work_in_parts_gives_its_result_or_its_failure() -> None:
     closed: list[int] = []
 

@@ -28,7 +28,7 @@ class Turns:
     def __init__(self) -> None:
         self._used = 0.0
         self._waiting: deque[Callable[[], None]] = deque()
-        self._coming = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # whose next round is coming
 
     def over(self) -> bool:
         """Return whether the next step must wait for the next round."""
@@ -75,14 +75,13 @@ class Turns:
         return ended[0]
 
     def _next_round(self) -> None:
-        if not self._coming:
-            self._coming = True
-            asyncio.get_running_loop().call_later(
-                0, self._round
-            )  # a timer: those that are due earlier come first
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:  # an earlier loop may have closed before its round came
+            self._loop = loop
+            loop.call_later(0, self._round)  # a timer: those that are due earlier come first
 
     def _round(self) -> None:
-        self._used, self._coming = 0.0, False
+        self._used, self._loop = 0.0, None
         while self._waiting and not self.over():
             self._waiting.popleft()()
         if self._waiting:

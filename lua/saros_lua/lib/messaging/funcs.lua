@@ -40,8 +40,8 @@ local function start(state, id, ...)
   if refused then
     return nil, refused, true
   end
-  rt.changing()
   if own and own ~= "" then
+    rt.changing()
     taken[own] = true
   end
   return rt.command("call", body .. "}")
