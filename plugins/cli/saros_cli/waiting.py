@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from saros.interfaces.backend import Backend
@@ -71,7 +71,7 @@ class Wait:
         )
 
     async def _try(
-        self, attempt: Callable[[], Awaitable[Backend]], until: float, stopping: Job[bool]
+        self, attempt: Callable[[], Awaitable[Backend]], until: float, stopping: Job[Literal[True]]
     ) -> Backend | None:
         """Make one attempt within the time that is left; return None when it has had no answer."""
         from saros.model.background import Job

@@ -123,8 +123,9 @@ def _line(span: ReadableSpan, first: int, depth: int) -> str:
     status = f"  {one_line(span.status.description)}" if span.status.description else ""
     context = span.context
     ids = f"  [{context.trace_id:032x} {context.span_id:016x}]" if context is not None else ""
-    id = f" {span.attributes['saros.workflow_id']}" if depth and span.attributes and _is_run(span) else ""
-    return f"+{(begin - first) / 1e9:9.3f} s {took}  {'  ' * depth}{span.name}{one_line(id)}{status}{ids}"
+    whose = str(span.attributes["saros.workflow_id"]) if depth and span.attributes and _is_run(span) else ""
+    name = f"{span.name} {one_line(whose)}".rstrip()
+    return f"+{(begin - first) / 1e9:9.3f} s {took}  {'  ' * depth}{name}{status}{ids}"
 
 
 def _is_run(span: ReadableSpan) -> bool:
