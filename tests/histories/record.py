@@ -125,7 +125,7 @@ def without_machine(document: Any) -> Any:
     :raises ValueError: if the history still names this machine.
     """
     text = json.dumps(document, ensure_ascii=False)
-    text = re.sub(rf"\d+@{re.escape(socket.gethostname())}", "worker", text)
+    text = re.sub(rf"\d+@{re.escape(socket.gethostname())}(/[0-9a-f]{{4}})?", "worker", text)
     text = re.sub(r', "stackTrace": "(?:[^"\\]|\\.)*"', "", text)  # Python's; Lua's is in the details
     if socket.gethostname() in text or str(HERE.parents[1]) in text or tempfile.gettempdir() in text:
         raise ValueError(f"this history names this machine: {text}")

@@ -119,6 +119,18 @@ def test_busy_workers_are_told() -> None:
     assert told(3, 2) == told() == waits
 
 
+def test_a_parked_run_says_whether_its_workers_differ_or_are_gone() -> None:
+    run = _run(parked=Parked("no workflow app:order", 2, NOW - 60 * SECOND, NOW + 5 * SECOND))
+    here, there = Worker("1", "1@a", task_queues=["orders"]), Worker("2", "2@a", task_queues=["orders"])
+    here.app, there.app = "aaaa", "bbbb"
+    differ = "; next try in 5 s; its workers run different code (see `saros workers`)"
+    assert reason(run, NOW, _queues(2), workers=[here, there]).endswith(differ)
+    there.task_queues = ["mails"]
+    for known in ([here, here], [here, there], None):
+        assert reason(run, NOW, _queues(1), workers=known).endswith("; next try in 5 s")
+    assert reason(run, NOW, _queues(0), workers=[]).endswith("; no worker polls task queue orders now")
+
+
 def test_a_queue_is_full_when_its_own_slots_are_taken() -> None:
     pending = _run(activities=[_charge()])
 

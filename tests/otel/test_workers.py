@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,10 +111,10 @@ def test_the_trace_of_a_past_execution(
 
     assert saros(["trace", id, "--backend", redis_url]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
-    assert "RunWorkflow:app:short" in lines[0]
-    assert "StartActivity:app:note" in lines[1]
+    assert len(lines) == 3
     assert run.trace_id.hex() in lines[0]
+    assert "RunWorkflow:app:short" in lines[1]
+    assert "StartActivity:app:note" in lines[2]
 
     assert saros(["trace", id, "--backend", redis_url, "--json"]) == 0
     spans = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -122,6 +123,51 @@ def test_the_trace_of_a_past_execution(
     assert saros(["trace", id, "--backend", redis_url, "--export"]) == 0
     again = receiver.named("RunWorkflow:app:short")
     assert [(span.trace_id, span.span_id) for span in again] == [(run.trace_id, run.span_id)] * 2
+
+
+def test_the_trace_of_a_past_execution_has_its_children(
+    sqlite_url: str, receiver: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    id = f"tree-{new_id()[:13]}"
+    calls = 'funcs.call("app:fails") '
+    path = lua_app(
+        tmp_path / "app",
+        workflows={
+            "main": calls
+            + 'require("workflow").exec("app:child", 1) return process.inbox():receive():topic()',
+            "child": calls + 'return require("workflow").exec("app:grandchild", 1)',
+            "grandchild": "return true",
+        },
+        functions={"fails": 'return nil, errors.new({kind = "Declined", message = "no"})'},
+    )
+
+    async def scenario() -> None:
+        async with open_app(path, sqlite_url) as app:
+            handle = await app.start("app:main", id=id)
+            await handle.signal("go")
+            assert await handle.result(timeout=60) == "go"
+
+    asyncio.run(scenario())
+    assert saros(["trace", id, "--backend", sqlite_url]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    told = re.findall(r"(?:Run|Start)\w+:app:\w+", "\n".join(lines))
+    assert told == [
+        "RunWorkflow:app:main",
+        "StartActivity:app:fails",
+        "RunWorkflow:app:child",
+        "StartActivity:app:fails",
+        "RunWorkflow:app:grandchild",
+    ]
+    assert sum("Declined: no" in line for line in lines) == 2
+    assert sum("linked: signal go" in line for line in lines) == 1
+    assert lines[0].startswith("part of the trace ")
+
+    known = {span.span_id for span in receiver.spans}
+    assert saros(["trace", id, "--backend", sqlite_url, "--export"]) == 0
+    assert {span.span_id for span in receiver.spans} == known
+
+    assert saros(["trace", id, "--run-id", "nonsense", "--backend", sqlite_url]) == 1
+    assert f"workflow {id} has no run nonsense" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("backend", ["memory", "temporal"])

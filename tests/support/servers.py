@@ -20,11 +20,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 PREFIXES = itertools.count()
 START_S = 60.0
+ANSWERS = timedelta(seconds=5)
+"""The longest wait for one answer of a server that starts."""
 _GIVEN: set[int] = set()  # the ports of this process, whose servers may not have started yet
 
 
@@ -54,18 +57,33 @@ def program(name: str) -> str:
 
 
 def is_temporal(address: str) -> bool:
-    """Return whether a Temporal server answers: its port opens before its services are ready."""
-    from temporalio.client import Client
+    """Return whether a Temporal server works: its port opens before its services are ready.
 
-    async def connect() -> bool:
-        try:
-            await Client.connect(address)
-        except RuntimeError:
-            return False
+    A new server may answer the first connection and then be busy for seconds. So each of two connections, one after
+    the other, lists workflows, which needs the frontend, the namespace and the database, and asks about a task queue,
+    which needs the services behind them.
+    """
+    from temporalio.api.enums.v1 import TaskQueueType
+    from temporalio.api.taskqueue.v1 import TaskQueue
+    from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, ListWorkflowExecutionsRequest
+    from temporalio.client import Client
+    from temporalio.service import RPCError
+
+    async def works() -> bool:
+        for _ in range(2):
+            try:
+                service = (await Client.connect(address)).workflow_service
+                listing = ListWorkflowExecutionsRequest(namespace="default", page_size=1)
+                await service.list_workflow_executions(listing, timeout=ANSWERS)
+                asking = DescribeTaskQueueRequest(namespace="default", task_queue=TaskQueue(name="ready"))
+                asking.task_queue_type = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
+                await service.describe_task_queue(asking, timeout=ANSWERS)
+            except (RuntimeError, RPCError):
+                return False
         return True
 
     with ThreadPoolExecutor(1) as pool:  # the caller may run an event loop
-        return pool.submit(asyncio.run, connect()).result()
+        return pool.submit(asyncio.run, works()).result()
 
 
 class Server(abc.ABC):

@@ -33,7 +33,7 @@ def unavailable(options: Options, cause: BaseException, opening: bool = False) -
     error = _tls(options, where, cause) or _topology(options, where, cause) or _state(where, cause)
     if error is not None:
         return error
-    reason = str(cause) or type(cause).__name__
+    reason = str(cause) or ("no answer in time" if isinstance(cause, TimeoutError) else type(cause).__name__)
     if opening and _is_closed(cause):
         return _away(f"Redis at {where} closes the connection", _CLOSED[options.tls, bool(options.tls_cert)])
     return Error(

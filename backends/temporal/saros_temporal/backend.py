@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from temporalio.client import Client, WorkflowHistory
 
+from saros.insight.presence import app_hash
 from saros.interfaces.deployment import Deployment
 from saros.interfaces.host import Host
 from saros.interfaces.insight import Stack
@@ -103,7 +105,8 @@ class TemporalBackend(TemporalInsight):
         for namespace in namespaces.all:
             await namespace.register()
         await apply_schedules(namespaces, deployment)
-        workers = workers_of(deployment, host, namespaces, self)
+        build_id = await asyncio.to_thread(app_hash, deployment.registry.root)
+        workers = workers_of(deployment, host, namespaces, self, build_id)
         for each in namespaces.all:
             self.jobs.start(watch_server(each.client, each.target), f"the watch of {each.target.address}")
         await serve(workers)

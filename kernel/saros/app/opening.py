@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,9 @@ DEFAULT_BACKEND: Final = "memory://"
 SILENCE_S: Final = 10.0
 """How long an activation may be silent, unless an option says otherwise."""
 
+Connect = Callable[[Callable[[], Awaitable[Backend]]], Awaitable[Backend]]
+"""Makes one attempt or several to connect, each with the function that it gets, and returns the open backend."""
+
 
 @contextlib.asynccontextmanager
 async def open_app(
@@ -34,6 +37,7 @@ async def open_app(
     env: Mapping[str, str] | None = None,
     check: Callable[[Deployment], None] | None = None,
     watchdog: float = SILENCE_S,
+    connect: Connect | None = None,
 ) -> AsyncIterator[App]:
     """Open an application directory on a backend.
 
@@ -48,6 +52,7 @@ async def open_app(
     :param watchdog: a process with workers ends, with a line on stderr and status 86, when an entry's code blocks
         it for this many seconds; 0 for never (see `saros_watchdog`). If the code holds Python's lock, the
         process is killed instead.
+    :param connect: how to wait for a server that is not up yet; by default, one attempt is made.
     :raises AppError: for an invalid app, with every problem.
     :raises Error: when the backend is unknown or cannot be reached.
     """
@@ -74,9 +79,14 @@ async def open_app(
 
     root = str(deployment.registry.root)
     given = {"root": root, **(options or {})}
-    made: Backend = plugins.backend(url).make(url, given)
     works = workers and path is not None
-    await made.open(deployment)
+
+    async def attempt() -> Backend:
+        backend = plugins.backend(url).make(url, given)
+        await backend.open(deployment)
+        return backend
+
+    made = await (attempt() if connect is None else connect(attempt))
     made = observed(made, deployment, [plugin.make for plugin in plugins.observers()], works)
     guards: list[Guard] = []
     if watchdog > 0 and path is not None:

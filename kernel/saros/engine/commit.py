@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from ..insight.open_commands import child_id
 from ..interfaces.activities import ActivityTask
 from ..interfaces.history import Close, WorkflowTask
 from ..interfaces.signals import Child, Mail, Outgoing, child_request, lane_of
@@ -192,7 +193,7 @@ class CommitSignals:
 
     def spawn(self, ref: int, spawn: Spawn) -> None:
         draft = self._draft
-        child = self._child_id(ref, spawn)
+        child = child_id(self._draft.run.run_id, ref, spawn)
         try:
             check_start(spawn.options, child)
         except Error as error:
@@ -223,7 +224,7 @@ class CommitSignals:
         spawn = unpack(command.body, Spawn)
         if self._draft.is_workflow(spawn):
             request = child_request(self._draft.run.run_id, ref)
-            pid = str(Pid("", self._child_id(ref, spawn)))
+            pid = str(Pid("", child_id(self._draft.run.run_id, ref, spawn)))
             ask = Ask("cancel", pid, reason=reason, request=request)
             self._out(0, ASK, pack(ask), key=f"cancel:{ref}")
 
@@ -236,9 +237,6 @@ class CommitSignals:
                 commit.children = [child for child in commit.children if child.ref != ref]
                 return True
         return False
-
-    def _child_id(self, ref: int, spawn: Spawn) -> str:
-        return runs.child_id(self._draft.run.run_id, ref, spawn)
 
     def _out(self, ref: int, op: str, body: Json, key: str = "", to: str = "") -> None:
         run = self._draft.run

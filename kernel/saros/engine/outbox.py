@@ -11,6 +11,7 @@ from functools import partial
 import msgspec
 
 from ..entries import Entry
+from ..insight.open_commands import child_id
 from ..interfaces.history import LAST
 from ..interfaces.host import Host
 from ..interfaces.observer import Closed, about_run, tell_closed
@@ -209,7 +210,7 @@ class OutboxWorker:
         ref = entry.ref if spawn.exec else 0
         watched = spawn.exec or spawn.monitor
         request = StartRequest(
-            check_id(runs.child_id(entry.run_id, entry.ref, spawn)),
+            check_id(child_id(entry.run_id, entry.ref, spawn)),
             target.id,
             target.type_name,
             worker,

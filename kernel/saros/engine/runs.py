@@ -13,7 +13,7 @@ from ..interfaces.store import Store
 from ..model.errors import ErrorData
 from ..model.execution import Pid, Run, StartRequest, new_id
 from ..model.raw import ABSENT
-from ..model.records import MESSAGE, START, ContinueAsNew, Message, Spawn, Start, pack
+from ..model.records import MESSAGE, START, ContinueAsNew, Message, Start, pack
 from ..model.timing import MS, next_cron
 from ..model.values import object_of
 
@@ -111,11 +111,6 @@ def after(run: Run, now: int, error: ErrorData | None = None) -> NewRun | None:
     if following is not None and end is not None and now + following.delay >= end:
         return None
     return following
-
-
-def child_id(parent_run_id: str, ref: int, spawn: Spawn) -> str:
-    """The workflow id of a child: the given one, or one that is the same for a repeated delivery."""
-    return spawn.options.id or spawn.name or f"{parent_run_id}/{ref}"
 
 
 def _following(run: Run, now: int) -> Run:

@@ -66,9 +66,9 @@ class AppInsight:
         await self.backend.resume(schedule)
 
     async def trigger(self, schedule: str) -> str:
-        """Start the workflow of a schedule now, and return the workflow's id.
+        """Start the workflow of a schedule now, also of a paused one, and return the workflow's id.
 
         :param schedule: entry id.
-        :raises Error: NOT_FOUND.
+        :raises Error: NOT_FOUND; CONFLICT when a run of the schedule goes on and its overlap is not ``allow_all``.
         """
         return await self.backend.trigger(schedule)

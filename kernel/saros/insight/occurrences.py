@@ -12,7 +12,7 @@ import msgspec
 from ..entries import Entry, Registry, did_you_mean, parse_duration
 from ..interfaces.deployment import Deployment
 from ..model import values
-from ..model.errors import NOT_FOUND, Error
+from ..model.errors import CONFLICT, NOT_FOUND, Error
 from ..model.execution import StartRequest
 from ..model.records import StartOptions
 from ..model.text import one_line
@@ -20,6 +20,8 @@ from ..model.timing import SECOND, Cron
 
 MARK = "SarosSchedule"
 """The search attribute that names a run's schedule."""
+BESIDE = "allow_all"
+"""The overlap policy that starts runs beside others."""
 
 
 class Occurrences:
@@ -85,6 +87,16 @@ def start_request(deployment: Deployment, entry: Entry, id: str) -> StartRequest
             search_attributes=msgspec.Raw(values.encode({MARK: entry.id})),
         ),
         request_id=id,
+    )
+
+
+def still_runs(entry: Entry, id: str) -> Error:
+    """Return the error of a trigger while a run of the schedule goes on, beside which its policy starts nothing."""
+    return Error(
+        f"{entry.id} starts nothing beside {id}, which it has started and which is still running",
+        CONFLICT,
+        retryable=False,
+        hint=f"end it first: `saros cancel {id}`; or give the schedule overlap: allow_all",
     )
 
 

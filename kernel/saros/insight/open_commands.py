@@ -78,7 +78,7 @@ class OpenCommands:
         for ref, record in self._children.items():
             spawn = unpack(record.body, Spawn)
             pid = Pid.parse(pids.get(ref, ""))
-            id = pid.id if pid is not None else self._child_id(ref, spawn)
+            id = pid.id if pid is not None else child_id(self._run_id, ref, spawn)
             pending.children.append(PendingChild(ref, id, spawn.entry))
         for ref, record in self.commands.items():
             if record.op == TIMER:
@@ -97,8 +97,10 @@ class OpenCommands:
             to, verb = ask.to or ask.name, ask.verb
         return PendingRequest(record.ref, verb, to, record.time)
 
-    def _child_id(self, ref: int, spawn: Spawn) -> str:
-        return spawn.options.id or spawn.name or f"{self._run_id}/{ref}"
+
+def child_id(parent_run_id: str, ref: int, spawn: Spawn) -> str:
+    """Return the workflow id of a child: the given one, or one that is the same for a repeated delivery."""
+    return spawn.options.id or spawn.name or f"{parent_run_id}/{ref}"
 
 
 def waits_for(command: Record) -> str:

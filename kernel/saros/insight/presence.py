@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import importlib.metadata
 import os
+import secrets
 import socket
 from collections.abc import Callable
 from functools import cache
@@ -23,6 +24,8 @@ BEAT_S: Final = 10.0
 """How often a worker repeats its announcement, which expires after three times as long."""
 CODE: Final = (".yaml", ".yml", ".lua", ".py")
 PARTING_S: Final = 2.0
+FIRST: Final = "pid:[4026531836]"
+"""The namespace of processes that Linux begins with."""
 
 
 @cache
@@ -31,8 +34,22 @@ def _host() -> str:
 
 
 def identity() -> str:
-    """Return ``pid@host`` of this process, which identifies the holder of a task or attempt."""
-    return f"{os.getpid()}@{_host()}"
+    """Return ``pid@host`` of this process, which identifies the holder of a task or attempt.
+
+    In a namespace of processes, such as a container's, it is ``pid@host/`` and four digits: many are number 1 there,
+    one after another on the same host, or side by side.
+    """
+    return _identity(os.getpid())
+
+
+@cache
+def _identity(pid: int) -> str:
+    """:param pid: of this process, which is another one after a fork."""
+    try:
+        own = os.readlink("/proc/self/ns/pid") != FIRST
+    except OSError:  # not Linux
+        own = False
+    return f"{pid}@{_host()}" + (f"/{secrets.token_hex(2)}" if own else "")
 
 
 def app_hash(root: Path) -> str:

@@ -50,7 +50,7 @@ def reason(
     if pending.status != RUNNING:
         return f"it has ended: {pending.status.replace('_', ' ')}"
     for found in (
-        _parked(pending, now),
+        _parked(pending, now, queues, workers or ()),
         _not_begun(pending, now),
         _task(pending, now, queues, workers),
         _activities(pending, now, queues, workers),
@@ -64,7 +64,7 @@ def reason(
     return one_line(_waits(pending, now, stack) + idle)
 
 
-def _parked(pending: Pending, now: int) -> str:
+def _parked(pending: Pending, now: int, queues: Iterable[Queue], workers: Iterable[Worker]) -> str:
     parked = pending.parked
     if parked is None:
         return ""
@@ -74,6 +74,10 @@ def _parked(pending: Pending, now: int) -> str:
         return f"parked{since}: {problem}; release it with `saros release {pending.id}`"
     again = f"next try in {span(parked.next_try - now)}" if parked.next_try > now else "next try now"
     times = "once" if parked.failures == 1 else f"{parked.failures} times"
+    if _unserved(queues, pending.task_queue, WORKFLOW):
+        again = f"no worker polls task queue {pending.task_queue} now"
+    elif len({worker.app for worker in workers if pending.task_queue in worker.task_queues} - {""}) > 1:
+        again += "; its workers run different code (see `saros workers`)"
     return f"parked{since}, because its workflow task has failed {times}: {problem}; {again}"
 
 

@@ -238,6 +238,10 @@ def overview_lines(found: Overview) -> list[str]:
         lines[1:1] = [f"paused schedules: {', '.join(map(one_line, sorted(found.paused)))}"]
     failing: list[tuple[str, ...]] = [(one.id, f"parked: {one.problem}") for one in found.parked[:SHOWN]]
     failing += [(one.id, one.said) for one in found.failing[:SHOWN]]
+    for kind, count in (("parked", len(found.parked)), ("retrying", len(found.failing))):
+        if count > SHOWN:
+            least = "at least " if count >= LOOKED_AT else ""
+            failing.append(("…", f"{least}{count - SHOWN} more: `saros list --status {kind}`"))
     for titles, rows in (
         (QUEUES, queue_rows(found.queues, found.time)),
         (WORKERS, worker_rows(found.workers, found.time)),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, redirect_stdout
+from contextlib import asynccontextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -14,14 +13,11 @@ from . import output
 from .errors import Interrupted, WrongInput
 
 if TYPE_CHECKING:
-    import asyncio
-
     from saros.app.app import App
+    from saros.app.opening import Connect
     from saros.interfaces.deployment import Deployment
 
 T = TypeVar("T")
-
-log = logging.getLogger("saros.run")
 
 ELSEWHERE = "give --backend, or set SAROS_BACKEND, to a server such as redis://localhost"
 
@@ -76,66 +72,34 @@ async def app_on(
     workers: bool,
     services: bool = False,
     watchdog: float = 10.0,
-    wait: Wait | None = None,
+    connect: Connect | None = None,
 ) -> AsyncIterator[App]:
     """Open an app, print its warnings, and check its code if it is to run here.
 
     Output of the app's code goes to stderr, because stdout is for the command's data.
 
-    :param wait: how to wait for a server that is not up yet.
+    :param connect: how to wait for a server that is not up yet; by default, one attempt is made.
     :raises AppError: with every problem of the app.
     """
     from saros.app.loading import check_app
     from saros.app.opening import open_app
 
-    warned = False
-
     def check(deployment: Deployment) -> None:
-        nonlocal warned
-        if not warned:
-            output.warnings(deployment.registry)
-        warned = True
-
-    def opening() -> AbstractAsyncContextManager[App]:
-        return open_app(path, to.url, workers=workers, services=services, check=check, watchdog=watchdog)
+        output.warnings(deployment.registry)
 
     if workers:
         check_app(path)
     with redirect_stdout(sys.stderr):
-        async with AsyncExitStack() as stack:
-            yield await (wait or Wait()).enter(stack, opening)
-
-
-class Wait:
-    """Waits for a server that is not up yet, and says so each second.
-
-    :param seconds: the longest wait.
-    :param stop: ends the wait when it is set.
-    """
-
-    def __init__(self, seconds: float = 0.0, stop: asyncio.Event | None = None) -> None:
-        self._seconds = seconds
-        self._stop = stop
-
-    async def enter(
-        self, stack: AsyncExitStack, opening: Callable[[], AbstractAsyncContextManager[App]]
-    ) -> App:
-        """:raises Error: the error of the last attempt."""
-        import asyncio
-
-        from saros.model.errors import UNAVAILABLE, Error
-
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._seconds
-        while True:
-            try:
-                return await stack.enter_async_context(opening())
-            except Error as error:
-                left = until - loop.time()
-                if error.kind != UNAVAILABLE or left <= 0 or (self._stop is not None and self._stop.is_set()):
-                    raise
-                log.warning("%s; trying again for at most %.0f s", error.message, left)
-            await asyncio.sleep(min(1.0, left))
+        async with open_app(
+            path,
+            to.url,
+            workers=workers,
+            services=services,
+            check=check,
+            watchdog=watchdog,
+            connect=connect,
+        ) as app:
+            yield app
 
 
 @asynccontextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -10,6 +12,7 @@ from saros.model.text import json_visible, one_line, sentence
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.trace import Link
 
 
 def add_to(cli: typer.Typer) -> None:
@@ -43,15 +46,24 @@ def trace(
     """Print or export the trace of an execution, on any backend, from its history."""
     import asyncio
 
-    spans = asyncio.run(_spans(id, run_id, backend, export))
-    for span in spans:
-        typer.echo(json_visible(span.to_json(indent=None)) if json else one_line(_line(span, spans[0])))
+    spans, open_activities = asyncio.run(_spans(id, run_id, backend, export))
+    if json:
+        for span in spans:
+            typer.echo(json_visible(span.to_json(indent=None)))
+    else:
+        for line in [*lines_of(spans), *open_activities]:
+            typer.echo(one_line(line))
 
 
-async def _spans(id: str, run_id: str, backend: str | None, export: bool) -> list[ReadableSpan]:
+async def _spans(
+    id: str, run_id: str, backend: str | None, export: bool
+) -> tuple[list[ReadableSpan], list[str]]:
+    """Return the spans of an execution, and what its activities wait for."""
     from opentelemetry.sdk.trace import ReadableSpan
 
     from saros.app.opening import open_app
+    from saros.insight.reasons import activity_waits
+    from saros.model.errors import NOT_FOUND, Error
 
     from .carriers import Contexts
     from .histories import Histories
@@ -63,13 +75,21 @@ async def _spans(id: str, run_id: str, backend: str | None, export: bool) -> lis
     provider, processor = tracing(exporter, resource())
     async with open_app(None, backend, workers=False) as app:
         histories = Histories(app.backend, Contexts(provider.sampler))
-        spans = await histories.spans(id, run_id, unsampled=not export)
+        try:
+            spans = await histories.tree(id, run_id, unsampled=not export)
+        except Error as error:
+            if error.kind == NOT_FOUND and run_id:
+                error.message = f"workflow {one_line(id)} has no run {one_line(run_id)}"
+            raise
+        now = app.clock.now()
+        activities = await app.backend.activities(id, run_id)
     if processor is not None:
         for span in spans:
             if span.end is not None:  # the observer exports open spans when they end
                 processor.on_end(cast(ReadableSpan, span))  # `Exporter` knows what it is
         await _flushed(provider)
-    return [span.readable(provider.resource) for span in spans]
+    waits = [one_line(activity_waits(activity, now)) for activity in activities]
+    return [span.readable(provider.resource) for span in spans], [f"open: {each}" for each in waits]
 
 
 async def _flushed(provider: TracerProvider) -> None:
@@ -78,13 +98,49 @@ async def _flushed(provider: TracerProvider) -> None:
     await to_thread.run_sync(provider.shutdown)
 
 
-def _line(span: ReadableSpan, root: ReadableSpan) -> str:
-    """Format a span for people: its start relative to the first span, its duration and its name."""
-    begin, first = span.start_time or 0, root.start_time or 0
+def lines_of(spans: Sequence[ReadableSpan]) -> Iterator[str]:
+    """Format spans for people, each below its parent: start, duration, name, ids, and what it is linked to."""
+    first = spans[0].start_time or 0 if spans else 0
+    if spans and (caller := spans[0].parent) is not None:
+        yield f"part of the trace {caller.trace_id:032x}, begun by the span {caller.span_id:016x}"
+    below: dict[int, list[ReadableSpan]] = defaultdict(list)
+    for span in spans:
+        below[span.parent.span_id if span.parent is not None and span is not spans[0] else 0].append(span)
+    waiting = [(0, span) for span in reversed(below[0])]
+    while waiting:
+        depth, span = waiting.pop()
+        yield _line(span, first, depth)
+        for link in span.links:
+            yield f"{'':28}{'  ' * depth}  {_link(link)}"
+        if span.context is not None:
+            inner = sorted(below[span.context.span_id], key=lambda each: each.start_time or 0, reverse=True)
+            waiting += [(depth + 1, each) for each in inner]
+
+
+def _line(span: ReadableSpan, first: int, depth: int) -> str:
+    begin = span.start_time or 0
     took = f"{((span.end_time or begin) - begin) / 1e9:9.3f} s" if span.end_time else "    running"
     status = f"  {sentence(span.status.description)}" if span.status.description else ""
     context = span.context
     ids = f"  [{context.trace_id:032x} {context.span_id:016x}]" if context is not None else ""
-    indent = "" if span is root else "  "
-    links = f"  {len(span.links)} links" if span.links else ""
-    return f"+{(begin - first) / 1e9:9.3f} s {took}  {indent}{span.name}{status}{links}{ids}"
+    whose = str(span.attributes["saros.workflow_id"]) if depth and span.attributes and _is_run(span) else ""
+    name = f"{span.name} {one_line(whose)}".rstrip()
+    return f"+{(begin - first) / 1e9:9.3f} s {took}  {'  ' * depth}{name}{status}{ids}"
+
+
+def _is_run(span: ReadableSpan) -> bool:
+    return span.name.startswith("RunWorkflow:")
+
+
+def _link(link: Link) -> str:
+    attributes = link.attributes or {}
+    what = str(attributes.get("saros.link", "link"))
+    name = (
+        attributes.get("saros.topic")
+        or attributes.get("saros.update")
+        or attributes.get("saros.run_id")
+        or ""
+    )
+    context = link.context
+    said = one_line(f"{what} {name}".strip())
+    return f"linked: {said}  [{context.trace_id:032x} {context.span_id:016x}]"

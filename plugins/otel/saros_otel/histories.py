@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -9,6 +10,7 @@ import msgspec
 from opentelemetry.sdk.trace import Event
 from opentelemetry.trace import Link, SpanKind, Status
 
+from saros.insight.open_commands import child_id
 from saros.interfaces.backend import Backend
 from saros.interfaces.history import LAST
 from saros.model.errors import NOT_FOUND, Error, ErrorData
@@ -34,6 +36,8 @@ from .traces.ended import OK, Ended, failed
 
 MOST: Final = 1000
 """The most activities, links and events of a run that are written; beyond that, `saros.truncated` is set."""
+RUNS: Final = 100
+"""The most descendants of a run whose spans are found with it."""
 
 
 class Histories:
@@ -55,17 +59,40 @@ class Histories:
         page = await self._backend.history(id, run_id)
         if ended and page.status == RUNNING:
             return []
-        run = page.run
-        trace_id, sampled = self._contexts.trace_of(run)
-        if not sampled and not unsampled:
-            return []
-        return _of_page(page, trace_id, await self._links(page))
+        return await self._spans(page, unsampled)
+
+    async def tree(self, id: str, run_id: str = "", *, unsampled: bool = False) -> list[Ended]:
+        """Return the spans of a run, followed by those of its children in the same trace, and so on.
+
+        :raises Error: NOT_FOUND.
+        """
+        page = await self._backend.history(id, run_id)
+        found = await self._spans(page, unsampled)
+        waiting = deque(_children(page))
+        left = RUNS
+        while waiting and found and left:
+            left -= 1
+            try:
+                page = await self._backend.history(waiting.popleft())
+            except Error as error:
+                if error.kind != NOT_FOUND:
+                    raise
+                continue  # a process, which has no history, or a run that is gone
+            if self._contexts.trace_of(page.run)[0] == found[0].trace_id:
+                found += await self._spans(page, unsampled)
+                waiting += _children(page)
+        return found
+
+    async def _spans(self, page: HistoryPage, unsampled: bool) -> list[Ended]:
+        trace_id, sampled = self._contexts.trace_of(page.run)
+        return _of_page(page, trace_id, await self._links(page)) if sampled or unsampled else []
 
     async def _links(self, page: HistoryPage) -> list[Link]:
         links: list[Link] = []
         run = page.run
         if run.continued_from:
-            links += await self._link(run.id, run.continued_from, {"saros.link": "continued_from"})
+            attributes = {"saros.link": "continued_from", "saros.run_id": run.continued_from}
+            links += await self._link(run.id, run.continued_from, attributes)
         elif (not run.trace or is_linked(run.trace)) and run.parent is not None and run.parent.run_id:
             pid = Pid.parse(run.parent.pid)
             links += await self._link(pid.id if pid else "", run.parent.run_id, {"saros.link": "parent"})
@@ -99,6 +126,12 @@ class Histories:
                 raise
             return []
         return [Link(self._contexts.of_run(page.run), attributes)]
+
+
+def _children(page: HistoryPage) -> list[str]:
+    """Return the ids of the workflows that a run has started."""
+    started = [record for record in page.records if record.op == SPAWN]
+    return [child_id(page.run.run_id, record.ref, unpack(record.body, Spawn)) for record in started]
 
 
 def _of_page(page: HistoryPage, trace_id: int, links: list[Link]) -> list[Ended]:

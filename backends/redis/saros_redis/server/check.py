@@ -7,6 +7,7 @@ import logging
 import re
 from typing import Any
 
+import anyio
 import redis
 
 from saros.model.errors import INVALID, UNAVAILABLE, Error
@@ -33,13 +34,14 @@ async def check(client: Client, commands: Any) -> int:
     if options.tls:
         check_files(options)
     try:
-        info = await _info(commands)
-        _check_version(options, info)
-        _check_role(options, info)
-        _check_memory(options, info)
-        _check_persistence(options, info)
-        partitions = await _agree(options, commands)
-        await _check_permissions(client, commands)
+        with anyio.fail_after(TIMEOUT_S):  # the connections have no timeout for an answer
+            info = await _info(commands)
+            _check_version(options, info)
+            _check_role(options, info)
+            _check_memory(options, info)
+            _check_persistence(options, info)
+            partitions = await _agree(options, commands)
+            await _check_permissions(client, commands)
     except redis.exceptions.AuthenticationError as exc:
         raise errors.refused(options, exc) from exc
     except (*LOST, *BUSY, redis.exceptions.InvalidResponse) as exc:

@@ -28,6 +28,8 @@ TURN_S: Final = 0.0005
 5 ms, a busy event loop would delay a transaction by that much at every statement."""
 MOST: Final = 200
 """Operations of one transaction: others wait for its end."""
+CONNECTING_S: Final = 0.5
+"""How long to wait for a thread that still connects; nothing can stop it."""
 AGAIN_S: Final = 0.005
 """After which it looks again for what another store has locked."""
 
@@ -51,7 +53,7 @@ class DatabaseThread:
         self._queue: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
+        self._closed = self._connected = False
         self.pause = 1.0
         """The idle time, in seconds, after which the thread checks for changes by other processes."""
         self.beat: tuple[float, Callable[[Transaction], object]] | None = None
@@ -103,12 +105,12 @@ class DatabaseThread:
             self._queue.put(operation)
 
     async def close(self) -> None:
-        """End the thread after it has run all pending operations."""
+        """End the thread after it has run all pending operations, or later, if it still connects."""
         if not self._closed:
             self._closed = True
             self._queue.put(None)
         if self._thread.is_alive():
-            await asyncio.to_thread(self._thread.join)
+            await asyncio.to_thread(self._thread.join, None if self._connected else CONNECTING_S)
 
     # --- the thread -------------------------------------------------------------------------
 
@@ -119,6 +121,7 @@ class DatabaseThread:
             failure = exc
             self._answer(lambda: settle(self._opened, error=failure))
             return
+        self._connected = True
         self._answer(lambda: settle(self._opened))
         try:
             while self._step(connection):

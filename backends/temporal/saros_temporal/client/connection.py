@@ -22,6 +22,7 @@ from temporalio.exceptions import FailureError
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError, RPCStatusCode
 
+from saros.insight.presence import identity
 from saros.model.errors import INVALID, Error
 
 from .carrying import Carrying
@@ -54,6 +55,7 @@ async def connect(target: Target, converter: DataConverter) -> Client:
             client = await Client.connect(
                 target.address,
                 namespace=target.namespace,
+                identity=identity(),
                 tls=target.tls,
                 api_key=target.api_key,
                 data_converter=converter,

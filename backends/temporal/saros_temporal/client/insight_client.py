@@ -17,16 +17,15 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import (
     ScheduleActionExecutionStartWorkflow,
-    ScheduleActionResult,
     ScheduleDescription,
     ScheduleHandle,
-    ScheduleOverlapPolicy,
+    ScheduleInfo,
 )
 from temporalio.service import RPCError
 
 from saros.entries import Entry
-from saros.insight.occurrences import spec_of
-from saros.interfaces.insight import ACTIVITY, WORKFLOW, Paused, Queue, Schedule, ScheduleRun, Worker
+from saros.insight.occurrences import BESIDE, spec_of, still_runs
+from saros.interfaces.insight import ACTIVITY, WORKFLOW, Paused, Queue, Schedule, Worker
 from saros.interfaces.insight.pending import (
     Failure,
     Parked,
@@ -46,7 +45,7 @@ from ..wire.payloads import decoded, to_json
 from .descriptions import STATUS
 from .history_client import HistoryClient
 from .namespace import Namespace
-from .schedules import schedule_id
+from .schedules import run_of, schedule_id
 
 RUNS: Final = 5
 TRIGGERED_S: Final = 20.0
@@ -177,11 +176,11 @@ class InsightClient:
         found: dict[str, Worker] = {}
         for told in await each(self._polled, [(name, kind) for name in queues for kind in _KINDS], AT_ONCE):
             for poller in told.response.pollers:
-                pid, _, host = poller.identity.partition("@")
-                worker = found.setdefault(
-                    poller.identity,
-                    Worker(poller.identity, poller.identity, host, int(pid) if pid.isdigit() else 0),
-                )
+                name = poller.identity
+                pid, _, place = name.partition("@")
+                host, number = place.partition("/")[0], int(pid) if pid.isdigit() else 0
+                worker = found.setdefault(name, Worker(name, name, host, number))
+                worker.app = worker.app or poller.worker_version_capabilities.build_id
                 if told.name not in worker.task_queues:
                     worker.task_queues.append(told.name)
                 worker.heard = max(worker.heard or 0, poller.last_access_time.ToNanoseconds())
@@ -230,7 +229,7 @@ class InsightClient:
         state = told.schedule.state
         statuses = [action.start_workflow_status for action in told.raw_description.info.recent_actions]
         actions = zip(told.info.recent_actions, statuses, strict=True)
-        last = [_run_of(action, _STATUS.get(status, "")) for action, status in reversed([*actions])]
+        last = [run_of(action, _STATUS.get(status, "")) for action, status in reversed([*actions])]
         changed = told.info.last_updated_at or told.info.created_at
         return Schedule(
             entry.id,
@@ -255,17 +254,23 @@ class InsightClient:
             raise self._namespace.error(error, entry.id) from error
 
     async def trigger(self, entry: Entry) -> str:
-        """Return the id of the workflow, once the server has started it."""
-        before = (await self._described(entry)).info.num_actions
+        """Return the id of the workflow, once the server has started it.
+
+        The server applies the schedule's own policy: it would not count a run that another policy has started.
+        """
+        before = (await self._described(entry)).info
+        if entry.get("overlap") != BESIDE:
+            await self._refuse_beside(entry, before)
         try:
-            await self._schedule(entry).trigger(overlap=ScheduleOverlapPolicy.ALLOW_ALL)
+            await self._schedule(entry).trigger()
         except RPCError as error:
             raise self._namespace.error(error, entry.id) from error
         until = asyncio.get_running_loop().time() + TRIGGERED_S
         while asyncio.get_running_loop().time() < until:
             told = (await self._described(entry)).info
-            if told.num_actions > before:
-                return _run_of(told.recent_actions[-1]).id
+            if told.num_actions > before.num_actions:
+                return run_of(told.recent_actions[-1]).id
+            await self._refuse_beside(entry, told)  # one that has begun in the meantime
             await asyncio.sleep(0.1)
         raise Error(
             f"the server has not started the workflow of {entry.id} within {TRIGGERED_S:.0f} s; it may do so later",
@@ -273,11 +278,12 @@ class InsightClient:
             hint="`saros schedules` shows its last runs",
         )
 
-
-def _run_of(result: ScheduleActionResult, status: str = "") -> ScheduleRun:
-    """:param status: as the server knows it, some seconds late; older servers do not."""
-    action = result.action
-    if not isinstance(action, ScheduleActionExecutionStartWorkflow):
-        raise TypeError("a schedule of Saros starts workflows, and nothing else")
-    time = int(result.started_at.timestamp() * 1e6) * 1_000
-    return ScheduleRun(action.workflow_id, action.first_execution_run_id, time, status)
+    async def _refuse_beside(self, entry: Entry, info: ScheduleInfo) -> None:
+        """:raises Error: CONFLICT when a run of the schedule goes on."""
+        for action in info.running_actions:
+            if isinstance(action, ScheduleActionExecutionStartWorkflow):
+                told = await self._told(action.workflow_id, "")
+                if (
+                    _STATUS.get(told.workflow_execution_info.status) == RUNNING
+                ):  # the server notices ends late
+                    raise still_runs(entry, action.workflow_id)

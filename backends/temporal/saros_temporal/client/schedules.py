@@ -13,6 +13,8 @@ from typing import Any, Final
 from temporalio.client import (
     Client,
     Schedule,
+    ScheduleActionExecutionStartWorkflow,
+    ScheduleActionResult,
     ScheduleActionStartWorkflow,
     ScheduleAlreadyRunningError,
     ScheduleCalendarSpec,
@@ -29,6 +31,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from saros.entries import Entry
 from saros.interfaces.deployment import Deployment
+from saros.interfaces.insight import ScheduleRun
 from saros.model import values
 from saros.model.timing import Cron
 
@@ -121,3 +124,15 @@ async def _apply(client: Client, entry: Entry, schedule: Schedule) -> None:
 
     await client.get_schedule_handle(schedule_id(entry)).update(changed)
     log.info("the schedule %s is up to date", entry.id)
+
+
+def run_of(result: ScheduleActionResult, status: str = "") -> ScheduleRun:
+    """Return a run that a schedule has started.
+
+    :param status: as the server knows it, some seconds late; older servers do not.
+    """
+    action = result.action
+    if not isinstance(action, ScheduleActionExecutionStartWorkflow):
+        raise TypeError("a schedule of Saros starts workflows, and nothing else")
+    time = int(result.started_at.timestamp() * 1e6) * 1_000
+    return ScheduleRun(action.workflow_id, action.first_execution_run_id, time, status)

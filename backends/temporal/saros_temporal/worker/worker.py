@@ -109,11 +109,14 @@ class ServedWorker(NamedTuple):
 
 
 def workers_of(
-    deployment: Deployment, host: Host, namespaces: Namespaces, backend: SystemBackend
+    deployment: Deployment, host: Host, namespaces: Namespaces, backend: SystemBackend, build_id: str
 ) -> list[ServedWorker]:
     """The workers of an app, not running yet.
 
     Workflows reach a node through their own namespace, so a node has a worker in each.
+
+    :param build_id: of workers whose options name none. Without it, the SDK would read, and where there is no
+        bytecode compile, every module that is loaded, which keeps the event loop from everything else for seconds.
     """
     registry, executor = deployment.registry, InlineExecutor()
     entries: list[Entry | None] = list(registry.of_kind("temporal.worker")) or [None]
@@ -121,11 +124,15 @@ def workers_of(
     for entry in entries:
         namespace = namespaces.of_worker(entry.id if entry else "")
         local, system = LocalActivities(), SystemHandlers(namespace.client, host, backend)
-        worker = _worker(deployment, entry, namespace, SarosInterceptor(host, system, local), executor)
+        options: dict[str, Any] = worker_options(entry.get("worker_options", {}) if entry else {})
+        if "deployment_config" not in options:
+            options.setdefault("build_id", build_id)
+        seen = SarosInterceptor(host, system, local)
+        worker = _worker(deployment, entry, namespace, seen, executor, options)
         found.append(ServedWorker(worker, local, _grace_s(entry)))
     for namespace in namespaces.all:
         local, system = LocalActivities(), SystemHandlers(namespace.client, host, backend)
-        worker = _node_worker(host, namespace, SarosInterceptor(host, system, local))
+        worker = _node_worker(host, namespace, SarosInterceptor(host, system, local), build_id)
         first = registry.get(namespace.workers[0]) if namespace.workers else None
         found.append(ServedWorker(worker, local, _grace_s(first)))
     return found
@@ -135,9 +142,10 @@ def _grace_s(entry: Entry | None) -> float:
     return seconds(entry.get("worker_options.worker_stop_timeout") if entry else None) or GRACE_S
 
 
-def _node_worker(host: Host, namespace: Namespace, interceptor: SarosInterceptor) -> Worker:
+def _node_worker(host: Host, namespace: Namespace, interceptor: SarosInterceptor, build_id: str) -> Worker:
     return Worker(
         namespace.client,
+        build_id=build_id,
         task_queue=node_queue(host.node),
         workflows=[NodeWorkflow],
         activities=[saros_activity],
@@ -155,19 +163,20 @@ def _worker(
     namespace: Namespace,
     interceptor: SarosInterceptor,
     executor: InlineExecutor,
+    options: dict[str, Any],
 ) -> Worker:
-    options: dict[str, Any] = entry.get("worker_options", {}) if entry else {}
+    given: dict[str, Any] = entry.get("worker_options", {}) if entry else {}
     client = namespace.client
     environment = Environment(deployment, entry.id if entry else "", namespace.search, client)
     return Worker(
         client,
         task_queue=deployment.registry.task_queue(entry.id) if entry else DEFAULT_TASK_QUEUE,
-        workflows=[] if options.get("disable_workflow_worker") else [SarosWorkflow],
+        workflows=[] if given.get("disable_workflow_worker") else [SarosWorkflow],
         activities=[saros_activity],
         interceptors=[interceptor],
         workflow_runner=SarosRunner(environment, client.data_converter.payload_codec),
         workflow_task_executor=executor,
-        **worker_options(options),
+        **options,
     )
 
 

@@ -153,6 +153,7 @@ async def replay_history(
     codec = converter.payload_codec
     runner = SarosRunner(environment, codec) if see is None else _ShowingRunner(environment, codec, see)
     replayer = Replayer(
+        build_id="replay",  # the SDK would make one from all modules, which takes seconds
         workflows=[SarosWorkflow],
         workflow_runner=runner,
         workflow_task_executor=InlineExecutor(),

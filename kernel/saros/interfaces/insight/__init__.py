@@ -246,9 +246,11 @@ class Insight(Protocol):
         ...
 
     async def trigger(self, schedule: str) -> str:
-        """Start a schedule's workflow now, even if the schedule is paused or has a running workflow; return its id.
+        """Start a schedule's workflow now, even if the schedule is paused, and return its id.
 
-        :raises Error: NOT_FOUND.
+        To the schedule's overlap policy, it is a run like any other.
+
+        :raises Error: NOT_FOUND; CONFLICT when a run of the schedule goes on and the policy is not ``allow_all``.
         """
         ...
 

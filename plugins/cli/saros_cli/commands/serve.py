@@ -18,6 +18,7 @@ from saros.model.text import one_line
 from .. import inputs, logs, output, reloading, session
 from ..errors import FAILURE, INTERRUPTED, Failed, Interrupted, WrongInput
 from ..parameters import VALUE_HELP, AppPath, Backend, LogLevel
+from ..waiting import Wait
 
 if TYPE_CHECKING:
     from saros.app.app import App
@@ -218,8 +219,10 @@ async def _serve(
     for number in signals:
         loop.add_signal_handler(number, outdated.set if number == signal.SIGHUP else asked)
     try:
-        patience = session.Wait(wait, stop)
-        opening = session.app_on(to, path, workers=True, services=services, watchdog=watchdog, wait=patience)
+        patience = Wait(to.url, wait, stop)
+        opening = session.app_on(
+            to, path, workers=True, services=services, watchdog=watchdog, connect=patience.connect
+        )
         async with probes(address) as probed, opening as app:
             end.limit_s = _time_to_stop(app)
             code_problems(app.deployment)  # compiles now: a changed file takes effect only on a reload

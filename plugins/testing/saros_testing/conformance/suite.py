@@ -39,6 +39,7 @@ _PARTS = (
     "workflows.versions",
     "surface",
     "insight.looking",
+    "insight.scheduled",
     "workflows.together",
     "insight.logs",
 )

@@ -242,39 +242,3 @@ async def history_pages(case: Case) -> None:
     last = await app.app.backend.history(order.id, order.run_id, LAST)
     assert (last.records, last.status) == (lines[-1:], "completed")
     assert last.run == page.run
-
-
-SCHEDULED = "process.inbox():receive()"
-
-
-@behaviour("§14", "a schedule can be paused, resumed and triggered; it shows its last runs and next times")
-async def schedules(case: Case) -> None:
-    plan = {"workflow": "app:main", "cron": "0 0 1 1 *"}
-    app = await case.app(SCHEDULED, entries=({"name": "yearly", "kind": "schedule", **plan},))
-
-    async def known() -> bool:
-        return [each.id for each in await app.app.schedules()] == ["app:yearly"]
-
-    async def told() -> Any:
-        (found,) = await app.app.schedules()
-        return found
-
-    await eventually(known, "a worker has set the schedule up", WAITS_S)
-    with case.still(app):
-        first = await told()
-        assert (first.workflow, first.paused, first.last) == ("app:main", None, [])
-        assert first.next[0] > app.app.clock.now() - SLACK_NS
-        await app.app.pause("app:yearly", "stocktaking")
-        paused = (await told()).paused
-        assert paused is not None
-        assert paused.reason == "stocktaking"
-        await app.app.resume("app:yearly")
-        assert (await told()).paused is None
-        id = await app.app.trigger("app:yearly")
-
-        async def ran() -> bool:
-            return [run.id for run in (await told()).last] == [id]
-
-        await eventually(ran, "the schedule shows the triggered run", WAITS_S)
-        await app.app.get(id).terminate()
-    assert (await refused(app.app.pause("app:nonsense"))).kind == NOT_FOUND
