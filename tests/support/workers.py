@@ -50,7 +50,10 @@ class Worker:
         return self
 
     def send(self, number: int) -> None:
+        """Send a signal; SIGSTOP has stopped all threads of the process when this returns."""
         self.process.send_signal(number)
+        if number == signal.SIGSTOP:
+            os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
 
     def end(self, number: int = signal.SIGKILL, seconds: float = 30) -> int:
         """End the process with a signal, and return its exit code.
