@@ -26,7 +26,9 @@ URLS = [
 ]
 WAIT_S = 1.5
 LONGER_S = 3.0
-"""What loading and a busy machine may add. Each backend alone waits longer than both together."""
+"""What loading may add. Each backend alone waits longer than both together."""
+TRIES = 3
+"""A busy machine may be late once; a backend that waits on its own is always late."""
 
 
 @contextlib.contextmanager
@@ -71,10 +73,17 @@ def test_a_wait_ends_in_time(tmp_path: Path) -> None:
     with silent() as one, full() as other:
         urls = [url.format(port) for url in URLS for port in (one, other)]
         asyncio.run(all_of(urls, 0.1))  # imports what the backends need
-        ended = asyncio.run(all_of(urls, WAIT_S))
-    for url, (error, seconds) in zip(urls, ended, strict=True):
-        assert error.kind == "Unavailable", url
-        assert WAIT_S <= seconds < WAIT_S + LONGER_S, (url, seconds, error)
+        for _ in range(TRIES):
+            ended = asyncio.run(all_of(urls, WAIT_S))
+            late = []
+            for url, (error, seconds) in zip(urls, ended, strict=True):
+                assert error.kind == "Unavailable", url
+                assert seconds >= WAIT_S, url
+                if seconds >= WAIT_S + LONGER_S:
+                    late.append((url, seconds, error))
+            if not late:
+                break
+    assert late == []
 
 
 def test_a_wait_says_what_it_waits_for_until_it_is_stopped(
