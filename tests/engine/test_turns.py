@@ -51,6 +51,23 @@ def test_many_programs_that_compute_leave_room_for_others(kind: str, tmp_path: P
     assert together < 5 * (alone + TURN_S)  # without turns it is 20 times as long as alone
 
 
+def test_queries_that_compute_take_turns(tmp_path: Path) -> None:
+    asks = BUSY + "require('workflow').on_query('busy', busy) process.inbox():receive()"
+
+    async def scenario() -> tuple[float, float]:
+        async with TestApp(lua_app(tmp_path, workflows={"asked": asks}), "memory://") as app:
+            order = await app.start("app:asked")
+            alone = await longest_pause(asyncio.create_task(order.query("busy")))
+
+            async def twenty() -> None:
+                await asyncio.gather(*(order.query("busy") for _ in range(20)))
+
+            return alone, await longest_pause(asyncio.create_task(twenty()))
+
+    alone, together = asyncio.run(scenario())
+    assert together < 5 * (alone + TURN_S)
+
+
 def test_steps_wait_in_order_once_a_turn_is_over() -> None:
     async def scenario() -> list[object]:
         turns, log = Turns(), list[object]()

@@ -103,7 +103,10 @@ class StoreClient(StoreInsight):
         live = await self._replayed(page)
         try:
             body = pack(HandlerCall("query", name, msgspec.Raw(args)))
-            outputs = live.program.advance([Event(QUERY, 0, body, live.time)])
+            with working(self.clock):
+                outputs = await self.deployment.turns.step(
+                    lambda: live.program.advance([Event(QUERY, 0, body, live.time)])
+                )
         finally:
             live.close()
         (command,) = [command for command in outputs[0] if command.op == ANSWER]
