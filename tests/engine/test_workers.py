@@ -76,9 +76,15 @@ def test_the_cache_is_as_large_as_the_worker_says(tmp_path: Path, run: Runner) -
     run(scenario(app(tmp_path / "b"), CACHE))
 
 
-def test_a_released_execution_is_tried_again_at_once(tmp_path: Path, run: Runner) -> None:
-    path = lua_app(tmp_path, workflows={"main": "return 1"})
+def broken_app(path: Path) -> Path:
+    """Write an app whose workflow ``app:main`` does not compile, so that its tasks are parked."""
+    lua_app(path, workflows={"main": "return 1"})
     (path / "main.lua").write_text("return { main = function( end }")
+    return path
+
+
+def test_a_released_execution_is_tried_again_at_once(tmp_path: Path, run: Runner) -> None:
+    path = broken_app(tmp_path)
 
     async def scenario() -> None:
         async with saros.open(path) as opened:
@@ -98,8 +104,7 @@ def test_a_released_execution_is_tried_again_at_once(tmp_path: Path, run: Runner
 
 
 def test_a_query_does_not_wait_for_a_task_that_is_parked(tmp_path: Path, run: Runner) -> None:
-    path = lua_app(tmp_path, workflows={"main": "return 1"})
-    (path / "main.lua").write_text("return { main = function( end }")
+    path = broken_app(tmp_path)
 
     async def scenario() -> None:
         async with saros.open(path) as opened:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ DEFAULT_BACKEND: Final = "memory://"
 SILENCE_S: Final = 10.0
 """How long an activation may be silent, unless an option says otherwise."""
 
-Connect = Callable[[Callable[[], Awaitable[Backend]]], Awaitable[Backend]]
+Connect = Callable[[Callable[[], Coroutine[Any, Any, Backend]]], Awaitable[Backend]]
 """Makes one attempt or several to connect, each with the function that it gets, and returns the open backend."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import msgspec
 
@@ -13,7 +13,7 @@ from ..entries import Entry, Registry, did_you_mean, parse_duration
 from ..interfaces.deployment import Deployment
 from ..model import values
 from ..model.errors import CONFLICT, NOT_FOUND, Error
-from ..model.execution import StartRequest
+from ..model.execution import Description, StartRequest
 from ..model.records import StartOptions
 from ..model.text import one_line
 from ..model.timing import SECOND, Cron
@@ -88,6 +88,21 @@ def start_request(deployment: Deployment, entry: Entry, id: str) -> StartRequest
         ),
         request_id=id,
     )
+
+
+async def open_run(
+    executions: Callable[[str], AsyncIterator[Description]], entry: Entry, own: str = ""
+) -> Description | None:
+    """Return a running run of a schedule, beside which its policy starts no other; None if there is none.
+
+    :param executions: lists what a query selects.
+    :param own: the id of the occurrence that is about to start, which does not count.
+    """
+    if entry.get("overlap") != BESIDE:
+        async for found in executions(f"status = 'running' and {MARK} = '{entry.id}'"):
+            if found.id != own:
+                return found
+    return None
 
 
 def still_runs(entry: Entry, id: str) -> Error:

@@ -5,9 +5,9 @@ A backend may have an index of them (`saros.interfaces.insight.Finder`). If not,
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from ..interfaces.backend import Backend
 from ..interfaces.insight import PARKED, Finder, Page
@@ -17,6 +17,8 @@ from ..model.errors import NOT_FOUND, Error
 from ..model.execution import RUNNING, Description
 from .pages import page_of
 from .query import selecting
+
+T = TypeVar("T")
 
 SOME: Final = 50
 """Runs that are looked at before the list is read on."""
@@ -42,21 +44,20 @@ async def with_problems(backend: Backend, runs: Sequence[Description]) -> list[D
 
 async def pending_of(backend: Backend, run: Description) -> Pending | None:
     """Return what is pending in a run; None if it has gone meanwhile."""
-    try:
-        return await backend.pending(run.id, run.run_id)
-    except Error as error:
-        if error.kind == NOT_FOUND:
-            return None
-        raise
+    return await _unless_gone(backend.pending(run.id, run.run_id))
 
 
 async def activities_of(backend: Backend, run: Description) -> list[PendingActivity]:
     """Return the pending activities of a run; none if it has gone meanwhile."""
+    return await _unless_gone(backend.activities(run.id, run.run_id)) or []
+
+
+async def _unless_gone(asked: Awaitable[T]) -> T | None:
     try:
-        return await backend.activities(run.id, run.run_id)
+        return await asked
     except Error as error:
         if error.kind == NOT_FOUND:
-            return []
+            return None
         raise
 
 

@@ -32,7 +32,16 @@ from ..model.clock import Clock
 from ..model.errors import INTERNAL, NOT_FOUND, Error
 from ..model.execution import RUNNING, Description, HistoryPage, Started, StartRequest
 from .known_commands import KnownCommands
-from .occurrences import BESIDE, MARK, following, name_of, schedule_entry, spec_of, start_request, still_runs
+from .occurrences import (
+    MARK,
+    following,
+    name_of,
+    open_run,
+    schedule_entry,
+    spec_of,
+    start_request,
+    still_runs,
+)
 from .open_commands import OpenCommands, waits_for
 from .pages import page_of
 
@@ -183,9 +192,9 @@ class StoreInsight(abc.ABC):
 
     async def trigger(self, schedule: str) -> str:
         entry = self._schedule(schedule)
-        if entry.get("overlap") != BESIDE:
-            async for found in self.store.executions(f"status = 'running' and {MARK} = '{entry.id}'"):
-                raise still_runs(entry, found.id)
+        running = await open_run(self.store.executions, entry)
+        if running is not None:
+            raise still_runs(entry, running.id)
         id = f"{entry.id}-triggered-{name_of(self.clock.now())}"
         return (await self.start(start_request(self.deployment, entry, id))).id
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from collections import OrderedDict, deque
+from functools import partial
 
 import msgspec
 
@@ -110,13 +110,10 @@ class Actor:
                 rounds += 1
                 if rounds > ROUNDS or turns.over():
                     break
-                now, began = self.host.clock.now(), time.perf_counter()
+                now = self.host.clock.now()
                 events = [Event(event.op, event.ref, event.body, now) for event in self._mailbox]
                 self._mailbox.clear()
-                try:
-                    outputs = self._program.advance(events)
-                finally:
-                    turns.used(time.perf_counter() - began)
+                outputs = turns.counted(partial(self._program.advance, events))
                 self.asked = self.host.clock.steady()
                 self._mailbox.extendleft(reversed(events[len(outputs) :]))  # for the program after an upgrade
                 for commands in outputs:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, Literal
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from saros.interfaces.backend import Backend
@@ -37,7 +37,7 @@ class Wait:
         self._seconds = seconds
         self._stop = stop
 
-    async def connect(self, attempt: Callable[[], Awaitable[Backend]]) -> Backend:
+    async def connect(self, attempt: Callable[[], Coroutine[Any, Any, Backend]]) -> Backend:
         """:raises Error: that of the last attempt that had one; UNAVAILABLE when none had an answer."""
         from saros.model.background import Job
         from saros.model.errors import UNAVAILABLE, Error
@@ -71,17 +71,14 @@ class Wait:
         )
 
     async def _try(
-        self, attempt: Callable[[], Awaitable[Backend]], until: float, stopping: Job[Literal[True]]
+        self, attempt: Callable[[], Coroutine[Any, Any, Backend]], until: float, stopping: Job[Literal[True]]
     ) -> Backend | None:
         """Make one attempt within the time that is left; return None when it has had no answer."""
         from saros.model.background import Job
 
-        async def work() -> Backend:
-            return await attempt()
-
         loop = asyncio.get_running_loop()
         until = max(until, loop.time() + LEAST_S) if self._seconds else math.inf
-        trying = Job(work(), "connecting")
+        trying = Job(attempt(), "connecting")
         either = {trying.task, stopping.task}
         try:
             while not stopping.done() and (left := until - loop.time()) > 0:

@@ -15,7 +15,7 @@ import logging
 from collections import deque
 
 from saros.entries import Entry
-from saros.insight.occurrences import MARK, Occurrences, name_of, start_request
+from saros.insight.occurrences import Occurrences, name_of, open_run, start_request
 from saros.interfaces.backend import Backend
 from saros.interfaces.deployment import Deployment
 from saros.model.background import Job
@@ -118,7 +118,7 @@ class Schedule:
             log.info("%s is left out: the schedule is paused", id)
             self._seen_to(time)
             return None
-        running = None if self._overlap == "allow_all" else await self._running(id)
+        running = await open_run(self._backend.executions, self.entry, id)
         if running is None:
             await self._start(id)
         elif self._overlap == "skip":
@@ -127,14 +127,6 @@ class Schedule:
             await self._stop_other(running)
             return running
         self._seen_to(time)
-        return None
-
-    async def _running(self, own: str) -> Description | None:
-        """A running run of this schedule, other than the occurrence's own."""
-        query = f"status = 'running' and {MARK} = '{self.entry.id}'"
-        async for found in self._backend.executions(query):
-            if found.id != own:
-                return found
         return None
 
     async def _stop_other(self, running: Description) -> None:

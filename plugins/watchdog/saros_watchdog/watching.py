@@ -155,9 +155,7 @@ class Watching:
             told = self._noted(found["note"], problem) or told
         os.kill(self._pid, signal.SIGKILL)
         line = f"saros: {problem}; this process is killed. {told}"
-        line = "".join(
-            each if each.isprintable() else "?" for each in line
-        )  # none of them controls a terminal
+        line = "".join(each if each.isprintable() else "?" for each in line)  # nothing controls the terminal
         os.write(2, f"{line}\n".encode(errors="replace"))
 
     def _where(self, ident: int) -> str:

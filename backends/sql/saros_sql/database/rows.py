@@ -20,7 +20,7 @@ BROKEN: Final = (msgspec.MsgspecError, TypeError, ValueError)
 """The exceptions that reading such a row raises."""
 
 _watcher = msgspec.json.Decoder(Watcher).decode
-_run = msgspec.json.Decoder(Run).decode
+read_run = msgspec.json.Decoder(Run).decode
 
 
 def read_mail(op: Any, ref: Any, body: Any, run_id: Any) -> Mail:
@@ -46,7 +46,7 @@ def read_facts(
 ) -> Run:
     """Return a run's facts; if they cannot be read, what its other columns tell."""
     try:
-        return _run(facts)
+        return read_run(facts)
     except BROKEN:
         return Run(id, run_id, "", name, pid.partition("|")[0], queue, start_time)
 

@@ -10,7 +10,7 @@ import msgspec
 from saros.interfaces.history import Close, NewRun
 from saros.interfaces.signals import Child, Mail, Outgoing, farewell, lane_of
 from saros.model.clock import LONGEST
-from saros.model.execution import RUNNING, Record, Run, Watcher
+from saros.model.execution import RUNNING, Record, Watcher
 from saros.model.records import CANCEL, EXIT, pack
 from saros.model.values import Json, members
 
@@ -18,7 +18,6 @@ from ..database.rows import read_facts, read_watchers
 from ..database.transaction import CLOSED, TASKS, Transaction, marks, padded
 from . import attributes, sending
 
-read_run = msgspec.json.Decoder(Run).decode
 read_raws = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 FREE: Final = 0

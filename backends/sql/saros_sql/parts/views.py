@@ -8,9 +8,9 @@ from saros.interfaces.history import LAST
 from saros.model.execution import RUNNING, Description, HistoryPage
 from saros.model.values import readable
 
-from ..database.rows import BROKEN, read_facts, read_record, reading
+from ..database.rows import BROKEN, read_facts, read_record, read_run, reading
 from ..database.transaction import CLOSED, Transaction
-from .lifecycle import one_run, read_raws, read_run
+from .lifecycle import one_run, read_raws
 
 DESCRIPTION: Final = (
     "SELECT runs.run, facts, status, close_time, length, size, search, memo, problem,"

@@ -16,10 +16,10 @@ from saros.model.search import upserted
 from saros.model.text import one_line
 from saros.model.timing import SECOND
 
-from ..database.rows import BROKEN, read_mail, reading
+from ..database.rows import BROKEN, read_mail, read_run, reading
 from ..database.transaction import ACTIVITIES, TASKS, Transaction, oldest
 from . import activities, attributes, lifecycle, sending, sessions
-from .lifecycle import COLUMNS, FREE, NOTE_PARKED, PARKED, WAKE, Found, read_raws, read_run
+from .lifecycle import COLUMNS, FREE, NOTE_PARKED, PARKED, WAKE, Found, read_raws
 
 log = logging.getLogger("saros.sql")
 

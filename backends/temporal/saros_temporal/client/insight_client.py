@@ -282,8 +282,6 @@ class InsightClient:
         """:raises Error: CONFLICT when a run of the schedule goes on."""
         for action in info.running_actions:
             if isinstance(action, ScheduleActionExecutionStartWorkflow):
-                told = await self._told(action.workflow_id, "")
-                if (
-                    _STATUS.get(told.workflow_execution_info.status) == RUNNING
-                ):  # the server notices ends late
+                told = await self._told(action.workflow_id, "")  # `running_actions` notices ends late
+                if _STATUS.get(told.workflow_execution_info.status) == RUNNING:
                     raise still_runs(entry, action.workflow_id)
