@@ -283,6 +283,17 @@ function rt.channel_extract(self, wanted)
   return taken
 end
 
+-- Whether a channel has an unread item of this kind.
+function rt.channel_holds(self, wanted)
+  local ch = get(self)
+  for i = ch.first, ch.last do
+    if wanted(ch[i]) then
+      return true
+    end
+  end
+  return false
+end
+
 function rt.is_channel(value)
   return get(value) ~= nil
 end

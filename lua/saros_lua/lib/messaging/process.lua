@@ -138,9 +138,10 @@ end
 -- Events: EXIT, CANCEL, LINK_DOWN ------------------------------------------------------------------
 
 local events -- the channel; queued into from the first event on
-local expects_exit -- pid -> true while its end is still to be reported, then false
+local expects_exit -- pid -> true while its end is still to be reported, then false; EARLY: see rt.expect_exit
 local asked -- whether the code has ever called events()
 local options
+local EARLY = "early"
 
 rt.each_program(function()
   inbox, listeners, topics, unwanted = nil, {}, {}, {}
@@ -170,9 +171,22 @@ end
 
 -- Records that the end of an execution started here will be reported as EXIT.
 function rt.expect_exit(pid)
-  if expects_exit[pid] == nil then -- EXIT may arrive before the start has returned the pid
+  if expects_exit[pid] == nil then
     expects_exit[pid] = true
+  elseif expects_exit[pid] == false then -- EXIT came before the pid: the code cannot know until it receives it
+    expects_exit[pid] = EARLY
   end
+end
+
+-- Returns true while the code cannot know that an execution has ended, false once it can, and nil if its end is not reported.
+local function is_unaware(pid)
+  local expected = expects_exit[pid]
+  if expected ~= EARLY then
+    return expected
+  end
+  return rt.channel_holds(event_channel(), function(event)
+    return event.kind == "EXIT" and event.from == pid
+  end)
 end
 
 function rt.on.link_down(body)
@@ -250,15 +264,15 @@ function process.send(dest, topic, ...)
   end
   local body = '{"to":' .. encode(dest, "to") .. ',"topic":' .. encode(topic, "topic") .. ',"payloads":' .. payloads .. "}"
   if rt.workflow and #dest <= MAX_NAME and find(dest, "^@[^|]*|") then
-    if expects_exit[dest] == false then
+    if is_unaware(dest) == false then
       return rt.fail("NotFound", "process " .. rt.shown(dest) .. " not found")
     end
     command("tell", body) -- awaited, so that the next message cannot overtake this one
     return true
   end
-  local expected = expects_exit[dest]
+  local unaware = is_unaware(dest)
   local _, failure = request("send", body)
-  if failure and not (expected and failure:kind() == "NotFound") then
+  if failure and not (unaware and failure:kind() == "NotFound") then
     return nil, failure
   end
   return true
