@@ -12,7 +12,7 @@ import msgspec
 
 from saros.insight.query import parse
 from saros.interfaces.activities import ActivityLease, Settled
-from saros.interfaces.history import NewRun, WorkflowTask
+from saros.interfaces.history import LAST, NewRun, WorkflowTask
 from saros.interfaces.insight import Paused, Queue, Worker, counted
 from saros.interfaces.insight.pending import Pending
 from saros.interfaces.nodes import LostNode, NodeMail
@@ -146,6 +146,8 @@ class SqlStore:
                 return
 
     async def history(self, id: str, run_id: str = "", start: int = 0, limit: int = 0) -> HistoryPage | None:
+        if start == LAST:
+            return await self._link.read(lambda tx: views.last(tx, id, run_id), bare=True)
         return await self._link.read(lambda tx: views.history(tx, id, run_id, start, limit))
 
     async def changed(self, id: str, run_id: str, length: int) -> None:
@@ -156,7 +158,8 @@ class SqlStore:
             try:
                 if await link.read(lambda tx: views.length(tx, id, run_id), bare=True) > length:
                     return
-                await news
+                if await news:
+                    return
             finally:
                 link.waiting.drop_run(run_id, news)
 

@@ -12,8 +12,8 @@ class Waiting:
     """The waiters of one event loop."""
 
     def __init__(self) -> None:
-        self._runs: dict[str, list[tuple[int, asyncio.Future[None]]]] = defaultdict(list)
-        self._alarm: asyncio.Future[None] | None = None
+        self._runs: dict[str, list[tuple[int, asyncio.Future[bool]]]] = defaultdict(list)
+        self._alarm: asyncio.Future[bool] | None = None
         self._due: int | None = None
 
     def heard(self, touched: Touched) -> None:
@@ -21,23 +21,24 @@ class Waiting:
         for run_id, length in touched.runs.items():
             for after, future in self._runs.get(run_id, ()):
                 if length > after:
-                    _wake(future)
+                    _wake(future, True)
         if touched.unknown:
             for waiters in self._runs.values():
                 for _, future in waiters:
-                    _wake(future)
+                    _wake(future, False)
         if touched.due is not None and (self._due is None or touched.due < self._due):
             self._due = touched.due
             if self._alarm is not None:
-                _wake(self._alarm)
+                _wake(self._alarm, True)
 
-    def expect_run(self, run_id: str, length: int) -> asyncio.Future[None]:
-        """Return a future that is settled once a run may have more than `length` records or has ended."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def expect_run(self, run_id: str, length: int) -> asyncio.Future[bool]:
+        """Return a future that gets True once a run has more than `length` records or has ended, and False when that
+        may be so."""
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._runs[run_id].append((length, future))
         return future
 
-    def drop_run(self, run_id: str, future: asyncio.Future[None]) -> None:
+    def drop_run(self, run_id: str, future: asyncio.Future[bool]) -> None:
         left = [each for each in self._runs.pop(run_id, ()) if each[1] is not future]
         if left:
             self._runs[run_id] = left
@@ -62,6 +63,6 @@ class Waiting:
             self._alarm = None
 
 
-def _wake(future: asyncio.Future[None]) -> None:
+def _wake(future: asyncio.Future[bool], known: bool) -> None:
     if not future.done():
-        future.set_result(None)
+        future.set_result(known)

@@ -81,14 +81,15 @@ class StoreClient(StoreInsight):
 
     async def result(self, id: str, run_id: str = "") -> Json:
         while True:
+            if run_id:
+                await self.store.changed(id, run_id, UNTIL_CLOSED)
             page = await self.history(id, run_id, LAST)
             run_id = page.run.run_id
             if page.status == RUNNING:
-                await self.store.changed(id, run_id, UNTIL_CLOSED)
-            elif page.next_run_id:
-                run_id = page.next_run_id
-            else:
+                continue
+            if not page.next_run_id:
                 return _outcome(page)
+            run_id = page.next_run_id
 
     async def export(self, id: str, run_id: str = "") -> Any:
         page = await self.history(id, run_id)

@@ -21,6 +21,7 @@ BROKEN: Final = (msgspec.MsgspecError, TypeError, ValueError)
 
 _watcher = msgspec.json.Decoder(Watcher).decode
 read_run = msgspec.json.Decoder(Run).decode
+read_raws = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def read_mail(op: Any, ref: Any, body: Any, run_id: Any) -> Mail:

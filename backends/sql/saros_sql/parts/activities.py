@@ -17,17 +17,19 @@ from saros.model.errors import CANCELED, ErrorData
 from saros.model.records import DONE, Outcome, pack
 from saros.model.values import Json
 
+from ..database.changes import Change
 from ..database.rows import BROKEN
 from ..database.transaction import ACTIVITIES, TASKS, Transaction, marks
 from . import lifecycle
-from .lifecycle import FREE, POST, RETRY, SCHEDULE
+from .lifecycle import FREE, POST, RETRY, SCHEDULE_RUN
 
 log = logging.getLogger("saros.sql")
 _read = msgspec.json.Decoder(ActivityTask).decode
 _CANCELED: Final = pack(Outcome(err=ErrorData("canceled", CANCELED, False)))
-_INSERT: Final = (
+_INSERT: Final = Change(
     "INSERT INTO activities (run, ref, task_queue, task, attempt, closes, ready, token, owner, started)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    *(int, int, str, bytes, int, int, int, str, str, int),
 )
 
 
@@ -48,13 +50,13 @@ def insert_leased(tx: Transaction, run: int, leases: Iterable[ActivityLease], cl
         tx.later(_INSERT, *place, None, token, tx.owner, now)
 
 
-_DROP: Final = "DELETE FROM activities WHERE run = ? AND ref = ?"
-_CLEAR: Final = "DELETE FROM deadlines WHERE run = ? AND ref = ?"
+_DROP: Final = Change("DELETE FROM activities WHERE run = ? AND ref = ?", int, int)
+CLEAR: Final = Change("DELETE FROM deadlines WHERE run = ? AND ref = ?", int, int)
 
 
 def drop(tx: Transaction, run: int, ref: int) -> None:
     tx.later(_DROP, run, ref)
-    tx.later(_CLEAR, run, ref)
+    tx.later(CLEAR, run, ref)
 
 
 def ask(tx: Transaction, run: int, ref: int, run_id: str) -> bool:
@@ -153,7 +155,7 @@ def settle(tx: Transaction, results: Sequence[Settled]) -> None:
         drop(tx, leased.run, leased.ref)
         tx.later(POST, leased.run, leased.run_id, DONE, leased.ref, outcome)
         if leased.is_free:
-            tx.later(f"{SCHEDULE} AND run = ?", tx.steady, FREE, leased.run)
+            tx.later(SCHEDULE_RUN, tx.steady, FREE, leased.run)
             tx.touched.topics |= TASKS
 
 

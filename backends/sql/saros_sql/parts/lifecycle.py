@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
 from saros.interfaces.history import Close, NewRun
 from saros.interfaces.signals import Child, Mail, Outgoing, farewell, lane_of
 from saros.model.clock import LONGEST
@@ -14,11 +12,10 @@ from saros.model.execution import RUNNING, Record, Watcher
 from saros.model.records import CANCEL, EXIT, pack
 from saros.model.values import Json, members
 
+from ..database.changes import Change
 from ..database.rows import read_facts, read_watchers
 from ..database.transaction import CLOSED, TASKS, Transaction, marks, padded
 from . import attributes, sending
-
-read_raws = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 FREE: Final = 0
 STARTING: Final = 1
@@ -105,11 +102,14 @@ def find_running(tx: Transaction, id: str, run_id: str = "", request: str = "") 
 
 # --- mail ---------------------------------------------------------------------------------------
 
-POST: Final = "INSERT INTO inbox (run, run_id, op, ref, body) VALUES (?, ?, ?, ?, ?)"
+POST: Final = Change(
+    "INSERT INTO inbox (run, run_id, op, ref, body) VALUES (?, ?, ?, ?, ?)", int, str, str, int, bytes
+)
 _POST_FIRST: Final = (
     "INSERT INTO inbox (run, run_id, op, ref, body) SELECT run, ?, ?, ?, ? FROM runs WHERE run_id = ?"
 )
 SCHEDULE: Final = "UPDATE runs SET ready = ? WHERE ready IS NULL AND fence IS NULL AND held = ?"
+SCHEDULE_RUN: Final = Change(f"{SCHEDULE} AND run = ?", int, int, int)
 _KEEP: Final = (
     "INSERT INTO inbox (run, run_id, op, ref, body) "
     "SELECT ?, run_id, op, ref, body FROM inbox WHERE run = ? AND run_id = '' ORDER BY seq"
@@ -139,7 +139,7 @@ def post_all(tx: Transaction, mails: Sequence[tuple[int, Mail]]) -> None:
 
 def schedule(tx: Transaction, run: int) -> None:
     """Make a run with mail ready for a worker, unless a worker has it or it is held."""
-    if tx.run(f"{SCHEDULE} AND run = ?", tx.steady, FREE, run):
+    if tx.run(SCHEDULE_RUN, tx.steady, FREE, run):
         tx.touched.topics |= TASKS
 
 
@@ -149,9 +149,10 @@ def schedule_mail(tx: Transaction, run: int) -> None:
         schedule(tx, run)
 
 
-_ARM: Final = (
+_ARM: Final = Change(
     "INSERT INTO deadlines (due, run, ref, guard, mail_run_id, op, mail_ref, body)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    *(int, int, int, str, str, str, int, bytes),
 )
 _NO_MAIL: Final = Mail("", 0, b"")
 
@@ -226,8 +227,10 @@ def watch(tx: Transaction, run: int, watcher: Watcher) -> None:
 
 # --- end ----------------------------------------------------------------------------------------
 
-
-_APPEND: Final = "INSERT INTO records (run, number, op, ref, time, body) VALUES (?, ?, ?, ?, ?, ?)"
+_APPEND: Final = Change(
+    "INSERT INTO records (run, number, op, ref, time, body) VALUES (?, ?, ?, ?, ?, ?)",
+    *(int, int, str, int, int, bytes),
+)
 
 
 def append(tx: Transaction, found: Found, records: Iterable[Record]) -> None:
@@ -242,11 +245,16 @@ def end(
     close(tx, found, Close(status, outcome, then), [Record(op, 0, outcome, tx.now)])
 
 
-_CLOSE: Final = (
+_CLOSE: Final = Change(
     "UPDATE runs SET status = ?, close_time = ?, closed = ?, next_run_id = ?, length = length + ?, size = size + ?,"
     " fence = NULL, owner = NULL, ready = NULL, held = 0, failures = 0, hangs = 0, losses = 0, problem = NULL"
-    " WHERE run = ?"
+    " WHERE run = ?",
+    *(str, int, int, str, int, int, int),
 )
+_FORGET: Final = [
+    Change(f"DELETE FROM {table} WHERE run = ?", int) for table in ("deadlines", "activities", "inbox")
+]
+_FREE_NAMES: Final = Change("DELETE FROM names WHERE pid = ?", str)
 
 
 def close(tx: Transaction, found: Found, close: Close, records: Sequence[Record]) -> None:
@@ -257,17 +265,16 @@ def close(tx: Transaction, found: Found, close: Close, records: Sequence[Record]
     append(tx, found, records)
     tx.later(_CLOSE, close.status, tx.now, tx.steady, following, len(records), size, run)
     tx.touched.changed(found.run_id, CLOSED)
-    tx.later("DELETE FROM deadlines WHERE run = ?", run)
-    tx.later("DELETE FROM activities WHERE run = ?", run)
     if found.has_children:
         _part(tx, found)
     if close.next is not None:
         create(tx, close.next, found)
     else:
-        tx.later("DELETE FROM names WHERE pid = ?", found.pid)
+        tx.later(_FREE_NAMES, found.pid)
         if found.has_watchers:
             _tell_watchers(tx, found, close.outcome)
-    tx.later("DELETE FROM inbox WHERE run = ?", run)
+    for change in _FORGET:
+        tx.later(change, run)
 
 
 def _tell_watchers(tx: Transaction, found: Found, outcome: Json) -> None:

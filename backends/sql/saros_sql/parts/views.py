@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from saros.interfaces.history import LAST
 from saros.model.execution import RUNNING, Description, HistoryPage
 from saros.model.values import readable
 
-from ..database.rows import BROKEN, read_facts, read_record, read_run, reading
+from ..database.rows import BROKEN, read_facts, read_raws, read_record, read_run, reading
 from ..database.transaction import CLOSED, Transaction
-from .lifecycle import one_run, read_raws
+from .lifecycle import one_run
 
 DESCRIPTION: Final = (
     "SELECT runs.run, facts, status, close_time, length, size, search, memo, problem,"
@@ -55,15 +54,29 @@ def describe(tx: Transaction, id: str, run_id: str) -> Description | None:
     return None if row is None else description(row)
 
 
-_RUN: Final = "SELECT run, facts, status, length, next_run_id FROM runs"
+_RUN: Final = "SELECT runs.run, facts, status, length, next_run_id"
+_LAST: Final = (
+    f"{_RUN}, op, ref, body, time FROM runs"
+    " LEFT JOIN records ON records.run = runs.run AND number = length - 1"
+)
+
+
+def last(tx: Transaction, id: str, run_id: str) -> HistoryPage | None:
+    """Return the last record of a run, by one statement."""
+    row = one_run(tx, _LAST, id, run_id)
+    if row is None:
+        return None
+    _run, facts, status, length, following, *columns = row
+    with reading(id):
+        records = [] if columns[0] is None else [read_record(*columns)]
+        return HistoryPage(read_run(facts), max(0, length - 1), records, status, following)
 
 
 def history(tx: Transaction, id: str, run_id: str, start: int, limit: int) -> HistoryPage | None:
-    row = one_run(tx, _RUN, id, run_id)
+    row = one_run(tx, f"{_RUN} FROM runs", id, run_id)
     if row is None:
         return None
     run, facts, status, length, following = row
-    start = max(0, length - 1) if start == LAST else start
     until = min(length, start + limit) if limit else length
     found = tx.all(
         "SELECT op, ref, body, time FROM records WHERE run = ? AND number >= ? AND number < ? ORDER BY number",

@@ -16,10 +16,11 @@ from saros.model.search import upserted
 from saros.model.text import one_line
 from saros.model.timing import SECOND
 
-from ..database.rows import BROKEN, read_mail, read_run, reading
+from ..database.changes import Change
+from ..database.rows import BROKEN, read_mail, read_raws, read_run, reading
 from ..database.transaction import ACTIVITIES, TASKS, Transaction, oldest
 from . import activities, attributes, lifecycle, sending, sessions
-from .lifecycle import COLUMNS, FREE, NOTE_PARKED, PARKED, WAKE, Found, read_raws
+from .lifecycle import COLUMNS, FREE, NOTE_PARKED, PARKED, WAKE, Found
 
 log = logging.getLogger("saros.sql")
 
@@ -32,7 +33,9 @@ MAILS: Final = 500
 _READY: Final = "run, id, facts, length, failures, hangs"
 _READY_ONE: Final = f"SELECT {_READY} FROM runs WHERE run = ? AND ready IS NOT NULL"
 _INBOX: Final = f"SELECT seq, op, ref, body, run_id FROM inbox WHERE run = ? ORDER BY seq LIMIT {MAILS}"
-_LEASE: Final = "UPDATE runs SET ready = NULL, fence = ?, owner = ?, since = ? WHERE run = ?"
+_LEASE: Final = Change(
+    "UPDATE runs SET ready = NULL, fence = ?, owner = ?, since = ? WHERE run = ?", str, str, int, int
+)
 _UNLEASE: Final = "UPDATE runs SET fence = NULL, owner = NULL WHERE run = ?"
 _SET_ASIDE: Final = (
     f"UPDATE runs SET {NOTE_PARKED}, fence = NULL, owner = NULL, held = ?, problem = ?, losses = 0"
@@ -115,11 +118,16 @@ _OWN: Final = (
     f" (SELECT count(*) FROM (SELECT 1 FROM inbox WHERE inbox.run = runs.run LIMIT {MAILS + 1}) AS mails)"
     " FROM runs WHERE run_id = ?"
 )
-_COMMIT: Final = (
+_COMMIT: Final = Change(
     "UPDATE runs SET fence = NULL, owner = NULL, failures = 0, hangs = 0, losses = 0, problem = ?, held = ?,"
-    " length = ?, size = size + ?, ready = ? WHERE run = ?"
+    " length = ?, size = size + ?, ready = ? WHERE run = ?",
+    *(str, int, int, int, int, int),
 )
-_CONSUME: Final = "DELETE FROM inbox WHERE seq IN (SELECT seq FROM inbox WHERE run = ? ORDER BY seq LIMIT ?)"
+_CONSUME: Final = Change(
+    "DELETE FROM inbox WHERE run = ? AND seq <="
+    " (SELECT first.seq FROM inbox AS first WHERE first.run = ? ORDER BY first.seq LIMIT 1 OFFSET ?)",
+    *(int, int, int),
+)
 
 
 def commit(tx: Transaction, commits: Sequence[Commit], most: int) -> list[str]:
@@ -152,7 +160,7 @@ def _commit(tx: Transaction, commit: Commit, row: tuple[Any, ...] | None, most: 
         lifecycle.schedule_mail(tx, run)
         return CONFLICT
     if commit.consumed and (close is None or close.next is not None):
-        tx.later(_CONSUME, run, commit.consumed)
+        tx.later(_CONSUME, run, run, commit.consumed - 1)
     _apply_children(tx, run, commit)
     with reading(found.id):
         _upsert(tx, run, commit, search, memo)
@@ -175,7 +183,7 @@ def _commit(tx: Transaction, commit: Commit, row: tuple[Any, ...] | None, most: 
 
 def _apply_activities(tx: Transaction, run: int, commit: Commit) -> bool:
     """Apply a commit to activities and deadlines; return whether that has ended an activity, which gives mail."""
-    tx.many("DELETE FROM deadlines WHERE run = ? AND ref = ?", [(run, ref) for ref in commit.cleared])
+    tx.many(activities.CLEAR, [(run, ref) for ref in commit.cleared])
     for ref in commit.canceled:
         activities.drop(tx, run, ref)
     armed = [(each, tx.steady + min(each.delay, LONGEST)) for each in commit.deadlines]
