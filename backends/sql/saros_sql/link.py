@@ -43,8 +43,9 @@ class Link:
         self._listens = False
         self._watched: Any = None  # the socket that the event loop watches
         connect = self.dialect.connect
-        self._writer = DatabaseThread("saros-sql-writer", partial(connect, False), self._told, self._heard)
-        self._reader = DatabaseThread("saros-sql-reader", partial(connect, True), self._told, self._heard)
+        calls = self.wakers.tell, self.waiting.heard, self._heard
+        self._writer = DatabaseThread("saros-sql-writer", partial(connect, False), *calls)
+        self._reader = DatabaseThread("saros-sql-reader", partial(connect, True), *calls)
         self._reader.pause = 3_600.0
         self.dialect.tell_by(self._reader.post)
         self._writer.looked = self._mend
@@ -134,11 +135,6 @@ class Link:
         if touched.topics:
             self._writer.post(look(touched.topics))
         self.waiting.heard(touched)
-
-    def _told(self, touched: Touched) -> None:
-        """Pass on what this store has changed; called by its threads."""
-        self.wakers.tell(touched)
-        self._call(self.waiting.heard, touched)
 
     def _heard(self, touched: Touched) -> None:
         """Pass on what other processes have changed; called by this store's threads."""

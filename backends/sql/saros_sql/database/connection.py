@@ -42,18 +42,6 @@ class Connection(Protocol):
         """
         ...
 
-    def save(self) -> None:
-        """Set the savepoint; there is at most one at a time."""
-        ...
-
-    def keep(self) -> None:
-        """Release the savepoint and keep its changes."""
-        ...
-
-    def undo(self) -> None:
-        """Roll back to the savepoint and release it."""
-        ...
-
     def commit(self, transaction: Transaction) -> None:
         """Commit, and settle which topics have something left to take.
 

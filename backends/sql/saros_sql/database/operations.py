@@ -68,6 +68,80 @@ class Ended:
         return None
 
 
+class Partly(Exception):
+    """An operation failed after it had changed something: the others run again, without it."""
+
+    def __init__(self, ended: Ended) -> None:
+        self.ended = ended
+
+
+def tried(operation: Operation, transaction: Transaction, failures: tuple[type[Exception], ...]) -> Ended:
+    """Run an operation in a transaction that others share. There is no savepoint for it: that costs two statements,
+    and is needed only by an operation that fails in the middle.
+
+    :param failures: of the database; they concern the whole transaction, and are raised.
+    :raises Partly: the transaction has to be rolled back.
+    """
+    before = transaction.writes
+    try:
+        result = operation.call(transaction)
+        transaction.flush()
+    except failures:
+        raise
+    except Exception as exc:
+        ended = Ended(operation, error=exc)
+        transaction.drop()
+        if transaction.writes != before:
+            raise Partly(ended) from exc
+        return ended
+    return Ended(operation, result)
+
+
+class Finds:
+    """The operations with a topic that have found nothing yet.
+
+    :ivar again: topics of which others have locked something.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[Operation] = []
+        self._empty = 0  # topics of which nothing was left, and nothing has changed since
+        self.again = 0
+
+    def set_aside(self, operations: list[Operation]) -> list[Operation]:
+        """Have those wait at once that would find nothing, and return the others."""
+        self._waiting += [each for each in operations if each.topic & self._empty]
+        return [each for each in operations if not each.topic & self._empty]
+
+    def with_more(self, ended: list[Ended]) -> list[Operation]:
+        """Return what waits, with the operations that have just found nothing."""
+        return [*self._waiting, *(each.operation for each in ended if each.waits)]
+
+    def committed(
+        self, transaction: Transaction, changed: int, waiting: list[Operation], found: list[Ended]
+    ) -> None:
+        """Note what still waits after a transaction.
+
+        :param changed: the topics of which its operations have changed something.
+        """
+        self.again = transaction.passed_over
+        self._empty &= ~(changed | transaction.looked)
+        self._empty |= transaction.doubtful & ~transaction.touched.topics
+        self._waiting = [each for each in waiting if not is_over(each, found)]
+
+    def failed(self) -> None:
+        """A transaction has failed: perhaps something is left again."""
+        self._empty = 0
+
+    def drop(self, operation: Operation) -> None:
+        self._waiting = [each for each in self._waiting if each is not operation]
+
+    def take(self) -> list[Operation]:
+        """Return what waits, and forget it."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+
 def look(topics: int) -> Operation:
     """Try again what waits for these topics: others may have changed something of them."""
     return Operation(partial(_look, topics), light=True)

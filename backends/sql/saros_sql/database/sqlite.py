@@ -13,6 +13,7 @@ from saros.model.errors import INTERNAL, INVALID, NOT_FOUND, PERMISSION_DENIED, 
 
 from ..options import Options
 from .boot import SteadyClock
+from .changes import Row
 from .connection import Refused, Unsure
 from .operations import Operation
 from .schema import VERSION
@@ -29,17 +30,31 @@ class SqliteTransaction(Transaction):
         self.touched = Touched()
         self.steady = clock.now()
         self.now = time.time_ns()
+        self._connection = connection
         self._execute = connection.execute
         self._executemany = connection.executemany
 
-    def all(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
+    @property
+    def writes(self) -> int:
+        return self._connection.total_changes
+
+    def all(self, sql: str, *args: Any) -> list[Row]:
         return self._execute(sql, args).fetchall()
 
     def run(self, sql: str, *args: Any) -> int:
         return self._execute(sql, args).rowcount
 
-    def many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    def later(self, sql: str, *args: Any) -> None:
+        self._execute(sql, args)
+
+    def many(self, sql: str, rows: Iterable[Row]) -> None:
         self._executemany(sql, rows)
+
+    def flush(self) -> None:
+        """Nothing is left for later."""
+
+    def drop(self) -> None:
+        """Nothing is left for later."""
 
     def token(self) -> str:
         return f"{self.owner}:{os.urandom(8).hex()}"
@@ -75,6 +90,8 @@ class SqliteConnection:
     def begin(self, operations: Sequence[Operation]) -> SqliteTransaction:
         try:
             self._check_files()
+            if self._reads and all(operation.bare for operation in operations):
+                return SqliteTransaction(self._connection, self._owner, self._clock)
             transaction = self.begun(any(operation.full for operation in operations))
             self._check_schema()
             return transaction
@@ -140,20 +157,11 @@ class SqliteConnection:
                 hint="update Saros here as well",
             )
 
-    def save(self) -> None:
-        self._execute("SAVEPOINT one")
-
-    def keep(self) -> None:
-        self._execute("RELEASE one")
-
-    def undo(self) -> None:
-        self._execute("ROLLBACK TO one")
-        self._execute("RELEASE one")
-
     def commit(self, transaction: Transaction) -> None:
         if transaction.doubtful:
             transaction.touched.topics = transaction.left(transaction.doubtful)
-        self._execute("COMMIT")
+        if self._connection.in_transaction:
+            self._execute("COMMIT")
 
     def rollback(self) -> None:
         try:

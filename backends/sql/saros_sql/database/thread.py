@@ -13,12 +13,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeVar
 
 from saros.model.errors import UNAVAILABLE, Error
 
 from .connection import Connection, Refused, Unsure
-from .operations import Ended, Operation, is_over, look, settle
+from .operations import Ended, Finds, Operation, Partly, look, settle, tried
 from .transaction import Touched, Transaction
 
 T = TypeVar("T")
@@ -37,6 +38,7 @@ AGAIN_S: Final = 0.005
 class DatabaseThread:
     """:param connect: opens the connection; called by the thread.
     :param told: called by the thread after each commit, with what the commit changed.
+    :param known: called by the event loop after each commit, with what the commit changed.
     :param heard: called by the thread with what other processes may have changed.
     """
 
@@ -45,10 +47,12 @@ class DatabaseThread:
         name: str,
         connect: Callable[[], Connection],
         told: Callable[[Touched], None],
+        known: Callable[[Touched], None],
         heard: Callable[[Touched], None],
     ) -> None:
         self._connect = connect
         self._told = told
+        self._known = known
         self._heard = heard
         self._queue: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -61,9 +65,7 @@ class DatabaseThread:
         self.looked: Callable[[], None] = lambda: None
         """Called whenever it has looked what others have done."""
         self._next_beat = self._next_look = 0.0
-        self._waiting: list[Operation] = []  # operations that have found nothing yet
-        self._again = 0  # topics of which others have locked something
-        self._empty = 0  # topics of which nothing was left, and nothing has changed since
+        self._finds = Finds()
         self._unsure: list[Unsure] = []
 
     async def open(self) -> None:
@@ -138,17 +140,12 @@ class DatabaseThread:
             operations.append(Operation(self.beat[1], light=True))
         if operations:
             self._ask_again(connection)
-        if operations := self._set_aside(operations):
+        if operations := self._finds.set_aside(operations):
             self._batch(connection, operations)
         if goes_on and now >= self._next_look:
             self._next_look = now + self.pause
             self._look_around(connection)
         return goes_on
-
-    def _set_aside(self, operations: list[Operation]) -> list[Operation]:
-        """Have those wait at once that would find nothing, and return the others."""
-        self._waiting += [each for each in operations if each.topic & self._empty]
-        return [each for each in operations if not each.topic & self._empty]
 
     def _look_around(self, connection: Connection) -> None:
         """Check for changes by other processes, including those that could not send a wake-up."""
@@ -164,8 +161,7 @@ class DatabaseThread:
                 self._heard(changed)
 
     def _fail_waiting(self, error: Error) -> None:
-        waiting, self._waiting = self._waiting, []
-        ended = [Ended(each, error=error) for each in waiting]
+        ended = [Ended(each, error=error) for each in self._finds.take()]
         self._answer(lambda: self._settle_all(ended))
 
     def _collect(self) -> tuple[list[Operation], bool]:
@@ -173,7 +169,7 @@ class DatabaseThread:
         try:
             until = self._next_look if self.beat is None else min(self._next_look, self._next_beat)
             wait = min(self.pause, until - time.monotonic())
-            if self._again:
+            if self._finds.again:
                 wait = min(wait, AGAIN_S)
             first = self._queue.get(timeout=max(0.001, wait))
             while True:
@@ -185,19 +181,27 @@ class DatabaseThread:
                 first = self._queue.get_nowait()
         except queue.Empty:
             pass
-        if self._again:
-            operations.append(look(self._again))
+        if self._finds.again:
+            operations.append(look(self._finds.again))
         return operations, True
 
     def _batch(self, connection: Connection, operations: list[Operation]) -> None:
         """Run operations in one transaction; if that fails, each in its own: perhaps it is the fault of one."""
         begun = time.monotonic()
-        while True:
+        while operations:
             try:
                 self._transact(connection, operations)
                 return
+            except Partly as exc:
+                self._finds.failed()
+                connection.rollback()
+                failed = exc.ended.operation
+                operations = [each for each in operations if each is not failed]
+                self._finds.drop(failed)
+                self._answer(partial(self._settle_all, [exc.ended]))
+                continue
             except Unsure as exc:
-                self._empty = 0
+                self._finds.failed()
                 self._unsure.append(exc)
                 self._fail(connection, operations, exc.error)
                 return
@@ -205,7 +209,7 @@ class DatabaseThread:
                 self._fail(connection, operations, exc.error)
                 return
             except Exception as exc:
-                self._empty = 0
+                self._finds.failed()
                 connection.rollback()
                 if connection.passes(exc, begun):
                     continue
@@ -218,8 +222,12 @@ class DatabaseThread:
 
     def _transact(self, connection: Connection, operations: list[Operation]) -> None:
         transaction = connection.begin(operations)
-        ended = [self._one(connection, transaction, each, len(operations) > 1) for each in operations]
-        waiting = [*self._waiting, *(each.operation for each in ended if each.waits)]
+        if len(operations) == 1:
+            ended = [Ended(operations[0], operations[0].call(transaction))]
+            transaction.flush()
+        else:
+            ended = [tried(each, transaction, connection.failures) for each in operations]
+        waiting = self._finds.with_more(ended)
         changed = transaction.touched.topics
         found = self._find(connection, transaction, waiting)
         done = [*(each for each in ended if not each.waits), *found]
@@ -228,14 +236,12 @@ class DatabaseThread:
         except Unsure as exc:
             exc.done = done
             raise
-        self._again = transaction.passed_over
-        self._empty &= ~(changed | transaction.looked)
-        self._empty |= transaction.doubtful & ~transaction.touched.topics
-        self._waiting = [each for each in waiting if not is_over(each, found)]
-        if transaction.touched:
-            self._told(transaction.touched)
-        if done:
-            self._answer(lambda: self._settle_all(done))
+        self._finds.committed(transaction, changed, waiting, found)
+        touched = transaction.touched
+        if touched:
+            self._told(touched)
+        if touched or done:
+            self._answer(lambda: self._ended(touched, done))
 
     def _find(
         self, connection: Connection, transaction: Transaction, waiting: list[Operation]
@@ -248,7 +254,7 @@ class DatabaseThread:
         found: list[Ended] = []
         for each in waiting:
             if each.topic & topics and each.future is not None and not each.future.done():
-                ended = self._one(connection, transaction, each, True)
+                ended = tried(each, transaction, connection.failures)
                 if not ended.waits:
                     found.append(ended)
         if found and touched.topics:
@@ -270,28 +276,16 @@ class DatabaseThread:
                 if (undone := each.undone()) is not None:
                     self._queue.put(undone)
 
-    def _one(
-        self, connection: Connection, transaction: Transaction, operation: Operation, shares: bool
-    ) -> Ended:
-        if not shares:
-            return Ended(operation, operation.call(transaction))
-        connection.save()
-        try:
-            result = operation.call(transaction)
-        except connection.failures:
-            raise
-        except Exception as exc:
-            connection.undo()
-            return Ended(operation, error=exc)
-        connection.keep()
-        return Ended(operation, result)
-
     # --- the event loop ---------------------------------------------------------------------
 
     def _answer(self, call: Callable[[], None]) -> None:
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the event loop has ended, so nobody waits
             self._loop.call_soon_threadsafe(call)
+
+    def _ended(self, touched: Touched, ended: list[Ended]) -> None:
+        self._known(touched)
+        self._settle_all(ended)
 
     def _settle_all(self, ended: list[Ended]) -> None:
         for each in ended:

@@ -10,6 +10,8 @@ import msgspec
 
 from saros.interfaces.history import UNTIL_CLOSED
 
+from .changes import Row
+
 TASKS: Final = 1
 ACTIVITIES: Final = 2
 OUTBOX: Final = 4
@@ -94,27 +96,46 @@ class Transaction(abc.ABC):
         """Convert a time of the steady clock to the time of day."""
         return self.now - self.steady + steady
 
+    @property
     @abc.abstractmethod
-    def all(self, sql: str, *args: Any) -> list[tuple[Any, ...]]: ...
+    def writes(self) -> int:
+        """A number that has grown when something has changed, or may have."""
+        ...
+
+    @abc.abstractmethod
+    def all(self, sql: str, *args: Any) -> list[Row]: ...
 
     @abc.abstractmethod
     def run(self, sql: str, *args: Any) -> int:
         """Run a statement that changes rows; return their number."""
         ...
 
-    @abc.abstractmethod
-    def many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None: ...
-
-    def one(self, sql: str, *args: Any) -> tuple[Any, ...] | None:
+    def one(self, sql: str, *args: Any) -> Row | None:
         rows = self.all(sql, *args)
         return rows[0] if rows else None
 
+    @abc.abstractmethod
     def later(self, sql: str, *args: Any) -> None:
-        """Run a statement that changes rows, and whose result nobody needs: a server gets it along with the next
-        one that gives something. If it fails, so does that one."""
-        self.run(sql, *args)
+        """Run a statement that changes rows, and whose result nobody needs. It may run later, but before the next
+        one that gives something; then that one fails if this one does."""
+        ...
 
-    def each(self, sql: str, keys: Sequence[Any]) -> list[list[tuple[Any, ...]]]:
+    @abc.abstractmethod
+    def many(self, sql: str, rows: Iterable[Row]) -> None:
+        """Run such a statement for several rows of parameters."""
+        ...
+
+    @abc.abstractmethod
+    def flush(self) -> None:
+        """Run what was left for later."""
+        ...
+
+    @abc.abstractmethod
+    def drop(self) -> None:
+        """Forget what was left for later."""
+        ...
+
+    def each(self, sql: str, keys: Sequence[Any]) -> list[list[Row]]:
         """Return what a query with one parameter finds for each key, in the order of its first column."""
         return [self.all(sql, key) for key in keys]
 
@@ -166,7 +187,7 @@ def padded(values: Sequence[Any]) -> list[Any]:
 
 def oldest(
     tx: Transaction, columns: str, table: str, key: str, queues: Sequence[str], limit: int, end: str = ""
-) -> list[tuple[Any, ...]]:
+) -> list[Row]:
     """Rows of a table of tasks that are ready in these queues; the longest ready first."""
     return tx.all(
         f"SELECT {columns} FROM {table} WHERE ready IS NOT NULL AND task_queue IN ({marks(queues)})"

@@ -17,7 +17,7 @@ from ..database.operations import Operation
 from ..database.transaction import EVERYTHING, LEFT, Touched, Transaction
 from ..options import Options
 from .clock import Pace, ServerClock, stood_still
-from .driver import Raw, connect, explain, is_lost, may_connect
+from .driver import Raw, by_index, connect, explain, is_lost, may_connect
 from .opening import check_schema
 from .pipeline import FORGOTTEN, Pipeline, Reply
 from .transaction import LOCK, PostgresTransaction, key
@@ -64,10 +64,6 @@ class _Stepped(Exception):
         self.ahead, self.step = ahead, step
 
 
-class _Partly(Exception):
-    """An operation failed after it had changed something, so the others in its transaction must run again."""
-
-
 class PostgresConnection:
     """See `Connection`.
 
@@ -87,7 +83,6 @@ class PostgresConnection:
         self._pace = Pace()
         self._transaction: PostgresTransaction | None = None
         self._light = False
-        self._mark = 0
         self._seen = ""
         self._looks = 0
         self._commits = 0
@@ -130,7 +125,7 @@ class PostgresConnection:
         wait = SHORTEST_S
         while self._raw is None:
             try:
-                self._raw = connect(self._options, lambda raw: check_schema(raw, self._options))
+                self._raw = connect(self._options, self._prepare)
                 self._pipeline = Pipeline(self._raw)
             except psycopg.Error as exc:
                 if not may_connect(exc) or time.monotonic() > until:
@@ -138,6 +133,11 @@ class PostgresConnection:
                 time.sleep(wait * (0.5 + random.random()))
                 wait = min(wait * 2, LONGEST_S)
         return self._raw
+
+    def _prepare(self, raw: Raw) -> None:
+        check_schema(raw, self._options)
+        if not self._reads:
+            by_index(raw)
 
     def _arrived(self, transaction: PostgresTransaction, begun: Reply, sent: int) -> None:
         """:raises _Stepped: the server's clock was set."""
@@ -148,20 +148,6 @@ class PostgresConnection:
             raise _Stepped(ahead, 0 if stood_still(step, steady, seen) else step)
         self._clock.heard(now, None if self._reads else steady, sent)
         transaction.show(now, steady, xid)
-
-    # --- within it --------------------------------------------------------------------------
-
-    def save(self) -> None:
-        assert self._transaction is not None
-        self._mark = self._transaction.writes
-
-    def keep(self) -> None:
-        """Set no savepoint: it costs two round trips, and is only needed if an operation fails in the middle."""
-
-    def undo(self) -> None:
-        assert self._transaction is not None
-        if self._transaction.writes != self._mark:
-            raise _Partly
 
     # --- end --------------------------------------------------------------------------------
 
@@ -239,8 +225,6 @@ class PostgresConnection:
                 self._close()
 
     def passes(self, failure: Exception, begun: float) -> bool:
-        if isinstance(failure, _Partly):
-            return False
         if isinstance(failure, _Stepped):
             return self._mended(failure)
         again = is_lost(failure) or getattr(failure, "sqlstate", None) in ("40001", "40P01", FORGOTTEN)

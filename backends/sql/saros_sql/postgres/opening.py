@@ -12,7 +12,7 @@ from saros.model.errors import INVALID, NOT_FOUND, Error
 
 from ..database.schema import TABLES, VERSION, statements
 from ..options import Options
-from .driver import Raw, connect, explain
+from .driver import Raw, by_index, connect, explain
 from .transaction import key
 
 log = logging.getLogger("saros.sql")
@@ -50,6 +50,7 @@ def prepared(options: Options) -> Raw:
         check_schema(raw, options)
         if raw.execute("SHOW fsync").fetchone() == ("off",):
             log.warning("%s: fsync is off; a crash of the server may lose everything", options.url)
+        by_index(raw)
 
     return _connected(options, prepare)
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import pq
 
+from .arrays import Array
 from .driver import STATEMENTS, Raw
 
 FORGOTTEN: Final = "26000"
@@ -150,6 +151,8 @@ def _encoded(value: Any) -> tuple[int, pq.Format, bytes | None]:
         return _BOOL, pq.Format.BINARY, b"\1" if value else b"\0"
     if kind is float:
         return _FLOAT, pq.Format.BINARY, struct.pack("!d", value)
+    if kind is Array:
+        return value.type, pq.Format.BINARY, value.encoded(lambda each: _encoded(each)[2])
     if kind is list:
         return _UNKNOWN, pq.Format.TEXT, b"{%s}" % b",".join(map(_element, value))
     if isinstance(value, int):

@@ -15,7 +15,9 @@ from typing import Any, Final
 
 from saros.model.clock import steady_ns
 
+from ..database.changes import Change, Changes, Row
 from ..database.transaction import Touched, Transaction
+from .arrays import Array, together
 from .pipeline import Pipeline, Reply
 
 LOCK: Final = "SELECT pg_advisory_xact_lock(k) FROM unnest(?::bigint[]) AS k"
@@ -47,7 +49,6 @@ class PostgresTransaction(Transaction):
 
     :param begun: the reply with times and xid; None if each statement is a transaction of its own.
     :param arrived: called with that reply, and the time when it was asked for, by `steady_ns`.
-    :ivar writes: how many statements may have changed something.
     :ivar xid: the server's number of the transaction, as text; empty when it only reads.
     """
 
@@ -60,7 +61,8 @@ class PostgresTransaction(Transaction):
         self._schema = schema
         self.owner = owner
         self.touched = Touched()
-        self.writes = 0
+        self._changes = Changes()
+        self._writes = 0
         self.xid = ""
         self.is_bare = begun is None
         self._begun = begun
@@ -103,17 +105,22 @@ class PostgresTransaction(Transaction):
 
     # --- statements -------------------------------------------------------------------------
 
-    def all(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
+    @property
+    def writes(self) -> int:
+        return self._writes
+
+    def all(self, sql: str, *args: Any) -> list[Row]:
+        self.flush()
         if not sql.startswith("SELECT"):
-            self.writes += 1
+            self._writes += 1
         reply = self._pipeline.send(sql, args)
         self.wait()
         return reply.rows
 
-    def each(self, sql: str, keys: Sequence[Any]) -> list[list[tuple[Any, ...]]]:
+    def each(self, sql: str, keys: Sequence[Any]) -> list[list[Row]]:
         if len(keys) == 1:
             return [self.all(sql, keys[0])]
-        found: list[list[tuple[Any, ...]]] = [[] for _ in keys]
+        found: list[list[Row]] = [[] for _ in keys]
         if keys:
             array = "text[]" if isinstance(keys[0], str) else "bigint[]"
             for place, *row in self.all(_for_each(sql, array), list(keys)):
@@ -121,18 +128,39 @@ class PostgresTransaction(Transaction):
         return found
 
     def run(self, sql: str, *args: Any) -> int:
-        self.writes += 1
+        self.flush()
+        self._writes += 1
         reply = self._pipeline.send(sql, args)
         self.wait()
         return reply.count
 
     def later(self, sql: str, *args: Any) -> None:
-        self.writes += 1
-        self._pipeline.send(sql, args)
+        if isinstance(sql, Change):
+            self._changes.add(sql, args)
+        else:
+            self.flush()
+            self._send(sql, args)
 
-    def many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    def many(self, sql: str, rows: Iterable[Row]) -> None:
         for row in rows:
             self.later(sql, *row)
+
+    def flush(self) -> None:
+        if not self._changes:
+            return
+        for change, rows in self._changes.take():
+            if len(rows) == 1:
+                self._send(change, rows[0])
+            else:
+                columns = zip(change.types, zip(*rows, strict=True), strict=True)
+                self._send(together(change), [Array(kind, values) for kind, values in columns])
+
+    def drop(self) -> None:
+        self._changes.take()
+
+    def _send(self, sql: str, args: Sequence[Any]) -> None:
+        self._writes += 1
+        self._pipeline.send(sql, args)
 
     def lock(self, *names: str) -> None:
         keys = sorted({key(self._schema, "lock", name) for name in names} - self._held)
