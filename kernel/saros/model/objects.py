@@ -42,7 +42,7 @@ def plain_data(value: Any, path: str, depth: int) -> Any:
         raise refused(path, "NaN" if math.isnan(value) else "an infinite number")
     if depth >= _MAX_DEPTH:
         raise refused(path, f"nested deeper than {_MAX_DEPTH} levels, or a cycle")
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         return _plain_map(value, path, depth)
     if isinstance(value, (list, tuple)):
         return [plain_data(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value, 1)]
