@@ -88,6 +88,7 @@ class Execution:
         "queued",
         "records",
         "run",
+        "running",
         "search",
         "since",
         "size",
@@ -101,6 +102,7 @@ class Execution:
         self.run = run
         self.began = began  # the steady clock's time at which the first run was started
         self.status = RUNNING
+        self.running = True
         self.records: list[Record] = []
         self.size = 0
         self.inbox: deque[Mail] = deque(mails)
@@ -125,10 +127,6 @@ class Execution:
         self.next_try: int | None = None
         self.close_time: int | None = None
         self.next_run_id = ""
-
-    @property
-    def running(self) -> bool:
-        return self.status == RUNNING
 
     @property
     def retries(self) -> bool:
@@ -169,7 +167,7 @@ class Execution:
         return [activity.task for activity in waiting]
 
     def close(self, status: str, now: int) -> None:
-        self.status, self.close_time = status, now
+        self.status, self.running, self.close_time = status, False, now
         for ref in list(self.timers):
             self.clear(ref)
         for alarm in self.alarms:
