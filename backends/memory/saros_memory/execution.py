@@ -32,24 +32,21 @@ from saros.model.search import upserted
 from saros.model.values import Json, readable
 
 
-class OpenActivity:
+class OpenActivity(msgspec.Struct, eq=False):
     """An activity that has not settled.
 
     `token` is the running attempt's token, if any; `closes` is the time of its close by the steady clock.
     The other times are for people, by the store's clock.
     """
 
-    __slots__ = ("beaten", "canceled", "closes", "due", "failure", "started", "task", "token")
-
-    def __init__(self, task: ActivityTask, token: str = "", started: int | None = None) -> None:
-        self.task = task
-        self.token = token
-        self.canceled = False
-        self.closes: int | None = None
-        self.started = started  # the attempt that runs
-        self.due: int | None = None  # the next attempt
-        self.failure: Failure | None = None  # of the last attempt
-        self.beaten: int | None = None  # the last heartbeat
+    task: ActivityTask
+    token: str = ""
+    started: int | None = None  # the attempt that runs
+    canceled: bool = False
+    closes: int | None = None
+    due: int | None = None  # the next attempt
+    failure: Failure | None = None  # of the last attempt
+    beaten: int | None = None  # the last heartbeat
 
     def take(self, token: str, now: int) -> None:
         self.token, self.started, self.due = token, now, None
