@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from saros.model.text import cut, one_line
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from saros.app.hookspecs import Guarded
 
 log = logging.getLogger("saros")
+
+SHORT: Final = 100
+"""Nothing need be cut from a name with so many characters."""
 
 
 class _Thread(threading.local):
@@ -109,10 +112,12 @@ class Board:
 
     def show(self, slot: int, facts: Any) -> None:
         """Write into a slot what this thread now runs, as an `Activation`."""
-        name = one_line(cut(facts.name)).encode()
-        data = b"%b\n%b\n%b" % (self._thread.numbers, name, self._note(facts))
+        name = facts.name
+        if len(name) > SHORT or not name.isprintable():
+            name = one_line(cut(name))
+        data = b"%b\n%b\n%b" % (self._thread.numbers, name.encode(), self._note(facts))
         if len(data) > SLOT - 4:  # a long id: show only the name, and let the lease expire
-            data = b"%b\n%b\n" % (self._thread.numbers, name)
+            data = b"%b\n%b\n" % (self._thread.numbers, name.encode())
         at = HEAD + slot * SLOT
         self._memory[at + 4 : at + 4 + len(data)] = data
         self._memory[at : at + 4] = len(data).to_bytes(4, "little")

@@ -27,7 +27,7 @@ LOOP_SLOTS: Final = 8
 SLOTS: Final = 256
 HEAD: Final = 64
 SIZE: Final = HEAD + SLOT * SLOTS
-"""Bytes of the shared memory: a counter of beats, then the slots, each a length and an `Activation` of that length."""
+"""Bytes of the shared memory: a counter of beats, then the slots, each a length and then an `Activation`."""
 WORDS_S: Final = 20.0
 """How long recording may take, including the start of a process."""
 TRACE_S: Final = 2.0
