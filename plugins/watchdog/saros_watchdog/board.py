@@ -115,16 +115,15 @@ class Board:
         name = facts.name
         if len(name) > SHORT or not name.isprintable():
             name = one_line(cut(name))
-        data = b"%b\n%b\n%b" % (self._thread.numbers, name.encode(), self._note(facts))
-        if len(data) > SLOT - 4:  # a long id: show only the name, and let the lease expire
-            data = b"%b\n%b\n" % (self._thread.numbers, name.encode())
+        data = b"%b\n%b\n%b\0" % (self._thread.numbers, name.encode(), self._note(facts))
+        if len(data) >= SLOT:  # a long id: show only the name, and let the lease expire
+            data = b"%b\n%b\n\0" % (self._thread.numbers, name.encode())
         at = HEAD + slot * SLOT
-        self._memory[at + 4 : at + 4 + len(data)] = data
-        self._memory[at : at + 4] = len(data).to_bytes(4, "little")
+        self._memory[at + 1 : at + 1 + len(data)] = data
+        self._memory[at] = 1  # only now, so that nobody reads half of it
 
     def clear(self, slot: int) -> None:
-        at = HEAD + slot * SLOT
-        self._memory[at : at + 4] = b"\0\0\0\0"
+        self._memory[HEAD + slot * SLOT] = 0
 
     def close(self) -> None:
         """End the watching process."""

@@ -27,7 +27,7 @@ LOOP_SLOTS: Final = 8
 SLOTS: Final = 256
 HEAD: Final = 64
 SIZE: Final = HEAD + SLOT * SLOTS
-"""Bytes of the shared memory: a counter of beats, then the slots, each a length and then an `Activation`."""
+"""Bytes of the shared memory: a counter of beats, then the slots, each 1 if it is in use, then an `Activation`."""
 WORDS_S: Final = 20.0
 """How long recording may take, including the start of a process."""
 TRACE_S: Final = 2.0
@@ -40,7 +40,7 @@ def tick_s(silence_s: float) -> float:
 
 
 class Activation(NamedTuple):
-    """What a slot shows, in three lines: both numbers of its thread, its name, and its note.
+    """What a slot shows, in three lines and a zero: both numbers of its thread, its name, and its note.
 
     :ivar thread: the system's number.
     :ivar ident: Python's.
@@ -57,9 +57,9 @@ def busy_slots(memory: Any) -> list[Activation]:
     """Return what the worker runs: the event loop's activations from outermost to innermost, then the threads'."""
     found = []
     for at in range(HEAD, SIZE, SLOT):
-        size = int.from_bytes(memory[at : at + 4], "little")
-        if size:
-            numbers, name, note = memory[at + 4 : at + 4 + size].decode().split("\n", 2)
+        if memory[at]:
+            shown, _, _ = memory[at + 1 : at + SLOT].partition(b"\0")
+            numbers, name, note = shown.decode().split("\n", 2)
             thread, ident = numbers.split()
             found.append(Activation(int(thread), int(ident), name, note))
     return found
