@@ -215,8 +215,10 @@ class RealClock:
         return entry
 
     def call_after(self, ns: int, call: Callable[[], None], start: int | None = None) -> Handle:
-        entry = self._queue.add((steady_ns() if start is None else start) + min(ns, LONGEST), call)
-        self._arm()
+        due = (steady_ns() if start is None else start) + min(ns, LONGEST)
+        entry = self._queue.add(due, call)
+        if self._timer is None or due < self._timer_due or asyncio.get_running_loop() is not self._loop:
+            self._arm()  # nearly always a timer is set that comes first
         return entry
 
     def _arm(self) -> None:
