@@ -109,6 +109,23 @@ def test_what_is_no_data_is_refused(given: Any) -> None:
         values.encode({"x": given})
 
 
+class Broken(dict[str, Any]):
+    def items(self) -> Any:
+        raise RuntimeError("no items")
+
+
+def test_an_argument_that_cannot_be_read_is_named_by_its_number() -> None:
+    with pytest.raises(Error, match=r"^argument 2 is what cannot be read \(RuntimeError: no items\)"):
+        values.encode_args([1, Broken()])
+
+
+def test_keys_and_texts_must_be_valid_unicode() -> None:
+    assert values.encode({"ключ": "é"}) == '{"ключ":"é"}'.encode()
+    for given in ({"\ud800": 1}, {"a": "\ud800"}, "\ud800"):
+        with pytest.raises(Error, match="lone surrogate"):
+            values.encode(given)
+
+
 def test_the_size_of_a_text_in_json() -> None:
     text = "".join(map(chr, range(0x100))) + "\u2028\U0001f600" + '"\\\x7f'
     for part in (text, text * 3, "", *text):

@@ -32,24 +32,21 @@ from saros.model.search import upserted
 from saros.model.values import Json, readable
 
 
-class OpenActivity:
+class OpenActivity(msgspec.Struct, eq=False):
     """An activity that has not settled.
 
     `token` is the running attempt's token, if any; `closes` is the time of its close by the steady clock.
     The other times are for people, by the store's clock.
     """
 
-    __slots__ = ("beaten", "canceled", "closes", "due", "failure", "started", "task", "token")
-
-    def __init__(self, task: ActivityTask, token: str = "", started: int | None = None) -> None:
-        self.task = task
-        self.token = token
-        self.canceled = False
-        self.closes: int | None = None
-        self.started = started  # the attempt that runs
-        self.due: int | None = None  # the next attempt
-        self.failure: Failure | None = None  # of the last attempt
-        self.beaten: int | None = None  # the last heartbeat
+    task: ActivityTask
+    token: str = ""
+    started: int | None = None  # the attempt that runs
+    canceled: bool = False
+    closes: int | None = None
+    due: int | None = None  # the next attempt
+    failure: Failure | None = None  # of the last attempt
+    beaten: int | None = None  # the last heartbeat
 
     def take(self, token: str, now: int) -> None:
         self.token, self.started, self.due = token, now, None
@@ -88,6 +85,7 @@ class Execution:
         "queued",
         "records",
         "run",
+        "running",
         "search",
         "since",
         "size",
@@ -101,6 +99,7 @@ class Execution:
         self.run = run
         self.began = began  # the steady clock's time at which the first run was started
         self.status = RUNNING
+        self.running = True
         self.records: list[Record] = []
         self.size = 0
         self.inbox: deque[Mail] = deque(mails)
@@ -125,10 +124,6 @@ class Execution:
         self.next_try: int | None = None
         self.close_time: int | None = None
         self.next_run_id = ""
-
-    @property
-    def running(self) -> bool:
-        return self.status == RUNNING
 
     @property
     def retries(self) -> bool:
@@ -169,7 +164,7 @@ class Execution:
         return [activity.task for activity in waiting]
 
     def close(self, status: str, now: int) -> None:
-        self.status, self.close_time = status, now
+        self.status, self.running, self.close_time = status, False, now
         for ref in list(self.timers):
             self.clear(ref)
         for alarm in self.alarms:

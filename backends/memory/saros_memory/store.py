@@ -169,12 +169,14 @@ class MemoryStore(Lookout):
     async def take(self, queues: Sequence[str], limit: int) -> list[WorkflowTask]:
         tasks: list[WorkflowTask] = []
         while not tasks:
-            for execution in await self._ready.take(queues, limit):
+            found = await self._ready.take(queues, limit)
+            now = self.clock.now()
+            for execution in found:
                 execution.queued = False
                 if not execution.running or not execution.inbox:
                     continue
                 execution.fence = str(next(self._fences))
-                now = execution.since = self.clock.now()
+                execution.since = now
                 tasks.append(
                     WorkflowTask(
                         execution.run,
@@ -213,10 +215,11 @@ class MemoryStore(Lookout):
     async def take_activities(self, queues: Sequence[str], limit: int) -> list[ActivityLease]:
         leases: list[ActivityLease] = []
         while not leases:
-            for task in await self._activities.take(queues, limit):
+            found = await self._activities.take(queues, limit)
+            now = self.clock.now()
+            for task in found:
                 activity = self._open_activity(task)
                 if activity is not None and not activity.token and activity.task.attempt == task.attempt:
-                    now = self.clock.now()
                     activity.take(str(next(self._fences)), now)
                     leases.append(ActivityLease(activity.task, activity.token, now))
         self.clock.busy(0)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+import msgspec
 from anyio import move_on_after
 
 from ..interfaces.activities import ActivityLease, Settled
@@ -107,17 +108,16 @@ class ActivityWorkers:
         await together(*[self.workers[queue].drain(until - now) for queue, until in self._stopping.items()])
 
 
-class _Running:
+class _Running(msgspec.Struct, eq=False):
     """An attempt that runs in this process; `attempt` is None until it has begun."""
 
-    def __init__(self, lease: ActivityLease, attempt: Attempt | None = None) -> None:
-        self.lease = lease
-        self.attempt = attempt
-        self.end: tuple[Settled, int] | None = None  # to be stored after its last heartbeat
-        self.old = False  # has run long enough that the worker checks whether it still counts
-        self.beating = False  # a heartbeat is on its way
-        self.details: Json | None = None  # of the next heartbeat
-        self.failing = ""  # why the last heartbeat that failed did: it is said once
+    lease: ActivityLease
+    attempt: Attempt | None = None
+    end: tuple[Settled, int] | None = None  # to be stored after its last heartbeat
+    old: bool = False  # has run long enough that the worker checks whether it still counts
+    beating: bool = False  # a heartbeat is on its way
+    details: Json | None = None  # of the next heartbeat
+    failing: str = ""  # why the last heartbeat that failed did: it is said once
 
 
 class ActivityWorker:

@@ -94,11 +94,10 @@ class Draft:
         return target is not None and target.role == "workflow"
 
 
-class CommitActivities:
+class CommitActivities(msgspec.Struct):
     """The activities port."""
 
-    def __init__(self, draft: Draft) -> None:
-        self._draft = draft
+    _draft: Draft
 
     def schedule(self, ref: int, call: Call) -> None:
         draft, options = self._draft, call.options
@@ -165,11 +164,10 @@ class CommitActivities:
         return False
 
 
-class CommitTimers:
+class CommitTimers(msgspec.Struct):
     """The timers port."""
 
-    def __init__(self, draft: Draft) -> None:
-        self._draft = draft
+    _draft: Draft
 
     def start(self, ref: int, ns: int) -> None:
         self._draft.set_deadline(ref, ns, b"{}")
@@ -185,11 +183,10 @@ class CommitTimers:
         draft.commit.cleared.append(ref)
 
 
-class CommitSignals:
+class CommitSignals(msgspec.Struct):
     """The signals port."""
 
-    def __init__(self, draft: Draft) -> None:
-        self._draft = draft
+    _draft: Draft
 
     def spawn(self, ref: int, spawn: Spawn) -> None:
         draft = self._draft
@@ -246,11 +243,10 @@ class CommitSignals:
         self._draft.commit.outbox.append(entry)
 
 
-class CommitHistory:
+class CommitHistory(msgspec.Struct):
     """The history port."""
 
-    def __init__(self, draft: Draft) -> None:
-        self._draft = draft
+    _draft: Draft
 
     def attributes(self, upserts: Attributes) -> None:
         commit = self._draft.commit

@@ -58,28 +58,29 @@ class CommitBuilder:
 
         :raises Error: when the workflow task failed.
         """
-        open_refs, mails = self.live.open, self.task.mails
-        kept = [i for i, mail in enumerate(mails) if mail.op != DONE or mail.ref in open_refs]
-        self.commit.ended += [mail.ref for mail in mails if mail.op == DONE and self._awaits_child(mail.ref)]
+        draft, open_commands, mails = self._draft, self.live.open, self.task.mails
+        kept: list[int] = []
         events: list[Event] = []
-        for mail in (mails[i] for i in kept):
+        for index, mail in enumerate(mails):
             if mail.op == DONE:
-                self._pass_timer(open_refs[mail.ref])
-            events.append(Event(mail.op, mail.ref, mail.body, self._draft.now))
+                settled = open_commands.get(mail.ref)
+                if settled is None:
+                    continue
+                if settled.op == TIMER:
+                    self._pass_timer(settled)
+                elif settled.op == SPAWN and unpack(settled.body, Spawn).exec:
+                    self.commit.ended.append(mail.ref)
+            kept.append(index)
+            events.append(Event(mail.op, mail.ref, mail.body, draft.now))
         self.deliver(events)
         if self.live.closed:
             delivered = sum(1 for record in self.commit.records if record.op in EVENT_OPS)
             self.commit.consumed = kept[delivered] if delivered < len(kept) else len(mails)
 
-    def _pass_timer(self, settled: Command) -> None:
+    def _pass_timer(self, timer: Command) -> None:
         """Advance the workflow's time at least to the end of a timer, even if the store's clock was set back."""
-        if settled.op == TIMER:
-            end = settled.time + min(unpack(settled.body, StartTimer).ns, LONGEST)
-            self._draft.now = max(self._draft.now, end)
-
-    def _awaits_child(self, ref: int) -> bool:
-        command = self.live.open.get(ref)
-        return command is not None and command.op == SPAWN and unpack(command.body, Spawn).exec
+        end = timer.time + min(unpack(timer.body, StartTimer).ns, LONGEST)
+        self._draft.now = max(self._draft.now, end)
 
     def ready(self) -> Commit:
         """The commit, whose deadlines count from now on."""

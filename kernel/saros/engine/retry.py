@@ -117,9 +117,10 @@ def attempt_timeout(timeout_type: str, ms: int) -> Json:
 def retry_after(task: ActivityTask, outcome: Json) -> int | None:
     """Return the nanoseconds until the attempt after one with this `Outcome`, or None; log a failure."""
     failure = failure_of(outcome)
+    if failure is None:
+        return None
     delay = next_delay_ms(task.call.options, failure, task.attempt)
-    if failure is not None:
-        tell_attempt(task, failure, delay)
+    tell_attempt(task, failure, delay)
     return None if delay is None else delay * MS
 
 

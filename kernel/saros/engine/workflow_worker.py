@@ -144,7 +144,8 @@ class WorkflowWorker:
             self._replayed(task, len(records), began)
         live.in_use = True
         self._cache[key] = live
-        self._shrink()
+        if len(self._cache) > self._cache_size:
+            self._shrink()
         return live
 
     def _replayed(self, task: WorkflowTask, events: int, began: float) -> None:

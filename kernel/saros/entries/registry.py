@@ -84,7 +84,7 @@ class Registry:
 
     def entry(self, id: str) -> Entry:
         """:raises Error: NOT_FOUND; retryable, because another version of the app may have the entry."""
-        entry = self.get(id)
+        entry = self.entries.get(id)
         if entry is None:
             raise Error(f"the app has no entry {one_line(cut(id))}", NOT_FOUND, retryable=True)
         return entry

@@ -8,7 +8,7 @@ as a ``done`` event with the same `ref`, unless its docstring says otherwise.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -50,7 +50,7 @@ from .signals import Signals
 from .timers import Timers
 
 
-class Ports(NamedTuple):
+class Ports(msgspec.Struct, frozen=True):
     history: History
     timers: Timers
     signals: Signals

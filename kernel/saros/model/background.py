@@ -73,7 +73,15 @@ class Job(Generic[T]):
 
         :raises Exception: the job's failure.
         """
-        await asyncio.wait({self._task})
+        if not self._task.done():
+            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+            def end(task: asyncio.Task[T]) -> None:
+                if not ended.done():
+                    ended.set_result(None)
+
+            self._task.add_done_callback(end)
+            await ended  # `asyncio.wait` does the same, but takes three times as long
         return self._task.result()
 
     def cancel(self) -> None:

@@ -13,6 +13,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final, Protocol
 
 from .timing import SECOND
@@ -154,13 +155,14 @@ class CallQueue:
                     clock.failed(error)
 
 
-# CLOCK_MONOTONIC stands still while a Linux machine sleeps.
-_STEADY: Final = getattr(time, "CLOCK_BOOTTIME", None) or getattr(time, "CLOCK_MONOTONIC", None)
+def _steady() -> Callable[[], int]:
+    # CLOCK_MONOTONIC stands still while a Linux machine sleeps.
+    number = getattr(time, "CLOCK_BOOTTIME", None) or getattr(time, "CLOCK_MONOTONIC", None)
+    return time.monotonic_ns if number is None else partial(time.clock_gettime_ns, number)
 
 
-def steady_ns() -> int:
-    """Nanoseconds of the machine's monotonic clock that also runs while the machine sleeps."""
-    return time.monotonic_ns() if _STEADY is None else time.clock_gettime_ns(_STEADY)
+steady_ns: Final = _steady()
+"""Nanoseconds of the machine's monotonic clock that also runs while the machine sleeps."""
 
 
 class RealClock:
@@ -188,8 +190,7 @@ class RealClock:
     def now(self) -> int:
         return time.time_ns() if self._wall is None else self._wall()
 
-    def steady(self) -> int:
-        return steady_ns()
+    steady = staticmethod(steady_ns)
 
     def call_at(self, when: int, call: Callable[[], None]) -> Handle:
         now, ahead = self._look()
@@ -214,8 +215,10 @@ class RealClock:
         return entry
 
     def call_after(self, ns: int, call: Callable[[], None], start: int | None = None) -> Handle:
-        entry = self._queue.add((steady_ns() if start is None else start) + min(ns, LONGEST), call)
-        self._arm()
+        due = (steady_ns() if start is None else start) + min(ns, LONGEST)
+        entry = self._queue.add(due, call)
+        if self._timer is None or due < self._timer_due or asyncio.get_running_loop() is not self._loop:
+            self._arm()  # nearly always a timer is set that comes first
         return entry
 
     def _arm(self) -> None:

@@ -29,7 +29,7 @@ _to_json = msgspec.json.Encoder().encode
 def plain_data(value: Any, path: str, depth: int) -> Any:
     kind = type(value)
     if kind is str:
-        return _text(value, path)
+        return value if value.isascii() else _text(value, path)
     if value is None or kind is bool:
         return value
     if kind is int:
@@ -42,7 +42,7 @@ def plain_data(value: Any, path: str, depth: int) -> Any:
         raise refused(path, "NaN" if math.isnan(value) else "an infinite number")
     if depth >= _MAX_DEPTH:
         raise refused(path, f"nested deeper than {_MAX_DEPTH} levels, or a cycle")
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         return _plain_map(value, path, depth)
     if isinstance(value, (list, tuple)):
         return [plain_data(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value, 1)]
@@ -67,9 +67,12 @@ def _text(value: str, path: str) -> str:
 def _plain_map(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for key, item in value.items():
-        if not isinstance(key, str):
-            raise refused(path, f"a map with the key {plain.shown(key)}; keys are text")
-        made[_text(str.__str__(key), path)] = plain_data(item, f"{path}.{key}", depth + 1)
+        name = key
+        if type(key) is not str or not key.isascii():
+            if not isinstance(key, str):
+                raise refused(path, f"a map with the key {plain.shown(key)}; keys are text")
+            name = _text(str.__str__(key), path)
+        made[name] = plain_data(item, f"{path}.{key}", depth + 1)
     if len(made) == 1 and RESERVED.fullmatch(next(iter(made))):
         ((key, item),) = made.items()
         return {"$" + key: item}

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -73,12 +72,12 @@ def encode(value: Any) -> Json:
 
     :raises Error: INVALID, with the path to the part that is not data.
     """
-    return _encoded(lambda: plain_data(value, "value", 0), "value")
+    return _encoded(value, "value")
 
 
-def _encoded(plain: Callable[[], Any], path: str) -> Json:
+def _encoded(value: Any, path: str) -> Json:
     try:
-        return _to_json(plain())
+        return _to_json(plain_data(value, path, 0))
     except Error:
         raise
     except Exception as exc:  # the value's own code failed, such as a mapping's items()
@@ -88,10 +87,7 @@ def _encoded(plain: Callable[[], Any], path: str) -> Json:
 
 def encode_args(args: tuple[Any, ...] | list[Any]) -> Json:
     """Return the JSON array of a call's arguments; paths in errors start at ``argument 1``."""
-    return _encoded(
-        lambda: [plain_data(value, f"argument {index}", 0) for index, value in enumerate(args, 1)],
-        "an argument",
-    )
+    return b"[%b]" % b",".join(_encoded(value, f"argument {index}") for index, value in enumerate(args, 1))
 
 
 def decode(data: Json | msgspec.Raw) -> Any:
@@ -187,7 +183,7 @@ def error_data(error: Error) -> ErrorData:
     details, why = ABSENT, ""
     if error.details is not None:
         try:
-            details = Raw(_encoded(lambda: plain_data(error.details, "details", 0), "details"))
+            details = Raw(_encoded(error.details, "details"))
         except Error as refused:
             why = f" ({text_of(refused)})"
     return error_form(error, details, why)

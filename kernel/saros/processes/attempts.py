@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Protocol
 
 from ..entries import Entry
@@ -124,7 +125,8 @@ class Attempt:
 
     def _ended(self, _task: asyncio.Task[None]) -> None:
         self._attempts.clock.busy(-1)
-        self.finish(_CANCELED)  # a task that is cancelled before it begins runs nothing
+        if self._done is not None:  # it was cancelled before it began, and has run nothing
+            self.finish(_CANCELED)
 
     async def _run(self, work: Callable[[], Awaitable[Json]]) -> None:
         try:
@@ -191,7 +193,7 @@ class Attempts:
         self.running.add(attempt)
         functions = self.deployment.functions.get(entry.runtime)
         if functions is not None:
-            attempt.run_task(lambda: functions.call(entry, call.args, scope))
+            attempt.run_task(partial(functions.call, entry, call.args, scope))
             return attempt
         try:
             actor = self._host.new_actor(entry, scope, attempt.finish)

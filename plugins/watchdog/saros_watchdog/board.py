@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import functools
 import json
 import logging
 import mmap
@@ -15,9 +14,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Final
 
 from saros.model.text import cut, one_line
 
@@ -29,29 +26,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("saros")
 
-
-KEPT = 64
-"""How many contents of slots are kept: without a lease, activations of the same entry show the same."""
-
-
-class _Shown(msgspec.Struct):
-    """The content of a slot, as JSON.
-
-    :ivar note: the data about the execution for `Backend.noted`.
-    """
-
-    name: str
-    thread: int
-    ident: int
-    note: str
+SHORT: Final = 100
+"""Nothing need be cut from a name with so many characters."""
 
 
-_encode = msgspec.json.Encoder().encode
+class _Thread(threading.local):
+    """The present thread."""
 
-
-@functools.lru_cache(maxsize=1024)
-def _printable(name: str) -> str:
-    return one_line(cut(name))
+    def __init__(self) -> None:
+        self.numbers = b"%d %d" % (threading.get_native_id(), threading.get_ident())
 
 
 class Board:
@@ -66,7 +49,7 @@ class Board:
         self._beats = 0
         self._signal = 0  # see `_traced`
         self._free = list(range(LOOP_SLOTS, SLOTS))
-        self._shown: dict[tuple[str, bytes, int, int], bytes] = {}  # what slots got recently, encoded
+        self._thread = _Thread()
         self._trace = tempfile.TemporaryFile()  # noqa: SIM115 -- as long as the process
         with tempfile.TemporaryFile() as file:
             file.truncate(SIZE)
@@ -128,28 +111,19 @@ class Board:
             self._free.append(slot)
 
     def show(self, slot: int, facts: Any) -> None:
-        """Write into a slot what this thread now runs."""
-        what = facts.name, self._note(facts), threading.get_native_id(), threading.get_ident()
-        data = self._shown.get(what) or self._content(*what)
+        """Write into a slot what this thread now runs, as an `Activation`."""
+        name = facts.name
+        if len(name) > SHORT or not name.isprintable():
+            name = one_line(cut(name))
+        data = b"%b\n%b\n%b\0" % (self._thread.numbers, name.encode(), self._note(facts))
+        if len(data) >= SLOT:  # a long id: show only the name, and let the lease expire
+            data = b"%b\n%b\n\0" % (self._thread.numbers, name.encode())
         at = HEAD + slot * SLOT
-        self._memory[at + 4 : at + 4 + len(data)] = data
-        self._memory[at : at + 4] = len(data).to_bytes(4, "little")
-
-    def _content(self, name: str, note: bytes, thread: int, ident: int) -> bytes:
-        """Return the content of a slot, and keep it for the next activations like this one."""
-        shown = _Shown(_printable(name), thread, ident, note.decode())
-        data = _encode(shown)
-        if len(data) > SLOT - 4:  # a long id: show only the name, and let the lease expire
-            shown.note = ""
-            data = _encode(shown)
-        if len(self._shown) >= KEPT:
-            self._shown.clear()
-        self._shown[name, note, thread, ident] = data
-        return data
+        self._memory[at + 1 : at + 1 + len(data)] = data
+        self._memory[at] = 1  # only now, so that nobody reads half of it
 
     def clear(self, slot: int) -> None:
-        at = HEAD + slot * SLOT
-        self._memory[at : at + 4] = b"\0\0\0\0"
+        self._memory[HEAD + slot * SLOT] = 0
 
     def close(self) -> None:
         """End the watching process."""

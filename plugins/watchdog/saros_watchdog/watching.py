@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 SLOT: Final = 2048
 LOOP_SLOTS: Final = 8
@@ -27,7 +27,7 @@ LOOP_SLOTS: Final = 8
 SLOTS: Final = 256
 HEAD: Final = 64
 SIZE: Final = HEAD + SLOT * SLOTS
-"""Bytes of the shared memory: a counter of beats, then the slots, each a length and JSON of that length."""
+"""Bytes of the shared memory: a counter of beats, then the slots, each 1 if it is in use, then an `Activation`."""
 WORDS_S: Final = 20.0
 """How long recording may take, including the start of a process."""
 TRACE_S: Final = 2.0
@@ -39,13 +39,29 @@ def tick_s(silence_s: float) -> float:
     return min(0.5, silence_s / 5)
 
 
-def busy_slots(memory: Any) -> list[dict[str, Any]]:
+class Activation(NamedTuple):
+    """What a slot shows, in three lines and a zero: both numbers of its thread, its name, and its note.
+
+    :ivar thread: the system's number.
+    :ivar ident: Python's.
+    :ivar note: the data about the execution for `Backend.noted`.
+    """
+
+    thread: int
+    ident: int
+    name: str
+    note: str
+
+
+def busy_slots(memory: Any) -> list[Activation]:
     """Return what the worker runs: the event loop's activations from outermost to innermost, then the threads'."""
     found = []
     for at in range(HEAD, SIZE, SLOT):
-        size = int.from_bytes(memory[at : at + 4], "little")
-        if size:
-            found.append(json.loads(memory[at + 4 : at + 4 + size]))
+        if memory[at]:
+            shown, _, _ = memory[at + 1 : at + SLOT].partition(b"\0")
+            numbers, name, note = shown.decode().split("\n", 2)
+            thread, ident = numbers.split()
+            found.append(Activation(int(thread), int(ident), name, note))
     return found
 
 
@@ -93,13 +109,13 @@ class _Threads:
         return subprocess.run(asked, capture_output=True, text=True, check=False).stdout[:1] == "T"
 
 
-def culprit(running: list[dict[str, Any]], used: dict[int, float], silent: float) -> dict[str, Any] | None:
+def culprit(running: list[Activation], used: dict[int, float], silent: float) -> Activation | None:
     """Return the activation that holds the lock: the busy thread's, or the only candidate; None if unknown."""
     busiest = max(used, key=lambda thread: used[thread], default=0)
     if used.get(busiest, 0.0) > silent / 2:
-        own = [each for each in running if each["thread"] == busiest]
+        own = [each for each in running if each.thread == busiest]
         return own[-1] if own else None
-    return running[-1] if len({each["thread"] for each in running}) == 1 else None
+    return running[-1] if len({each.thread for each in running}) == 1 else None
 
 
 def place(trace: str, ident: int, root: str) -> str:
@@ -141,18 +157,18 @@ class Watching:
                 self._end(running, threads.used, silent)
                 return
 
-    def _end(self, running: list[dict[str, Any]], used: dict[int, float], silent: float) -> None:
+    def _end(self, running: list[Activation], used: dict[int, float], silent: float) -> None:
         found = culprit(running, used, silent)
         told = "Other workers take over its tasks when its leases end."
         if found is None:
-            names = ", ".join(each["name"] for each in running[:3])
+            names = ", ".join(each.name for each in running[:3])
             more = f" and {len(running) - 3} others" if len(running) > 3 else ""
             problem = f"one of {names}{more} has kept its worker's Python lock for {silent:.1f} s"
         else:
-            where = self._where(found["ident"])
+            where = self._where(found.ident)
             at = f" at {where}" if where else ""
-            problem = f"{found['name']} has blocked its worker for {silent:.1f} s{at}, keeping Python's lock"
-            told = self._noted(found["note"], problem) or told
+            problem = f"{found.name} has blocked its worker for {silent:.1f} s{at}, keeping Python's lock"
+            told = self._noted(found.note, problem) or told
         os.kill(self._pid, signal.SIGKILL)
         line = f"saros: {problem}; this process is killed. {told}"
         line = "".join(each if each.isprintable() else "?" for each in line)  # nothing controls the terminal

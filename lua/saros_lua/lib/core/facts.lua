@@ -1,7 +1,7 @@
 -- Facts that the driver supplies in the middle of a run, and the run's own random numbers.
 local rt = ...
 local raw = rt.raw
-local unpack = raw.string.unpack
+local byte, unpack = raw.string.byte, raw.string.unpack
 local EFFECT = rt.EFFECT
 
 -- The version of a change, and whether a command records it; nil, nil, why when the task must fail.
@@ -74,8 +74,9 @@ end
 -- Seeds math.random of this execution; `text` is unique to the run.
 function rt.seed_from(text)
   local hash = 0xCBF29CE484222325 -- FNV-1a
-  for i = 1, #text do
-    hash = (hash ~ raw.string.byte(text, i)) * 0x100000001B3
+  local bytes = { byte(text, 1, -1) }
+  for i = 1, #bytes do
+    hash = (hash ~ bytes[i]) * 0x100000001B3
   end
   rt.seed(hash, #text)
 end
