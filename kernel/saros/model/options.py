@@ -11,6 +11,7 @@ from . import values
 from .errors import INVALID, Error
 from .execution import check_id
 from .records import RetryPolicy, StartOptions
+from .search import check_search
 from .timing import next_cron
 
 MAX_MS: Final = 100 * 366 * 86_400_000
@@ -45,6 +46,7 @@ def check_start(options: StartOptions, id: str) -> None:
         check_retry(options.retry_policy)
     if options.cron_schedule:
         _check_cron(options)
+    _check_attributes(options)
 
 
 def check_retry(policy: RetryPolicy) -> None:
@@ -60,6 +62,14 @@ def check_retry(policy: RetryPolicy) -> None:
 def _check_duration(name: str, ms: int) -> None:
     if not 0 <= ms <= MAX_MS:
         raise _wanted(name, "a duration that is not negative and at most 100 years")
+
+
+def _check_attributes(options: StartOptions) -> None:
+    if options.memo and not bytes(options.memo).startswith(b"{"):
+        raise _wanted("memo", "a table with names as keys")
+    why = check_search(bytes(options.search_attributes)) if options.search_attributes else None
+    if why:
+        raise Error(why, INVALID, retryable=False)
 
 
 def _check_cron(options: StartOptions) -> None:

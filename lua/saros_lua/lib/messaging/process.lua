@@ -208,7 +208,7 @@ end
 -- Requests -----------------------------------------------------------------------------------------
 
 local function text(value)
-  return type(value) == "string" and value ~= "" and value or nil
+  return rt.is_text(value) and value or nil
 end
 
 local function ask(fields)
@@ -349,7 +349,7 @@ function process.unlink(dest)
 end
 
 function process.cancel(dest, reason)
-  return ask_true("cancel", dest, text(reason))
+  return ask_true("cancel", dest, type(reason) == "string" and rt.text(reason) or nil)
 end
 
 function process.terminate(dest)
