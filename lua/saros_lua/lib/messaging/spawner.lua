@@ -110,8 +110,8 @@ local methods = {
     return with_context(get(self), values)
   end,
   with_name = function(self, name)
-    if not rt.is_text(name) then
-      return rt.fail("Invalid", "with_name expects a name")
+    if not rt.is_name(name) then
+      return rt.fail("Invalid", "with_name expects a name of at most " .. rt.MAX_NAME .. " bytes")
     end
     return with(get(self), "name", name)
   end,

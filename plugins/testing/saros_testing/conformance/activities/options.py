@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from saros.model.errors import INVALID
+import random
+
+from saros.model.errors import INVALID, NOT_FOUND
 
 from ..suite import Case, behaviour, refused
 
@@ -173,3 +175,38 @@ async def intervals(case: Case) -> None:
     first, second = await case.run(main, functions={"fails": fails})
     assert first >= 800
     assert second >= 1000
+
+
+@behaviour(
+    "§6",
+    "nothing has an id of more than 1,000 bytes or a name of more than 900; asking for it stops no worker",
+)
+async def long_names(case: Case) -> None:
+    asks = """
+    local function kind_of(value, err) return err and err:kind() or "taken" end
+    local long, registry = ..., process.registry
+    local function every(dest)
+      return {
+        kind_of(process.send(dest, "topic")), kind_of(process.monitor(dest)),
+        kind_of(process.cancel(dest)), kind_of(process.terminate(dest)),
+      }
+    end
+    local most = long:sub(1, 900)
+    return {
+      every(long), every("app:worker|" .. long), every("@none|" .. long), every("app:worker|" .. long:sub(1, 999)),
+      {kind_of(registry.register(long)), kind_of(registry.lookup(long)), kind_of(registry.unregister(long)),
+        kind_of(process.with_options({}):with_name(long))},
+      {kind_of(registry.register(most)), kind_of(registry.lookup(most)), kind_of(registry.unregister(most))},
+    }
+    """
+    attrs = 'return select(2, require("workflow").attrs{search = {[input] = 1}}):kind()'
+    app = await case.app(asks, workflows={"attrs": attrs, "quick": "return 1"}, functions={"asks": asks})
+    long = "".join(map(chr, random.Random(1).choices(range(0x4E00, 0x9FA5), k=3000)))  # is not compressible
+    expected = [[NOT_FOUND] * 4] * 4 + [[INVALID] * 4, ["taken"] * 3]
+    assert await app.run("app:main", long, id=case.id()) == expected
+    assert await app.call("app:asks", long) == expected
+    assert await app.run("app:attrs", long, id=case.id()) == INVALID
+    named = app.start("app:quick", id=case.id(), name=long)
+    assert (await refused(named)).kind == INVALID
+    options = {"search_attributes": {long: 1}}
+    assert (await refused(app.start("app:quick", id=case.id(), options=options))).kind == INVALID
