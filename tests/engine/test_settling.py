@@ -69,6 +69,35 @@ class Mute(Exception):
         raise SystemExit(4)
 
 
+class Trap(Mapping[str, Any]):
+    """A mapping whose own code ends the process."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise SystemExit(5)
+
+    def __iter__(self) -> Iterator[str]:
+        raise SystemExit(5)
+
+    def __len__(self) -> int:
+        return 1
+
+
+class Nameless(type):
+    @property
+    def __name__(cls) -> str:
+        raise RuntimeError("no name")
+
+
+class Faceless(Exception, metaclass=Nameless):
+    pass
+
+
+class Liar(Exception):
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise RuntimeError("no class")
+
+
 class Hollow(saros.Error):
     def __init__(self) -> None:
         pass
@@ -102,6 +131,7 @@ STRANGE = st.sampled_from(
         object(),
         {1, 2},
         Odd(),
+        Trap(),
         cycle(),
         len,
         type,
@@ -200,10 +230,13 @@ def test_every_call_of_a_python_function_settles(tmp_path: Path, cases: list[tup
         (GeneratorExit(), INTERNAL, "GeneratorExit"),
         (asyncio.CancelledError(), INTERNAL, "CancelledError"),
         (Mute(), INTERNAL, "Mute"),
+        (Faceless(), INTERNAL, "Faceless cannot be read"),
+        (Liar(), INTERNAL, "Liar"),
+        (saros.Error("no", "Own", details=Trap()), "Own", "SystemExit: 5"),
         (saros.Error(5), "", "5"),  # type: ignore[arg-type]
         (saros.Error("no", "Own", details={"at": float("nan")}), "Own", "no (details.at is NaN"),
     ],
-    ids=lambda item: type(item).__name__,
+    ids=lambda item: type.__dict__["__name__"].__get__(type(item)),
 )
 @pytest.mark.parametrize("how", ["sync", "later"])
 def test_an_outcome_says_what_was_wrong(

@@ -130,14 +130,14 @@ class Attempt:
         try:
             self.finish(outcome_ok(await work()))
         except BaseException as raised:  # a function may raise anything; the caller gets it as an error
-            if isinstance(raised, GeneratorExit) and asyncio._get_running_loop() is None:
+            if issubclass(type(raised), GeneratorExit) and asyncio._get_running_loop() is None:
                 raise  # the loop has closed and drops pending callbacks
             self.finish(_outcome_of(raised, self.scope.canceled))
 
 
 def _outcome_of(raised: BaseException, canceled: bool) -> Json:
     """Return the outcome of code that raised, even if it raised what usually ends a task or a process."""
-    if isinstance(raised, asyncio.CancelledError):
+    if issubclass(type(raised), asyncio.CancelledError):  # isinstance would run code of the exception
         if canceled:
             return _CANCELED
         task = asyncio.current_task()
