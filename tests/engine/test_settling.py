@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import saros
-from saros.model.errors import INTERNAL
+from saros.model.errors import INTERNAL, INVALID
 from saros_testing import lua_app
 
 Deed = Callable[[], Any]
@@ -310,5 +310,19 @@ def test_every_call_of_a_lua_function_settles(tmp_path: Path, name: str) -> None
             if name != "dead":  # without a time limit, it would wait forever
                 with contextlib.suppress(saros.Error):
                     await opened.call("app:odd")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_a_result_that_no_program_could_take_is_refused(tmp_path: Path, near: bool) -> None:
+    path = python_app(tmp_path / "app")
+
+    async def scenario() -> None:
+        async with saros.open(path) as opened:
+            end = await outcome_of(opened, lambda: "x" * 17_000_000, "sync", near)
+            assert end["kind"] == INVALID
+            assert "17,000,002 bytes" in end["message"]
+            assert await outcome_of(opened, lambda: "x" * 16_000_000, "sync", near) == {"kind": "ok"}
 
     asyncio.run(scenario())
