@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import saros
-from saros.model.errors import INTERNAL
+from saros.model.errors import INTERNAL, INVALID
 from saros_testing import lua_app
 
 Deed = Callable[[], Any]
@@ -69,6 +69,35 @@ class Mute(Exception):
         raise SystemExit(4)
 
 
+class Trap(Mapping[str, Any]):
+    """A mapping whose own code ends the process."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise SystemExit(5)
+
+    def __iter__(self) -> Iterator[str]:
+        raise SystemExit(5)
+
+    def __len__(self) -> int:
+        return 1
+
+
+class Nameless(type):
+    @property
+    def __name__(cls) -> str:
+        raise RuntimeError("no name")
+
+
+class Faceless(Exception, metaclass=Nameless):
+    pass
+
+
+class Liar(Exception):
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise RuntimeError("no class")
+
+
 class Hollow(saros.Error):
     def __init__(self) -> None:
         pass
@@ -102,6 +131,7 @@ STRANGE = st.sampled_from(
         object(),
         {1, 2},
         Odd(),
+        Trap(),
         cycle(),
         len,
         type,
@@ -200,10 +230,13 @@ def test_every_call_of_a_python_function_settles(tmp_path: Path, cases: list[tup
         (GeneratorExit(), INTERNAL, "GeneratorExit"),
         (asyncio.CancelledError(), INTERNAL, "CancelledError"),
         (Mute(), INTERNAL, "Mute"),
+        (Faceless(), INTERNAL, "Faceless cannot be read"),
+        (Liar(), INTERNAL, "Liar"),
+        (saros.Error("no", "Own", details=Trap()), "Own", "SystemExit: 5"),
         (saros.Error(5), "", "5"),  # type: ignore[arg-type]
         (saros.Error("no", "Own", details={"at": float("nan")}), "Own", "no (details.at is NaN"),
     ],
-    ids=lambda item: type(item).__name__,
+    ids=lambda item: type.__dict__["__name__"].__get__(type(item)),
 )
 @pytest.mark.parametrize("how", ["sync", "later"])
 def test_an_outcome_says_what_was_wrong(
@@ -277,5 +310,19 @@ def test_every_call_of_a_lua_function_settles(tmp_path: Path, name: str) -> None
             if name != "dead":  # without a time limit, it would wait forever
                 with contextlib.suppress(saros.Error):
                     await opened.call("app:odd")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_a_result_that_no_program_could_take_is_refused(tmp_path: Path, near: bool) -> None:
+    path = python_app(tmp_path / "app")
+
+    async def scenario() -> None:
+        async with saros.open(path) as opened:
+            end = await outcome_of(opened, lambda: "x" * 17_000_000, "sync", near)
+            assert end["kind"] == INVALID
+            assert "17,000,002 bytes" in end["message"]
+            assert await outcome_of(opened, lambda: "x" * 16_000_000, "sync", near) == {"kind": "ok"}
 
     asyncio.run(scenario())

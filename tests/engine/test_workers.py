@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ import yaml
 
 import saros
 from saros.engine.workflow_worker import CACHE, cache_size
-from saros.model.errors import UNAVAILABLE
+from saros.interfaces.store import Commit
+from saros.model.errors import INVALID, UNAVAILABLE
+from saros_memory.store import MemoryStore
 from saros_testing import eventually, lua_app
 
 Runner = Callable[[Coroutine[Any, Any, None]], None]
@@ -146,3 +148,27 @@ def test_programs_that_a_task_needs_stay_when_the_cache_is_small(
 
     run(scenario())
     assert "parked" not in caplog.text
+
+
+def test_a_commit_that_is_refused_stops_no_other(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = lua_app(tmp_path, workflows={"main": "return input"})
+    whole = MemoryStore.commit
+
+    async def commit(self: MemoryStore, commits: Sequence[Commit]) -> list[str]:
+        if any(each.run.id == "bad" for each in commits):
+            raise saros.Error("a value is too large for it", INVALID)
+        return await whole(self, commits)
+
+    monkeypatch.setattr(MemoryStore, "commit", commit)
+
+    async def scenario() -> None:
+        async with saros.open(path) as opened:
+            await opened.start("app:main", id="bad")
+            orders = [await opened.start("app:main", number) for number in range(3)]
+            assert [await order.result(20) for order in orders] == [0, 1, 2]
+            await eventually(lambda: failed(opened, "bad") >= 1, "its task is parked")
+            assert "too large" in (await opened.get("bad").describe()).problem
+
+    run(scenario())

@@ -23,7 +23,7 @@ from ..model.background import LIMIT_S, Job, end_all
 from ..model.clock import Clock
 from ..model.errors import INTERNAL, INVALID, Error
 from ..model.execution import StartRequest, check_id, check_text, check_topic, error_of, new_id
-from ..model.options import check_start, parse_start_options
+from ..model.options import check_name, check_start, parse_start_options
 from ..model.records import Message
 from ..processes import ProcessHost
 from .description import Description, described
@@ -115,7 +115,7 @@ class App(AppInsight):
                 Message(check_topic(topic), "", msgspec.Raw(values.encode_args([body])))
                 for topic, body in messages
             ),
-            check_text(name, "name"),
+            check_name(name),
             request_id=new_id(),
         )
         check_start(start_options, request.id)

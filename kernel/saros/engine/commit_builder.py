@@ -9,7 +9,7 @@ from ..interfaces.history import WorkflowTask
 from ..interfaces.program import Ports, dispatch
 from ..interfaces.store import Commit, Store
 from ..model.clock import LONGEST, steady_ns
-from ..model.errors import INTERNAL, Error
+from ..model.errors import INTERNAL, INVALID, Error
 from ..model.records import DONE, EVENT_OPS, SPAWN, TIMER, Command, Event, Spawn, StartTimer, unpack
 from .commit import CommitActivities, CommitHistory, CommitSignals, CommitTimers, Draft, LocalActivity
 from .live import Live
@@ -110,7 +110,7 @@ async def stored(store: Store, commits: Sequence[Commit]) -> list[str | Exceptio
     try:
         return list(await store.commit(commits))
     except Exception as error:
-        if isinstance(error, Error) and error.kind != INTERNAL:
+        if isinstance(error, Error) and error.kind not in (INTERNAL, INVALID):
             raise
         if len(commits) == 1:
             if not isinstance(error, Error):

@@ -18,7 +18,7 @@ from ..interfaces.store import Store
 from ..model import values
 from ..model.clock import Clock, working
 from ..model.errors import CANCELED as KIND_CANCELED
-from ..model.errors import INVALID, NOT_FOUND, TIMEOUT, UNAVAILABLE, Error, ErrorData
+from ..model.errors import NOT_FOUND, TIMEOUT, UNAVAILABLE, Error, ErrorData
 from ..model.execution import (
     CANCELED,
     RUNNING,
@@ -42,7 +42,6 @@ from ..model.records import (
     pack,
     unpack,
 )
-from ..model.search import check_search
 from ..model.values import Json
 from . import runs
 from .live import Live, loading
@@ -70,10 +69,6 @@ class StoreClient(StoreInsight):
         return self._deployment
 
     async def start(self, request: StartRequest) -> Started:
-        if request.options.search_attributes:
-            why = check_search(bytes(request.options.search_attributes))
-            if why:
-                raise Error(why, INVALID, retryable=False)
         if self._deployment is not None:
             self._deployment.registry.check_namespace(request.options, request.worker)
         request = await under_its_name(self.store, request)

@@ -219,13 +219,15 @@ def value_of(body: Json) -> Json:
 
 def error_of(raised: BaseException) -> ErrorData:
     """The error that the caller of a function gets for an exception (see "Failure semantics"). Never raises."""
-    if isinstance(raised, Error):
-        try:
-            return values.error_data(raised)
-        except Exception:  # a user's class that lacks attributes of Error
-            return ErrorData(
-                f"{text_of(type(raised).__name__)} is not a complete saros.Error", INTERNAL, False
-            )
+    try:
+        return values.error_data(raised) if isinstance(raised, Error) else _error_of(raised)
+    except BaseException:  # a user's class that lacks attributes of Error, or whose own code fails
+        name = text_of(type.__dict__["__name__"].__get__(type(raised)))
+        what = "is not a complete saros.Error" if issubclass(type(raised), Error) else "cannot be read"
+        return ErrorData(f"{name} {what}", INTERNAL, False)
+
+
+def _error_of(raised: BaseException) -> ErrorData:
     kind: str
     if isinstance(raised, TimeoutError):
         kind = "Timeout"

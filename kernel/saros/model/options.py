@@ -9,8 +9,9 @@ import msgspec
 
 from . import values
 from .errors import INVALID, Error
-from .execution import check_id
+from .execution import check_id, check_text
 from .records import RetryPolicy, StartOptions
+from .search import check_search
 from .timing import next_cron
 
 MAX_MS: Final = 100 * 366 * 86_400_000
@@ -18,6 +19,9 @@ MAX_MS: Final = 100 * 366 * 86_400_000
 MAX_ATTEMPTS: Final = 2**31 - 1
 MAX_NAME: Final = 1_000
 """Bytes of an id or of a name, such as that of a task queue or of a topic."""
+
+MAX_REGISTERED: Final = 900
+"""Bytes of a registered name; on Temporal it is a part of an id."""
 
 _DURATIONS: Final = ("execution_timeout", "run_timeout", "task_timeout", "start_delay")
 _CHOICES: Final = {
@@ -45,6 +49,17 @@ def check_start(options: StartOptions, id: str) -> None:
         check_retry(options.retry_policy)
     if options.cron_schedule:
         _check_cron(options)
+    _check_attributes(options)
+
+
+def check_name(name: str) -> str:
+    """Return a name that a workflow can be registered under, or the empty string.
+
+    :raises Error: INVALID when it is too long, or as `check_text` does.
+    """
+    if len(check_text(name, "name").encode()) > MAX_REGISTERED:
+        raise Error(f"a name has at most {MAX_REGISTERED} bytes", INVALID, retryable=False)
+    return name
 
 
 def check_retry(policy: RetryPolicy) -> None:
@@ -60,6 +75,14 @@ def check_retry(policy: RetryPolicy) -> None:
 def _check_duration(name: str, ms: int) -> None:
     if not 0 <= ms <= MAX_MS:
         raise _wanted(name, "a duration that is not negative and at most 100 years")
+
+
+def _check_attributes(options: StartOptions) -> None:
+    if options.memo and not bytes(options.memo).startswith(b"{"):
+        raise _wanted("memo", "a table with names as keys")
+    why = check_search(bytes(options.search_attributes)) if options.search_attributes else None
+    if why:
+        raise Error(why, INVALID, retryable=False)
 
 
 def _check_cron(options: StartOptions) -> None:

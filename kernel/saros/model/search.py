@@ -20,6 +20,8 @@ FLOAT: Final = "float"
 BOOLEAN: Final = "boolean"
 TIME: Final = "time"
 LIST: Final = "list"
+MAX_NAME: Final = 1_000
+"""Bytes of the name of a search attribute."""
 
 
 def type_of(value: Any) -> str | None:
@@ -49,13 +51,15 @@ def parse_time(text: str) -> dt.datetime | None:
 
 
 def refused_values(search: Json) -> dict[str, str]:
-    """The attributes (of a JSON object) whose values a search attribute cannot have -> why."""
-    found = values.decode(search)
-    return {
-        name: f"the search attribute {name} must be a string, a number, true or false, a time or a list of strings"
-        for name, value in found.items()
-        if value is not None and type_of(value) is None
-    }
+    """The attributes (of a JSON object) whose names or values a search attribute cannot have -> why."""
+    refused: dict[str, str] = {}
+    for name, value in values.decode(search).items():
+        if len(name.encode()) > MAX_NAME:
+            refused[name] = f"the name of a search attribute has at most {MAX_NAME:,} bytes"
+        elif value is not None and type_of(value) is None:
+            kinds = "a string, a number, true or false, a time or a list of strings"
+            refused[name] = f"the search attribute {name} must be {kinds}"
+    return refused
 
 
 def check_search(search: Json) -> str | None:

@@ -80,7 +80,7 @@ def _encoded(value: Any, path: str) -> Json:
         return _to_json(plain_data(value, path, 0))
     except Error:
         raise
-    except Exception as exc:  # the value's own code failed, such as a mapping's items()
+    except BaseException as exc:  # the value's own code, such as a mapping's items(), may do anything
         what = f"what cannot be read ({type(exc).__name__}: {text_of(exc)})"
         raise refused(path, what) from exc
 

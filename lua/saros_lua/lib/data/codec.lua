@@ -29,6 +29,17 @@ local function text(bytes)
 end
 rt.text = text
 
+-- Whether a value is a non-empty string that crosses as text: other bytes cross as an object, which names nothing.
+function rt.is_text(value)
+  return type(value) == "string" and value ~= "" and (not find(value, "[\128-\255]") or utf8_len(value) ~= nil)
+end
+
+rt.MAX_NAME = 900 -- bytes of a registered name, as in saros/model/options.py
+
+function rt.is_name(value)
+  return rt.is_text(value) and #value <= rt.MAX_NAME
+end
+
 -- At most `most` bytes of a text, cut between characters.
 local function beginning(bytes, most)
   for _ = 1, 3 do

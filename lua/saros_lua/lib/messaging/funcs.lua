@@ -15,8 +15,8 @@ local taken = {} -- activity ids of a workflow's calls; the id of a cancelled ca
 local function start(state, id, ...)
   if type(id) == "string" and #id > MAX_NAME then
     return rt.fail("Invalid", "a function id has at most " .. MAX_NAME .. " bytes, not " .. #id)
-  elseif type(id) ~= "string" or not find(id, "^[^:]+:[^:]+$") then
-    local got = type(id) == "string" and '"' .. rt.shown(id) .. '"' or "a " .. env_type(id)
+  elseif not rt.is_text(id) or not find(id, "^[^:]+:[^:]+$") then
+    local got = type(id) == "string" and '"' .. rt.shown(rt.text(id)) .. '"' or "a " .. env_type(id)
     return rt.fail("Invalid", "a function id is namespace:name, not " .. got)
   end
   local own = rt.workflow and state.options.id

@@ -25,18 +25,18 @@ local function milliseconds(value)
 end
 
 local function text(value)
-  if type(value) == "string" then
+  if value == "" or rt.is_text(value) then
     return value
   end
-  return nil, "a text"
+  return nil, "a text in UTF-8"
 end
 
 -- The id of an activity, or the name of a task queue.
 local function name_of(value)
-  if type(value) == "string" and #value <= MAX_NAME and not find(value, "%c") then
+  if text(value) and #value <= MAX_NAME and not find(value, "%c") then
     return value
   end
-  return nil, "a text of at most " .. MAX_NAME .. " bytes without control characters"
+  return nil, "a text of at most " .. MAX_NAME .. " bytes in UTF-8, without control characters"
 end
 
 local function boolean(value)
@@ -55,29 +55,34 @@ local function count(value)
 end
 
 local function coefficient(value)
-  if type(value) == "number" and value >= 1 then
+  if type(value) == "number" and value >= 1 and value < raw.math.huge then
     return value + 0.0
   end
-  return nil, "a number of at least 1"
+  return nil, "a finite number of at least 1"
 end
 
 local function texts(value)
-  if type(value) == "table" then
-    for i = 1, #value do
-      if type(value[i]) ~= "string" then
-        return nil, "a list of texts"
-      end
+  local list, n = {}, 0
+  for i, item in next, env_type(value) == "table" and value or { false } do
+    n = n + 1
+    if raw.math.type(i) ~= "integer" or i < 1 or i > #value or not text(item) then
+      return nil, "a list of texts in UTF-8"
     end
-    return value
+    list[i] = item
   end
-  return nil, "a list of texts"
+  return n == #list and list or nil, "a list of texts in UTF-8"
 end
 
 local function map(value)
-  if env_type(value) == "table" then
-    return value
+  if env_type(value) ~= "table" then
+    return nil, "a table"
   end
-  return nil, "a table"
+  for key in next, value do
+    if not text(key) then
+      return nil, "a table with names as keys"
+    end
+  end
+  return next(value) == nil and rt.decode("{}") or value -- else it would cross as a list
 end
 
 local function one_of(...)

@@ -10,7 +10,7 @@ local sub, find = raw.string.sub, raw.string.find
 
 local UNBOUNDED = raw.math.maxinteger
 local INBOX, EVENTS = -3, -4 -- their places among all objects: a message or a query may make them first
-local MAX_NAME = 1000 -- bytes of a pid
+local MAX_ID, MAX_PID = 1000, 1500 -- bytes
 
 -- Messages -----------------------------------------------------------------------------------------
 
@@ -222,16 +222,27 @@ end
 -- Requests -----------------------------------------------------------------------------------------
 
 local function text(value)
-  return type(value) == "string" and value ~= "" and value or nil
+  return rt.is_text(value) and value or nil
 end
 
 local function ask(fields)
   return request("ask", encode(fields, "request"))
 end
 
+local function not_found(dest)
+  return rt.fail("NotFound", "process " .. rt.shown(dest) .. " not found")
+end
+
+-- Whether nothing can have this pid, name or id, as it is too long; backends would refuse it in their own ways.
+local function too_long(dest)
+  return #dest > MAX_PID or #dest - (find(dest, "|", 1, true) or 0) > MAX_ID
+end
+
 local function ask_true(verb, dest, reason)
   if not text(dest) then
     return rt.fail("Invalid", "process." .. verb .. " expects a pid, a name or a workflow id")
+  elseif too_long(dest) then
+    return not_found(dest)
   end
   local _, err = ask({ verb = verb, to = dest, reason = reason })
   if err then
@@ -257,15 +268,17 @@ function process.send(dest, topic, ...)
     return rt.fail("Invalid", "process.send expects a topic as its second argument")
   elseif sub(topic, 1, 1) == "@" then
     return rt.fail("Invalid", "the topic " .. rt.shown(topic) .. " is reserved: topics of your own do not start with @")
+  elseif too_long(dest) then
+    return not_found(dest)
   end
   local payloads, err = rt.pack("payload", ...)
   if not payloads then
     return nil, err
   end
   local body = '{"to":' .. encode(dest, "to") .. ',"topic":' .. encode(topic, "topic") .. ',"payloads":' .. payloads .. "}"
-  if rt.workflow and #dest <= MAX_NAME and find(dest, "^@[^|]*|") then
+  if rt.workflow and find(dest, "^@[^|]*|") then
     if is_unaware(dest) == false then
-      return rt.fail("NotFound", "process " .. rt.shown(dest) .. " not found")
+      return not_found(dest)
     end
     command("tell", body) -- awaited, so that the next message cannot overtake this one
     return true
@@ -363,7 +376,7 @@ function process.unlink(dest)
 end
 
 function process.cancel(dest, reason)
-  return ask_true("cancel", dest, text(reason))
+  return ask_true("cancel", dest, type(reason) == "string" and rt.text(reason) or nil)
 end
 
 function process.terminate(dest)
@@ -376,6 +389,8 @@ local function may_read(verb, dest)
     return rt.fail("Invalid", "process." .. verb .. " is for functions; a workflow watches others with monitor and messages")
   elseif not text(dest) then
     return rt.fail("Invalid", "process." .. verb .. " expects the pid, name or id of a workflow")
+  elseif too_long(dest) then
+    return not_found(dest)
   end
   return true
 end
@@ -447,8 +462,8 @@ local LOCAL = "local"
 
 -- The fault in a name or its scope, or nil.
 local function misnamed(verb, name, scope)
-  if not text(name) then
-    return "process.registry." .. verb .. " expects a name"
+  if not rt.is_name(name) then
+    return "process.registry." .. verb .. " expects a name of at most " .. rt.MAX_NAME .. " bytes"
   elseif scope ~= nil and scope ~= LOCAL then
     return "process.registry."
       .. verb
@@ -474,7 +489,7 @@ process.registry = {
   GLOBAL = "global", -- refused with an error that explains why
   register = function(name, pid, scope)
     local why = misnamed("register", name, scope)
-    if not why and pid ~= nil and not text(pid) then
+    if not why and pid ~= nil and (not text(pid) or too_long(pid)) then
       why = "process.registry.register expects a pid, not a " .. env.type(pid)
     end
     if why then

@@ -19,15 +19,11 @@ local FORMS = {
 local new, get
 local base = { options = EMPTY, messages = EMPTY }
 
-local function text(value)
-  return type(value) == "string" and value ~= "" and value or nil
-end
-
 -- The common part of every form: {"entry":...,"host":... as JSON; or nil, err.
 local function body_of(state, form, entry, host, ...)
-  if not text(entry) then
+  if not rt.is_text(entry) then
     return rt.fail("Invalid", "process." .. form .. " expects an entry id as its first argument")
-  elseif not text(host) then
+  elseif not rt.is_text(host) then
     return rt.fail("Invalid", "process." .. form .. " expects a worker or a process host as its second argument")
   end
   if state.options.error then
@@ -114,13 +110,13 @@ local methods = {
     return with_context(get(self), values)
   end,
   with_name = function(self, name)
-    if not text(name) then
-      return rt.fail("Invalid", "with_name expects a name")
+    if not rt.is_name(name) then
+      return rt.fail("Invalid", "with_name expects a name of at most " .. rt.MAX_NAME .. " bytes")
     end
     return with(get(self), "name", name)
   end,
   with_message = function(self, topic, ...)
-    if not text(topic) or raw.string.sub(topic, 1, 1) == "@" then
+    if not rt.is_text(topic) or raw.string.sub(topic, 1, 1) == "@" then
       return rt.fail("Invalid", "with_message expects a topic that does not start with @")
     end
     local payloads, err = rt.pack("payload", ...)

@@ -36,7 +36,7 @@ end)
 
 function workflow.version(change_id, lowest, highest)
   local integer = raw.math.tointeger
-  if type(change_id) ~= "string" or change_id == "" or raw.string.find(change_id, "#", 1, true) then
+  if not rt.is_text(change_id) or raw.string.find(change_id, "#", 1, true) then
     raw.error("workflow.version expects a change id, a string without '#', as its first argument", 2)
   end
   lowest, highest = integer(lowest), integer(highest)
@@ -181,7 +181,7 @@ function workflow.side_effect(fn)
 end
 
 local function handler(kind, name, fn)
-  if type(name) ~= "string" or name == "" then
+  if not rt.is_text(name) then
     raw.error("workflow.on_" .. kind .. " expects a name as its first argument", 3)
   elseif type(fn) ~= "function" then
     raw.error("workflow.on_" .. kind .. " expects a function as its second argument", 3)
