@@ -91,8 +91,9 @@ class SqliteConnection:
         try:
             self._check_files()
             if self._reads and all(operation.bare for operation in operations):
-                return SqliteTransaction(self._connection, self._owner, self._clock)
-            transaction = self.begun(any(operation.full for operation in operations))
+                transaction = SqliteTransaction(self._connection, self._owner, self._clock)
+            else:
+                transaction = self.begun(any(operation.full for operation in operations))
             self._check_schema()
             return transaction
         except sqlite3.Error as exc:
