@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from .transaction import Transaction
 
@@ -104,14 +105,27 @@ class Finds:
     """
 
     def __init__(self) -> None:
+        self._new: deque[Operation] = deque()
         self._waiting: list[Operation] = []
         self._empty = 0  # topics of which nothing was left, and nothing has changed since
         self.again = 0
 
-    def set_aside(self, operations: list[Operation]) -> list[Operation]:
-        """Have those wait at once that would find nothing, and return the others."""
-        self._waiting += [each for each in operations if each.topic & self._empty]
-        return [each for each in operations if not each.topic & self._empty]
+    def add(self, operation: Operation) -> bool:
+        """Add an operation; return whether the thread has to be woken for it. Any thread may.
+
+        The thread notes that something may be left before it looks for new operations, and this adds one before it
+        looks at that note: so one of both sees what the other did.
+        """
+        self._new.append(operation)
+        return not operation.topic & self._empty
+
+    def begun(self) -> list[Operation]:
+        """Return the new operations that may find something. The others wait."""
+        found: list[Operation] = []
+        while self._new:
+            operation = self._new.popleft()
+            (self._waiting if operation.topic & self._empty else found).append(operation)
+        return found
 
     def with_more(self, ended: list[Ended]) -> list[Operation]:
         """Return what waits, with the operations that have just found nothing."""
@@ -140,6 +154,10 @@ class Finds:
         """Return what waits, and forget it."""
         waiting, self._waiting = self._waiting, []
         return waiting
+
+
+WAKE: Final = Operation(lambda tx: None)
+"""Wakes the thread, which does nothing for it."""
 
 
 def look(topics: int) -> Operation:

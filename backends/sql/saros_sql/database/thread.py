@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 from saros.model.errors import UNAVAILABLE, Error
 
 from .connection import Connection, Refused, Unsure
-from .operations import Ended, Finds, Operation, Partly, look, settle, tried
+from .operations import WAKE, Ended, Finds, Operation, Partly, look, settle, tried
 from .transaction import Touched, Transaction
 
 T = TypeVar("T")
@@ -98,7 +98,11 @@ class DatabaseThread:
         if self._closed or self._loop is None:
             raise Error("the database is closed", UNAVAILABLE)
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(Operation(call, full, future, undo, topic, ids, light, bare))
+        operation = Operation(call, full, future, undo, topic, ids, light, bare)
+        if not topic:
+            self._queue.put(operation)
+        elif self._finds.add(operation):
+            self._queue.put(WAKE)
         return await future
 
     def post(self, operation: Operation) -> None:
@@ -140,7 +144,6 @@ class DatabaseThread:
             operations.append(Operation(self.beat[1], light=True))
         if operations:
             self._ask_again(connection)
-        if operations := self._finds.set_aside(operations):
             self._batch(connection, operations)
         if goes_on and now >= self._next_look:
             self._next_look = now + self.pause
@@ -165,25 +168,28 @@ class DatabaseThread:
         self._answer(lambda: self._settle_all(ended))
 
     def _collect(self) -> tuple[list[Operation], bool]:
-        operations: list[Operation] = []
+        operations = self._finds.begun()
         try:
-            until = self._next_look if self.beat is None else min(self._next_look, self._next_beat)
-            wait = min(self.pause, until - time.monotonic())
-            if self._finds.again:
-                wait = min(wait, AGAIN_S)
-            first = self._queue.get(timeout=max(0.001, wait))
+            first = self._queue.get_nowait() if operations else self._queue.get(timeout=self._wait_s())
             while True:
                 if first is None:
                     return operations, False
-                operations.append(first)
+                if first is not WAKE:
+                    operations.append(first)
                 if len(operations) >= MOST:
                     break
                 first = self._queue.get_nowait()
         except queue.Empty:
             pass
+        operations += self._finds.begun()
         if self._finds.again:
             operations.append(look(self._finds.again))
         return operations, True
+
+    def _wait_s(self) -> float:
+        until = self._next_look if self.beat is None else min(self._next_look, self._next_beat)
+        wait = min(self.pause, until - time.monotonic())
+        return max(0.001, min(wait, AGAIN_S) if self._finds.again else wait)
 
     def _batch(self, connection: Connection, operations: list[Operation]) -> None:
         """Run operations in one transaction; if that fails, each in its own: perhaps it is the fault of one."""
