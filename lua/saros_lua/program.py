@@ -14,7 +14,7 @@ from saros.model.records import EVENT_OPS, OUTDATED, QUERY, Command, Event, unpa
 from saros.model.text import shown
 
 from .modules.hash import derive
-from .sandbox.vm import Stopped, Vm
+from .sandbox.vm import MAX_VALUE, Stopped, Vm
 
 Source = tuple[int, bytes, bytes, bytes, bytes, bytes]
 """A source as Lua gets it: number, bytecode, method, usable modules, imports (a line each, ``alias=id``), entry id.
@@ -63,14 +63,27 @@ class LuaProgram:
         vm = self._vm
         if vm is None:
             raise Error(f"the program of {self._entry.id} is closed", INTERNAL)
+        outputs: list[Sequence[Command]] = []
         flat: list[Any] = [*self._facts.history()]
-        size = 0
-        for event in events:
+        begin = size = 0
+        for index, event in enumerate(events):
             body = bytes(event.body)
             if event.op not in _EVENTS:
                 raise Error(f"this version of Saros knows no event {shown(event.op)}", INTERNAL)
+            need = len(body) + 128
+            if size and size + need > MAX_VALUE:  # each of them fits, but not all at once
+                outputs += self._hand_over(vm, size, flat, events[begin:index])
+                if len(outputs) < index:
+                    return outputs
+                flat, begin, size = [None, None], index, 0  # Lua goes on counting the history
             flat += (_EVENTS[event.op], event.ref, body, event.time)
-            size += len(body) + 128
+            size += need
+        return outputs + self._hand_over(vm, size, flat, events[begin:])
+
+    def _hand_over(
+        self, vm: Vm, size: int, flat: Sequence[Any], events: Sequence[Event]
+    ) -> list[Sequence[Command]]:
+        """Deliver events, `flat` as Lua gets them, and return their commands; a closed program takes no more."""
         watch.begin(self._facts)
         try:
             output = vm.call_with(self._advance, size, flat)
@@ -81,6 +94,8 @@ class LuaProgram:
             watch.end()
         if watch.meters:
             self._measure(vm)
+        if output is None:
+            return []
         if not isinstance(output, tuple):
             output = (output,)
         if output[0] is False:

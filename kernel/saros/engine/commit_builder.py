@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ..interfaces.history import WorkflowTask
 from ..interfaces.program import Ports, dispatch
-from ..interfaces.store import Commit, Store
+from ..interfaces.store import TASK_MAIL, Commit, Store
 from ..model.clock import LONGEST, steady_ns
 from ..model.errors import INTERNAL, INVALID, Error
 from ..model.records import DONE, EVENT_OPS, SPAWN, TIMER, Command, Event, Spawn, StartTimer, unpack
@@ -52,7 +52,7 @@ class CommitBuilder:
             events, draft.replies = draft.replies, []
 
     def begin(self) -> None:
-        """Deliver the task's mail, without mail that no longer settles anything.
+        """Deliver the task's mail, up to `TASK_MAIL`, without mail that no longer settles anything.
 
         Mail after the program's end stays in the inbox, for a run that continues this one.
 
@@ -61,7 +61,12 @@ class CommitBuilder:
         draft, open_commands, mails = self._draft, self.live.open, self.task.mails
         kept: list[int] = []
         events: list[Event] = []
+        taken, size = len(mails), 0
         for index, mail in enumerate(mails):
+            size += len(mail.body)
+            if size > TASK_MAIL and index:
+                taken = index
+                break
             if mail.op == DONE:
                 settled = open_commands.get(mail.ref)
                 if settled is None:
@@ -72,10 +77,11 @@ class CommitBuilder:
                     self.commit.ended.append(mail.ref)
             kept.append(index)
             events.append(Event(mail.op, mail.ref, mail.body, draft.now))
+        self.commit.consumed = taken
         self.deliver(events)
         if self.live.closed:
             delivered = sum(1 for record in self.commit.records if record.op in EVENT_OPS)
-            self.commit.consumed = kept[delivered] if delivered < len(kept) else len(mails)
+            self.commit.consumed = kept[delivered] if delivered < len(kept) else taken
 
     def _pass_timer(self, timer: Command) -> None:
         """Advance the workflow's time at least to the end of a timer, even if the store's clock was set back."""

@@ -22,6 +22,7 @@ import msgspec
 
 from ..model.errors import INVALID, Error
 from ..model.execution import Record, Run
+from ..model.records import EVENT_OPS
 from ..model.values import Json
 from .activities import ActivityLease, ActivityStore, ActivityTask
 from .history import Close, HistoryStore
@@ -86,7 +87,10 @@ class Store(HistoryStore, TimerStore, SignalStore, ActivityStore, NodeStore, Ins
 
 
 COMMIT: Final = 8
-"""The largest commit, as a multiple of the largest value."""
+"""The largest commit, as a multiple of the largest value, without `TASK_MAIL`."""
+TASK_MAIL: Final = 64 << 20
+"""Bytes of mail that a workflow task delivers; a single mail may be larger. The rest waits for the next task, so
+that whatever is valid by itself fits into a commit, however much of it waits."""
 
 
 def check_size(body: Json, most: int, what: str) -> None:
@@ -109,6 +113,8 @@ def too_large(commit: Commit, most: int) -> str | None:
         if len(record.body) > most:
             return f"its {record.op} has {len(record.body):,} bytes, and the limit is {most:,} (payload=)"
     total = sum(record.size for record in commit.records)
+    if total > COMMIT * most:
+        total -= min(TASK_MAIL, sum(record.size for record in commit.records if record.op in EVENT_OPS))
     if total > COMMIT * most:
         return f"one step recorded {total:,} bytes, and the limit is {COMMIT * most:,} (payload=)"
     return None

@@ -1,4 +1,5 @@
--- One execution: events come in, commands go out. Python calls rt.advance once per activation.
+-- One execution: events come in, commands go out. Python calls rt.advance once per activation, or several times if the
+-- events are too large together: then without length and size, which go on, and in vain once the program has closed.
 --
 -- advance(length, size, op, ref, body, time, op, ref, body, time, ...) returns, flat, for every event
 -- that was delivered: n, then n times op, ref, body. Or, when the task (not the program) failed:
@@ -369,9 +370,13 @@ function rt.inspect()
 end
 
 function rt.advance(history_length, history_size, ...)
+  if history_length then
+    length, size = history_length, history_size
+  elseif rt.closed then
+    return
+  end
   local events, n = { ... }, select("#", ...)
   out, len = {}, 0
-  length, size = history_length, history_size
   local told = n > 4 and clock()
   for i = 1, n, 4 do
     if i > 1 and clock() - told > 0.5 then -- a replay may take long, as long as it makes progress
