@@ -22,12 +22,11 @@ from ..model import values
 from ..model.background import LIMIT_S, Job, end_all
 from ..model.clock import Clock
 from ..model.errors import INTERNAL, INVALID, Error
-from ..model.execution import StartRequest, check_id, check_text, check_topic, error_of, new_id
+from ..model.execution import StartRequest, check_id, check_text, error_of, new_id
 from ..model.options import check_name, check_start, parse_start_options
-from ..model.records import Message
 from ..processes import ProcessHost
 from .description import Description, described
-from .handle import Handle
+from .handle import Handle, message_of
 
 log = logging.getLogger("saros")
 
@@ -111,10 +110,7 @@ class App(AppInsight):
             msgspec.Raw(values.encode_args(args)),
             msgspec.Raw(values.encode(dict(context or {}))),
             start_options,
-            tuple(
-                Message(check_topic(topic), "", msgspec.Raw(values.encode_args([body])))
-                for topic, body in messages
-            ),
+            tuple(message_of(topic, [body]) for topic, body in messages),
             check_name(name),
             request_id=new_id(),
         )

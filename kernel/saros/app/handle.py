@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -87,8 +87,7 @@ class Handle:
         :raises Error: NOT_FOUND when the execution is not running; INVALID for a topic that begins with ``@``.
         """
         await self._expect_running()
-        message = Message(check_topic(topic), "", msgspec.Raw(values.encode_args(payloads)))
-        if not await self._backend.send(self._pid, MESSAGE, pack(message), new_id()):
+        if not await self._backend.send(self._pid, MESSAGE, pack(message_of(topic, payloads)), new_id()):
             raise _not_running(self.id)
 
     async def query(self, name: str, *args: Any) -> Any:
@@ -209,6 +208,14 @@ class Handle:
             if not page.next_run_id:
                 return
             run_id, start, opened = page.next_run_id, 0, {}
+
+
+def message_of(topic: str, payloads: Sequence[Any]) -> Message:
+    """:raises Error: INVALID for a topic that is reserved, or payloads that are not data or too large."""
+    check_topic(topic)
+    return Message(
+        topic, "", msgspec.Raw(values.encode_args([*payloads], "the message has", len(topic.encode())))
+    )
 
 
 def _not_running(id: str) -> Error:

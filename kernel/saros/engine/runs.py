@@ -15,7 +15,7 @@ from ..model.execution import Pid, Run, StartRequest, new_id
 from ..model.raw import ABSENT
 from ..model.records import MESSAGE, START, ContinueAsNew, Message, Start, pack
 from ..model.timing import MS, next_cron
-from ..model.values import object_of
+from ..model.values import bounded, object_of
 
 
 class _Info(msgspec.Struct):
@@ -35,7 +35,11 @@ class _Info(msgspec.Struct):
 
 
 def first(request: StartRequest, now: int) -> NewRun:
-    """The first run that a start request makes."""
+    """The first run that a start request makes.
+
+    :raises Error: INVALID for arguments and a context that are too large together.
+    """
+    bounded(request.args, f"the arguments and the context of {request.id} have", len(request.context))
     run_id = new_id()
     run = Run(
         request.id,

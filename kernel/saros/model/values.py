@@ -39,6 +39,9 @@ _to_json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 NULL: Final[Json] = b"null"
+LARGEST: Final = (16 << 20) - (64 << 10)
+"""Bytes of the JSON of a value, or of all arguments of a call: what a Lua program can take at once, with the rest of
+the event that brings them. Some backends take less."""
 
 
 def _may_reserve(text: Json | Raw) -> bool:
@@ -85,9 +88,28 @@ def _encoded(value: Any, path: str) -> Json:
         raise refused(path, what) from exc
 
 
-def encode_args(args: tuple[Any, ...] | list[Any]) -> Json:
-    """Return the JSON array of a call's arguments; paths in errors start at ``argument 1``."""
-    return b"[%b]" % b",".join(_encoded(value, f"argument {index}") for index, value in enumerate(args, 1))
+def encode_args(args: tuple[Any, ...] | list[Any], what: str = "the arguments have", beside: int = 0) -> Json:
+    """Return the JSON array of a call's arguments; paths in errors start at ``argument 1``.
+
+    :param what: see `bounded`, as for `beside`.
+    :raises Error: INVALID for arguments that are not data, or have more than `LARGEST` bytes.
+    """
+    items = [_encoded(value, f"argument {index}") for index, value in enumerate(args, 1)]
+    return bounded(b"[%b]" % b",".join(items), what, beside)
+
+
+def bounded(json: Json, what: str, beside: int = 0) -> Json:
+    """Return the JSON of a value that programs can take.
+
+    :param what: the subject and verb of the error.
+    :param beside: the bytes of what the program takes together with it.
+    :raises Error: INVALID for more than `LARGEST` bytes.
+    """
+    size = len(json) + beside
+    if size > LARGEST:
+        why = f"{what} {size:,} bytes, and the limit is {LARGEST:,}"
+        raise Error(f"{why}; store it elsewhere and pass a reference", INVALID, retryable=False)
+    return json
 
 
 def decode(data: Json | msgspec.Raw) -> Any:
@@ -183,7 +205,7 @@ def error_data(error: Error) -> ErrorData:
     details, why = ABSENT, ""
     if error.details is not None:
         try:
-            details = Raw(_encoded(error.details, "details"))
+            details = Raw(bounded(_encoded(error.details, "details"), "the details have"))
         except Error as refused:
             why = f" ({text_of(refused)})"
     return error_form(error, details, why)

@@ -14,15 +14,13 @@ from ..interfaces.host import Done
 from ..interfaces.runtime import CallScope
 from ..model import values
 from ..model.clock import Clock, Handle
-from ..model.errors import CANCELED, INVALID, UNAVAILABLE, Error, ErrorData
+from ..model.errors import CANCELED, UNAVAILABLE, ErrorData
 from ..model.execution import error_of
 from ..model.records import EMPTY, Call, Outcome, outcome_ok, pack
 from ..model.timing import MS
 from ..model.values import Json
 from .actor import Actor
 
-MAX_RESULT: Final = (16 << 20) - (64 << 10)
-"""Bytes of a result: what a Lua program can take at once, with the rest of the event. Some backends take less."""
 _CANCELED: Final = pack(Outcome(err=ErrorData("canceled", CANCELED, False)))
 
 
@@ -132,19 +130,11 @@ class Attempt:
 
     async def _run(self, work: Callable[[], Awaitable[Json]]) -> None:
         try:
-            self.finish(outcome_ok(_bounded(await work())))
+            self.finish(outcome_ok(values.bounded(await work(), "the result has")))
         except BaseException as raised:  # a function may raise anything; the caller gets it as an error
             if issubclass(type(raised), GeneratorExit) and asyncio._get_running_loop() is None:
                 raise  # the loop has closed and drops pending callbacks
             self.finish(_outcome_of(raised, self.scope.canceled))
-
-
-def _bounded(result: Json) -> Json:
-    """:raises Error: INVALID for a result that would not fit into the program that waits for it."""
-    if len(result) > MAX_RESULT:
-        what = f"the result has {len(result):,} bytes, and the limit is {MAX_RESULT:,}"
-        raise Error(f"{what}; store it elsewhere and pass a reference", INVALID, retryable=False)
-    return result
 
 
 def _outcome_of(raised: BaseException, canceled: bool) -> Json:

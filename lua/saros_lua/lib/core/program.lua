@@ -72,7 +72,7 @@ function rt.line_of(ref)
   return lines and lines[ref]
 end
 
--- Encodes arguments ... as a JSON array; nil, err when one of them cannot cross.
+-- Encodes arguments ... as a JSON array; nil, err when one of them, or all together, cannot cross.
 function rt.pack(what, ...)
   local n = select("#", ...)
   if n == 0 then
@@ -84,13 +84,17 @@ function rt.pack(what, ...)
     end
     return "[" .. json .. "]"
   end
-  local parts, args = {}, { ... }
+  local parts, args, total = {}, { ... }, 1 + n
   for i = 1, n do
     local ok, json = pcall(encode, args[i], what .. " " .. i)
     if not ok then
       return rt.fail("Invalid", json)
     end
-    parts[i] = json
+    parts[i], total = json, total + #json
+    local size = rt.oversize(total)
+    if size then
+      return rt.fail("Invalid", "the " .. what .. "s have " .. size)
+    end
   end
   return "[" .. raw.table.concat(parts, ",") .. "]"
 end
@@ -275,6 +279,10 @@ function rt.continue_as_new(entry, context, ...)
   local args, err = rt.pack("argument", ...)
   if not args then
     return nil, err
+  end
+  local size = rt.oversize(#args + #context)
+  if size then
+    return rt.fail("Invalid", "the arguments and the context have " .. size)
   end
   local parts = { '{"args":', args, ',"entry":', encode(entry or "", "entry"), ',"context":', context }
   local mail = rt.unread_mail and rt.unread_mail() or {}

@@ -6,6 +6,7 @@ local find, sub, byte, concat, utf8_len =
   raw.string.find, raw.string.sub, raw.string.byte, raw.table.concat, raw.utf8.len
 local encoding, decoding = rt.library("json_encode"), rt.library("json_decode")
 
+local LARGEST = (16 << 20) - (64 << 10) -- as in saros/model/values.py
 local MAX_WIRE_DEPTH = 1000 -- more than any value has; foreign JSON must not exhaust the stack
 
 -- class -> function(state, object): the value that crosses for an object, and its reserved key,
@@ -117,8 +118,23 @@ local encode = encoding.encoder({
   end,
 })
 
--- The JSON of a value. Raises a string that names the part that is not data; `path` is the name of the
--- value itself.
+local function grouped(number)
+  local text = number .. ""
+  while find(text, "^%d%d%d%d") do
+    text = raw.string.gsub(text, "^(%d+)(%d%d%d)", "%1,%2")
+  end
+  return text
+end
+
+-- What to say about this many bytes of what crosses at once; nil if a program can take them.
+function rt.oversize(size)
+  if size > LARGEST then
+    return grouped(size) .. " bytes, and the limit is " .. grouped(LARGEST) .. "; store it elsewhere and pass a reference"
+  end
+end
+
+-- The JSON of a value. Raises a string that names the part that is not data, or says that the value is too large;
+-- `path` is the name of the value itself.
 function rt.encode(value, path)
   local kind = type(value)
   if kind == "string" and #value <= 16384 and not find(value, '["\\\0-\31\128-\255]') then
@@ -129,6 +145,9 @@ function rt.encode(value, path)
   local json, where, what = encode(value)
   if not json then
     raw.error((path or "value") .. where .. " is " .. what .. ", which cannot cross a boundary", 0)
+  end
+  if #json > LARGEST then
+    raw.error((path or "value") .. " has " .. rt.oversize(#json), 0)
   end
   return json
 end

@@ -275,6 +275,10 @@ function process.send(dest, topic, ...)
   if not payloads then
     return nil, err
   end
+  local size = rt.oversize(#payloads + #topic)
+  if size then
+    return rt.fail("Invalid", "the message has " .. size)
+  end
   local body = '{"to":' .. encode(dest, "to") .. ',"topic":' .. encode(topic, "topic") .. ',"payloads":' .. payloads .. "}"
   if rt.workflow and find(dest, "^@[^|]*|") then
     if is_unaware(dest) == false then

@@ -123,6 +123,10 @@ local methods = {
     if not payloads then
       return nil, err
     end
+    local size = rt.oversize(#payloads + #topic)
+    if size then
+      return rt.fail("Invalid", "the message has " .. size)
+    end
     local state = get(self)
     local messages = {}
     for i = 1, #state.messages do
