@@ -258,6 +258,74 @@ def test_an_outcome_says_what_was_wrong(
     asyncio.run(scenario())
 
 
+CHILD = """
+import asyncio
+import settling_things
+
+async def child(number):
+    await asyncio.sleep(0)
+    return settling_things.deeds[number]()
+
+async def task(number):
+    return await asyncio.create_task(child(number))
+
+async def forgotten(number):
+    asyncio.create_task(child(number))
+    await asyncio.sleep(0.01)
+
+async def several(number):
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.sleep(60))
+        group.create_task(task(number))
+
+async def any_io(number):
+    import anyio
+    async with anyio.create_task_group() as group:
+        group.start_soon(child, number)
+
+async def gathered(number):
+    await asyncio.gather(asyncio.sleep(60), child(number))
+
+def soon(number):
+    return task(number)
+"""
+
+
+@pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt()], ids=["exit", "interrupt"])
+@pytest.mark.parametrize("owner", ["none", "own", "eager"])
+def test_a_task_that_a_function_starts_does_not_end_the_worker(
+    tmp_path: Path, raised: BaseException, owner: str
+) -> None:
+    ways = ("task", "forgotten", "several", "any_io", "gathered", "soon")
+    path = lua_app(
+        tmp_path / "app",
+        workflows={"main": MAIN},
+        python={way: f"settling_children:{way}" for way in ways},
+        files={"settling_children.py": CHILD},
+    )
+    made: list[Any] = []
+
+    def own(loop: Any, work: Any, **options: Any) -> Any:
+        made.append(work)
+        return asyncio.Task(work, loop=loop, **options)
+
+    factory = {"none": None, "own": own, "eager": getattr(asyncio, "eager_task_factory", None)}[owner]
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_task_factory(factory)
+        async with saros.open(path) as opened:
+            for way in ways:
+                end = await outcome_of(opened, raising(raised), way)
+                if way == "forgotten":
+                    assert end == {"kind": "ok"}
+                else:
+                    assert end["kind"] == INTERNAL, way
+                    assert type(raised).__name__ in end["message"]
+        assert bool(made) == (owner == "own")
+
+    asyncio.run(scenario())
+
+
 LUA = {
     "function": "return function() end",
     "thread": "return coroutine.create(function() end)",

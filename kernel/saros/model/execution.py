@@ -237,5 +237,7 @@ def _error_of(raised: BaseException) -> ErrorData:
         kind = "Internal"
     name = text_of(type(raised).__name__)
     text = text_of(raised) or name
+    if isinstance(raised, BaseExceptionGroup):  # its own text only counts what it holds
+        text = f"{text}: {error_of(raised.exceptions[0]).message}"
     retryable: Any = None if kind != "Internal" else False
     return ErrorData(f"{name}: {text}" if kind == "Internal" else text, kind, retryable)

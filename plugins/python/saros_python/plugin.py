@@ -26,6 +26,7 @@ from saros.model import values
 from saros.model.errors import CodeError
 
 from .arguments import Signature
+from .tasks import harmless_tasks
 from .threads import in_thread
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class PythonFunctions:
         scope.enter()
         scope.entry = entry.id
         if is_async:
-            result = await Watched(function(*signature.converted(arguments)), scope)
+            with harmless_tasks():
+                result = await Watched(function(*signature.converted(arguments)), scope)
         else:
             work = functools.partial(_call, function, signature, arguments, scope)
             result = await self._in_thread(entry.id, work, scope)
@@ -93,7 +95,10 @@ class PythonFunctions:
         finally:
             scope.blocking = False
             self._threads.release()
-        return await Watched(_awaited(result), scope) if inspect.isawaitable(result) else result
+        if not inspect.isawaitable(result):
+            return result
+        with harmless_tasks():
+            return await Watched(_awaited(result), scope)
 
     def _callable(self, entry: Entry) -> tuple[Callable[..., Any], Signature, bool]:
         name = str(entry.data["call"])
