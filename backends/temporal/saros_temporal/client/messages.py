@@ -189,7 +189,13 @@ class Messages:
             raise self._error(error, id) from error
 
     async def cancel(self, id: str, reason: str, key: str) -> bool:
-        """Request the cancellation of a workflow; return False if it is not running."""
+        """Request the cancellation of a workflow; return False if it is not running.
+
+        The server accepts requests for ended workflows, and ignores them. An end that comes after the question is
+        like one that comes before the workflow receives the request.
+        """
+        if not await self._runs(id):
+            return False
         request = RequestCancelWorkflowExecutionRequest(
             namespace=self._client.namespace,
             workflow_execution=WorkflowExecution(workflow_id=id),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from saros.model.errors import CANCELED, TIMEOUT
+from saros.model.errors import CANCELED, NOT_FOUND, TIMEOUT
 
 from ..suite import Case, behaviour, refused
 
@@ -140,6 +140,36 @@ async def terminates(case: Case) -> None:
         True,
         True,
     ]
+
+
+@behaviour(
+    "§6", "an ended execution can be neither cancelled, terminated nor monitored: NOT_FOUND, for all who ask"
+)
+async def ended_destinations(case: Case) -> None:
+    asks = """
+    local kinds = {}
+    for n, verb in ipairs({"cancel", "terminate", "monitor"}) do
+      local ok, err = process[verb](input)
+      kinds[n] = ok == nil and err:kind()
+    end
+    kinds[4] = process.unmonitor(input)
+    return kinds
+    """
+    child = f"""
+    local pid = process.spawn("app:quick", "app:worker")
+    process.events():receive()
+    return (function(input) {asks} end)(pid)
+    """
+    app = await case.app(asks, workflows={"quick": "return 1", "child": child}, functions={"asks": asks})
+    ended = await app.start("app:quick", id=case.id())
+    await ended.result(30)
+    expected = [NOT_FOUND, NOT_FOUND, NOT_FOUND, True]
+    assert await app.run("app:child", id=case.id()) == expected
+    for dest in (ended.pid, ended.id):
+        assert await app.run("app:main", dest, id=case.id()) == expected
+        assert await app.call("app:asks", dest) == expected
+    for request in (ended.cancel(), ended.terminate()):
+        assert (await refused(request)).kind == NOT_FOUND
 
 
 @behaviour("§13", "a handle terminates and describes an execution, and its result raises the reason")
