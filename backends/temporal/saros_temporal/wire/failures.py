@@ -148,6 +148,12 @@ def resolved(result: ActivityResolution | ChildWorkflowResult) -> Json:
     return failed((result.failed if status == "failed" else result.cancelled).failure)
 
 
+def watched(outcome: Json) -> Json:
+    """Return the `Outcome` of an execution from that of the activity that watched it."""
+    found = msgspec.json.decode(outcome, type=Outcome)
+    return bytes(found.ok) if found.err is None and found.ok else outcome
+
+
 def succeeded(payload: Payload | None) -> Json:
     """Return the `Outcome` of a result, or an error when the result is not JSON."""
     try:

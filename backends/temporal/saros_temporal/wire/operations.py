@@ -25,6 +25,11 @@ START: Final = "saros.start"
 WATCH: Final = "saros.watch"
 SIDE_EFFECT: Final = "saros.side_effect"
 
+OWN: Final = b'"@own"'
+"""The result of `SEND`, and of `ASK` to cancel, when the destination is the workflow that asks: it gets what it sent
+before it learns of that.
+"""
+
 HEARTBEAT_S: Final = 60
 """The heartbeat timeout of `WATCH`, in seconds."""
 

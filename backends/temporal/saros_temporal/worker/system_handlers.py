@@ -18,7 +18,8 @@ from saros.interfaces.host import Host
 from saros.model.background import Job, Jobs
 from saros.model.errors import NOT_FOUND, Error
 from saros.model.execution import Pid, Started, StartRequest
-from saros.model.records import Ask
+from saros.model.records import Ask, Send
+from saros.model.text import cut, one_line
 from saros.model.values import Json, error_data
 
 from ..nodes.name_registry import NameRegistry
@@ -28,6 +29,7 @@ from ..wire.operations import (
     ASK,
     END,
     HEARTBEAT_S,
+    OWN,
     PRESENCE,
     PRESENT,
     SEND,
@@ -127,14 +129,54 @@ async def _carry_out(name: str, request: Request, host: Host, backend: SystemBac
             await backend.nodes.presence.be_present()  # watchers must be able to see that this node has died
         if request.ask.verb == "monitor":
             return await _monitor(request, request.ask, host, backend)
+        if request.ask.verb == "cancel":
+            return await _cancel(request, request.ask, host)
+        if request.ask.verb == "unmonitor":
+            return await _unmonitor(request, request.ask, host)
         return await host.ask(_of_its_run(request.ask, request), request.sender, request.key)
     if name == SEND and request.send is not None:
-        return await host.send(request.send, request.sender, request.key)
+        return await _send(request, request.send, host)
     if name == SPAWN and request.spawn is not None:
         return await _spawn(request, host)
     if name == START and request.start is not None:
         return msgspec.json.encode((await backend.start(request.start)).pid)
     raise Error(f"there is no request {name}", NOT_FOUND, retryable=False)
+
+
+async def _send(request: Request, send: Send, host: Host) -> Json:
+    """Send a message, unless a workflow sends it to itself: that one gets it before it learns that it was sent."""
+    dest = await host.resolve(send.to)
+    if dest == request.sender:
+        return OWN
+    try:
+        return await host.send(msgspec.structs.replace(send, to=dest), request.sender, request.key)
+    except Error as error:
+        raise _as_addressed(error, send.to) from error
+
+
+async def _cancel(request: Request, ask: Ask, host: Host) -> Json:
+    """Cancel an execution, unless a workflow cancels itself."""
+    dest = await host.resolve(ask.to)
+    if dest == request.sender:
+        return OWN
+    try:
+        return await host.ask(msgspec.structs.replace(ask, to=dest), request.sender, request.key)
+    except Error as error:
+        raise _as_addressed(error, ask.to) from error
+
+
+def _as_addressed(error: Error, dest: str) -> Error:
+    """Let an error name the destination as the code gives it."""
+    if error.kind != NOT_FOUND:
+        return error
+    return Error(f"process {one_line(cut(dest))} not found", NOT_FOUND, retryable=False)
+
+
+async def _unmonitor(request: Request, ask: Ask, host: Host) -> Json:
+    """Return the pid of what the workflow no longer watches."""
+    dest = await host.resolve(ask.to)
+    await host.ask(msgspec.structs.replace(ask, to=dest), request.sender, request.key)
+    return msgspec.json.encode(dest)
 
 
 def _is_elsewhere(sender: str, host: Host) -> bool:

@@ -83,6 +83,8 @@ class ChildFacts(Protocol):
 class ChildSystem(Protocol):
     """Operations on workflows that cannot be children of Temporal."""
 
+    watch_child: Callable[[str, bool], bool]
+
     def spawn(self, ref: int, spawn: Spawn) -> None: ...
 
     def start(self, ref: int, spawn: Spawn, type_name: str, id: str, place: str, queue: str) -> None: ...
@@ -109,6 +111,7 @@ class Children:
         self._env = env
         self._facts = facts
         self._system = system
+        system.watch_child = self._watch
         self._activities = activities
         self._refs: dict[int, Child] = {}  # whose command is not settled
         self._reached: dict[int, str] = {}  # ref -> pid of an awaited workflow that is not a child
@@ -263,20 +266,20 @@ class Children:
 
     # --- monitors -----------------------------------------------------------------------------
 
-    def has_ended(self, pid: str) -> bool:
-        """Whether a pid belongs to a child that has ended."""
-        return self._monitored.get(pid, True) is None
-
     def monitor(self, ref: int, ask: Ask) -> bool:
-        """Monitor or unmonitor a child; return False when the pid is not that of a child."""
-        if ask.to not in self._monitored:
+        """Monitor or unmonitor a running child; return False when the pid is not that of one.
+
+        Another execution may run under the pid of a child that has ended.
+        """
+        if not self._watch(ask.to, ask.verb == "monitor"):
             return False
-        if self._monitored[ask.to] is None and ask.verb == "monitor":
-            self._state.refuse(ref, not_found(ask.to))
-            return True
-        if self._monitored[ask.to] is not None:
-            self._monitored[ask.to] = ask.verb == "monitor"
         self._state.settle(ref, b'{"ok":true}')
+        return True
+
+    def _watch(self, pid: str, monitored: bool) -> bool:
+        if self._monitored.get(pid) is None:
+            return False
+        self._monitored[pid] = monitored
         return True
 
 

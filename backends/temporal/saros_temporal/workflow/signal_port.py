@@ -101,14 +101,13 @@ class SignalPort:
             return
         pid = Pid.parse(send.to)
         if send.to == state.pid:
-            state.settle(ref, b'{"ok":true}')
+            # As on the other backends, a request about oneself is done once it has reached the program.
             state.post(MESSAGE, 0, pack(Message(send.topic, state.pid, send.payloads)))
+            state.settle(ref, b'{"ok":true}')
         elif pid is None or not pid.is_workflow:
             self._system.send(ref, send, pid)
         elif self._env.is_elsewhere(pid.place):
             self._system.send(ref, send, None)
-        elif self._children.has_ended(send.to):
-            state.refuse(ref, not_found(send.to))
         else:
             signal = self._refs[ref] = Signal(ref, send, pid.id)
             behind = self._lanes.get(pid.id)
@@ -170,7 +169,7 @@ class SignalPort:
     def ask(self, ref: int, ask: Ask) -> None:
         state = self._state
         if ask.to == state.pid and ask.verb == "cancel":
-            state.settle(ref, b'{"ok":true}')
             state.post(CANCEL, 0, pack(CancelRequest(state.pid, ask.reason)))
+            state.settle(ref, b'{"ok":true}')
         elif ask.verb not in ("monitor", "unmonitor") or not self._children.monitor(ref, ask):
             self._system.ask(ref, ask)

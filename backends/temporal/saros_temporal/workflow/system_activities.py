@@ -15,10 +15,36 @@ from temporalio.workflow import Info
 
 from saros.model.errors import NOT_FOUND, TIMEOUT, ErrorData
 from saros.model.execution import Pid, StartRequest, Watcher
-from saros.model.records import EXIT, Ask, CallOptions, Exit, Outcome, RetryPolicy, Send, Spawn, pack
+from saros.model.records import (
+    CANCEL,
+    EXIT,
+    MESSAGE,
+    Ask,
+    CallOptions,
+    CancelRequest,
+    Exit,
+    Message,
+    Outcome,
+    RetryPolicy,
+    Send,
+    Spawn,
+    pack,
+)
 from saros.model.values import Json
 
-from ..wire.operations import ASK, HEARTBEAT_S, SEND, SIDE_EFFECT, SPAWN, START, WATCH, Request, node_queue
+from ..wire.failures import watched
+from ..wire.operations import (
+    ASK,
+    HEARTBEAT_S,
+    OWN,
+    SEND,
+    SIDE_EFFECT,
+    SPAWN,
+    START,
+    WATCH,
+    Request,
+    node_queue,
+)
 from .activity_port import Activity
 
 _LOCAL: Final = CallOptions(start_to_close_timeout=20_000, retry_policy=RetryPolicy(maximum_interval=10_000))
@@ -51,6 +77,7 @@ class SystemActivities:
     """Schedules them for one workflow.
 
     :param log: writes a log record: its level, the message, and fields in JSON.
+    :attr watch_child: monitors a running child by its pid, or no longer; False when the pid is not that of one.
     """
 
     def __init__(
@@ -65,56 +92,75 @@ class SystemActivities:
             str, deque[tuple[int, Send]]
         ] = {}  # to processes: one at a time, to keep their order
         self._leaving = 0  # messages and requests in transit
+        self.watch_child: Callable[[str, bool], bool] = lambda pid, monitored: False
 
     def ask(self, ref: int, ask: Ask) -> None:
-        if ask.verb == "unmonitor":
-            watch = self._watches.pop(ask.to, None)
-            if watch is not None:
-                self._activities.stop(watch)
-                self._state.settle(ref, b'{"ok":true}')
-                return
+        if ask.verb == "unmonitor" and self._unwatch(ask.to):
+            self._state.settle(ref, b'{"ok":true}')
+            return
         request = self._request(ref, ask=ask)
         pid = Pid.parse(ask.to)
         if pid is not None and not pid.is_workflow:
             self._on_node(ref, ASK, request, pid, ask.to)
-        elif ask.verb == "monitor":
+        elif ask.verb in ("monitor", "unmonitor"):
             self._run(ASK, request, done=lambda outcome: self._monitor(ref, ask, outcome))
+        elif ask.verb == "cancel":
+            body = pack(CancelRequest(self._state.pid, ask.reason))
+            self._run(ASK, request, ref, lambda outcome: self._sent(ref, outcome, CANCEL, body), lasts=True)
         else:
             self._run(ASK, request, ref, lasts=True)
 
     def _monitor(self, ref: int, ask: Ask, outcome: Json) -> None:
-        """Watch a running target until it ends."""
+        """Watch a running target until it ends, or no longer."""
         found = msgspec.json.decode(outcome, type=Outcome)
         if found.err is None:
             pid = msgspec.json.decode(found.ok, type=str) if bytes(found.ok).startswith(b'"') else ask.to
-            self.watch(ask.to, pid)
+            if ask.verb == "unmonitor":
+                self._unwatch(pid)
+                self.watch_child(pid, False)
+            elif not self.watch_child(pid, True):
+                self.watch(pid)
             outcome = b'{"ok":true}'
         self._state.settle(ref, outcome)
 
-    def watch(self, name: str, pid: str, ref: int = 0) -> None:
+    def _unwatch(self, pid: str) -> bool:
+        watch = self._watches.pop(pid, None)
+        if watch is not None:
+            self._activities.stop(watch)
+        return watch is not None
+
+    def watch(self, pid: str, ref: int = 0) -> None:
         """Deliver the end of another execution, as EXIT or as the outcome of command `ref`."""
 
         def done(outcome: Json) -> None:
             if ref:
-                self._state.settle(ref, _inner(outcome))
-            elif self._watches.get(name) is watch:
-                del self._watches[name]
-                end = msgspec.json.decode(_inner(outcome), type=Outcome)
+                self._state.settle(ref, watched(outcome))
+            elif self._watches.get(pid) is watch:
+                del self._watches[pid]
+                end = msgspec.json.decode(watched(outcome), type=Outcome)
                 self._state.post(EXIT, 0, pack(Exit(pid, end.ok, end.err)))
 
         queue = self._state.info.task_queue
         request = Request(self._state.pid, pid=pid)
         watch = self._activity(WATCH, request, _WATCH, queue, done=done)
         if not ref:
-            self._watches[name] = watch
+            self._watches[pid] = watch
         self._activities.run(watch)
 
     def send(self, ref: int, send: Send, pid: Pid | None) -> None:
         request = self._request(ref, send=send)
         if pid is None:
-            self._run(SEND, request, ref, lasts=True)
+            body = pack(Message(send.topic, self._state.pid, send.payloads))
+            self._run(SEND, request, ref, lambda outcome: self._sent(ref, outcome, MESSAGE, body), lasts=True)
         else:
             self._on_node(ref, SEND, request, pid, send.to)
+
+    def _sent(self, ref: int, outcome: Json, op: str, body: Json) -> None:
+        """Settle a message or a cancel request. What the workflow sends to itself arrives before that."""
+        if bytes(msgspec.json.decode(outcome, type=Outcome).ok) == OWN:
+            self._state.post(op, 0, body)
+            outcome = b'{"ok":true}'
+        self._state.settle(ref, outcome)
 
     def settled(self) -> bool:
         """Whether the workflow may close: its end would drop messages and requests in transit."""
@@ -151,6 +197,7 @@ class SystemActivities:
 
     def start(self, ref: int, spawn: Spawn, type_name: str, id: str, place: str, queue: str) -> None:
         """Start a workflow that is not a Temporal child, or join the one that is running."""
+        joins = spawn.options.id_conflict_policy != "terminate_existing"
         worker = "" if place == "default" else place
         start = StartRequest(
             id, spawn.entry, type_name, worker, queue, spawn.args, spawn.context, spawn.options, spawn.messages,
@@ -167,11 +214,11 @@ class SystemActivities:
             if reason is not None:
                 self.cancel(ref, pid, reason)
             if spawn.exec:
-                self.watch(pid, pid, ref)
+                self.watch(pid, ref)
                 return
             self._state.settle(ref, b'{"ok":' + pack(pid) + b"}")
-            if spawn.monitor:
-                self.watch(pid, pid)
+            if spawn.monitor and not (joins and self.watch_child(pid, True)):
+                self.watch(pid)
 
         self._starts[ref] = None
         self._run(START, self._request(ref, start=start), done=done)
@@ -250,9 +297,3 @@ class SystemActivities:
 
         call = self._activity(name, request, _ON_NODE, node_queue(pid.place), done=done)
         self._activities.run(self._lasting(call))
-
-
-def _inner(outcome: Json) -> Json:
-    """The result of a watch is itself an `Outcome`."""
-    found = msgspec.json.decode(outcome, type=Outcome)
-    return bytes(found.ok) if found.err is None and found.ok else outcome

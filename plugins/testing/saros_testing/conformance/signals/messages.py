@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from saros.model.errors import INVALID, NOT_FOUND
+from saros.model.errors import CANCELED, INVALID, NOT_FOUND
 
 from ..suite import Case, behaviour, refused
 
@@ -263,3 +263,26 @@ async def unlistened(case: Case) -> None:
     return log
     """
     assert await case.run(main) == [1, 3, 4]
+
+
+@behaviour("§6", "what a workflow sends to itself, by pid, id or name, arrives before the send returns")
+async def sends_to_itself(case: Case) -> None:
+    main = """
+    assert(process.registry.register(input .. "-name"))
+    local got = {}
+    for n, dest in ipairs({process.pid(), input, input .. "-name"}) do
+      local topic = "t" .. n
+      process.unlisten(process.listen(topic))
+      assert(process.send(dest, topic, "dropped"))
+      local again = process.listen(topic)
+      assert(process.send(dest, topic, n))
+      got[n] = again:receive()
+    end
+    local _, err = process.cancel(input, "enough")
+    got[4] = err:kind()
+    local heard = channel.select{process.events():case_receive(), default = true}
+    got[5] = heard.value.kind .. " " .. heard.value.reason
+    return got
+    """
+    app, id = await case.app(main), case.id()
+    assert await app.run("app:main", id, id=id) == [1, 2, 3, CANCELED, "CANCEL enough"]

@@ -214,3 +214,60 @@ async def workflow_retry(case: Case) -> None:
     order = await app.start("app:main", id=case.id(), options={"retry_policy": policy})
     assert await order.result(30) == 3
     assert (await app.app.get(order.id).describe()).attempt == 3
+
+
+@behaviour(
+    "§6", "an execution has one monitor of each watcher, by pid or by id: one EXIT, and none after unmonitor"
+)
+async def one_monitor(case: Case) -> None:
+    main = """
+    local events, heard = process.events(), {}
+    local function exits()
+      local count, quiet = 0, time.after("500ms")
+      while true do
+        local chosen = channel.select{events:case_receive(), quiet:case_receive()}
+        if chosen.channel == quiet then return count end
+        count = count + 1
+      end
+    end
+    for n, watch in ipairs({
+      function(id, pid) process.monitor(id) process.monitor(pid) process.monitor(id) end,
+      function(id, pid) process.unmonitor(id) end,
+      function(id, pid) process.unmonitor(pid) process.monitor(id) end,
+      function(id, pid) process.monitor(id) process.unmonitor(pid) end,
+      function(id, pid) process.with_options({["workflow.id"] = id}):spawn("app:waits", "app:worker") end,
+    }) do
+      local id = input .. n
+      local pid = process.with_options({["workflow.id"] = id}):spawn("app:waits", "app:worker")
+      watch(id, pid)
+      process.send(id, "end")
+      heard[n] = exits()
+    end
+    return heard
+    """
+    assert await case.run(main, case.id(), workflows={"waits": "process.inbox():receive()"}) == [
+        1,
+        0,
+        1,
+        0,
+        1,
+    ]
+
+
+@behaviour("§6", "a pid that a child had reaches whatever runs under it later")
+async def pid_used_again(case: Case) -> None:
+    main = """
+    local events = process.events()
+    local pid = process.with_options({["workflow.id"] = input}):spawn("app:waits", "app:worker")
+    process.send(pid, "end")
+    events:receive()
+    local _, gone = process.send(pid, "late")
+    local same = funcs.call("app:starts", input) == pid
+    local watched = process.monitor(pid)
+    local sent = process.send(pid, "end")
+    local exit = events:receive()
+    return {gone:kind(), same, watched, sent, exit.from == pid}
+    """
+    starts = 'return process.with_options({["workflow.id"] = input}):spawn("app:waits", "app:worker")'
+    parts = {"workflows": {"waits": "process.inbox():receive()"}, "functions": {"starts": starts}}
+    assert await case.run(main, case.id(), **parts) == [NOT_FOUND, True, True, True, True]
