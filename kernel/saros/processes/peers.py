@@ -11,7 +11,7 @@ from ..interfaces.backend import Backend
 from ..model.background import Jobs
 from ..model.clock import Clock
 from ..model.errors import ALREADY_EXISTS, CANCELED, INVALID, NOT_FOUND, Error, ErrorData
-from ..model.execution import Pid, Watcher
+from ..model.execution import RUNNING, Pid, Watcher
 from ..model.records import CANCEL, MESSAGE, Ask, CancelRequest, Message, Outcome, Send, pack
 from ..model.text import cut, one_line
 from ..model.values import Json
@@ -29,6 +29,7 @@ class Peers:
     """
 
     clock: Clock
+    node: str
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
@@ -135,7 +136,7 @@ class Peers:
     async def ask(self, ask: Ask, asker: str, key: str = "") -> Json:
         """Carry out a request about another execution, and return a pid or true as JSON."""
         if ask.verb == "register":
-            return await self._register(ask)
+            return await self._register(ask, asker)
         if ask.verb == "lookup":
             found = self._names.get(ask.name) or await self.backend.lookup(ask.name)
             if found is None:
@@ -148,12 +149,26 @@ class Peers:
         await self.ask_about(dest, ask, asker, key)
         return b"true"
 
-    async def _register(self, ask: Ask) -> Json:
+    async def _register(self, ask: Ask, asker: str) -> Json:
+        if ask.to != asker and ask.to not in self._actors and not await self._may_run(ask.to):
+            raise not_found(ask.to)
         if not await self.backend.register(ask.name, ask.to):
             raise Error(f"the name {one_line(cut(ask.name))} is taken", ALREADY_EXISTS, retryable=False)
         if ask.to in self._actors:
             self._names[ask.name] = ask.to
         return b"true"
+
+    async def _may_run(self, dest: str) -> bool:
+        """Return whether a pid that is not an actor's of this process is running. Those of other nodes may."""
+        pid = Pid.parse(dest)
+        if pid is None or not pid.is_workflow:
+            return pid is not None and pid.place != self.node
+        try:
+            return (await self.backend.describe(pid.id)).status == RUNNING
+        except Error as error:
+            if error.kind in (NOT_FOUND, INVALID):
+                return False
+            raise
 
     async def ask_about(self, dest: str, ask: Ask, asker: str, key: str = "") -> None:
         """Monitor, link, cancel or terminate the execution `dest` for `asker`.

@@ -172,6 +172,25 @@ async def ended_destinations(case: Case) -> None:
         assert (await refused(request)).kind == NOT_FOUND
 
 
+@behaviour(
+    "§6", "only what runs can have a name: to register another pid is NOT_FOUND, and the name stays free"
+)
+async def names_of_the_ended(case: Case) -> None:
+    main = """
+    local workflow, here = process.spawn("app:quick", "app:worker"), process.spawn("app:short", "app:host")
+    process.events():receive() process.events():receive()
+    local found = {}
+    for n, pid in ipairs({workflow, here, "app:worker|nobody", "nobody"}) do
+      local ok, err = process.registry.register(input, pid)
+      found[n] = ok == nil and err:kind()
+    end
+    found[5] = process.registry.register(input)
+    return found
+    """
+    parts = {"workflows": {"quick": "return 1"}, "processes": {"short": "return 1"}}
+    assert await case.run(main, case.id(), **parts) == [*[NOT_FOUND] * 4, True]
+
+
 @behaviour("§13", "a handle terminates and describes an execution, and its result raises the reason")
 async def handle_terminates(case: Case) -> None:
     app = await case.app('time.sleep("1h")')
