@@ -34,6 +34,8 @@ _TIMEOUTS: Final[dict[int, str]] = {
 }
 CANCELED_ERROR: Final = ErrorData("canceled", CANCELED, False)
 CANCELED_OUTCOME: Final = pack(Outcome(err=CANCELED_ERROR))
+WORKFLOW_TIMED_OUT: Final = ErrorData("timed out", TIMEOUT, False)
+"""As on the other backends, without the `timeout_type` of an activity's timeout."""
 NEXT_RUN: Final = ErrorData("the workflow continues as new before it hears of the update", UNAVAILABLE, True)
 """Rejects an update that the next run may carry out."""
 GONE: Final = ErrorData("the workflow has ended, and its program is gone; ask again", NOT_FOUND, False)
@@ -109,7 +111,7 @@ def error_of(raised: BaseException) -> ErrorData:
     if isinstance(raised, TerminatedError):
         return _terminated(raised.message)
     if isinstance(raised, TimedOut):
-        return _timed_out(raised.type or 0)
+        return WORKFLOW_TIMED_OUT
     return ErrorData(str(raised) or type(raised).__name__, INTERNAL, False)
 
 
@@ -123,8 +125,10 @@ def error_in(failure: Failure) -> ErrorData:
     if kind == "canceled_failure_info":
         return CANCELED_ERROR
     if kind == "terminated_failure_info":
-        return _terminated(_message(failure))
+        return _terminated("")  # the server does not tell a parent the reason
     if failure.HasField("cause"):
+        if kind == "child_workflow_execution_failure_info" and failure.cause.HasField("timeout_failure_info"):
+            return WORKFLOW_TIMED_OUT
         return error_in(failure.cause)
     return ErrorData(_message(failure) or "the failure has no message", INTERNAL, False)
 

@@ -219,7 +219,7 @@ class Children:
     def _exists(self, child: Child) -> None:
         options = child.spawn.options
         if options.execution_error_when_already_started or options.id_conflict_policy == "fail":
-            error = ErrorData(f"workflow {child.id} runs already", ALREADY_EXISTS, False)
+            error = ErrorData(f"workflow {child.id} is running", ALREADY_EXISTS, False)
             self._settle(child, pack(Outcome(err=error)))
         else:
             self._reach(child)

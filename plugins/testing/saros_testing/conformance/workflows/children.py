@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from saros.model.errors import ALREADY_EXISTS, NOT_FOUND
+from saros.model.errors import ALREADY_EXISTS, CANCELED, NOT_FOUND, TIMEOUT
 
 from ..suite import Case, behaviour, eventually, refused
 
@@ -264,3 +264,36 @@ async def child_cancelled(case: Case) -> None:
         await asyncio.sleep(0.3)
         await order.cancel("enough")
     assert await order.result(30) == [True, "Canceled"]
+
+
+@behaviour(
+    "§6", "EXIT tells how a child has ended: kind, text, retryable and details of its error, however it ended"
+)
+async def exits_alike(case: Case) -> None:
+    main = """
+    local function spawn(entry, options)
+      return process.with_options(options or {}):spawn("app:" .. entry, "app:worker")
+    end
+    local function ended()
+      local err = process.events():receive().error
+      local text = err:message():match("^timed out") or err:message():match("^canceled") or err:message()
+      return {err:kind(), text, tostring(err:retryable()), err:details() or "none"}
+    end
+    local ends = {}
+    spawn("raises") ends[1] = ended()
+    spawn("returns") ends[2] = ended()
+    process.terminate(spawn("waits")) ends[3] = ended()
+    process.cancel(spawn("waits"), "enough") ends[4] = ended()
+    spawn("waits", {["workflow.run_timeout"] = 200}) ends[5] = ended()
+    spawn("waits", {["workflow.execution_timeout"] = 200}) ends[6] = ended()
+    return ends
+    """
+    workflows = {
+        "raises": 'error("broken", 0)',
+        "returns": 'return nil, errors.new{message = "no", kind = "Own", retryable = false, details = {n = 1}}',
+        "waits": "process.inbox():receive()",
+    }
+    found = await case.run(main, workflows=workflows)
+    assert found[:2] == [["Internal", "broken", "false", "none"], ["Own", "no", "false", {"n": 1}]]
+    assert found[2:4] == [[CANCELED, text, "false", "none"] for text in ("terminated", "canceled")]
+    assert found[4:] == [[TIMEOUT, "timed out", "false", "none"]] * 2
