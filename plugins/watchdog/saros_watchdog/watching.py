@@ -28,7 +28,7 @@ SLOTS: Final = 256
 HEAD: Final = 64
 SIZE: Final = HEAD + SLOT * SLOTS
 """Bytes of the shared memory: a counter of beats, then the slots, each 1 if it is in use, then an `Activation`."""
-WORDS_S: Final = 20.0
+WORDS_S: Final = 30.0
 """How long recording may take, including the start of a process."""
 TRACE_S: Final = 2.0
 TICK_HZ: Final = os.sysconf("SC_CLK_TCK")
