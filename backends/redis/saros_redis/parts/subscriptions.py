@@ -35,7 +35,7 @@ class Subscriptions:
         self._listener = listener
         self._waiting: dict[str, set[asyncio.Future[None]]] = defaultdict(set)
         self._subscribed: dict[str, asyncio.Future[None]] = {}
-        self._pubsub: object | None = None
+        self._pubsub: Any = None
         self._listening: Job[None] | None = None
         self._has_channels = asyncio.Event()
         self._changes: dict[str, set[str]] = {"subscribe": set(), "unsubscribe": set()}
@@ -95,10 +95,13 @@ class Subscriptions:
             self._sending.start(self._send(verb, channels), f"{verb} of channels")
 
     async def _send(self, verb: str, channels: Iterable[str]) -> None:
-        if self._pubsub is None:
+        connection = None if self._pubsub is None else self._pubsub.connection
+        if connection is None or not connection.is_connected:
             return  # the listener subscribes to everything when it has connected
         try:
-            await getattr(self._pubsub, verb)(*channels)
+            # Not by the pubsub's methods: after a failure they connect again, as the listener does at the same time.
+            # The connection would keep only one of the two sockets.
+            await connection.send_command(verb.upper(), *channels)
         except (*LOST, *BUSY):
             log.debug("subscriptions are made again after the reconnect")
 
@@ -125,9 +128,8 @@ class Subscriptions:
                     confirmed.set_result(None)  # its waiter checks the state, and again later
             await asyncio.sleep(0.2)
 
-    async def _hear(self, pubsub: object) -> None:
+    async def _hear(self, source: Any) -> None:
         channels = list(self._subscribed)
-        source: Any = pubsub
         if not channels:
             await self._has_channels.wait()
             channels = list(self._subscribed)
