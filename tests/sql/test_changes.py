@@ -14,7 +14,7 @@ from saros_sql.database.changes import Change, Changes
 from saros_sql.database.schema import TABLES, statements
 from saros_sql.options import parse
 from saros_sql.parts import activities, lifecycle, workflow_tasks
-from saros_sql.postgres.arrays import Array, together
+from saros_sql.postgres.arrays import MOST, Array, portions, together
 from saros_sql.postgres.opening import prepared
 from saros_sql.postgres.pipeline import Pipeline, numbered
 
@@ -49,6 +49,16 @@ def test_changes_made_together_end_as_they_would_one_by_one(made: list[tuple[Cha
         changes.add(change, row)
     assert tables(changes.take()) == tables([(change, [row]) for change, row in made])
     assert not changes
+
+
+def test_large_rows_are_divided_among_statements() -> None:
+    change = Change("INSERT INTO a (k, v) VALUES (?, ?)", int, bytes)
+    large = bytes(MOST // 3)
+    rows: list[Any] = [(1, large), (2, None), (3, large), (4, large), (5, large * 4), (6, b"")]
+    divided = list(portions(change, rows))
+    assert [row for portion in divided for row in portion] == rows
+    assert [[key for key, _ in portion] for portion in divided] == [[1, 2, 3, 4], [5], [6]]
+    assert list(portions(PUT, rows)) == [rows]
 
 
 def own_changes() -> list[Change]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, Final
 
-from ..database.changes import Change
+from ..database.changes import Change, Row
 
 _ELEMENT: Final[dict[type, tuple[int, int]]] = {int: (20, 1016), str: (25, 1009), bytes: (17, 1001)}
 """PostgreSQL's numbers of a type, and of its arrays."""
+
+MOST: Final = 64 << 20
+"""Bytes of the values in one statement with several rows."""
 
 
 class Array:
@@ -38,6 +41,21 @@ class Array:
             data = encode(value)
             parts.append(b"\xff\xff\xff\xff" if data is None else len(data).to_bytes(4, "big") + data)
         return b"".join(parts)
+
+
+def portions(change: Change, rows: list[Row]) -> Iterator[list[Row]]:
+    """Divide rows among statements that the server takes: one of a gigabyte would end the connection."""
+    places = [place for place, kind in enumerate(change.types) if kind is bytes]
+    portion: list[Row] = []
+    size = 0
+    for row in rows:
+        own = sum(len(row[place] or b"") for place in places)
+        if portion and size + own > MOST:
+            yield portion
+            portion, size = [], 0
+        portion.append(row)
+        size += own
+    yield portion
 
 
 @cache

@@ -17,7 +17,7 @@ from saros.model.clock import steady_ns
 
 from ..database.changes import Change, Changes, Row
 from ..database.transaction import Touched, Transaction
-from .arrays import Array, together
+from .arrays import Array, portions, together
 from .pipeline import Pipeline, Reply
 
 LOCK: Final = "SELECT pg_advisory_xact_lock(k) FROM unnest(?::bigint[]) AS k"
@@ -148,12 +148,13 @@ class PostgresTransaction(Transaction):
     def flush(self) -> None:
         if not self._changes:
             return
-        for change, rows in self._changes.take():
-            if len(rows) == 1:
-                self._send(change, rows[0])
-            else:
-                columns = zip(change.types, zip(*rows, strict=True), strict=True)
-                self._send(together(change), [Array(kind, values) for kind, values in columns])
+        for change, gathered in self._changes.take():
+            for rows in portions(change, gathered):
+                if len(rows) == 1:
+                    self._send(change, rows[0])
+                else:
+                    columns = zip(change.types, zip(*rows, strict=True), strict=True)
+                    self._send(together(change), [Array(kind, values) for kind, values in columns])
 
     def drop(self) -> None:
         self._changes.take()
