@@ -94,6 +94,25 @@ end""")
     assert (mail["topic"], mail["payloads"]) == ("second", [2])
 
 
+def test_a_late_cancellation_goes_to_the_next_run(start: Start) -> None:
+    code = """
+return function(continues)
+  if continues then workflow.continue_as_new() end
+  local _, err = time.sleep("1h")
+  return nil, err
+end"""
+    run = start(code)
+    kinds = run.act(begin(True), cancel("enough [by app:worker|boss]"))
+    assert kinds == ["continue_as_new_workflow_execution"]
+    headers = run.commands[0].continue_as_new_workflow_execution.headers
+    request = {"sender": "app:worker|boss", "reason": "enough"}
+    assert json.loads(to_json(headers["saros-cancel"])) == request
+    following = begin(False)
+    for name, payload in headers.items():
+        following.initialize_workflow.headers[name].CopyFrom(payload)
+    assert start(code).act(following, cancel("twice"))[-1] == "cancel_workflow_execution"
+
+
 def test_a_cancellation_has_a_sender_and_a_reason(start: Start) -> None:
     run = start("""
 return function()

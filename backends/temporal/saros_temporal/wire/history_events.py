@@ -25,7 +25,7 @@ from saros.model.values import Json
 from .ends import CLOSED
 from .failures import error_in, failed
 from .operations import EVENTS, SIDE_EFFECT
-from .payloads import CANCELED_MEMO, SENDER, TRACE, read_reason, to_json, user_name
+from .payloads import CANCEL_REQUEST, CANCELED_MEMO, SENDER, TRACE, read_reason, to_json, user_name
 
 Found = list[tuple[str, int, Json]]
 
@@ -59,7 +59,10 @@ class Records:
             "entry": started.workflow_type.name,
             "pid": started.workflow_id,
         }
-        return [("start", 0, pack(body))]
+        found = [("start", 0, pack(body))]
+        if CANCEL_REQUEST in started.header.fields:
+            found.append(("cancel", 0, _json(started.header.fields[CANCEL_REQUEST])))
+        return found
 
     def scheduled(self, event: HistoryEvent) -> Found:
         call = event.activity_task_scheduled_event_attributes

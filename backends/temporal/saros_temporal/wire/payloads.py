@@ -34,12 +34,14 @@ MAX_PAYLOAD: Final = 1_500_000
 CONTEXT: Final = "saros-context"
 SENDER: Final = "saros-sender"
 MESSAGES: Final = "saros-messages"
+CANCEL_REQUEST: Final = "saros-cancel"
 SECRET: Final = "saros-secret"
 TRACE: Final = "saros-trace"
 ANSWER: Final = "saros-answer"
 """Headers: the `ctx` values (an object), the pid of the starter or sender, messages that come before any
-other, random bits (in hexadecimal) of which those of runs are made; the carrier of a trace; and of a query, that
-the client wants an `Outcome` as its answer, because a failed query has room for a text only."""
+other, a cancel request that the previous run has not received, random bits (in hexadecimal) of which those of runs
+are made; the carrier of a trace; and of a query, that the client wants an `Outcome` as its answer, because a failed
+query has room for a text only."""
 
 CANCELED_MEMO: Final = "saros.canceled"
 """The memo key of a cancelled workflow's error, for which Temporal's closing event has no room."""

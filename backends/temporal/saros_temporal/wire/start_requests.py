@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from temporalio.api.common.v1 import Payload, WorkflowType
 from temporalio.api.enums.v1 import WorkflowIdConflictPolicy, WorkflowIdReusePolicy
@@ -25,6 +25,7 @@ from saros.model.values import Json, members
 
 from .commands import put_durations, retry_policy
 from .payloads import (
+    CANCEL_REQUEST,
     CONTEXT,
     MESSAGES,
     SECRET,
@@ -117,21 +118,29 @@ def _cancellation(options: StartOptions) -> ChildWorkflowCancellationType.ValueT
     return _CHILD_WAIT_REQUESTED if options.parent_close_policy == "abandon" else _CHILD_TRY_CANCEL
 
 
+class Late(NamedTuple):
+    """Mail that arrived after the program had closed: messages, and the JSON of a `CancelRequest`, if any."""
+
+    messages: Sequence[Message] = ()
+    cancel: Json = b""
+
+
 def put_continuation(
     target: ContinueAsNewWorkflowExecution,
     request: ContinueAsNew,
     type_name: str,
-    late: Sequence[Message],
+    late: Late,
     starter: Json,
 ) -> None:
     """Write the start command of the next run, which gets the arguments, the context and all unread mail.
 
-    :param late: mail that arrived after the program had closed.
     :param starter: the pid that started the workflow, as JSON, if known.
     """
     target.workflow_type = type_name
     put_all(target.arguments, request.args)
-    _put_headers(target.headers, request.context, [*request.mail, *late], starter)
+    _put_headers(target.headers, request.context, [*request.mail, *late.messages], starter)
+    if late.cancel:
+        put_json(target.headers[CANCEL_REQUEST], late.cancel)
 
 
 # --- shared ---------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import MutableMapping
 from typing import Protocol
 
 import msgspec
@@ -14,12 +14,12 @@ from saros.model.errors import CANCELED, INVALID, ErrorData
 from saros.model.execution import CANCELED as STATUS_CANCELED
 from saros.model.execution import COMPLETED, CONTINUED, FAILED
 from saros.model.raw import Raw
-from saros.model.records import Answer, Attributes, ContinueAsNew, Message, VersionMark, pack
+from saros.model.records import Answer, Attributes, ContinueAsNew, VersionMark, pack
 from saros.model.values import Json
 
 from ..wire.failures import CANCELED_ERROR, failure
 from ..wire.payloads import CANCELED_MEMO, MAX_PAYLOAD, memo_name, put_json, too_large
-from ..wire.start_requests import put_continuation
+from ..wire.start_requests import Late, put_continuation
 from .workflow_state import Ending, Environment
 
 
@@ -118,11 +118,8 @@ class HistoryPort:
     def fail(self, error: ErrorData) -> None:
         self._state.ending = error
 
-    def close(self, ending: Ending, late: Sequence[Message]) -> str:
-        """Append the closing command, and return the status that the run has then.
-
-        :param late: mail that came after the program had closed.
-        """
+    def close(self, ending: Ending, late: Late) -> str:
+        """Append the closing command, and return the status that the run has then."""
         self.closed = True
         state = self._state
         if isinstance(ending, ContinueAsNew):
@@ -143,7 +140,7 @@ class HistoryPort:
         state.add().fail_workflow_execution.failure.CopyFrom(failure(ending, last))
         return FAILED
 
-    def _continue(self, request: ContinueAsNew, late: Sequence[Message]) -> None:
+    def _continue(self, request: ContinueAsNew, late: Late) -> None:
         command = self._state.add().continue_as_new_workflow_execution
         registry = self._env.deployment.registry
         type_name = (

@@ -39,6 +39,7 @@ from saros.model.values import Json, error_data
 
 from ..wire.failures import GONE
 from ..wire.payloads import read_reason
+from ..wire.start_requests import Late
 from .activity_port import ActivityPort
 from .children import Children
 from .facts import WorkflowFacts
@@ -115,6 +116,7 @@ class Workflow:
         state.trace = start.trace
         self._history.starter = start.starter
         self._program = self._env.program(entry, self.facts)
+        state.canceled = state.canceled or start.canceled
         state.queue[:0] = start.events
         self._pump()
 
@@ -207,8 +209,9 @@ class Workflow:
             unpack(event.body, HandlerCall) for event in queue if event.op == UPDATE and continues
         )
         self.updates.end({call.id for call in late_updates})
-        late = [msgspec.json.decode(event.body, type=Message) for event in queue if event.op == MESSAGE]
-        self.ended = self._history.close(ending, late)
+        messages = [msgspec.json.decode(event.body, type=Message) for event in queue if event.op == MESSAGE]
+        cancel = next((event.body for event in queue if event.op == CANCEL), b"")
+        self.ended = self._history.close(ending, Late(messages, cancel))
         if not self.facts.replaying:
             failure = ending if isinstance(ending, ErrorData) else None
             tell_closed(log, {"entry": self.info.workflow_type, **self.facts.about}, self.ended, failure)

@@ -22,12 +22,22 @@ from saros.model import values
 from saros.model.errors import INTERNAL, Error
 from saros.model.execution import Pid
 from saros.model.raw import Raw
-from saros.model.records import EMPTY, MESSAGE, START, Event, Message, Start, pack
+from saros.model.records import CANCEL, EMPTY, MESSAGE, START, Event, Message, Start, pack
 from saros.model.values import NULL, Json
 
 from ..wire.commands import NS
 from ..wire.operations import EVENTS, HUNG, MARKS, RELEASED
-from ..wire.payloads import CONTEXT, MESSAGES, SECRET, SENDER, TRACE, header, json_array, to_json
+from ..wire.payloads import (
+    CANCEL_REQUEST,
+    CONTEXT,
+    MESSAGES,
+    SECRET,
+    SENDER,
+    TRACE,
+    header,
+    json_array,
+    to_json,
+)
 
 log = logging.getLogger("saros.temporal")
 
@@ -45,17 +55,18 @@ class StartInput(NamedTuple):
     """The content of a workflow's start.
 
     `starter` is the JSON of the pid of whoever started it, empty when it is not known; `secret` holds random bits of
-    whoever started it, `trace` the carrier that it gave.
+    whoever started it, `trace` the carrier that it gave; `canceled` tells whether CANCEL is among the events.
     """
 
     events: list[Event]
     starter: Json
     secret: str
     trace: str
+    canceled: bool
 
 
 def read_start(job: InitializeWorkflow, entry: Entry, state: InputState) -> StartInput:
-    """Return START and the messages that came with the start.
+    """Return START, the messages that came with the start, and CANCEL if the previous run has not received it.
 
     :raises Error: INVALID for arguments that are not valid data.
     """
@@ -70,12 +81,15 @@ def read_start(job: InitializeWorkflow, entry: Entry, state: InputState) -> Star
     )
     messages = msgspec.json.decode(header(headers, MESSAGES, b"[]"), type=list[Message])
     mail = [Event(MESSAGE, 0, pack(message), state.now) for message in messages]
+    if cancel := header(headers, CANCEL_REQUEST, b""):
+        mail.append(Event(CANCEL, 0, cancel, state.now))
     return StartInput(
         [Event(START, 0, pack(start), state.now), *mail],
         header(headers, SENDER, b""),
         msgspec.json.decode(header(headers, SECRET, b'""'), type=str),
         # A cron schedule and a retry policy hand the headers on; a run that follows another has its own trace.
         "" if state.info.continued_run_id else msgspec.json.decode(header(headers, TRACE, b'""'), type=str),
+        bool(cancel),
     )
 
 

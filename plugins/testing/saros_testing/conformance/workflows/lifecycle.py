@@ -188,6 +188,34 @@ async def cancel_before_the_start(case: Case) -> None:
     assert await order.result(30) == "CANCEL now"
 
 
+@behaviour("§6", "a cancellation that meets a continue_as_new takes effect in the next run")
+async def cancel_meets_continue(case: Case) -> None:
+    main = """
+    if input.runs > 0 then
+      require("workflow").continue_as_new({runs = input.runs - 1, asks = input.asks})
+    end
+    if input.asks then
+      local event = process.events():receive()
+      return event.kind .. event.reason
+    end
+    local _, err = time.sleep("1h")
+    return nil, err
+    """
+    app = await case.app(main)
+    for asks in (True, False):
+        # The delay makes the request come before the first task, which continues as new at once.
+        options = {"start_delay": HOUR}
+        order = await app.start("app:main", {"runs": 2, "asks": asks}, id=case.id(), options=options)
+        await order.cancel("enough")
+        last = app.app.get(order.id)
+        if asks:
+            assert await last.result(30) == "CANCELenough"
+        else:
+            assert (await refused(last.result(30))).message == "canceled: enough"
+            assert await _status(app, order.id) == "canceled"
+        assert "CancelRequested" in [event.name for event in await last.history()]
+
+
 @behaviour("§6", "a cancellation between two attempts takes effect at once, and no other attempt follows")
 async def cancel_in_backoff(case: Case) -> None:
     main = f"""
