@@ -145,7 +145,7 @@ def test_waiting_requests_are_bounded(site: Any) -> None:
         answers = b""
         while answers.count(b"HTTP/1.1 200") < 50:
             answers += sock.recv(1 << 16)
-        waiting = sum(isinstance(item, RequestResponseCycle) for item in gc.get_objects())
+        waiting = sum(type(item) is RequestResponseCycle for item in gc.get_objects())
         sock.shutdown(socket.SHUT_RDWR)
         sender.join()
     assert (
