@@ -192,12 +192,12 @@ def test_a_killed_process_frees_its_names_and_its_watchers_hear_of_it(
             await until(lambda: watched(app))
             node.kill()
             killed = time.monotonic()
-            assert await asyncio.wait_for(watching, 20) == ["EXIT", True, "its node died"]
+            assert await asyncio.wait_for(watching, 30) == ["EXIT", True, "its node died"]
             assert await app.backend.lookup(node.name) is None
             assert await app.call("app:take", node.name) is True
             return time.monotonic() - killed
 
-    assert run(scenario()) < 15
+    assert run(scenario()) < 40  # on a busy machine; else it would be noticed after a minute
 
 
 def test_names_are_free_at_once_after_an_ordinary_end(run: Any, opener: Any, root: Path, until: Any) -> None:
