@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 from temporalio import activity
@@ -41,6 +41,8 @@ from ..wire.operations import (
     Request,
 )
 from ..wire.payloads import raw_json, to_payload
+
+S = TypeVar("S", Ask, Send)
 
 log = logging.getLogger("saros.temporal")
 
@@ -130,12 +132,12 @@ async def _carry_out(name: str, request: Request, host: Host, backend: SystemBac
         if request.ask.verb == "monitor":
             return await _monitor(request, request.ask, host, backend)
         if request.ask.verb == "cancel":
-            return await _cancel(request, request.ask, host)
+            return await _to_another(request, request.ask, host, host.ask)
         if request.ask.verb == "unmonitor":
             return await _unmonitor(request, request.ask, host)
         return await host.ask(_of_its_run(request.ask, request), request.sender, request.key)
     if name == SEND and request.send is not None:
-        return await _send(request, request.send, host)
+        return await _to_another(request, request.send, host, host.send)
     if name == SPAWN and request.spawn is not None:
         return await _spawn(request, host)
     if name == START and request.start is not None:
@@ -143,33 +145,21 @@ async def _carry_out(name: str, request: Request, host: Host, backend: SystemBac
     raise Error(f"there is no request {name}", NOT_FOUND, retryable=False)
 
 
-async def _send(request: Request, send: Send, host: Host) -> Json:
-    """Send a message, unless a workflow sends it to itself: that one gets it before it learns that it was sent."""
-    dest = await host.resolve(send.to)
+async def _to_another(
+    request: Request, what: S, host: Host, carry_out: Callable[[S, str, str], Awaitable[Json]]
+) -> Json:
+    """Send a message or a cancel request, unless a workflow sends it to itself: that one gets it before it learns
+    that it was sent."""
+    dest = await host.resolve(what.to)
     if dest == request.sender:
         return OWN
     try:
-        return await host.send(msgspec.structs.replace(send, to=dest), request.sender, request.key)
+        return await carry_out(msgspec.structs.replace(what, to=dest), request.sender, request.key)
     except Error as error:
-        raise _as_addressed(error, send.to) from error
-
-
-async def _cancel(request: Request, ask: Ask, host: Host) -> Json:
-    """Cancel an execution, unless a workflow cancels itself."""
-    dest = await host.resolve(ask.to)
-    if dest == request.sender:
-        return OWN
-    try:
-        return await host.ask(msgspec.structs.replace(ask, to=dest), request.sender, request.key)
-    except Error as error:
-        raise _as_addressed(error, ask.to) from error
-
-
-def _as_addressed(error: Error, dest: str) -> Error:
-    """Let an error name the destination as the code gives it."""
-    if error.kind != NOT_FOUND:
-        return error
-    return Error(f"process {one_line(cut(dest))} not found", NOT_FOUND, retryable=False)
+        if error.kind != NOT_FOUND:
+            raise
+        named = f"process {one_line(cut(what.to))} not found"  # as the code names it
+        raise Error(named, NOT_FOUND, retryable=False) from error
 
 
 async def _unmonitor(request: Request, ask: Ask, host: Host) -> Json:
