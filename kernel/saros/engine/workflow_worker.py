@@ -144,8 +144,7 @@ class WorkflowWorker:
             self._replayed(task, len(records), began)
         live.in_use = True
         self._cache[key] = live
-        if len(self._cache) > self._cache_size:
-            self._shrink()
+        self._shrink()
         return live
 
     def _replayed(self, task: WorkflowTask, events: int, began: float) -> None:

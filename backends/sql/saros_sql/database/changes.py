@@ -40,24 +40,21 @@ class Changes:
 
     def __init__(self) -> None:
         self._groups: list[tuple[Change, list[Row]]] = []
-        self._last: dict[str, list[Row]] = {}  # table -> the rows of its last group
-        self._latest: dict[str, Change] = {}
+        self._last: dict[str, tuple[Change, list[Row]]] = {}  # table -> its last group
 
     def __bool__(self) -> bool:
         return bool(self._groups)
 
     def add(self, change: Change, row: Row) -> None:
-        table = change.table
-        if self._latest.get(table) is change:
-            self._last[table].append(row)
-            return
-        rows = [row]
-        self._groups.append((change, rows))
-        self._latest[table], self._last[table] = change, rows
+        last = self._last.get(change.table)
+        if last is not None and last[0] is change:
+            last[1].append(row)
+        else:
+            group = self._last[change.table] = change, [row]
+            self._groups.append(group)
 
     def take(self) -> list[tuple[Change, list[Row]]]:
         """Return the groups, in the order in which they have to be made, and forget them."""
         groups, self._groups = self._groups, []
         self._last.clear()
-        self._latest.clear()
         return groups
