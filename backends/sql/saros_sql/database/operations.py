@@ -141,7 +141,10 @@ class Finds:
         self.again = transaction.passed_over
         self._empty &= ~(changed | transaction.looked)
         self._empty |= transaction.doubtful & ~transaction.touched.topics
-        self._waiting = [each for each in waiting if not is_over(each, found)]
+        if found:
+            over = {id(each.operation) for each in found}
+            waiting = [each for each in waiting if id(each) not in over]
+        self._waiting = [each for each in waiting if each.future is not None and not each.future.done()]
 
     def failed(self) -> None:
         """A transaction has failed: perhaps something is left again."""
@@ -163,11 +166,6 @@ WAKE: Final = Operation(lambda tx: None)
 def look(topics: int) -> Operation:
     """Try again what waits for these topics: others may have changed something of them."""
     return Operation(partial(_look, topics), light=True)
-
-
-def is_over(operation: Operation, found: list[Ended]) -> bool:
-    future = operation.future
-    return future is None or future.done() or any(each.operation is operation for each in found)
 
 
 def settle(future: asyncio.Future[Any], result: Any = None, error: Exception | None = None) -> None:

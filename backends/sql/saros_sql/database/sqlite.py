@@ -6,7 +6,7 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from saros.model.errors import INTERNAL, INVALID, NOT_FOUND, PERMISSION_DENIED, UNAVAILABLE, Error
@@ -47,8 +47,9 @@ class SqliteTransaction(Transaction):
     def later(self, sql: str, *args: Any) -> None:
         self._execute(sql, args)
 
-    def many(self, sql: str, rows: Iterable[Row]) -> None:
-        self._executemany(sql, rows)
+    def many(self, sql: str, rows: Sequence[Row]) -> None:
+        if rows:
+            self._executemany(sql, rows)
 
     def flush(self) -> None:
         """Nothing is left for later."""

@@ -121,7 +121,7 @@ class Transaction(abc.ABC):
         ...
 
     @abc.abstractmethod
-    def many(self, sql: str, rows: Iterable[Row]) -> None:
+    def many(self, sql: str, rows: Sequence[Row]) -> None:
         """Run such a statement for several rows of parameters."""
         ...
 

@@ -141,7 +141,7 @@ class PostgresTransaction(Transaction):
             self.flush()
             self._send(sql, args)
 
-    def many(self, sql: str, rows: Iterable[Row]) -> None:
+    def many(self, sql: str, rows: Sequence[Row]) -> None:
         for row in rows:
             self.later(sql, *row)
 
