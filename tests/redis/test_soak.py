@@ -46,7 +46,7 @@ def test_the_soak_reports_planted_faults(
     path = lua_app(
         tmp_path / "app",
         workflows={"order": orders.ORDER, "child": orders.CHILD},
-        functions={"square": "return input * input"},
+        functions=dict.fromkeys(("square", "near"), "return input * input"),
     )
     url = server.url(prefix=f"soak-{plant.__name__}")
 
