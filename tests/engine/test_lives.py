@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from saros.engine import runs
+from saros.engine.replay import replay
 from saros.interfaces.signals import Mail
 from saros.model.clock import RealClock
-from saros.model.errors import CANCELED
+from saros.model.errors import CANCELED, NonDeterminism
 from saros.model.execution import RUNNING, StartRequest
+from saros.model.presentation import export_history
 from saros.model.records import CANCEL
 from saros_memory.store import MemoryStore
 from saros_testing import TestApp, eventually, lua_app, refused
@@ -113,3 +117,44 @@ def test_a_failed_cron_run_past_its_execution_timeout_is_the_last(run: Runner, t
             assert (await refused(order.result(90))).kind == "Bad"
 
     run(main())
+
+
+def test_a_continuation_that_told_no_cancellation_still_replays(tmp_path: Path) -> None:
+    """Such histories were written before unmet cancellations went with continuations."""
+    code = """
+    local events = process.events()
+    process.inbox():receive()
+    if input then require("workflow").continue_as_new(false) end
+    return events:receive().reason
+    """
+    lua_app(tmp_path, workflows={"main": code})
+
+    async def main() -> None:
+        async with TestApp(tmp_path) as app:
+            order = await app.start("app:main", True, id="order")
+
+            async def canceled() -> bool:
+                return "CancelRequested" in [event.name for event in await order.history()]
+
+            await order.cancel("enough")
+            await eventually(canceled, "the program has its cancellation")
+            await order.signal("go")
+            await order.signal("go")
+            assert await order.result(30) == "enough"
+            page = await app.app.backend.history("order", order.run_id)
+            last = page.records[-1]
+            told = json.loads(last.body)
+            assert told.pop("cancels") == [{"sender": "", "reason": "enough"}]
+            deployment = app.app.deployment
+
+            def document(body: Any) -> Any:
+                old = msgspec.structs.replace(last, body=json.dumps(body).encode())
+                return export_history(page._replace(records=[*page.records[:-1], old]))
+
+            assert replay(export_history(page), deployment) == len(page.records)
+            assert replay(document(told), deployment) == len(page.records)
+            for other in ({**told, "args": [True]}, {**told, "cancels": [{"reason": "other"}]}):
+                with pytest.raises(NonDeterminism):
+                    replay(document(other), deployment)
+
+    asyncio.run(main())

@@ -390,6 +390,29 @@ def test_upgrade_again_and_again_loses_no_message(everywhere: Run) -> None:
     assert everywhere(code, processes={"five": five}) == list(range(1, 21))
 
 
+def test_upgrade_keeps_cancellations_that_were_not_met(everywhere: Run) -> None:
+    code = """
+    local answers = process.listen("ready")
+    local found = {}
+    for n, entry in ipairs({"app:unread", "app:met"}) do
+      local pid = process.with_context({}):spawn_monitored(entry, "app:host", process.pid())
+      answers:receive()
+      process.cancel(pid, "enough")
+      process.send(pid, "go")
+      found[n] = process.events():receive().result.value
+    end
+    return found
+    """
+    ends = "process.send(input, 'ready') "
+    processes = {
+        "unread": f"process.events() {ends} process.inbox():receive() process.upgrade('app:new')",
+        "met": f"{ends} pcall(function() process.inbox():receive() end) process.upgrade('app:new')",
+        "new": "local found = channel.select{process.events():case_receive(), time.after('50ms'):case_receive()} "
+        "return found.value.reason or 'no event'",
+    }
+    assert everywhere(code, processes=processes) == ["enough", "no event"]
+
+
 def test_upgrade_to_what_is_not_there(everywhere: Run) -> None:
     code = """
     local _, err = process.exec("app:old", "app:host")

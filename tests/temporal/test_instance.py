@@ -17,7 +17,7 @@ from temporalio.converter import (
 )
 from temporalio.worker._command_aware_visitor import CommandInfo
 
-from saros_temporal.wire.payloads import to_json
+from saros_temporal.wire.payloads import put_json, to_json
 from saros_temporal.workflow.activity_port import LOCAL_IN_A_ROW
 
 from .instances import (
@@ -106,11 +106,50 @@ end"""
     assert kinds == ["continue_as_new_workflow_execution"]
     headers = run.commands[0].continue_as_new_workflow_execution.headers
     request = {"sender": "app:worker|boss", "reason": "enough"}
-    assert json.loads(to_json(headers["saros-cancel"])) == request
+    assert json.loads(to_json(headers["saros-cancel"])) == [request]
     following = begin(False)
     for name, payload in headers.items():
         following.initialize_workflow.headers[name].CopyFrom(payload)
     assert start(code).act(following, cancel("twice"))[-1] == "cancel_workflow_execution"
+
+
+COUNTS_CANCELS = """
+return function(continues)
+  local events = process.events()
+  process.inbox():receive()
+  if continues then workflow.continue_as_new(false) end
+  local got = {}
+  repeat
+    local found = channel.select{events:case_receive(), default = true}
+    got[#got + 1] = found.value and found.value.reason
+  until found.default
+  return got
+end"""
+
+
+def test_cancellations_that_are_not_met_go_to_the_next_run(start: Start) -> None:
+    run = start(COUNTS_CANCELS)
+    run.act(begin(True))
+    run.act(cancel("early"))
+    assert run.act(signal("go")) == ["continue_as_new_workflow_execution"]
+    following = begin(False)
+    for name, payload in run.commands[0].continue_as_new_workflow_execution.headers.items():
+        following.initialize_workflow.headers[name].CopyFrom(payload)
+    run = start(COUNTS_CANCELS)
+    run.act(following)
+    run.act(cancel("late"))
+    run.act(signal("go"))
+    assert run.result == ["early", "late"]
+
+
+def test_a_run_with_a_cancellation_from_an_older_worker_replays_as_it_ran(start: Start) -> None:
+    following = begin(False)
+    put_json(following.initialize_workflow.headers["saros-cancel"], b'{"reason":"early"}')
+    run = start(COUNTS_CANCELS)
+    run.act(following)
+    run.act(cancel("late"))
+    run.act(signal("go"))
+    assert run.result == ["early"]
 
 
 def test_a_cancellation_has_a_sender_and_a_reason(start: Start) -> None:

@@ -18,6 +18,7 @@ from ..model.records import (
     CALL,
     CANCEL,
     CLOSING_OPS,
+    CONTINUE,
     DONE,
     EVENT_OPS,
     RESCIND,
@@ -31,10 +32,12 @@ from ..model.records import (
     Call,
     CancelRequest,
     Command,
+    ContinueAsNew,
     Event,
     Rescind,
     Spawn,
     VersionMark,
+    pack,
     unpack,
 )
 from ..model.search import admitted, refused_values, upserted
@@ -239,30 +242,6 @@ class Live:
 KNOWN_OPS = SETTLED_OPS | CLOSING_OPS | {RESCIND, TELL, VERSION, SIDE_EFFECT, ATTRS, "answer"}
 
 
-def loading(run: Run, deployment: Deployment, records: Sequence[Record]) -> Generator[None, None, Live]:
-    """Make a live execution from a run's whole history, in parts (see `saros.model.turns`).
-
-    :raises NonDeterminism: with the Lua line, which a second replay with a trace finds.
-    """
-    live = Live(run, deployment)
-    try:
-        yield from live.replay(records)
-    except NonDeterminism as mismatch:
-        live.close()
-        if mismatch.where is not None and mismatch.where != live.entry.where():
-            raise
-        traced = Live(run, deployment, trace=True)
-        try:
-            yield from traced.replay(records)
-        finally:
-            traced.close()
-        raise
-    except BaseException:
-        live.close()
-        raise
-    return live
-
-
 def waits_for_cancellation(command: Command) -> bool:
     """True if a rescinded activity stays open until it has ended itself."""
     if command.op == CALL:
@@ -283,7 +262,15 @@ def _excerpt(body: Json) -> str:
 def _same(record: Record, command: Command) -> bool:
     if record.ref != command.ref or record.op != command.op:
         return False
-    return record.body == command.body or same_json(record.body, command.body)
+    if record.body == command.body or same_json(record.body, command.body):
+        return True
+    return record.op == CONTINUE and _same_continuation(record, command)
+
+
+def _same_continuation(record: Record, command: Command) -> bool:
+    """Compare without cancellations, for runs that ended before those went with continuations."""
+    old, new = (unpack(each.body, ContinueAsNew) for each in (record, command))
+    return not old.cancels and same_json(pack(old), pack(msgspec.structs.replace(new, cancels=())))
 
 
 def _workflow_entry(run: Run, deployment: Deployment) -> Entry:

@@ -13,7 +13,7 @@ from ..interfaces.store import Store
 from ..model.errors import ErrorData
 from ..model.execution import Pid, Run, StartRequest, new_id
 from ..model.raw import ABSENT
-from ..model.records import MESSAGE, START, ContinueAsNew, Message, Start, pack
+from ..model.records import CANCEL, MESSAGE, START, CancelRequest, ContinueAsNew, Message, Start, pack
 from ..model.timing import MS, next_cron
 from ..model.values import bounded, object_of
 
@@ -92,7 +92,7 @@ def continued(
         options=options,
         attempt=1,
     )
-    return _with_mail(following, request.mail, 0)
+    return _with_mail(following, request.mail, 0, request.cancels)
 
 
 def after(run: Run, now: int, error: ErrorData | None = None) -> NewRun | None:
@@ -121,7 +121,9 @@ def _following(run: Run, now: int) -> Run:
     return msgspec.structs.replace(run, run_id=new_id(), start_time=now, continued_from=run.run_id, trace="")
 
 
-def _with_mail(run: Run, messages: tuple[Message, ...], delay: int) -> NewRun:
+def _with_mail(
+    run: Run, messages: tuple[Message, ...], delay: int, cancels: tuple[CancelRequest, ...] = ()
+) -> NewRun:
     info = _Info(
         run.id,
         run.run_id,
@@ -144,6 +146,7 @@ def _with_mail(run: Run, messages: tuple[Message, ...], delay: int) -> NewRun:
     )
     mails = [Mail(START, 0, pack(start), run.run_id)]
     mails += [Mail(MESSAGE, 0, pack(message)) for message in messages]
+    mails += [Mail(CANCEL, 0, pack(cancel)) for cancel in cancels]
     return NewRun(run, tuple(mails), delay)
 
 

@@ -44,7 +44,8 @@ from ..model.records import (
 )
 from ..model.values import Json
 from . import runs
-from .live import Live, loading
+from .live import Live
+from .replay import loading
 from .runs import under_its_name
 
 QUERY_S = 10.0

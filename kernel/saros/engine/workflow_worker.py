@@ -23,8 +23,9 @@ from ..model.text import one_line
 from ..model.timing import SECOND
 from .activity_worker import ActivityWorkers
 from .commit_builder import CommitBuilder, stored
-from .live import Live, loading
+from .live import Live
 from .local_activities import LocalActivities
+from .replay import loading
 from .retry import failure_of
 
 log = logging.getLogger("saros.engine")

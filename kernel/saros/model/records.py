@@ -260,12 +260,13 @@ class Answer(Body, frozen=True, omit_defaults=True):
 
 
 class ContinueAsNew(Body, frozen=True, omit_defaults=True):
-    """Start over, with the mail that the program has received but not read."""
+    """Start over, with the mail that the program has received but not read, and the cancellations it has not met."""
 
     args: Raw = NO_ARGS
     entry: str = ""  # default: the same entry
     context: Raw = EMPTY
     mail: tuple[Message, ...] = ()
+    cancels: tuple[CancelRequest, ...] = ()
 
 
 B = TypeVar("B")

@@ -73,11 +73,18 @@ class Actor:
         self._program = host.deployment.program(entry, workflow=False, facts=self)
         scope.on_cancel(lambda: self.deliver(CANCEL, 0, pack(CancelRequest())))
 
-    def begin(self, args: msgspec.Raw, context: msgspec.Raw, messages: tuple[Json, ...] = ()) -> None:
-        """Deliver START, and messages that are there when the code first looks."""
+    def begin(
+        self,
+        args: msgspec.Raw,
+        context: msgspec.Raw,
+        messages: tuple[Json, ...] = (),
+        cancels: tuple[CancelRequest, ...] = (),
+    ) -> None:
+        """Deliver START, and the messages and cancellations that are there when the code first looks."""
         info = msgspec.Raw(pack(self.scope.info))
         start = Start(args, context, info, self.pid, self.entry.id)
         first = [Event(START, 0, pack(start))] + [Event(MESSAGE, 0, body) for body in messages]
+        first += [Event(CANCEL, 0, pack(cancel)) for cancel in cancels]
         self._mailbox.extendleft(reversed(first))
         self._begun = True
         self._pump()
@@ -173,7 +180,7 @@ class Actor:
 
     def _begin_again(self, request: ContinueAsNew, messages: tuple[Json, ...], waiting: list[Event]) -> None:
         self._mailbox.extendleft(reversed([event for event in waiting if event.op != DONE]))
-        self.begin(request.args, request.context, messages)
+        self.begin(request.args, request.context, messages, request.cancels)
 
     def heard(self) -> bool:
         """Whether anybody watches for its end."""

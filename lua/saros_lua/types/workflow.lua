@@ -56,7 +56,7 @@ function workflow.call(id, ...) end
 ---@return saros.Error? err
 function workflow.exec(id, ...) end
 
---- Start over with new arguments and an empty history; unread messages go along.
+--- Start over with new arguments and an empty history; unread messages, and a cancellation that the code has not met, go along.
 ---@param ... any
 ---@return nil
 ---@return saros.Error? err

@@ -7,7 +7,7 @@ scheduled something.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -19,13 +19,13 @@ from saros.model import values
 from saros.model.errors import CANCELED, TIMEOUT, Error, ErrorData
 from saros.model.execution import TERMINATE, TIME_OUT, Record
 from saros.model.raw import Raw
-from saros.model.records import Outcome, Rescind, outcome_ok, pack
+from saros.model.records import CancelRequest, Outcome, Rescind, outcome_ok, pack
 from saros.model.values import Json
 
 from .ends import CLOSED
 from .failures import error_in, failed
 from .operations import EVENTS, SIDE_EFFECT
-from .payloads import CANCEL_REQUEST, CANCELED_MEMO, SENDER, TRACE, read_reason, to_json, user_name
+from .payloads import CANCELED_MEMO, SENDER, TRACE, carried_cancels, read_reason, to_json, user_name
 
 Found = list[tuple[str, int, Json]]
 
@@ -59,10 +59,8 @@ class Records:
             "entry": started.workflow_type.name,
             "pid": started.workflow_id,
         }
-        found = [("start", 0, pack(body))]
-        if CANCEL_REQUEST in started.header.fields:
-            found.append(("cancel", 0, _json(started.header.fields[CANCEL_REQUEST])))
-        return found
+        cancels = _cancels(started.header.fields)
+        return [("start", 0, pack(body)), *(("cancel", 0, pack(cancel)) for cancel in cancels)]
 
     def scheduled(self, event: HistoryEvent) -> Found:
         call = event.activity_task_scheduled_event_attributes
@@ -278,6 +276,13 @@ def _json(payload: Payload | None) -> Json:
         return to_json(payload)
     except Error as error:
         return pack(f"({error.message})")
+
+
+def _cancels(headers: Mapping[str, Payload]) -> list[CancelRequest]:
+    try:
+        return carried_cancels(headers)[0]
+    except (Error, msgspec.MsgspecError):  # this worker lacks the codec
+        return [CancelRequest()]
 
 
 def array(payloads: Iterable[Payload]) -> Raw:

@@ -22,6 +22,7 @@ from temporalio.converter import DataConverter
 
 from saros.model.errors import INVALID, Error
 from saros.model.raw import Raw
+from saros.model.records import CancelRequest
 from saros.model.values import NULL, Json, from_plain, to_plain
 
 ENCODING: Final = "encoding"
@@ -39,7 +40,7 @@ SECRET: Final = "saros-secret"
 TRACE: Final = "saros-trace"
 ANSWER: Final = "saros-answer"
 """Headers: the `ctx` values (an object), the pid of the starter or sender, messages that come before any
-other, a cancel request that the previous run has not received, random bits (in hexadecimal) of which those of runs
+other, the cancel requests that the previous run has not met, random bits (in hexadecimal) of which those of runs
 are made; the carrier of a trace; and of a query, that the client wants an `Outcome` as its answer, because a failed
 query has room for a text only."""
 
@@ -172,6 +173,19 @@ def header(headers: Mapping[str, Payload], key: str, default: Json) -> Json:
     """
     found = headers.get(key)
     return default if found is None else to_json(found)
+
+
+def carried_cancels(headers: Mapping[str, Payload]) -> tuple[list[CancelRequest], bool]:
+    """Return the cancel requests that a run has from the one before it, and whether that is of an older version.
+
+    Those hand on one, not in a list, and their next runs get no other.
+
+    :raises Error: see `to_json`.
+    """
+    found = msgspec.json.decode(
+        header(headers, CANCEL_REQUEST, b"[]"), type=list[CancelRequest] | CancelRequest
+    )
+    return (found, False) if isinstance(found, list) else ([found], True)
 
 
 def too_large(size: int) -> str:

@@ -19,7 +19,7 @@ from temporalio.converter import DataConverter
 
 from saros.model.execution import StartRequest
 from saros.model.raw import Raw
-from saros.model.records import ContinueAsNew, Message, Spawn, StartOptions, pack
+from saros.model.records import CancelRequest, ContinueAsNew, Message, Spawn, StartOptions, pack
 from saros.model.timing import cron_of
 from saros.model.values import Json, members
 
@@ -119,10 +119,10 @@ def _cancellation(options: StartOptions) -> ChildWorkflowCancellationType.ValueT
 
 
 class Late(NamedTuple):
-    """Mail that arrived after the program had closed: messages, and the JSON of a `CancelRequest`, if any."""
+    """Mail that arrived after the program had closed."""
 
     messages: Sequence[Message] = ()
-    cancel: Json = b""
+    cancels: Sequence[CancelRequest] = ()
 
 
 def put_continuation(
@@ -132,15 +132,16 @@ def put_continuation(
     late: Late,
     starter: Json,
 ) -> None:
-    """Write the start command of the next run, which gets the arguments, the context and all unread mail.
+    """Write the start command of the next run, which gets the arguments, the context, all unread mail, and the
+    cancellations that the program has not met.
 
     :param starter: the pid that started the workflow, as JSON, if known.
     """
     target.workflow_type = type_name
     put_all(target.arguments, request.args)
     _put_headers(target.headers, request.context, [*request.mail, *late.messages], starter)
-    if late.cancel:
-        put_json(target.headers[CANCEL_REQUEST], late.cancel)
+    if cancels := [*request.cancels, *late.cancels]:
+        put_json(target.headers[CANCEL_REQUEST], pack(cancels))
 
 
 # --- shared ---------------------------------------------------------------------------------------

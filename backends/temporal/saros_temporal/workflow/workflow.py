@@ -76,6 +76,7 @@ class Workflow:
         self._program: Program | None = None
         self._started = False
         self._running = False
+        self._cancel_heard = False  # the server's request to cancel this run; there is only one
         self.ended = ""  # the status of the run, once it is closed
 
     @property
@@ -117,6 +118,7 @@ class Workflow:
         self._history.starter = start.starter
         self._program = self._env.program(entry, self.facts)
         state.canceled = state.canceled or start.canceled
+        self._cancel_heard = start.takes_no_other
         state.queue[:0] = start.events
         self._pump()
 
@@ -127,8 +129,8 @@ class Workflow:
             self._state.post(*event)
 
     def cancel(self, reason: str) -> None:
-        if not self._state.canceled:
-            self._state.canceled = True
+        if not self._cancel_heard:
+            self._cancel_heard = self._state.canceled = True
             self._state.news()
             sender, text = read_reason(reason)
             self._state.post(CANCEL, 0, pack(CancelRequest(sender, text)))
@@ -210,8 +212,8 @@ class Workflow:
         )
         self.updates.end({call.id for call in late_updates})
         messages = [msgspec.json.decode(event.body, type=Message) for event in queue if event.op == MESSAGE]
-        cancel = next((event.body for event in queue if event.op == CANCEL), b"")
-        self.ended = self._history.close(ending, Late(messages, cancel))
+        cancels = [unpack(event.body, CancelRequest) for event in queue if event.op == CANCEL]
+        self.ended = self._history.close(ending, Late(messages, cancels))
         if not self.facts.replaying:
             failure = ending if isinstance(ending, ErrorData) else None
             tell_closed(log, {"entry": self.info.workflow_type, **self.facts.about}, self.ended, failure)

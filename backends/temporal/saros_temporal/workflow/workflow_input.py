@@ -28,12 +28,12 @@ from saros.model.values import NULL, Json
 from ..wire.commands import NS
 from ..wire.operations import EVENTS, HUNG, MARKS, RELEASED
 from ..wire.payloads import (
-    CANCEL_REQUEST,
     CONTEXT,
     MESSAGES,
     SECRET,
     SENDER,
     TRACE,
+    carried_cancels,
     header,
     json_array,
     to_json,
@@ -55,7 +55,8 @@ class StartInput(NamedTuple):
     """The content of a workflow's start.
 
     `starter` is the JSON of the pid of whoever started it, empty when it is not known; `secret` holds random bits of
-    whoever started it, `trace` the carrier that it gave; `canceled` tells whether CANCEL is among the events.
+    whoever started it, `trace` the carrier that it gave; `canceled` tells whether CANCEL is among the events, and
+    `takes_no_other` whether the program gets no other: a replay of runs that older workers began must not differ.
     """
 
     events: list[Event]
@@ -63,10 +64,11 @@ class StartInput(NamedTuple):
     secret: str
     trace: str
     canceled: bool
+    takes_no_other: bool
 
 
 def read_start(job: InitializeWorkflow, entry: Entry, state: InputState) -> StartInput:
-    """Return START, the messages that came with the start, and CANCEL if the previous run has not received it.
+    """Return START, the messages that came with the start, and CANCEL if the previous run has not met it.
 
     :raises Error: INVALID for arguments that are not valid data.
     """
@@ -81,15 +83,16 @@ def read_start(job: InitializeWorkflow, entry: Entry, state: InputState) -> Star
     )
     messages = msgspec.json.decode(header(headers, MESSAGES, b"[]"), type=list[Message])
     mail = [Event(MESSAGE, 0, pack(message), state.now) for message in messages]
-    if cancel := header(headers, CANCEL_REQUEST, b""):
-        mail.append(Event(CANCEL, 0, cancel, state.now))
+    cancels, only = carried_cancels(headers)
+    mail += [Event(CANCEL, 0, pack(cancel), state.now) for cancel in cancels]
     return StartInput(
         [Event(START, 0, pack(start), state.now), *mail],
         header(headers, SENDER, b""),
         msgspec.json.decode(header(headers, SECRET, b'""'), type=str),
         # A cron schedule and a retry policy hand the headers on; a run that follows another has its own trace.
         "" if state.info.continued_run_id else msgspec.json.decode(header(headers, TRACE, b'""'), type=str),
-        bool(cancel),
+        bool(cancels),
+        only,
     )
 
 

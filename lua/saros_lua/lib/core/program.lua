@@ -158,8 +158,9 @@ function rt.await(ref, of, patient, ended)
   settlers[ref] = function(outcome)
     wake(task, outcome)
   end
+  local rescinded
   local outcome, err = block(function()
-    rt.rescind(ref, of)
+    rescinded = rt.rescind(ref, of)
     if patient then
       return false
     end
@@ -169,6 +170,9 @@ function rt.await(ref, of, patient, ended)
     return nil, err
   elseif ended then
     ended()
+  end
+  if rescinded and outcome.err and outcome.err.kind == "Canceled" then
+    rt.meet_cancellation()
   end
   return rt.unwrap(outcome)
 end
@@ -285,9 +289,14 @@ function rt.continue_as_new(entry, context, ...)
     return rt.fail("Invalid", "the arguments and the context have " .. size)
   end
   local parts = { '{"args":', args, ',"entry":', encode(entry or "", "entry"), ',"context":', context }
-  local mail = rt.unread_mail and rt.unread_mail() or {}
-  if #mail > 0 then
-    parts[#parts + 1] = ',"mail":[' .. raw.table.concat(mail, ",") .. "]"
+  if rt.unread_mail then
+    local function hand_on(name, list)
+      if #list > 0 then
+        parts[#parts + 1] = ',"' .. name .. '":[' .. raw.table.concat(list, ",") .. "]"
+      end
+    end
+    hand_on("mail", rt.unread_mail())
+    hand_on("cancels", rt.unmet_cancels())
   end
   parts[#parts + 1] = "}"
   close("continue", raw.table.concat(parts))

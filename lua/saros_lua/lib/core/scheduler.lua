@@ -16,6 +16,7 @@ local last_id
 local current -- the task that is running
 local cancelled -- why nothing may block any more: an error, or nil
 local refusals -- how many blocking calls were refused for that reason
+local met -- whether a blocking call has returned CANCELED for that reason
 
 -- Code that ignores its cancellation is ended after this many refused blocking calls.
 local PATIENCE = 1000
@@ -23,7 +24,7 @@ local PATIENCE = 1000
 rt.each_program(function()
   ready, head, tail = {}, 1, 0
   blocked, last_id, current = {}, 0, nil
-  cancelled, refusals = nil, 0
+  cancelled, refusals, met = nil, 0, false
 end)
 
 -- Wakes a blocked task: its rt.block() returns a, b, c.
@@ -44,7 +45,7 @@ function rt.refusal()
   if not cancelled or rt.answering then
     return nil
   end
-  refusals = refusals + 1
+  refusals, met = refusals + 1, true
   if refusals > PATIENCE then
     rt.end_with(cancelled)
     rt.block()
@@ -168,9 +169,20 @@ function rt.cancel_blocked(err)
     local task = tasks[i]
     local on_cancel = task.on_cancel
     if status(task.co) == "suspended" and (not on_cancel or on_cancel() ~= false) then
+      met = true
       wake(task, rt.CANCELLED, err)
     end
   end
+end
+
+-- Records that the code has learnt of its cooperative cancellation: a blocking call returns CANCELED.
+function rt.meet_cancellation()
+  met = true
+end
+
+-- Whether the code has learnt of its cooperative cancellation.
+function rt.has_met_cancellation()
+  return met
 end
 rt.CANCELLED = {}
 

@@ -140,12 +140,14 @@ end
 local events -- the channel; queued into from the first event on
 local expects_exit -- pid -> true while its end is still to be reported, then false; EARLY: see rt.expect_exit
 local asked -- whether the code has ever called events()
+local cooperative -- CANCEL event -> true if it came before that, so that blocking calls return CANCELED
 local options
 local EARLY = "early"
 
 rt.each_program(function()
   inbox, listeners, topics, unwanted = nil, {}, {}, {}
   expects_exit = {}
+  cooperative = {}
   events, asked, options = nil, false, { trap_links = false, upgradable = false }
 end)
 
@@ -208,8 +210,26 @@ function rt.on.cancel(body)
   local event = { kind = "CANCEL", from = wire.sender or "", reason = reason }
   rt.channel_offer(event_channel(), event)
   if not asked then
+    cooperative[event] = true
     rt.cancel_blocked(rt.canceled_error(reason))
   end
+end
+
+-- Cancellations that the code has not met, as JSON, for the run that continues this one: it has neither received
+-- their events nor got CANCELED from a blocking call.
+function rt.unmet_cancels()
+  local cancels = {}
+  local unread = events and rt.channel_extract(events, function(event)
+    return event.kind == "CANCEL" and not (cooperative[event] and rt.has_met_cancellation())
+  end)
+  for _, event in raw.ipairs(unread or {}) do
+    cancels[#cancels + 1] = '{"sender":'
+      .. encode(event.from, "sender")
+      .. ',"reason":'
+      .. encode(event.reason, "reason")
+      .. "}"
+  end
+  return cancels
 end
 
 -- The app has been reloaded, and this program runs the old code.

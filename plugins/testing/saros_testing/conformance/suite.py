@@ -33,6 +33,7 @@ _PARTS = (
     "insight.searching",
     "signals.clients",
     "workflows.lifecycle",
+    "workflows.cancels",
     "workflows.runs",
     "activities.options",
     "workflows.running",
@@ -157,6 +158,8 @@ _SHARED: Final = [
     "work_changes_hands", "workers_share",
     "messages_in_order", "messages_across_runs", "messages_across_retries", "messages_before_the_end",
     "coroutines_send_before_the_end",
+    "cancel_meets_continue", "unread_cancel_continues", "unmet_cancel_continues", "met_cancel_ends_with_its_run",
+    "cancelled_in_both_runs",
 ]
 # fmt: on
 TOGETHER: Final[list[Behaviour]] = [each for each in BEHAVIOURS if each.name in _SHARED]

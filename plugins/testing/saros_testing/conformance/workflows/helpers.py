@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from saros.app.app import App
 from saros.insight.parked import troubled_page
+from saros.model.errors import NOT_FOUND, Error
 
 from ...cases import TestApp
 from ..suite import Case, eventually
+
+AGAIN = 'return nil, errors.new{message = "again", retryable = true}'
 
 
 async def order_result(app: TestApp, id: str) -> object:
@@ -52,4 +57,21 @@ async def problem_of(app: TestApp, id: str) -> str:
         return bool(found)
 
     await eventually(parked, "the execution is parked")
+    return found
+
+
+async def status(app: TestApp, id: str) -> str:
+    """Return the status of the newest run; "" if there is no run."""
+    try:
+        return (await app.app.get(id).describe()).status
+    except Error as error:
+        if error.kind != NOT_FOUND:
+            raise
+        return ""
+
+
+def run_is(app: TestApp, id: str, *statuses: str) -> Callable[[], Awaitable[bool]]:
+    async def found() -> bool:
+        return await status(app, id) in statuses
+
     return found

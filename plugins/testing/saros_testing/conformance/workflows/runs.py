@@ -8,7 +8,7 @@ from typing import Any
 from saros.model.errors import INVALID, TIMEOUT, Error
 
 from ..suite import Case, behaviour, refused
-from .lifecycle import AGAIN
+from .helpers import AGAIN
 
 # --- one run after another ------------------------------------------------------------------------
 
