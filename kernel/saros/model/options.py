@@ -43,6 +43,12 @@ def check_start(options: StartOptions, id: str) -> None:
     for name, choices in _CHOICES.items():
         if getattr(options, name) not in choices:
             raise _wanted(name, f"one of {', '.join(choices)}")
+    if options.id_conflict_policy == "terminate_existing" and options.id_reuse_policy == "reject_duplicate":
+        raise Error(
+            "options id_conflict_policy terminate_existing and id_reuse_policy reject_duplicate cannot be combined",
+            INVALID,
+            retryable=False,
+        )
     if len(options.task_queue.encode()) > MAX_NAME:
         raise _wanted("task_queue", f"a name of at most {MAX_NAME} bytes")
     if options.retry_policy is not None:

@@ -115,6 +115,7 @@ _KEEP: Final = (
     "SELECT ?, run_id, op, ref, body FROM inbox WHERE run = ? AND run_id = '' ORDER BY seq"
 )
 """Moves mail that names no run to the next run."""
+_CANCELLED: Final = "SELECT 1 FROM inbox WHERE run = ? AND run_id = '' AND op = ? LIMIT 1"
 
 
 def post(tx: Transaction, run: int, mail: Mail) -> None:
@@ -177,9 +178,11 @@ def create(tx: Transaction, new: NewRun, old: Found | None = None, watcher: Watc
     :param old: the run that it continues.
     """
     run, options = new.run, new.run.options
-    began = tx.steady if old is None else old.began
-    delay = min(new.delay, LONGEST)
-    held = STARTING if new.delay > 0 and all(mail.op != CANCEL for mail in new.mails) else FREE
+    began, delay = tx.steady if old is None else old.began, min(new.delay, LONGEST)
+    cancelled = any(mail.op == CANCEL for mail in new.mails)
+    if new.delay > 0 and old is not None and not cancelled:
+        cancelled = tx.one(_CANCELLED, old.run, CANCEL) is not None
+    held = STARTING if new.delay > 0 and not cancelled else FREE
     search = members(options.search_attributes) if options.search_attributes else {}
     memo = members(options.memo) if options.memo else {}
     facts = (run.id, run.run_id, str(run.pid), run.type, run.task_queue, RUNNING, run.start_time, began)
@@ -259,8 +262,7 @@ _FREE_NAMES: Final = Change("DELETE FROM names WHERE pid = ?", str)
 
 def close(tx: Transaction, found: Found, close: Close, records: Sequence[Record]) -> None:
     """Close a run with its last records."""
-    run = found.run
-    following = close.next.run.run_id if close.next is not None else ""
+    run, following = found.run, "" if close.next is None else close.next.run.run_id
     size = sum(record.size for record in records)
     append(tx, found, records)
     tx.later(_CLOSE, close.status, tx.now, tx.steady, following, len(records), size, run)
@@ -287,14 +289,12 @@ def _tell_watchers(tx: Transaction, found: Found, outcome: Json) -> None:
 def _part(tx: Transaction, found: Found) -> None:
     """End the children of a run by their parent close policies, including those that have not started yet."""
     children = tx.all("SELECT ref, id, policy FROM children WHERE run = ? ORDER BY ref", found.run)
-    row = tx.one("SELECT facts FROM runs WHERE run = ?", found.run)
-    assert row is not None
-    facts = read_facts(row[0], found.id, found.run_id, found.pid)
+    ((blob,),) = tx.all("SELECT facts FROM runs WHERE run = ?", found.run)
+    facts = read_facts(blob, found.id, found.run_id, found.pid)
     sending.send_out(tx, [farewell(facts, Child._make(child)) for child in children])
     tx.later("DELETE FROM children WHERE run = ?", found.run)
 
 
 def tell(tx: Transaction, found: Found, op: str, body: Json, key: str, to: Watcher | None = None) -> None:
-    key = f"{found.run_id}:{key}"
-    lane = "" if to is None else lane_of(found.id, to.pid)
+    key, lane = f"{found.run_id}:{key}", "" if to is None else lane_of(found.id, to.pid)
     sending.send_out(tx, [Outgoing(found.id, found.run_id, found.pid, 0, op, body, key, to, lane)])

@@ -109,7 +109,7 @@ class Workflow:
         if not self.facts.replaying:
             log.debug("%s starts", self.facts.name, extra=self.facts.about)
         try:
-            start = read_start(job, entry, state)
+            start = read_start(job, entry, state, self.facts.patched)
         except Error as error:  # a starter in another language sent invalid data
             state.ending = error_data(error)
             return

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1 import ContinueAsNewInitiator
 from temporalio.bridge.proto.workflow_activation import (
     InitializeWorkflow,
     SignalWorkflow,
@@ -41,6 +42,13 @@ from ..wire.payloads import (
 
 log = logging.getLogger("saros.temporal")
 
+_BY_POLICY: Final = (
+    ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_RETRY,
+    ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE,
+)
+_MAIL_ONCE: Final = "saros.mail-once"
+"""The patch without which such a run gets the messages again: older workers may have begun it."""
+
 
 class InputState(Protocol):
     """The part of the workflow that reading a start uses; see `WorkflowState`."""
@@ -67,7 +75,9 @@ class StartInput(NamedTuple):
     takes_no_other: bool
 
 
-def read_start(job: InitializeWorkflow, entry: Entry, state: InputState) -> StartInput:
+def read_start(
+    job: InitializeWorkflow, entry: Entry, state: InputState, patched: Callable[[str], bool]
+) -> StartInput:
     """Return START, the messages that came with the start, and CANCEL if the previous run has not met it.
 
     :raises Error: INVALID for arguments that are not valid data.
@@ -82,6 +92,9 @@ def read_start(job: InitializeWorkflow, entry: Entry, state: InputState) -> Star
         str(state.random.getrandbits(64)),
     )
     messages = msgspec.json.decode(header(headers, MESSAGES, b"[]"), type=list[Message])
+    # A cron schedule and a retry policy hand the headers on, but the first of those runs got the messages.
+    if messages and job.continued_initiator in _BY_POLICY and patched(_MAIL_ONCE):
+        messages = []
     mail = [Event(MESSAGE, 0, pack(message), state.now) for message in messages]
     cancels, only = carried_cancels(headers)
     mail += [Event(CANCEL, 0, pack(cancel), state.now) for cancel in cancels]

@@ -21,6 +21,7 @@ async def bad_start_options(case: Case) -> None:
       {memo = {1, 2}}, {search_attributes = {1, 2}}, {search_attributes = {a = {b = 1}}},
       {memo = {}, id = "\\xff"}, {task_queue = "\\xff"}, {cron_schedule = "\\xff"},
       {retry_policy = {non_retryable_error_types = {"\\xff"}}},
+      {id_conflict_policy = "terminate_existing", id_reuse_policy = "reject_duplicate"},
     }) do
       local options = {}
       for name, value in pairs(given) do options["workflow." .. name] = value end
@@ -33,7 +34,7 @@ async def bad_start_options(case: Case) -> None:
     return kinds
     """
     app = await case.app(main, workflows={"quick": "return 1"})
-    assert await app.run("app:main", id=case.id()) == [INVALID] * 17 + [1]
+    assert await app.run("app:main", id=case.id()) == [INVALID] * 18 + [1]
     for options in (
         {"cron_schedule": "every day"},
         {"cron_schedule": "0 0 * * *", "start_delay": 1000},
@@ -43,6 +44,7 @@ async def bad_start_options(case: Case) -> None:
         {"execution_timeout": 2**62},
         {"run_timeout": -1},
         {"id_reuse_policy": "sometimes"},
+        {"id_conflict_policy": "terminate_existing", "id_reuse_policy": "reject_duplicate"},
         {"memo": 5},
         {"memo": [1]},
         {"search_attributes": [1]},

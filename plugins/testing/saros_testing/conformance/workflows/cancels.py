@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from saros.app.handle import Handle
@@ -206,6 +207,28 @@ async def cancel_in_backoff(case: Case) -> None:
         error = await refused(order.result(30))
         assert error.message == ("again" if fails else "canceled: enough")
         assert await status(app, order.id) == ("failed" if fails else "canceled")
+
+
+@behaviour(
+    "§6", "a cancellation during the last task of an attempt takes effect at once, whatever backoff follows"
+)
+async def cancel_in_the_last_task(case: Case) -> None:
+    main = f"""
+    if require("workflow").info().attempt == 1 then
+      funcs.new():with_options{{["activity.local"] = true}}:call("app:slow")
+      {AGAIN}
+    end
+    local _, err = time.sleep("1h")
+    return nil, err
+    """
+    app = await case.app(main, functions={"slow": 'time.sleep("600ms")'})
+    policy = {"initial_interval": HOUR, "maximum_interval": HOUR}
+    with case.still(app):
+        order = await app.start("app:main", id=case.id(), options={"retry_policy": policy})
+        await asyncio.sleep(0.2)  # most likely the task runs; otherwise the cancellation is merely earlier
+        await order.cancel("enough")
+    # The attempt may get it, as it does when Temporal repeats the task, or the next one.
+    assert (await refused(order.result(30))).message in ("again", "canceled: enough")
 
 
 @behaviour("§8", "a cron workflow gets a cancellation at once, and does not start again, however it ends")

@@ -29,6 +29,31 @@ async def run_timeout_retries(case: Case) -> None:
         assert error.kind == TIMEOUT
 
 
+@behaviour("§6", "a run that a retry policy starts does not get the messages of the run before again")
+async def retries_repeat_no_message(case: Case) -> None:
+    counts = f"""
+    local workflow, inbox, count = require("workflow"), process.inbox(), 0
+    if input.continues then
+      inbox:receive()
+      workflow.continue_as_new({{}})
+    end
+    time.sleep("50ms") -- the first messages come after the start
+    while not channel.select{{inbox:case_receive(), default = true}}.default do count = count + 1 end
+    if workflow.info().attempt == 1 then
+      assert(count > 0)
+      {AGAIN}
+    end
+    return count
+    """
+    main = """
+    local spawner = process.with_options({["workflow.retry_policy"] = {initial_interval = 10}})
+    spawner = spawner:with_message("a", 1):with_message("b", 2)
+    local first = spawner:exec("app:counts", "app:worker", {})
+    return {first, (spawner:exec("app:counts", "app:worker", {continues = true}))}
+    """
+    assert await case.run(main, workflows={"counts": counts}) == [0, 0]
+
+
 @behaviour("§8", "continue_as_new keeps the search attributes as they are, and the memo of the start")
 async def continued_attributes(case: Case) -> None:
     main = """
