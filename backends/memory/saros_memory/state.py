@@ -254,9 +254,10 @@ class State:
         run = execution.run
         self._closed.append(run.run_id)
         self._part(execution)
-        if close.next is not None:
-            execution.next_run_id = close.next.run.run_id
-            self._continue(execution, close.next)
+        following = close.next
+        if following is not None and following.begins_in_time(self.clock.steady() - execution.began):
+            execution.next_run_id = following.run.run_id
+            self._continue(execution, following)
         else:
             for name in [name for name, pid in self._names.items() if pid == str(run.pid)]:
                 del self._names[name]

@@ -98,7 +98,8 @@ def continued(
 def after(run: Run, now: int, error: ErrorData | None = None) -> NewRun | None:
     """The run that follows an ended one by its retry policy or cron schedule, if any.
 
-    It has the memo and the search attributes of the start. No run begins after the execution timeout.
+    It has the memo and the search attributes of the start. The store drops it if it would begin after the execution
+    timeout (see `Close`).
     """
     options = run.options
     policy = options.retry_policy
@@ -111,9 +112,6 @@ def after(run: Run, now: int, error: ErrorData | None = None) -> NewRun | None:
     if following is None and options.cron_schedule:
         again = msgspec.structs.replace(_following(run, now), attempt=1)
         following = _with_mail(again, (), next_cron(options.cron_schedule, now) - now)
-    end = run.first_start_time + options.execution_timeout * MS if options.execution_timeout else None
-    if following is not None and end is not None and now + following.delay >= end:
-        return None
     return following
 
 

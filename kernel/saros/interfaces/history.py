@@ -91,9 +91,23 @@ class NewRun(NamedTuple):
             found.append(Limit(delay, timed_out(options.execution_timeout), False, True))
         return found
 
+    def begins_in_time(self, passed: int) -> bool:
+        """Return whether a run that continues another would begin within the execution timeout.
+
+        One without a delay always does: it ends at once if the time is over.
+
+        :param passed: nanoseconds since the creation of the first run, by the store's steady clock.
+        """
+        total = self.run.options.execution_timeout * MS
+        return not total or self.delay <= 0 or passed + self.delay < total
+
 
 class Close(NamedTuple):
-    """The end of a run; `next` continues the execution (continue-as-new, retry, cron)."""
+    """The end of a run; `next` continues the execution (continue-as-new, retry, cron).
+
+    The store drops a `next` that would not begin in time (see `NewRun.begins_in_time`): only the store knows how much
+    time has passed by a clock that nobody sets.
+    """
 
     status: str
     outcome: Json  # an `Outcome`

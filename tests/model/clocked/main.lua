@@ -80,7 +80,8 @@ local does = {
     return child({ ["workflow.start_delay"] = n }, "ends")
   end,
   child_retries = function(n)
-    return child({ ["workflow.retry_policy"] = attempts(n, 3) }, "fails")
+    local options = { ["workflow.retry_policy"] = attempts(n, 3), ["workflow.execution_timeout"] = "2h" }
+    return child(options, "fails")
   end,
 }
 

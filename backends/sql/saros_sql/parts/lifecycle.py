@@ -179,10 +179,9 @@ def create(tx: Transaction, new: NewRun, old: Found | None = None, watcher: Watc
     """
     run, options = new.run, new.run.options
     began, delay = tx.steady if old is None else old.began, min(new.delay, LONGEST)
-    cancelled = any(mail.op == CANCEL for mail in new.mails)
-    if new.delay > 0 and old is not None and not cancelled:
-        cancelled = tx.one(_CANCELLED, old.run, CANCEL) is not None
-    held = STARTING if new.delay > 0 and not cancelled else FREE
+    held = FREE
+    if new.delay > 0 and all(mail.op != CANCEL for mail in new.mails):
+        held = FREE if old is not None and tx.one(_CANCELLED, old.run, CANCEL) else STARTING
     search = members(options.search_attributes) if options.search_attributes else {}
     memo = members(options.memo) if options.memo else {}
     facts = (run.id, run.run_id, str(run.pid), run.type, run.task_queue, RUNNING, run.start_time, began)
@@ -194,9 +193,7 @@ def create(tx: Transaction, new: NewRun, old: Found | None = None, watcher: Watc
             tx.later(_POST_FIRST, mail.run_id, mail.op, mail.ref, mail.body, run.run_id)
         tx.touched.topics |= TASKS
         return
-    row = tx.one(f"{_CREATE} RETURNING run", *values)
-    assert row is not None
-    number: int = row[0]
+    ((number,),) = tx.all(f"{_CREATE} RETURNING run", *values)
     tx.many(POST, [(number, mail.run_id, mail.op, mail.ref, mail.body) for mail in new.mails])
     if search:
         attributes.index(tx, number, search)
@@ -262,15 +259,18 @@ _FREE_NAMES: Final = Change("DELETE FROM names WHERE pid = ?", str)
 
 def close(tx: Transaction, found: Found, close: Close, records: Sequence[Record]) -> None:
     """Close a run with its last records."""
-    run, following = found.run, "" if close.next is None else close.next.run.run_id
+    run, following = found.run, close.next
+    if following is not None and not following.begins_in_time(tx.steady - found.began):
+        following = None
+    next_id = "" if following is None else following.run.run_id
     size = sum(record.size for record in records)
     append(tx, found, records)
-    tx.later(_CLOSE, close.status, tx.now, tx.steady, following, len(records), size, run)
+    tx.later(_CLOSE, close.status, tx.now, tx.steady, next_id, len(records), size, run)
     tx.touched.changed(found.run_id, CLOSED)
     if found.has_children:
         _part(tx, found)
-    if close.next is not None:
-        create(tx, close.next, found)
+    if following is not None:
+        create(tx, following, found)
     else:
         tx.later(_FREE_NAMES, found.pid)
         if found.has_watchers:

@@ -196,10 +196,11 @@ class DictStore:
             execution.clear(ref)
         execution.calls.clear()
         self._outbox += [farewell(run, child) for child in execution.children.values()]
-        if close.next is not None:
-            execution.next_run_id = close.next.run.run_id
+        then = close.next
+        if then is not None and then.begins_in_time(self.clock.steady() - execution.began):
+            execution.next_run_id = then.run.run_id
             kept = tuple(mail for mail in execution.inbox if not mail.run_id)
-            self._create(close.next._replace(mails=close.next.mails + kept), execution.watchers, execution)
+            self._create(then._replace(mails=then.mails + kept), execution.watchers, execution)
         else:
             self._names = {name: pid for name, pid in self._names.items() if pid != str(run.pid)}
             for number, watcher in enumerate(execution.watchers):

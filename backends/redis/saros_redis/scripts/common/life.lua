@@ -101,6 +101,9 @@ local function close_run(run, status, outcome, following)
     call("ZREM", key("x", index), run)
   end
   part(id, run, pid)
+  if following and expires and following[8] > 0 and steady() + following[8] >= expires then
+    following = nil -- it would begin after the execution timeout
+  end
   if following then
     call("HSET", m, "next", following[1])
     inherit(run, following)

@@ -54,6 +54,18 @@ async def retries_repeat_no_message(case: Case) -> None:
     assert await case.run(main, workflows={"counts": counts}) == [0, 0]
 
 
+@behaviour("§8", "no run begins after the execution_timeout: a retry that would is dropped, and the failure is final")
+async def no_run_past_the_execution_timeout(case: Case) -> None:
+    app = await case.app(AGAIN)
+    policy = {"initial_interval": 3_600_000, "maximum_interval": 3_600_000}
+    options: dict[str, Any] = {"execution_timeout": 600_000, "retry_policy": policy}
+    error = await app.fails("app:main", id=case.id(), options=options)
+    assert (error.message, error.retryable) == ("again", True)
+    policy["initial_interval"], options["execution_timeout"] = 10, 60_000
+    attempts = await case.app('if require("workflow").info().attempt < 3 then ' + AGAIN + " end return 3")
+    assert await attempts.run("app:main", id=case.id(), options=options) == 3
+
+
 @behaviour("§8", "continue_as_new keeps the search attributes as they are, and the memo of the start")
 async def continued_attributes(case: Case) -> None:
     main = """
