@@ -5,11 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import zoneinfo
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saros.model.errors import INVALID, Error
+from saros.engine.runs import after, first
+from saros.model.errors import INVALID, Error, ErrorData
+from saros.model.execution import Run, StartRequest
+from saros.model.records import RetryPolicy, StartOptions
 from saros.model.timing import SECOND, Cron
 
 
@@ -135,3 +139,49 @@ def test_what_implementations_read_differently_is_refused_for_cron_workflows() -
     with pytest.raises(Error) as caught:
         Cron("0 0 */2 * 1").in_numbers()
     assert caught.value.kind == INVALID
+
+
+HOUR = 3_600 * SECOND
+HOURLY = StartOptions(cron_schedule="0 * * * *")
+
+
+def _run(due: int = 0) -> Run:
+    return Run("w", "1", "app:main", "main", "w", "q", 0, options=HOURLY, due=due)
+
+
+@pytest.mark.parametrize(
+    ("wall", "due"),
+    [
+        (10 * HOUR + 1, 11),
+        (13 * HOUR + 1, 14),  # set forward
+        (10 * HOUR - 1, 11),  # a little back: the run was that of 10:00
+        (5 * HOUR + 1, 6),  # far back: the hours come again
+    ],
+)
+def test_the_next_run_follows_the_time_of_day_and_no_run_repeats_the_date_of_the_last(
+    wall: int, due: int
+) -> None:
+    following = after(_run(due=10 * HOUR), 10 * HOUR + 1, wall=wall)
+    assert following is not None
+    assert (following.run.due, following.delay) == (due * HOUR, due * HOUR - wall)
+    assert following.run.start_time == 10 * HOUR + 1  # the time of the run never goes back
+
+
+def test_the_start_and_a_retry_keep_the_date_of_the_run() -> None:
+    request = StartRequest("w", "app:main", "main", "w", "q", options=HOURLY)
+    new = first(request, 9 * HOUR + 1)
+    assert (new.run.due, new.delay) == (10 * HOUR, HOUR - 1)
+    policy = msgspec.structs.replace(new.run.options, retry_policy=RetryPolicy())
+    again = after(
+        msgspec.structs.replace(new.run, options=policy), 10 * HOUR, ErrorData("again", retryable=True)
+    )
+    assert again is not None
+    assert (again.run.attempt, again.run.due) == (2, 10 * HOUR)
+
+
+def test_a_run_that_was_stored_without_a_date_still_has_a_next_one() -> None:
+    stored = msgspec.json.encode(_run())
+    assert b"due" not in stored
+    following = after(msgspec.json.decode(stored, type=Run), 10 * HOUR + 1)
+    assert following is not None
+    assert following.run.due == 11 * HOUR

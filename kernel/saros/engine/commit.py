@@ -68,6 +68,11 @@ class Draft:
         self.spent = 0  # nanoseconds from the start of the task to the last events
         self._replied = 0
 
+    @property
+    def wall(self) -> int:
+        """The time of day at the last events, in nanoseconds since 1970; unlike `now`, it may have been set back."""
+        return self.task.now + self.spent
+
     def reply(self, ref: int, error: Error | ErrorData) -> None:
         """Settle a command with an error."""
         data = error_data(error) if isinstance(error, Error) else error
@@ -267,14 +272,14 @@ class CommitHistory(msgspec.Struct):
         if asked and run.options.cron_schedule:
             self._draft.commit.close = Close(STATUS_CANCELED, pack(Outcome(err=canceled(""))))
         else:
-            again = None if asked else runs.after(run, self._draft.now)
+            again = None if asked else runs.after(run, self._draft.now, wall=self._draft.wall)
             self._draft.commit.close = Close(COMPLETED, outcome_ok(result), again)
 
     def fail(self, error: ErrorData) -> None:
         run = self._draft.run
         asked, cron = self._cancel_request(), bool(run.options.cron_schedule)
         status = STATUS_CANCELED if error.kind == CANCELED or (asked and cron) else FAILED
-        again = None if asked else runs.after(run, self._draft.now, error)
+        again = None if asked else runs.after(run, self._draft.now, error, self._draft.wall)
         self._draft.commit.close = Close(status, pack(Outcome(err=error)), again)
 
     def continue_as_new(self, request: ContinueAsNew) -> None:

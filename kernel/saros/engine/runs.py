@@ -62,6 +62,7 @@ def first(request: StartRequest, now: int) -> NewRun:
     delay = request.options.start_delay * MS
     if request.options.cron_schedule:
         delay = max(delay, next_cron(request.options.cron_schedule, now) - now)
+        run = msgspec.structs.replace(run, due=now + delay)
     return _with_mail(run, request.messages, delay)
 
 
@@ -95,11 +96,14 @@ def continued(
     return _with_mail(following, request.mail, 0, request.cancels)
 
 
-def after(run: Run, now: int, error: ErrorData | None = None) -> NewRun | None:
+def after(run: Run, now: int, error: ErrorData | None = None, wall: int | None = None) -> NewRun | None:
     """The run that follows an ended one by its retry policy or cron schedule, if any.
 
     It has the memo and the search attributes of the start. The store drops it if it would begin after the execution
     timeout (see `Close`).
+
+    :param now: the time of the run, which never goes back.
+    :param wall: the time of day, which cron schedules follow even when it is set; default: `now`.
     """
     options = run.options
     policy = options.retry_policy
@@ -110,8 +114,12 @@ def after(run: Run, now: int, error: ErrorData | None = None) -> NewRun | None:
             again = msgspec.structs.replace(_following(run, now), attempt=run.attempt + 1)
             following = _with_mail(again, (), policy.delay_ms(run.attempt) * MS)
     if following is None and options.cron_schedule:
-        again = msgspec.structs.replace(_following(run, now), attempt=1)
-        following = _with_mail(again, (), next_cron(options.cron_schedule, now) - now)
+        wall = now if wall is None else wall
+        due = next_cron(options.cron_schedule, wall)
+        if due == run.due:  # the clock was set back since: this run was the one of that date
+            due = next_cron(options.cron_schedule, due)
+        again = msgspec.structs.replace(_following(run, now), attempt=1, due=due)
+        following = _with_mail(again, (), due - wall)
     return following
 
 

@@ -112,6 +112,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     continued_from: str = ""
     request_id: str = ""
     name: str = ""
+    due: int = 0  # the date for which a cron schedule made the run, in nanoseconds since 1970
     trace: str = (
         ""  # a carrier that its starter gave: a W3C traceparent, or the run whose trace it belongs to
     )
