@@ -156,6 +156,8 @@ def test_dates_follow_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         assert fired == []
         wall.step = HOURS_3
         await eventually(lambda: fired == ["then"])
+        wall.step = 0
+        await eventually(lambda: fired == ["then", "later"])  # to look at the time anew
 
     asyncio.run(main())
 

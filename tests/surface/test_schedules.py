@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import saros
 from saros.engine import StoreBackend
+from saros.model.clock import RealClock
 from saros_services.schedules import Occurrences, name_of
 from saros_testing import TestApp, eventually, lua_app
 
@@ -47,6 +51,22 @@ def test_occurrences(keys: dict[str, Any], now: str, times: list[str]) -> None:
         at = occurrences.after(at)
         found.append(name_of(at))
     assert found == times
+
+
+@pytest.mark.parametrize("keys", [{"every": "15m"}, {"cron": "*/15 * * * *"}])
+@pytest.mark.parametrize(
+    ("now", "newest"),
+    [
+        ("2026-01-01T10:00:00Z", "2026-01-01T10:00:00Z"),
+        ("2026-01-01T10:14:59Z", "2026-01-01T10:00:00Z"),
+        ("2026-01-01T10:15:00Z", "2026-01-01T10:15:00Z"),
+        ("2026-07-01T10:59:59Z", "2026-07-01T10:45:00Z"),
+    ],
+)
+def test_the_newest_occurrence(keys: dict[str, Any], now: str, newest: str) -> None:
+    occurrences = Occurrences(Given(**keys))  # type: ignore[arg-type]
+    found = occurrences.newest(nanoseconds("2026-01-01T10:00:00Z"), nanoseconds(now))
+    assert name_of(found) == newest
 
 
 def schedule(overlap: str = "skip", **keys: Any) -> dict[str, Any]:
@@ -108,8 +128,19 @@ def test_a_schedule_without_auto_start_does_nothing(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        RuntimeError,
+        asyncio.CancelledError,  # of a task of the backend, not of the schedule
+        lambda text: BaseExceptionGroup(text, [asyncio.CancelledError()]),
+    ],
+)
 def test_an_error_of_any_kind_ends_no_schedule(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    failure: Callable[[str], BaseException],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """This holds for errors of the start and of the wait for the previous run; both are logged."""
     start, result = StoreBackend.start, StoreBackend.result
@@ -118,13 +149,13 @@ def test_an_error_of_any_kind_ends_no_schedule(
     async def start_badly(self: StoreBackend, request: Any) -> Any:
         if "start" in failures:
             failures.remove("start")
-            raise RuntimeError("broken start")
+            raise failure("broken start")
         return await start(self, request)
 
     async def result_badly(self: StoreBackend, *args: Any) -> Any:
         if "result" in failures:
             failures.remove("result")
-            raise RuntimeError("broken result")
+            raise failure("broken result")
         return await result(self, *args)
 
     monkeypatch.setattr(StoreBackend, "start", start_badly)
@@ -193,3 +224,38 @@ def test_a_cron_schedule_runs_in_its_time_zone(tmp_path: Path) -> None:
     entry = schedule(cron="30 7 * * *", timezone="Asia/Kolkata")
     found = run(tmp_path, "return 1", 2, entry)
     assert [info.id[-10:] for info in found] == ["T02:00:00Z", "T02:00:00Z"]
+
+
+@pytest.mark.parametrize("before", [0, 3 * HOUR])
+def test_a_schedule_follows_a_clock_that_is_set(
+    before: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Set forward, only the newest of the occurrences that are jumped over starts. Set back, what comes then starts."""
+    real, offset = time.time_ns, before
+    monkeypatch.setattr(time, "time_ns", lambda: real() + offset)
+    monkeypatch.setattr(RealClock, "LOOK_NS", 20_000_000)
+    every = "2s" if before else "1h"
+    lua_app(tmp_path, workflows={"main": "return 1"}, entries=(schedule("allow_all", every=every),))
+
+    async def scenario() -> None:
+        nonlocal offset
+        async with saros.open(tmp_path, workers=True, services=True) as app:
+
+            async def started() -> list[str]:
+                return [info.id async for info in app.list("SarosSchedule = 'app:tick'")]
+
+            now = real()
+            offset = 3 * HOUR - before
+            due = now + offset
+            newest = f"app:tick-{name_of(due // HOUR * HOUR)}"
+
+            async def there() -> bool:
+                ids = await started()
+                return (
+                    newest in ids if not before else any(id < f"app:tick-{name_of(now + HOUR)}" for id in ids)
+                )
+
+            await eventually(there, "the occurrence by the clock as it is now has started")
+            assert before or await started() == [newest]
+
+    asyncio.run(scenario())

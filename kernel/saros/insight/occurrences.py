@@ -42,6 +42,21 @@ class Occurrences:
             return self._cron.after(now, self._zone)
         return (now // self._every + 1) * self._every
 
+    def newest(self, first: int, now: int) -> int:
+        """Return the last time up to `now`; `first` is one."""
+        following = self.after(first)
+        if following is None or following > now:
+            return first
+        low, high = first, now  # the time after `low` has come by `now`, the one after `high` has not
+        while high - low > 1:
+            middle = (low + high) // 2
+            found = self.after(middle)
+            if found is not None and found <= now:
+                low, following = middle, found
+            else:
+                high = middle
+        return following
+
 
 def name_of(time: int) -> str:
     """Return a time as part of a workflow id: ``2026-01-31T09:00:00Z``, with as many decimals as it needs."""

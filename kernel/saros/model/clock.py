@@ -68,7 +68,11 @@ class Clock(Protocol):
         ...
 
     def call_on_date(self, when: int, call: Callable[[], None]) -> Handle:
-        """Run `call` once when the time of day is `when`, even if the clock is set in the meantime."""
+        """Run `call` once when the time of day is `when`, even if the clock is set in the meantime.
+
+        It also runs once the clock has been set back, so that the caller can look at the time anew: dates that were
+        past may lie ahead again.
+        """
         ...
 
     def call_after(self, ns: int, call: Callable[[], None], start: int | None = None) -> Handle:
@@ -165,6 +169,11 @@ steady_ns: Final = _steady()
 """Nanoseconds of the machine's monotonic clock that also runs while the machine sleeps."""
 
 
+SET_NS: Final = SECOND
+"""A clock that falls behind by more than this between two looks was set back."""
+_ALL: Final = 2**63
+
+
 class RealClock:
     """The machine's clocks.
 
@@ -182,6 +191,7 @@ class RealClock:
         self._ahead = 0  # of `steady` before `now`, as last seen
         self._queue = CallQueue()  # by `steady`
         self._dates = CallQueue()  # by `now`
+        self._lead = 0  # of `now` before `steady`, when the dates were last looked at
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0  # by `steady`
@@ -210,6 +220,8 @@ class RealClock:
         return now, end - now
 
     def call_on_date(self, when: int, call: Callable[[], None]) -> Handle:
+        if self._dates.first() is None:
+            self._lead = self.now() - steady_ns()
         entry = self._dates.add(when, call)
         self._arm()
         return entry
@@ -248,8 +260,11 @@ class RealClock:
         self._timer = None
         self._firing = True
         try:
-            for queue, now in ((self._queue, steady_ns()), (self._dates, self.now())):
-                queue.call_due(now, self)
+            self._queue.call_due(steady_ns(), self)
+            now = self.now()
+            lead, before = now - steady_ns(), self._lead
+            self._lead = lead
+            self._dates.call_due(_ALL if lead < before - SET_NS else now, self)
         finally:
             self._firing = False
             self._arm()

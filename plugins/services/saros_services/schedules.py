@@ -4,8 +4,9 @@ Every worker process runs one, without coordination: the id of an occurrence's w
 id and the occurrence's time, and each id starts only once. For the overlap policy, the backend is queried for
 the schedule's open runs, which have the search attribute `MARK`.
 
-Occurrences that pass while no worker runs are skipped. So are those that pass while all machines sleep, except
-the newest.
+Occurrences that pass while no worker runs are skipped. So are those that pass while all machines sleep, or that
+a clock that is set forward jumps over, except the newest. When a clock is set back, those that come again start
+only if they have not started before.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from typing import Final
 
 from saros.entries import Entry
 from saros.insight.occurrences import Occurrences, name_of, open_run, start_request
@@ -20,15 +22,18 @@ from saros.interfaces.backend import Backend
 from saros.interfaces.deployment import Deployment
 from saros.model.background import Job
 from saros.model.clock import Handle
-from saros.model.errors import ALREADY_EXISTS, NOT_FOUND, UNAVAILABLE, Error
+from saros.model.errors import ALREADY_EXISTS, NOT_FOUND, Error
 from saros.model.execution import Description, Pid
 from saros.model.records import CANCEL, Ask, CancelRequest, pack
 from saros.model.timing import SECOND
+from saros.model.values import error_data
 
 log = logging.getLogger("saros.schedules")
 
 PAUSE_NS = SECOND
 """The wait before a retry if the backend could not be reached."""
+_FAILURES: Final = (Exception, BaseExceptionGroup, asyncio.CancelledError)
+"""All that the code of a backend may raise; none of it ends a schedule."""
 
 
 class Schedule:
@@ -69,11 +74,13 @@ class Schedule:
         self._timer = self._backend.clock.call_on_date(time, lambda: self._note(time))
 
     def _note(self, time: int) -> None:
-        if self._overlap in ("skip", "cancel_other", "terminate_other"):
-            self._due.clear()  # only the newest counts
-        if self._overlap != "buffer_one" or not self._due:
-            self._due.append(time)
-        self._noted.set()
+        now = self._backend.clock.now()
+        if now >= time:  # otherwise the clock was set back
+            if self._overlap in ("skip", "cancel_other", "terminate_other"):
+                self._due.clear()  # only the newest counts
+            if self._overlap != "buffer_one" or not self._due:
+                self._due.append(self._occurrences.newest(time, now))
+            self._noted.set()
         self._wait()
 
     # --- starting ---------------------------------------------------------------------------
@@ -88,7 +95,7 @@ class Schedule:
                 clock.busy(1)  # virtual time must not pass until the occurrence is handled
                 try:
                     running = await self._see_to(time)
-                except Exception as error:  # the schedule continues with its next occurrence
+                except _FAILURES as error:  # the schedule continues with its next occurrence
                     away = self._failed(error, time)
                 finally:
                     clock.busy(-1)
@@ -97,9 +104,15 @@ class Schedule:
                 elif running is not None:
                     await self._end_of(running)
 
-    def _failed(self, error: Exception, time: int) -> bool:
-        """Log a failure; True if the start should be retried, because only the server is away."""
-        if isinstance(error, Error) and error.kind == UNAVAILABLE:
+    def _raise_if_stopped(self, error: BaseException) -> None:
+        """Pass on the cancellation of this schedule; any other comes from the backend, and is a failure."""
+        if isinstance(error, asyncio.CancelledError) and (self._job is None or self._job.cancelled()):
+            raise error
+
+    def _failed(self, error: BaseException, time: int) -> bool:
+        """Log a failure; True if the start should be retried, because it may succeed a little later."""
+        self._raise_if_stopped(error)
+        if isinstance(error, Error) and error_data(error).may_retry():
             log.warning("%s: %s; trying again", self.entry.id, error)
             return True
         unexpected = None if isinstance(error, Error) else error
@@ -140,7 +153,8 @@ class Schedule:
     async def _end_of(self, running: Description) -> None:
         try:
             await self._backend.result(running.id, running.run_id)
-        except Exception as error:  # the caller checks again whether it is running
+        except _FAILURES as error:  # the caller checks again whether it is running
+            self._raise_if_stopped(error)
             if not isinstance(error, Error):
                 log.exception("%s: waiting for the end of %s failed", self.entry.id, running.id)
             elif error.kind == NOT_FOUND:
