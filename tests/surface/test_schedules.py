@@ -230,7 +230,7 @@ def test_a_cron_schedule_runs_in_its_time_zone(tmp_path: Path) -> None:
 def test_a_schedule_follows_a_clock_that_is_set(
     before: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Set forward, only the newest of the occurrences that are jumped over starts. Set back, what comes then starts."""
+    """Set forward, the newest of the occurrences that are jumped over starts; set back, what comes then."""
     real, offset = time.time_ns, before
     monkeypatch.setattr(time, "time_ns", lambda: real() + offset)
     monkeypatch.setattr(RealClock, "LOOK_NS", 20_000_000)

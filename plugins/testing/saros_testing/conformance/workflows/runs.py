@@ -54,7 +54,9 @@ async def retries_repeat_no_message(case: Case) -> None:
     assert await case.run(main, workflows={"counts": counts}) == [0, 0]
 
 
-@behaviour("§8", "no run begins after the execution_timeout: a retry that would is dropped, and the failure is final")
+@behaviour(
+    "§8", "no run begins after the execution_timeout: a retry that would is dropped, and the failure is final"
+)
 async def no_run_past_the_execution_timeout(case: Case) -> None:
     app = await case.app(AGAIN)
     policy = {"initial_interval": 3_600_000, "maximum_interval": 3_600_000}
