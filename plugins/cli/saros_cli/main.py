@@ -98,9 +98,18 @@ def main(args: Sequence[str] | None = None) -> int:
     :param args: the arguments; default: those of this process.
     :return: the exit status: 0, 1 for a failure, 2 for wrong usage, 130 after Ctrl-C.
     """
-    if args is None:
-        streams.prepare()
-    arguments = _with_numbers(list(sys.argv[1:] if args is None else args))
+    if args is not None:
+        return _run(args)
+    streams.prepare()
+    status = _run(sys.argv[1:])
+    ending = sys.modules.get(f"{__package__}.ending")
+    if ending is not None:  # only a command with an event loop may leave something behind
+        ending.limit_exit(status)
+    return status
+
+
+def _run(args: Sequence[str]) -> int:
+    arguments = _with_numbers(list(args))
     command: Any = typer.main.get_command(_assemble())
     if COMPLETION in os.environ:
         command.main(arguments, prog_name="saros")

@@ -55,8 +55,10 @@ def run(work: Coroutine[Any, Any, T], interrupted: Callable[[], Interrupted] | N
 
     import uvloop  # workers wait for many small answers, and need a fifth less CPU with it
 
+    from .ending import bounded
+
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with bounded(asyncio.Runner(loop_factory=uvloop.new_event_loop)) as runner:
             return runner.run(work)
     except KeyboardInterrupt:
         if interrupted is None:
