@@ -15,10 +15,11 @@ import typer
 
 from saros.model.text import one_line
 
-from .. import inputs, logs, output, reloading, session
+from .. import inputs, logs, output, session
 from ..errors import FAILURE, INTERRUPTED, Failed, Interrupted, WrongInput
 from ..parameters import VALUE_HELP, AppPath, Backend, LogLevel
 from ..waiting import Wait
+from . import reloading
 
 if TYPE_CHECKING:
     from saros.app.app import App
