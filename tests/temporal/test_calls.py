@@ -132,6 +132,14 @@ def test_an_oversized_result_is_an_error(shared: Any) -> None:
     assert "too large for Temporal" in found["message"]
 
 
+def test_oversized_details_of_an_error_are_not_lost_unnoticed(shared: Any) -> None:
+    error = {"kind": "Full", "message": "too much", "fill": 3_000_000}
+    assert call(shared, "app:fail", error)["kind"] == "Invalid"
+    with pytest.raises(Error) as caught:
+        shared.call("app:child", {"fail": error})
+    assert caught.value.kind == "Invalid"
+
+
 def test_a_failed_workflow_fails_with_its_error(shared: Any) -> None:
     with pytest.raises(Error, match="no such child") as caught:
         shared.call("app:child", {"fail": {"kind": "Custom", "message": "no such child", "details": [1, 2]}})

@@ -41,6 +41,9 @@ end
 
 function M.child(what)
   if what.fail then
+    if what.fail.fill then
+      what.fail.details = { ("x"):rep(what.fail.fill) }
+    end
     return nil, errors.new(what.fail)
   elseif what.inbox then
     local got = {}

@@ -10,6 +10,9 @@ function M.fail(what)
   if what.raise then
     error(what.raise)
   end
+  if what.fill then
+    what.details = { ("x"):rep(what.fill) }
+  end
   return nil, errors.new(what)
 end
 

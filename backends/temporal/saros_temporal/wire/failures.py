@@ -19,12 +19,12 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError, TerminatedError
 from temporalio.exceptions import TimeoutError as TimedOut
 
-from saros.model.errors import CANCELED, INTERNAL, NOT_FOUND, TIMEOUT, UNAVAILABLE, Error, ErrorData
+from saros.model.errors import CANCELED, INTERNAL, INVALID, NOT_FOUND, TIMEOUT, UNAVAILABLE, Error, ErrorData
 from saros.model.raw import ABSENT, Raw
 from saros.model.records import Outcome, outcome_ok, pack
 from saros.model.values import NULL, Json
 
-from .payloads import put_json, to_json, to_payload
+from .payloads import MAX_PAYLOAD, put_json, to_json, to_payload, too_large
 
 _TIMEOUTS: Final[dict[int, str]] = {
     TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE: "start_to_close",
@@ -60,6 +60,7 @@ class _Encoded(msgspec.Struct, frozen=True):
 
 def failure(error: ErrorData, last: bool = False) -> Failure:
     """Return the failure of a workflow, update or query; after a `last` one the server starts no other run."""
+    error = _fitting(error)
     found = Failure(message=_text(error), source="saros", stack_trace=error.stack or "")
     info = found.application_failure_info
     info.type = error.kind
@@ -71,6 +72,7 @@ def failure(error: ErrorData, last: bool = False) -> Failure:
 
 def to_failure(error: ErrorData) -> ApplicationError:
     """Return the exception that fails an activity with `error`."""
+    error = _fitting(error)
     return _exception(error, _extra(error), not error.may_retry())
 
 
@@ -82,6 +84,13 @@ def refusal(error: ErrorData) -> ApplicationError:
 def _exception(error: ErrorData, extra: _Extra, non_retryable: bool) -> ApplicationError:
     details = [RawValue(to_payload(detail)) for detail in _details(error, extra)]
     return ApplicationError(_text(error), *details, type=error.kind or None, non_retryable=non_retryable)
+
+
+def _fitting(error: ErrorData) -> ErrorData:
+    """Return an error, or why Temporal takes it as little as a result of that size: it would drop the details of an
+    activity's error, and refuse each task that ends a workflow with it."""
+    size = len(error.details)
+    return error if size <= MAX_PAYLOAD else ErrorData(too_large(size), INVALID, False)
 
 
 def _text(error: ErrorData) -> str:
