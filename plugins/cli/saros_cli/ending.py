@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 log = logging.getLogger("saros.run")
 
@@ -37,9 +37,9 @@ def bounded(runner: asyncio.Runner) -> Iterator[asyncio.Runner]:
         executor.shutdown(wait=False, cancel_futures=True)
         threads = _end_threads(until)
         if tasks or threads:
-            _left.extend([f"{tasks} tasks that ignore their cancellation"] if tasks else [])
-            _left.extend([f"{threads} threads"] if threads else [])
-            log.warning("the app leaves %s, which end with this process", " and ".join(_left))
+            _left.extend([f"tasks that ignore their cancellation: {tasks}"] if tasks else [])
+            _left.extend([f"threads: {threads}"] if threads else [])
+            log.warning("the app leaves behind what ends with this process only: %s", ", ".join(_left))
         else:
             runner.close()
 
@@ -73,5 +73,7 @@ def limit_exit(status: int) -> None:
 
 def _exit(status: int) -> None:
     logging.shutdown()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):  # what threads have written since the command's own flush
+        with suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
+            stream.flush()
     os._exit(status)
